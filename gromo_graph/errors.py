@@ -1,0 +1,73 @@
+"""The errors of gromo_graph. Every one says where, what was found, what was expected and what to do.
+
+GromoGraphError
+├── SpecError      a YAML document is wrong; carries every problem of it at once
+├── GraphError     a graph or an edit of it is impossible
+├── CompileError   a spec is sound but no network can be built from it
+├── GrowthError    a growing module or a scheduler was misused, or its numbers are not finite
+├── RunError       data, a run folder or the training failed
+└── RenderError    a drawing could not be made
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class GromoGraphError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong with a YAML document.
+
+    Args:
+        file: the document's name as the user gave it.
+        line: 1-based line, 0 where the problem has no place in the text.
+        column: 1-based column, 0 likewise.
+        path: where in the document, e.g. `nodes.stem.features`.
+        message: what was found, what was expected, what to do.
+
+    >>> str(Problem("a.yaml", 3, 9, "nodes.stem.features", "0 features: at least 1 is needed"))
+    'a.yaml:3:9 nodes.stem.features: 0 features: at least 1 is needed'
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place} {self.path}: {self.message}" if self.path else f"{place} {self.message}"
+
+
+class SpecError(GromoGraphError):
+    """A document does not describe a network; `problems` lists everything that is wrong with it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class GraphError(GromoGraphError):
+    """A graph, or an edit of a graph, is impossible."""
+
+
+class CompileError(GromoGraphError):
+    """No network can be built from this spec."""
+
+
+class GrowthError(GromoGraphError):
+    """A growing module or the scheduler was misused, or a statistic is not finite."""
+
+
+class RunError(GromoGraphError):
+    """Data, a run folder, or the training itself failed."""
+
+
+class RenderError(GromoGraphError):
+    """A drawing could not be made."""

@@ -1,0 +1,81 @@
+"""Which module is previous and next to which.
+
+A network has one module for each *unit*. A unit is a node with the operations folded into it (dropout, flatten
+behind the one node that they read), or the merge that is put behind a layer with several readers: a growing
+module has one next module, a merge module any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gromo_graph.spec.model import Spec
+
+Role = Literal["input", "layer", "merge", "operation", "fan_out"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One module of the network.
+
+    Attributes:
+        key: the name of its node, or `"name->"` for the merge behind the fan-out `name`.
+        role: what kind of module it becomes. An operation that could not be folded is a merge of one.
+        node: the node it was made for (for a fan-out: the node with several readers).
+        operations: nodes folded into it, in the order they apply after the node itself.
+        reads: keys of the units whose values it takes, in the order of `from`.
+        previous: those of `reads` that are growing or merge modules.
+        next: units that are growing or merge modules and read this one.
+    """
+
+    key: str
+    role: Role
+    node: str
+    operations: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
+
+    @property
+    def last(self) -> str:
+        """The node whose value the unit returns."""
+        return self.operations[-1] if self.operations else self.node
+
+
+def resolve_units(spec: Spec, order: tuple[str, ...]) -> Mapping[str, Unit]:
+    """The units by key, each after those it reads."""
+    readers: dict[str, list[str]] = {name: [] for name in order}
+    for name in order:
+        for source in spec.nodes[name].sources:
+            readers[source].append(name)
+    units: dict[str, Unit] = {}
+    value_of: dict[str, str] = {}  # node -> key of the unit that gives its value to readers
+    for name in order:
+        node = spec.nodes[name]
+        role: Role = node.drawn_as
+        sources = node.sources
+        if role == "operation" and len(readers[sources[0]]) == 1 and sources[0] not in spec.outputs:
+            key = value_of[sources[0]]
+            units[key] = replace(units[key], operations=(*units[key].operations, name))
+        else:
+            key = name
+            units[key] = Unit(key, role, name, reads=tuple(value_of[source] for source in sources))
+        value_of[name] = key
+        if units[key].role == "layer" and len(readers[name]) > 1:
+            value_of[name] = f"{name}->"
+            units[f"{name}->"] = Unit(f"{name}->", "fan_out", name, reads=(key,))
+    return _with_neighbours(units)
+
+
+def _with_neighbours(units: dict[str, Unit]) -> dict[str, Unit]:
+    following: dict[str, list[str]] = {key: [] for key in units}
+    previous: dict[str, tuple[str, ...]] = {}
+    for key, unit in units.items():
+        previous[key] = tuple(source for source in unit.reads if units[source].role != "input")
+        for source in unit.reads:
+            following[source].append(key)
+    return {
+        key: replace(unit, previous=previous[key], next=tuple(following[key])) for key, unit in units.items()
+    }

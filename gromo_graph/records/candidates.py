@@ -1,0 +1,78 @@
+"""Candidates and plans in plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One possible growth.
+
+    Attributes:
+        kind: what would be done.
+        target: for widen the group's first producer in document order.
+        neurons: how many would be added; 0 where it was left out.
+        predicted: decrease of the loss per unit of γ that the statistics promise (a ranking hint).
+        slope: the measured decrease of the mean loss per unit of γ; None where it was left out.
+        delta_parameters: trainable numbers it adds.
+        delta_madds: multiply-adds it adds to the forward pass of one sample.
+        reason: why it was left out, or None.
+    """
+
+    kind: Literal["widen", "new_edge", "new_node", "prune"]
+    target: str
+    neurons: int = 0
+    predicted: float | None = None
+    slope: float | None = None
+    delta_parameters: int = 0
+    delta_madds: int = 0
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the journal."""
+        return {f.name: getattr(self, f.name) for f in fields(Candidate)}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Candidate:
+        """What `to_dict` gave; keys that a later version added are passed over."""
+        names = {f.name for f in fields(Candidate)}
+        return Candidate(**{name: value for name, value in values.items() if name in names})
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The chosen candidate as it was applied.
+
+    Attributes:
+        kind, target, neurons: as in Candidate.
+        nodes: all nodes that got wider.
+        delta_parameters, delta_madds: what it cost.
+    """
+
+    kind: str
+    target: str
+    neurons: int
+    nodes: tuple[str, ...]
+    delta_parameters: int
+    delta_madds: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the journal."""
+        return asdict(self) | {"nodes": list(self.nodes)}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Decision:
+        """What `to_dict` gave."""
+        names = {f.name for f in fields(Decision)}
+        known = {name: value for name, value in values.items() if name in names}
+        return Decision(**known | {"nodes": tuple(known["nodes"])})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All candidates of one moment, best first, those left out last."""
+
+    candidates: tuple[Candidate, ...]

@@ -1,0 +1,87 @@
+"""GrowthEvent: what one growth step did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gromo_graph.records.candidates import Candidate, Decision
+
+
+@dataclass(frozen=True)
+class GrowthEvent:
+    """One growth step that was tried, in plain numbers.
+
+    Attributes:
+        step: growth steps applied so far, this one included where it was applied.
+        epoch: training epochs done when it was tried.
+        decision: what was applied, or None where nothing was.
+        reason: why this one, or why none.
+        gamma: the step size γ = s²; 0 where nothing was applied.
+        slope: exact slope of the decision (decrease of the mean loss per unit of γ); None without one.
+        loss_before: mean held-out loss before.
+        loss_after: mean held-out loss right after, no training between.
+        parameters: trainable numbers of the network after it.
+        madds: multiply-adds of a forward pass of one sample after it.
+        candidates: all that were considered, best first.
+        spec: the YAML text of the network after it.
+        time: everything about clocks, in seconds; never part of a comparison.
+    """
+
+    step: int
+    epoch: int
+    decision: Decision | None
+    reason: str
+    gamma: float
+    slope: float | None
+    loss_before: float
+    loss_after: float
+    parameters: int
+    madds: int
+    candidates: tuple[Candidate, ...] = ()
+    spec: str = ""
+    time: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def parameters_before(self) -> int:
+        """Trainable numbers before the step."""
+        return self.parameters - (self.decision.delta_parameters if self.decision else 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in the order of the journal line."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "decision": self.decision.to_dict() if self.decision else None,
+            "reason": self.reason,
+            "gamma": self.gamma,
+            "slope": self.slope,
+            "loss_before": self.loss_before,
+            "loss_after": self.loss_after,
+            "parameters": self.parameters,
+            "madds": self.madds,
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "spec": self.spec,
+            "time": dict(self.time),
+        }
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> GrowthEvent:
+        """What `to_dict` gave (a journal line of type "step")."""
+        decision = values["decision"]
+        return GrowthEvent(
+            step=values["step"],
+            epoch=values["epoch"],
+            decision=Decision.from_dict(decision) if decision else None,
+            reason=values["reason"],
+            gamma=values["gamma"],
+            slope=values["slope"],
+            loss_before=values["loss_before"],
+            loss_after=values["loss_after"],
+            parameters=values["parameters"],
+            madds=values["madds"],
+            candidates=tuple(Candidate.from_dict(candidate) for candidate in values["candidates"]),
+            spec=values["spec"],
+            time=values.get("time", {}),
+        )

@@ -1,0 +1,129 @@
+"""What every node kind answers without torch: its fields, shape rule, width rule, cost, and how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Shape = tuple[int, ...]
+"""A node's output without the batch: (features,), (channels, length) or (channels, height, width)."""
+
+MAX_FEATURES = 1_000_000
+
+Features = Annotated[int, Field(ge=1, le=MAX_FEATURES)]
+
+Activation = Literal[
+    "identity", "relu", "leaky_relu", "gelu", "selu", "silu", "tanh", "sigmoid", "softplus", "elu"
+]
+
+
+class ShapeMismatch(ValueError):  # noqa: N818 - it names the fact; the reader sees a SpecError
+    """The inputs of a node do not fit it; the text says what was found and what was expected."""
+
+
+class Frozen(BaseModel):
+    """A section of a spec: immutable, no unknown keys, nothing converted silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+
+class WidthRule(Enum):
+    """How the width of a node's output follows from the widths of its inputs."""
+
+    FIXED = "fixed"
+    """The document says it; nothing grows here (input)."""
+    OWNED = "owned"
+    """The node's own weights make it: it produces one width group and consumes another (layers)."""
+    SHARED = "shared"
+    """It is the width of every input (sum, dropout, pools, norms)."""
+    CONCATENATED = "concatenated"
+    """It is the sum of the input widths, segment after segment (concat)."""
+    REPEATED = "repeated"
+    """Each feature of the input becomes several neighbouring ones (flatten)."""
+
+
+class Grow(Frozen):
+    """How far the features of one node may grow.
+
+    Attributes:
+        max: no width beyond this (features).
+        min: a growth step never leaves the node narrower than this (features).
+        step: neurons added at once here, instead of the document's `growth.neurons`.
+        ratio: the target width relative to the other growing nodes (no unit).
+    """
+
+    max: Features | None = Field(None, description="The node never gets wider than this.")
+    min: Features | None = Field(None, description="Grow here first until this width is reached.")
+    step: Features | None = Field(None, description="Neurons added at once at this node.")
+    ratio: float = Field(1.0, gt=0, description="Target width relative to the other growing nodes.")
+
+
+def _read_grow(value: Any) -> Any:
+    if value is True or value == "on":
+        return {}
+    if value is False or value == "off":
+        return False
+    return value
+
+
+GrowField = Annotated[Grow | Literal[False], BeforeValidator(_read_grow)]
+
+
+def _read_sources(value: Any) -> Any:
+    """`from: a` and `from: [a]` say the same."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Sources = Annotated[tuple[str, ...], BeforeValidator(_read_sources)]
+
+
+class Node(Frozen):
+    """Base of every node kind. A kind overrides the rules below; it never sees another node's model."""
+
+    width_rule: ClassVar[WidthRule]
+    drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]]
+    max_sources: ClassVar[int | None] = 1
+    """How many nodes it may read; None for any number."""
+
+    kind: str
+    sources: Sources = Field(alias="from", min_length=1, description="The node or nodes this one reads.")
+
+    @property
+    def symbol(self) -> str | None:
+        """A sign drawn instead of the kind's name, where there is one (merges)."""
+        return None
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Short words beside the kind in tables and drawings, e.g. ("relu",)."""
+        activation = getattr(self, "activation", "identity")
+        return () if activation == "identity" else (activation,)
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """The shape of the output; raises ShapeMismatch where the inputs do not fit."""
+        raise NotImplementedError
+
+    def parameter_count(self, inputs: Sequence[Shape]) -> int:
+        """Trainable numbers, exactly."""
+        return 0
+
+    def multiply_adds(self, inputs: Sequence[Shape]) -> int:
+        """Multiply-adds of the forward pass for one sample; what has no weights counts as 0."""
+        return 0
+
+
+class Layer(Node):
+    """A growing node: its weights make the features of its output."""
+
+    width_rule: ClassVar[WidthRule] = WidthRule.OWNED
+    drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "layer"
+
+    features: Features = Field(description="Width of the output.")
+    bias: bool = True
+    activation: Activation = "identity"
+    grow: GrowField = Field(default_factory=Grow, description="May the features grow, and how far.")

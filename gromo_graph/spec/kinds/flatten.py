@@ -1,0 +1,22 @@
+"""`flatten`: an image or sequence becomes one row of features, channel after channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import ClassVar, Literal
+
+from gromo_graph.spec.kinds.base import Node, Shape, WidthRule
+
+
+class Flatten(Node):
+    """Every position of a channel becomes a feature of its own; the features of a channel stay neighbours."""
+
+    width_rule: ClassVar[WidthRule] = WidthRule.REPEATED
+    drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "operation"
+
+    kind: Literal["flatten"] = "flatten"
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(product of all sizes,)."""
+        return (prod(inputs[0]),)

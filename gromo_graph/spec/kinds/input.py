@@ -1,0 +1,32 @@
+"""`input`: where the data enter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gromo_graph.spec.kinds.base import Features, Node, Shape, Sources, WidthRule
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Input(Node):
+    """The shape of one sample, without the batch."""
+
+    width_rule: ClassVar[WidthRule] = WidthRule.FIXED
+    drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "input"
+    max_sources: ClassVar[int | None] = 0
+
+    kind: Literal["input"] = "input"
+    sources: Sources = Field((), alias="from", max_length=0, exclude=True)
+    shape: Annotated[tuple[Features, ...], BeforeValidator(_as_tuple)] = Field(
+        min_length=1, max_length=3, description="[features], [channels, length] or [channels, height, width]."
+    )
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """The shape the document gives."""
+        return self.shape

@@ -1,0 +1,31 @@
+"""`linear`: every output feature reads every input feature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from gromo_graph.spec.kinds.base import Layer, Shape, ShapeMismatch
+
+
+class Linear(Layer):
+    """A fully connected layer, its activation included."""
+
+    kind: Literal["linear"] = "linear"
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(features,) from (features_in,)."""
+        (shape,) = inputs
+        if len(shape) != 1:
+            raise ShapeMismatch(
+                f"a linear layer reads [features], found {list(shape)}: put a `flatten` node between"
+            )
+        return (self.features,)
+
+    def parameter_count(self, inputs: Sequence[Shape]) -> int:
+        """features · (features_in + bias)."""
+        return self.features * (inputs[0][0] + self.bias)
+
+    def multiply_adds(self, inputs: Sequence[Shape]) -> int:
+        """features · features_in."""
+        return self.features * inputs[0][0]

@@ -1,0 +1,73 @@
+"""Spec: the validated, immutable content of one YAML document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from gromo_graph.display import Displayed
+from gromo_graph.spec.kinds import Input, Node
+from gromo_graph.spec.settings import Growth, Train
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a node was written: 1-based line and column in `file`."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Spec(Displayed):
+    """A network before it has weights.
+
+    Attributes:
+        name: of the document; drawings carry it as a title.
+        nodes: by name, in the order of the document.
+        outputs: the names of the nodes whose values the network returns.
+        named_outputs: the network returns a dict by name (`outputs:`) instead of one tensor (`output:`).
+        growth: the policy of the scheduler.
+        train: the built-in training.
+        origins: where each node was written; empty for a spec made in Python. Not part of equality.
+    """
+
+    name: str
+    nodes: Mapping[str, Node]
+    outputs: tuple[str, ...]
+    named_outputs: bool = False
+    growth: Growth = Growth()
+    train: Train = Train()
+    version: int = 1
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
+        object.__setattr__(self, "origins", MappingProxyType(dict(self.origins)))
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.nodes.items()), self.outputs, self.growth, self.train))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A mapping proxy cannot be copied or sent to another process; its content can.
+        return (
+            Spec,
+            (
+                self.name,
+                dict(self.nodes),
+                self.outputs,
+                self.named_outputs,
+                self.growth,
+                self.train,
+                self.version,
+                dict(self.origins),
+            ),
+        )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the input nodes, in the order of the document."""
+        return tuple(name for name, node in self.nodes.items() if isinstance(node, Input))

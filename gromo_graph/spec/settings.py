@@ -1,0 +1,95 @@
+"""The `growth` and `train` sections of a spec. Their defaults come from measurements (docs: evidence)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gromo_graph.spec.kinds.base import Features, Frozen
+
+Count = Annotated[int, Field(ge=1)]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Neurons(Frozen):
+    """How many neurons a growth step adds."""
+
+    per_step: Count | None = Field(
+        None,
+        description="Neurons added at once; by default 8, or 4 where the parameter budget is under 1,500.",
+    )
+
+
+class When(Frozen):
+    """When growth steps take place."""
+
+    every: Count = Field(1, description="Epochs between growth steps.")
+    until: float = Field(0.25, gt=0, le=1, description="Share of the training after which nothing grows.")
+
+
+class Stop(Frozen):
+    """Budgets: growth ends where the next step would pass one."""
+
+    steps: Count | None = Field(None, description="Growth steps applied at the most.")
+    parameters: Count | None = Field(None, description="Parameters at the most.")
+    madds: Count | None = Field(
+        None, description="Multiply-adds of a forward pass of one sample at the most."
+    )
+
+
+class Statistics(Frozen):
+    """How much data a decision looks at."""
+
+    samples: Count | None = Field(None, description="Samples used for the statistics; all by default.")
+
+
+class Growth(Frozen):
+    """The policy of the scheduler."""
+
+    actions: Annotated[tuple[Literal["widen"], ...], BeforeValidator(_as_tuple)] = Field(
+        ("widen",), description="What growth may do."
+    )
+    select: Literal["balanced", "slope", "slope_per_parameter", "slope_per_madd"] = Field(
+        "balanced", description="Which width group grows."
+    )
+    criterion: Literal["tiny", "random"] = Field(
+        "tiny", description="How new neurons are found: from the statistics, or at random with zero fan-out."
+    )
+    neurons: Neurons = Neurons()
+    when: When = When()
+    stop: Stop = Stop()
+    apply_delta: bool = Field(False, description="Also apply the optimal delta to the old weights.")
+    ridge: float = Field(0.1, ge=0, description="Ridge on S when solving, relative to mean(diag S).")
+    statistics: Statistics = Statistics()
+    scale: Literal["sqrt", "alpha_std"] = Field(
+        "sqrt",
+        description="√γ on both sides of a new neuron, or fan-in at the layer's scale and γ on fan-out.",
+    )
+    rescue: bool = Field(True, description="Revive a layer whose units are all dead.")
+
+
+class Optimizer(Frozen):
+    """The optimizer of the built-in training."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: float = Field(0.003, gt=0, description="Learning rate at the start.")
+    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.0, ge=0, lt=1, description="For sgd.")
+
+
+class Train(Frozen):
+    """The built-in training."""
+
+    data: str = Field("digits", min_length=1, description="A built-in data set or a .npz or .csv file.")
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    optimizer: Optimizer = Optimizer()
+    schedule: Literal["cosine", "constant"] = "cosine"
+    batch_size: Count = 64
+    epochs: Count = 60
+
+
+__all__ = ["Features", "Growth", "Neurons", "Optimizer", "Statistics", "Stop", "Train", "When"]
