@@ -39,8 +39,8 @@ class Spec(Displayed):
     nodes: Mapping[str, Node]
     outputs: tuple[str, ...]
     named_outputs: bool = False
-    growth: Growth = Growth()
-    train: Train = Train()
+    growth: Growth = field(default_factory=Growth)
+    train: Train = field(default_factory=Train)
     version: int = 1
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
 
@@ -49,7 +49,7 @@ class Spec(Displayed):
         object.__setattr__(self, "origins", MappingProxyType(dict(self.origins)))
 
     def __hash__(self) -> int:
-        return hash((self.name, tuple(self.nodes.items()), self.outputs, self.growth, self.train))
+        return hash((self.name, frozenset(self.nodes.items()), self.outputs, self.growth, self.train))
 
     def __reduce__(self) -> tuple[object, ...]:
         # A mapping proxy cannot be copied or sent to another process; its content can.

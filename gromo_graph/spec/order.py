@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import networkx as nx
 
 from gromo_graph.spec.kinds import Node
+from gromo_graph.spec.places import clipped
 
 
 def reading_graph(nodes: Mapping[str, Node]) -> nx.DiGraph[str]:
@@ -25,3 +26,40 @@ def topological_order(nodes: Mapping[str, Node]) -> tuple[str, ...]:
     """
     place = {name: index for index, name in enumerate(nodes)}
     return tuple(nx.lexicographical_topological_sort(reading_graph(nodes), key=place.__getitem__))
+
+
+def cycles_in_order(graph: nx.DiGraph[str], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """One shortest cycle for each knot of nodes that reach each other, in the direction of the edges.
+
+    Each begins with the knot's first name in the order of `names`. A node with an edge to itself is no knot.
+
+    >>> cycles_in_order(nx.DiGraph([("a", "b"), ("b", "c"), ("c", "b")]), ["a", "b", "c"])
+    (('b', 'c'),)
+    """
+    place = {name: index for index, name in enumerate(names)}
+    found: list[tuple[str, ...]] = []
+    for knot in nx.strongly_connected_components(graph):
+        if len(knot) > 1:
+            first = min(knot, key=place.__getitem__)
+            backwards = graph.subgraph(knot).reverse(copy=False)
+            # towards[x] is the node after x on a shortest way back to `first`; nearer nodes come earlier
+            towards = {node: after for after, node in nx.bfs_edges(backwards, first)}
+            after = next(node for node in towards if graph.has_edge(first, node))
+            cycle = [first]
+            while after != first:
+                cycle.append(after)
+                after = towards[after]
+            found.append(tuple(cycle))
+    return tuple(sorted(found, key=lambda cycle: place[cycle[0]]))
+
+
+def cycle_text(cycle: Sequence[str]) -> str:
+    """`a -> b -> a`; the middle of a very long cycle is left out.
+
+    >>> cycle_text(("a", "b"))
+    'a -> b -> a'
+    """
+    names = [clipped(name) for name in (*cycle, cycle[0])]
+    if len(names) > 20:
+        names = [*names[:12], "…", *names[-6:]]
+    return " -> ".join(names)

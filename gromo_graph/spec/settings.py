@@ -8,6 +8,9 @@ from pydantic import BeforeValidator, Field
 
 from gromo_graph.spec.kinds.base import Features, Frozen
 
+BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+"""The data sets that a spec can name; anything else it names is a .npz or .csv file."""
+
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -92,4 +95,14 @@ class Train(Frozen):
     epochs: Count = 60
 
 
-__all__ = ["Features", "Growth", "Neurons", "Optimizer", "Statistics", "Stop", "Train", "When"]
+__all__ = [
+    "BUILT_IN_DATA",
+    "Features",
+    "Growth",
+    "Neurons",
+    "Optimizer",
+    "Statistics",
+    "Stop",
+    "Train",
+    "When",
+]

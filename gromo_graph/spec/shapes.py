@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from gromo_graph.spec.kinds import Node, Shape, ShapeMismatch
+from gromo_graph.spec.places import clipped
+
+MAX_VALUES = 1_000_000_000
+"""No node's output for one sample is larger than this."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,30 @@ def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
         node = nodes[name]
         if any(source not in known for source in node.sources):
             continue
+        inputs = [known[source] for source in node.sources]
         try:
-            known[name] = node.output_shape([known[source] for source in node.sources])
+            shape = node.output_shape(inputs)
         except ShapeMismatch as mismatch:
-            mismatches[name] = str(mismatch)
+            found = _edges_text(name, node.sources, inputs)
+            mismatches[name] = f"{mismatch.expected}, found {found}: {mismatch.advice}"
+            continue
+        if prod(shape) > MAX_VALUES:
+            mismatches[name] = (
+                f"the output {list(shape)} has {prod(shape):,} values, at most {MAX_VALUES:,} fit"
+            )
+            continue
+        known[name] = shape
     return Shapes(known, mismatches)
+
+
+def _edges_text(name: str, sources: Sequence[str], inputs: Sequence[Shape]) -> str:
+    """`a->b is 4 wide, c->b is 6 wide`: the first edge of each size, at most four."""
+    first: dict[Shape, str] = {}
+    for source, shape in zip(sources, inputs, strict=True):
+        first.setdefault(shape, source)
+    texts = [f"`{clipped(source)}->{clipped(name)}` is {_size(shape)}" for shape, source in first.items()]
+    return ", ".join(texts[:4]) + (", …" if len(texts) > 4 else "")
+
+
+def _size(shape: Shape) -> str:
+    return f"{shape[0]} wide" if len(shape) == 1 else str(list(shape))

@@ -1,4 +1,4 @@
-"""What every node kind answers without torch: its fields, shape rule, width rule, cost, and how it is drawn."""
+"""What every node kind answers without torch: fields, shape rule, width rule, cost, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 Shape = tuple[int, ...]
 """A node's output without the batch: (features,), (channels, length) or (channels, height, width)."""
@@ -21,13 +22,25 @@ Activation = Literal[
 
 
 class ShapeMismatch(ValueError):  # noqa: N818 - it names the fact; the reader sees a SpecError
-    """The inputs of a node do not fit it; the text says what was found and what was expected."""
+    """The inputs of a node do not fit it.
+
+    Args:
+        expected: what the node needs, e.g. `a sum needs equal shapes`; what was found is added by the caller,
+            who knows the names of the edges.
+        advice: what to do.
+    """
+
+    def __init__(self, expected: str, advice: str = "give the sources other shapes") -> None:
+        super().__init__(f"{expected}: {advice}")
+        self.expected, self.advice = expected, advice
 
 
 class Frozen(BaseModel):
     """A section of a spec: immutable, no unknown keys, nothing converted silently."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class WidthRule(Enum):
@@ -66,10 +79,21 @@ def _read_grow(value: Any) -> Any:
         return {}
     if value is False or value == "off":
         return False
-    return value
+    if isinstance(value, Grow | dict):
+        return value
+    raise PydanticCustomError("grow_form", "expected true, false or a map of limits such as {max: 128}")
 
 
-GrowField = Annotated[Grow | Literal[False], BeforeValidator(_read_grow)]
+def _grow_form(value: Any) -> str:
+    return "map" if isinstance(value, Grow | dict) else "off"
+
+
+# The discriminator keeps the messages to the form that was written.
+GrowField = Annotated[
+    Annotated[Grow, Tag("map")] | Annotated[Literal[False], Tag("off")],
+    Discriminator(_grow_form),
+    BeforeValidator(_read_grow),
+]
 
 
 def _read_sources(value: Any) -> Any:

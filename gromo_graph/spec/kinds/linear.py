@@ -17,9 +17,7 @@ class Linear(Layer):
         """(features,) from (features_in,)."""
         (shape,) = inputs
         if len(shape) != 1:
-            raise ShapeMismatch(
-                f"a linear layer reads [features], found {list(shape)}: put a `flatten` node between"
-            )
+            raise ShapeMismatch("a linear layer reads one row of features", "put a `flatten` node between")
         return (self.features,)
 
     def parameter_count(self, inputs: Sequence[Shape]) -> int:

@@ -35,12 +35,10 @@ class Merge(Node):
         first = inputs[0]
         if self.merge == "sum":
             if any(shape != first for shape in inputs):
-                raise ShapeMismatch(f"a sum needs equal shapes, found {_listed(inputs)}")
+                raise ShapeMismatch(
+                    "a sum needs equal shapes", "give both the same `features`, or use merge: concat"
+                )
             return first
         if any(shape[1:] != first[1:] for shape in inputs):
-            raise ShapeMismatch(f"a concat needs shapes equal but for the features, found {_listed(inputs)}")
+            raise ShapeMismatch("a concat needs shapes equal but for the features", "flatten both before")
         return (sum(shape[0] for shape in inputs), *first[1:])
-
-
-def _listed(shapes: Sequence[Shape]) -> str:
-    return ", ".join(str(list(shape)) for shape in shapes)

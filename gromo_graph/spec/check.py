@@ -1,0 +1,255 @@
+"""A document against the language: everything that is wrong with it, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from gromo_graph.errors import Problem
+from gromo_graph.spec.explain import not_a_map, read_section, report_key
+from gromo_graph.spec.kinds import KINDS, Node
+from gromo_graph.spec.kinds.base import Frozen
+from gromo_graph.spec.meaning import Nodes, data_problem, name_problem
+from gromo_graph.spec.model import Origin, Spec
+from gromo_graph.spec.places import UNKNOWN, Document, Path, path_text
+from gromo_graph.spec.settings import Growth, Train
+from gromo_graph.spec.wording import Suggester, is_later, later_message, shown
+
+VERSION = 1
+
+
+class Root(Frozen):
+    """The keys of a whole document; its sections are read one by one."""
+
+    version: Any = None
+    name: Any = None
+    vars: Any = None
+    nodes: Any = None
+    output: Any = None
+    outputs: Any = None
+    growth: Growth | None = None
+    train: Train | None = None
+
+
+def check_document(document: Document, suggester: Suggester) -> tuple[Spec | None, tuple[Problem, ...]]:
+    """The spec that an expanded document describes, or None, and every problem in the order of the text."""
+    work = _Check(document, suggester)
+    spec = work.run()
+    problems = tuple(sorted(dict.fromkeys((*document.problems, *work.problems)), key=_place))
+    return (None if problems else spec), problems
+
+
+def check_nodes(spec: Spec) -> tuple[Problem, ...]:
+    """The problems of a spec that was put together in Python: how its nodes fit each other."""
+    problems: list[Problem] = []
+
+    def report(path: Path, message: str, *, key: bool = False) -> None:
+        origin = spec.origins.get(str(path[1])) if len(path) > 1 else None
+        file, line, column = (origin.file, origin.line, origin.column) if origin else (f"<{spec.name}>", 0, 0)
+        problems.append(Problem(file, line, column, path_text(path), message))
+
+    suggester = Suggester()
+    for name in spec.nodes:
+        message = name_problem(name)
+        if message is not None:
+            report(("nodes", name), message)
+    message = data_problem(spec.train.data, suggester)
+    if message is not None:
+        report(("train", "data"), message)
+    if not spec.outputs:
+        report(("output",), "an output is missing: name the node whose value the network returns")
+    Nodes(
+        names=list(spec.nodes),
+        sound=spec.nodes,
+        readings={name: node.sources for name, node in spec.nodes.items()},
+        outputs=[(name, ("outputs", place)) for place, name in enumerate(spec.outputs)],
+        complete=bool(spec.outputs),
+        report=report,
+        suggester=suggester,
+    ).check()
+    return tuple(sorted(problems, key=_place))
+
+
+def _place(problem: Problem) -> tuple[int, int]:
+    return problem.line, problem.column
+
+
+@dataclass
+class _Check:
+    document: Document
+    suggester: Suggester
+    problems: list[Problem] = field(default_factory=list)
+    complete: bool = True  # every `from` and every output could be read
+
+    def report(self, path: Path, message: str, *, key: bool = False) -> None:
+        self.problems.append(self.document.problem(path, message, key=key))
+
+    def run(self) -> Spec | None:
+        data = self.document.data
+        if not isinstance(data, dict):
+            if data is not UNKNOWN:
+                self.report((), f"found {shown(data)}, expected a map with `nodes` and `output`")
+            return None
+        meant = self.check_keys(data)
+        version = self.version(data.get("version", VERSION))
+        name = self.name(data)
+        outputs, named = self.outputs(data, meant)
+        nodes = self.nodes(data, meant, outputs)
+        growth = self.section(Growth, data, "growth")
+        train = self.section(Train, data, "train")
+        if train is not None:
+            message = data_problem(train.data, self.suggester)
+            if message is not None:
+                self.report(("train", "data"), message)
+        if self.problems or self.document.problems or growth is None or train is None:
+            return None
+        origins = {node: self.origin(node) for node in nodes}
+        return Spec(
+            name, nodes, tuple(output for output, _ in outputs), named, growth, train, version, origins
+        )
+
+    def check_keys(self, data: dict[str, Any]) -> set[str | None]:
+        return {
+            report_key(key, Root, (), report=self.report, suggester=self.suggester)
+            for key in data
+            if key not in Root.model_fields
+        }
+
+    def version(self, value: Any) -> int:
+        if value is not UNKNOWN and (value != VERSION or not isinstance(value, int) or value is True):
+            self.report(("version",), f"found {shown(value)}, this release reads version {VERSION}: write 1")
+        return VERSION
+
+    def name(self, data: dict[str, Any]) -> str:
+        if "name" not in data:
+            file = self.document.file
+            return (PurePath(file).stem if not file.startswith("<") else "") or "network"
+        value = data["name"]
+        if value is UNKNOWN:
+            return ""
+        if not isinstance(value, str) or not value:
+            advice = ": put it in quotes" if isinstance(value, int | float) else ""
+            found = "an empty text" if value == "" else shown(value)
+            self.report(("name",), f"found {found}, expected a text{advice}")
+            return ""
+        message = name_problem(value.replace("->", ""))
+        if message is not None and value.replace("->", ""):
+            self.report(("name",), message)
+        return value
+
+    def section(self, model: Any, data: dict[str, Any], key: str) -> Any:
+        if key not in data:
+            return model()
+        return read_section(model, data[key], (key,), report=self.report, suggester=self.suggester)
+
+    def outputs(self, data: dict[str, Any], meant: set[str | None]) -> tuple[list[tuple[str, Path]], bool]:
+        if "output" in data and "outputs" in data:
+            self.report(("outputs",), "`output` stands there too: keep one of the two", key=True)
+        elif not {"output", "outputs"} & (data.keys() | meant):
+            self.complete = False
+            self.report((), "`output` is missing: name the node whose value the network returns")
+        found: list[tuple[str, Path]] = []
+        if "output" in data:
+            self.output(data["output"], ("output",), found)
+        values = data.get("outputs", UNKNOWN)
+        if isinstance(values, list) and values:
+            for place, value in enumerate(values):
+                self.output(value, ("outputs", place), found)
+        elif values is not UNKNOWN:
+            self.complete = False
+            what = "an empty list" if values == [] else shown(values)
+            self.report(("outputs",), f"found {what}, expected a list of names such as [a, b]")
+        self.complete &= bool(found)
+        return found, "outputs" in data
+
+    def output(self, value: Any, path: Path, found: list[tuple[str, Path]]) -> None:
+        if isinstance(value, str):
+            found.append((value, path))
+            return
+        self.complete = False
+        if value is not UNKNOWN:
+            advice = ": put it in quotes" if isinstance(value, int | float) else ""
+            if path == ("output",) and isinstance(value, list):
+                advice = ": several outputs are written `outputs: [a, b]`"
+            self.report(path, f"found {shown(value)}, expected the name of a node{advice}")
+
+    def nodes(
+        self, data: dict[str, Any], meant: set[str | None], outputs: Sequence[tuple[str, Path]]
+    ) -> dict[str, Node]:
+        section = data.get("nodes", UNKNOWN)
+        if not isinstance(section, dict) or not section:
+            if section is not UNKNOWN:
+                found = "an empty map" if section == {} else shown(section)
+                self.report(("nodes",), f"found {found}, expected a map from names to nodes")
+            elif "nodes" not in data and "nodes" not in meant:
+                self.report(("nodes",), "`nodes` is missing: a map from names to nodes")
+            return {}
+        sound = {name: node for name in section if (node := self.node(name, section[name])) is not None}
+        Nodes(
+            names=list(section),
+            sound=sound,
+            readings={name: self.readings(section[name]) for name in section},
+            outputs=outputs,
+            complete=self.complete,
+            report=self.report,
+            suggester=self.suggester,
+        ).check()
+        return sound
+
+    def node(self, name: str, data: Any) -> Node | None:
+        path: Path = ("nodes", name)
+        wrong_name = name_problem(name)
+        if wrong_name is not None:
+            self.report(path, wrong_name, key=True)
+        if not isinstance(data, dict):
+            if data is not UNKNOWN:
+                self.report(path, not_a_map(data, ("kind", "from", "...")))
+            return None
+        model = self.kind(data, path)
+        if model is None:
+            return None
+        node: Node | None = read_section(model, data, path, report=self.report, suggester=self.suggester)
+        return node
+
+    def kind(self, data: dict[str, Any], path: Path) -> type[Node] | None:
+        kind = data.get("kind", UNKNOWN)
+        if isinstance(kind, str) and kind in KINDS:
+            return KINDS[kind]
+        known = tuple(KINDS)
+        later = next((key for key in data if is_later(path, key)), None)
+        where = (*path, "kind")
+        if later is not None and "kind" not in data:
+            self.report((*path, later), later_message(later, ("kind", "from")), key=True)
+        elif "kind" not in data:
+            near = next((key for key in data if self.suggester.nearest(key, ("kind",))), None)
+            if near is not None:
+                self.report((*path, near), f"unknown key: you wrote `{near}`, did you mean `kind`?", key=True)
+            else:
+                self.report(where, f"`kind` is missing: one of {', '.join(known)}")
+        elif is_later(where, kind):
+            self.report(where, later_message(kind, known))
+        elif isinstance(kind, str):
+            self.report(where, f"unknown kind {shown(kind)}: {self.suggester.hint(kind, known, 'kinds')}")
+        elif kind is not UNKNOWN:
+            self.report(where, f"found {shown(kind)}, expected a kind: {', '.join(known)}")
+        return None
+
+    def readings(self, data: Any) -> tuple[str, ...]:
+        """What a node reads, as far as that can be told of a wrong one."""
+        if not isinstance(data, dict):
+            self.complete = False
+            return ()
+        written = data.get("from")
+        if isinstance(written, str):
+            return (written,)
+        if isinstance(written, list) and all(isinstance(source, str) for source in written):
+            return tuple(written)
+        self.complete &= data.get("kind") == "input" and "from" not in data
+        return tuple(s for s in written if isinstance(s, str)) if isinstance(written, list) else ()
+
+    def origin(self, name: str) -> Origin:
+        path: Path = ("nodes", name)
+        place = self.document.problem(path, "", key=True)
+        return Origin(self.document.file, place.line, place.column, path_text(path))

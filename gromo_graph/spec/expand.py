@@ -1,0 +1,154 @@
+"""`vars` and `${...}`: the document with every expression replaced by its value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import networkx as nx
+
+from gromo_graph.errors import Problem
+from gromo_graph.spec.expression import ExpressionError, Value, evaluate, names_in
+from gromo_graph.spec.order import cycle_text, cycles_in_order
+from gromo_graph.spec.places import UNKNOWN, Document, Path, Unknown, clipped
+from gromo_graph.spec.scalars import represent
+from gromo_graph.spec.wording import Suggester, shown
+
+_LONGEST_TEXT = 10_000
+_PIECE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+
+
+def expand(document: Document, suggester: Suggester) -> Document:
+    """The document without `vars` and `${...}`; what could not be expanded is UNKNOWN and reported.
+
+    `$${` stands for the text `${`.
+    """
+    data = document.data
+    if not isinstance(data, dict):
+        return document
+    work = _Expansion(document, suggester)
+    if "vars" in data:
+        work.read_vars(data["vars"])
+    expanded = {key: work.expand(value, (key,)) for key, value in data.items() if key != "vars"}
+    return replace(document, data=expanded, problems=(*document.problems, *work.problems))
+
+
+def escape(text: str) -> str:
+    """Text as it has to be written so that nothing in it is expanded.
+
+    >>> escape("${a}")
+    '$${a}'
+    """
+    return text.replace("${", "$${")
+
+
+@dataclass
+class _Expansion:
+    document: Document
+    suggester: Suggester
+    values: dict[str, Value | Unknown] = field(default_factory=dict)
+    known: bool = True  # False: `vars` itself is wrong, so unknown names are no news
+    problems: list[Problem] = field(default_factory=list)
+
+    def report(self, path: Path, message: str, *, key: bool = False) -> None:
+        self.problems.append(self.document.problem(path, message, key=key))
+
+    def read_vars(self, section: Any) -> None:
+        if not isinstance(section, dict):
+            self.known = False
+            if section is not UNKNOWN:
+                self.report(("vars",), f"found {shown(section)}, expected a map such as {{width: 16}}")
+            return
+        self.values = dict.fromkeys(section, UNKNOWN)
+        sound = {name: value for name, value in section.items() if self.is_var(name, value)}
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(sound)
+        for name, value in sound.items():
+            used = _names_used(value)
+            if name in used:
+                self.report(
+                    ("vars", name), f"the var refers to itself: {cycle_text((name,))}"
+                )  # stays UNKNOWN
+            else:
+                graph.add_edges_from((other, name) for other in used if other in sound)
+        for cycle in cycles_in_order(graph, list(sound)):
+            circle = cycle_text((cycle[0], *reversed(cycle[1:])))
+            self.report(("vars", cycle[0]), f"the vars refer to each other in a circle: {circle}")
+        knots = [knot for knot in nx.strongly_connected_components(graph) if len(knot) > 1]
+        graph.remove_nodes_from([name for knot in knots for name in knot])
+        for name in nx.topological_sort(graph):
+            self.values[name] = self.expand(sound[name], ("vars", name))
+
+    def is_var(self, name: str, value: Any) -> bool:
+        if value is UNKNOWN:
+            return False
+        if not name.isidentifier():
+            self.report(("vars", name), "a var is named with letters, digits and _", key=True)
+            return False
+        if isinstance(value, dict | list) or value is None:
+            self.report(("vars", name), f"found {shown(value)}, expected a number or a text")
+            return False
+        return True
+
+    def expand(self, value: Any, path: Path) -> Any:
+        if isinstance(value, str):
+            return self.text(value, path) if "${" in value else value
+        if isinstance(value, dict):
+            return {key: self.expand(inner, (*path, key)) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.expand(inner, (*path, place)) for place, inner in enumerate(value)]
+        return value
+
+    def text(self, text: str, path: Path) -> Any:
+        whole = _PIECE.fullmatch(text)
+        if whole is not None and whole[1] is not None:
+            return self.value(whole[1], path)
+        pieces: list[str] = []
+        end = length = 0
+        for match in _PIECE.finditer(text):
+            value: Any = "${" if match[0] == "$${" else None
+            if value is None and match[1] is None:
+                self.report(path, "`${` without its `}`: close it, or write `$${` for the text itself")
+                return UNKNOWN
+            if value is None:
+                value = self.value(match[1], path)
+            if value is UNKNOWN:
+                return UNKNOWN
+            pieces += [text[end : match.start()], value if isinstance(value, str) else represent(value)]
+            end, length = match.end(), length + len(pieces[-1])
+            if length > _LONGEST_TEXT:
+                self.report(path, f"the text is longer than {_LONGEST_TEXT:,} characters once expanded")
+                return UNKNOWN
+        return "".join([*pieces, text[end:]])
+
+    def value(self, expression: str, path: Path) -> Value | Unknown:
+        shown_expression = f"${{{clipped(expression)}}}"
+        try:
+            names = names_in(expression)
+            if not self.are_known(names, path):
+                return UNKNOWN
+            values = {name: value for name in names if not isinstance(value := self.values[name], Unknown)}
+            return evaluate(expression, values) if len(values) == len(names) else UNKNOWN
+        except ExpressionError as error:
+            self.report(path, f"`{shown_expression}`: {error}")
+            return UNKNOWN
+
+    def are_known(self, names: tuple[str, ...], path: Path) -> bool:
+        unknown = [name for name in names if name not in self.values]
+        for name in unknown if self.known else ():
+            hint = self.suggester.hint(name, list(self.values), "vars")
+            self.report(path, f"unknown var `{clipped(name)}`: {hint}")
+        return not unknown
+
+
+def _names_used(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        return ()
+    names: list[str] = []
+    for match in _PIECE.finditer(value):
+        try:
+            names += names_in(match[1]) if match[1] is not None else ()
+        except ExpressionError:
+            continue  # reported where the value is expanded
+    return tuple(names)

@@ -1,0 +1,212 @@
+"""One section of a document against its model, with the model's verdicts in plain words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gromo_graph.spec.fields import Model, field_of, keys_of, section_of
+from gromo_graph.spec.places import UNKNOWN, Path, clipped
+from gromo_graph.spec.scalars import resolve
+from gromo_graph.spec.wording import Suggester, is_later, later_message, listed, shown
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+Report = Callable[..., None]
+"""report(path, message, key=False)"""
+
+_SWITCHES = {"on": "true", "yes": "true", "off": "false", "no": "false"}
+
+
+def read_section(
+    model: type[AnyModel], data: Any, path: Path, *, report: Report, suggester: Suggester
+) -> AnyModel | None:
+    """The model of one section, or None where something is wrong with it, which then is reported."""
+    if data is UNKNOWN:
+        return None
+    if not isinstance(data, dict):
+        report(path, not_a_map(data, keys_of(model)))
+        return None
+    unknown = [key for key in data if key not in keys_of(model)]
+    meant = {report_key(key, model, path, report=report, suggester=suggester) for key in unknown}
+    known = {key: value for key, value in data.items() if key not in unknown}
+    try:
+        read = model.model_validate(known)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            if details["input"] is UNKNOWN or (details["type"] == "missing" and details["loc"][-1] in meant):
+                continue
+            _report_details(details, known, model, path, report=report, suggester=suggester)
+        return None
+    return None if unknown else read
+
+
+def report_key(key: str, model: Model, path: Path, *, report: Report, suggester: Suggester) -> str | None:
+    """Report a key that the section does not have; the key that was meant, where one is near."""
+    keys = keys_of(model)
+    if is_later(path, key):
+        report((*path, key), later_message(key, keys), key=True)
+        return None
+    near = suggester.nearest(key, keys)
+    if near is not None:
+        report((*path, key), f"unknown key: you wrote `{clipped(key)}`, did you mean `{near}`?", key=True)
+    else:
+        hint = "merge keys are no part of YAML 1.2" if key == "<<" else f"known keys are {listed(keys)}"
+        report((*path, key), f"unknown key `{clipped(key)}`: {hint}", key=True)
+    return near
+
+
+def not_a_map(value: Any, keys: Sequence[str]) -> str:
+    """The message for a plain value where a section is expected."""
+    return f"found {shown(value)}, expected a map with {listed(keys)}"
+
+
+def _report_details(
+    details: ErrorDetails, data: Any, model: Model, path: Path, *, report: Report, suggester: Suggester
+) -> None:
+    inner, section = _place_in(data, details, model)
+    full = (*path, *inner)
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        report_key(str(inner[-1]), section, full[:-1], report=report, suggester=suggester)
+    elif kind == "literal_error":
+        report(full, _literal_message(details, full, suggester))
+    elif kind == "missing":
+        report(full, _missing_message(str(inner[-1]), section))
+    elif kind in ("model_type", "dict_type", "model_attributes_type"):
+        inner_model = section_of(section, str(inner[-1])) or section
+        report(full, not_a_map(details["input"], keys_of(inner_model)))
+    else:
+        message = _MESSAGES.get(kind)
+        text = message(details, full) if message else f"found {shown(details['input'])}: {_said(details)}"
+        report(full, text)
+
+
+def _place_in(data: Any, details: ErrorDetails, model: Model) -> tuple[Path, Model]:
+    """Where in the data an error stands, and the model of the section around it.
+
+    A location may hold names of union members between the keys; those are no part of the data.
+    """
+    steps: list[str | int] = []
+    section = model
+    last = len(details["loc"]) - 1
+    for place, step in enumerate(details["loc"]):
+        inside = (isinstance(data, dict) and step in data) or (
+            isinstance(data, list) and isinstance(step, int) and step < len(data)
+        )
+        if inside:
+            data = data[step]
+            steps.append(step)
+            if place < last and isinstance(data, dict):
+                section = section_of(section, str(step)) or section
+        elif place == last and details["type"] == "missing":
+            steps.append(step)
+    return tuple(steps), section
+
+
+def _literal_message(details: ErrorDetails, path: Path, suggester: Suggester) -> str:
+    value = details["input"]
+    expected = str(details["ctx"]["expected"])
+    known = re.findall(r"'([^']*)'", expected) or [expected]
+    if is_later(path, value):
+        return later_message(value, known)
+    if not isinstance(value, str):
+        return f"found {shown(value)}, expected one of {listed(known)}"
+    key = next((step for step in reversed(path) if isinstance(step, str)), "value")
+    return f"unknown {key} {shown(value)}: {suggester.hint(value, known, 'values')}"
+
+
+def _missing_message(key: str, section: Model) -> str:
+    field = field_of(section, key)
+    about = f": {field.description}" if field is not None and field.description else ""
+    return f"`{key}` is missing{about}"
+
+
+def _said(details: ErrorDetails) -> str:
+    return details["msg"].removeprefix("Value error, ")
+
+
+def _number_message(expected: str) -> Callable[[ErrorDetails, Path], str]:
+    def message(details: ErrorDetails, path: Path) -> str:
+        value = details["input"]
+        found = f"found {shown(value)}, expected {expected}"
+        if isinstance(value, float) and value.is_integer():
+            return f"{found}: write {int(value)}" if abs(value) < 1e15 else found
+        read = resolve(value) if isinstance(value, str) else None
+        if isinstance(read, int) and not isinstance(read, bool):
+            return f"{found}: write {clipped(str(value))} without quotes"
+        if isinstance(read, float) and expected != "an integer":
+            return f"{found}: write {clipped(str(value))} without quotes"
+        return found
+
+    return message
+
+
+def _bool_message(details: ErrorDetails, path: Path) -> str:
+    value = details["input"]
+    switch = _SWITCHES.get(value.lower()) if isinstance(value, str) else None
+    advice = f": in YAML 1.2 `{value}` is text, write {switch}" if switch else ""
+    return f"found {shown(value)}, expected true or false{advice}"
+
+
+def _text_message(details: ErrorDetails, path: Path) -> str:
+    value = details["input"]
+    advice = ": put it in quotes" if isinstance(value, bool | int | float) else ""
+    return f"found {shown(value)}, expected text{advice}"
+
+
+def _list_message(details: ErrorDetails, path: Path) -> str:
+    value = details["input"]
+    if path[-1] == "from":
+        advice = ": put it in quotes" if isinstance(value, bool | int | float) else ""
+        return f"found {shown(value)}, expected the name of a node or a list of names{advice}"
+    advice = f": write [{clipped(str(value))}]" if isinstance(value, int | float | str) else ""
+    return f"found {shown(value)}, expected a list{advice}"
+
+
+def _bound_message(words: str, bound: str) -> Callable[[ErrorDetails, Path], str]:
+    def message(details: ErrorDetails, path: Path) -> str:
+        limit = details["ctx"][bound]
+        text = f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+        return f"found {shown(details['input'])}, expected {words.format(text)}"
+
+    return message
+
+
+def _short_message(details: ErrorDetails, path: Path) -> str:
+    least = details["ctx"]["min_length"]
+    return f"found {details['ctx']['actual_length']} values, expected at least {least}"
+
+
+def _long_message(details: ErrorDetails, path: Path) -> str:
+    most, actual = details["ctx"]["max_length"], details["ctx"]["actual_length"]
+    if most == 0:
+        return f"found {actual} values, expected none: leave `{path[-1]}` out"
+    return f"found {actual} values, expected at most {most}"
+
+
+def _empty_text_message(details: ErrorDetails, path: Path) -> str:
+    return f"found {shown(details['input'])}, expected at least {details['ctx']['min_length']} character"
+
+
+_MESSAGES: Mapping[str, Callable[[ErrorDetails, Path], str]] = {
+    "int_type": _number_message("an integer"),
+    "int_from_float": _number_message("an integer"),
+    "float_type": _number_message("a number"),
+    "finite_number": lambda details, path: f"found {shown(details['input'])}, expected a finite number",
+    "bool_type": _bool_message,
+    "string_type": _text_message,
+    "string_too_short": _empty_text_message,
+    "tuple_type": _list_message,
+    "list_type": _list_message,
+    "too_short": _short_message,
+    "too_long": _long_message,
+    "greater_than_equal": _bound_message("{} or more", "ge"),
+    "greater_than": _bound_message("more than {}", "gt"),
+    "less_than_equal": _bound_message("at most {}", "le"),
+    "less_than": _bound_message("less than {}", "lt"),
+    "grow_form": lambda details, path: f"found {shown(details['input'])}, {details['msg']}",
+}

@@ -1,0 +1,112 @@
+"""YAML text -> Spec, in one road: read, override, expand, check."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gromo_graph.errors import Problem, SpecError
+from gromo_graph.spec.check import Root, check_document, check_nodes
+from gromo_graph.spec.document import MAX_BYTES, broken, parse_document
+from gromo_graph.spec.expand import expand
+from gromo_graph.spec.model import Spec
+from gromo_graph.spec.overrides import Overrides, apply_overrides
+from gromo_graph.spec.places import Document
+from gromo_graph.spec.wording import Suggester
+
+
+def load_spec(path: str | os.PathLike[str], *, overrides: Overrides = ()) -> Spec:
+    """The spec of a YAML file.
+
+    Args:
+        path: of the file; a document without a `name` goes by the name of its file.
+        overrides: `["train.epochs=3"]` or `{"train.epochs": "3"}`, the values read as YAML. Names that
+            contain dots are quoted: `nodes."a.b".features=4`.
+
+    Raises:
+        SpecError: with every problem of the document.
+    """
+    return _sound(_examine(_read(path), overrides))
+
+
+def parse_spec(text: str, *, file: str = "<text>", overrides: Overrides = ()) -> Spec:
+    """The spec of a YAML text.
+
+    Args:
+        text: the document.
+        file: what messages call it.
+        overrides: as for `load_spec`.
+
+    Raises:
+        SpecError: with every problem of the document.
+
+    >>> text = '''
+    ... name: tiny
+    ... nodes:
+    ...   x: {kind: input, shape: [4]}
+    ...   y: {kind: linear, from: x, features: 2}
+    ... output: y
+    ... '''
+    >>> parse_spec(text).nodes["y"].features
+    2
+    """
+    return _sound(_examine(parse_document(text, file), overrides))
+
+
+def check_spec(source: Spec | str | os.PathLike[str], *, overrides: Overrides = ()) -> tuple[Problem, ...]:
+    """Every problem of a document, in the order of the text; it does not raise for a wrong one.
+
+    Args:
+        source: a path; or the text itself, which is a `str` with a line break in it; or a Spec, of which it
+            is checked how its nodes fit each other. A text of one line goes to `parse_spec`.
+        overrides: as for `load_spec`; not for a Spec.
+
+    >>> for problem in check_spec("nodes:\\n  x: {kind: inptu, shape: [4]}\\noutput: x"):
+    ...     print(problem)
+    <text>:2:13 nodes.x.kind: unknown kind "inptu": did you mean `input`? Known kinds: input, linear, ...
+    """
+    if isinstance(source, Spec):
+        return check_nodes(source)
+    is_text = isinstance(source, str) and "\n" in source
+    document = parse_document(str(source), "<text>") if is_text else _read(source)
+    return _examine(document, overrides)[1]
+
+
+def _examine(document: Document, overrides: Overrides) -> tuple[Spec | None, tuple[Problem, ...]]:
+    if document.broken:
+        return None, document.problems
+    suggester = Suggester()
+    document = apply_overrides(document, overrides, root=Root, suggester=suggester)
+    return check_document(expand(document, suggester), suggester)
+
+
+def _sound(examined: tuple[Spec | None, tuple[Problem, ...]]) -> Spec:
+    spec, problems = examined
+    if spec is None:
+        raise SpecError(problems)
+    return spec
+
+
+def _read(path: str | os.PathLike[str]) -> Document:
+    """The document of a file; never more of the file is read than a document may hold."""
+    file = os.fspath(path)
+    try:
+        with Path(file).open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            return broken(
+                file, f"the file is too large: at most {MAX_BYTES // 1_000_000} MB are read", place=None
+            )
+        return parse_document(content.decode("utf-8-sig"), file)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
+        message = f"byte 0x{content[error.start]:02x} is no UTF-8: save the file as UTF-8"
+        return broken(file, message, place=(line, column))
+    except FileNotFoundError:
+        return broken(file, "there is no such file", place=None)
+    except IsADirectoryError:
+        return broken(file, "this is a folder, expected a YAML file", place=None)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return broken(file, f"the file cannot be read: {reason}", place=None)

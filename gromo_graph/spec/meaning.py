@@ -1,0 +1,183 @@
+"""What the models cannot see: the nodes against each other."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import networkx as nx
+
+from gromo_graph.spec.explain import Report
+from gromo_graph.spec.kinds import Input, Layer, Node
+from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.order import cycle_text, cycles_in_order
+from gromo_graph.spec.places import Path, clipped
+from gromo_graph.spec.settings import BUILT_IN_DATA
+from gromo_graph.spec.shapes import infer_shapes
+from gromo_graph.spec.wording import Suggester, listed
+
+_UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, half pairs, line and paragraph ends
+
+
+@dataclass
+class Nodes:
+    """The nodes of a document as far as they could be read.
+
+    Attributes:
+        names: all of them, sound or not, in the order of the document.
+        sound: those whose own fields are right.
+        readings: what each one reads, sound or not.
+        outputs: names the document gives as outputs, with the path of each.
+        complete: every reading and output could be read; if not, who reads whom is not fully known.
+        report: takes (path, message, key=False).
+        suggester: finds the nearest names.
+    """
+
+    names: Sequence[str]
+    sound: Mapping[str, Node]
+    readings: Mapping[str, Sequence[str]]
+    outputs: Sequence[tuple[str, Path]]
+    complete: bool
+    report: Report
+    suggester: Suggester = field(default_factory=Suggester)
+
+    def check(self) -> None:
+        """Report everything that is wrong between the nodes, and nothing that only follows from it."""
+        known = set(self.names)
+        complete = self.complete
+        for name in self.names:
+            complete &= self._check_readings(name, known)
+        complete &= self._check_outputs(known)
+        graph = self._graph(known)
+        knots = cycles_in_order(graph, self.names)
+        for cycle in knots:
+            message = f"the nodes form a cycle: {cycle_text(cycle)}; take one of these readings out"
+            self.report((*_node(cycle[0]), "from"), message)
+        if complete:
+            self._check_read()
+        for name, node in self.sound.items():
+            if isinstance(node, Layer) and isinstance(node.grow, Grow):
+                self._check_limits(name, node, node.grow)
+        self._check_shapes(graph)
+
+    def _check_readings(self, name: str, known: set[str]) -> bool:
+        complete = True
+        sources = self.readings[name]
+        seen: set[str] = set()
+        many = len(sources) > 1
+        for place, source in enumerate(sources):
+            path = (*_node(name), "from", place) if many else (*_node(name), "from")
+            if source == name:
+                self.report(path, f"`{clipped(name)}` reads itself: a network has no loops")
+            elif source not in known:
+                self.report(path, self._unknown_node(source))
+                complete = False
+            elif source in seen:
+                self.report(path, f"`{clipped(source)}` stands twice in `from`: a source is read once")
+            seen.add(source)
+        node = self.sound.get(name)
+        most = None if node is None else node.max_sources
+        if most is not None and len(sources) > most:
+            assert node is not None
+            message = f"{_a(node.kind)} node reads {_count(most)}, found {len(sources)}: " + (
+                "put a `merge` node between" if most else "leave `from` out"
+            )
+            self.report((*_node(name), "from"), message)
+        return complete
+
+    def _unknown_node(self, name: str) -> str:
+        return f"unknown node `{clipped(name)}`: {self.suggester.hint(name, self.names, 'nodes')}"
+
+    def _check_outputs(self, known: set[str]) -> bool:
+        complete = True
+        seen: set[str] = set()
+        for name, path in self.outputs:
+            if name not in known:
+                self.report(path, self._unknown_node(name))
+                complete = False
+            elif name in seen:
+                self.report(path, f"`{clipped(name)}` stands twice among the outputs")
+            seen.add(name)
+        return complete
+
+    def _graph(self, known: set[str]) -> nx.DiGraph[str]:
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.names)
+        for name, sources in self.readings.items():
+            graph.add_edges_from((source, name) for source in sources if source in known and source != name)
+        return graph
+
+    def _check_read(self) -> None:
+        read = {source for sources in self.readings.values() for source in sources}
+        read.update(name for name, _ in self.outputs)
+        for name in self.names:
+            if name not in read:
+                what = (
+                    "this input is on no path to an output"
+                    if isinstance(self.sound.get(name), Input)
+                    else ("no node reads this one and it is no output")
+                )
+                self.report(_node(name), f"{what}: read it with `from`, or take it out", key=True)
+
+    def _check_limits(self, name: str, node: Layer, grow: Grow) -> None:
+        path = (*_node(name), "grow")
+        if grow.max is not None and grow.max < node.features:
+            message = f"found {grow.max:,}, below the {node.features:,} features the node begins with"
+            self.report((*path, "max"), message)
+        elif grow.max is not None and grow.min is not None and grow.min > grow.max:
+            self.report((*path, "min"), f"found {grow.min:,}, above `max`, which is {grow.max:,}")
+
+    def _check_shapes(self, graph: nx.DiGraph[str]) -> None:
+        """Shapes behind sound nodes alone: what stands behind a wrong one would only be guessed."""
+        knots = {name for knot in nx.strongly_connected_components(graph) if len(knot) > 1 for name in knot}
+        usable = {
+            name
+            for name, node in self.sound.items()
+            if name not in knots
+            and name not in node.sources
+            and (node.max_sources is None or len(node.sources) <= node.max_sources)
+        }
+        order = list(nx.topological_sort(graph.subgraph(usable)))
+        shapes = infer_shapes({name: self.sound[name] for name in usable}, order)
+        for name in self.names:
+            if name in shapes.mismatches:
+                path = _node(name) if isinstance(self.sound[name], Input) else (*_node(name), "from")
+                self.report(path, shapes.mismatches[name])
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with the name of a node, or None."""
+    if not name:
+        return "a name is empty: give the node a name"
+    if "->" in name:
+        return "a name holds `->`, which stands between the ends of an edge: take it out"
+    bad = next((c for c in name if unicodedata.category(c) in _UNWRITABLE), None)
+    return None if bad is None else f"a name holds the control character U+{ord(bad):04X}: take it out"
+
+
+def data_problem(data: str, suggester: Suggester) -> str | None:
+    """What is wrong with `train.data`, or None. A spec is untrusted: it never names code."""
+    if data in BUILT_IN_DATA or (data.lower().endswith((".npz", ".csv")) and "://" not in data):
+        return None
+    if ":" in data:
+        return (
+            f'"{clipped(data)}" names code or an address, and a spec may name only a built-in set '
+            f"({listed(BUILT_IN_DATA)}) or a .npz or .csv file: give `module:function` with --data"
+        )
+    return (
+        f'unknown data "{clipped(data)}": {suggester.hint(data, BUILT_IN_DATA, "sets")}; '
+        "a file is named with its ending, .npz or .csv"
+    )
+
+
+def _node(name: str) -> Path:
+    return ("nodes", name)
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
+
+
+def _count(number: int) -> str:
+    return {0: "nothing", 1: "one node"}.get(number, f"at most {number} nodes")

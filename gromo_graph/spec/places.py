@@ -1,0 +1,103 @@
+"""Document: the plain content of a YAML text, and where in the text each part of it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gromo_graph.errors import Problem
+
+Path = tuple[str | int, ...]
+
+
+class Unknown:
+    """Stands for a value that has been reported already; nothing more is said about it."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = Unknown()
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a value and its key stand, 1-based (0: it has no key); `children` are its items or values.
+
+    `file` is set where the value stands in another text than the rest of the document (`--set`).
+    """
+
+    line: int
+    column: int
+    key_line: int = 0
+    key_column: int = 0
+    file: str | None = None
+    children: dict[str, Place] | list[Place] | None = None
+
+
+@dataclass(frozen=True)
+class Document:
+    """The plain content of one YAML text.
+
+    Attributes:
+        file: the document's name as the user gave it.
+        data: dict, list, str, int, float, bool, None, or UNKNOWN where a problem was found.
+        root: the places, a tree like `data`.
+        problems: what is wrong with the text itself.
+        broken: the text could not be read to its end; `data` means nothing.
+    """
+
+    file: str
+    data: Any
+    root: Place
+    problems: tuple[Problem, ...] = ()
+    broken: bool = False
+
+    def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:
+        """A problem at the value of `path`, or at its key.
+
+        Where the path is not written (something is missing), it stands at the key of the nearest parent.
+        """
+        place, found = self._find(path)
+        if place.file is not None:
+            return Problem(place.file, 0, 0, path_text(path), message)
+        if place.key_line and (key or not found):
+            return Problem(self.file, place.key_line, place.key_column, path_text(path), message)
+        return Problem(self.file, place.line, place.column, path_text(path), message)
+
+    def _find(self, path: Path) -> tuple[Place, bool]:
+        place = self.root
+        for step in path:
+            children = place.children
+            if isinstance(children, list):
+                inner = children[step] if isinstance(step, int) and step < len(children) else None
+            else:
+                inner = children.get(str(step)) if children is not None else None
+            if inner is None:
+                return place, False
+            place = inner
+        return place, True
+
+
+def path_text(path: Path) -> str:
+    """A path as it is written in messages and after `--set`; names with dots and the like are quoted.
+
+    >>> path_text(("nodes", "a.b", "from", 0))
+    'nodes."a.b".from.0'
+    """
+    return ".".join(_step_text(step) for step in path)
+
+
+def _step_text(step: str | int) -> str:
+    if isinstance(step, int):
+        return str(step)
+    if step.replace("_", "a").replace("-", "a").isalnum() and not step.isdigit() and len(step) <= 80:
+        return step
+    shown = clipped(step, 80)
+    return f"'{shown}'" if '"' in shown else f'"{shown}"'
+
+
+def clipped(text: str, length: int = 60) -> str:
+    """The text on one line, without control characters, cut where it is long."""
+    short = text if len(text) <= length else text[: length - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)

@@ -1,0 +1,118 @@
+"""The words of messages: values as a YAML author knows them, nearest names, words of later versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from gromo_graph.spec.places import Path, clipped
+from gromo_graph.spec.scalars import represent
+
+_SHORT_LIST = 16
+_LONGEST_NAME = 80
+
+
+def shown(value: Any) -> str:
+    """A value as it is named in a message.
+
+    >>> shown("4"), shown(4.0), shown([1]), shown(None)
+    ('"4"', '4.0', 'a list', 'nothing')
+    """
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return f'"{clipped(value)}"'
+    if isinstance(value, dict | Mapping):
+        return "a map"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return clipped(represent(value), 30)
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words in one row, at most sixteen of them.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    """
+    names = [clipped(word) for word in words]
+    if len(names) <= _SHORT_LIST:
+        return ", ".join(names)
+    return ", ".join(names[:_SHORT_LIST]) + f", … ({len(names)} in all)"
+
+
+@dataclass
+class Suggester:
+    """Finds the nearest known name, within a budget: comparing is slow and a document may hold thousands."""
+
+    comparisons: int = 50_000
+
+    def nearest(self, word: str, known: Sequence[str]) -> str | None:
+        """The known name most like `word`, or None where none is near."""
+        if len(word) > _LONGEST_NAME or len(known) > self.comparisons:
+            return None
+        self.comparisons -= len(known)
+        short = [name for name in known if len(name) <= _LONGEST_NAME]
+        close = get_close_matches(word, short, n=1, cutoff=0.6)
+        if close:
+            return close[0]
+        folded = {name.casefold(): name for name in short}
+        return folded.get(word.casefold())
+
+    def hint(self, word: str, known: Sequence[str], what: str) -> str:
+        """What to do about an unknown name: the nearest one, and all of them where the list is short.
+
+        >>> Suggester().hint("rleu", ["relu", "tanh"], "activations")
+        'did you mean `relu`? Known activations: relu, tanh'
+        """
+        near = self.nearest(word, known)
+        parts = [f"did you mean `{clipped(near)}`?"] if near is not None else []
+        if known and (near is None or len(known) <= _SHORT_LIST):
+            parts.append(f"{'K' if parts else 'k'}nown {what}: {listed(known)}")
+        return " ".join(parts) or f"there are no {what}"
+
+
+_LATER: Mapping[Path, frozenset[str]] = {
+    (): frozenset({"blocks", "include", "defaults"}),
+    ("nodes", "*"): frozenset({"use", "with", "repeat"}),
+    ("nodes", "*", "kind"): frozenset(
+        {
+            "conv1d",
+            "conv2d",
+            "max_pool1d",
+            "max_pool2d",
+            "avg_pool1d",
+            "avg_pool2d",
+            "adaptive_avg_pool1d",
+            "adaptive_avg_pool2d",
+            "batch_norm",
+            "layer_norm",
+            "group_norm",
+        }
+    ),
+    ("nodes", "*", "grow"): frozenset({"kernel", "tie"}),
+    ("growth",): frozenset({"kernel", "allow_jump"}),
+    ("growth", "actions"): frozenset({"new_edge", "new_node", "prune"}),
+    ("growth", "select"): frozenset({"realised"}),
+    ("growth", "criterion"): frozenset({"gradmax", "variance_transfer"}),
+    ("growth", "statistics"): frozenset({"error"}),
+    ("growth", "when"): frozenset({"plateau"}),
+}
+
+
+def is_later(path: Path, word: Any) -> bool:
+    """Whether `word` is a key (or a value) of the language that this version does not have yet."""
+    steps = [step for step in path if isinstance(step, str)]
+    if len(steps) > 1 and steps[0] == "nodes":
+        steps[1] = "*"
+    return isinstance(word, str) and word in _LATER.get(tuple(steps), frozenset())
+
+
+def later_message(word: str, available: Iterable[str]) -> str:
+    """The message for such a word."""
+    return (
+        f"`{word}` is a word of the language that is not available in this version: "
+        f"available here are {listed(available)}"
+    )
