@@ -1,0 +1,123 @@
+"""The best new neurons between two layers: singular vectors of the whitened N."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra.delta import check_right_side
+from gromo_graph.algebra.whitening import Solver, high_precision, whitening
+from gromo_graph.errors import GrowthError
+
+
+@dataclass(frozen=True)
+class OptimalExtension:
+    """New neurons in the order of their singular values, largest first.
+
+    Attributes:
+        alpha: (k, fan_in), fan-in weights, the last column the bias where S has a constant column.
+        omega: (out, k), fan-out weights. In each column the entry of largest magnitude is positive,
+            so that the sign does not depend on the linear algebra library.
+        singular_values: (k,), λ. The predicted slope is σ'(0⁺) Σ λ².
+        solver: which factorisation of S was used.
+        rank: number of directions of S that were used.
+    """
+
+    alpha: Tensor
+    omega: Tensor
+    singular_values: Tensor
+    solver: Solver
+    rank: int
+
+
+@dataclass(frozen=True)
+class SingularTriplets:
+    """U (rows, r), values (r,) in descending order, V (columns, r) of a matrix U diag(values) Vᵀ."""
+
+    left: Tensor
+    values: Tensor
+    right: Tensor
+
+
+def optimal_extension(
+    s: Tensor,
+    n: Tensor,
+    *,
+    ridge: float = 0.0,
+    numerical_threshold: float = 1e-15,
+    statistical_threshold: float = 1e-3,
+    maximum_neurons: int | None = None,
+) -> OptimalExtension:
+    """Neurons that decrease the loss most for their size (MATH.md, optimal new neurons).
+
+    Args:
+        s: (fan_in, fan_in), second moment of the input of the layer that gets the new outputs.
+        n: (fan_in, out), −E[b (g − δ b')ᵀ].
+        ridge: added to the diagonal of S, relative to its mean.
+        numerical_threshold: eigenvalues of S up to this value count as zero.
+        statistical_threshold: singular values below this value count as zero.
+        maximum_neurons: keep at most so many; None keeps all.
+
+    Returns:
+        k neurons; k may be 0 (no gradient left, a zero input, a layer without outputs).
+
+    Raises:
+        GrowthError: shapes that do not fit, values that are not finite, a negative maximum.
+
+    >>> result = optimal_extension(torch.eye(2), torch.diag(torch.tensor([4.0, 1.0])), maximum_neurons=1)
+    >>> result.alpha.abs(), result.omega, result.singular_values
+    (tensor([[2., 0.]]), tensor([[2.],
+            [0.]]), tensor([4.]))
+    """
+    check_right_side(s, n, "N")
+    if maximum_neurons is not None and maximum_neurons < 0:
+        raise GrowthError(f"the maximum of neurons is {maximum_neurons}: expected None or at least 0")
+    factor = whitening(s, ridge=ridge, threshold=numerical_threshold)
+    triplets = singular_triplets(factor.whiten(n))
+    keep = triplets.values >= statistical_threshold
+    if maximum_neurons is not None:
+        keep[maximum_neurons:] = False
+    values = triplets.values[keep]
+    root = values.sqrt()
+    right = triplets.right[:, keep]
+    signs = _signs(right)
+    return OptimalExtension(
+        alpha=(factor.unwhiten(triplets.left[:, keep]) * (root * signs)).T.contiguous(),
+        omega=right * (root * signs),
+        singular_values=values,
+        solver=factor.solver,
+        rank=factor.rank,
+    )
+
+
+def singular_triplets(matrix: Tensor) -> SingularTriplets:
+    """Singular values and vectors from the smaller Gram matrix, those within rounding left out.
+
+    A Gram matrix squares the condition number, so it is formed in float64: then the small singular
+    values are as good as those of a decomposition of the matrix itself in its own dtype.
+
+    >>> singular_triplets(torch.tensor([[3.0, 0.0], [0.0, 0.0]])).values
+    tensor([3.])
+    """
+    wide = matrix.to(high_precision(matrix))
+    tall = wide if wide.shape[0] >= wide.shape[1] else wide.T
+    squares, vectors = torch.linalg.eigh(tall.T @ tall)
+    values = squares.clamp_min(0.0).sqrt().flip(0)
+    largest = float(values[0]) if values.numel() else 0.0
+    # float64 Gram matrices cannot tell values below √eps of the largest from zero.
+    floor = max(torch.finfo(matrix.dtype).eps, torch.finfo(wide.dtype).eps ** 0.5) * max(tall.shape)
+    keep = values > floor * largest
+    values, vectors = values[keep], vectors.flip(1)[:, keep]
+    others = (tall @ vectors) / values
+    left, right = (others, vectors) if wide.shape[0] >= wide.shape[1] else (vectors, others)
+    return SingularTriplets(*(tensor.to(matrix.dtype) for tensor in (left, values, right)))
+
+
+def _signs(vectors: Tensor) -> Tensor:
+    """The sign of each column's entry of largest magnitude, (columns,)."""
+    if vectors.numel() == 0:
+        return vectors.new_ones(vectors.shape[1])
+    rows = vectors.abs().argmax(dim=0, keepdim=True)
+    return torch.where(vectors.gather(0, rows)[0] < 0, -1.0, 1.0).to(vectors.dtype)
