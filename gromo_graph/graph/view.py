@@ -62,6 +62,11 @@ class Graph(Displayed):
         """All edges, by target in topological order, then in the order of `from`."""
         return tuple(Edge(source, name) for name in self.order for source in self.sources(name))
 
+    @cached_property
+    def place(self) -> Mapping[str, int]:
+        """Each name's index in `order`."""
+        return {name: index for index, name in enumerate(self.order)}
+
     def sources(self, name: str) -> tuple[str, ...]:
         """The nodes that `name` reads, in the order of `from`."""
         return self.spec.nodes[name].sources
@@ -95,6 +100,10 @@ class Graph(Displayed):
     def multiply_adds(self) -> int:
         """Multiply-adds of a forward pass of one sample through the whole network."""
         return sum(self.madds(name) for name in self.order)
+
+    def __deepcopy__(self, memo: object) -> Graph:
+        """Itself: a graph never changes in place, so that copies of a network may share it."""
+        return self
 
     def group_of(self, name: str) -> WidthGroup:
         """The width group that the layer `name` produces.

@@ -1,0 +1,51 @@
+"""What widening a group costs: exact integers from shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gromo_graph.graph.view import Graph
+from gromo_graph.graph.widths import WidthGroup
+from gromo_graph.spec.kinds import Layer, WidthRule
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Trainable numbers and multiply-adds (forward, one sample) that a change adds."""
+
+    parameters: int
+    madds: int
+
+
+def widening_cost(graph: Graph, group: WidthGroup, neurons: int) -> Cost:
+    """Cost of `neurons` more features in a group, from the nodes it touches alone.
+
+    Shapes are inferred again from the producers down to the consumers, so that every kind counts by its own rule.
+    """
+    touched = _touched(graph, group)
+    nodes = {name: graph.spec.nodes[name] for name in touched}
+    for name in group.producers:
+        layer = nodes[name]
+        assert isinstance(layer, Layer)
+        nodes[name] = layer.model_copy(update={"features": layer.features + neurons})
+    shapes = dict(graph.shapes)
+    parameters = madds = 0
+    for name in touched:
+        inputs = [shapes[source] for source in graph.sources(name)]
+        parameters += nodes[name].parameter_count(inputs) - graph.parameters(name)
+        madds += nodes[name].multiply_adds(inputs) - graph.madds(name)
+        shapes[name] = nodes[name].output_shape(inputs)
+    return Cost(parameters, madds)
+
+
+def _touched(graph: Graph, group: WidthGroup) -> list[str]:
+    """Producers, consumers and the nodes between, in topological order."""
+    seen = set(group.producers)
+    stack = list(group.producers)
+    while stack:
+        for reader in graph.readers(stack.pop()):
+            if reader not in seen:
+                seen.add(reader)
+                if graph.spec.nodes[reader].width_rule is not WidthRule.OWNED:
+                    stack.append(reader)
+    return sorted(seen, key=graph.place.__getitem__)

@@ -1,0 +1,18 @@
+"""Node names as keys of torch containers, which refuse some texts that a spec allows."""
+
+from __future__ import annotations
+
+import torch
+
+
+def module_key(name: str) -> str:
+    """An escaped form of a name, readable and different for different names.
+
+    Torch keys hold no dot and may not be the name of an attribute of the container: a percent sign and a dot
+    are percent-encoded, and a name the container uses itself gets a percent sign at its end.
+
+    >>> [module_key(name) for name in ("stem", "a.b", "keys", "50%")]
+    ['stem', 'a%2Eb', 'keys%', '50%25']
+    """
+    key = name.replace("%", "%25").replace(".", "%2E")
+    return f"{key}%" if hasattr(torch.nn.ModuleDict, key) or key in vars(torch.nn.ModuleDict()) else key

@@ -1,0 +1,116 @@
+"""GrowingNetwork: the torch module of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from gromo_graph.display import Displayed
+from gromo_graph.errors import GraphError
+from gromo_graph.graph import Graph
+from gromo_graph.modules import GrowingModule
+from gromo_graph.network.keys import module_key
+from gromo_graph.spec.model import Spec
+
+
+class GrowingNetwork(Displayed, torch.nn.Module):
+    """A network that may grow. Its `spec` and `graph` always equal the real sizes.
+
+    Made by `compile_network`. The units of the graph (graph/links.py) are its modules, run in topological order.
+
+    Args:
+        graph: what the network is.
+        units: the module of each unit, by unit key.
+    """
+
+    def __init__(self, graph: Graph, units: Mapping[str, torch.nn.Module]) -> None:
+        super().__init__()
+        self._graph = graph
+        self.nodes = torch.nn.ModuleDict({module_key(key): module for key, module in units.items()})
+
+    @property
+    def spec(self) -> Spec:
+        """The spec as the network now stands."""
+        return self._graph.spec
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as the network now stands."""
+        return self._graph
+
+    def unit(self, key: str) -> torch.nn.Module:
+        """The module of the unit `key` (graph/links.py)."""
+        return self.nodes[module_key(key)]
+
+    def growing(self, name: str) -> GrowingModule:
+        """The growing module of the layer `name`.
+
+        Raises:
+            GraphError: `name` is no layer.
+        """
+        module = self.nodes[module_key(name)] if module_key(name) in self.nodes else None
+        if not isinstance(module, GrowingModule):
+            layers = ", ".join(f"`{key}`" for key, unit in self.graph.units.items() if unit.role == "layer")
+            raise GraphError(f"`{name}` is no layer of this network: expected one of {layers}")
+        return module
+
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor | dict[str, Tensor]:
+        """The outputs for a batch.
+
+        Args:
+            inputs: one tensor (batch, *shape) for each input node, in the order of the document.
+            named: the same by name.
+
+        Returns:
+            A tensor (batch, *shape), or with `outputs:` in the spec a dict of them by name.
+
+        Raises:
+            GraphError: an input is missing, unknown, or has another shape than the spec says.
+        """
+        values = self._inputs(inputs, named)
+        for key, unit in self._graph.units.items():
+            arguments = [values[source] for source in unit.reads] if unit.reads else [values[key]]
+            values[key] = self.nodes[module_key(key)](*arguments)
+        return self._outputs(values)
+
+    def extended_forward(self, *inputs: Tensor, **named: Tensor) -> Tensor | dict[str, Tensor]:
+        """What `forward` would return if the pending growth were applied with the current scaling factors."""
+        values = self._inputs(inputs, named)
+        extensions: dict[str, Tensor | None] = dict.fromkeys(values)
+        for key, unit in self._graph.units.items():
+            module = self.nodes[module_key(key)]
+            if isinstance(module, GrowingModule):
+                (source,) = unit.reads
+                values[key], extensions[key] = module.extended_forward(values[source], extensions[source])
+            else:
+                arguments = [values[source] for source in unit.reads] if unit.reads else [values[key]]
+                values[key], extensions[key] = module(*arguments), None
+        return self._outputs(values)
+
+    def extra_repr(self) -> str:
+        """Name and size."""
+        return f"{self.spec.name}: {len(self.spec.nodes)} nodes, {self.graph.parameter_count:,} parameters"
+
+    def _inputs(self, inputs: Sequence[Tensor], named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        names = self.spec.inputs
+        values = dict(zip(names, inputs, strict=False)) | dict(named)
+        if len(inputs) > len(names) or set(values) != set(names) or len(inputs) + len(named) != len(names):
+            raise GraphError(
+                f"the network reads {len(names)} input(s) ({', '.join(names)}): "
+                f"found {len(inputs)} by position and {sorted(named)} by name"
+            )
+        for name, value in values.items():
+            if tuple(value.shape[1:]) != self._graph.shapes[name]:
+                raise GraphError(
+                    f"input `{name}` has shape {tuple(value.shape)}: "
+                    f"expected (batch, {', '.join(map(str, self._graph.shapes[name]))})"
+                )
+        return values
+
+    def _outputs(self, values: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+        tails = {unit.last: key for key, unit in self._graph.units.items() if unit.role != "fan_out"}
+        if self.spec.named_outputs:
+            return {name: values[tails[name]] for name in self.spec.outputs}
+        return values[tails[self.spec.outputs[0]]]
