@@ -99,10 +99,7 @@ class _Check:
         nodes = self.nodes(data, meant, outputs)
         growth = self.section(Growth, data, "growth")
         train = self.section(Train, data, "train")
-        if train is not None:
-            message = data_problem(train.data, self.suggester)
-            if message is not None:
-                self.report(("train", "data"), message)
+        self.data(data.get("train"))
         if self.problems or self.document.problems or growth is None or train is None:
             return None
         origins = {node: self.origin(node) for node in nodes}
@@ -144,8 +141,15 @@ class _Check:
             return model()
         return read_section(model, data[key], (key,), report=self.report, suggester=self.suggester)
 
+    def data(self, train: Any) -> None:
+        data = train.get("data") if isinstance(train, dict) else None
+        message = data_problem(data, self.suggester) if isinstance(data, str) and data else None
+        if message is not None:
+            self.report(("train", "data"), message)
+
     def outputs(self, data: dict[str, Any], meant: set[str | None]) -> tuple[list[tuple[str, Path]], bool]:
         if "output" in data and "outputs" in data:
+            self.complete = False
             self.report(("outputs",), "`output` stands there too: keep one of the two", key=True)
         elif not {"output", "outputs"} & (data.keys() | meant):
             self.complete = False
@@ -153,6 +157,7 @@ class _Check:
         found: list[tuple[str, Path]] = []
         if "output" in data:
             self.output(data["output"], ("output",), found)
+            return found, False
         values = data.get("outputs", UNKNOWN)
         if isinstance(values, list) and values:
             for place, value in enumerate(values):
@@ -161,7 +166,6 @@ class _Check:
             self.complete = False
             what = "an empty list" if values == [] else shown(values)
             self.report(("outputs",), f"found {what}, expected a list of names such as [a, b]")
-        self.complete &= bool(found)
         return found, "outputs" in data
 
     def output(self, value: Any, path: Path, found: list[tuple[str, Path]]) -> None:
@@ -244,7 +248,7 @@ class _Check:
         written = data.get("from")
         if isinstance(written, str):
             return (written,)
-        if isinstance(written, list) and all(isinstance(source, str) for source in written):
+        if isinstance(written, list) and written and all(isinstance(source, str) for source in written):
             return tuple(written)
         self.complete &= data.get("kind") == "input" and "from" not in data
         return tuple(s for s in written if isinstance(s, str)) if isinstance(written, list) else ()

@@ -84,7 +84,9 @@ def _syntax_message(error: yaml.MarkedYAMLError, text: str) -> str:
         hint = ": text with `: ` in it needs quotes, or the indentation of this line is off"
     elif "cannot start any token" in problem:
         hint = ": text that begins with this character needs quotes"
-    context = f" {error.context}" if error.context else ""
+    begun = error.context_mark
+    since = f" that begins in line {begun.line + 1}" if begun is not None and mark != begun else ""
+    context = f" {error.context}{since}" if error.context else ""
     return f"not YAML: {problem}{context}{hint}"
 
 

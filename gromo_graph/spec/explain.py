@@ -37,9 +37,8 @@ def read_section(
         read = model.model_validate(known)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            if details["input"] is UNKNOWN or (details["type"] == "missing" and details["loc"][-1] in meant):
-                continue
-            _report_details(details, known, model, path, report=report, suggester=suggester)
+            if not _follows_from_another(details, meant):
+                _report_details(details, known, model, path, report=report, suggester=suggester)
         return None
     return None if unknown else read
 
@@ -50,7 +49,11 @@ def report_key(key: str, model: Model, path: Path, *, report: Report, suggester:
     if is_later(path, key):
         report((*path, key), later_message(key, keys), key=True)
         return None
-    near = suggester.nearest(key, keys)
+    field = model.model_fields.get(key)
+    near = field.alias if field is not None and field.alias in keys else suggester.nearest(key, keys)
+    if field_of(model, key) is not None:
+        report((*path, key), f"`{key}` has no place here: leave it out", key=True)
+        return None
     if near is not None:
         report((*path, key), f"unknown key: you wrote `{clipped(key)}`, did you mean `{near}`?", key=True)
     else:
@@ -62,6 +65,14 @@ def report_key(key: str, model: Model, path: Path, *, report: Report, suggester:
 def not_a_map(value: Any, keys: Sequence[str]) -> str:
     """The message for a plain value where a section is expected."""
     return f"found {shown(value)}, expected a map with {listed(keys)}"
+
+
+def _follows_from_another(details: ErrorDetails, meant: set[str | None]) -> bool:
+    if details["type"] == "missing":
+        return details["loc"][-1] in meant
+    # The models count the right items of a list alone, and the wrong ones are reported themselves.
+    too_short = details["type"] == "too_short" and len(details["input"]) > 0
+    return details["input"] is UNKNOWN or too_short
 
 
 def _report_details(
@@ -121,7 +132,8 @@ def _literal_message(details: ErrorDetails, path: Path, suggester: Suggester) ->
 
 def _missing_message(key: str, section: Model) -> str:
     field = field_of(section, key)
-    about = f": {field.description}" if field is not None and field.description else ""
+    text = field.description if field is not None and field.description else ""
+    about = f": {text[0].lower()}{text[1:].rstrip('.')}" if text else ""
     return f"`{key}` is missing{about}"
 
 

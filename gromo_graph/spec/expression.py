@@ -1,4 +1,4 @@
-"""The arithmetic inside `${...}`: names, numbers, + - * // and parentheses; parsed here, never run as Python."""
+"""The arithmetic inside `${...}`: names, numbers, + - * // and parentheses; never run as Python."""
 
 from __future__ import annotations
 

@@ -113,9 +113,10 @@ class Nodes:
         read.update(name for name, _ in self.outputs)
         for name in self.names:
             if name not in read:
+                is_input = not self.readings[name]
                 what = (
                     "this input is on no path to an output"
-                    if isinstance(self.sound.get(name), Input)
+                    if is_input
                     else ("no node reads this one and it is no output")
                 )
                 self.report(_node(name), f"{what}: read it with `from`, or take it out", key=True)

@@ -107,10 +107,8 @@ class _Walk:
             if taken not in known:
                 return self.unknown(step, [str(name) for name in known], rest)
             known_section = self.next_section(data, known_section, step)
-            if index is not None:
-                data = data[index]
-            else:
-                data = data.get(step) if isinstance(data, dict) else None
+            value = data.get(step) if isinstance(data, dict) else None
+            data = value if index is None else data[index]
             self.taken.append(taken)
         return tuple(self.taken)
 

@@ -39,7 +39,7 @@ def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
             shape = node.output_shape(inputs)
         except ShapeMismatch as mismatch:
             found = _edges_text(name, node.sources, inputs)
-            mismatches[name] = f"{mismatch.expected}, found {found}: {mismatch.advice}"
+            mismatches[name] = f"{mismatch.expected}, but {found}: {mismatch.advice}"
             continue
         if prod(shape) > MAX_VALUES:
             mismatches[name] = (

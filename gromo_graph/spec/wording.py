@@ -113,6 +113,6 @@ def is_later(path: Path, word: Any) -> bool:
 def later_message(word: str, available: Iterable[str]) -> str:
     """The message for such a word."""
     return (
-        f"`{word}` is a word of the language that is not available in this version: "
-        f"available here are {listed(available)}"
+        f"`{word}` belongs to the language but is not available in this version, "
+        f"which knows here: {listed(available)}"
     )
