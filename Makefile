@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all their own set-up, in .venv, on a machine that has Python 3.11 or later.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test slow lint examples benchmarks picture clean help
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## grow a network on the digits and say where the pictures are
+	$(BIN)/gromo-graph grow specs/digits_mlp.yaml --out runs/demo --force
+
+test: $(READY)  ## the tests, a few minutes at most
+	$(BIN)/python -m pytest -n 2 -q
+
+slow: $(READY)  ## the tests marked slow: whole trainings
+	$(BIN)/python -m pytest -n 2 -q -m slow
+
+lint: $(READY)  ## style, types and the floors of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+examples: $(READY)  ## run every example
+	@set -e; for example in examples/*.py; do echo "$$example"; $(BIN)/python -W error::DeprecationWarning $$example; done
+
+benchmarks: $(READY)  ## print what the figures in the README come from
+	@set -e; for benchmark in benchmarks/*.py; do echo "$$benchmark"; $(BIN)/python $$benchmark; done
+
+picture: $(READY)  ## draw the pictures of the README again
+	$(BIN)/python docs/pictures.py
+
+clean:  ## remove everything that was made
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
