@@ -1,4 +1,4 @@
-"""Every wrong document of tests/spec/wrong gives exactly the problems that its first comment lines promise."""
+"""Every wrong document of tests/spec/wrong gives exactly the problems that its first comment lines say."""
 
 from __future__ import annotations
 
