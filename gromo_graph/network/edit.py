@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import WidthGroup, Widen, apply, build_graph
+from gromo_graph.graph import Widen, WidthGroup, apply, build_graph
 from gromo_graph.modules import GrowingModule
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizer_state import follow_growth

@@ -50,7 +50,7 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         Raises:
             GraphError: `name` is no layer.
         """
-        module = self.nodes[module_key(name)] if module_key(name) in self.nodes else None
+        module = dict(self.nodes.items()).get(module_key(name))
         if not isinstance(module, GrowingModule):
             layers = ", ".join(f"`{key}`" for key, unit in self.graph.units.items() if unit.role == "layer")
             raise GraphError(f"`{name}` is no layer of this network: expected one of {layers}")

@@ -1,0 +1,73 @@
+"""Small networks and data for the tests of growth."""
+
+from __future__ import annotations
+
+import torch
+
+from gromo_graph import GrowingNetwork, compile_network, parse_spec
+
+ACTIVATIONS = (
+    "identity",
+    "relu",
+    "leaky_relu",
+    "gelu",
+    "selu",
+    "silu",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "elu",
+)
+
+
+def chain(
+    *,
+    activation: str = "tanh",
+    widths: tuple[int, ...] = (3, 2),
+    growth: str = "{}",
+    bias: bool = True,
+    seed: int = 0,
+) -> GrowingNetwork:
+    """5 inputs, hidden layers h1, h2, ... of these widths, 3 outputs, in float64."""
+    lines = ["version: 1", "name: chain", "nodes:", "  x: {kind: input, shape: [5]}"]
+    source = "x"
+    for index, width in enumerate(widths, start=1):
+        lines.append(
+            f"  h{index}: {{kind: linear, from: {source}, features: {width}, activation: {activation}, "
+            f"bias: {str(bias).lower()}}}"
+        )
+        source = f"h{index}"
+    lines += [
+        f"  y: {{kind: linear, from: {source}, features: 3, bias: {str(bias).lower()}}}",
+        "output: y",
+        f"growth: {growth}",
+    ]
+    return compile_network(parse_spec("\n".join(lines)), seed=seed, dtype=torch.float64)
+
+
+def batches(samples: int = 120, *, seed: int = 1, size: int = 40) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Regression data of a smooth function, in float64, in batches."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(samples, 5, generator=generator, dtype=torch.float64)
+    y = torch.stack([x[:, 0] * x[:, 1], (x[:, 2] + x[:, 3]).tanh(), x[:, 4].square()], dim=1)
+    return list(zip(x.split(size), y.split(size), strict=True))
+
+
+def loss_over(network: torch.nn.Module, data: list[tuple[torch.Tensor, torch.Tensor]]) -> float:
+    """Mean loss over all batches, in evaluation mode."""
+    network.eval()
+    with torch.no_grad():
+        x, y = (torch.cat(parts) for parts in zip(*data, strict=True))
+        return float(torch.nn.functional.mse_loss(network(x), y))
+
+
+def sizes_agree(network: GrowingNetwork) -> bool:
+    """Does the spec say what the tensors are?"""
+    graph = network.graph
+    for name, unit in graph.units.items():
+        if unit.role == "layer":
+            weight = network.growing(name).layer.weight
+            expected = (graph.features(name), graph.features(graph.sources(name)[0]))
+            if tuple(weight.shape) != expected or network.spec.nodes[name].features != weight.shape[0]:
+                return False
+    return graph.parameter_count == sum(p.numel() for p in network.parameters())

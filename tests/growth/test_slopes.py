@@ -1,0 +1,114 @@
+"""What is promised is what the loss does: slopes against finite differences, in float64."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from gromo_graph import GrowthScheduler
+from tests.growth.problems import ACTIVATIONS, batches, chain, loss_over, sizes_agree
+
+MSE = torch.nn.functional.mse_loss
+
+
+def finite_difference(scheduler: GrowthScheduler, candidate: object, data: list, gamma: float) -> float:
+    pair = copy.deepcopy((scheduler, candidate))
+    copied, chosen = pair
+    before = loss_over(copied.network, data)
+    copied.apply(chosen, gamma)
+    return (before - loss_over(copied.network, data)) / gamma
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("growth", ["{}", "{apply_delta: true}", "{scale: alpha_std}", "{ridge: 0}"])
+def test_slope_is_the_finite_difference_of_the_loss(activation: str, growth: str) -> None:
+    network = chain(activation=activation, growth=growth)
+    data = batches()
+    scheduler = GrowthScheduler(network, MSE)
+    plan = scheduler.plan(data)
+    able = [candidate for candidate in plan.candidates if candidate.reason is None]
+    assert {candidate.target for candidate in able} == {"h1", "h2"}
+    for candidate in able:
+        assert candidate.slope > 0
+        measured = finite_difference(scheduler, candidate, data, 1e-6)
+        assert measured == pytest.approx(candidate.slope, rel=1e-2)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus"])
+def test_without_compensation_the_slope_would_be_something_else(activation: str) -> None:
+    """The bias of the consumer takes back what a new unit gives at rest; a test that this matters."""
+    network = chain(activation=activation)
+    data = batches()
+    scheduler = GrowthScheduler(network, MSE)
+    candidate = scheduler.plan(data).candidates[0]
+    object.__setattr__(candidate.weights, "resting_value", 0.0)
+    measured = finite_difference(scheduler, candidate, data, 1e-6)
+    assert abs(measured - candidate.slope) > 0.5 * candidate.slope
+
+
+def test_a_unit_at_rest_needs_a_bias_in_its_consumer() -> None:
+    network = chain(activation="sigmoid", bias=False)
+    plan = GrowthScheduler(network, MSE).plan(batches())
+    assert all("has no bias to take it back" in c.reason for c in plan.candidates if c.target != "y")
+
+
+def test_relu_slope_beats_the_promise_of_the_formula() -> None:
+    """The formula alone promises too much where the activation bends at 0; the measured slope does not."""
+    network = chain(activation="relu", widths=(4, 4), growth="{ridge: 0}")
+    data = batches(400)
+    scheduler = GrowthScheduler(network, MSE)
+    for candidate in scheduler.plan(data).candidates[:2]:
+        assert candidate.predicted > candidate.slope > 0
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_forward_after_applying_is_what_extended_forward_promised(activation: str) -> None:
+    network = chain(activation=activation).float()
+    data = [(x.float(), y.float()) for x, y in batches()]
+    scheduler = GrowthScheduler(network, MSE)
+    candidate = scheduler.plan(data).candidates[0]
+    x = data[0][0]
+    from gromo_graph.growth.apply import set_pending
+
+    set_pending(network, candidate, 0.37, finite_scale=False)
+    promised = network.extended_forward(x)
+    assert not torch.allclose(promised, network(x), atol=1e-4)
+    scheduler.apply(candidate, 0.37)
+    assert sizes_agree(network)
+    torch.testing.assert_close(network(x), promised, atol=1e-5, rtol=1e-5)
+
+
+def test_candidates_do_not_influence_each_other() -> None:
+    network = chain(widths=(3, 2, 4))
+    data = batches()
+    alone = {}
+    for kept in ("h1", "h2", "h3"):
+        spec = network.spec
+        nodes = {
+            name: node.model_copy(update={"grow": False}) if name.startswith("h") and name != kept else node
+            for name, node in spec.nodes.items()
+        }
+        from dataclasses import replace
+
+        from gromo_graph import compile_network
+
+        other = compile_network(replace(spec, nodes=nodes), seed=0, dtype=torch.float64)
+        (candidate,) = [c for c in GrowthScheduler(other, MSE).plan(data).candidates if c.reason is None]
+        alone[kept] = candidate.slope
+    together = {
+        c.target: c.slope for c in GrowthScheduler(network, MSE).plan(data).candidates if c.reason is None
+    }
+    assert together == pytest.approx(alone, rel=1e-9)
+
+
+def test_few_samples_use_the_raw_gradient_and_say_so() -> None:
+    network = chain()
+    data = batches(6, size=6)
+    scheduler = GrowthScheduler(network, MSE)
+    plan = scheduler.plan(data)
+    assert "few samples" in plan.candidates[0].note
+    assert finite_difference(scheduler, plan.candidates[0], data, 1e-6) == pytest.approx(
+        plan.candidates[0].slope, rel=1e-2
+    )

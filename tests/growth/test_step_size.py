@@ -1,0 +1,42 @@
+"""The line search."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gromo_graph.growth.step_size import LARGEST, SMALLEST, search
+
+
+@given(st.integers(SMALLEST, LARGEST))
+def test_finds_the_best_power_of_two_of_a_bowl(best: int) -> None:
+    found = search(lambda gamma: (math.log2(gamma) - best) ** 2, 1000.0)
+    assert found.gamma == 2.0**best
+    assert found.loss == 0.0
+
+
+@given(st.floats(0.001, 10))
+def test_gives_zero_where_every_step_ascends(slope: float) -> None:
+    found = search(lambda gamma: 1.0 + slope * gamma, 1.0)
+    assert (found.gamma, found.loss) == (0.0, 1.0)
+
+
+def test_small_steps_are_found_behind_large_ones_that_ascend() -> None:
+    found = search(lambda gamma: 1.0 - gamma + 60 * gamma**2, 1.0)
+    assert found.gamma == 2.0**-7
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_losses_that_are_not_finite_are_bad_steps(bad: float) -> None:
+    found = search(lambda gamma: bad if gamma > 1 else 1.0 - gamma, 1.0)
+    assert found.gamma == 1.0
+
+
+def test_few_evaluations() -> None:
+    assert all(
+        search(lambda gamma, b=best: (math.log2(gamma) - b) ** 2, 1000.0).evaluations <= 10
+        for best in range(SMALLEST, LARGEST + 1)
+    )

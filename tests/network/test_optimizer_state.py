@@ -1,0 +1,76 @@
+"""Optimizers follow growth: old state kept, new entries start soundly."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gromo_graph.network.optimizer_state import follow_growth
+
+
+def grown(old: torch.nn.Parameter, rows: int, columns: int) -> torch.nn.Parameter:
+    new = torch.zeros(old.shape[0] + rows, old.shape[1] + columns)
+    new[: old.shape[0], : old.shape[1]] = old.detach()
+    return torch.nn.Parameter(new)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: torch.optim.Adam(p, lr=0.1, amsgrad=True),
+        lambda p: torch.optim.AdamW(p, lr=0.1),
+        lambda p: torch.optim.RMSprop(p, lr=0.1, momentum=0.5, centered=True),
+        lambda p: torch.optim.Adagrad(p, lr=0.1),
+        lambda p: torch.optim.Adamax(p, lr=0.1),
+        lambda p: torch.optim.NAdam(p, lr=0.1),
+    ],
+)
+def test_old_entries_move_as_if_nothing_had_grown(make) -> None:
+    """With the same gradients on the old entries, the old entries take the same steps."""
+    torch.manual_seed(0)
+    start = torch.randn(3, 4)
+    alone, other = torch.nn.Parameter(start.clone()), torch.nn.Parameter(torch.ones(2))
+    growing = torch.nn.Parameter(start.clone())
+    reference, optimizer = make([alone]), make([{"params": [other], "lr": 0.5}, {"params": [growing]}])
+    for step in range(8):
+        gradient = torch.randn(3, 4)
+        if step == 4:
+            new = grown(growing, 2, 1)
+            follow_growth(optimizer, {"w": growing, "o": other}, {"w": new, "o": other})
+            growing = new
+        alone.grad = gradient
+        growing.grad = torch.nn.functional.pad(
+            gradient, (0, growing.shape[1] - 4, 0, growing.shape[0] - 3), value=1.0
+        )
+        reference.step()
+        optimizer.step()
+        torch.testing.assert_close(growing.detach()[:3, :4], alone.detach())
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert optimizer.param_groups[1]["params"][0] is growing
+
+
+def first_step_of_new_entries(follow: bool) -> float:
+    torch.manual_seed(0)
+    old = torch.nn.Parameter(torch.randn(3, 4))
+    optimizer = torch.optim.Adam([old], lr=0.01)
+    for _ in range(1000):
+        old.grad = torch.randn(3, 4)
+        optimizer.step()
+    new = grown(old, 0, 2)
+    if follow:
+        follow_growth(optimizer, {"w": old}, {"w": new})
+    else:  # what happens where new entries start at 0 beside the old step counter
+        state = optimizer.state.pop(old)
+        zeros = {k: torch.nn.functional.pad(v, (0, 2)) if v.dim() else v for k, v in state.items()}
+        optimizer.param_groups[0]["params"] = [new]
+        optimizer.state[new] = zeros
+    before = new.detach().clone()
+    new.grad = torch.ones(3, 6)
+    optimizer.step()
+    return float((new.detach() - before)[:, 4:].abs().max())
+
+
+def test_the_step_counter_trap_of_adam() -> None:
+    assert first_step_of_new_entries(follow=False) > 3 * 0.01
+    assert first_step_of_new_entries(follow=True) <= 0.01
