@@ -1,0 +1,89 @@
+"""What a growth event changed in the graph that it left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from gromo_graph.errors import GraphError
+from gromo_graph.graph import Graph, build_graph
+from gromo_graph.records import Decision, GrowthEvent
+from gromo_graph.render.text import clean, isolated, shortened
+from gromo_graph.spec.kinds import Layer, Shape
+
+_NAME_EMS = 16.0
+_NAMES_LISTED = 4
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to highlight.
+
+    Attributes:
+        added: features that each grown layer got.
+        before: the output shape that a node had, for every node whose output is wider now.
+    """
+
+    added: Mapping[str, int] = field(default_factory=dict)
+    before: Mapping[str, Shape] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """Every node that the change touched."""
+        return frozenset(self.added) | frozenset(self.before)
+
+
+def change_of(graph: Graph, event: GrowthEvent | None) -> Change:
+    """What `event` changed, read off the graph after it.
+
+    Every other width follows from those of the layers that grew: the graph is built once more with
+    their old widths, so that what a concat or a flatten makes of them is right too.
+    """
+    if event is None or event.decision is None:
+        return Change()
+    decision = event.decision
+    grown = [name for name in decision.nodes if name in graph.spec.nodes]
+    if decision.kind != "widen":
+        return Change(added=dict.fromkeys(grown, 0))
+    nodes = dict(graph.spec.nodes)
+    for name in grown:
+        node = nodes[name]
+        if isinstance(node, Layer) and node.features > decision.neurons:
+            nodes[name] = node.model_copy(update={"features": node.features - decision.neurons})
+    added = dict.fromkeys(grown, decision.neurons)
+    try:
+        old = build_graph(replace(graph.spec, nodes=nodes)).shapes
+    except GraphError:  # the event is of another graph: its names are all there is to show
+        return Change(added=added)
+    return Change(added, {name: old[name] for name in graph.order if old[name] != graph.shapes[name]})
+
+
+def what_was_done(decision: Decision) -> str:
+    """The decision in a few words.
+
+    >>> what_was_done(Decision("widen", "stem", 4, ("stem", "mix"), 468, 460))
+    'stem, mix: +4 features'
+    """
+    names = [isolated(shortened(clean(name), _NAME_EMS)) for name in decision.nodes]
+    listed = ", ".join(names[:_NAMES_LISTED])
+    if len(names) > _NAMES_LISTED:
+        listed += f" and {len(names) - _NAMES_LISTED} more"
+    target = isolated(shortened(clean(decision.target), 2 * _NAME_EMS))
+    match decision.kind:
+        case "widen":
+            return f"{listed or target}: +{decision.neurons} {plural('feature', decision.neurons)}"
+        case "new_edge":
+            return f"new edge {target}"
+        case "new_node":
+            return f"new node {target}: {decision.neurons} {plural('feature', decision.neurons)}"
+        case _:
+            return f"{decision.kind} {target}: {decision.neurons}"
+
+
+def plural(word: str, number: int) -> str:
+    """`word`, with an s where there are several.
+
+    >>> plural("step", 1), plural("step", 0)
+    ('step', 'steps')
+    """
+    return word if number == 1 else f"{word}s"

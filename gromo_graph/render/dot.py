@@ -1,0 +1,268 @@
+"""A graph, and what an event changed in it, as DOT text. Pure: nothing is laid out or drawn here.
+
+Node ids in the DOT are `n0`, `n1`, ... in the order of the document: names may hold anything, so they only ever
+stand in labels, escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import graphviz
+
+from gromo_graph.graph import Edge, Graph
+from gromo_graph.records import GrowthEvent
+from gromo_graph.render import style
+from gromo_graph.render.change import Change, change_of, plural
+from gromo_graph.render.heading import heading, sentence
+from gromo_graph.render.labels import Cell, Run, table
+from gromo_graph.render.numbers import count, shape, shape_change
+from gromo_graph.render.text import clean, shortened
+from gromo_graph.spec.kinds import Layer
+
+_NAME_EMS = 17.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A node or edge of the drawing as other tools find it: its name and the words shown on hovering."""
+
+    name: str
+    tooltip: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """DOT source with what the picture says in words.
+
+    Attributes:
+        dot: the source.
+        title, description: of the whole picture.
+        parts: by the id that nodes and edges have in the DOT (`n0`, `e0`, `o0`).
+    """
+
+    dot: str
+    title: str
+    description: str
+    parts: Mapping[str, Part]
+
+
+def to_dot(graph: Graph, event: GrowthEvent | None = None) -> Drawing:
+    """The drawing of a graph; with an event, what it changed is highlighted.
+
+    >>> from gromo_graph.graph import build_graph
+    >>> from gromo_graph.spec.kinds import Input, Linear
+    >>> from gromo_graph.spec.model import Spec
+    >>> nodes = {"x": Input(kind="input", shape=(2,)), "y": Linear(features=3, sources=("x",))}
+    >>> drawing = to_dot(build_graph(Spec("tiny", nodes, ("y",))))
+    >>> drawing.description
+    '2 nodes, parameters 9, multiply-adds 6'
+    >>> "n0 -> n1" in drawing.dot
+    True
+    """
+    return _Writer(graph, change_of(graph, event), event).write()
+
+
+class _Writer:
+    def __init__(self, graph: Graph, change: Change, event: GrowthEvent | None) -> None:
+        self.graph = graph
+        self.change = change
+        self.event = event
+        self.ids = {name: f"n{index}" for index, name in enumerate(graph.spec.nodes)}
+        self.parts: dict[str, Part] = {}
+        self.limits = dict(_growable(graph))
+
+    def write(self) -> Drawing:
+        label = heading(self.graph, self.event)
+        title = clean(self.graph.spec.name)
+        self.out = graphviz.Digraph(
+            graph_attr={
+                "rankdir": "LR",
+                "bgcolor": style.PAPER,
+                "pad": "0.25",
+                "nodesep": "0.28",
+                "ranksep": "0.42",
+                "label": label,
+                "labelloc": "t",
+                "labeljust": "l",
+                "forcelabels": "true",
+            },
+            node_attr={"shape": "box", "fontname": style.FONTS, "margin": "0.11,0.07", "height": "0.3"},
+            edge_attr={
+                "fontname": style.FONTS,
+                "fontsize": f"{style.TEXT_SIZE:g}",
+                "arrowsize": "0.65",
+                "color": style.WIRE,
+                "fontcolor": style.QUIET,
+            },
+        )
+        self.out.attr("graph", fontname=style.FONTS)
+        for name in self.graph.spec.nodes:
+            self.node(name)
+        for index, edge in enumerate(self.graph.edges):
+            self.edge(f"e{index}", edge)
+        for index, name in enumerate(self.graph.spec.outputs):
+            self.output(f"o{index}", name)
+        words = sentence(self.graph, self.event)
+        return Drawing(self.out.source, title, clean(words), self.parts)
+
+    def node(self, name: str) -> None:
+        node = self.graph.spec.nodes[name]
+        role = node.drawn_as
+        grown = name in self.change.nodes
+        growable = name in self.limits
+        look = style.box(role, growable=growable, grown=grown)
+        classes = ["node", role, *(["growable"] if growable else []), *(["grown"] if grown else [])]
+        attributes = {
+            "id": self.ids[name],
+            "class": " ".join(classes[1:]),
+            "color": look.line,
+            "fillcolor": look.fill,
+            "penwidth": f"{look.penwidth:g}",
+            "style": look.style,
+        }
+        if role == "merge":
+            attributes |= self.merge(name)
+        else:
+            attributes["label"] = self.label(name)
+        self.out.node(self.ids[name], **attributes)
+        self.parts[self.ids[name]] = Part(name, self.tooltip(name))
+
+    def merge(self, name: str) -> dict[str, str]:
+        node = self.graph.spec.nodes[name]
+        ink = style.GROWN if name in self.change.nodes else style.INK
+        words = " · ".join((shortened(clean(name), _NAME_EMS), *node.details))
+        return {
+            "shape": "circle",
+            "style": "filled",
+            "width": "0.34",
+            "height": "0.34",
+            "margin": "0",
+            "fixedsize": "true",
+            "label": f"<{Run(node.symbol or '', 15, ink, bold=True).html}>",
+            "xlabel": f"<{Run(words, style.SMALL_SIZE, style.QUIET).html}>",
+        }
+
+    def label(self, name: str) -> str:
+        node = self.graph.spec.nodes[name]
+        operation = node.drawn_as == "operation"
+        title = Run(
+            shortened(clean(name), _NAME_EMS),
+            style.TEXT_SIZE if operation else style.NAME_SIZE,
+            bold=not operation,
+        )
+        mark = self.mark(name)
+        first = [Cell((title,)), Cell((Run(f"   {mark}", style.SMALL_SIZE, style.LAYER_WORD),), "RIGHT")]
+        rows = [first if mark else [Cell((title,), span=2)], [Cell(self.kind_runs(name), span=2)]]
+        if name in self.change.added:
+            rows.append([Cell(self.added_runs(name), span=2)])
+        return table(rows)
+
+    def kind_runs(self, name: str) -> tuple[Run, ...]:
+        node = self.graph.spec.nodes[name]
+        after = self.graph.shapes[name]
+        sizes = shape(after)
+        if node.sources and after != (source := self.graph.shapes[node.sources[0]]):
+            sizes = f"{shape(source)} → {sizes}"
+        elif isinstance(node, Layer):
+            sizes = f"{sizes} → {sizes}"
+        elif node.sources:
+            sizes = ""
+        word = style.LAYER_WORD if isinstance(node, Layer) else style.QUIET
+        rest = " · ".join(text for text in (sizes, *node.details) if text)
+        return (
+            Run(node.kind, style.TEXT_SIZE, word),
+            *((Run(f"  {rest}", style.TEXT_SIZE, style.QUIET),) if rest else ()),
+        )
+
+    def added_runs(self, name: str) -> tuple[Run, ...]:
+        added = self.change.added[name]
+        if not added:
+            return (Run("new", style.TEXT_SIZE, style.GROWN, bold=True),)
+        return (
+            Run(f"+{count(added)}", style.TEXT_SIZE + 0.5, style.GROWN, bold=True),
+            Run(f" {plural('feature', added)}", style.TEXT_SIZE, style.GROWN),
+        )
+
+    def mark(self, name: str) -> str:
+        if name not in self.limits:
+            return ""
+        limit = self.limits[name]
+        return "↑" if limit is None else f"↑ max {count(limit)}"
+
+    def tooltip(self, name: str) -> str:
+        node = self.graph.spec.nodes[name]
+        words = [f"{name}: {node.kind}", *node.details, f"output {shape(self.graph.shapes[name])}"]
+        if isinstance(node, Layer):
+            words.append(f"{count(self.graph.parameters(name))} parameters")
+            group = self.graph.group_of(name)
+            words.append(
+                "may grow" if name in self.limits else f"does not grow: {group.reason or 'at its max'}"
+            )
+        if name in self.change.before:
+            words.append(f"was {shape(self.change.before[name])} before this step")
+        return clean(", ".join(words))
+
+    def edge(self, part: str, edge: Edge) -> None:
+        after = self.graph.shapes[edge.source]
+        before = self.change.before.get(edge.source)
+        words = shape(after) if before is None else shape_change(before, after)
+        self.wire(part, self.ids[edge.source], self.ids[edge.target], after[0], words, before is not None)
+        self.parts[part] = Part(edge.id, clean(f"{edge.id}: {words}"))
+
+    def wire(self, part: str, source: str, target: str, features: int, words: str, grown: bool) -> None:
+        color = {"color": style.GROWN, "fontcolor": style.GROWN} if grown else {}
+        self.out.edge(
+            source,
+            target,
+            id=part,
+            label=f"  {words}  ",
+            penwidth=f"{style.thickness(features):g}",
+            **({"class": "grown"} if grown else {}),
+            **color,
+        )
+
+    def output(self, part: str, name: str) -> None:
+        spec = self.graph.spec
+        features = self.graph.features(name)
+        word = "class" if spec.train.loss == "cross_entropy" else "value"
+        plural_word = {"class": "classes", "value": "values"}[word]
+        title = shortened(clean(name), _NAME_EMS) if spec.named_outputs else "output"
+        amount = f"{shape(self.graph.shapes[name])} {word if features == 1 else plural_word}"
+        rows = [
+            [Cell((Run(title, style.NAME_SIZE, bold=True),))],
+            [
+                Cell(
+                    (
+                        Run(
+                            f"output  {amount}" if spec.named_outputs else amount,
+                            style.TEXT_SIZE,
+                            style.QUIET,
+                        ),
+                    )
+                )
+            ],
+        ]
+        look = style.box("output", growable=False, grown=False)
+        self.out.node(
+            part,
+            label=table(rows),
+            id=part,
+            color=look.line,
+            fillcolor=look.fill,
+            style=look.style,
+            **{"class": "output"},
+        )
+        self.parts[part] = Part(name, clean(f"output: {name}, {amount}"))
+        self.wire(f"{part}w", self.ids[name], part, features, shape(self.graph.shapes[name]), False)
+        self.parts[f"{part}w"] = Part(f"{name}->", clean(f"output of {name}"))
+
+
+def _growable(graph: Graph) -> Iterator[tuple[str, int | None]]:
+    """The layers whose width group may still grow, each with the limit of its group."""
+    for group in graph.groups:
+        limit = group.grow.max
+        if group.reason is None and (limit is None or group.features < limit):
+            for name in group.producers:
+                yield name, limit

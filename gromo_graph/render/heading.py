@@ -1,0 +1,111 @@
+"""The heading of a drawing: which network, which step, what it did and what it brought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gromo_graph.graph import Graph
+from gromo_graph.records import GrowthEvent
+from gromo_graph.render.change import plural, what_was_done
+from gromo_graph.render.labels import Cell, Run, table
+from gromo_graph.render.numbers import change, count, real, share
+from gromo_graph.render.style import GROWN, INK, NAME_SIZE, QUIET, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE
+from gromo_graph.render.text import clean, shortened
+
+_TITLE_EMS = 40.0
+_REASON_EMS = 70.0
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number of the heading: a small word above, the value below, and how much it changed."""
+
+    word: str
+    value: str
+    share: str = ""
+
+
+def facts(graph: Graph, event: GrowthEvent | None) -> tuple[Fact, ...]:
+    """The numbers of the step, or of the network where there is none."""
+    if event is None:
+        return (
+            Fact("parameters", count(graph.parameter_count)),
+            Fact("multiply-adds", count(graph.multiply_adds)),
+        )
+    if event.decision is None:
+        return (
+            Fact("held-out loss", real(event.loss_before)),
+            Fact("parameters", count(event.parameters)),
+        )
+    before, after = event.parameters_before, event.parameters
+    return (
+        Fact("slope", real(event.slope)),
+        Fact("γ", real(event.gamma)),
+        Fact(
+            "held-out loss",
+            change(event.loss_before, event.loss_after),
+            share(event.loss_before, event.loss_after),
+        ),
+        Fact("parameters", f"{count(before)} → {count(after)}", share(before, after)),
+    )
+
+
+def step_words(event: GrowthEvent) -> str:
+    """`step 3 · epoch 4`."""
+    return f"step {event.step} · epoch {event.epoch}" if event.decision else f"epoch {event.epoch}"
+
+
+def outcome(event: GrowthEvent) -> str:
+    """What was done, or why nothing was."""
+    if event.decision is None:
+        return f"nothing applied: {event.reason}" if event.reason else "nothing applied"
+    return what_was_done(event.decision)
+
+
+def sentence(graph: Graph, event: GrowthEvent | None) -> str:
+    """The heading as one line of text, for readers who hear the drawing."""
+    numbers = ", ".join(f"{fact.word} {fact.value}" for fact in facts(graph, event))
+    if event is None:
+        nodes = len(graph.order)
+        return f"{nodes} {plural('node', nodes)}, {numbers}"
+    return f"{step_words(event)}: {outcome(event)}; {numbers}"
+
+
+def heading(graph: Graph, event: GrowthEvent | None) -> str:
+    """The label of the whole graph."""
+    rows = [[Cell((Run(shortened(clean(graph.spec.name), _TITLE_EMS), TITLE_SIZE, INK, bold=True),))]]
+    if event is not None:
+        done = event.decision is not None
+        words = shortened(clean(outcome(event)), _REASON_EMS)
+        rows.append(
+            [
+                Cell(
+                    (
+                        Run(f"{step_words(event)}   ", NAME_SIZE, QUIET),
+                        Run(words, NAME_SIZE, GROWN if done else INK, bold=done),
+                    )
+                )
+            ]
+        )
+    columns = facts(graph, event)
+    span = len(columns) + 1  # the last column is empty and takes the room that the rows above need
+    wide = [[Cell(row[0].runs, span=span)] for row in rows]
+    return table([*wide, *_fact_rows(columns)], spacing=0, padding=2)
+
+
+def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:
+    gap = Run("    ", SMALL_SIZE, QUIET)
+    words = [Cell((Run(fact.word, SMALL_SIZE, QUIET), gap)) for fact in columns]
+    values = [
+        Cell(
+            (
+                Run(fact.value, TEXT_SIZE + 1, INK),
+                *((Run(f"  {fact.share}", TEXT_SIZE + 1, GROWN, bold=True),) if fact.share else ()),
+                gap,
+            )
+        )
+        for fact in columns
+    ]
+    empty = Cell((Run("", 1),))
+    return [[*words, empty], [*values, empty]]

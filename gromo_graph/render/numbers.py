@@ -1,0 +1,75 @@
+"""Numbers as a reader wants them."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+THIN = "\u202f"
+"""A narrow space that does not break a line."""
+
+
+def count(value: int) -> str:
+    """A whole number with thin spaces between thousands.
+
+    >>> count(1490) == f"1{THIN}490"
+    True
+    """
+    return f"{value:,}".replace(",", THIN).replace("-", "−")
+
+
+def real(value: float | None, digits: int = 3) -> str:
+    """A number with `digits` significant digits; a dash where there is none.
+
+    >>> real(0.21416), real(None), real(-2.0), real(0.00001234)
+    ('0.214', '–', '−2', '1.23e−05')
+    """
+    if value is None or not isfinite(value):
+        return "–" if value is None else str(value).replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def change(before: float | None, after: float | None) -> str:
+    """`before → after`, with as many digits as it takes to see the difference.
+
+    >>> change(0.4823, 0.4171), change(0.48214, 0.48209)
+    ('0.482 → 0.417', '0.48214 → 0.48209')
+    """
+    digits = 3
+    while digits < 7 and before != after and real(before, digits) == real(after, digits):
+        digits += 1
+    return f"{real(before, digits)} → {real(after, digits)}"
+
+
+def share(before: float, after: float) -> str:
+    """The change relative to `before`, in percent; empty where that says nothing.
+
+    >>> share(0.5, 0.4), share(100, 150), share(0, 1)
+    ('−20 %', '+50 %', '')
+    """
+    if not (isfinite(before) and isfinite(after)) or before == 0:
+        return ""
+    percent = 100 * (after - before) / abs(before)
+    digits = 0 if abs(percent) >= 10 else 1
+    text = f"{percent:+.{digits}f}".replace("-", "−")
+    return "" if not any(digit in text for digit in "123456789") else f"{text}{THIN}%"
+
+
+def shape(sizes: tuple[int, ...]) -> str:
+    """`10`, or `16×8×8` where there are positions.
+
+    >>> shape((10,)), shape((16, 8, 8))
+    ('10', '16×8×8')
+    """
+    return "×".join(count(size) for size in sizes)
+
+
+def shape_change(before: tuple[int, ...], after: tuple[int, ...]) -> str:
+    """`6 → 10`; positions, which do not grow, stand behind.
+
+    >>> shape_change((6,), (10,)), shape_change((6, 8, 8), (10, 8, 8))
+    ('6 → 10', '(6 → 10)×8×8')
+    """
+    if before[1:] != after[1:]:
+        return f"{shape(before)} → {shape(after)}"
+    widths = f"{count(before[0])} → {count(after[0])}"
+    return f"({widths})×{shape(after[1:])}" if after[1:] else widths

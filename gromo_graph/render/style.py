@@ -1,0 +1,61 @@
+"""Colours and sizes of the drawings, in one place.
+
+The colours keep their distance for the common kinds of colour blindness and differ in lightness, so that they
+survive a grey print; and nothing is told by colour alone (growth also has a thicker line and its +k).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+
+FONTS = "Helvetica,Arial,DejaVu Sans,sans-serif"
+"""The first that the viewer has is taken; Graphviz measures with what this machine has for it."""
+
+INK = "#1b2430"
+QUIET = "#66707d"
+LINE = "#9aa5b1"
+WIRE = "#8793a1"
+DATA_FILL = "#eef1f6"
+OPERATION_FILL = "#f6f6f4"
+LAYER_WORD = "#1f63b5"
+GROWABLE_LINE = "#5b8fd0"
+GROWN = "#00734d"
+GROWN_FILL = "#dcf4e8"
+PAPER = "#ffffff"
+
+TITLE_SIZE = 17
+NAME_SIZE = 13
+TEXT_SIZE = 10.5
+SMALL_SIZE = 9
+
+
+@dataclass(frozen=True)
+class Box:
+    """How a node's box looks."""
+
+    line: str
+    fill: str
+    penwidth: float
+    style: str
+
+
+def box(role: str, *, growable: bool, grown: bool) -> Box:
+    """The box of a node: data with corners, what computes rounded, growth with a thick line."""
+    style = "filled" if role in ("input", "output") else "rounded,filled"
+    if grown:
+        return Box(GROWN, GROWN_FILL, 2.2, style)
+    if role in ("input", "output"):
+        return Box(LINE, DATA_FILL, 1.0, style)
+    if role == "operation":
+        return Box(LINE, OPERATION_FILL, 1.0, style)
+    return Box(GROWABLE_LINE if growable else LINE, PAPER, 1.2 if growable else 1.0, style)
+
+
+def thickness(features: int) -> float:
+    """Points of an edge that carries `features`: a little more for each doubling.
+
+    >>> thickness(1), thickness(64), thickness(10**6)
+    (1.0, 4.3, 7.0)
+    """
+    return min(7.0, round(1.0 + 0.55 * log2(features), 2))

@@ -1,0 +1,63 @@
+"""What a user may ask to be drawn, and the graph it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from gromo_graph.errors import RenderError
+from gromo_graph.graph import Graph, build_graph
+from gromo_graph.records import GrowthEvent
+from gromo_graph.spec.model import Spec
+
+JOURNAL = "journal.jsonl"
+SPEC = "spec.yaml"
+
+
+def resolve(target: Any, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent | None]:
+    """The graph to draw and the event to show in it: the one given, or a run's last applied one.
+
+    Raises:
+        RenderError: this is nothing that can be drawn, or a folder that is no run.
+        SpecError: the file is missing or its spec is wrong.
+        RunError: the run's journal is damaged.
+        GraphError: a spec that was put together in Python is no graph.
+    """
+    if isinstance(target, Graph):
+        return target, event
+    if isinstance(target, Spec):
+        return build_graph(target), event
+    if isinstance(target, (str, PathLike)):
+        return _of_path(Path(fspath(target)), event)
+    spec = getattr(target, "spec", None)
+    if not isinstance(spec, Spec):
+        raise RenderError(
+            f"cannot draw {type(target).__name__}: expected a spec, a network, a run, "
+            "or the path of a spec file or a run folder"
+        )
+    return build_graph(spec), event or last_applied(getattr(target, "events", ()))
+
+
+def last_applied(events: Iterable[GrowthEvent]) -> GrowthEvent | None:
+    """The last event that changed anything; where none did, the last there is."""
+    events = tuple(events)
+    applied = [event for event in events if event.decision is not None]
+    return (applied or list(events) or [None])[-1]
+
+
+def _of_path(path: Path, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent | None]:
+    from gromo_graph.spec import load_spec
+
+    if not path.is_dir():
+        return build_graph(load_spec(path)), event
+    if not (path / SPEC).is_file():
+        raise RenderError(
+            f"{path}: no run folder: it holds no {SPEC}; give a spec file or the folder of a run"
+        )
+    if event is None and (path / JOURNAL).is_file():
+        from gromo_graph.records.journal import read_journal
+
+        event = last_applied(read_journal(path / JOURNAL).events)
+    return build_graph(load_spec(path / SPEC)), event
