@@ -1,0 +1,92 @@
+"""What a forward pass leaves behind for the statistics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gromo_graph.errors import GrowthError
+
+if TYPE_CHECKING:
+    from gromo_graph.modules.growing import GrowingModule
+
+
+class Capture:
+    """The tensors of the last forward pass; copies of a module start with an empty one.
+
+    Attributes:
+        input: the layer's input, (n, ..., features).
+        pre_activity: the layer's output, still part of the autograd graph.
+        gradient: the g handed to the last update, where it was not `pre_activity.grad`.
+        forward_pass: identity of the pass, the same for all who read the same tensor.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.input: Tensor | None = None
+        self.pre_activity: Tensor | None = None
+        self.gradient: Tensor | None = None
+        self.forward_pass: object = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Capture:
+        # Tensors inside an autograd graph cannot be copied, and would mean nothing in the copy.
+        return Capture()
+
+
+def observed_forward(module: GrowingModule, x: Tensor) -> Tensor:
+    """The layer's output, with input and output kept as far as they are asked for."""
+    capture = module.capture
+    a: Tensor = module.layer(x)
+    if module.store_input or module.needed_by_next:
+        capture.input = x
+        capture.forward_pass = module.forward_pass_of_input(x)
+    if module.store_pre_activity:
+        capture.gradient = None
+        if torch.is_grad_enabled():
+            if a.requires_grad:
+                a.retain_grad()
+            else:  # frozen layers have a gradient at their output too
+                a.requires_grad_(True)
+        capture.pre_activity = a
+        if any(getattr(part, "inplace", False) for part in module.post_layer_function.modules()):
+            return a.clone()  # the function that follows would overwrite what was kept
+    return a
+
+
+def stored_input(module: GrowingModule) -> Tensor:
+    """The input of the last forward pass, detached."""
+    if module.capture.input is None:
+        raise GrowthError(
+            f"{module.name} has stored no input: call init_computation() (or set store_input = True) "
+            "before the forward pass"
+        )
+    return module.capture.input.detach()
+
+
+def stored_pre_activity(module: GrowingModule) -> Tensor:
+    """The pre-activity of the last forward pass, part of the autograd graph."""
+    if module.capture.pre_activity is None:
+        raise GrowthError(
+            f"{module.name} has stored no pre-activity: call init_computation() (or set "
+            "store_pre_activity = True) before the forward pass"
+        )
+    return module.capture.pre_activity
+
+
+def stored_gradient(module: GrowingModule, desired_activation: Tensor | None) -> Tensor:
+    """g: the argument, else what the last update was given, else the gradient backward() left."""
+    gradient = desired_activation
+    if gradient is None:
+        gradient = module.capture.gradient
+    if gradient is None:
+        gradient = stored_pre_activity(module).grad
+    if gradient is None:
+        raise GrowthError(
+            f"{module.name} has no gradient of its pre-activity: call backward() on a sum-reduced loss after "
+            "a forward pass with gradients enabled, or pass desired_activation"
+        )
+    return gradient.detach()
