@@ -13,7 +13,7 @@ from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
 from gromo_graph.spec.meaning import Nodes, data_problem, name_problem
 from gromo_graph.spec.model import Origin, Spec
-from gromo_graph.spec.places import UNKNOWN, Document, Path, path_text
+from gromo_graph.spec.places import MAX_PROBLEMS, UNKNOWN, Document, Path, path_text
 from gromo_graph.spec.settings import Growth, Train
 from gromo_graph.spec.wording import Suggester, is_later, later_message, shown
 
@@ -37,7 +37,7 @@ def check_document(document: Document, suggester: Suggester) -> tuple[Spec | Non
     """The spec that an expanded document describes, or None, and every problem in the order of the text."""
     work = _Check(document, suggester)
     spec = work.run()
-    problems = tuple(sorted(dict.fromkeys((*document.problems, *work.problems)), key=_place))
+    problems = tuple(sorted(dict.fromkeys((*document.problems, *work.problems)), key=_place)[:MAX_PROBLEMS])
     return (None if problems else spec), problems
 
 
@@ -84,7 +84,8 @@ class _Check:
     complete: bool = True  # every `from` and every output could be read
 
     def report(self, path: Path, message: str, *, key: bool = False) -> None:
-        self.problems.append(self.document.problem(path, message, key=key))
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(self.document.problem(path, message, key=key))
 
     def run(self) -> Spec | None:
         data = self.document.data

@@ -13,12 +13,15 @@ from typing import Any
 import yaml
 
 from gromo_graph.errors import Problem
-from gromo_graph.spec.places import UNKNOWN, Document, Path, Place, clipped, path_text
+from gromo_graph.spec.places import MAX_PROBLEMS, UNKNOWN, Document, Path, Place, clipped, path_text
 from gromo_graph.spec.scalars import resolve
 
 MAX_BYTES = 5_000_000
 MAX_NODES = 100_000
+"""Values of a document (keys not counted), every alias written out."""
+
 MAX_DEPTH = 64
+_MAX_DIRECTIVES = 100
 
 
 def parse_document(text: str, file: str) -> Document:
@@ -62,6 +65,8 @@ def _refused_text(text: str) -> str | None:
         return f"the character {text[error.start]!a} is half of a pair: it is no text on its own"
     if size > MAX_BYTES:
         return f"the document is {size / 1e6:.1f} MB, at most {MAX_BYTES // 1_000_000} MB are read"
+    if text.count("\n%") > _MAX_DIRECTIVES:
+        return f"more than {_MAX_DIRECTIVES} lines begin with `%`: a spec needs no directives"
     return None
 
 
@@ -145,7 +150,6 @@ class _Builder:
             self.stop(event, "a second document begins here: a spec is one document, remove the `---`")
 
     def scalar(self, event: Any) -> None:
-        self.count(1, event)
         if event.tag is not None:
             self.refuse_tag(event)
         data = resolve(event.value) if event.implicit[0] else event.value
@@ -154,6 +158,7 @@ class _Builder:
                 self.anchors[event.anchor] = _Value(data, _place(event))
             self.key(data, event.value, event)
         else:
+            self.count(1, event)
             self.finish(_Value(data if event.tag is None else UNKNOWN, _place(event)), event.anchor)
 
     def open(self, event: Any) -> None:
@@ -268,6 +273,8 @@ class _Builder:
 
     def add(self, line: int, column: int, path: Path, message: str) -> None:
         self.problems.append(Problem(self.file, line, column, path_text(path), message))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _Stop
 
     def stop(self, event: Any, message: str) -> None:
         self.report(event, message)

@@ -11,11 +11,13 @@ import networkx as nx
 from gromo_graph.errors import Problem
 from gromo_graph.spec.expression import ExpressionError, Value, evaluate, names_in
 from gromo_graph.spec.order import cycle_text, cycles_in_order
-from gromo_graph.spec.places import UNKNOWN, Document, Path, Unknown, clipped
+from gromo_graph.spec.places import MAX_PROBLEMS, UNKNOWN, Document, Path, Unknown, clipped
 from gromo_graph.spec.scalars import represent
 from gromo_graph.spec.wording import Suggester, shown
 
 _LONGEST_TEXT = 10_000
+_MAX_VARS = 10_000
+_MAX_ARITHMETIC = 300_000  # characters inside `${}`; one expression written many times counts once
 _PIECE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 
 
@@ -50,9 +52,12 @@ class _Expansion:
     values: dict[str, Value | Unknown] = field(default_factory=dict)
     known: bool = True  # False: `vars` itself is wrong, so unknown names are no news
     problems: list[Problem] = field(default_factory=list)
+    results: dict[str, Value | Unknown] = field(default_factory=dict)  # by expression, once vars are read
+    arithmetic: int = 0
 
     def report(self, path: Path, message: str, *, key: bool = False) -> None:
-        self.problems.append(self.document.problem(path, message, key=key))
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(self.document.problem(path, message, key=key))
 
     def read_vars(self, section: Any) -> None:
         if not isinstance(section, dict):
@@ -61,15 +66,18 @@ class _Expansion:
                 self.report(("vars",), f"found {shown(section)}, expected a map such as {{width: 16}}")
             return
         self.values = dict.fromkeys(section, UNKNOWN)
+        length = sum(len(value) for value in section.values() if isinstance(value, str))
+        if len(section) > _MAX_VARS or length > _MAX_ARITHMETIC:
+            found = f"found {len(section):,} vars with {length:,} characters"
+            self.report(("vars",), f"{found}, at most {_MAX_VARS:,} and {_MAX_ARITHMETIC:,}", key=True)
+            return
         sound = {name: value for name, value in section.items() if self.is_var(name, value)}
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(sound)
         for name, value in sound.items():
             used = _names_used(value)
             if name in used:
-                self.report(
-                    ("vars", name), f"the var refers to itself: {cycle_text((name,))}"
-                )  # stays UNKNOWN
+                self.report(("vars", name), f"the var refers to itself: {cycle_text((name,))}")
             else:
                 graph.add_edges_from((other, name) for other in used if other in sound)
         for cycle in cycles_in_order(graph, list(sound)):
@@ -123,6 +131,20 @@ class _Expansion:
         return "".join([*pieces, text[end:]])
 
     def value(self, expression: str, path: Path) -> Value | Unknown:
+        if expression in self.results:
+            return self.results[expression]
+        before = self.arithmetic
+        self.arithmetic += len(expression)
+        if self.arithmetic > _MAX_ARITHMETIC:
+            if before <= _MAX_ARITHMETIC:
+                self.report(path, f"more than {_MAX_ARITHMETIC:,} characters of arithmetic in one document")
+            return UNKNOWN
+        value = self.evaluated(expression, path)
+        if value is not UNKNOWN:
+            self.results[expression] = value
+        return value
+
+    def evaluated(self, expression: str, path: Path) -> Value | Unknown:
         shown_expression = f"${{{clipped(expression)}}}"
         try:
             names = names_in(expression)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ def field_of(model: Model, key: str) -> FieldInfo | None:
     return None
 
 
+@cache  # a model's fields never change
 def keys_of(model: Model) -> tuple[str, ...]:
     """The keys of a section, in the order they are written.
 

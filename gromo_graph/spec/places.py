@@ -9,6 +9,9 @@ from gromo_graph.errors import Problem
 
 Path = tuple[str | int, ...]
 
+MAX_PROBLEMS = 1000
+"""So many are told of one document; nobody reads more, and a hostile one must not cost more."""
+
 
 class Unknown:
     """Stands for a value that has been reported already; nothing more is said about it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -31,26 +31,33 @@ def shown(value: Any) -> str:
     return clipped(represent(value), 30)
 
 
-def listed(words: Iterable[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """Words in one row, at most sixteen of them.
 
     >>> listed(["a", "b"])
     'a, b'
     """
-    names = [clipped(word) for word in words]
-    if len(names) <= _SHORT_LIST:
-        return ", ".join(names)
-    return ", ".join(names[:_SHORT_LIST]) + f", … ({len(names)} in all)"
+    text = ", ".join(clipped(word) for word in words[:_SHORT_LIST])
+    return text if len(words) <= _SHORT_LIST else f"{text}, … ({len(words)} in all)"
 
 
 @dataclass
 class Suggester:
     """Finds the nearest known name, within a budget: comparing is slow and a document may hold thousands."""
 
-    comparisons: int = 50_000
+    comparisons: int = 30_000
+    found: dict[tuple[str, tuple[str, ...]], str | None] = field(default_factory=dict)
 
     def nearest(self, word: str, known: Sequence[str]) -> str | None:
         """The known name most like `word`, or None where none is near."""
+        if len(known) > _SHORT_LIST:
+            return self._search(word, known)
+        key = word, tuple(known)  # one slip is often repeated
+        if key not in self.found:
+            self.found[key] = self._search(word, known)
+        return self.found[key]
+
+    def _search(self, word: str, known: Sequence[str]) -> str | None:
         if len(word) > _LONGEST_NAME or len(known) > self.comparisons:
             return None
         self.comparisons -= len(known)
@@ -110,7 +117,7 @@ def is_later(path: Path, word: Any) -> bool:
     return isinstance(word, str) and word in _LATER.get(tuple(steps), frozenset())
 
 
-def later_message(word: str, available: Iterable[str]) -> str:
+def later_message(word: str, available: Sequence[str]) -> str:
     """The message for such a word."""
     return (
         f"`{word}` belongs to the language but is not available in this version, "
