@@ -1,6 +1,7 @@
 """What is trained: layers that grow, and the places where they meet."""
 
-from gromo_graph.modules.growing import GrowingModule, LinearGrowingModule
+from gromo_graph.modules.growing import GrowingModule
+from gromo_graph.modules.linear import LinearGrowingModule
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.merge import MergeGrowingModule
 from gromo_graph.modules.statistic import TensorStatistic

@@ -10,7 +10,7 @@ from torch import Tensor
 from gromo_graph.errors import GrowthError
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.growing import GrowingModule
+    from gromo_graph.modules.layer import LayerModule
 
 
 class Capture:
@@ -37,7 +37,7 @@ class Capture:
         return Capture()
 
 
-def observed_forward(module: GrowingModule, x: Tensor) -> Tensor:
+def observed_forward(module: LayerModule, x: Tensor) -> Tensor:
     """The layer's output, with input and output kept as far as they are asked for."""
     capture = module.capture
     a: Tensor = module.layer(x)
@@ -57,7 +57,7 @@ def observed_forward(module: GrowingModule, x: Tensor) -> Tensor:
     return a
 
 
-def stored_input(module: GrowingModule) -> Tensor:
+def stored_input(module: LayerModule) -> Tensor:
     """The input of the last forward pass, detached."""
     if module.capture.input is None:
         raise GrowthError(
@@ -67,7 +67,7 @@ def stored_input(module: GrowingModule) -> Tensor:
     return module.capture.input.detach()
 
 
-def stored_pre_activity(module: GrowingModule) -> Tensor:
+def stored_pre_activity(module: LayerModule) -> Tensor:
     """The pre-activity of the last forward pass, part of the autograd graph."""
     if module.capture.pre_activity is None:
         raise GrowthError(
@@ -77,7 +77,7 @@ def stored_pre_activity(module: GrowingModule) -> Tensor:
     return module.capture.pre_activity
 
 
-def stored_gradient(module: GrowingModule, desired_activation: Tensor | None) -> Tensor:
+def stored_gradient(module: LayerModule, desired_activation: Tensor | None) -> Tensor:
     """g: the argument, else what the last update was given, else the gradient backward() left."""
     gradient = desired_activation
     if gradient is None:

@@ -18,7 +18,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.modules.statistic import SharedMoment
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.growing import GrowingModule
+    from gromo_graph.modules.layer import LayerModule
 
 
 class Linkable(torch.nn.Module):
@@ -52,7 +52,7 @@ class Linkable(torch.nn.Module):
         """How a new output leaves zero through the function after this module."""
         raise NotImplementedError
 
-    def direct_source(self) -> GrowingModule | None:
+    def direct_source(self) -> LayerModule | None:
         """The growing module whose outputs a reader of this module reads, None where there are several."""
         raise NotImplementedError
 
@@ -91,7 +91,7 @@ def linked(module: Linkable) -> list[Linkable]:
     return list(found.values())
 
 
-def previous_of(module: GrowingModule) -> Linkable:
+def previous_of(module: LayerModule) -> Linkable:
     """The module before this one.
 
     Raises:
@@ -111,7 +111,7 @@ def previous_of(module: GrowingModule) -> Linkable:
     return previous
 
 
-def source_of(module: GrowingModule) -> GrowingModule:
+def source_of(module: LayerModule) -> LayerModule:
     """The growing module that must get new outputs where this one gets new inputs.
 
     Raises:

@@ -15,11 +15,11 @@ from gromo_graph.modules.capture import stored_gradient, stored_input
 from gromo_graph.modules.links import Linkable, source_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.growing import GrowingModule
+    from gromo_graph.modules.layer import LayerModule
 
 
 @contextmanager
-def naming(module: GrowingModule) -> Iterator[None]:
+def naming(module: LayerModule) -> Iterator[None]:
     """Errors of the algebra, which knows no names, get the name of the module."""
     try:
         yield
@@ -30,14 +30,14 @@ def naming(module: GrowingModule) -> Iterator[None]:
         raise GrowthError(f"{module.name}: {message}") from error
 
 
-def s_update(module: GrowingModule) -> tuple[Tensor, int]:
+def s_update(module: LayerModule) -> tuple[Tensor, int]:
     """Σ b bᵀ of the stored input and its number of samples."""
     x = stored_input(module)
     with naming(module):
         return module.adapter.second_moment(module.layer, x), x.shape[0]
 
 
-def m_update(module: GrowingModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
+def m_update(module: LayerModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
     """Σ b gᵀ, (columns, out)."""
     x, g = stored_input(module), stored_gradient(module, desired_activation)
     with naming(module):
@@ -46,7 +46,7 @@ def m_update(module: GrowingModule, desired_activation: Tensor | None) -> tuple[
         return cross_moment(rows, pulls, left_constant=module.use_bias), x.shape[0]
 
 
-def m_prev_update(module: GrowingModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
+def m_prev_update(module: LayerModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
     """Σ b₋₂ gᵀ, (columns₋₂, out)."""
     source = source_of(module)
     x, g = stored_input(source), stored_gradient(module, desired_activation)
@@ -56,7 +56,7 @@ def m_prev_update(module: GrowingModule, desired_activation: Tensor | None) -> t
         return cross_moment(rows, pulls, left_constant=source.use_bias), x.shape[0]
 
 
-def cross_covariance_update(module: GrowingModule) -> tuple[Tensor, int]:
+def cross_covariance_update(module: LayerModule) -> tuple[Tensor, int]:
     """Σ b₋₂ bᵀ, (columns₋₂, columns)."""
     source = source_of(module)
     x_prev, x = stored_input(source), stored_input(module)
@@ -67,7 +67,7 @@ def cross_covariance_update(module: GrowingModule) -> tuple[Tensor, int]:
         return moment, x.shape[0]
 
 
-def n_update(module: GrowingModule) -> Tensor:
+def n_update(module: LayerModule) -> Tensor:
     """−Σ b₋₂ (g − δ b)ᵀ over the stored batch, (columns₋₂, out)."""
     source = source_of(module)
     projected = projected_gradient(module, stored_input(module))
@@ -78,7 +78,7 @@ def n_update(module: GrowingModule) -> Tensor:
 
 
 @torch.no_grad()
-def projected_gradient(module: GrowingModule, input_vector: Tensor) -> Tensor:
+def projected_gradient(module: LayerModule, input_vector: Tensor) -> Tensor:
     """g − δ b, shaped like the pre-activity."""
     if module.optimal_delta_layer is None:
         raise GrowthError(f"{module.name} has no optimal delta: call compute_optimal_delta() first")
@@ -86,7 +86,7 @@ def projected_gradient(module: GrowingModule, input_vector: Tensor) -> Tensor:
     return stored_gradient(module, None) - change
 
 
-def start(module: GrowingModule) -> None:
+def start(module: LayerModule) -> None:
     """Empty the statistics and keep what the next forward passes show."""
     module.store_input = module.store_pre_activity = True
     module.capture.clear()
@@ -97,7 +97,7 @@ def start(module: GrowingModule) -> None:
         source.input_moment.reset()
 
 
-def stop(module: GrowingModule) -> None:
+def stop(module: LayerModule) -> None:
     """Empty the statistics and keep nothing any more."""
     module.store_input = module.store_pre_activity = False
     module.capture.clear()
@@ -110,7 +110,7 @@ def stop(module: GrowingModule) -> None:
             source.input_moment.reset()
 
 
-def clear(module: GrowingModule) -> None:
+def clear(module: LayerModule) -> None:
     """Empty the module's own statistics."""
     module.input_moment.reset()
     for statistic in (module.tensor_m, module.tensor_m_prev, module.cross_covariance):
@@ -119,7 +119,7 @@ def clear(module: GrowingModule) -> None:
 
 @torch.no_grad()
 def update(
-    module: GrowingModule,
+    module: LayerModule,
     desired_activation: Tensor | None,
     weight_gradient: Tensor | None,
     bias_gradient: Tensor | None,
@@ -138,7 +138,7 @@ def update(
 
 
 def _m_of_batch(
-    module: GrowingModule,
+    module: LayerModule,
     desired_activation: Tensor | None,
     weight_gradient: Tensor | None,
     bias_gradient: Tensor | None,
@@ -159,7 +159,7 @@ def _m_of_batch(
     return matrix.T, stored_input(module).shape[0]
 
 
-def _source(module: GrowingModule) -> GrowingModule | None:
+def _source(module: LayerModule) -> LayerModule | None:
     """Where growth statistics come from; None for modules that cannot grow (yet), which have none."""
     previous = module.previous_module
     if not module.allow_growing or not isinstance(previous, Linkable):

@@ -16,7 +16,7 @@ from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.growing import GrowingModule
+    from gromo_graph.modules.layer import LayerModule
 
 
 class MergeGrowingModule(Linkable):
@@ -148,13 +148,13 @@ class MergeGrowingModule(Linkable):
         self._check_kinds(modules)
         width = self._width_of(modules)
         readers = self._reader_widths()
-        if width is not None and readers and any(reader != width for reader in readers):
-            # While a concat is being put together one by one it may still be too narrow.
-            if self.merge != "concat" or width > min(readers):
-                raise GrowthError(
-                    f"{self.name} would give {width} features from "
-                    f"{_listed(modules)}: expected {readers[0]}, as its readers do"
-                )
+        # A concat that is being put together one by one may still be too narrow.
+        too_narrow_yet = self.merge == "concat" and width is not None and width < min(readers, default=0)
+        if width is not None and not too_narrow_yet and any(reader != width for reader in readers):
+            raise GrowthError(
+                f"{self.name} would give {width} features from {_listed(modules)}: expected {readers[0]}, "
+                "as its readers do"
+            )
         for module in self.previous_modules:
             _unlink(module, "next_module", self)
         self.previous_modules = modules
@@ -216,7 +216,7 @@ class MergeGrowingModule(Linkable):
         """Tangent of the post-merge function at 0."""
         return tangent_of(self.post_merge_function)
 
-    def direct_source(self) -> GrowingModule | None:
+    def direct_source(self) -> LayerModule | None:
         """None: a merge stands for several modules (growth through it comes with width groups)."""
         return None
 

@@ -14,10 +14,10 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.modules.links import Linkable, source_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.growing import GrowingModule
+    from gromo_graph.modules.layer import LayerModule
 
 
-def checked_factor(module: GrowingModule, factor: object) -> float | Tensor:
+def checked_factor(module: LayerModule, factor: object) -> float | Tensor:
     """A finite scalar: a number, or a tensor of one entry (kept, so that gradients flow into it)."""
     if isinstance(factor, Tensor):
         if factor.numel() != 1 or not bool(torch.isfinite(factor).all()):
@@ -33,7 +33,7 @@ def checked_factor(module: GrowingModule, factor: object) -> float | Tensor:
     )
 
 
-def set_factor(module: GrowingModule, factor: object) -> None:
+def set_factor(module: LayerModule, factor: object) -> None:
     """Give the factor to the module and to the output extension of the module before it."""
     checked = checked_factor(module, factor)
     module.input_factor = checked
@@ -52,7 +52,7 @@ def scale_layer(layer: torch.nn.Module, scale: float) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def scale_update(module: GrowingModule, scale: float) -> None:
+def scale_update(module: LayerModule, scale: float) -> None:
     """Scale the pending delta and the decrease it promises."""
     if module.optimal_delta_layer is None:
         return
@@ -63,7 +63,7 @@ def scale_update(module: GrowingModule, scale: float) -> None:
 
 @torch.no_grad()
 def scale_extension(
-    module: GrowingModule, scale: float | None, scale_output: float | None, scale_input: float | None
+    module: LayerModule, scale: float | None, scale_output: float | None, scale_input: float | None
 ) -> None:
     """Scale α (output) and ω (input); λ by the root of the product, because it enters squared."""
     output = scale if scale is not None else scale_output
@@ -90,7 +90,7 @@ def scale_extension(
     scale_layer(source.extended_output_layer, output)
 
 
-def normalize(module: GrowingModule, std_target: float | None, kind: str) -> None:
+def normalize(module: LayerModule, std_target: float | None, kind: str) -> None:
     """Bring pending weights to a standard deviation (see `normalization_factors`)."""
     previous = module.previous_module
     source = previous.direct_source() if isinstance(previous, Linkable) else None
@@ -104,7 +104,7 @@ def normalize(module: GrowingModule, std_target: float | None, kind: str) -> Non
         scale_extension(module, None, factors.fan_in, factors.fan_out)
 
 
-def _default_target(module: GrowingModule) -> float:
+def _default_target(module: LayerModule) -> float:
     spread = spread_of(module.weight)
     if spread is not None:
         return spread
@@ -120,7 +120,7 @@ def _weight(layer: torch.nn.Module | None) -> Tensor | None:
 
 @torch.no_grad()
 def sub_select(
-    module: GrowingModule,
+    module: LayerModule,
     *,
     keep_neurons: int | None,
     threshold: float | None,
@@ -158,7 +158,7 @@ def sub_select(
         _keep_outputs(source, keep)
 
 
-def _number_to_keep(module: GrowingModule, keep_neurons: int | None, threshold: float | None) -> int:
+def _number_to_keep(module: LayerModule, keep_neurons: int | None, threshold: float | None) -> int:
     values = module.eigenvalues_extension
     if module.extended_input_layer is None:
         raise GrowthError(
@@ -185,26 +185,26 @@ def _first_only(values: Tensor, keep: int) -> Tensor:
     return values
 
 
-def _zero_inputs(module: GrowingModule, keep: int) -> None:
+def _zero_inputs(module: LayerModule, keep: int) -> None:
     weight = _weight(module.extended_input_layer)
     assert weight is not None
     weight[:, keep:] = 0.0
 
 
-def _zero_outputs(source: GrowingModule, keep: int) -> None:
+def _zero_outputs(source: LayerModule, keep: int) -> None:
     layer = source.extended_output_layer
     assert layer is not None
     for parameter in layer.parameters(recurse=False):
         parameter[keep:] = 0.0
 
 
-def _keep_inputs(module: GrowingModule, keep: int) -> None:
+def _keep_inputs(module: LayerModule, keep: int) -> None:
     weight = _weight(module.extended_input_layer)
     assert weight is not None
     module.extended_input_layer = module.adapter.layer_of(module.layer, weight[:, :keep], None)
 
 
-def _keep_outputs(source: GrowingModule, keep: int) -> None:
+def _keep_outputs(source: LayerModule, keep: int) -> None:
     layer = source.extended_output_layer
     weight, bias = _weight(layer), getattr(layer, "bias", None)
     assert weight is not None

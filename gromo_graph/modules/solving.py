@@ -13,12 +13,12 @@ from gromo_graph.modules.links import source_of
 from gromo_graph.modules.measuring import naming
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.growing import GrowingModule
+    from gromo_graph.modules.layer import LayerModule
 
 
 @torch.no_grad()
 def compute_delta(
-    module: GrowingModule, *, update: bool, dtype: torch.dtype, force_pseudo_inverse: bool, ridge: float
+    module: LayerModule, *, update: bool, dtype: torch.dtype, force_pseudo_inverse: bool, ridge: float
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Solve for the module's own weights; the solution is kept for N, and as pending where asked."""
     with naming(module):
@@ -41,7 +41,7 @@ def compute_delta(
 
 
 @torch.no_grad()
-def tensor_n(module: GrowingModule) -> Tensor:
+def tensor_n(module: LayerModule) -> Tensor:
     """N = −M_prev + C δᵀ with the delta solved for last, whatever has been done to the pending one."""
     source_of(module)
     if module.delta_raw is None:
@@ -52,7 +52,7 @@ def tensor_n(module: GrowingModule) -> Tensor:
 
 @torch.no_grad()
 def compute_extension(
-    module: GrowingModule,
+    module: LayerModule,
     *,
     numerical_threshold: float,
     statistical_threshold: float,
@@ -67,7 +67,7 @@ def compute_extension(
     n = tensor_n(module) if use_projected_gradient else -module.tensor_m_prev()
     with naming(module):
         result = optimal_extension(
-            module.tensor_s_growth().to(dtype),
+            source.tensor_s().to(dtype),
             n.to(dtype),
             ridge=ridge,
             numerical_threshold=numerical_threshold,
@@ -87,7 +87,7 @@ def compute_extension(
 
 @torch.no_grad()
 def put_extension(
-    module: GrowingModule,
+    module: LayerModule,
     alpha_weight: Tensor,
     alpha_bias: Tensor | None,
     omega: Tensor,
@@ -118,6 +118,6 @@ def put_extension(
         source.extended_output_layer = source.adapter.layer_of(source.layer, weight, bias)
 
 
-def _expect(module: GrowingModule, what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+def _expect(module: LayerModule, what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != tuple(shape):
         raise GrowthError(f"{module.name}: {what} has shape {tuple(tensor.shape)}: expected {tuple(shape)}")

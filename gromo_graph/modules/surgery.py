@@ -13,11 +13,11 @@ from gromo_graph.modules.links import Linkable, source_of
 from gromo_graph.modules.measuring import clear
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.growing import GrowingModule
+    from gromo_graph.modules.layer import LayerModule
 
 
 def layer_of_tensor(
-    module: GrowingModule, weight: Tensor, bias: Tensor | None, force_bias: bool
+    module: LayerModule, weight: Tensor, bias: Tensor | None, force_bias: bool
 ) -> torch.nn.Module:
     """A layer like the module's own, with copies of these parameters."""
     if force_bias and module.use_bias != (bias is not None):
@@ -29,7 +29,7 @@ def layer_of_tensor(
 
 
 @torch.no_grad()
-def extend_in(module: GrowingModule, weight: Tensor) -> None:
+def extend_in(module: LayerModule, weight: Tensor) -> None:
     """Append inputs; statistics of the old width are emptied, pending weights get zeros for them."""
     adapter = module.adapter
     _expect(module, "weight", weight, adapter.in_extension_shape(module.layer, weight.shape[1]))
@@ -45,7 +45,7 @@ def extend_in(module: GrowingModule, weight: Tensor) -> None:
 
 
 @torch.no_grad()
-def extend_out(module: GrowingModule, weight: Tensor, bias: Tensor | None) -> None:
+def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> None:
     """Append outputs; statistics of the old width are emptied, pending weights get zeros for them."""
     adapter, size = module.adapter, weight.shape[0]
     _expect(module, "weight", weight, adapter.out_extension_shape(module.layer, size))
@@ -70,13 +70,13 @@ def extend_out(module: GrowingModule, weight: Tensor, bias: Tensor | None) -> No
             adapter.extend_out(layer, zeros, no_bias)
 
 
-def _forget_pass(module: GrowingModule) -> None:
+def _forget_pass(module: LayerModule) -> None:
     module.capture.clear()
     module.delta_raw = None
 
 
 def add_parameters(
-    module: GrowingModule,
+    module: LayerModule,
     matrix_extension: Tensor | None,
     bias_extension: Tensor | None,
     added_in_features: int,
@@ -104,7 +104,7 @@ def add_parameters(
 
 
 @torch.no_grad()
-def parameter_step(module: GrowingModule, delta_weights: Tensor, delta_biases: Tensor | None) -> None:
+def parameter_step(module: LayerModule, delta_weights: Tensor, delta_biases: Tensor | None) -> None:
     """Add to the parameters in place (they stay the same objects, with their optimizer state)."""
     _expect(module, "delta_weights", delta_weights, tuple(module.weight.shape))
     bias = module.bias
@@ -118,7 +118,7 @@ def parameter_step(module: GrowingModule, delta_weights: Tensor, delta_biases: T
 
 
 @torch.no_grad()
-def create_in_extension(module: GrowingModule, size: int, init: str = "copy_uniform") -> None:
+def create_in_extension(module: LayerModule, size: int, init: str = "copy_uniform") -> None:
     """A pending extension of the input with first values."""
     shape = module.adapter.in_extension_shape(module.layer, _checked_size(module, size))
     make = initialization(init)
@@ -129,7 +129,7 @@ def create_in_extension(module: GrowingModule, size: int, init: str = "copy_unif
 
 
 @torch.no_grad()
-def create_out_extension(module: GrowingModule, size: int, init: str = "copy_uniform") -> None:
+def create_out_extension(module: LayerModule, size: int, init: str = "copy_uniform") -> None:
     """A pending extension of the output with first values."""
     shape = module.adapter.out_extension_shape(module.layer, _checked_size(module, size))
     make, fan_in, bias = initialization(init), module.adapter.fan_in(module.layer), module.bias
@@ -139,7 +139,7 @@ def create_out_extension(module: GrowingModule, size: int, init: str = "copy_uni
 
 
 def create_extensions(
-    module: GrowingModule, *, output_size: int, input_size: int, output_init: str, input_init: str
+    module: LayerModule, *, output_size: int, input_size: int, output_init: str, input_init: str
 ) -> None:
     """Pending extensions of this module's input and of the previous module's output."""
     source = source_of(module)
@@ -153,7 +153,7 @@ def create_extensions(
 
 @torch.no_grad()
 def apply_change(
-    module: GrowingModule,
+    module: LayerModule,
     *,
     apply_previous: bool,
     apply_delta: bool,
@@ -185,8 +185,8 @@ def apply_change(
 
 
 def _extended_source(
-    module: GrowingModule, extension_size: int | None, apply_previous: bool
-) -> GrowingModule | None:
+    module: LayerModule, extension_size: int | None, apply_previous: bool
+) -> LayerModule | None:
     """The module whose output is extended too; refuses halves that do not fit together."""
     inputs = module.extended_input_layer
     size = 0 if inputs is None else module.adapter.in_neurons(inputs)
@@ -211,7 +211,7 @@ def _extended_source(
 
 
 def delete_update(
-    module: GrowingModule,
+    module: LayerModule,
     *,
     include_previous: bool,
     delete_delta: bool,
@@ -245,7 +245,7 @@ def _weight(layer: torch.nn.Module) -> Tensor:
     return weight
 
 
-def _checked_size(module: GrowingModule, size: int) -> int:
+def _checked_size(module: LayerModule, size: int) -> int:
     if not isinstance(size, int) or size < 0:
         raise GrowthError(
             f"{module.name}: the size of an extension is {size!r}: expected an int of at least 0"
@@ -253,6 +253,6 @@ def _checked_size(module: GrowingModule, size: int) -> int:
     return size
 
 
-def _expect(module: GrowingModule, what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+def _expect(module: LayerModule, what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != tuple(shape):
         raise GrowthError(f"{module.name}: {what} has shape {tuple(tensor.shape)}: expected {tuple(shape)}")

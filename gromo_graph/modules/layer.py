@@ -1,0 +1,296 @@
+"""The layer inside a growing module: what it is, its forward passes, its neighbours, its state.
+
+State that belongs to growth and not to the network (pending weights, statistics, stored activations,
+neighbours) is kept out of `state_dict()`, `parameters()` and `modules()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from gromo_graph.algebra import Tangent, tangent_of
+from gromo_graph.errors import GrowthError
+from gromo_graph.modules import scaling
+from gromo_graph.modules.adapters import adapter_for
+from gromo_graph.modules.capture import Capture, observed_forward, stored_input, stored_pre_activity
+from gromo_graph.modules.links import Linkable
+from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
+
+_PENDING_LAYERS = ("optimal_delta_layer", "extended_input_layer", "extended_output_layer")
+_PENDING_TENSORS = ("eigenvalues_extension", "parameter_update_decrease", "delta_raw")
+_FACTORS = ("input_factor", "output_factor")
+
+
+class LayerModule(Linkable):
+    """What GrowingModule is before it measures and grows; its arguments are described there."""
+
+    unregistered: ClassVar[frozenset[str]] = frozenset(
+        (
+            "previous_module",
+            "next_module",
+            "explicit_extended_function",
+            "scaling_factor",
+            *_PENDING_LAYERS,
+            *_PENDING_TENSORS,
+            *_FACTORS,
+        )
+    )
+
+    def __init__(
+        self,
+        layer: torch.nn.Module,
+        tensor_s_shape: tuple[int, int] | None = None,
+        tensor_m_shape: tuple[int, int] | None = None,
+        post_layer_function: torch.nn.Module | None = None,
+        extended_post_layer_function: torch.nn.Module | None = None,
+        allow_growing: bool = True,
+        previous_module: torch.nn.Module | None = None,
+        next_module: torch.nn.Module | None = None,
+        device: torch.device | None = None,
+        name: str | None = None,
+        target_in_neurons: int | None = None,
+        initial_in_neurons: int | None = None,
+        growth_kernel: str = "full",
+    ) -> None:
+        super().__init__()
+        self.name = name if name is not None else f"a growing {type(layer).__name__}"
+        self.adapter = adapter_for(layer)
+        if growth_kernel not in ("full", "centre"):
+            raise GrowthError(f"{self.name}: growth_kernel is {growth_kernel!r}: expected 'full' or 'centre'")
+        self.growth_kernel = growth_kernel
+        self.layer: Any = layer if device is None else layer.to(device)
+        # A new Identity for each module: a default shared by all would be changed by all.
+        self.post_layer_function = (post_layer_function or torch.nn.Identity()).to(device)
+        self.explicit_extended_function = extended_post_layer_function
+        self.allow_growing = allow_growing
+        self.previous_module = previous_module
+        self.next_module = next_module
+        self.target_in_neurons = target_in_neurons
+        self.initial_in_neurons = self.in_neurons if initial_in_neurons is None else initial_in_neurons
+        self.store_input = self.store_pre_activity = self.needed_by_next = False
+        self.capture = Capture()
+        self._input_size: tuple[int, ...] | None = None
+        self._check_shapes(tensor_s_shape, tensor_m_shape)
+        self._input_moment = SharedMoment(f"S of {self.name}")
+        self.tensor_m = TensorStatistic(f"M of {self.name}")
+        self.tensor_m_prev = TensorStatistic(f"M_prev of {self.name}")
+        self.cross_covariance = TensorStatistic(f"the cross covariance of {self.name}")
+        self._forget_growth()
+
+    def _forget_growth(self) -> None:
+        self.optimal_delta_layer: torch.nn.Module | None = None
+        self.extended_input_layer: torch.nn.Module | None = None
+        self.extended_output_layer: torch.nn.Module | None = None
+        self.eigenvalues_extension: Tensor | None = None
+        self.parameter_update_decrease: Tensor | None = None
+        self.delta_raw: Tensor | None = None  # the δ solved for last, (out, columns), never scaled
+        self.delta_solver: str | None = None
+        self.extension_solver: str | None = None
+        self.input_factor: float | Tensor | None = None
+        self.output_factor: float | Tensor | None = None
+
+    def _check_shapes(self, s: tuple[int, int] | None, m: tuple[int, int] | None) -> None:
+        columns, out = self.adapter.columns(self.layer), self.out_neurons
+        for what, found, expected in (("S", s, (columns, columns)), ("M", m, (columns, out))):
+            if found is not None and tuple(found) != expected:
+                raise GrowthError(f"{self.name}: the shape of {what} is {found}: expected {expected}")
+
+    # What the layer is
+
+    @property
+    def weight(self) -> Parameter:
+        """Weight of the layer."""
+        return self.layer.weight  # type: ignore[no-any-return]
+
+    @property
+    def bias(self) -> Parameter | None:
+        """Bias of the layer, None without one."""
+        return self.layer.bias  # type: ignore[no-any-return]
+
+    @property
+    def use_bias(self) -> bool:
+        """Whether the layer has a bias."""
+        return self.adapter.has_bias(self.layer)
+
+    @property
+    def in_neurons(self) -> int:
+        """Width of the input, the one that growth changes (channels for convolutions)."""
+        return self.adapter.in_neurons(self.layer)
+
+    @property
+    def out_neurons(self) -> int:
+        """Width of the output."""
+        return self.adapter.out_neurons(self.layer)
+
+    in_features = in_neurons
+    out_features = out_neurons
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weight is."""
+        return self.weight.device
+
+    def extra_repr(self) -> str:
+        """The name, for `repr`."""
+        return f"name={self.name!r}"
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters of the layer, and with `recurse` those of its post-layer function.
+
+        Pending growth is never among them.
+        """
+        yield from self.layer.parameters(recurse)
+        if recurse:
+            yield from self.post_layer_function.parameters()
+
+    def number_of_parameters(self) -> int:
+        """Number of weights and biases of the layer."""
+        return self.adapter.parameter_count(self.layer)
+
+    @staticmethod
+    def get_fan_in_from_layer(layer: torch.nn.Module) -> int:
+        """Number of weights into one output of a layer, the bias not counted.
+
+        >>> GrowingModule.get_fan_in_from_layer(torch.nn.Linear(3, 2))
+        3
+        """
+        return adapter_for(layer).fan_in(layer)
+
+    # Forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        """post_layer_function(layer(x)); keeps input and pre-activity while statistics are gathered."""
+        return self.post_layer_function(observed_forward(self, x))  # type: ignore[no-any-return]
+
+    def extended_forward(
+        self,
+        x: Tensor,
+        x_ext: Tensor | None = None,
+        use_optimal_delta: bool = True,
+        use_extended_input: bool = True,
+        use_extended_output: bool = True,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The forward pass as it would be after `apply_change`; nothing is stored.
+
+        Args:
+            x: input, (n, ..., in_features).
+            x_ext: output extension of the previous module, (n, ..., k); needed exactly where the input
+                is extended.
+            use_optimal_delta: subtract s²·δ(x).
+            use_extended_input: add s·ω(x_ext).
+            use_extended_output: also compute the outputs that the next module would gain.
+
+        Returns:
+            The output, and the further outputs (None without an output extension).
+        """
+        s = self.scaling_factor
+        a = self.layer(x)
+        if use_optimal_delta and self.optimal_delta_layer is not None:
+            a = a - s**2 * self.optimal_delta_layer(x)
+        if use_extended_input:
+            if (self.extended_input_layer is None) != (x_ext is None):
+                raise GrowthError(
+                    f"{self.name} has {'no' if self.extended_input_layer is None else 'an'} input extension "
+                    f"and got {'no x_ext' if x_ext is None else 'an x_ext'}: expected x_ext exactly where the "
+                    "input is extended (the second result of the previous module's extended_forward)"
+                )
+            if self.extended_input_layer is not None:
+                a = a + s * self.extended_input_layer(x_ext)
+        further: Tensor | None = None
+        if use_extended_output and self.extended_output_layer is not None:
+            factor = self._as_factor(self.output_factor)
+            further = self.extended_post_layer_function(factor * self.extended_output_layer(x))
+        return self.post_layer_function(a), further
+
+    @property
+    def extended_post_layer_function(self) -> torch.nn.Module:
+        """What follows the output extension."""
+        if self.explicit_extended_function is None:
+            return self.post_layer_function
+        return self.explicit_extended_function.train(self.training)
+
+    @property
+    def input(self) -> Tensor:
+        """Input of the last forward pass, detached; needs `store_input` before it."""
+        return stored_input(self)
+
+    @property
+    def pre_activity(self) -> Tensor:
+        """Pre-activity of the last forward pass, for `torch.autograd.grad`; needs `store_pre_activity`."""
+        return stored_pre_activity(self)
+
+    @property
+    def scaling_factor(self) -> Tensor:
+        """s as a scalar tensor, 0 while it has not been set; assigning calls `set_scaling_factor`."""
+        return self._as_factor(self.input_factor)
+
+    @scaling_factor.setter
+    def scaling_factor(self, factor: float | Tensor) -> None:
+        scaling.set_factor(self, factor)
+
+    def _as_factor(self, factor: float | Tensor | None) -> Tensor:
+        value = torch.as_tensor(0.0 if factor is None else factor)
+        return value.reshape(()).to(self.weight)
+
+    @property
+    def input_moment(self) -> SharedMoment:
+        """Where S is counted: here, or in the merge before, for all who read it."""
+        previous = self.previous_module
+        if isinstance(previous, Linkable):
+            shared = previous.shared_moment(self.adapter.moment_key(self.layer))
+            if shared is not None:
+                return shared
+        return self._input_moment
+
+    @property
+    def tensor_s(self) -> TensorStatistic:
+        """S = E[b bᵀ], (columns, columns); behind a merge that of the merge. Call it for its value."""
+        return self.input_moment.statistic
+
+    # Being a neighbour, being moved
+
+    def neighbours(self) -> Iterable[torch.nn.Module]:
+        """The previous and the next module, where there are any."""
+        return [module for module in (self.previous_module, self.next_module) if module is not None]
+
+    @property
+    def feature_dim(self) -> int:
+        """The dimension of the output that holds the features."""
+        return self.adapter.feature_dim
+
+    def output_tangent(self) -> Tangent:
+        """Tangent of the post-layer function at 0."""
+        return tangent_of(self.extended_post_layer_function)
+
+    def direct_source(self) -> LayerModule:
+        """This module: its outputs are what the next one reads."""
+        return self
+
+    def forward_pass_of_input(self, x: Tensor) -> object:
+        """An identity of the forward pass, shared with others behind the same merge."""
+        previous = self.previous_module
+        return previous.forward_pass_of(x) if isinstance(previous, Linkable) else object()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LayerModule:
+        """Move or cast, with pending growth and statistics; stored activations are dropped."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name in _PENDING_LAYERS:
+            layer = getattr(self, name)
+            if layer is not None:
+                layer._apply(fn)
+        if self.explicit_extended_function is not None:
+            self.explicit_extended_function._apply(fn)  # type: ignore[no-untyped-call]
+        for name in _PENDING_TENSORS:
+            tensor = getattr(self, name)
+            if tensor is not None:
+                setattr(self, name, fn(tensor))
+        self._input_moment.statistic.apply(fn)
+        for statistic in (self.tensor_m, self.tensor_m_prev, self.cross_covariance):
+            statistic.apply(fn)
+        self.capture.clear()
+        return self
