@@ -167,6 +167,7 @@ class _Check:
             self.complete = False
             what = "an empty list" if values == [] else shown(values)
             self.report(("outputs",), f"found {what}, expected a list of names such as [a, b]")
+        self.complete &= bool(found)
         return found, "outputs" in data
 
     def output(self, value: Any, path: Path, found: list[tuple[str, Path]]) -> None:

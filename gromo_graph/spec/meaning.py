@@ -78,9 +78,9 @@ class Nodes:
             seen.add(source)
         node = self.sound.get(name)
         most = None if node is None else node.max_sources
-        if most is not None and len(sources) > most:
+        if most is not None and len(seen) > most:
             assert node is not None
-            message = f"{_a(node.kind)} node reads {_count(most)}, found {len(sources)}: " + (
+            message = f"{_a(node.kind)} node reads {_count(most)}, found {len(seen)}: " + (
                 "put a `merge` node between" if most else "leave `from` out"
             )
             self.report((*_node(name), "from"), message)

@@ -103,4 +103,6 @@ def _step_text(step: str | int) -> str:
 def clipped(text: str, length: int = 60) -> str:
     """The text on one line, without control characters, cut where it is long."""
     short = text if len(text) <= length else text[: length - 1] + "…"
+    if short.isprintable():
+        return short
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
