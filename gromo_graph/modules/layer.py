@@ -65,7 +65,8 @@ class LayerModule(Linkable):
         self.growth_kernel = growth_kernel
         self.layer: Any = layer if device is None else layer.to(device)
         # A new Identity for each module: a default shared by all would be changed by all.
-        self.post_layer_function = (post_layer_function or torch.nn.Identity()).to(device)
+        function = torch.nn.Identity() if post_layer_function is None else post_layer_function
+        self.post_layer_function = function.to(device)
         self.explicit_extended_function = extended_post_layer_function
         self.allow_growing = allow_growing
         self.previous_module = previous_module
@@ -156,7 +157,7 @@ class LayerModule(Linkable):
     def get_fan_in_from_layer(layer: torch.nn.Module) -> int:
         """Number of weights into one output of a layer, the bias not counted.
 
-        >>> GrowingModule.get_fan_in_from_layer(torch.nn.Linear(3, 2))
+        >>> LayerModule.get_fan_in_from_layer(torch.nn.Linear(3, 2))
         3
         """
         return adapter_for(layer).fan_in(layer)

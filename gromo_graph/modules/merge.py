@@ -58,7 +58,8 @@ class MergeGrowingModule(Linkable):
         self.merge = merge
         self.outside_features = outside_features
         self.allow_growing = allow_growing
-        self.post_merge_function = (post_merge_function or torch.nn.Identity()).to(device)
+        function = torch.nn.Identity() if post_merge_function is None else post_merge_function
+        self.post_merge_function = function.to(device)
         self.previous_modules: list[Linkable] = []
         self.next_modules: list[Linkable] = []
         self._moments: dict[Hashable, SharedMoment] = {}
