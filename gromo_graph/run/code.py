@@ -1,0 +1,105 @@
+"""Data that Python gives: objects, and `module:function` from the command line."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gromo_graph.errors import RunError
+from gromo_graph.run.raw import Raw, raw_from
+
+_CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
+
+
+def is_call(text: str) -> bool:
+    """Does the text name a function as `module:function`?
+
+    >>> is_call("my.data:load"), is_call("digits"), is_call("C:data.csv")
+    (True, False, False)
+    """
+    return _CALL.fullmatch(text) is not None
+
+
+def read_call(text: str) -> Raw:
+    """What `module:function` returns when called without arguments. It runs the user's own code.
+
+    Raises:
+        RunError: no such module or function, it failed, or it returned something else.
+    """
+    match = _CALL.fullmatch(text)
+    if match is None:
+        raise RunError(f"{text}: expected module:function")
+    module, function = match.groups()
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does: the user's module lies beside the spec
+    try:
+        called = getattr(importlib.import_module(module), function)
+    except ImportError as error:
+        raise RunError(f"{text}: the module `{module}` cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise RunError(f"{text}: the module `{module}` has no function `{function}`") from error
+    except Exception as error:
+        raise RunError(f"{text}: importing `{module}` raised {type(error).__name__}: {error}") from error
+    try:
+        value = called()
+    except Exception as error:
+        raise RunError(f"{text}: `{function}()` raised {type(error).__name__}: {error}") from error
+    return read_object(value, name=text)
+
+
+def read_object(value: Any, *, name: str = "data") -> Raw:
+    """Raw data from a pair (x, y), a mapping with x and y, or a data set of such pairs.
+
+    Args:
+        value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names); or anything
+            with a length and items `(x, y)`, as a torch Dataset has.
+        name: what messages call it.
+
+    Raises:
+        RunError: it is none of these, or holds no arrays of numbers.
+
+    >>> read_object(([[0.0], [1.0]], [0, 1])).y.tolist()
+    [0.0, 1.0]
+    """
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, tuple) and len(value) == 2:
+        return raw_from(name, value[0], value[1])
+    if isinstance(value, Mapping):
+        return _from_mapping(value, name)
+    if hasattr(value, "__len__") and hasattr(value, "__getitem__"):
+        return _from_items(value, name)
+    raise RunError(
+        f"{name}: found {type(value).__name__}: expected (x, y), a dict with x and y, or a data set of such pairs"
+    )
+
+
+def _from_mapping(value: Mapping[Any, Any], name: str) -> Raw:
+    if "x" not in value or "y" not in value:
+        found = ", ".join(str(key) for key in value) or "nothing"
+        raise RunError(f"{name}: a dict with {found}: expected the keys x and y")
+    names = {
+        key: tuple(map(str, value[key])) for key in ("features", "classes") if value.get(key) is not None
+    }
+    return raw_from(name, value["x"], value["y"], **names)
+
+
+def _from_items(value: Any, name: str) -> Raw:
+    try:
+        x, y = zip(*(value[index] for index in range(len(value))), strict=True)
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"{name}: found {type(value).__name__}: expected (x, y), or a data set whose items are pairs (x, y)"
+        ) from error
+    return raw_from(name, np.stack([np.asarray(item) for item in x]), [_plain(item) for item in y])
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value

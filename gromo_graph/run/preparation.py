@@ -1,0 +1,254 @@
+"""Preparation: what turns raw samples into tensors and predictions back; learned from the training part alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gromo_graph.errors import RunError
+from gromo_graph.run.raw import Array, Raw, Task, is_text
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a network's data are read; `data.json` of a run.
+
+    Attributes:
+        task: classification or regression.
+        shape: of one input of the network, without the batch.
+        outputs: features of the network's output.
+        features: names of the columns of x, or ().
+        classes: one for each output feature (classification): a name where the data have names, else a number.
+        mean, scale: of each number of a sample, in the order of the flattened input: (x − mean) / scale.
+        target_mean, target_scale: of each output (regression).
+    """
+
+    task: Task
+    shape: tuple[int, ...]
+    outputs: int
+    features: tuple[str, ...]
+    classes: tuple[str | int, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
+
+    def inputs(self, x: Array, *, name: str = "data") -> Tensor:
+        """float32 (samples, *shape) from raw samples.
+
+        Raises:
+            RunError: the samples do not have the shape that the network reads.
+        """
+        rows = fitted(x, self.shape, name).reshape(len(x), -1)
+        standardised = (rows - np.array(self.mean)) / np.array(self.scale)
+        return torch.from_numpy(standardised.astype(np.float32)).reshape(len(x), *self.shape)
+
+    def targets(self, y: Array, *, name: str = "data") -> Tensor:
+        """int64 class indices (samples,), or float32 standardised values (samples, outputs).
+
+        Raises:
+            RunError: labels outside the classes, or another number of values than the network gives.
+        """
+        if self.task == "classification":
+            return torch.from_numpy(class_indices(y, self.classes, name))
+        values = regression_values(y, self.outputs, name)
+        standardised = (values - np.array(self.target_mean)) / np.array(self.target_scale)
+        return torch.from_numpy(standardised.astype(np.float32))
+
+    def labels(self, prediction: Tensor) -> Array:
+        """Predictions in the words of the data: class labels (samples,), or values in their original unit."""
+        found = prediction.detach().cpu().double().numpy()
+        if self.task == "classification":
+            return np.array(self.classes)[found.argmax(axis=1)]
+        values: Array = found * np.array(self.target_scale) + np.array(self.target_mean)
+        return values[:, 0] if self.outputs == 1 else values
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `data.json`."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Preparation:
+        """What `to_dict` gave.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is something else.
+        """
+        preparation = Preparation(
+            task="regression" if values["task"] == "regression" else "classification",
+            shape=tuple(int(size) for size in values["shape"]),
+            outputs=int(values["outputs"]),
+            features=tuple(str(name) for name in values["features"]),
+            classes=tuple(label if isinstance(label, int) else str(label) for label in values["classes"]),
+            mean=_floats(values["mean"]),
+            scale=_floats(values["scale"]),
+            target_mean=_floats(values["target_mean"]),
+            target_scale=_floats(values["target_scale"]),
+        )
+        size, targets = math.prod(preparation.shape), preparation.outputs
+        wanted = (
+            (size, size, targets, 0, 0)
+            if preparation.task == "classification"
+            else (size, size, 0, targets, targets)
+        )
+        found = tuple(
+            len(row)
+            for row in (
+                preparation.mean,
+                preparation.scale,
+                preparation.classes,
+                preparation.target_mean,
+                preparation.target_scale,
+            )
+        )
+        if wanted != found:
+            raise ValueError(f"lengths {found} where {wanted} are expected")
+        return preparation
+
+
+def learn_preparation(
+    raw: Raw, train: Array, task: Task, shape: tuple[int, ...], classes: tuple[str | int, ...], outputs: int
+) -> Preparation:
+    """The preparation that the training rows teach.
+
+    A sample's numbers are standardised one by one; those of an image or a sequence channel by channel, so that
+    pixels at the edge, which hardly ever differ from 0, are not blown up.
+
+    Raises:
+        RunError: numbers too large to be standardised.
+    """
+    rows = fitted(raw.x, shape, raw.name)[train]
+    axes = (0, *range(2, rows.ndim))
+    mean, scale = _mean_and_scale(rows, axes, raw.name)
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
+    if task == "regression":
+        assert raw.y is not None
+        values = regression_values(raw.y, outputs, raw.name)[train]
+        target_mean, target_scale = (_listed(row) for row in _mean_and_scale(values, (0,), raw.name))
+    return Preparation(
+        task=task,
+        shape=shape,
+        outputs=outputs,
+        features=raw.features if len(raw.features) == math.prod(shape) else (),
+        classes=classes if task == "classification" else (),
+        mean=_listed(np.broadcast_to(mean, (1, *shape))),
+        scale=_listed(np.broadcast_to(scale, (1, *shape))),
+        target_mean=target_mean,
+        target_scale=target_scale,
+    )
+
+
+def fitted(x: Array, shape: tuple[int, ...], name: str) -> Array:
+    """Samples in the input's shape: flat rows become images and back; a missing channel is added.
+
+    Raises:
+        RunError: the sizes do not agree.
+    """
+    found = x.shape[1:]
+    same_size = math.prod(found) == math.prod(shape)
+    if found == shape or (same_size and (len(found) == 1 or len(shape) == 1 or (1, *found) == shape)):
+        return x.reshape(len(x), *shape)
+    raise RunError(
+        f"{name}: a sample has the shape {list(found)}, but the input of the spec has {list(shape)}: "
+        f"write `shape: {list(found)}` or give other data"
+    )
+
+
+def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
+    """One class for each output feature; features beyond the classes of the data go by their number.
+
+    Raises:
+        RunError: there are more classes than output features.
+    """
+    assert raw.y is not None
+    named: Sequence[str | int] = raw.classes
+    if is_text(raw.y):
+        named = sorted(set(raw.y.tolist()))
+    if len(named) > outputs:
+        raise RunError(
+            f"{raw.name}: {len(named)} classes, but the output of the spec has {outputs} features: "
+            f"expected one feature for each class, write `features: {len(named)}`"
+        )
+    return (*named, *range(len(named), outputs))
+
+
+def class_indices(y: Array, classes: tuple[str | int, ...], name: str) -> Array:
+    """The index of each label: text by name, numbers as they are.
+
+    Raises:
+        RunError: labels outside the classes, or values that are no labels.
+    """
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise RunError(f"{name}: y has shape {y.shape}: expected one class for each sample")
+    if is_text(y):
+        index = {str(label): place for place, label in enumerate(classes)}
+        outside = sorted(set(y.tolist()) - set(index))
+        indices = np.array([index.get(label, -1) for label in y.tolist()], dtype=np.int64)
+        expected = ", ".join(map(str, classes[:12])) + (", ..." if len(classes) > 12 else "")
+    else:
+        if (y != np.round(y)).any():
+            value = float(y[y != np.round(y)][0])
+            raise RunError(
+                f"{name}: the target holds {value:g}, so this is regression, and `train.loss: cross_entropy` "
+                "is for classes: expected whole numbers or text, or `train.loss: mse`"
+            )
+        outside = [f"{label:g}" for label in np.unique(y[(y < 0) | (y >= len(classes))]).tolist()]
+        indices = np.where((y < 0) | (y >= len(classes)), -1, y).astype(np.int64)
+        expected = f"whole numbers from 0 to {len(classes) - 1}"
+    if outside:
+        listed = ", ".join(outside[:8]) + (", ..." if len(outside) > 8 else "")
+        raise RunError(
+            f"{name}: labels outside the classes: found {listed} in {int((indices < 0).sum())} of {len(y)} "
+            f"samples, expected {expected}, as the output of the spec has {len(classes)} features"
+        )
+    return indices
+
+
+def regression_values(y: Array, outputs: int, name: str) -> Array:
+    """Targets as (samples, outputs).
+
+    Raises:
+        RunError: text, or another number of values than the network gives.
+    """
+    if is_text(y):
+        raise RunError(
+            f"{name}: the target holds text ({y[0]!r}), so this is classification, and `train.loss: mse` is for "
+            "numbers: expected `train.loss: cross_entropy`"
+        )
+    values = y.reshape(len(y), -1)
+    if values.shape[1] != outputs:
+        raise RunError(
+            f"{name}: {values.shape[1]} target value(s) for each sample, but the output of the spec has "
+            f"{outputs} features: write `features: {values.shape[1]}`"
+        )
+    return values
+
+
+def _mean_and_scale(rows: Array, axes: tuple[int, ...], name: str) -> tuple[Array, Array]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = rows.mean(axis=axes, keepdims=True)
+        scale = rows.std(axis=axes, keepdims=True)
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        raise RunError(f"{name}: numbers as large as {np.abs(rows).max():.3g} cannot be standardised")
+    constant = scale <= 1e-12 * np.maximum(np.abs(mean), 1.0)
+    return mean, np.where(constant, 1.0, scale)
+
+
+def _listed(array: Array) -> tuple[float, ...]:
+    return tuple(float(value) for value in array.ravel())
+
+
+def _floats(values: Sequence[Any]) -> tuple[float, ...]:
+    row = tuple(float(value) for value in values)
+    if not all(math.isfinite(value) for value in row):
+        raise ValueError("numbers that are not finite")
+    return row

@@ -1,0 +1,138 @@
+"""Raw: data as they were found, before anything is standardised or split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gromo_graph.errors import RunError
+
+Task = Literal["classification", "regression"]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Samples and targets as their source gave them.
+
+    Attributes:
+        name: what messages call the data.
+        x: float64, (samples, ...).
+        y: numbers or text, (samples,) or (samples, outputs); None where there is no target.
+        features: the names of the columns of x, or () where they have none.
+        classes: the names of the classes 0, 1, ..., or () where they have none.
+        task: what the data are for, or None where the source does not say.
+    """
+
+    name: str
+    x: Array
+    y: Array | None
+    features: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    task: Task | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the content: equal for equal data, wherever they lie and whatever they are called."""
+        digest = hashlib.sha256()
+        for array in (self.x, self.y):
+            if array is None:
+                digest.update(b"none")
+            elif is_text(array):
+                digest.update(repr((array.shape, array.tolist())).encode())
+            else:
+                digest.update(repr(array.shape).encode())
+                digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+
+def is_text(array: Array) -> bool:
+    """Does it hold words and not numbers?"""
+    return array.dtype.kind == "U"
+
+
+def raw_from(name: str, x: Any, y: Any, **names: Any) -> Raw:
+    """Raw data from whatever numpy can read as arrays of numbers (y also of text).
+
+    Raises:
+        RunError: no numbers, no samples, different numbers of samples.
+
+    >>> raw_from("points", [[1, 2], [3, 4]], ["a", "b"]).x.shape
+    (2, 2)
+    """
+    samples = _numbers(name, "x", x)
+    if samples.ndim < 2:
+        raise RunError(
+            f"{name}: x has shape {samples.shape}: expected (samples, features), one row for each sample"
+        )
+    if not len(samples):
+        raise RunError(f"{name}: there are no samples in it")
+    targets = None if y is None else _targets(name, y)
+    if targets is not None and len(targets) != len(samples):
+        raise RunError(
+            f"{name}: {len(samples)} samples in x but {len(targets)} targets in y: expected one for each"
+        )
+    return Raw(name, samples, targets, **names)
+
+
+def check_finite(raw: Raw) -> None:
+    """Refuse NaN and infinite values, and say where the first one is.
+
+    Raises:
+        RunError: with their number, and the row and column of the first.
+    """
+    _check_finite(raw, raw.x, "x")
+    if raw.y is not None and not is_text(raw.y):
+        _check_finite(raw, raw.y, "y")
+
+
+def _check_finite(raw: Raw, array: Array, what: str) -> None:
+    rows = array.reshape(len(array), -1)
+    bad = np.argwhere(~np.isfinite(rows))
+    if not len(bad):
+        return
+    row, column = (int(index) for index in bad[0])
+    if what == "y":
+        place = "the target"
+    elif column < len(raw.features) and array.ndim == 2:
+        place = f"column `{raw.features[column]}`"
+    else:
+        place = f"column {column + 1}"
+    number = "1 value that is" if len(bad) == 1 else f"{len(bad)} values that are"
+    raise RunError(
+        f"{raw.name}: {number} missing, NaN or infinite, the first in row {row + 1}, {place}: "
+        "leave out those rows or fill them in"
+    )
+
+
+def _array(name: str, what: str, values: Any) -> Array:
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RunError(f"{name}: {what} is no array with rows of equal length: {error}") from error
+
+
+def _numbers(name: str, what: str, values: Any) -> Array:
+    array = _array(name, what, values)
+    if array.dtype.kind not in "biuf":
+        raise RunError(f"{name}: {what} holds {array.dtype}: expected numbers")
+    return array.astype(np.float64)
+
+
+def _targets(name: str, values: Any) -> Array:
+    array = _array(name, "y", values)
+    if array.dtype.kind == "S":
+        array = array.astype(np.str_)
+    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
+        array = array.astype(np.str_)
+    if is_text(array):
+        if array.ndim != 1:
+            raise RunError(f"{name}: y has shape {array.shape}: expected one class for each sample")
+        return array
+    return _numbers(name, "y", array)
