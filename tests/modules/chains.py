@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ def chain(*widths: int, activation: str = "tanh", bias: bool = True, rows: int =
     """A chain of linear modules of these widths, linked, with the activation between them."""
     generator = torch.Generator().manual_seed(seed)
     modules: list[GrowingModule] = []
-    for place, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for place, (inputs, outputs) in enumerate(pairwise(widths)):
         last = place == len(widths) - 2
         layer = torch.nn.Linear(inputs, outputs, bias=bias, dtype=torch.float64)
         for parameter in layer.parameters():
@@ -79,7 +80,7 @@ def chain(*widths: int, activation: str = "tanh", bias: bool = True, rows: int =
                 name=f"layer{place}",
             )
         )
-    for before, after in zip(modules, modules[1:], strict=False):
+    for before, after in pairwise(modules):
         before.next_module = after
     x = torch.randn(rows, widths[0], generator=generator, dtype=torch.float64)
     y = torch.randn(rows, widths[-1], generator=generator, dtype=torch.float64)

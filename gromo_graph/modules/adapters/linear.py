@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,13 @@ from torch.nn import Linear
 from gromo_graph.algebra import as_rows, second_moment
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.base import like, register
+from gromo_graph.spec import kinds
+
+
+def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
+    """The torch layer of a `linear` node; its weights are drawn by the compiler, from a generator."""
+    layer: Linear = torch.nn.utils.skip_init(Linear, inputs[0][0], node.features, bias=node.bias)
+    return layer
 
 
 class LinearAdapter:
@@ -70,10 +77,9 @@ class LinearAdapter:
         return matrix[:, :-1], matrix[:, -1]
 
     def layer_of(self, layer: Linear, weight: Tensor, bias: Tensor | None) -> Linear:
-        # skip_init: the constructor would draw random numbers only to have them replaced.
-        new: Linear = torch.nn.utils.skip_init(
-            Linear, weight.shape[1], weight.shape[0], bias=bias is not None, device="cpu"
-        )
+        # Made without storage: the constructor would draw random numbers only to have them replaced.
+        new = Linear(1, 1, bias=bias is not None, device="meta")
+        new.out_features, new.in_features = weight.shape
         new.weight = like(layer.weight, weight.clone())
         if bias is not None:
             new.bias = like(layer.bias if self.has_bias(layer) else layer.weight, bias.clone())
