@@ -130,6 +130,7 @@ def build_graph(spec: Spec) -> Graph:
         for source in node.sources
         if source not in spec.nodes
     ]
+    missing += [f"the output `{name}` does not exist" for name in spec.outputs if name not in spec.nodes]
     if missing:
         raise GraphError("; ".join(missing))
     try:

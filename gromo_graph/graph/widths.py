@@ -8,7 +8,7 @@ segments side by side. The groups are the classes of atoms made one (networkx un
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from networkx.utils import UnionFind
@@ -49,12 +49,17 @@ class WidthGroup:
 @dataclass(frozen=True)
 class _Segment:
     atom: str
+    width: int
     repeat: int
+
+    def matches(self, other: _Segment) -> bool:
+        """Whether the two can be added, feature by feature, and still can when both grow."""
+        return (self.width, self.repeat) == (other.width, other.repeat)
 
 
 def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) -> tuple[WidthGroup, ...]:
     """All groups with at least one producer, in the document order of their first producers."""
-    classes: UnionFind = UnionFind()
+    classes: UnionFind[str] = UnionFind()
     refused: dict[str, str] = {}
     segments: dict[str, tuple[_Segment, ...]] = {}
     for name in order:
@@ -63,16 +68,16 @@ def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) 
         match node.width_rule:
             case WidthRule.FIXED:
                 refused[name] = f"its width is that of the input `{name}`"
-                segments[name] = (_Segment(classes[name], 1),)
+                segments[name] = (_Segment(classes[name], shapes[name][0], 1),)
             case WidthRule.OWNED:
-                segments[name] = (_Segment(classes[name], 1),)
+                segments[name] = (_Segment(classes[name], shapes[name][0], 1),)
             case WidthRule.SHARED:
                 segments[name] = _made_one(name, inputs, classes, refused)
             case WidthRule.CONCATENATED:
                 segments[name] = tuple(segment for row in inputs for segment in row)
             case WidthRule.REPEATED:
                 positions = prod(shapes[node.sources[0]][1:])
-                segments[name] = tuple(_Segment(s.atom, s.repeat * positions) for s in inputs[0])
+                segments[name] = tuple(replace(s, repeat=s.repeat * positions) for s in inputs[0])
     for output in spec.outputs:
         for segment in segments[output]:
             refused.setdefault(segment.atom, f"its width is that of the output `{output}`")
@@ -80,11 +85,11 @@ def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) 
 
 
 def _made_one(
-    name: str, inputs: Sequence[tuple[_Segment, ...]], classes: UnionFind, refused: dict[str, str]
+    name: str, inputs: Sequence[tuple[_Segment, ...]], classes: UnionFind[str], refused: dict[str, str]
 ) -> tuple[_Segment, ...]:
     first = inputs[0]
     for row in inputs[1:]:
-        if len(row) == len(first) and all(a.repeat == b.repeat for a, b in zip(first, row, strict=True)):
+        if len(row) == len(first) and all(a.matches(b) for a, b in zip(first, row, strict=True)):
             for a, b in zip(first, row, strict=True):
                 classes.union(a.atom, b.atom)
         else:
@@ -100,7 +105,7 @@ def _collect(
     spec: Spec,
     order: Sequence[str],
     segments: Mapping[str, tuple[_Segment, ...]],
-    classes: UnionFind,
+    classes: UnionFind[str],
     refused: Mapping[str, str],
 ) -> tuple[WidthGroup, ...]:
     place = {name: index for index, name in enumerate(spec.nodes)}

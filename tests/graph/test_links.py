@@ -1,0 +1,119 @@
+"""Units: which module is previous and next to which, on random graphs."""
+
+from __future__ import annotations
+
+import networkx as nx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gromo_graph import Spec, parse_spec
+from gromo_graph.graph import build_graph
+from gromo_graph.spec.kinds import Dropout, Flatten, Layer
+from tests.spec.strategies import specs
+
+PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
+GRAPHS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@GRAPHS
+@given(specs(names=PLAIN, max_nodes=11))
+def test_previous_and_next_agree(spec: Spec) -> None:
+    units = build_graph(spec).units
+    seen: set[str] = set()
+    for key, unit in units.items():
+        assert key == unit.key
+        assert seen >= set(unit.reads)
+        seen.add(key)
+        assert unit.previous == tuple(source for source in unit.reads if units[source].role != "input")
+        assert set(unit.next) == {other.key for other in units.values() if key in other.reads}
+        assert len(unit.next) == len(set(unit.next))
+
+
+@GRAPHS
+@given(specs(names=PLAIN, max_nodes=11))
+def test_a_layer_has_one_next_module_at_most(spec: Spec) -> None:
+    graph = build_graph(spec)
+    for unit in graph.units.values():
+        if unit.role == "layer":
+            assert len(unit.next) <= 1
+            assert len(unit.reads) == 1
+        if unit.role == "fan_out":
+            assert len(unit.reads) == 1
+            assert len(unit.next) == len(graph.readers(unit.node)) > 1
+            assert graph.units[unit.reads[0]].role == "layer"
+
+
+@GRAPHS
+@given(specs(names=PLAIN, max_nodes=11))
+def test_every_node_is_in_one_unit_and_every_reading_is_kept(spec: Spec) -> None:
+    graph = build_graph(spec)
+    unit_of: dict[str, str] = {}
+    for unit in graph.units.values():
+        for name in (() if unit.role == "fan_out" else (unit.node,)) + unit.operations:
+            assert name not in unit_of
+            unit_of[name] = unit.key
+    assert unit_of.keys() == spec.nodes.keys()
+    kept = set()
+    for unit in graph.units.values():
+        if unit.role != "fan_out":
+            for source in unit.reads:
+                through = graph.units[source]
+                kept.add((through.reads[0] if through.role == "fan_out" else source, unit.key))
+    expected = {(unit_of[a], unit_of[b]) for a, b in graph.digraph.edges if unit_of[a] != unit_of[b]}
+    assert kept == expected
+
+
+@GRAPHS
+@given(specs(names=PLAIN, max_nodes=11))
+def test_operations_are_folded_where_nobody_else_sees_the_value_before(spec: Spec) -> None:
+    graph = build_graph(spec)
+    folded = {name for unit in graph.units.values() for name in unit.operations}
+    for name, node in spec.nodes.items():
+        if isinstance(node, Dropout | Flatten):
+            (source,) = node.sources
+            alone = graph.readers(source) == (name,) and source not in spec.outputs
+            assert (name in folded) == alone
+        else:
+            assert name not in folded
+
+
+@GRAPHS
+@given(specs(names=PLAIN, max_nodes=11))
+def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
+    graph = build_graph(spec)
+    place = {name: index for index, name in enumerate(graph.order)}
+    assert sorted(place) == sorted(spec.nodes)
+    assert all(place[source] < place[name] for name, node in spec.nodes.items() for source in node.sources)
+    assert {edge.id for edge in graph.edges} == {f"{a}->{b}" for a, b in graph.digraph.edges}
+    assert all(
+        graph.readers(name) == tuple(other for other, node in spec.nodes.items() if name in node.sources)
+        for name in spec.nodes
+    )
+    expected = sum(
+        node.features * (graph.features(node.sources[0]) + node.bias)
+        for node in spec.nodes.values()
+        if isinstance(node, Layer)
+    )
+    assert graph.parameter_count == expected
+    assert nx.is_directed_acyclic_graph(graph.digraph)
+
+
+def test_a_fan_out_behind_folded_operations() -> None:
+    spec = parse_spec(
+        """
+nodes:
+  x: {kind: input, shape: [4]}
+  a: {kind: linear, from: x, features: 2}
+  d: {kind: dropout, from: a}
+  b: {kind: linear, from: d, features: 2}
+  s: {kind: merge, from: [d, b]}
+output: s
+"""
+    )
+    units = build_graph(spec).units
+    assert list(units) == ["x", "a", "d->", "b", "s"]
+    assert units["a"].operations == ("d",)
+    assert units["a"].last == "d"
+    assert units["d->"].previous == ("a",)
+    assert units["d->"].next == ("b", "s")
+    assert units["s"].previous == ("d->", "b")

@@ -1,0 +1,167 @@
+"""Width groups against a slow reference that follows every single feature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gromo_graph import Spec, check_spec, parse_spec
+from gromo_graph.graph import Graph, Widen, apply, build_graph
+from gromo_graph.spec.kinds import Input, Layer, Merge
+from tests.spec.strategies import specs
+
+PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
+GRAPHS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+Row = list[tuple[str, int]]
+"""For each feature of an output: the node that made it, and its place there."""
+
+
+def rows_of(graph: Graph) -> Mapping[str, Row]:
+    rows: dict[str, Row] = {}
+    for name in graph.order:
+        node = graph.spec.nodes[name]
+        inputs = [rows[source] for source in node.sources]
+        if isinstance(node, Layer | Input):
+            rows[name] = [(name, place) for place in range(graph.features(name))]
+        elif isinstance(node, Merge) and node.merge == "concat":
+            rows[name] = [feature for row in inputs for feature in row]
+        else:
+            rows[name] = inputs[0]
+    return rows
+
+
+def begins(row: Row) -> set[int]:
+    return {place for place, (_, index) in enumerate(row) if index == 0}
+
+
+def reference(graph: Graph) -> tuple[dict[str, frozenset[str]], set[str]]:
+    """The class of each maker of features, and the makers that must not grow."""
+    rows = rows_of(graph)
+    together: dict[str, frozenset[str]] = {
+        name: frozenset({name}) for name, node in graph.spec.nodes.items() if isinstance(node, Layer | Input)
+    }
+    fixed = {name for name, node in graph.spec.nodes.items() if isinstance(node, Input)}
+    fixed.update(maker for output in graph.spec.outputs for maker, _ in rows[output])
+    for name in graph.order:
+        node = graph.spec.nodes[name]
+        if isinstance(node, Merge) and node.merge == "sum":
+            first, *others = (rows[source] for source in node.sources)
+            for row in others:
+                if begins(row) != begins(first):
+                    fixed.update(maker for maker, _ in (*first, *row))
+                    continue
+                for (a, _), (b, _) in zip(first, row, strict=True):
+                    united = together[a] | together[b]
+                    for maker in united:
+                        together[maker] = united
+    return together, {maker for maker, others in together.items() if others & fixed}
+
+
+@GRAPHS
+@given(specs(names=PLAIN, max_nodes=10))
+def test_groups_are_those_of_the_reference(spec: Spec) -> None:
+    graph = build_graph(spec)
+    together, fixed = reference(graph)
+    layers = [name for name, node in spec.nodes.items() if isinstance(node, Layer)]
+    assert sorted(name for group in graph.groups for name in group.producers) == sorted(layers)
+    assert [group.target for group in graph.groups] == sorted(
+        (group.target for group in graph.groups), key=layers.index
+    )
+    for group in graph.groups:
+        assert list(group.producers) == [name for name in layers if name in together[group.target]]
+        held = bool(fixed & set(group.producers))
+        said_no = any(spec.nodes[name].grow is False for name in group.producers)  # type: ignore[attr-defined]
+        assert (group.reason is None) == (not held and not said_no and bool(group.consumers))
+        assert {graph.features(name) for name in group.producers} == {group.features}
+        assert graph.group_of(group.producers[-1]) is group
+
+
+@GRAPHS
+@given(specs(names=PLAIN, max_nodes=10), st.integers(1, 3))
+def test_a_widened_group_fits_and_leaves_the_outputs_as_they_were(spec: Spec, neurons: int) -> None:
+    graph = build_graph(spec)
+    for group in graph.groups:
+        if group.reason is None:
+            wider = build_graph(apply(spec, Widen(group.producers, neurons)))
+            assert [wider.shapes[name] for name in spec.outputs] == [
+                graph.shapes[name] for name in spec.outputs
+            ]
+            assert [g.producers for g in wider.groups] == [g.producers for g in graph.groups]
+            grown = [name for name in spec.nodes if wider.shapes[name] != graph.shapes[name]]
+            assert set(group.producers) <= set(grown)
+            limits = [p for p in check_spec(wider.spec) if not p.path.endswith(("max", "min"))]
+            assert limits == []
+
+
+@GRAPHS
+@given(specs(names=PLAIN, max_nodes=10))
+def test_consumers_are_the_layers_that_read_features_of_the_group(spec: Spec) -> None:
+    graph = build_graph(spec)
+    rows = rows_of(graph)
+    for group in graph.groups:
+        if group.reason is None:
+            makers = set(group.producers)
+            readers = [
+                name
+                for name, node in spec.nodes.items()
+                if isinstance(node, Layer) and makers & {maker for maker, _ in rows[node.sources[0]]}
+            ]
+            assert list(group.consumers) == readers
+            assert set(group.sites) == {spec.nodes[name].sources[0] for name in readers}
+
+
+def test_segments_of_other_widths_do_not_grow_together() -> None:
+    spec = parse_spec(
+        """
+nodes:
+  x: {kind: input, shape: [4]}
+  a: {kind: linear, from: x, features: 2}
+  b: {kind: linear, from: x, features: 4}
+  ab: {kind: merge, from: [a, b], merge: concat}
+  ba: {kind: merge, from: [b, a], merge: concat}
+  s: {kind: merge, from: [ab, ba]}
+  y: {kind: linear, from: s, features: 3}
+output: y
+"""
+    )
+    groups = {group.target: group for group in build_graph(spec).groups}
+    assert groups["a"].producers == ("a",)
+    assert "do not match one to one" in str(groups["a"].reason)
+    assert "do not match one to one" in str(groups["b"].reason)
+
+
+def test_a_flattened_image_grows_by_channels() -> None:
+    spec = parse_spec(
+        """
+nodes:
+  image: {kind: input, shape: [3, 4, 5]}
+  f: {kind: flatten, from: image}
+  d: {kind: dropout, from: f}
+  h: {kind: linear, from: d, features: 60}
+  s: {kind: merge, from: [d, h]}
+  y: {kind: linear, from: s, features: 2}
+output: y
+"""
+    )
+    graph = build_graph(spec)
+    assert graph.shapes["f"] == (60,)
+    assert "do not match one to one" in str(graph.group_of("h").reason)
+
+
+def test_limits_of_a_group_are_the_tightest() -> None:
+    spec = parse_spec(
+        """
+nodes:
+  x: {kind: input, shape: [4]}
+  a: {kind: linear, from: x, features: 2, grow: {max: 9, min: 3, ratio: 2}}
+  b: {kind: linear, from: x, features: 2, grow: {max: 7, min: 4, step: 5}}
+  s: {kind: merge, from: [a, b]}
+  y: {kind: linear, from: s, features: 3}
+output: y
+"""
+    )
+    grow = build_graph(spec).group_of("a").grow
+    assert (grow.max, grow.min, grow.step, grow.ratio) == (7, 4, 5, 2)
