@@ -10,17 +10,28 @@ from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from gromo_graph.records import GrowthEvent
+    from gromo_graph.render.labels import Direction
 
 __all__ = ["render"]
 
 
 @overload
 def render(
-    target: Any, path: None = None, *, event: GrowthEvent | None = None, format: str | None = None
+    target: Any,
+    path: None = None,
+    *,
+    event: GrowthEvent | None = None,
+    format: str | None = None,
+    direction: Direction | None = None,
 ) -> str: ...
 @overload
 def render(
-    target: Any, path: str | PathLike[str], *, event: GrowthEvent | None = None, format: str | None = None
+    target: Any,
+    path: str | PathLike[str],
+    *,
+    event: GrowthEvent | None = None,
+    format: str | None = None,
+    direction: Direction | None = None,
 ) -> Path: ...
 
 
@@ -30,6 +41,7 @@ def render(
     *,
     event: GrowthEvent | None = None,
     format: str | None = None,
+    direction: Direction | None = None,
 ) -> str | Path:
     """Draw a network.
 
@@ -39,6 +51,8 @@ def render(
         path: the file to write; without one the SVG (or DOT) text is returned.
         event: the growth step to highlight.
         format: svg, png, pdf or dot; by default what the name of the file says.
+        direction: where the data flow, "right" or "down"; by default to the right, and down in a
+            graph so deep that it would be a ribbon.
 
     Returns:
         The path that was written, or the text.
@@ -64,7 +78,7 @@ def render(
 
         raise RenderError(f"a {chosen} is no text: give the path of the file to write")
     graph, shown = resolve(target, event)
-    data = draw(to_dot(graph, shown), chosen)
+    data = draw(to_dot(graph, shown, direction=direction), chosen)
     if file is None:
         return data.decode()
     write(data, file)

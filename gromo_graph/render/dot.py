@@ -10,18 +10,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import graphviz
+import networkx as nx
 
 from gromo_graph.graph import Edge, Graph
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render import style
 from gromo_graph.render.change import Change, change_of, plural
 from gromo_graph.render.heading import heading, sentence
-from gromo_graph.render.labels import Cell, Run, table
+from gromo_graph.render.labels import Cell, Direction, Run, beside_line, table
 from gromo_graph.render.numbers import count, shape, shape_change
 from gromo_graph.render.text import clean, shortened
 from gromo_graph.spec.kinds import Layer
 
 _NAME_EMS = 17.0
+_DEEP = 20
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,11 @@ class Drawing:
     parts: Mapping[str, Part]
 
 
-def to_dot(graph: Graph, event: GrowthEvent | None = None) -> Drawing:
+def to_dot(graph: Graph, event: GrowthEvent | None = None, *, direction: Direction | None = None) -> Drawing:
     """The drawing of a graph; with an event, what it changed is highlighted.
+
+    The data flow to the right, or down: by default to the right, unless the graph is so deep that the
+    picture would be a ribbon.
 
     >>> from gromo_graph.graph import build_graph
     >>> from gromo_graph.spec.kinds import Input, Linear
@@ -61,40 +66,46 @@ def to_dot(graph: Graph, event: GrowthEvent | None = None) -> Drawing:
     >>> "n0 -> n1" in drawing.dot
     True
     """
-    return _Writer(graph, change_of(graph, event), event).write()
+    if direction is None:
+        direction = "down" if nx.dag_longest_path_length(graph.digraph) > _DEEP else "right"
+    return _Writer(graph, change_of(graph, event), event, direction).write()
 
 
 class _Writer:
-    def __init__(self, graph: Graph, change: Change, event: GrowthEvent | None) -> None:
+    def __init__(self, graph: Graph, change: Change, event: GrowthEvent | None, direction: Direction) -> None:
+        self.direction = direction
         self.graph = graph
         self.change = change
         self.event = event
         self.ids = {name: f"n{index}" for index, name in enumerate(graph.spec.nodes)}
         self.parts: dict[str, Part] = {}
         self.limits = dict(_growable(graph))
+        # A merge is too small for its name: it stands on the first edge that leaves it.
+        self.captions = {
+            name: " · ".join((shortened(clean(name), _NAME_EMS), *node.details))
+            for name, node in graph.spec.nodes.items()
+            if node.drawn_as == "merge"
+        }
 
     def write(self) -> Drawing:
         label = heading(self.graph, self.event)
         title = clean(self.graph.spec.name)
         self.out = graphviz.Digraph(
             graph_attr={
-                "rankdir": "LR",
+                "rankdir": "LR" if self.direction == "right" else "TB",
                 "bgcolor": style.PAPER,
                 "pad": "0.25",
                 "nodesep": "0.28",
-                "ranksep": "0.42",
+                "ranksep": "0.42" if self.direction == "right" else "0.3",
                 "label": label,
                 "labelloc": "t",
                 "labeljust": "l",
-                "forcelabels": "true",
             },
             node_attr={"shape": "box", "fontname": style.FONTS, "margin": "0.11,0.07", "height": "0.3"},
             edge_attr={
                 "fontname": style.FONTS,
-                "fontsize": f"{style.TEXT_SIZE:g}",
                 "arrowsize": "0.65",
                 "color": style.WIRE,
-                "fontcolor": style.QUIET,
             },
         )
         self.out.attr("graph", fontname=style.FONTS)
@@ -132,7 +143,6 @@ class _Writer:
     def merge(self, name: str) -> dict[str, str]:
         node = self.graph.spec.nodes[name]
         ink = style.GROWN if name in self.change.nodes else style.INK
-        words = " · ".join((shortened(clean(name), _NAME_EMS), *node.details))
         return {
             "shape": "circle",
             "style": "filled",
@@ -141,7 +151,6 @@ class _Writer:
             "margin": "0",
             "fixedsize": "true",
             "label": f"<{Run(node.symbol or '', 15, ink, bold=True).html}>",
-            "xlabel": f"<{Run(words, style.SMALL_SIZE, style.QUIET).html}>",
         }
 
     def label(self, name: str) -> str:
@@ -153,7 +162,8 @@ class _Writer:
             bold=not operation,
         )
         mark = self.mark(name)
-        first = [Cell((title,)), Cell((Run(f"   {mark}", style.SMALL_SIZE, style.LAYER_WORD),), "RIGHT")]
+        ink = style.GROWN if name in self.change.added else style.LAYER_WORD
+        first = [Cell((title,)), Cell((Run(f"   {mark}", style.SMALL_SIZE, ink),), "RIGHT")]
         rows = [first if mark else [Cell((title,), span=2)], [Cell(self.kind_runs(name), span=2)]]
         if name in self.change.added:
             rows.append([Cell(self.added_runs(name), span=2)])
@@ -208,19 +218,24 @@ class _Writer:
         after = self.graph.shapes[edge.source]
         before = self.change.before.get(edge.source)
         words = shape(after) if before is None else shape_change(before, after)
-        self.wire(part, self.ids[edge.source], self.ids[edge.target], after[0], words, before is not None)
+        self.wire(part, edge.source, self.ids[edge.target], words)
         self.parts[part] = Part(edge.id, clean(f"{edge.id}: {words}"))
 
-    def wire(self, part: str, source: str, target: str, features: int, words: str, grown: bool) -> None:
-        color = {"color": style.GROWN, "fontcolor": style.GROWN} if grown else {}
+    def wire(self, part: str, source: str, target: str, words: str) -> None:
+        """An edge from the node `source` to the id `target`."""
+        features = self.graph.features(source)
+        color = style.GROWN if source in self.change.before else ""
+        penwidth = style.thickness(features)
+        label = [Run(words, style.TEXT_SIZE, color or style.QUIET)]
+        if caption := self.captions.pop(source, ""):
+            label.insert(0, Run(caption, style.SMALL_SIZE, style.INK))
         self.out.edge(
-            source,
+            self.ids[source],
             target,
             id=part,
-            label=f"  {words}  ",
-            penwidth=f"{style.thickness(features):g}",
-            **({"class": "grown"} if grown else {}),
-            **color,
+            label=beside_line(label, penwidth, self.direction),
+            penwidth=f"{penwidth:g}",
+            **({"class": "grown", "color": color} if color else {}),
         )
 
     def output(self, part: str, name: str) -> None:
@@ -255,7 +270,7 @@ class _Writer:
             **{"class": "output"},
         )
         self.parts[part] = Part(name, clean(f"output: {name}, {amount}"))
-        self.wire(f"{part}w", self.ids[name], part, features, shape(self.graph.shapes[name]), False)
+        self.wire(f"{part}w", name, part, shape(self.graph.shapes[name]))
         self.parts[f"{part}w"] = Part(f"{name}->", clean(f"output of {name}"))
 
 

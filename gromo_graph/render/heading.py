@@ -91,7 +91,7 @@ def heading(graph: Graph, event: GrowthEvent | None) -> str:
     columns = facts(graph, event)
     span = len(columns) + 1  # the last column is empty and takes the room that the rows above need
     wide = [[Cell(row[0].runs, span=span)] for row in rows]
-    return table([*wide, *_fact_rows(columns)], spacing=0, padding=2)
+    return table([*wide, 3, *_fact_rows(columns), 10])
 
 
 def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:

@@ -43,8 +43,8 @@ def change(before: float | None, after: float | None) -> str:
 def share(before: float, after: float) -> str:
     """The change relative to `before`, in percent; empty where that says nothing.
 
-    >>> share(0.5, 0.4), share(100, 150), share(0, 1)
-    ('−20 %', '+50 %', '')
+    >>> [share(0.5, 0.4), share(100, 150), share(0, 1)] == [f"−20{THIN}%", f"+50{THIN}%", ""]
+    True
     """
     if not (isfinite(before) and isfinite(after)) or before == 0:
         return ""

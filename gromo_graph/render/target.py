@@ -44,7 +44,8 @@ def last_applied(events: Iterable[GrowthEvent]) -> GrowthEvent | None:
     """The last event that changed anything; where none did, the last there is."""
     events = tuple(events)
     applied = [event for event in events if event.decision is not None]
-    return (applied or list(events) or [None])[-1]
+    seen = applied or list(events)
+    return seen[-1] if seen else None
 
 
 def _of_path(path: Path, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent | None]:

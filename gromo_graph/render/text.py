@@ -84,7 +84,7 @@ def shortened(text: str, limit: float) -> str:
     """At most `limit` ems of `text`: the start and the end stay, `…` stands for what was left out.
 
     >>> shortened("encoder.block.12.attention.query.projection", 14)
-    'encoder.bl…rojection'
+    'encoder.blo…y.projection'
     """
     if ems(text) <= limit:
         return text

@@ -1,0 +1,185 @@
+"""Reading the journal of a run: one JSON object a line, each with a checksum.
+
+The writer keeps the same promises: `time` holds everything about clocks, and the checksum leaves it out, so that one
+seed gives one journal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from gromo_graph.errors import RunError
+from gromo_graph.records.events import GrowthEvent
+
+_DIGITS = 16
+_NOT_SUMMED = ("time", "checksum")
+
+
+def checksum(line: Mapping[str, Any]) -> str:
+    """The checksum of a journal line: 16 hex digits of the SHA-256 of its canonical JSON, clocks left out.
+
+    >>> checksum({"type": "epoch", "epoch": 1}) == checksum({"epoch": 1, "type": "epoch", "time": {"now": 3}})
+    True
+    """
+    summed = {key: value for key, value in line.items() if key not in _NOT_SUMMED}
+    text = json.dumps(summed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line: what the run started from.
+
+    Attributes:
+        version: of the journal's format.
+        name: of the spec.
+        seed: of everything random.
+        spec: the YAML text before any growth.
+        data: fingerprint and sizes of the data.
+    """
+
+    version: int
+    name: str
+    seed: int
+    spec: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of training.
+
+    Attributes:
+        epoch: how many are done.
+        train, validation: measured values by name, `loss` and perhaps `accuracy`.
+        parameters, madds: of the network in this epoch.
+        lr: the learning rate.
+    """
+
+    epoch: int
+    train: Mapping[str, float]
+    validation: Mapping[str, float]
+    parameters: int
+    madds: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A run as its journal tells it.
+
+    Attributes:
+        header: the first line.
+        epochs: in order.
+        events: every growth step tried, in order.
+        torn: the last line was cut off while it was written (the run was killed) and is left out.
+    """
+
+    header: Header
+    epochs: tuple[Epoch, ...]
+    events: tuple[GrowthEvent, ...]
+    torn: bool = False
+
+    @property
+    def applied(self) -> tuple[GrowthEvent, ...]:
+        """The events that changed the network."""
+        return tuple(event for event in self.events if event.decision is not None)
+
+
+def read_journal(path: str | PathLike[str]) -> Journal:
+    """The journal of a run folder, or the file itself.
+
+    Raises:
+        RunError: it cannot be read, or a line other than a torn last one is damaged: `file:line: what is wrong`.
+    """
+    file = Path(fspath(path))
+    if file.is_dir():
+        file = file / "journal.jsonl"
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise RunError(f"{file}: the journal cannot be read: {error.strerror or error}") from error
+    lines, torn = _whole_lines(data)
+    if not lines:
+        raise RunError(f"{file}: the journal is empty: expected a header line; the run never started")
+    header: Header | None = None
+    epochs: list[Epoch] = []
+    events: list[GrowthEvent] = []
+    for number, line in enumerate(lines, start=1):
+        where = f"{file}:{number}"
+        record = _record(line, where)
+        if isinstance(record, Header) != (number == 1):
+            expected = "the header" if number == 1 else "an epoch or a step; there is one header, in line 1"
+            raise RunError(f"{where}: found a line of type {_typed(record)!r}, expected {expected}")
+        match record:
+            case Header():
+                header = record
+            case Epoch():
+                epochs.append(record)
+            case GrowthEvent():
+                events.append(record)
+    assert header is not None
+    return Journal(header, tuple(epochs), tuple(events), torn)
+
+
+def _whole_lines(data: bytes) -> tuple[list[bytes], bool]:
+    """The lines that end; a rest without a line end was cut off while it was written."""
+    *lines, rest = data.split(b"\n")
+    return lines, bool(rest)
+
+
+def _record(line: bytes, where: str) -> Header | Epoch | GrowthEvent:
+    try:
+        values = json.loads(line)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise RunError(f"{where}: damaged line: not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{where}: damaged line: expected a JSON object, found {type(values).__name__}")
+    if values.get("checksum") != (expected := checksum(values)):
+        raise RunError(
+            f"{where}: damaged line: its checksum is {values.get('checksum')!r}, its content gives {expected!r}; "
+            "it was changed after it was written"
+        )
+    try:
+        return _READERS[values["type"]](values)
+    except KeyError as error:
+        if error.args == (values.get("type"),):
+            known = ", ".join(_READERS)
+            raise RunError(
+                f"{where}: unknown line type {error.args[0]!r}: expected one of {known}"
+            ) from error
+        raise RunError(f"{where}: the {values.get('type', 'line')} line lacks {error.args[0]!r}") from error
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{where}: the {values['type']} line has a wrong value: {error}") from error
+
+
+def _header(values: Mapping[str, Any]) -> Header:
+    return Header(values["version"], values["name"], values["seed"], values["spec"], values["data"])
+
+
+def _epoch(values: Mapping[str, Any]) -> Epoch:
+    return Epoch(
+        values["epoch"],
+        values["train"],
+        values["validation"],
+        values["parameters"],
+        values["madds"],
+        values["lr"],
+    )
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], Header | Epoch | GrowthEvent]] = {
+    "header": _header,
+    "epoch": _epoch,
+    "step": GrowthEvent.from_dict,
+}
+
+
+def _typed(record: Header | Epoch | GrowthEvent) -> str:
+    return {Header: "header", Epoch: "epoch", GrowthEvent: "step"}[type(record)]
