@@ -145,8 +145,8 @@ def _scalar(value: Tensor) -> Tensor:
         raise GrowthError(
             f"the loss has shape {tuple(value.shape)}: expected a scalar, the mean over the batch"
         )
-    if not torch.isfinite(value):
+    if not bool(torch.isfinite(value.detach())):
         raise GrowthError(
-            f"the loss is {float(value)}: expected a finite number (look at the data and the rate)"
+            f"the loss is {float(value.detach())}: expected a finite number (look at the data and the rate)"
         )
     return value

@@ -28,7 +28,7 @@ def search(loss_at: Callable[[float], float], loss_now: float) -> StepSize:
         loss_now: held-out loss without it.
 
     >>> search(lambda gamma: (gamma - 4.0) ** 2, 16.0)
-    StepSize(gamma=4.0, loss=0.0, evaluations=5)
+    StepSize(gamma=4.0, loss=0.0, evaluations=6)
     >>> search(lambda gamma: 1.0 + gamma, 1.0).gamma
     0.0
     """

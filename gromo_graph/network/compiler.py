@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -53,6 +53,7 @@ def compile_network(
     graph = build_graph(spec)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     modules = {key: _build(graph, unit, generator) for key, unit in graph.units.items()}
+    _allow_growing(graph, modules)
     _link(graph, modules)
     return GrowingNetwork(graph, modules).to(device=device, dtype=dtype)
 
@@ -83,7 +84,6 @@ def _build_layer(
     return GrowingModule(
         layer,
         post_layer_function=_chain([activation_module(node.activation), *after]),
-        allow_growing=graph.group_of(name).reason is None,
         name=name,
     )
 
@@ -105,6 +105,14 @@ def _chain(functions: Sequence[torch.nn.Module]) -> torch.nn.Module:
     if not telling:
         return torch.nn.Identity()
     return telling[0] if len(telling) == 1 else torch.nn.Sequential(*telling)
+
+
+def _allow_growing(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
+    """A layer's inputs may grow where it reads a group that may."""
+    growing = {name for group in graph.groups if group.reason is None for name in group.consumers}
+    for key, module in modules.items():
+        if isinstance(module, GrowingModule):
+            module.allow_growing = key in growing
 
 
 def _link(graph: Graph, modules: dict[str, torch.nn.Module]) -> None:

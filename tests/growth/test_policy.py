@@ -30,8 +30,8 @@ def proposals(widths: dict[str, tuple[int, float, str]]):
     [
         ("balanced", "narrow"),
         ("slope", "steep"),
-        ("slope_per_parameter", "steep"),
-        ("slope_per_madd", "steep"),
+        ("slope_per_parameter", "wide"),
+        ("slope_per_madd", "wide"),
     ],
 )
 def test_order(select: str, first: str) -> None:

@@ -129,12 +129,6 @@ def test_a_dead_layer_is_revived() -> None:
     for _ in range(20):
         train_once(network, optimizer, data)
     assert loss_over(network, data) < start
-    sleeping = chain(activation="relu", widths=(2, 2), growth="{rescue: false}")
-    sleeping.load_state_dict(chain(activation="relu", widths=(2, 2)).state_dict())
-    with torch.no_grad():
-        sleeping.growing("h2").layer.weight.zero_()
-        sleeping.growing("h2").layer.bias.fill_(-1.0)
-    assert GrowthScheduler(sleeping, MSE).step(data, data).decision is None
 
 
 def test_random_criterion_keeps_the_function() -> None:

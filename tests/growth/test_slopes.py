@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
-from gromo_graph import GrowthScheduler
+from gromo_graph import GrowthScheduler, compile_network
+from gromo_graph.growth.apply import set_pending
 from tests.growth.problems import ACTIVATIONS, batches, chain, loss_over, sizes_agree
 
 MSE = torch.nn.functional.mse_loss
@@ -54,15 +56,6 @@ def test_a_unit_at_rest_needs_a_bias_in_its_consumer() -> None:
     assert all("has no bias to take it back" in c.reason for c in plan.candidates if c.target != "y")
 
 
-def test_relu_slope_beats_the_promise_of_the_formula() -> None:
-    """The formula alone promises too much where the activation bends at 0; the measured slope does not."""
-    network = chain(activation="relu", widths=(4, 4), growth="{ridge: 0}")
-    data = batches(400)
-    scheduler = GrowthScheduler(network, MSE)
-    for candidate in scheduler.plan(data).candidates[:2]:
-        assert candidate.predicted > candidate.slope > 0
-
-
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_forward_after_applying_is_what_extended_forward_promised(activation: str) -> None:
     network = chain(activation=activation).float()
@@ -70,8 +63,6 @@ def test_forward_after_applying_is_what_extended_forward_promised(activation: st
     scheduler = GrowthScheduler(network, MSE)
     candidate = scheduler.plan(data).candidates[0]
     x = data[0][0]
-    from gromo_graph.growth.apply import set_pending
-
     set_pending(network, candidate, 0.37, finite_scale=False)
     promised = network.extended_forward(x)
     assert not torch.allclose(promised, network(x), atol=1e-4)
@@ -82,18 +73,13 @@ def test_forward_after_applying_is_what_extended_forward_promised(activation: st
 
 def test_candidates_do_not_influence_each_other() -> None:
     network = chain(widths=(3, 2, 4))
-    data = batches()
+    spec, data = network.spec, batches()
     alone = {}
     for kept in ("h1", "h2", "h3"):
-        spec = network.spec
         nodes = {
             name: node.model_copy(update={"grow": False}) if name.startswith("h") and name != kept else node
             for name, node in spec.nodes.items()
         }
-        from dataclasses import replace
-
-        from gromo_graph import compile_network
-
         other = compile_network(replace(spec, nodes=nodes), seed=0, dtype=torch.float64)
         (candidate,) = [c for c in GrowthScheduler(other, MSE).plan(data).candidates if c.reason is None]
         alone[kept] = candidate.slope
@@ -107,8 +93,6 @@ def test_few_samples_use_the_raw_gradient_and_say_so() -> None:
     network = chain()
     data = batches(6, size=6)
     scheduler = GrowthScheduler(network, MSE)
-    plan = scheduler.plan(data)
-    assert "few samples" in plan.candidates[0].note
-    assert finite_difference(scheduler, plan.candidates[0], data, 1e-6) == pytest.approx(
-        plan.candidates[0].slope, rel=1e-2
-    )
+    (candidate,) = [c for c in scheduler.plan(data).candidates if c.target == "h1"]
+    assert "few samples" in candidate.note
+    assert finite_difference(scheduler, candidate, data, 1e-6) == pytest.approx(candidate.slope, rel=1e-2)

@@ -54,7 +54,7 @@ def first_step_of_new_entries(follow: bool) -> float:
     torch.manual_seed(0)
     old = torch.nn.Parameter(torch.randn(3, 4))
     optimizer = torch.optim.Adam([old], lr=0.01)
-    for _ in range(1000):
+    for _ in range(5000):
         old.grad = torch.randn(3, 4)
         optimizer.step()
     new = grown(old, 0, 2)

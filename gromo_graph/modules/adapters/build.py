@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 
 from gromo_graph.errors import CompileError
-from gromo_graph.spec.kinds import Dropout, Linear, Node, Shape
+from gromo_graph.modules.adapters import dropout, flatten, linear
+from gromo_graph.spec.kinds import Node, Shape
 
 ACTIVATIONS: dict[str, Callable[[], torch.nn.Module]] = {
     "identity": torch.nn.Identity,
@@ -34,33 +34,31 @@ def activation_module(name: str) -> torch.nn.Module:
     return ACTIVATIONS[name]()
 
 
-def _linear(node: Linear, inputs: Sequence[Shape]) -> torch.nn.Module:
-    # Skip torch's own initialisation: it draws from the global generator.
-    return torch.nn.utils.skip_init(torch.nn.Linear, inputs[0][0], node.features, bias=node.bias)
+Builder = Callable[[Any, Sequence[Shape]], torch.nn.Module]
+
+LAYERS: dict[str, Builder] = {"linear": linear.build}
+OPERATIONS: dict[str, Builder] = {"dropout": dropout.build, "flatten": flatten.build}
 
 
-def _dropout(node: Dropout, inputs: Sequence[Shape]) -> torch.nn.Module:
-    return torch.nn.Dropout(node.p)
+def build_layer(node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:
+    """The torch layer of a growing node, its weights not drawn yet.
+
+    Raises:
+        CompileError: the kind has no torch half.
+    """
+    return _build(LAYERS, node, inputs)
 
 
-def _flatten(node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:
-    return torch.nn.Flatten()
+def build_operation(node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:
+    """The torch module of a node without growing weights.
+
+    Raises:
+        CompileError: the kind has no torch half.
+    """
+    return _build(OPERATIONS, node, inputs)
 
 
-LAYERS: dict[str, Callable[[Any, Sequence[Shape]], torch.nn.Module]] = {"linear": _linear}
-OPERATIONS: dict[str, Callable[[Any, Sequence[Shape]], torch.nn.Module]] = {
-    "dropout": _dropout,
-    "flatten": _flatten,
-}
-
-
-def _build(
-    table: dict[str, Callable[[Any, Sequence[Shape]], torch.nn.Module]], node: Node, inputs: Sequence[Shape]
-) -> torch.nn.Module:
+def _build(table: dict[str, Builder], node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:
     if node.kind not in table:
         raise CompileError(f"the kind `{node.kind}` has no torch half: expected one of {', '.join(table)}")
     return table[node.kind](node, inputs)
-
-
-build_layer = partial(_build, LAYERS)
-build_operation = partial(_build, OPERATIONS)
