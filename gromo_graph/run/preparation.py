@@ -65,7 +65,9 @@ class Preparation:
         """Predictions in the words of the data: class labels (samples,), or values in their original unit."""
         found = prediction.detach().cpu().double().numpy()
         if self.task == "classification":
-            return np.array(self.classes)[found.argmax(axis=1)]
+            names: Array = np.array(self.classes)
+            labels: Array = names[found.argmax(axis=1)]
+            return labels
         values: Array = found * np.array(self.target_scale) + np.array(self.target_mean)
         return values[:, 0] if self.outputs == 1 else values
 

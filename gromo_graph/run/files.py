@@ -1,0 +1,61 @@
+"""Writing files so that a reader finds the whole of one or none of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gromo_graph.errors import RunError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Errors of the system while `path` is written become a RunError that says what to do."""
+    try:
+        yield
+    except PermissionError as error:
+        raise RunError(
+            f"{path}: there is no permission to write here: choose another place with --out"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunError(
+            f"{path}: cannot be written: {reason}; free some space or choose another place"
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write beside the place, flush to the disk, move there: a crash leaves the old file or the new one.
+
+    Raises:
+        RunError: no permission, no space, no such folder.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    part = ""
+    with writing(path):
+        try:
+            descriptor, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+            Path(part).replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                Path(part).unlink()
+            raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a move inside a folder last, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,116 @@
+"""Writing the journal of a run: one line for each fact, on the disk before the run goes on.
+
+`records/journal.py` reads it. Floats are written as Python writes them, shortest form that reads back equal, so one
+seed gives the same bytes but for `time`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import checksum
+from gromo_graph.run.files import writing
+
+VERSION = 1
+
+
+class JournalWriter:
+    """Appends lines to a journal; a context manager.
+
+    Args:
+        path: of the file, which may be there already.
+
+    Raises:
+        RunError: from every method, where the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._started = time.perf_counter()
+        with writing(path):
+            self._file = path.open("ab", buffering=0)
+
+    def __enter__(self) -> JournalWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def header(self, *, name: str, seed: int, spec: str, data: Mapping[str, Any]) -> None:
+        """What the run starts from: name and YAML text of the spec, seed, fingerprint and sizes of the data."""
+        content = {
+            "type": "header",
+            "version": VERSION,
+            "name": name,
+            "seed": seed,
+            "spec": spec,
+            "data": data,
+        }
+        self._append(content, {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+
+    def epoch(
+        self,
+        epoch: int,
+        *,
+        train: Mapping[str, float | None],
+        validation: Mapping[str, float | None],
+        parameters: int,
+        madds: int,
+        lr: float,
+        seconds: float,
+    ) -> None:
+        """One epoch, as `records.journal.Epoch` describes it; measures that there are not are left out."""
+        content = {
+            "type": "epoch",
+            "epoch": epoch,
+            "train": _measured(train),
+            "validation": _measured(validation),
+            "parameters": parameters,
+            "madds": madds,
+            "lr": lr,
+        }
+        self._append(content, {"seconds": seconds})
+
+    def step(self, event: GrowthEvent) -> None:
+        """One growth step that was tried."""
+        content = event.to_dict()
+        clocks = content.pop("time")
+        self._append({"type": "step", **content}, clocks)
+
+    def _append(self, content: Mapping[str, Any], clocks: Mapping[str, Any]) -> None:
+        line = finite(content)
+        line["time"] = {**finite(clocks), "elapsed": time.perf_counter() - self._started}
+        line["checksum"] = checksum(line)
+        data = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        with writing(self.path):
+            self._file.write(data)
+            os.fsync(self._file.fileno())
+
+
+def finite(value: Any) -> Any:
+    """A copy in which every float that JSON cannot hold (NaN, ±inf) is null.
+
+    >>> finite({"loss": float("inf"), "steps": (1, 2.5)})
+    {'loss': None, 'steps': [1, 2.5]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _measured(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}

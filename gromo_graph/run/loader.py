@@ -1,0 +1,60 @@
+"""TensorLoader: batches of samples that lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gromo_graph.run.data import Part
+
+
+class TensorLoader:
+    """Yields pairs (x, y). With a seed the order is drawn anew each epoch, as a function of seed and epoch alone.
+
+    So a growth step that reads the loader again sees the samples in the order of the epoch, and a run that
+    goes on at some epoch sees what it would have seen. A part so small is faster indexed than sent through workers.
+
+    Args:
+        part: the samples.
+        batch_size: of all batches but the last.
+        seed: of the order; None keeps that of the data.
+        device: where the batches are.
+
+    >>> part = Part(torch.arange(5.0)[:, None], torch.arange(5))
+    >>> [y.tolist() for _, y in TensorLoader(part, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.x = part.x.to(device)
+        self.y = part.y.to(device)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.x) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for rows in self._order().split(self.batch_size):
+            yield self.x[rows], self.y[rows]
+
+    def _order(self) -> Tensor:
+        if self.seed is None:
+            return torch.arange(len(self.x), device=self.x.device)
+        # Seeds are hashed by the generator, so neighbouring epochs and seeds draw unrelated orders.
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+        return torch.randperm(len(self.x), generator=generator).to(self.x.device)

@@ -1,0 +1,154 @@
+"""The built-in training: losses, optimizers and schedules by the names of the spec, one epoch, one evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from gromo_graph.errors import RunError
+from gromo_graph.growth.observe import evaluation_mode
+from gromo_graph.spec.settings import Optimizer, Train
+
+Loss = Callable[[Any, Tensor], Tensor]
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+class Metrics(TypedDict):
+    """Means over samples.
+
+    Attributes:
+        loss: of the training (regression: on standardised targets).
+        accuracy: share of samples whose class was found; None for regression.
+    """
+
+    loss: float
+    accuracy: float | None
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": torch.nn.functional.cross_entropy,
+    "mse": torch.nn.functional.mse_loss,
+}
+
+_OPTIMIZERS: dict[str, Callable[[Iterable[Tensor], Optimizer], torch.optim.Optimizer]] = {
+    "sgd": lambda parameters, asked: torch.optim.SGD(
+        parameters, lr=asked.lr, momentum=asked.momentum, weight_decay=asked.weight_decay
+    ),
+    "adam": lambda parameters, asked: torch.optim.Adam(
+        parameters, lr=asked.lr, weight_decay=asked.weight_decay
+    ),
+    "adamw": lambda parameters, asked: torch.optim.AdamW(
+        parameters, lr=asked.lr, weight_decay=asked.weight_decay
+    ),
+}
+
+_SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda _: 1.0,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+}
+
+
+def make_optimizer(network: torch.nn.Module, asked: Optimizer) -> torch.optim.Optimizer:
+    """The optimizer that a spec asks for."""
+    return _OPTIMIZERS[asked.name](network.parameters(), asked)
+
+
+def learning_rate(train: Train, progress: float) -> float:
+    """The learning rate after a share of the training: a function of nothing else, so growth cannot disturb it.
+
+    >>> learning_rate(Train(), 0.5)
+    0.0015
+    """
+    return train.optimizer.lr * _SCHEDULES[train.schedule](progress)
+
+
+def train_epoch(
+    network: torch.nn.Module,
+    loss: Loss,
+    loader: Batches,
+    optimizer: torch.optim.Optimizer,
+    *,
+    rate: Callable[[int], float],
+    after_batch: Callable[[], None] = lambda: None,
+    clock: str = "",
+) -> Metrics:
+    """Train on every batch once.
+
+    Args:
+        network, loss, loader, optimizer: `loss(prediction, target)` is the mean over the batch.
+        rate: the learning rate of the n-th batch.
+        after_batch: called after each batch: a safe place to stop.
+        clock: what messages call this epoch.
+
+    Returns:
+        Means over the samples as they were trained on, the network changing on the way.
+
+    Raises:
+        RunError: the loss is not finite.
+    """
+    network.train()
+    sums = _Sums(loader_device(network))
+    for index, (x, y) in enumerate(loader):
+        lr = rate(index)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.zero_grad(set_to_none=True)
+        prediction = network(x)
+        value = loss(prediction, y)
+        if not torch.isfinite(value):
+            raise RunError(
+                f"the training loss is {float(value)} in {clock or 'this epoch'}, batch {index + 1}, at learning "
+                f"rate {lr:.3g}: lower it (--set train.optimizer.lr={lr / 10:.1g}) or look at the data"
+            )
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        sums.add(value.detach(), prediction.detach(), y)
+        after_batch()
+    return sums.means()
+
+
+def evaluate(network: torch.nn.Module, loss: Loss, loader: Batches) -> Metrics:
+    """Means over all samples, in evaluation mode; nothing changes.
+
+    Raises:
+        RunError: there are no samples.
+    """
+    sums = _Sums(loader_device(network))
+    with torch.no_grad(), evaluation_mode(network):
+        for x, y in loader:
+            prediction = network(x)
+            sums.add(loss(prediction, y), prediction, y)
+    return sums.means()
+
+
+def loader_device(network: torch.nn.Module) -> torch.device:
+    """Where a network computes."""
+    return next(network.parameters()).device
+
+
+class _Sums:
+    """Sums over samples, kept on the device so that no batch waits for another."""
+
+    def __init__(self, device: torch.device) -> None:
+        precise = torch.float64 if device.type != "mps" else torch.float32
+        self.loss = torch.zeros((), dtype=precise, device=device)
+        self.right = torch.zeros((), dtype=torch.int64, device=device)
+        self.samples = 0
+        self.labels = False
+
+    def add(self, value: Tensor, prediction: Tensor, y: Tensor) -> None:
+        self.loss += value * len(y)
+        self.samples += len(y)
+        if not y.is_floating_point():
+            self.labels = True
+            self.right += (prediction.argmax(dim=1) == y).sum()
+
+    def means(self) -> Metrics:
+        if not self.samples:
+            raise RunError("there are no samples to measure")
+        accuracy = int(self.right) / self.samples if self.labels else None
+        return Metrics(loss=float(self.loss) / self.samples, accuracy=accuracy)
