@@ -73,9 +73,6 @@ class MergeGrowingModule(Linkable):
         if not tensors:
             raise GrowthError(f"{self.name} got no tensor: expected at least one")
         output: Tensor = self.post_merge_function(_MERGES[self.merge](self, tensors))
-        if any(output is tensor for tensor in tensors):
-            # A tensor object of its own, so that readers can tell one forward pass from another.
-            output = output.view_as(output)
         self._last_output, self._last_pass = weakref.ref(output), object()
         return output
 

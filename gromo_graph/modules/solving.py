@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gromo_graph.algebra import optimal_delta, optimal_extension
 from gromo_graph.errors import GrowthError
+from gromo_graph.modules.checks import expect_shape
 from gromo_graph.modules.links import source_of
 from gromo_graph.modules.measuring import naming
 
@@ -98,8 +99,8 @@ def put_extension(
     """Keep neurons as pending growth, after everything about them has been checked."""
     source = source_of(module)
     size = alpha_weight.shape[0]
-    _expect(module, "alpha", alpha_weight, source.adapter.out_extension_shape(source.layer, size))
-    _expect(module, "omega", omega, module.adapter.in_extension_shape(module.layer, size))
+    expect_shape(module, "alpha", alpha_weight, source.adapter.out_extension_shape(source.layer, size))
+    expect_shape(module, "omega", omega, module.adapter.in_extension_shape(module.layer, size))
     if source.use_bias != (alpha_bias is not None):
         found = "none" if alpha_bias is None else "one"
         raise GrowthError(
@@ -107,17 +108,12 @@ def put_extension(
             f"{'one of shape ' + str((size,)) if source.use_bias else 'none'}, as the layer has"
         )
     if alpha_bias is not None:
-        _expect(module, "the bias of alpha", alpha_bias, (size,))
+        expect_shape(module, "the bias of alpha", alpha_bias, (size,))
     if eigenvalues is not None:
-        _expect(module, "eigenvalues", eigenvalues, (size,))
+        expect_shape(module, "eigenvalues", eigenvalues, (size,))
     module.extended_input_layer = module.adapter.layer_of(module.layer, omega.to(module.weight), None)
     module.eigenvalues_extension = None if eigenvalues is None else eigenvalues.detach().clone()
     if update_previous:
         bias = None if alpha_bias is None else alpha_bias.to(source.weight)
         weight = alpha_weight.to(source.weight)
         source.extended_output_layer = source.adapter.layer_of(source.layer, weight, bias)
-
-
-def _expect(module: LayerModule, what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != tuple(shape):
-        raise GrowthError(f"{module.name}: {what} has shape {tuple(tensor.shape)}: expected {tuple(shape)}")

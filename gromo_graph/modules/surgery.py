@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gromo_graph.algebra.initialization import initialization
 from gromo_graph.errors import GrowthError
+from gromo_graph.modules.checks import expect_shape
 from gromo_graph.modules.links import Linkable, source_of
 from gromo_graph.modules.measuring import clear
 
@@ -32,7 +33,7 @@ def layer_of_tensor(
 def extend_in(module: LayerModule, weight: Tensor) -> None:
     """Append inputs; statistics of the old width are emptied, pending weights get zeros for them."""
     adapter = module.adapter
-    _expect(module, "weight", weight, adapter.in_extension_shape(module.layer, weight.shape[1]))
+    expect_shape(module, "weight", weight, adapter.in_extension_shape(module.layer, weight.shape[1]))
     if weight.shape[1] == 0:
         return
     adapter.extend_in(module.layer, weight.to(module.weight))
@@ -48,14 +49,14 @@ def extend_in(module: LayerModule, weight: Tensor) -> None:
 def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> None:
     """Append outputs; statistics of the old width are emptied, pending weights get zeros for them."""
     adapter, size = module.adapter, weight.shape[0]
-    _expect(module, "weight", weight, adapter.out_extension_shape(module.layer, size))
+    expect_shape(module, "weight", weight, adapter.out_extension_shape(module.layer, size))
     if module.use_bias != (bias is not None):
         raise GrowthError(
             f"{module.name} has {'a' if module.use_bias else 'no'} bias and its new outputs got "
             f"{'none' if bias is None else 'one'}: expected the same"
         )
     if bias is not None:
-        _expect(module, "bias", bias, (size,))
+        expect_shape(module, "bias", bias, (size,))
     if size == 0:
         return
     adapter.extend_out(module.layer, weight.to(module.weight), None if bias is None else bias.to(weight))
@@ -92,12 +93,12 @@ def add_parameters(
     if added_in_features > 0:
         shape = module.adapter.in_extension_shape(module.layer, added_in_features)
         weight = like.new_zeros(shape) if matrix_extension is None else matrix_extension
-        _expect(module, "matrix_extension", weight, shape)
+        expect_shape(module, "matrix_extension", weight, shape)
         extend_in(module, weight)
         return
     shape = module.adapter.out_extension_shape(module.layer, added_out_features)
     weight = like.new_zeros(shape) if matrix_extension is None else matrix_extension
-    _expect(module, "matrix_extension", weight, shape)
+    expect_shape(module, "matrix_extension", weight, shape)
     if bias_extension is None and module.use_bias:
         bias_extension = like.new_zeros(added_out_features)
     extend_out(module, weight, bias_extension)
@@ -106,12 +107,12 @@ def add_parameters(
 @torch.no_grad()
 def parameter_step(module: LayerModule, delta_weights: Tensor, delta_biases: Tensor | None) -> None:
     """Add to the parameters in place (they stay the same objects, with their optimizer state)."""
-    _expect(module, "delta_weights", delta_weights, tuple(module.weight.shape))
+    expect_shape(module, "delta_weights", delta_weights, tuple(module.weight.shape))
     bias = module.bias
     if delta_biases is not None:
         if bias is None:
             raise GrowthError(f"{module.name} has no bias and got delta_biases: expected None")
-        _expect(module, "delta_biases", delta_biases, tuple(bias.shape))
+        expect_shape(module, "delta_biases", delta_biases, tuple(bias.shape))
     module.weight.add_(delta_weights.to(module.weight))
     if delta_biases is not None and bias is not None:
         bias.add_(delta_biases.to(bias))
@@ -251,8 +252,3 @@ def _checked_size(module: LayerModule, size: int) -> int:
             f"{module.name}: the size of an extension is {size!r}: expected an int of at least 0"
         )
     return size
-
-
-def _expect(module: LayerModule, what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != tuple(shape):
-        raise GrowthError(f"{module.name}: {what} has shape {tuple(tensor.shape)}: expected {tuple(shape)}")

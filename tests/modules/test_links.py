@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -91,6 +92,17 @@ def test_moving_takes_pending_growth_and_statistics_along() -> None:
     found.net.double()
     second.apply_change()
     torch.testing.assert_close(found.net(found.x).float(), out, rtol=1e-4, atol=1e-5)
+
+
+def test_pickled_modules_come_back_linked() -> None:
+    found = chain(5, 3, 4)
+    found.gather()
+    merge = MergeGrowingModule(previous_modules=[found.modules[1]])
+    merge(found.x)
+    clone, joined = pickle.loads(pickle.dumps((found.net, merge)))  # noqa: S301
+    assert clone[1].previous_module is clone[0]
+    assert joined.previous_modules == [clone[1]]
+    torch.testing.assert_close(clone[1].tensor_s(), found.modules[1].tensor_s())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
