@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,20 +34,18 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         RunError: no permission, no space, no such folder.
     """
     data = content.encode() if isinstance(content, str) else content
-    part = ""
+    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     with writing(path):
         try:
-            descriptor, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-            with os.fdopen(descriptor, "wb") as file:
+            with part.open("xb") as file:
                 file.write(data)
                 file.flush()
-                os.fchmod(file.fileno(), 0o644)
                 os.fsync(file.fileno())
-            Path(part).replace(path)
+            part.replace(path)
             sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
-                Path(part).unlink()
+                part.unlink()
             raise
 
 

@@ -49,7 +49,7 @@ class TensorLoader:
         return -(-len(self.x) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for rows in self._order().split(self.batch_size):
+        for rows in torch.split(self._order(), self.batch_size):
             yield self.x[rows], self.y[rows]
 
     def _order(self) -> Tensor:

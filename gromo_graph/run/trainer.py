@@ -91,7 +91,7 @@ def train_epoch(
         RunError: the loss is not finite.
     """
     network.train()
-    sums = _Sums(loader_device(network))
+    sums = _Sums(_device_of(network))
     for index, (x, y) in enumerate(loader):
         lr = rate(index)
         for group in optimizer.param_groups:
@@ -117,17 +117,12 @@ def evaluate(network: torch.nn.Module, loss: Loss, loader: Batches) -> Metrics:
     Raises:
         RunError: there are no samples.
     """
-    sums = _Sums(loader_device(network))
+    sums = _Sums(_device_of(network))
     with torch.no_grad(), evaluation_mode(network):
         for x, y in loader:
             prediction = network(x)
             sums.add(loss(prediction, y), prediction, y)
     return sums.means()
-
-
-def loader_device(network: torch.nn.Module) -> torch.device:
-    """Where a network computes."""
-    return next(network.parameters()).device
 
 
 class _Sums:
@@ -152,3 +147,7 @@ class _Sums:
             raise RunError("there are no samples to measure")
         accuracy = int(self.right) / self.samples if self.labels else None
         return Metrics(loss=float(self.loss) / self.samples, accuracy=accuracy)
+
+
+def _device_of(network: torch.nn.Module) -> torch.device:
+    return next(network.parameters()).device
