@@ -279,13 +279,13 @@ class LayerModule(Linkable):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LayerModule:
         """Move or cast, with pending growth and statistics; stored activations are dropped."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)
         for name in _PENDING_LAYERS:
             layer = getattr(self, name)
             if layer is not None:
                 layer._apply(fn)
         if self.explicit_extended_function is not None:
-            self.explicit_extended_function._apply(fn)  # type: ignore[no-untyped-call]
+            self.explicit_extended_function._apply(fn)
         for name in _PENDING_TENSORS:
             tensor = getattr(self, name)
             if tensor is not None:

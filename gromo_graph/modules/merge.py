@@ -223,7 +223,7 @@ class MergeGrowingModule(Linkable):
         return f"name={self.name!r}, merge={self.merge!r}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MergeGrowingModule:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)
         for moment in self._moments.values():
             moment.statistic.apply(fn)
         return self

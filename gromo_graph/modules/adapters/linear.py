@@ -16,9 +16,7 @@ from gromo_graph.spec import kinds
 
 def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
     """The torch layer of a `linear` node; its weights are drawn by the compiler, from a generator."""
-    layer: Linear = torch.nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        Linear, inputs[0][0], node.features, bias=node.bias
-    )
+    layer: Linear = torch.nn.utils.skip_init(Linear, inputs[0][0], node.features, bias=node.bias)
     return layer
 
 
