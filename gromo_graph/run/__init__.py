@@ -1,0 +1,23 @@
+"""Training with growth: data, the loop, the run folder.
+
+The names are resolved when first used: run folders can be read without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gromo_graph.run.growing import Progress, grow
+    from gromo_graph.run.run import Run, load_run
+
+_HOME = {"Progress": "growing", "Run": "run", "grow": "growing", "load_run": "run"}
+
+__all__ = ["Progress", "Run", "grow", "load_run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gromo_graph.run' has no attribute {name!r}")
+    return getattr(import_module(f"gromo_graph.run.{_HOME[name]}"), name)

@@ -21,7 +21,10 @@ class Interruption:
         self._active = False
 
     def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
+        in_main = threading.current_thread() is threading.main_thread()
+        if (
+            in_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        ):  # ignored by `nohup` and the like
             self._before = signal.signal(signal.SIGINT, self._on_signal)
             self._active = True
         return self
@@ -30,7 +33,7 @@ class Interruption:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._active:
-            signal.signal(signal.SIGINT, self._before or signal.default_int_handler)
+            signal.signal(signal.SIGINT, signal.default_int_handler if self._before is None else self._before)
             self._active = False
 
     def check(self) -> None:

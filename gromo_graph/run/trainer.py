@@ -97,14 +97,14 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
-        prediction = network(x)
+        prediction = single_output(network(x))
         value = loss(prediction, y)
         if not torch.isfinite(value):
             raise RunError(
                 f"the training loss is {float(value)} in {clock or 'this epoch'}, batch {index + 1}, at learning "
                 f"rate {lr:.3g}: lower it (--set train.optimizer.lr={lr / 10:.1g}) or look at the data"
             )
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         optimizer.step()
         sums.add(value.detach(), prediction.detach(), y)
         after_batch()
@@ -120,9 +120,17 @@ def evaluate(network: torch.nn.Module, loss: Loss, loader: Batches) -> Metrics:
     sums = _Sums(_device_of(network))
     with torch.no_grad(), evaluation_mode(network):
         for x, y in loader:
-            prediction = network(x)
+            prediction = single_output(network(x))
             sums.add(loss(prediction, y), prediction, y)
     return sums.means()
+
+
+def single_output(output: Any) -> Tensor:
+    """The one output of a network, also of one that returns its outputs by name."""
+    if isinstance(output, dict):
+        (output,) = output.values()
+    tensor: Tensor = output
+    return tensor
 
 
 class _Sums:

@@ -1,0 +1,145 @@
+"""Recorder: what a run leaves in its folder while it goes on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gromo_graph.errors import RenderError
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import read_journal
+from gromo_graph.render import render
+from gromo_graph.run.data import Data
+from gromo_graph.run.folder import (
+    COMMAND,
+    DATA,
+    JOURNAL,
+    REPORT,
+    SPEC,
+    SUMMARY,
+    WEIGHTS,
+    RunFolder,
+    as_json,
+    create_folder,
+)
+from gromo_graph.run.journal import JournalWriter, finite
+from gromo_graph.run.weights import weights_bytes
+from gromo_graph.spec import dump_spec
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is told about an epoch, to the journal and to whoever watches.
+
+    Attributes:
+        epoch: how many are done.
+        train, validation: loss and accuracy.
+        parameters, madds: of the network now.
+        lr: the learning rate at the end of it.
+        seconds: it took.
+    """
+
+    epoch: int
+    train: Mapping[str, Any]
+    validation: Mapping[str, Any]
+    parameters: int
+    madds: int
+    lr: float
+    seconds: float
+
+
+class Recorder:
+    """Keeps a run folder up to date; a context manager. What is in it can be loaded at every moment.
+
+    Args:
+        path: of the folder to make.
+        network, data: before any growth.
+        seed: of the run.
+        command: the options of the run.
+        force: may another run be replaced?
+
+    Raises:
+        RunError: the folder cannot be made or written to.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        network: GrowingNetwork,
+        data: Data,
+        *,
+        seed: int,
+        command: Mapping[str, Any],
+        force: bool,
+    ) -> None:
+        self.network = network
+        text = dump_spec(network.spec)
+        files: dict[str, bytes | str] = {
+            COMMAND: as_json(command),
+            DATA: as_json(data.preparation.to_dict()),
+            WEIGHTS: weights_bytes(network),
+            SPEC: text,
+        }
+        first = _drawing(network, None)
+        if first is not None:
+            files["steps/000.svg"] = first
+        self.folder: RunFolder = create_folder(path, files, force=force)
+        self.journal = JournalWriter(self.folder.file(JOURNAL))
+        sizes = {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
+        self.journal.header(
+            name=network.spec.name, seed=seed, spec=text, data={"fingerprint": data.fingerprint, **sizes}
+        )
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.journal.__exit__(kind, value, trace)
+
+    def step(self, event: GrowthEvent) -> None:
+        """A growth step was tried: the journal tells it; where it was applied, the rest follows."""
+        self.journal.step(event)
+        if event.decision is None:
+            return
+        self.save()
+        drawing = _drawing(self.network, event)
+        if drawing is not None:
+            self.folder.write(str(self.folder.drawing(event.step).relative_to(self.folder.path)), drawing)
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch is over."""
+        self.journal.epoch(**{name: getattr(epoch, name) for name in Epoch.__dataclass_fields__})
+
+    def save(self) -> None:
+        """Weights and spec as the network now stands."""
+        self.folder.write(WEIGHTS, weights_bytes(self.network))
+        self.folder.write(SPEC, dump_spec(self.network.spec))
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """The run is over: what came of it, and the report."""
+        self.save()
+        self.folder.write(SUMMARY, as_json(finite(results)))
+        self.report(results)
+
+    def report(self, results: Mapping[str, Any] | None) -> None:
+        """The page that tells the run."""
+        from gromo_graph.render.report import report_html
+
+        page = report_html(read_journal(self.folder.path), results=results)
+        self.folder.write(REPORT, page)
+
+
+def _drawing(network: GrowingNetwork, event: GrowthEvent | None) -> str | None:
+    """The SVG; a network that cannot be drawn is no reason to lose its training."""
+    try:
+        return render(network, event=event)
+    except RenderError as error:
+        warnings.warn(f"no drawing: {error}", stacklevel=2)
+        return None

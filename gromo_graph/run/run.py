@@ -1,0 +1,205 @@
+"""Run: a network that grew, what happened to it, and what it can be used for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gromo_graph.display import Displayed
+from gromo_graph.errors import RunError, SpecError
+from gromo_graph.growth.observe import evaluation_mode
+from gromo_graph.network import GrowingNetwork, compile_network
+from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import Journal, read_journal
+from gromo_graph.run.data import Data, Part, as_part, prepare
+from gromo_graph.run.folder import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
+from gromo_graph.run.loader import TensorLoader
+from gromo_graph.run.preparation import Preparation
+from gromo_graph.run.raw import Array, Raw, check_finite, raw_from
+from gromo_graph.run.sources import Source, read_source
+from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
+from gromo_graph.run.weights import load_weights
+from gromo_graph.spec import Spec, load_spec
+
+_BATCH = 4096
+_NOT_MEASURED: Mapping[str, None] = {"loss": None, "accuracy": None}
+OWN_PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Displayed):
+    """A run, finished or not. `grow` makes it, `load_run` finds it again.
+
+    Attributes:
+        network: as it now stands.
+        events: every growth step tried.
+        preparation: how raw data are read.
+        fingerprint: of the data it was trained on.
+        results: steps, reason, and the measures of each part.
+        path: the run folder; None for a run in memory.
+        data: the data of its training, where they are in memory.
+    """
+
+    network: GrowingNetwork
+    events: tuple[GrowthEvent, ...]
+    preparation: Preparation
+    fingerprint: str
+    results: Mapping[str, Any] = field(repr=False)
+    path: Path | None = None
+    data: Data | None = field(default=None, repr=False)
+
+    @property
+    def spec(self) -> Spec:
+        """The spec as the network now stands."""
+        return self.network.spec
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """`run`, `steps` (growth steps applied), `reason` (why growth ended), `parameters`, and for `train`,
+        `validation` and `test` the `loss` and the `accuracy` (None for regression, or where not measured)."""
+        return {
+            "run": None if self.path is None else str(self.path),
+            "steps": self.results["steps"],
+            "reason": self.results["reason"],
+            "parameters": self.network.graph.parameter_count,
+            **{part: dict(self.results[part]) for part in OWN_PARTS},
+        }
+
+    def predict(self, x: Any) -> Array:
+        """Predictions for raw samples, in the words and units of the data.
+
+        Args:
+            x: (samples, features), or (samples, *input shape); not standardised.
+
+        Returns:
+            Class labels (samples,); for regression values (samples,) or (samples, outputs).
+
+        Raises:
+            RunError: the samples have another shape, or are not finite.
+        """
+        return self.preparation.labels(self.scores(x))
+
+    def probabilities(self, x: Any) -> Array:
+        """The probability of each class, (samples, classes), in the order of `preparation.classes`.
+
+        Raises:
+            RunError: as `predict`; or the run is a regression.
+        """
+        if self.preparation.task != "classification":
+            raise RunError("a regression has no probabilities: ask for predict(x)")
+        found: Array = torch.softmax(self.scores(x).double(), dim=1).cpu().numpy()
+        return found
+
+    def scores(self, x: Any) -> Tensor:
+        """What the network itself gives for raw samples, (samples, outputs): logits, or standardised values."""
+        raw = x if isinstance(x, Raw) else raw_from("x", x, None)
+        check_finite(raw)
+        inputs = self.preparation.inputs(raw.x, name=raw.name)
+        device = next(self.network.parameters()).device
+        with torch.no_grad(), evaluation_mode(self.network):
+            rows = [single_output(self.network(batch.to(device))) for batch in torch.split(inputs, _BATCH)]
+        return torch.cat(rows)
+
+    def evaluate(self, data: Source = None) -> Metrics:
+        """Loss and accuracy on data; on the run's own data (None, or the same content) on the test part alone.
+
+        Raises:
+            RunError: the data cannot be read, or do not fit the network.
+        """
+        parts = self.measure(data)
+        return parts["test"] if "test" in parts else parts["all"]
+
+    def measure(self, data: Source = None) -> dict[str, Metrics]:
+        """As `evaluate`, by part: train, validation and test of the run's own data, or "all" of others."""
+        return {name: self._measure(part) for name, part in self._parts(data).items()}
+
+    def samples(self, raw: Raw) -> Part:
+        """Raw data with targets, prepared for the network.
+
+        Raises:
+            RunError: they are not finite, or do not fit the network.
+        """
+        check_finite(raw)
+        return as_part(raw, self.preparation)
+
+    def _parts(self, data: Source) -> dict[str, Part]:
+        if data is None and self.data is not None:
+            return _own(self.data)
+        raw = self._read_own() if data is None else self._read(data)
+        if raw.fingerprint == self.fingerprint:
+            return _own(prepare(raw, self.spec))
+        if data is None:
+            raise RunError(f"{raw.name}: these are not the data of the run any more: give them with --data")
+        return {"all": self.samples(raw)}
+
+    def _read(self, source: Source, *, trusted: bool = True) -> Raw:
+        names = self.preparation.features
+        return read_source(source, trusted=trusted, known=names, size=len(self.preparation.mean))
+
+    def _read_own(self) -> Raw:
+        if self.path is None:
+            raise RunError("the run keeps no data: give data")
+        named = RunFolder(self.path).read_json(COMMAND).get("data")
+        if not isinstance(named, str):
+            raise RunError(f"{self.path}: the data of the run came from Python: give them with --data")
+        return self._read(named, trusted=False)
+
+    def _measure(self, part: Part) -> Metrics:
+        device = next(self.network.parameters()).device
+        loss = LOSSES[self.spec.train.loss]
+        return evaluate(self.network, loss, TensorLoader(part, _BATCH, device=device))
+
+
+def load_run(path: str | Path) -> Run:
+    """The run in a folder, on the CPU, also while it is still going on or after it was broken off.
+
+    Raises:
+        RunError: there is no run, or a file of it is missing or damaged (which, and what is wrong).
+    """
+    folder = open_folder(Path(path))
+    try:
+        spec = load_spec(folder.file(SPEC))
+    except SpecError as error:
+        raise RunError(f"{folder.path}: the run's {SPEC} is damaged: {error}") from error
+    journal = read_journal(folder.path)
+    try:
+        preparation = Preparation.from_dict(folder.read_json(DATA))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder.file(DATA)}: this file is damaged: {error!r}") from error
+    network = compile_network(spec, seed=0)
+    load_weights(folder.file(WEIGHTS), network)
+    return Run(
+        network=network,
+        events=journal.events,
+        preparation=preparation,
+        fingerprint=str(journal.header.data.get("fingerprint")),
+        results=_results(folder, journal),
+        path=folder.path,
+    )
+
+
+def _results(folder: RunFolder, journal: Journal) -> dict[str, Any]:
+    """Those of a finished run; of another what the journal tells."""
+    if folder.file(SUMMARY).is_file():
+        found = folder.read_json(SUMMARY)
+        if {"steps", "reason", *OWN_PARTS} <= set(found):
+            return found
+        raise RunError(f"{folder.file(SUMMARY)}: this file is damaged: {json.dumps(found)[:80]}")
+    last = journal.epochs[-1] if journal.epochs else None
+    return {
+        "steps": len(journal.applied),
+        "reason": f"not finished: {last.epoch if last else 0} epochs done",
+        "train": {**_NOT_MEASURED, **(last.train if last else {})},
+        "validation": {**_NOT_MEASURED, **(last.validation if last else {})},
+        "test": dict(_NOT_MEASURED),
+    }
+
+
+def _own(data: Data) -> dict[str, Part]:
+    return {"train": data.train, "validation": data.validation, "test": data.test}
