@@ -37,13 +37,15 @@ class Proposal(Candidate):
         group: what would widen.
         weights: the new neurons, best first; None where it was left out.
         delta: (fan_out, fan_in) of the consumer's optimal delta where the policy applies it.
-        rescue: it revives a dead layer, and neither slope nor line search speak about it.
+        drawn: its neurons are random with zero fan-out: they change nothing yet, so there is no step size to search.
+        rescue: it revives a dead layer and goes first.
         note: how it was solved, where that is out of the ordinary.
     """
 
     group: WidthGroup | None = field(default=None, compare=False, repr=False)
     weights: NewNeurons | None = field(default=None, compare=False, repr=False)
     delta: Tensor | None = field(default=None, compare=False, repr=False)
+    drawn: bool = False
     rescue: bool = False
     note: str = ""
 

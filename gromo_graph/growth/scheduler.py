@@ -10,20 +10,10 @@ import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import apply_proposal, clear_pending, set_pending
-from gromo_graph.growth.candidates import Proposal, widen_proposals, with_cost
-from gromo_graph.growth.observe import Loader, Loss, mean_loss, observe
-from gromo_graph.growth.policy import ranked, why_over
-from gromo_graph.growth.slopes import measure
-from gromo_graph.growth.solve import (
-    Solution,
-    is_dead,
-    modules_of,
-    random_neurons,
-    rescue_size,
-    resting_value,
-    solve,
-    to_layer_scale,
-)
+from gromo_graph.growth.candidates import Proposal
+from gromo_graph.growth.observe import Loader, Loss, mean_loss
+from gromo_graph.growth.planning import plan_proposals
+from gromo_graph.growth.policy import why_over
 from gromo_graph.growth.step_size import search
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
@@ -168,72 +158,7 @@ class GrowthScheduler:
         )
 
     def _proposals(self, loader: Loader) -> list[Proposal]:
-        proposals = widen_proposals(self.network.graph, self.policy)
-        able = [self._with_bias_checked(p) for p in proposals if p.reason is None]
-        left_out = [p for p in proposals if p.reason is not None]
-        left_out += [p for p in able if p.reason is not None]
-        able = [p for p in able if p.reason is None]
-        if able and self.policy.criterion == "random":
-            return ranked([self._random(p, p.neurons, "") for p in able] + left_out, self.policy)
-        if able:
-            able = self._measured(able, loader)
-        return ranked([*able, *left_out], self.policy)
-
-    def _with_bias_checked(self, proposal: Proposal) -> Proposal:
-        consumer, producer = modules_of(self.network, proposal)
-        if self.policy.scale == "sqrt" and not consumer.use_bias and resting_value(producer) != 0.0:
-            reason = f"its new units start at {resting_value(producer):g} and `{consumer.name}` has no bias to take it back"
-            return replace(proposal, reason=reason, neurons=0, delta_parameters=0, delta_madds=0)
-        return proposal
-
-    def _measured(self, proposals: Sequence[Proposal], loader: Loader) -> list[Proposal]:
-        """Statistics in one pass, neurons from them, slopes in another pass."""
-        self._gather(proposals, loader)
-        dead = [p for p in proposals if self.policy.rescue and is_dead(self.network, p)]
-        alive = [p for p in proposals if p not in dead]
-        finite_scale = self.policy.scale == "alpha_std"
-        solved = [(proposal, self._solved(proposal, finite_scale)) for proposal in alive]
-        self._forget(proposals)
-        measured = measure(
-            self.network,
-            self.loss,
-            loader,
-            solved,
-            apply_delta=self.policy.apply_delta,
-            finite_scale=finite_scale,
-        )
-        rescued = [self._random(p, rescue_size(p), f"every unit of `{p.target}` is dead") for p in dead]
-        return [*rescued, *(with_cost(self.network.graph, p) if p.neurons else p for p in measured)]
-
-    def _gather(self, proposals: Sequence[Proposal], loader: Loader) -> None:
-        modules = list({id(m): m for p in proposals for m in modules_of(self.network, p)}.values())
-        for module in modules:
-            module.init_computation()
-        for seen in observe(self.network, self.loss, loader, modules, samples=self.policy.statistics.samples):
-            for module in modules:
-                module.update_computation(
-                    desired_activation=seen.gradients[module.name],
-                    weight_gradient=seen.weight_gradients[module.name],
-                    bias_gradient=seen.bias_gradients[module.name],
-                )
-
-    def _solved(self, proposal: Proposal, finite_scale: bool) -> Solution:
-        solution = solve(self.network, proposal, self.policy)
-        if not finite_scale:
-            return solution
-        return replace(solution, weights=to_layer_scale(self.network, proposal, solution.weights))
-
-    def _forget(self, proposals: Sequence[Proposal]) -> None:
-        for proposal in proposals:
-            for module in modules_of(self.network, proposal):
-                module.reset_computation()
-
-    def _random(self, proposal: Proposal, neurons: int, why: str) -> Proposal:
-        weights = random_neurons(self.network, proposal, neurons, self.generator)
-        drawn = replace(
-            proposal, neurons=neurons, weights=weights, predicted=0.0, slope=0.0, rescue=bool(why), note=why
-        )
-        return with_cost(self.network.graph, drawn)
+        return plan_proposals(self.network, self.loss, loader, policy=self.policy, generator=self.generator)
 
     def _try_in_order(self, proposals: Sequence[Proposal]) -> GrowthEvent:
         before = self._loss_now()
@@ -255,8 +180,7 @@ class GrowthScheduler:
     ) -> GrowthEvent | None:
         """Find γ, apply, and say what happened; None where γ = 0, with the network as it was."""
         finite_scale = self.policy.scale == "alpha_std"
-        function_preserving = not bool(proposal.weights.omega.any()) if proposal.weights else False
-        if function_preserving:
+        if proposal.drawn:  # its fan-out is 0: no step size changes the loss
             gamma, finite_scale = 1.0, False
         if gamma is None:
             gamma = search(lambda value: self._loss_at(proposal, value, finite_scale), before).gamma
@@ -296,13 +220,10 @@ class GrowthScheduler:
                 break
             if other.reason is None and not other.rescue:
                 tried_before.append(f"`{other.target}`")
+        how = "next" if tried_before else "first"
         skipped = f"; γ = 0 for {', '.join(tried_before)}" if tried_before else ""
         note = f"; {proposal.note}" if proposal.note else ""
-        return (
-            f"first by {self.policy.select}{skipped}{note}"
-            if not skipped
-            else (f"next by {self.policy.select}{skipped}{note}")
-        )
+        return f"{how} by {self.policy.select}{skipped}{note}"
 
     def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
         return self._event(reason, before, proposals, decision=None, gamma=0.0, after=before)

@@ -11,6 +11,7 @@ from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph, Unit, build_graph
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.adapters.build import activation_module, build_layer, build_operation
+from gromo_graph.modules.links import Linkable
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec.kinds import Layer, Merge, Node
 from gromo_graph.spec.model import Spec
@@ -115,11 +116,12 @@ def _allow_growing(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None
             module.allow_growing = key in growing
 
 
-def _link(graph: Graph, modules: dict[str, torch.nn.Module]) -> None:
+def _link(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
+    linkable = {key: module for key, module in modules.items() if isinstance(module, Linkable)}
     for key, unit in graph.units.items():
         module = modules[key]
-        previous = [modules[name] for name in unit.previous]
-        following = [modules[name] for name in unit.next]
+        previous = [linkable[name] for name in unit.previous]
+        following = [linkable[name] for name in unit.next]
         if isinstance(module, MergeGrowingModule):
             module.set_previous_modules(previous)
             module.set_next_modules(following)
