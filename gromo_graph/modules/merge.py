@@ -101,9 +101,11 @@ class MergeGrowingModule(Linkable):
         Raises:
             GrowthError: neither modules before nor `outside_features` nor modules after tell.
         """
-        width = self._width_of(self.previous_modules)
-        if width is None:
-            width = next(iter(self._reader_widths()), None)
+        merge = self._first_of_sums()
+        if merge.outside_features is not None or merge.previous_modules:
+            width = merge.width_of_inputs()
+        else:
+            width = next(iter(merge._reader_widths()), None)
         if width is None:
             raise GrowthError(
                 f"the width of {self.name} is not known: expected previous modules, next modules or "
@@ -111,10 +113,36 @@ class MergeGrowingModule(Linkable):
             )
         return width
 
+    def _first_of_sums(self) -> MergeGrowingModule:
+        """Where a chain of sums begins: they are all as wide as their first input.
+
+        A walk instead of a recursion into every input, which would take exponential time in a residual network.
+        """
+        merge = self
+        while merge.merge == "sum" and merge.outside_features is None and merge.previous_modules:
+            first = merge.previous_modules[0]
+            if not isinstance(first, MergeGrowingModule):
+                break
+            merge = first
+        return merge
+
+    def width_of_inputs(self) -> int | None:
+        """Width from what comes in alone; the widths of a sum were compared when it was linked."""
+        if self.merge == "concat":
+            return self._width_of(self.previous_modules)
+        if self.outside_features is not None:
+            return self.outside_features
+        return self.previous_modules[0].out_features
+
     @property
     def feature_dim(self) -> int:
         """The dimension that holds the features, as in the modules before (1 where there are none)."""
-        return self.previous_modules[0].feature_dim if self.previous_modules else 1
+        module: Linkable = self
+        while isinstance(module, MergeGrowingModule):
+            if not module.previous_modules:
+                return 1
+            module = module.previous_modules[0]
+        return module.feature_dim
 
     # Links
 
