@@ -12,9 +12,16 @@ from typing import Any
 class Displayed:
     """Mixin: an object that `gromo_graph.render` can draw."""
 
-    def _repr_svg_(self) -> str:
-        svg: str = import_module("gromo_graph.render").render(self)
+    def _repr_svg_(self) -> str | None:
+        # Whoever looks at an object in a notebook may be looking for what is wrong with it: where it cannot
+        # be drawn, for whatever reason, its text is shown instead of a traceback out of the display machinery.
+        try:
+            svg: str = import_module("gromo_graph.render").render(self)
+        except Exception:
+            return None
         return svg
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self._repr_svg_(), "text/plain": repr(self)}
+        text = {"text/plain": repr(self)}
+        svg = self._repr_svg_()
+        return text if svg is None else {"image/svg+xml": svg, **text}

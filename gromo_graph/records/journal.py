@@ -135,9 +135,22 @@ def _whole_lines(data: bytes) -> tuple[list[bytes], bool]:
 
 
 def _record(line: bytes, where: str) -> Header | Epoch | GrowthEvent:
+    values = _object(line, where)
+    kind = values.get("type")
+    if not isinstance(kind, str) or kind not in _READERS:
+        raise RunError(f"{where}: unknown line type {kind!r}: expected one of {', '.join(_READERS)}")
+    try:
+        return _READERS[kind](values)
+    except KeyError as error:
+        raise RunError(f"{where}: the {kind} line lacks {error.args[0]!r}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RunError(f"{where}: the {kind} line has a wrong value: {error}") from error
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or no UTF-8
         raise RunError(f"{where}: damaged line: not JSON ({error})") from error
     if not isinstance(values, dict):
         raise RunError(f"{where}: damaged line: expected a JSON object, found {type(values).__name__}")
@@ -146,17 +159,7 @@ def _record(line: bytes, where: str) -> Header | Epoch | GrowthEvent:
             f"{where}: damaged line: its checksum is {values.get('checksum')!r}, its content gives {expected!r}; "
             "it was changed after it was written"
         )
-    try:
-        return _READERS[values["type"]](values)
-    except KeyError as error:
-        if error.args == (values.get("type"),):
-            known = ", ".join(_READERS)
-            raise RunError(
-                f"{where}: unknown line type {error.args[0]!r}: expected one of {known}"
-            ) from error
-        raise RunError(f"{where}: the {values.get('type', 'line')} line lacks {error.args[0]!r}") from error
-    except (TypeError, ValueError) as error:
-        raise RunError(f"{where}: the {values['type']} line has a wrong value: {error}") from error
+    return values
 
 
 def _header(values: Mapping[str, Any]) -> Header:

@@ -163,7 +163,7 @@ class _Writer:
         )
         mark = self.mark(name)
         ink = style.GROWN if name in self.change.added else style.LAYER_WORD
-        first = [Cell((title,)), Cell((Run(f"   {mark}", style.SMALL_SIZE, ink),), "RIGHT")]
+        first = [Cell((title,)), Cell((Run(mark, style.SMALL_SIZE, ink),), "RIGHT")]
         rows = [first if mark else [Cell((title,), span=2)], [Cell(self.kind_runs(name), span=2)]]
         if name in self.change.added:
             rows.append([Cell(self.added_runs(name), span=2)])
@@ -183,7 +183,7 @@ class _Writer:
         rest = " · ".join(text for text in (sizes, *node.details) if text)
         return (
             Run(node.kind, style.TEXT_SIZE, word),
-            *((Run(f"  {rest}", style.TEXT_SIZE, style.QUIET),) if rest else ()),
+            *((Run(f" {rest}", style.TEXT_SIZE, style.QUIET),) if rest else ()),
         )
 
     def added_runs(self, name: str) -> tuple[Run, ...]:
@@ -191,8 +191,8 @@ class _Writer:
         if not added:
             return (Run("new", style.TEXT_SIZE, style.GROWN, bold=True),)
         return (
-            Run(f"+{count(added)}", style.TEXT_SIZE + 0.5, style.GROWN, bold=True),
-            Run(f" {plural('feature', added)}", style.TEXT_SIZE, style.GROWN),
+            Run(f"+{count(added)} ", style.TEXT_SIZE + 0.5, style.GROWN, bold=True),
+            Run(f"{plural('feature', added)}", style.TEXT_SIZE, style.GROWN),
         )
 
     def mark(self, name: str) -> str:
@@ -245,19 +245,10 @@ class _Writer:
         plural_word = {"class": "classes", "value": "values"}[word]
         title = shortened(clean(name), _NAME_EMS) if spec.named_outputs else "output"
         amount = f"{shape(self.graph.shapes[name])} {word if features == 1 else plural_word}"
+        words = ("output", f" {amount}") if spec.named_outputs else (amount,)
         rows = [
             [Cell((Run(title, style.NAME_SIZE, bold=True),))],
-            [
-                Cell(
-                    (
-                        Run(
-                            f"output  {amount}" if spec.named_outputs else amount,
-                            style.TEXT_SIZE,
-                            style.QUIET,
-                        ),
-                    )
-                )
-            ],
+            [Cell(tuple(Run(word, style.TEXT_SIZE, style.QUIET) for word in words))],
         ]
         look = style.box("output", growable=False, grown=False)
         self.out.node(

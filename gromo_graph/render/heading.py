@@ -82,7 +82,7 @@ def heading(graph: Graph, event: GrowthEvent | None) -> str:
             [
                 Cell(
                     (
-                        Run(f"{step_words(event)}   ", NAME_SIZE, QUIET),
+                        Run(f"{step_words(event)}  ", NAME_SIZE, QUIET),
                         Run(words, NAME_SIZE, GROWN if done else INK, bold=done),
                     )
                 )
@@ -95,13 +95,13 @@ def heading(graph: Graph, event: GrowthEvent | None) -> str:
 
 
 def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:
-    gap = Run("    ", SMALL_SIZE, QUIET)
+    gap = Run("   ", SMALL_SIZE, QUIET)
     words = [Cell((Run(fact.word, SMALL_SIZE, QUIET), gap)) for fact in columns]
     values = [
         Cell(
             (
                 Run(fact.value, TEXT_SIZE + 1, INK),
-                *((Run(f"  {fact.share}", TEXT_SIZE + 1, GROWN, bold=True),) if fact.share else ()),
+                *((Run(f"{fact.share}", TEXT_SIZE + 1, GROWN, bold=True),) if fact.share else ()),
                 gap,
             )
         )

@@ -38,7 +38,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs side by side."""
+    """Runs side by side, each with room of its own: two never touch, whatever font the viewer has."""
 
     runs: tuple[Run, ...]
     align: Literal["LEFT", "CENTER", "RIGHT"] = "LEFT"
@@ -47,10 +47,18 @@ class Cell:
     @property
     def html(self) -> str:
         """The cell with its least width."""
-        width = sum(run.width for run in self.runs)
         span = f' COLSPAN="{self.span}"' if self.span > 1 else ""
-        content = "".join(run.html for run in self.runs)
-        return f'<TD ALIGN="{self.align}" WIDTH="{width}"{span}>{content}</TD>'
+        if len(self.runs) == 1:
+            return self._cell(self.runs[0], span)
+        width = sum(run.width for run in self.runs)
+        height = round(1.35 * max(run.size for run in self.runs))
+        # Of a fixed size, or Graphviz would spread the runs over a cell that is wider.
+        fixed = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="{height}" ALIGN="{self.align}" '
+        inner = _table("".join(["<TR>", *(self._cell(run) for run in self.runs), "</TR>"]), 0, fixed)
+        return f'<TD ALIGN="{self.align}"{span}>{inner[1:-1]}</TD>'
+
+    def _cell(self, run: Run, span: str = "") -> str:
+        return f'<TD ALIGN="{self.align}" WIDTH="{run.width}"{span}>{run.html}</TD>'
 
 
 def table(rows: Sequence[Sequence[Cell] | int]) -> str:
@@ -60,8 +68,8 @@ def table(rows: Sequence[Sequence[Cell] | int]) -> str:
     )
 
 
-def _table(body: str, padding: int) -> str:
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{body}</TABLE>>'
+def _table(body: str, padding: int, fixed: str = "") -> str:
+    return f'<<TABLE {fixed}BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{body}</TABLE>>'
 
 
 def _cells(row: Sequence[Cell]) -> str:

@@ -40,13 +40,13 @@ def change(before: float | None, after: float | None) -> str:
     return f"{real(before, digits)} → {real(after, digits)}"
 
 
-def share(before: float, after: float) -> str:
+def share(before: float | None, after: float | None) -> str:
     """The change relative to `before`, in percent; empty where that says nothing.
 
     >>> [share(0.5, 0.4), share(100, 150), share(0, 1)] == [f"−20{THIN}%", f"+50{THIN}%", ""]
     True
     """
-    if not (isfinite(before) and isfinite(after)) or before == 0:
+    if before is None or after is None or not (isfinite(before) and isfinite(after)) or before == 0:
         return ""
     percent = 100 * (after - before) / abs(before)
     digits = 0 if abs(percent) >= 10 else 1

@@ -43,16 +43,17 @@ class Measured:
     """A row of the summary: a part of the data with its loss and its accuracy."""
 
     part: str
+    samples: int | None
     loss: float | None
     accuracy: float | None
 
 
-def report_html(journal: Journal, summary: Mapping[str, Any] | None = None) -> str:
+def report_html(journal: Journal, *, results: Mapping[str, Any] | None = None) -> str:
     """The report as one HTML page.
 
     Args:
         journal: of the run, also of one that is still going on or was cut off.
-        summary: what `gromo-graph grow --json` gives, as far as it is known: `reason`, `parameters`,
+        results: what `gromo-graph grow --json` gives, as far as it is known: `reason`, `parameters`,
             and `train`, `validation`, `test` with `loss` and `accuracy`. What is missing is taken
             from the last epoch of the journal.
 
@@ -60,7 +61,7 @@ def report_html(journal: Journal, summary: Mapping[str, Any] | None = None) -> s
         SpecError: a spec in the journal is none (the journal is of a later version).
         RenderError: a drawing could not be made.
     """
-    summary = summary or {}
+    results = results or {}
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -73,9 +74,9 @@ def report_html(journal: Journal, summary: Mapping[str, Any] | None = None) -> s
     environment.globals |= {"change": numbers.change, "share": numbers.share, "plural": plural}
     return environment.get_template("report.html.j2").render(
         journal=journal,
-        reason=summary.get("reason"),
-        measured=_measured(journal, summary),
-        parameters=_parameters(journal, summary),
+        reason=results.get("reason"),
+        measured=_measured(journal, results),
+        parameters=_parameters(journal, results),
         pictures=tuple(_pictures(journal)),
         last=_last(journal),
         plots={title: Markup(svg) for title, svg in _plots(journal) if svg},
@@ -84,19 +85,21 @@ def report_html(journal: Journal, summary: Mapping[str, Any] | None = None) -> s
     )
 
 
-def _measured(journal: Journal, summary: Mapping[str, Any]) -> list[Measured]:
+def _measured(journal: Journal, results: Mapping[str, Any]) -> list[Measured]:
     last = journal.epochs[-1] if journal.epochs else None
     known = {"train": last.train, "validation": last.validation} if last else {}
-    parts = {part: summary.get(part) or known.get(part) for part in _PARTS}
+    parts = {part: results.get(part) or known.get(part) for part in _PARTS}
     return [
-        Measured(part, values.get("loss"), values.get("accuracy")) for part, values in parts.items() if values
+        Measured(part, journal.header.data.get(part), values.get("loss"), values.get("accuracy"))
+        for part, values in parts.items()
+        if values
     ]
 
 
-def _parameters(journal: Journal, summary: Mapping[str, Any]) -> tuple[int, int]:
+def _parameters(journal: Journal, results: Mapping[str, Any]) -> tuple[int, int]:
     first = build_graph(_spec(journal.header.spec)).parameter_count
     applied = journal.applied
-    return first, summary.get("parameters") or (applied[-1].parameters if applied else first)
+    return first, results.get("parameters") or (applied[-1].parameters if applied else first)
 
 
 def _pictures(journal: Journal) -> Iterator[Picture]:

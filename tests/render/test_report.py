@@ -1,0 +1,191 @@
+"""The report of a run: one page that loads and runs nothing."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from dataclasses import replace
+from hashlib import sha256
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from gromo_graph.records import Journal, read_journal
+from gromo_graph.render.curves import Line, Mark, nice_ticks, plot
+from gromo_graph.render.report import report_html
+from gromo_graph.spec import Spec
+from gromo_graph.spec.kinds import Input, Linear
+from tests.render.samples import write_journal
+
+EVIL = "</style><script>alert(1)</script>\"'&"
+VOID = {"meta", "br", "link", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and texts of a page; every tag must be closed in its order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.html = html
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.text.append(re.sub(r"[ \n]+", " ", data).strip(" "))
+
+    def count(self, name: str) -> int:
+        return sum(tag == name for tag, _ in self.tags)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    write_journal(tmp_path / "journal.jsonl", groups=(("stem", "mix"), (), ("lift",)))
+    return read_journal(tmp_path)
+
+
+def test_it_tells_the_run(journal: Journal) -> None:
+    results = {
+        "reason": "the time to grow is over",
+        "parameters": 1790,
+        "test": {"loss": 0.21, "accuracy": 0.9611},
+    }
+    page = Page(report_html(journal, results=results))
+    words = " | ".join(page.text)
+    for expected in (
+        "digits_residual",
+        "Grown in 2 steps from 1\u202f022 to 1\u202f790 parameters over 6 epochs.",
+        "the time to grow is over",
+        "2 of 3 tried",
+        "test | – | 0.21 | 0.9611",
+        "train | 1\u202f077 | 0.167 | 0.9167",
+        "stem, mix: +4 features",
+        "1 → 0.9 | −10\u202f%",
+        "nothing applied: γ came out 0",
+        "its width is that of the output `logits`",
+    ):
+        assert expected in words
+
+
+def test_every_state_is_drawn_and_the_last_once_more_on_top(journal: Journal) -> None:
+    page = Page(report_html(journal))
+    assert [tag for tag, at in page.tags if tag == "figure" and "paper" in (at.get("class") or "")] == [
+        "figure"
+    ] * 4
+    assert page.count("svg") == 4 + 3, "drawings and curves"
+
+
+def test_growth_steps_are_marked_in_each_curve(journal: Journal) -> None:
+    page = Page(report_html(journal))
+    assert sum(at.get("class") == "step" for tag, at in page.tags if tag == "g") == 3 * 2
+
+
+def test_no_id_stands_twice(journal: Journal) -> None:
+    page = Page(report_html(journal))
+    ids = [at["id"] for _, at in page.tags if "id" in at]
+    assert len(ids) == len(set(ids))
+    known = set(ids)
+    for _, at in page.tags:
+        assert set((at.get("aria-labelledby") or "").split()) <= known
+
+
+def test_the_policy_allows_the_pages_own_style_and_nothing_else(journal: Journal) -> None:
+    html = report_html(journal)
+    page = Page(html)
+    (policy,) = (at["content"] for _, at in page.tags if at.get("http-equiv") == "Content-Security-Policy")
+    (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert page.count("script") == 0
+    for _, attributes in page.tags:
+        assert not {"style", "src", "href", "xlink:href", "onclick", "onload"} & set(attributes)
+    assert set(re.findall(r"https?://[^\"' ]+", html)) == {"http://www.w3.org/2000/svg"}
+    assert "@import" not in style
+    assert "url(" not in style
+
+
+def test_names_and_reasons_stay_text(tmp_path: Path) -> None:
+    nodes = {
+        "x": Input(kind="input", shape=(3,)),
+        EVIL: Linear(sources=("x",), features=3),
+        "y": Linear(sources=(EVIL,), features=2),
+    }
+    write_journal(tmp_path / "journal.jsonl", Spec(EVIL, nodes, ("y",)), groups=((EVIL,),))
+    journal = read_journal(tmp_path)
+    journal = replace(journal, events=(replace(journal.events[0], reason=EVIL),))
+    html = report_html(journal, results={"reason": EVIL, "test": {"loss": 1.0, "accuracy": None}})
+    page = Page(html)
+    assert page.count("script") == 0
+    assert page.text.count(EVIL) >= 4
+
+
+def test_a_run_that_did_not_grow_or_was_cut_off(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.jsonl")
+    journal = replace(read_journal(tmp_path), torn=True)
+    page = Page(report_html(journal))
+    words = " ".join(page.text)
+    assert "no growth step was applied in 0 epochs" in words
+    assert "No growth step was tried." in words
+    assert "cut off" in words
+    assert "not finished" in words
+    assert page.count("svg") == 2
+
+
+def test_numbers_that_the_journal_could_not_hold(journal: Journal) -> None:
+    holes = replace(journal.events[0], loss_before=None, loss_after=None, slope=None)
+    epoch = replace(journal.epochs[0], train={"loss": None}, validation={})
+    page = Page(report_html(replace(journal, events=(holes,), epochs=(epoch,))))
+    assert "– → –" in " ".join(page.text)
+
+
+def test_the_same_journal_gives_the_same_page(journal: Journal) -> None:
+    assert report_html(journal) == report_html(journal)
+
+
+def test_it_follows_the_readers_screen_and_paper(journal: Journal) -> None:
+    html = report_html(journal)
+    for media in ("prefers-color-scheme: dark", "@media print", "width=device-width"):
+        assert media in html
+
+
+def test_curves_leave_out_what_is_not_finite() -> None:
+    svg = plot(
+        "loss", [Line("a", "train", ((1, 1.0), (2, float("nan")), (3, 2.0)))], [], from_zero=True, id="l"
+    )
+    assert svg.count("<circle") == 2
+    assert "nan" not in svg
+
+
+def test_names_of_curves_that_end_together_do_not_touch() -> None:
+    lines = [Line(name, "train", ((1, 0.5),)) for name in ("a", "b", "c")]
+    svg = plot("loss", lines, [Mark(1, "<b>")], from_zero=True, id="l")
+    heights = sorted(float(y) for y in re.findall(r'class="name train" x="\S+" y="(\S+?)"', svg))
+    assert min(b - a for a, b in pairwise(heights)) >= 12
+    assert "&lt;b&gt;" in svg
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1e-9), (0, 2.3), (0.9, 0.91), (-3, 5), (0, 0), (7, 7), (0, 4982)]
+)
+def test_ticks_enclose_the_values_and_are_few(low: float, high: float) -> None:
+    ticks = nice_ticks(low, high)
+    assert ticks[0] <= low
+    assert ticks[-1] >= high
+    assert 3 <= len(ticks) <= 7
+    assert len(set(ticks)) == len(ticks)
