@@ -75,11 +75,11 @@ def nice_ticks(low: float, high: float) -> list[float]:
     """Three to seven round numbers that enclose the values.
 
     >>> nice_ticks(0, 2.3), nice_ticks(0.91, 0.97), nice_ticks(5, 5)
-    ([0.0, 0.5, 1.0, 1.5, 2.0, 2.5], [0.9, 0.92, 0.94, 0.96, 0.98], [4.0, 5.0, 6.0])
+    ([0.0, 0.5, 1.0, 1.5, 2.0, 2.5], [0.9, 0.92, 0.94, 0.96, 0.98], [4.0, 4.5, 5.0, 5.5, 6.0])
     """
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         low, high = low - (abs(low) or 1) / 5, high + (abs(high) or 1) / 5
-    rough = (high - low) / 4
+    rough = (high - low) / 5
     unit = 10.0 ** floor(log10(rough))
     step = next(factor * unit for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
     digits = max(0, 1 - floor(log10(step)))

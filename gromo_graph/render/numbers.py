@@ -49,7 +49,7 @@ def share(before: float | None, after: float | None) -> str:
     if before is None or after is None or not (isfinite(before) and isfinite(after)) or before == 0:
         return ""
     percent = 100 * (after - before) / abs(before)
-    digits = 0 if abs(percent) >= 10 else 1
+    digits = 0 if round(abs(percent), 1) >= 10 else 1
     text = f"{percent:+.{digits}f}".replace("-", "−")
     return "" if not any(digit in text for digit in "123456789") else f"{text}{THIN}%"
 
