@@ -12,8 +12,8 @@ from gromo_graph.errors import RunError
 from gromo_graph.run.raw import Raw, raw_from
 
 
-def read_npz(path: Path, *, needs_target: bool = True) -> Raw:
-    """The data of a `.npz` file: x (samples, ...) and y.
+def read_npz(path: Path, *, target: bool = True) -> Raw:
+    """The data of a `.npz` file: x (samples, ...) and, unless `target` is False, y.
 
     Raises:
         RunError: the file cannot be read, an array is missing, or one holds Python objects.
@@ -24,14 +24,14 @@ def read_npz(path: Path, *, needs_target: bool = True) -> Raw:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise RunError(f"{name}: one array without a name: expected an .npz with the arrays x and y")
             found = sorted(arrays.files)
-            missing = [key for key in (("x", "y") if needs_target else ("x",)) if key not in found]
+            missing = [key for key in (("x", "y") if target else ("x",)) if key not in found]
             if missing:
                 listed = ", ".join(found) or "nothing"
                 raise RunError(
                     f"{name}: the array {' and '.join(missing)} is missing: found {listed}; "
                     "save them with numpy.savez(file, x=..., y=...)"
                 )
-            return raw_from(name, arrays["x"], arrays["y"] if "y" in found else None)
+            return raw_from(name, arrays["x"], arrays["y"] if target else None)
     except ValueError as error:
         if "pickle" in str(error).lower():
             raise RunError(

@@ -51,6 +51,11 @@ class Data:
     preparation: Preparation
     fingerprint: str
 
+    @property
+    def parts(self) -> dict[str, Part]:
+        """train, validation and test by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
 
 def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted: bool = True) -> Data:
     """The data that a spec is trained on.

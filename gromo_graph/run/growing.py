@@ -24,7 +24,7 @@ from gromo_graph.run.folder import check_free
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.loader import TensorLoader
 from gromo_graph.run.record import Epoch, Recorder
-from gromo_graph.run.run import OWN_PARTS, Run
+from gromo_graph.run.run import Run
 from gromo_graph.run.sources import Source, is_file
 from gromo_graph.run.threads import choose_threads, kept_threads
 from gromo_graph.run.trainer import (
@@ -108,6 +108,8 @@ def grow(
     (1, 1)
     """
     spec, folder = _spec_and_folder(spec, overrides)
+    if not 0 <= seed < 2**63:
+        raise RunError(f"seed {seed}: expected a whole number from 0 to 2⁶³ − 1")
     check_trainable(spec)
     chosen = choose_device(device)
     path = None if out is None else Path(out)
@@ -165,10 +167,9 @@ class _Growing:
         self.train = network.spec.train
         self.loss = LOSSES[self.train.loss]
         device = next(network.parameters()).device
-        self.loaders = {
-            "train": TensorLoader(data.train, self.train.batch_size, seed=seed, device=device),
-            "validation": TensorLoader(data.validation, _EVALUATION_BATCH, device=device),
-            "test": TensorLoader(data.test, _EVALUATION_BATCH, device=device),
+        self.trained = TensorLoader(data.train, self.train.batch_size, seed=seed, device=device)
+        self.measured = {
+            name: TensorLoader(part, _EVALUATION_BATCH, device=device) for name, part in data.parts.items()
         }
         self.optimizer = make_optimizer(network, self.train.optimizer)
         self.events: list[GrowthEvent] = []
@@ -210,19 +211,18 @@ class _Growing:
     def _epoch(self, epoch: int) -> None:
         started = time.perf_counter()
         choose_threads(self.network.graph.multiply_adds * self.train.batch_size, self.threads)
-        loader = self.loaders["train"]
-        loader.set_epoch(epoch)
-        batches = len(loader)
+        self.trained.set_epoch(epoch)
+        batches = len(self.trained)
         measured = train_epoch(
             self.network,
             self.loss,
-            loader,
+            self.trained,
             self.optimizer,
             rate=lambda batch: learning_rate(self.train, (epoch + batch / batches) / self.train.epochs),
             after_batch=self.interruption.check,
             clock=f"epoch {epoch + 1}",
         )
-        event = self.scheduler.step(loader, self.loaders["validation"])
+        event = self.scheduler.step(self.trained, self.measured["validation"])
         told = Epoch(
             epoch=epoch + 1,
             train=measured,
@@ -246,14 +246,14 @@ class _Growing:
         return self.loss(single_output(prediction), target)
 
     def _measure(self, part: str) -> Mapping[str, Any]:
-        return evaluate(self.network, self.loss, self.loaders[part])
+        return evaluate(self.network, self.loss, self.measured[part])
 
     def _results(self) -> dict[str, Any]:
         return {
             "steps": self.scheduler.applied,
             "reason": self.scheduler.reason or f"the training is over: {self.train.epochs} epochs",
             "parameters": self.network.graph.parameter_count,
-            **{part: dict(self._measure(part)) for part in OWN_PARTS},
+            **{part: dict(self._measure(part)) for part in self.measured},
         }
 
     def _progress(self, told: Epoch, event: GrowthEvent | None) -> Progress:

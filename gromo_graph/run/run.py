@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class Run(Displayed):
 
     def scores(self, x: Any) -> Tensor:
         """What the network itself gives for raw samples, (samples, outputs): logits, or standardised values."""
-        raw = x if isinstance(x, Raw) else raw_from("x", x, None)
+        raw = replace(x, y=None) if isinstance(x, Raw) else raw_from("x", x, None)
         check_finite(raw)
         inputs = self.preparation.inputs(raw.x, name=raw.name)
         device = next(self.network.parameters()).device
@@ -130,17 +130,27 @@ class Run(Displayed):
 
     def _parts(self, data: Source) -> dict[str, Part]:
         if data is None and self.data is not None:
-            return _own(self.data)
-        raw = self._read_own() if data is None else self._read(data)
+            return self.data.parts
+        raw = self._read_own() if data is None else self.read(data)
         if raw.fingerprint == self.fingerprint:
-            return _own(prepare(raw, self.spec))
+            return prepare(raw, self.spec).parts
         if data is None:
             raise RunError(f"{raw.name}: these are not the data of the run any more: give them with --data")
         return {"all": self.samples(raw)}
 
-    def _read(self, source: Source, *, trusted: bool = True) -> Raw:
-        names = self.preparation.features
-        return read_source(source, trusted=trusted, known=names, size=len(self.preparation.mean))
+    def read(self, source: Source, *, trusted: bool = True, target: bool = True) -> Raw:
+        """Read data as those of the run: the columns of a table are found by their names.
+
+        Args:
+            source: see `read_source`.
+            trusted: may it be code?
+            target: False leaves out a target that may be there.
+
+        Raises:
+            RunError: they cannot be read.
+        """
+        names, size = self.preparation.features, len(self.preparation.mean)
+        return read_source(source, trusted=trusted, known=names, size=size, target=target)
 
     def _read_own(self) -> Raw:
         if self.path is None:
@@ -148,7 +158,7 @@ class Run(Displayed):
         named = RunFolder(self.path).read_json(COMMAND).get("data")
         if not isinstance(named, str):
             raise RunError(f"{self.path}: the data of the run came from Python: give them with --data")
-        return self._read(named, trusted=False)
+        return self.read(named, trusted=False)
 
     def _measure(self, part: Part) -> Metrics:
         device = next(self.network.parameters()).device
@@ -199,7 +209,3 @@ def _results(folder: RunFolder, journal: Journal) -> dict[str, Any]:
         "validation": {**_NOT_MEASURED, **(last.validation if last else {})},
         "test": dict(_NOT_MEASURED),
     }
-
-
-def _own(data: Data) -> dict[str, Part]:
-    return {"train": data.train, "validation": data.validation, "test": data.test}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def read_source(
     trusted: bool = True,
     known: Sequence[str] = (),
     size: int | None = None,
-    needs_target: bool = True,
+    target: bool = True,
 ) -> Raw:
     """Read data.
 
@@ -35,7 +36,7 @@ def read_source(
         folder: relative file names are below it; None takes the current folder.
         trusted: may it be code? False for whatever a spec or a run folder names.
         known, size: the features of a trained network, to find the columns of a table (`read_csv`).
-        needs_target: must there be a target?
+        target: True asks for a target; False leaves out one that may be there.
 
     Raises:
         RunError: no such data, or they cannot be read.
@@ -47,20 +48,20 @@ def read_source(
         return read_builtin(name)
     match Path(name).suffix.lower():
         case ".npz":
-            raw = read_npz(_below(folder, name), needs_target=needs_target)
+            raw = read_npz(_below(folder, name), target=target)
         case ".csv":
-            raw = read_csv(_below(folder, name), known=known, size=size)
+            raw = read_csv(_below(folder, name), known=known, size=size, target=target)
         case _ if is_call(name):
             if not trusted:
                 raise RunError(f"data {name!r} is code: it runs only where it is given with --data")
             raw = read_call(name)
         case _:
             raise RunError(_unknown(name))
-    if needs_target and raw.y is None:
+    if target and raw.y is None:
         raise RunError(
             f"{raw.name}: there is no target: name a column target, label, class or y, or put it last"
         )
-    return raw
+    return raw if target else replace(raw, y=None)
 
 
 def is_file(source: Source) -> bool:

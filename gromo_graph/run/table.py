@@ -52,7 +52,7 @@ class Columns:
     target: int | None
 
 
-def read_csv(path: Path, *, known: Sequence[str] = (), size: int | None = None) -> Raw:
+def read_csv(path: Path, *, known: Sequence[str] = (), size: int | None = None, target: bool = True) -> Raw:
     """The data of a `.csv` file.
 
     The first line may name the columns. The target is the column named target, label, class or y, else the last.
@@ -61,7 +61,6 @@ def read_csv(path: Path, *, known: Sequence[str] = (), size: int | None = None) 
         path: of the file.
         known: the columns that a network was trained on: they are found by their names, in their order.
         size: how many features a network reads; a file with no column more than that has no target.
-
     Raises:
         RunError: the file cannot be read, is empty, or a line is no row of numbers (with the line).
     """
@@ -70,7 +69,7 @@ def read_csv(path: Path, *, known: Sequence[str] = (), size: int | None = None) 
     if not columns.x:
         raise RunError(f"{table.name}: one column only: expected features and a target")
     x = np.array([[_number(table, row, column) for column in columns.x] for row in range(len(table.rows))])
-    y = None if columns.target is None else _target(table, columns.target)
+    y = None if columns.target is None or not target else _target(table, columns.target)
     names = () if table.header is None else tuple(table.header[column] for column in columns.x)
     return raw_from(table.name, x, y, features=names)
 
