@@ -137,15 +137,14 @@ def _curve(line: Line, x: _Scale, y: _Scale) -> str:
 
 
 def _names(lines: Sequence[Line], y: _Scale) -> list[str]:
-    """The names at the ends of the lines: no two touch, none is below the axis."""
+    """The names at the ends of the lines: no two touch, and all are between top and axis."""
     ends = sorted(((y(line.points[-1][1]), line) for line in lines), key=lambda end: -end[0])
-    names = []
-    lowest = y.start
-    for height, line in ends:
-        at = min(height, lowest)
-        lowest = at - _LABEL_GAP
-        names.append(
-            f'<text class="name {line.role}" x="{_WIDTH - _RIGHT + 6}" y="{round(at, 1)}">'
-            f"{xml_text(line.name)}</text>"
-        )
-    return names
+    heights: list[float] = []
+    for height, _ in ends:
+        heights.append(min(height + 4, heights[-1] - _LABEL_GAP if heights else y.start))
+    down = max(0.0, _TOP + 4 - heights[-1])
+    return [
+        f'<text class="name {line.role}" x="{_WIDTH - _RIGHT + 6}" y="{round(at + down, 1)}">'
+        f"{xml_text(line.name)}</text>"
+        for at, (_, line) in zip(heights, ends, strict=True)
+    ]

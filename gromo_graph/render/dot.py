@@ -190,10 +190,8 @@ class _Writer:
         added = self.change.added[name]
         if not added:
             return (Run("new", style.TEXT_SIZE, style.GROWN, bold=True),)
-        return (
-            Run(f"+{count(added)} ", style.TEXT_SIZE + 0.5, style.GROWN, bold=True),
-            Run(f"{plural('feature', added)}", style.TEXT_SIZE, style.GROWN),
-        )
+        words = f"+{count(added)} {plural('feature', added)}"
+        return (Run(words, style.TEXT_SIZE, style.GROWN, bold=True),)
 
     def mark(self, name: str) -> str:
         if name not in self.limits:

@@ -82,7 +82,7 @@ def heading(graph: Graph, event: GrowthEvent | None) -> str:
             [
                 Cell(
                     (
-                        Run(f"{step_words(event)}  ", NAME_SIZE, QUIET),
+                        Run(f"{step_words(event)} ", NAME_SIZE, QUIET),
                         Run(words, NAME_SIZE, GROWN if done else INK, bold=done),
                     )
                 )

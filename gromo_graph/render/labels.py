@@ -58,7 +58,7 @@ class Cell:
         return f'<TD ALIGN="{self.align}"{span}>{inner[1:-1]}</TD>'
 
     def _cell(self, run: Run, span: str = "") -> str:
-        return f'<TD ALIGN="{self.align}" WIDTH="{run.width}"{span}>{run.html}</TD>'
+        return f'<TD ALIGN="{self.align}" VALIGN="BOTTOM" WIDTH="{run.width}"{span}>{run.html}</TD>'
 
 
 def table(rows: Sequence[Sequence[Cell] | int]) -> str:
@@ -82,7 +82,7 @@ def _gap(height: int) -> str:
 
 def beside_line(runs: Sequence[Run], penwidth: float, direction: Direction) -> str:
     """The label of an edge: rows that keep clear of a line of `penwidth` points, below them or on their left."""
-    gap = round(2 + penwidth / 2)
+    gap = round(2 + 0.8 * penwidth)
     if direction == "right":
         return _table(
             "".join(f"<TR>{Cell((run,), 'CENTER').html}</TR>" for run in runs) + f"<TR>{_gap(gap)}</TR>", 0

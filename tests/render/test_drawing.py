@@ -114,7 +114,7 @@ def test_growth_is_highlighted_with_k_and_the_widths_before() -> None:
         *("stem", "mix", "join"),
         *("stem->lift", "stem->join", "mix->join", "join->logits"),
     }
-    assert picture["stem"].texts[-2:] == ("+4", "features")
+    assert picture["stem"].texts[-1] == "+4 features"
     assert picture["stem->lift"].texts == ("6 → 10",)
     assert picture["lift->mix"].texts == ("12",)
     assert "was 6 before this step" in picture["stem"].tooltip
@@ -175,7 +175,7 @@ def test_numbers_that_are_not_finite_or_missing_are_shown_as_such() -> None:
 def test_an_event_of_another_graph_still_draws() -> None:
     strange = Decision("widen", "gone", 50, ("gone", "stem"), 1, 1)
     picture = Picture(render(RESIDUAL, event=replace(WIDENED, decision=strange)))
-    assert "+50" in picture["stem"].texts
+    assert "+50 features" in picture["stem"].texts
 
 
 @pytest.mark.parametrize(

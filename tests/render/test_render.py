@@ -56,17 +56,17 @@ def test_a_run_is_drawn_with_its_last_applied_step(run_folder: Path) -> None:
     picture = Picture(render(run_folder))
     assert "lift: +4 features" in picture.texts
     assert picture["lift->mix"].texts == ("12 → 16",)
-    assert "+4" in picture["lift"].texts
-    assert "+4" not in picture["stem"].texts
+    assert "+4 features" in picture["lift"].texts
+    assert "+4 features" not in picture["stem"].texts
 
 
 def test_a_run_in_memory_too() -> None:
-    assert "+4" in Picture(render(HasSpec(RESIDUAL, (WIDENED, NOTHING))))["stem"].texts
+    assert "+4 features" in Picture(render(HasSpec(RESIDUAL, (WIDENED, NOTHING))))["stem"].texts
     assert any("nothing applied" in text for text in Picture(render(HasSpec(RESIDUAL, (NOTHING,)))).texts)
 
 
 def test_an_event_that_is_given_wins(run_folder: Path) -> None:
-    assert "+4" in Picture(render(run_folder, event=WIDENED))["stem"].texts
+    assert "+4 features" in Picture(render(run_folder, event=WIDENED))["stem"].texts
 
 
 def test_a_run_that_has_no_journal_yet_is_drawn(run_folder: Path) -> None:

@@ -172,11 +172,14 @@ def test_curves_leave_out_what_is_not_finite() -> None:
     assert "nan" not in svg
 
 
-def test_names_of_curves_that_end_together_do_not_touch() -> None:
-    lines = [Line(name, "train", ((1, 0.5),)) for name in ("a", "b", "c")]
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_names_of_curves_that_end_together_do_not_touch(value: float) -> None:
+    lines = [Line(name, "train", ((1, value),)) for name in ("a", "b", "c")]
     svg = plot("loss", lines, [Mark(1, "<b>")], from_zero=True, id="l")
     heights = sorted(float(y) for y in re.findall(r'class="name train" x="\S+" y="(\S+?)"', svg))
     assert min(b - a for a, b in pairwise(heights)) >= 12
+    assert min(heights) > 10, "not above the picture"
+    assert max(heights) < 210, "not on the axis"
     assert "&lt;b&gt;" in svg
 
 
