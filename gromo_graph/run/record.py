@@ -132,8 +132,12 @@ class Recorder:
         """The page that tells the run."""
         from gromo_graph.render.report import report_html
 
-        page = report_html(read_journal(self.folder.path), results=results)
-        self.folder.write(REPORT, page)
+        try:
+            page = report_html(read_journal(self.folder.path), results=results)
+        except RenderError as error:
+            warnings.warn(f"no report: {error}", stacklevel=2)
+        else:
+            self.folder.write(REPORT, page)
 
 
 def _drawing(network: GrowingNetwork, event: GrowthEvent | None) -> str | None:

@@ -1,0 +1,85 @@
+"""`gromo-graph grow`: train a network and let it grow."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gromo_graph.cli.messages import INTERRUPTED, failure, reported, say
+
+
+class Device(str, Enum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@reported
+def grow(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="The YAML file.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE|module:function",
+            help="digits, iris, wine, breast_cancer, diabetes; file.npz (x, y); file.csv; or code that "
+            "returns (x, y). By default what the spec names.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="The run folder; else runs/<name>-<n>."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, data order and dropout.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the spec: train.epochs=3."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The summary as one JSON object on stdout.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train a network, let it grow, and draw it after each step."""
+    from gromo_graph.run.folder import check_free, free_path, holds_run
+    from gromo_graph.spec import load_spec
+
+    loaded = load_spec(spec, overrides=overrides or ())
+    path = free_path(loaded.name) if out is None else out
+    check_free(path, force=force)
+
+    from gromo_graph.cli.progress import watching
+    from gromo_graph.run.growing import grow as grow_run
+
+    try:
+        with watching(loaded.name, quiet=quiet) as on_progress:
+            run = grow_run(
+                spec,
+                data=data,
+                out=path,
+                seed=seed,
+                device=device.value,
+                force=force,
+                overrides=overrides or (),
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt:
+        kept = f"what was there is saved in {path}" if holds_run(path) else "nothing was written"
+        failure(f"interrupted: {kept}")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        typer.echo(json.dumps(run.summary, ensure_ascii=False))
+        return
+
+    from gromo_graph.cli.summary import show_summary
+
+    show_summary(run.summary)
+    if not quiet:
+        say(f"predict with it: gromo-graph predict {path} --data FILE -o out.csv")

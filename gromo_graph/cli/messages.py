@@ -1,0 +1,114 @@
+"""Messages to the person at the terminal: on stderr, in colour where there is one, never a traceback for bad input."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from gromo_graph.errors import CompileError, GraphError, GromoGraphError, Problem, SpecError
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+_WIDEST = 110
+_Verb = TypeVar("_Verb", bound=Callable[..., None])
+
+
+def reported(verb: _Verb) -> _Verb:
+    """A verb whose errors become messages and exit codes: 2 for the spec, 1 for the run, 130 for Ctrl-C."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: Any, **options: Any) -> None:
+        try:
+            with _plain_warnings():
+                verb(*args, **options)
+        except SpecError as error:
+            show_problems(error.problems)
+            raise typer.Exit(WRONG) from None
+        except (GraphError, CompileError) as error:
+            failure(str(error))
+            raise typer.Exit(WRONG) from None
+        except GromoGraphError as error:
+            failure(str(error))
+            raise typer.Exit(FAILED) from None
+        except KeyboardInterrupt:
+            failure("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+def say(text: str) -> None:
+    """A message."""
+    typer.echo(printable(text), err=True)
+
+
+def failure(text: str) -> None:
+    """What went wrong."""
+    typer.echo(f"{styled('error:', fg='red', bold=True)} {printable(text)}", err=True)
+
+
+def show_problems(problems: tuple[Problem, ...]) -> None:
+    """Every problem of a document, each with the line it is in."""
+    for problem in problems:
+        place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
+        path = f" {styled(printable(problem.path), bold=True)}:" if problem.path else ""
+        where = styled(printable(place) + ("" if path else ":"), fg="cyan")
+        typer.echo(f"{where}{path} {printable(problem.message)}", err=True)
+        typer.echo(_excerpt(problem), err=True, nl=False)
+    number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    typer.echo(styled(number, fg="red", bold=True), err=True)
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: names and values in a spec are anybody's.
+
+    >>> printable("red \\x1b[31m alert")
+    'red \\\\x1b[31m alert'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def styled(text: str, **style: Any) -> str:
+    """Colour, unless stderr is no terminal or NO_COLOR asks for none."""
+    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return typer.style(text, **style)
+
+
+def _excerpt(problem: Problem) -> str:
+    """The line of the problem with a caret under its column; nothing where there is none."""
+    if not problem.line:
+        return ""
+    try:
+        with Path(problem.file).open(encoding="utf-8-sig", errors="replace") as file:
+            line = next((text for number, text in enumerate(file, start=1) if number == problem.line), None)
+    except OSError:
+        return ""
+    if line is None:
+        return ""
+    line = "".join(c if c.isprintable() else " " for c in line.rstrip("\r\n"))
+    start = max(0, problem.column - 1 - _WIDEST // 2) if len(line) > _WIDEST else 0
+    shown = line[start : start + _WIDEST]
+    gutter = f"{problem.line:>6} | "
+    caret = styled("^", fg="red", bold=True)
+    return f"{gutter}{shown}\n{' ' * (len(gutter) + max(0, problem.column - 1 - start))}{caret}\n"
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings as one line, without the place in the code."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        typer.echo(f"{styled('warning:', fg='yellow', bold=True)} {printable(str(message))}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

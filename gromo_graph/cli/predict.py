@@ -1,0 +1,82 @@
+"""`gromo-graph predict`: what a run's network says about new data, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gromo_graph.cli.messages import reported, say
+
+if TYPE_CHECKING:
+    from gromo_graph.run import Run
+    from gromo_graph.run.raw import Raw
+
+
+@reported
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    data: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE|module:function", help="Raw samples, with or without a target."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="The CSV file; else on stdout.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Predict: class and probabilities, or values in their unit, a row for each sample."""
+    from gromo_graph.errors import RunError
+
+    if out is not None and out.exists() and not force:
+        raise RunError(f"{out}: this file is there already: choose another -o, or replace it with --force")
+
+    from gromo_graph.run import load_run
+    from gromo_graph.run.files import write_atomically
+
+    loaded = load_run(run)
+    text = as_csv(loaded, loaded.read(data, target=False))
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_atomically(out, text)
+    say(f"written: {out}, {text.count(chr(10)) - 1} predictions")
+
+
+def as_csv(run: Run, raw: Raw) -> str:
+    """A header and a row for each sample: `prediction`, then the probability of each class.
+
+    Raises:
+        RunError: the samples do not fit the network.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows(_rows(run, raw))
+    return file.getvalue()
+
+
+def _rows(run: Run, raw: Raw) -> Iterator[list[str]]:
+    found = run.predict(raw)
+    if run.preparation.task == "classification":
+        yield ["prediction", *(f"probability_{label}" for label in run.preparation.classes)]
+        for label, probabilities in zip(found.tolist(), run.probabilities(raw).tolist(), strict=True):
+            yield [_harmless(str(label)), *(f"{value:.6g}" for value in probabilities)]
+        return
+    values = found.reshape(len(found), -1)
+    several = values.shape[1] > 1
+    yield [f"prediction_{number + 1}" if several else "prediction" for number in range(values.shape[1])]
+    for row in values.tolist():
+        yield [f"{value:.9g}" for value in row]
+
+
+def _harmless(label: str) -> str:
+    """A label that a spreadsheet would take for a formula is marked as text.
+
+    >>> _harmless("=1+1"), _harmless("setosa")
+    ("'=1+1", 'setosa')
+    """
+    return f"'{label}" if label.lstrip().startswith(("=", "+", "-", "@")) or label[:1] in "\t\r\n" else label

@@ -1,0 +1,49 @@
+"""`gromo-graph validate`: every problem of a spec at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from gromo_graph.cli.messages import WRONG, printable, reported, show_problems
+
+
+@reported
+def validate(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="The YAML file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the spec.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Check a spec: all its problems, each with its line and what to do."""
+    from gromo_graph.errors import SpecError
+    from gromo_graph.graph import build_graph
+    from gromo_graph.spec import load_spec
+
+    try:
+        loaded = load_spec(spec, overrides=overrides or ())
+    except SpecError as error:
+        if as_json:
+            problems = [asdict(problem) for problem in error.problems]
+            typer.echo(json.dumps({"valid": False, "problems": problems}, ensure_ascii=False))
+        else:
+            show_problems(error.problems)
+        raise typer.Exit(WRONG) from None
+    graph = build_graph(loaded)
+    sizes = {
+        "name": loaded.name,
+        "nodes": len(loaded.nodes),
+        "parameters": graph.parameter_count,
+        "madds": graph.multiply_adds,
+    }
+    if as_json:
+        typer.echo(json.dumps({"valid": True, "problems": [], **sizes}, ensure_ascii=False))
+        return
+    typer.echo(
+        f"{printable(spec)}: sound: {printable(loaded.name)} has {len(loaded.nodes)} nodes, "
+        f"{graph.parameter_count:,} parameters and {graph.multiply_adds:,} multiply-adds before any growth"
+    )
