@@ -279,7 +279,8 @@ class LayerModule(Linkable):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LayerModule:
         """Move or cast, with pending growth and statistics; stored activations are dropped."""
-        super()._apply(fn, recurse)
+        parent: Any = super()  # torch has no types for it
+        parent._apply(fn, recurse)
         for name in _PENDING_LAYERS:
             layer = getattr(self, name)
             if layer is not None:

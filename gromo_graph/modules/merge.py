@@ -251,7 +251,8 @@ class MergeGrowingModule(Linkable):
         return f"name={self.name!r}, merge={self.merge!r}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MergeGrowingModule:
-        super()._apply(fn, recurse)
+        parent: Any = super()  # torch has no types for it
+        parent._apply(fn, recurse)
         for moment in self._moments.values():
             moment.statistic.apply(fn)
         return self
