@@ -20,7 +20,8 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
     """
     name = str(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise RunError(f"{name}: one array without a name: expected an .npz with the arrays x and y")
             found = sorted(arrays.files)
