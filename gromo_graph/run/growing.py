@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,9 +30,11 @@ from gromo_graph.run.sources import Source, is_file
 from gromo_graph.run.threads import choose_threads, kept_threads
 from gromo_graph.run.trainer import (
     LOSSES,
+    Metrics,
     evaluate,
     learning_rate,
     make_optimizer,
+    not_finite,
     single_output,
     train_epoch,
 )
@@ -223,13 +226,16 @@ class _Growing:
             clock=f"epoch {epoch + 1}",
         )
         event = self.scheduler.step(self.trained, self.measured["validation"])
+        lr, validation = self.optimizer.param_groups[0]["lr"], self._measure("validation")
+        if not math.isfinite(validation["loss"]):
+            raise not_finite("validation", validation["loss"], f"epoch {epoch + 1}", lr)
         told = Epoch(
             epoch=epoch + 1,
             train=measured,
-            validation=self._measure("validation"),
+            validation=validation,
             parameters=self.network.graph.parameter_count,
             madds=self.network.graph.multiply_adds,
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=lr,
             seconds=time.perf_counter() - started,
         )
         if self.recorder is not None:
@@ -245,7 +251,7 @@ class _Growing:
     def _loss(self, prediction: Any, target: Tensor) -> Tensor:
         return self.loss(single_output(prediction), target)
 
-    def _measure(self, part: str) -> Mapping[str, Any]:
+    def _measure(self, part: str) -> Metrics:
         return evaluate(self.network, self.loss, self.measured[part])
 
     def _results(self) -> dict[str, Any]:

@@ -100,9 +100,8 @@ def train_epoch(
         prediction = single_output(network(x))
         value = loss(prediction, y)
         if not torch.isfinite(value):
-            raise RunError(
-                f"the training loss is {float(value)} in {clock or 'this epoch'}, batch {index + 1}, at learning "
-                f"rate {lr:.3g}: lower it (--set train.optimizer.lr={lr / 10:.1g}) or look at the data"
+            raise not_finite(
+                "training", float(value.detach()), f"{clock or 'an epoch'}, batch {index + 1}", lr
             )
         value.backward()
         optimizer.step()
@@ -123,6 +122,14 @@ def evaluate(network: torch.nn.Module, loss: Loss, loader: Batches) -> Metrics:
             prediction = single_output(network(x))
             sums.add(loss(prediction, y), prediction, y)
     return sums.means()
+
+
+def not_finite(what: str, loss: float, when: str, lr: float) -> RunError:
+    """The error for a loss that is NaN or infinite."""
+    return RunError(
+        f"the {what} loss is {loss} in {when}, at learning rate {lr:.3g}: lower it "
+        f"(--set train.optimizer.lr={lr / 10:.1g}) or look at the data"
+    )
 
 
 def single_output(output: Any) -> Tensor:
