@@ -14,6 +14,14 @@ def new(
     kind: Annotated[str, typer.Argument(metavar="[KIND]", help="Which starter.")] = "mlp",
 ) -> None:
     """Print a commented starter spec: gromo-graph new > my.yaml"""
-    from gromo_graph.spec.starter import starter
+    from difflib import get_close_matches
 
+    from gromo_graph.spec.starter import STARTERS, starter
+
+    if kind not in STARTERS:
+        near = get_close_matches(kind, STARTERS, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise typer.BadParameter(
+            f"there is no starter {kind!r}: {hint}Known: {', '.join(STARTERS)}.", param_hint="'KIND'"
+        )
     typer.echo(starter(kind), nl=False)
