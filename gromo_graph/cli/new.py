@@ -11,7 +11,7 @@ from gromo_graph.cli.messages import reported
 
 @reported
 def new(
-    kind: Annotated[str, typer.Argument(metavar="[KIND]", help="Which starter.")] = "mlp",
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="Which starter.")] = "mlp",
 ) -> None:
     """Print a commented starter spec: gromo-graph new > my.yaml"""
     from difflib import get_close_matches

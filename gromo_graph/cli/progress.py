@@ -103,5 +103,10 @@ def _panel(name: str, progress: Progress, event: GrowthEvent | None) -> Group:
         rows["growth over"] = progress.reason
     for label, text in rows.items():
         table.add_row(Text(label, style="dim"), Text(printable(text)))
-    title = Text(f"{printable(name)}  epoch {progress.epoch}/{progress.epochs}", style="bold")
-    return Group(title, ProgressBar(total=progress.epochs, completed=progress.epoch, width=60), table)
+    head = Table.grid(padding=(0, 2))
+    head.add_row(
+        Text(printable(name), style="bold"),
+        ProgressBar(total=progress.epochs, completed=progress.epoch, width=40),
+        Text(f"epoch {progress.epoch}/{progress.epochs}"),
+    )
+    return Group(head, table)
