@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from gromo_graph.errors import RunError, SpecError
 from gromo_graph.graph import build_graph
 from gromo_graph.records.journal import read_journal
 from gromo_graph.run import Progress, grow, load_run
+from gromo_graph.run.interrupt import Interruption
+from gromo_graph.run.loader import TensorLoader
 from gromo_graph.spec import dump_spec, load_spec, parse_spec
 from tests.run.specs import DIABETES, IRIS, iris
 
@@ -216,3 +219,41 @@ def test_on_a_gpu(tmp_path: Path) -> None:
     assert run.summary["test"]["accuracy"] > 0.8
     found = load_run(tmp_path / "run").evaluate()
     assert found["loss"] == pytest.approx(run.summary["test"]["loss"], rel=1e-3)
+
+
+def test_each_epoch_has_its_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[list[float]] = []
+    real = TensorLoader.__iter__
+
+    def spy(loader: TensorLoader) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        batches = list(real(loader))
+        if loader.seed is not None:
+            orders.append([value for x, _ in batches for value in x[:, 0].tolist()])
+        return iter(batches)
+
+    monkeypatch.setattr(TensorLoader, "__iter__", spy)
+    grow(iris(growth__when__until="0.01", train__epochs="3"))
+    assert len({tuple(order) for order in orders}) == 3
+    assert len({tuple(sorted(order)) for order in orders}) == 1
+
+
+def test_a_run_that_breaks_off_can_be_loaded_as_it_last_grew(tmp_path: Path) -> None:
+    def crash(progress: Progress) -> None:
+        if progress.event is not None and progress.event.decision is not None:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        grow(iris(), out=tmp_path / "run", on_progress=crash)
+    run = load_run(tmp_path / "run")
+    assert run.events[-1].spec == dump_spec(run.spec) != dump_spec(iris())
+    assert (tmp_path / "run" / "steps" / "001.svg").is_file()
+
+
+def test_the_first_ctrl_c_waits_for_a_safe_place_and_the_second_does_not() -> None:
+    with Interruption() as interruption:
+        interruption.check()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
