@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gromo_graph.run.growing import Progress, grow
+    from gromo_graph.run.growing import grow
+    from gromo_graph.run.loop import Progress
     from gromo_graph.run.run import Run, load_run
 
-_HOME = {"Progress": "growing", "Run": "run", "grow": "growing", "load_run": "run"}
+_HOME = {"Progress": "loop", "Run": "run", "grow": "growing", "load_run": "run"}
 
 __all__ = ["Progress", "Run", "grow", "load_run"]
 

@@ -102,7 +102,7 @@ def prepare(raw: Raw, spec: Spec) -> Data:
         classes = class_names(raw, outputs)
         labels = class_indices(raw.y, classes, raw.name)
     rows = split(raw.name, len(raw.x), labels, classes)
-    preparation = learn_preparation(raw, rows.train, task, shape, classes, outputs)
+    preparation = learn_preparation(raw, rows.train, task=task, shape=shape, classes=classes, outputs=outputs)
     whole = as_part(raw, preparation)
     train, validation, test = (
         Part(whole.x[part], whole.y[part]) for part in (rows.train, rows.validation, rows.test)

@@ -115,7 +115,13 @@ class Preparation:
 
 
 def learn_preparation(
-    raw: Raw, train: Array, task: Task, shape: tuple[int, ...], classes: tuple[str | int, ...], outputs: int
+    raw: Raw,
+    train: Array,
+    *,
+    task: Task,
+    shape: tuple[int, ...],
+    classes: tuple[str | int, ...],
+    outputs: int,
 ) -> Preparation:
     """The preparation that the training rows teach.
 

@@ -1,0 +1,186 @@
+"""The loop of `grow`: train, grow, measure, tell; epoch after epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gromo_graph.growth import GrowthScheduler
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.records import GrowthEvent
+from gromo_graph.run.data import Data
+from gromo_graph.run.interrupt import Interruption
+from gromo_graph.run.loader import TensorLoader
+from gromo_graph.run.record import Epoch, Recorder
+from gromo_graph.run.run import Run
+from gromo_graph.run.threads import choose_threads
+from gromo_graph.run.trainer import (
+    LOSSES,
+    Metrics,
+    evaluate,
+    learning_rate,
+    make_optimizer,
+    not_finite,
+    single_output,
+    train_epoch,
+)
+
+_EVALUATION_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is; given to `on_progress` after each epoch.
+
+    Attributes:
+        epoch, epochs: done, and in all.
+        train, validation: loss and accuracy.
+        parameters: of the network now.
+        features: width of each node that may grow.
+        event: the growth step of this epoch, or None.
+        reason: why growth is over, or None.
+    """
+
+    epoch: int
+    epochs: int
+    train: Mapping[str, Any]
+    validation: Mapping[str, Any]
+    parameters: int
+    features: Mapping[str, int]
+    event: GrowthEvent | None
+    reason: str | None
+
+
+class Loop:
+    """The loop: train, grow, measure, tell; epoch after epoch."""
+
+    def __init__(
+        self,
+        network: GrowingNetwork,
+        data: Data,
+        *,
+        seed: int,
+        recorder: Recorder | None,
+        interruption: Interruption,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.network, self.data, self.recorder = network, data, recorder
+        self.interruption, self.on_progress = interruption, on_progress
+        self.train = network.spec.train
+        self.loss = LOSSES[self.train.loss]
+        device = next(network.parameters()).device
+        self.trained = TensorLoader(data.train, self.train.batch_size, seed=seed, device=device)
+        self.measured = {
+            name: TensorLoader(part, _EVALUATION_BATCH, device=device) for name, part in data.parts.items()
+        }
+        self.optimizer = make_optimizer(network, self.train.optimizer)
+        self.events: list[GrowthEvent] = []
+        self.threads = torch.get_num_threads()
+        self.scheduler = GrowthScheduler(
+            network,
+            self._loss,
+            optimizer=self.optimizer,
+            on_event=self._on_event,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        self.growing = tuple(
+            name for group in network.graph.groups if group.reason is None for name in group.producers
+        )
+
+    def run(self) -> Run:
+        """All epochs.
+
+        Raises:
+            RunError: a loss is not finite, or the folder cannot be written to.
+            KeyboardInterrupt: Ctrl-C; what is there has been saved.
+        """
+        try:
+            for epoch in range(self.train.epochs):
+                self._epoch(epoch)
+                self.interruption.check()
+        except KeyboardInterrupt:
+            if self.recorder is not None:
+                self.recorder.save()
+                self.recorder.report(None)
+            raise
+        results = self._results()
+        if self.recorder is not None:
+            self.recorder.finish(results)
+        return Run(
+            network=self.network,
+            events=tuple(self.events),
+            preparation=self.data.preparation,
+            fingerprint=self.data.fingerprint,
+            results=results,
+            path=None if self.recorder is None else self.recorder.folder.path,
+            data=self.data,
+        )
+
+    def _epoch(self, epoch: int) -> None:
+        started = time.perf_counter()
+        choose_threads(self.network.graph.multiply_adds * self.train.batch_size, self.threads)
+        self.trained.set_epoch(epoch)
+        batches = len(self.trained)
+        measured = train_epoch(
+            self.network,
+            self.loss,
+            self.trained,
+            self.optimizer,
+            rate=lambda batch: learning_rate(self.train, (epoch + batch / batches) / self.train.epochs),
+            after_batch=self.interruption.check,
+            clock=f"epoch {epoch + 1}",
+        )
+        event = self.scheduler.step(self.trained, self.measured["validation"])
+        lr, validation = self.optimizer.param_groups[0]["lr"], self._measure("validation")
+        if not math.isfinite(validation["loss"]):
+            raise not_finite("validation", validation["loss"], f"epoch {epoch + 1}", lr)
+        told = Epoch(
+            epoch=epoch + 1,
+            train=measured,
+            validation=validation,
+            parameters=self.network.graph.parameter_count,
+            madds=self.network.graph.multiply_adds,
+            lr=lr,
+            seconds=time.perf_counter() - started,
+        )
+        if self.recorder is not None:
+            self.recorder.epoch(told)
+        if self.on_progress is not None:
+            self.on_progress(self._progress(told, event))
+
+    def _on_event(self, event: GrowthEvent) -> None:
+        self.events.append(event)
+        if self.recorder is not None:
+            self.recorder.step(event)
+
+    def _loss(self, prediction: Any, target: Tensor) -> Tensor:
+        return self.loss(single_output(prediction), target)
+
+    def _measure(self, part: str) -> Metrics:
+        return evaluate(self.network, self.loss, self.measured[part])
+
+    def _results(self) -> dict[str, Any]:
+        return {
+            "steps": self.scheduler.applied,
+            "reason": self.scheduler.reason or f"the training is over: {self.train.epochs} epochs",
+            "parameters": self.network.graph.parameter_count,
+            **{part: dict(self._measure(part)) for part in self.measured},
+        }
+
+    def _progress(self, told: Epoch, event: GrowthEvent | None) -> Progress:
+        return Progress(
+            epoch=told.epoch,
+            epochs=self.train.epochs,
+            train=told.train,
+            validation=told.validation,
+            parameters=told.parameters,
+            features={name: self.network.graph.features(name) for name in self.growing},
+            event=event,
+            reason=self.scheduler.reason,
+        )
