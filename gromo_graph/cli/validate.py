@@ -21,7 +21,7 @@ def validate(
 ) -> None:
     """Check a spec: all its problems, each with its line and what to do."""
     from gromo_graph.errors import SpecError
-    from gromo_graph.graph import build_graph
+    from gromo_graph.graph import build_graph, obstacle
     from gromo_graph.spec import load_spec
 
     try:
@@ -47,3 +47,8 @@ def validate(
         f"{printable(spec)}: sound: {printable(loaded.name)} has {len(loaded.nodes)} nodes, "
         f"{graph.parameter_count:,} parameters and {graph.multiply_adds:,} multiply-adds before any growth"
     )
+    for group in graph.groups:
+        reason = obstacle(graph, group)
+        if reason is not None and not set(group.producers) <= set(loaded.outputs):
+            names = ", ".join(f"`{printable(name)}`" for name in group.producers)
+            typer.echo(f"  {names} will not grow: {printable(reason)}")

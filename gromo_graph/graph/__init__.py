@@ -2,6 +2,7 @@
 
 from gromo_graph.graph.costs import Cost, widening_cost
 from gromo_graph.graph.edit import Widen, apply
+from gromo_graph.graph.growability import obstacle
 from gromo_graph.graph.links import Unit
 from gromo_graph.graph.view import Edge, Graph, build_graph
 from gromo_graph.graph.widths import WidthGroup
@@ -15,5 +16,6 @@ __all__ = [
     "WidthGroup",
     "apply",
     "build_graph",
+    "obstacle",
     "widening_cost",
 ]

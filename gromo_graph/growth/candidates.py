@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from torch import Tensor
 
-from gromo_graph.graph import Graph, WidthGroup, widening_cost
+from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
 from gromo_graph.records import Candidate
 from gromo_graph.spec.settings import Growth, Stop
 
@@ -71,7 +71,7 @@ def widen_proposals(graph: Graph, policy: Growth) -> list[Proposal]:
 
 def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Proposal:
     proposal = Proposal("widen", group.target, group=group)
-    reason = group.reason or _not_available(graph, group)
+    reason = obstacle(graph, group)
     if reason is not None:
         return replace(proposal, reason=reason)
     if group.grow.max is not None and group.features >= group.grow.max:
@@ -83,18 +83,6 @@ def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Proposal:
     if neurons == 0:
         return replace(proposal, reason="one more feature would pass the budget")
     return with_cost(graph, replace(proposal, neurons=neurons))
-
-
-def _not_available(graph: Graph, group: WidthGroup) -> str | None:
-    """Growth through merges is not there yet: one producer, directly before one consumer, is."""
-    if group.merges:
-        return f"it passes through the merge `{group.merges[0]}`: growth through merges is not available yet"
-    if len(group.consumers) > 1:
-        readers = ", ".join(f"`{name}`" for name in group.consumers)
-        return f"it is read by {readers}: growth of a fan-out is not available yet"
-    if graph.units[group.consumers[0]].previous != group.producers:
-        return f"`{group.consumers[0]}` does not read it directly: growth across merges is not available yet"
-    return None
 
 
 def affordable(graph: Graph, group: WidthGroup, wanted: int, stop: Stop) -> int:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gromo_graph.graph import Graph
+from gromo_graph.graph import Graph, obstacle
 from gromo_graph.growth.candidates import Proposal, affordable
 from gromo_graph.spec.settings import Growth
 
 # Groups this close to the narrowest count as equally narrow; among them the slope decides.
 _NEAR_TIE = 1.25
+RULES = {
+    "balanced": "steepest of the narrowest layers (widths within 25 %)",
+    "slope": "steepest",
+    "slope_per_parameter": "steepest per parameter",
+    "slope_per_madd": "steepest per multiply-add",
+}
+"""What each `select` means, in the words of a reason."""
 
 
 def ranked(proposals: Sequence[Proposal], policy: Growth) -> list[Proposal]:
@@ -69,7 +76,7 @@ def why_over(graph: Graph, policy: Growth, *, applied: int, epoch: int, epochs: 
 def budget_reached(graph: Graph, policy: Growth) -> str | None:
     """Said where a budget leaves room for not even one feature in any group that may grow."""
     stop = policy.stop
-    free = [group for group in graph.groups if group.reason is None]
+    free = [group for group in graph.groups if obstacle(graph, group) is None]
     if (stop.parameters is None and stop.madds is None) or not free:
         return None
     if any(affordable(graph, group, 1, stop) for group in free):

@@ -13,7 +13,7 @@ from gromo_graph.growth.apply import apply_proposal, clear_pending, set_pending
 from gromo_graph.growth.candidates import Proposal
 from gromo_graph.growth.observe import Loader, Loss, mean_loss
 from gromo_graph.growth.planning import plan_proposals
-from gromo_graph.growth.policy import why_over
+from gromo_graph.growth.policy import RULES, why_over
 from gromo_graph.growth.step_size import search
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
@@ -32,7 +32,7 @@ class GrowthScheduler:
         loss: `loss(prediction, target)` -> scalar, the mean over the batch.
         optimizer: follows the growth: old weights keep their state.
         policy: when, where and how much; None takes the `growth` section of the network's spec.
-        epochs: the length of the training that `until` is a share of; None takes the spec's.
+        epochs: the length of your training, which `until` is a share of; None takes the spec's `train.epochs`.
         on_event: called with each GrowthEvent.
         generator: for neurons drawn at random; None uses torch's global one.
 
@@ -223,7 +223,7 @@ class GrowthScheduler:
         how = "next" if tried_before else "first"
         skipped = f"; γ = 0 for {', '.join(tried_before)}" if tried_before else ""
         note = f"; {proposal.note}" if proposal.note else ""
-        return f"{how} by {self.policy.select}{skipped}{note}"
+        return f"{how}: {RULES[self.policy.select]}{skipped}{note}"
 
     def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
         return self._event(reason, before, proposals, decision=None, gamma=0.0, after=before)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import graphviz
 import networkx as nx
 
-from gromo_graph.graph import Edge, Graph
+from gromo_graph.graph import Edge, Graph, obstacle
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render import style
 from gromo_graph.render.change import Change, change_of, plural
@@ -206,7 +206,9 @@ class _Writer:
             words.append(f"{count(self.graph.parameters(name))} parameters")
             group = self.graph.group_of(name)
             words.append(
-                "may grow" if name in self.limits else f"does not grow: {group.reason or 'at its max'}"
+                "may grow"
+                if name in self.limits
+                else f"does not grow: {obstacle(self.graph, group) or 'at its max'}"
             )
         if name in self.change.before:
             words.append(f"was {shape(self.change.before[name])} before this step")
@@ -267,6 +269,6 @@ def _growable(graph: Graph) -> Iterator[tuple[str, int | None]]:
     """The layers whose width group may still grow, each with the limit of its group."""
     for group in graph.groups:
         limit = group.grow.max
-        if group.reason is None and (limit is None or group.features < limit):
+        if obstacle(graph, group) is None and (limit is None or group.features < limit):
             for name in group.producers:
                 yield name, limit

@@ -45,9 +45,13 @@ class Preparation:
         Raises:
             RunError: the samples do not have the shape that the network reads.
         """
-        rows = fitted(x, self.shape, name).reshape(len(x), -1)
+        rows = fitted(x, self.shape, name, advice=self._wanted()).reshape(len(x), -1)
         standardised = (rows - np.array(self.mean)) / np.array(self.scale)
         return torch.from_numpy(standardised.astype(np.float32)).reshape(len(x), *self.shape)
+
+    def _wanted(self) -> str:
+        named = f" ({', '.join(self.features)})" if self.features else ""
+        return f"give samples of the {math.prod(self.shape)} numbers{named} that the network was trained on"
 
     def targets(self, y: Array, *, name: str = "data") -> Tensor:
         """int64 class indices (samples,), or float32 standardised values (samples, outputs).
@@ -154,7 +158,7 @@ def learn_preparation(
     )
 
 
-def fitted(x: Array, shape: tuple[int, ...], name: str) -> Array:
+def fitted(x: Array, shape: tuple[int, ...], name: str, *, advice: str | None = None) -> Array:
     """Samples in the input's shape: flat rows become images and back; a missing channel is added.
 
     Raises:
@@ -166,7 +170,7 @@ def fitted(x: Array, shape: tuple[int, ...], name: str) -> Array:
         return x.reshape(len(x), *shape)
     raise RunError(
         f"{name}: a sample has the shape {list(found)}, but the input of the spec has {list(shape)}: "
-        f"write `shape: {list(found)}` or give other data"
+        + (advice or f"write `shape: {list(found)}` or give other data")
     )
 
 

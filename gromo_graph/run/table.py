@@ -13,7 +13,7 @@ import numpy as np
 from gromo_graph.errors import RunError
 from gromo_graph.run.raw import Array, Raw, raw_from
 
-TARGET_NAMES = ("target", "label", "class", "y")
+TARGET = "target"
 _DELIMITERS = ",;\t"
 _MISSING = frozenset({"", "na", "n/a", "null", "none", "?"})
 
@@ -55,11 +55,12 @@ class Columns:
 def read_csv(path: Path, *, known: Sequence[str] = (), size: int | None = None, target: bool = True) -> Raw:
     """The data of a `.csv` file.
 
-    The first line may name the columns. The target is the column named target, label, class or y, else the last.
+    The first line may name the columns. The target is the column named `target`, else the last.
 
     Args:
         path: of the file.
-        known: the columns that a network was trained on: they are found by their names, in their order.
+        known: the columns that a network was trained on: in a file that names its columns they are found by
+            their names; a file without a header is read by position.
         size: how many features a network reads; a file with no column more than that has no target.
     Raises:
         RunError: the file cannot be read, is empty, or a line is no row of numbers (with the line).
@@ -115,7 +116,7 @@ def _delimiter(line: str) -> str:
 def _is_header(cells: Sequence[str]) -> bool:
     """Names and no numbers; or a target column is named among names that are numbers."""
     names = [cell.strip().lower() for cell in cells]
-    return any(name in TARGET_NAMES for name in names) or not any(_is_number(name) for name in names)
+    return TARGET in names or not any(_is_number(name) for name in names)
 
 
 def _is_number(cell: str) -> bool:
@@ -128,8 +129,9 @@ def _is_number(cell: str) -> bool:
 
 def _choose(table: Table, known: Sequence[str], size: int | None) -> Columns:
     names = [name.lower() for name in table.header or ()]
-    named = next((names.index(target) for target in TARGET_NAMES if target in names), None)
-    if known and table.header is not None and set(known) <= set(table.header):
+    named = names.index(TARGET) if TARGET in names else None
+    if known and table.header is not None:
+        _check_names(table, known)
         x = tuple(table.header.index(name) for name in known)
         last = table.width - 1
         target = named if named is not None else last
@@ -138,6 +140,18 @@ def _choose(table: Table, known: Sequence[str], size: int | None) -> Columns:
         return Columns(tuple(range(table.width)), None)
     target = table.width - 1 if named is None else named
     return Columns(tuple(column for column in range(table.width) if column != target), target)
+
+
+def _check_names(table: Table, known: Sequence[str]) -> None:
+    """A column under another name must not be read by position: that would be a wrong answer without a word."""
+    assert table.header is not None
+    missing = [name for name in known if name not in table.header]
+    if missing:
+        raise RunError(
+            f"{table.name}: the network was trained on the columns {', '.join(known)}: missing "
+            f"{', '.join(missing)}, found {', '.join(table.header)}; name the columns as then, or leave out the "
+            "header to have them read by position"
+        )
 
 
 def _number(table: Table, row: int, column: int) -> float:

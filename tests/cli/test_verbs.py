@@ -277,3 +277,14 @@ def test_a_label_is_no_formula(tmp_path: Path) -> None:
     out = call("predict", tmp_path / "run", "--data", tmp_path / "rows.csv").stdout
     cells = [cell for row in csv.reader(out.splitlines()) for cell in row]
     assert all(not cell.startswith(("=", "+", "-", "@")) for cell in cells)
+
+
+def test_validate_says_what_will_not_grow(tmp_path: Path) -> None:
+    from gromo_graph.spec.starter import starter
+
+    path = tmp_path / "residual.yaml"
+    path.write_text(starter("residual"))
+    result = CliRunner().invoke(app, ["validate", str(path)])
+    assert result.exit_code == 0
+    assert "`stem`, `mix` will not grow: it passes through the merge `join`" in result.stdout
+    assert "logits" not in result.stdout

@@ -94,11 +94,14 @@ def test_named_outputs_are_named() -> None:
 
 
 def test_only_layers_whose_group_may_grow_are_marked() -> None:
+    """What is drawn as growable is what the scheduler would grow: a group that enters a merge is not, yet."""
     picture = Picture(render(TWO_VIEWS))
-    marked = {name for name, shown in picture.parts.items() if "growable" in shown[0].classes}
-    assert marked == {"a"}
+    assert not [name for name, shown in picture.parts.items() if "growable" in shown[0].classes]
     assert "does not grow: `b` says `grow: false`" in picture["b"].tooltip
-    assert "may grow" in picture["a"].tooltip
+    assert "does not grow: it passes through the merge `both`" in picture["a"].tooltip
+    residual = Picture(render(RESIDUAL))
+    assert {name for name, shown in residual.parts.items() if "growable" in shown[0].classes} == {"lift"}
+    assert "may grow" in residual["lift"].tooltip
 
 
 def test_a_layer_at_its_limit_is_not_marked() -> None:

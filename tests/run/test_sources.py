@@ -66,6 +66,24 @@ def test_csv_columns_of_a_trained_network_are_found_by_name(tmp_path: Path) -> N
     assert raw.y is None
 
 
+@pytest.mark.parametrize("header", ["A,b", "b,c", "x,y,target"])
+def test_csv_columns_under_other_names_are_not_read_by_position(tmp_path: Path, header: str) -> None:
+    row = ",".join("1" for _ in header.split(","))
+    with pytest.raises(
+        RunError, match=r"trained on the columns a, b: missing .*, found " + header.replace(",", ", ")
+    ):
+        read_source(_csv(tmp_path, f"{header}\n{row}\n"), known=("a", "b"), size=2, target=False)
+
+
+def test_csv_target_is_the_column_of_that_name_or_the_last(tmp_path: Path) -> None:
+    raw = read_source(_csv(tmp_path, "x,y,z,kind\n1,2,3,0\n4,5,6,1\n"))
+    assert raw.features == ("x", "y", "z")
+    assert raw.y is not None
+    assert raw.y.tolist() == [0, 1]
+    named = read_source(_csv(tmp_path, "x,target,z\n1,2,3\n4,5,6\n"))
+    assert named.features == ("x", "z")
+
+
 @pytest.mark.parametrize(("text", "size"), [("1,2\n3,4\n", 2), ("1,2,\n3,4,\n", 2), ("p,q\n1,2\n3,4\n", 2)])
 def test_csv_for_prediction_may_lack_the_target(tmp_path: Path, text: str, size: int) -> None:
     raw = read_source(_csv(tmp_path, text), size=size, target=False)
