@@ -33,7 +33,7 @@ def compile_network(
         device, dtype: where the network lives and in which precision.
 
     Raises:
-        CompileError: a kind has no torch half.
+        CompileError: this is no spec, or a kind has no torch half.
         GraphError: the spec was put together in Python and is not sound.
 
     >>> from gromo_graph import parse_spec
@@ -51,6 +51,8 @@ def compile_network(
     >>> network.growing("y").previous_module.name
     'hidden'
     """
+    if not isinstance(spec, Spec):
+        raise CompileError(f"found a {type(spec).__name__}: expected a Spec, call load_spec(path) first")
     graph = build_graph(spec)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     modules = {key: _build(graph, unit, generator) for key, unit in graph.units.items()}

@@ -158,7 +158,10 @@ class Run(Displayed):
         named = RunFolder(self.path).read_json(COMMAND).get("data")
         if not isinstance(named, str):
             raise RunError(f"{self.path}: the data of the run came from Python: give them with --data")
-        return self.read(named, trusted=False)
+        try:
+            return self.read(named, trusted=False)
+        except RunError as error:
+            raise RunError(f"{error}; where the data have moved, give them with --data") from error
 
     def _measure(self, part: Part) -> Metrics:
         device = next(self.network.parameters()).device

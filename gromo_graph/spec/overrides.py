@@ -46,7 +46,8 @@ def _split(text: str) -> tuple[str, str | None]:
 def _apply(
     document: Document, path_written: str, value: str | None, *, root: Model, suggester: Suggester
 ) -> Document:
-    file = f"--set {clipped(path_written)}={clipped(value or '')}"
+    written = path_written if value is None else f"{path_written}={value}"
+    file = f"--set {clipped(written)}"
 
     def refused(message: str) -> Document:
         return replace(document, problems=(*document.problems, Problem(file, 0, 0, "", message)))

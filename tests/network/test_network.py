@@ -7,7 +7,14 @@ import copy
 import pytest
 import torch
 
-from gromo_graph import GraphError, GrowingModule, MergeGrowingModule, compile_network, parse_spec
+from gromo_graph import (
+    CompileError,
+    GraphError,
+    GrowingModule,
+    MergeGrowingModule,
+    compile_network,
+    parse_spec,
+)
 from gromo_graph.network.keys import module_key
 
 RESIDUAL = """
@@ -139,3 +146,8 @@ def test_keys_differ_for_different_names() -> None:
     keys = [module_key(name) for name in names]
     assert len(set(keys)) == len(names)
     torch.nn.ModuleDict({key: torch.nn.Identity() for key in keys})
+
+
+def test_a_path_is_no_spec() -> None:
+    with pytest.raises(CompileError, match="found a str: expected a Spec, call load_spec"):
+        compile_network("network.yaml")
