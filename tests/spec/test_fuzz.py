@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -62,7 +61,6 @@ WORDS = [
 
 
 def survives(text: str, overrides: list[str] | None = None) -> None:
-    begin = time.perf_counter()
     problems: tuple[Problem, ...] = ()
     spec: Spec | None = None
     try:
@@ -74,7 +72,6 @@ def survives(text: str, overrides: list[str] | None = None) -> None:
         assert all(problem.message and "\n" not in str(problem) for problem in problems)
     else:
         assert parse_spec(dump_spec(spec)) == spec
-    assert time.perf_counter() - begin < 2
 
 
 @FUZZ

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,10 @@ def expected(path: Path) -> list[str]:
     return [line.removeprefix("# ") for line in lines[:end]]
 
 
+@pytest.mark.timeout(30)  # none of them may hang; a time is not asserted, machines differ
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
 def test_the_problems_are_those_the_document_promises(path: Path) -> None:
-    begin = time.perf_counter()
     problems = check_spec(path)
-    assert time.perf_counter() - begin < 1
     assert [str(problem).removeprefix(f"{path}:") for problem in problems] == expected(path)
     with pytest.raises(SpecError) as caught:
         load_spec(path)
