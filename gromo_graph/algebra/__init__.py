@@ -4,6 +4,19 @@ Nothing here writes to its arguments, prints, or keeps state; device and dtype c
 and the path a solver took is part of its result.
 """
 
+from gromo_graph.algebra.correlation import (
+    View,
+    patch_cross_moment,
+    patch_cross_moments,
+    patch_second_moment,
+    view_of,
+)
+from gromo_graph.algebra.criteria import (
+    Spread,
+    gradmax_extension,
+    random_extension,
+    variance_transfer_extension,
+)
 from gromo_graph.algebra.delta import OptimalDelta, optimal_delta
 from gromo_graph.algebra.extension import OptimalExtension, optimal_extension
 from gromo_graph.algebra.improvement import (
@@ -21,28 +34,51 @@ from gromo_graph.algebra.moments import (
     second_moment,
     with_constant,
 )
+from gromo_graph.algebra.patches import (
+    AxisWeights,
+    Patches,
+    measured_image,
+    patch_matrix,
+    rows_of_matrix,
+    spread_out,
+)
 from gromo_graph.algebra.tangent import IDENTITY_TANGENT, Tangent, tangent_of
 from gromo_graph.algebra.whitening import Whitening, whitening
 
 __all__ = [
     "IDENTITY_TANGENT",
+    "AxisWeights",
     "ExtensionScore",
     "OptimalDelta",
     "OptimalExtension",
+    "Patches",
     "SignedSlopes",
     "SlopeParts",
+    "Spread",
     "Tangent",
+    "View",
     "Whitening",
     "accumulation_dtype",
     "as_rows",
     "cross_moment",
     "extension_score",
+    "gradmax_extension",
+    "measured_image",
     "optimal_delta",
     "optimal_extension",
+    "patch_cross_moment",
+    "patch_cross_moments",
+    "patch_matrix",
+    "patch_second_moment",
+    "random_extension",
+    "rows_of_matrix",
     "second_moment",
     "signed_slopes",
     "slope_parts",
+    "spread_out",
     "tangent_of",
+    "variance_transfer_extension",
+    "view_of",
     "whitening",
     "with_constant",
 ]

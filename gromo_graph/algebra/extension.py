@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,14 @@ from torch import Tensor
 from gromo_graph.algebra.delta import check_right_side
 from gromo_graph.algebra.whitening import Solver, high_precision, whitening
 from gromo_graph.errors import GrowthError
+
+Decomposition = Literal["full", "leading"]
+
+# A narrower matrix is decomposed in full at once; a wider one where more than this share is wanted.
+_WIDE = 256
+_FEW = 1 / 8
+# Another block that adds a smaller share than this to the sum of squares is the last.
+_CAPTURED = 2e-3
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,8 @@ class OptimalExtension:
         singular_values: (k,), λ. The predicted slope is σ'(0⁺) Σ λ².
         solver: which factorisation of S was used.
         rank: number of directions of S that were used.
+        decomposition: "full", or "leading" where few neurons of a wide layer were wanted: then the sum of
+            their λ² is within about 0.2 % of the largest possible.
     """
 
     alpha: Tensor
@@ -30,6 +41,7 @@ class OptimalExtension:
     singular_values: Tensor
     solver: Solver
     rank: int
+    decomposition: Decomposition
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,13 @@ def optimal_extension(
     if maximum_neurons is not None and maximum_neurons < 0:
         raise GrowthError(f"the maximum of neurons is {maximum_neurons}: expected None or at least 0")
     factor = whitening(s, ridge=ridge, threshold=numerical_threshold)
-    triplets = singular_triplets(factor.whiten(n))
+    whitened = factor.whiten(n)
+    triplets = None
+    if maximum_neurons is not None and min(whitened.shape) > _WIDE:
+        if 0 < maximum_neurons <= _FEW * min(whitened.shape):
+            triplets = leading_triplets(whitened, maximum_neurons)
+    decomposition: Decomposition = "full" if triplets is None else "leading"
+    triplets = singular_triplets(whitened) if triplets is None else triplets
     keep = triplets.values >= statistical_threshold
     if maximum_neurons is not None:
         keep[maximum_neurons:] = False
@@ -89,6 +107,7 @@ def optimal_extension(
         singular_values=values,
         solver=factor.solver,
         rank=factor.rank,
+        decomposition=decomposition,
     )
 
 
@@ -113,6 +132,36 @@ def singular_triplets(matrix: Tensor) -> SingularTriplets:
     others = (tall @ vectors) / values
     left, right = (others, vectors) if wide.shape[0] >= wide.shape[1] else (vectors, others)
     return SingularTriplets(*(tensor.to(matrix.dtype) for tensor in (left, values, right)))
+
+
+def leading_triplets(matrix: Tensor, count: int) -> SingularTriplets | None:
+    """The `count` largest singular values and their vectors by block Krylov iteration, None where it is slow to converge.
+
+    The basis grows by one block a step until the sum of the wanted squares no longer does. The first block comes from a
+    generator of its own with a fixed seed: the same matrix gives the same answer, and no other random number changes.
+    """
+    columns, block = matrix.shape[1], count + 8
+    start = torch.randn(columns, block, generator=torch.Generator().manual_seed(0)).to(matrix)
+    basis = torch.linalg.qr(matrix.T @ (matrix @ start)).Q
+    images = matrix @ basis
+    newest, captured = images, 0.0
+    while basis.shape[1] + block <= min(matrix.shape) // 2:
+        added = matrix.T @ newest
+        for _ in range(2):  # once leaves rounding of the size of what was taken away
+            added = added - basis @ (basis.T @ added)
+        added = torch.linalg.qr(added).Q
+        newest = matrix @ added
+        basis, images = torch.cat((basis, added), dim=1), torch.cat((images, newest), dim=1)
+        squares, vectors = torch.linalg.eigh(images.T @ images)
+        now = float(squares[-count:].sum())
+        if now <= captured * (1.0 + _CAPTURED):
+            values = squares[-count:].flip(0).clamp_min(0.0).sqrt()
+            vectors = vectors[:, -count:].flip(1)
+            keep = values > torch.finfo(matrix.dtype).eps ** 0.5 * values[:1]  # what a Gram matrix can tell
+            left = images @ vectors[:, keep] / values[keep]
+            return SingularTriplets(left, values[keep], basis @ vectors[:, keep])
+        captured = now
+    return None
 
 
 def _signs(vectors: Tensor) -> Tensor:

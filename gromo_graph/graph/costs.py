@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gromo_graph.graph.edit import apply, widening
 from gromo_graph.graph.view import Graph
 from gromo_graph.graph.widths import WidthGroup
-from gromo_graph.spec.kinds import Layer, WidthRule
+from gromo_graph.spec.kinds import WidthRule
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,7 @@ def widening_cost(graph: Graph, group: WidthGroup, neurons: int) -> Cost:
     Shapes are inferred again from the producers down to the consumers, so that every kind counts by its own rule.
     """
     touched = _touched(graph, group)
-    nodes = {name: graph.spec.nodes[name] for name in touched}
-    for name in group.producers:
-        layer = nodes[name]
-        assert isinstance(layer, Layer)
-        nodes[name] = layer.model_copy(update={"features": layer.features + neurons})
+    nodes = apply(graph.spec, widening(group, neurons)).nodes
     shapes = dict(graph.shapes)
     parameters = madds = 0
     for name in touched:

@@ -1,23 +1,23 @@
-"""May a width group grow in this version, and if not, why."""
+"""May a width group grow, and if not, why."""
 
 from __future__ import annotations
 
 from gromo_graph.graph.view import Graph
 from gromo_graph.graph.widths import WidthGroup
+from gromo_graph.spec.settings import Growth
 
 
-def obstacle(graph: Graph, group: WidthGroup) -> str | None:
-    """Why the group cannot grow, or None: what the graph forbids, then what is not there yet.
+def obstacle(graph: Graph, group: WidthGroup, policy: Growth | None = None) -> str | None:
+    """Why the group cannot grow, or None.
 
-    One producer directly before one consumer can grow; growth through merges and fan-outs cannot yet.
+    Args:
+        graph, group: what would grow.
+        policy: whether jumps are allowed; None takes the `growth` section of the spec.
     """
-    if group.reason is not None:
-        return group.reason
-    if group.merges:
-        return f"it passes through the merge `{group.merges[0]}`: growth through merges is not available yet"
-    if len(group.consumers) > 1:
-        readers = ", ".join(f"`{name}`" for name in group.consumers)
-        return f"it is read by {readers}: growth of a fan-out is not available yet"
-    if graph.units[group.consumers[0]].previous != group.producers:
-        return f"`{group.consumers[0]}` does not read it directly: growth across merges is not available yet"
-    return None
+    policy = graph.spec.growth if policy is None else policy
+    if group.reason is None and group.jumps and not policy.allow_jump:
+        return (
+            f"the layer norm `{group.jumps[0]}` changes its old outputs at once, however small the new ones are: "
+            "`growth.allow_jump: true` lets it grow, judged by the loss"
+        )
+    return group.reason

@@ -1,18 +1,12 @@
-"""Width groups: the nodes whose widths must change together, with their producers, consumers and sites.
-
-Every node's output is a row of segments; a segment is one width (an *atom*), repeated by each flatten. Layers make
-a new atom and consume the atoms they read; sums, dropout and the like make the atoms of their inputs one; a concat puts
-segments side by side. The groups are the classes of atoms made one (networkx union-find).
-"""
+"""Width groups: the nodes whose widths must change together, with their producers, consumers and sites."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass
+from math import lcm, prod
 
-from networkx.utils import UnionFind
-
+from gromo_graph.graph.segments import Classes, Row, Segment, repeated
 from gromo_graph.spec.kinds import Layer, Shape, WidthRule
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.model import Spec
@@ -27,6 +21,9 @@ class WidthGroup:
         consumers: layers that read it.
         sites: the nodes that the consumers read.
         merges: merge nodes through which the group passes.
+        operations: other nodes through which it passes: norms, pools, flatten and the like.
+        jumps: those of them whose old outputs change at once when it grows (layer norms).
+        unit: new features come in multiples of this number (group norms).
         features: its width now.
         grow: the limits the author gave (of several producers: the tightest).
         reason: why it cannot grow, or None where nothing in the graph forbids it.
@@ -36,6 +33,9 @@ class WidthGroup:
     consumers: tuple[str, ...]
     sites: tuple[str, ...]
     merges: tuple[str, ...]
+    operations: tuple[str, ...]
+    jumps: tuple[str, ...]
+    unit: int
     features: int
     grow: Grow
     reason: str | None
@@ -46,116 +46,86 @@ class WidthGroup:
         return self.producers[0]
 
 
-@dataclass(frozen=True)
-class _Segment:
-    atom: str
-    width: int
-    repeat: int
-
-    def matches(self, other: _Segment) -> bool:
-        """Whether the two can be added, feature by feature, and still can when both grow."""
-        return (self.width, self.repeat) == (other.width, other.repeat)
-
-
 def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) -> tuple[WidthGroup, ...]:
     """All groups with at least one producer, in the document order of their first producers."""
-    classes: UnionFind[str] = UnionFind()
-    refused: dict[str, str] = {}
-    segments: dict[str, tuple[_Segment, ...]] = {}
+    classes: Classes[str] = Classes()
+    rows: dict[str, Row[str]] = {}
     for name in order:
         node = spec.nodes[name]
-        inputs = [segments[source] for source in node.sources]
+        inputs = [rows[source] for source in node.sources]
         match node.width_rule:
             case WidthRule.FIXED:
-                refused[name] = f"its width is that of the input `{name}`"
-                segments[name] = (_Segment(classes[name], shapes[name][0], 1),)
+                rows[name] = (Segment(name, shapes[name][0]),)
+                classes.refuse(rows[name], f"its width is that of the input `{name}`")
             case WidthRule.OWNED:
-                segments[name] = (_Segment(classes[name], shapes[name][0], 1),)
+                rows[name] = (Segment(name, shapes[name][0]),)
             case WidthRule.SHARED:
-                segments[name] = _made_one(name, inputs, classes, refused)
+                sums = f"the sum `{name}` adds concatenations whose segments do not match one to one"
+                rows[name] = classes.add_up(inputs, sums)
+                fixed = node.why_fixed(len(rows[name]), any(segment.repeat > 1 for segment in rows[name]))
+                if fixed is not None:
+                    classes.refuse(rows[name], f"`{name}`: {fixed}")
             case WidthRule.CONCATENATED:
-                segments[name] = tuple(segment for row in inputs for segment in row)
+                rows[name] = tuple(segment for row in inputs for segment in row)
             case WidthRule.REPEATED:
-                positions = prod(shapes[node.sources[0]][1:])
-                segments[name] = tuple(replace(s, repeat=s.repeat * positions) for s in inputs[0])
+                rows[name] = repeated(inputs[0], prod(shapes[node.sources[0]][1:]))
     for output in spec.outputs:
-        for segment in segments[output]:
-            refused.setdefault(segment.atom, f"its width is that of the output `{output}`")
-    return _collect(spec, order, segments, classes, refused)
-
-
-def _made_one(
-    name: str, inputs: Sequence[tuple[_Segment, ...]], classes: UnionFind[str], refused: dict[str, str]
-) -> tuple[_Segment, ...]:
-    first = inputs[0]
-    for row in inputs[1:]:
-        if len(row) == len(first) and all(a.matches(b) for a, b in zip(first, row, strict=True)):
-            for a, b in zip(first, row, strict=True):
-                classes.union(a.atom, b.atom)
-        else:
-            for segment in (*first, *row):
-                refused.setdefault(
-                    segment.atom,
-                    f"the sum `{name}` adds concatenations whose segments do not match one to one",
-                )
-    return first
+        classes.refuse(rows[output], f"its width is that of the output `{output}`")
+    return _collect(spec, order, rows, classes)
 
 
 def _collect(
-    spec: Spec,
-    order: Sequence[str],
-    segments: Mapping[str, tuple[_Segment, ...]],
-    classes: UnionFind[str],
-    refused: Mapping[str, str],
+    spec: Spec, order: Sequence[str], rows: Mapping[str, Row[str]], classes: Classes[str]
 ) -> tuple[WidthGroup, ...]:
     place = {name: index for index, name in enumerate(spec.nodes)}
-    producers: dict[str, list[str]] = {}
-    consumers: dict[str, list[str]] = {}
-    sites: dict[str, list[str]] = {}
-    merges: dict[str, list[str]] = {}
-    reasons: dict[str, str] = {}
-    for atom, reason in refused.items():
-        reasons.setdefault(classes[atom], reason)
+    members: dict[str, _Members] = {}
     for name in sorted(order, key=place.__getitem__):
         node = spec.nodes[name]
         if isinstance(node, Layer):
-            producers.setdefault(classes[name], []).append(name)
-            for root in dict.fromkeys(classes[s.atom] for s in segments[node.sources[0]]):
-                consumers.setdefault(root, []).append(name)
-                sites.setdefault(root, []).append(node.sources[0])
-        elif node.drawn_as == "merge":
-            for root in dict.fromkeys(classes[s.atom] for s in segments[name]):
-                merges.setdefault(root, []).append(name)
-    return tuple(
-        _group(
-            spec, made, consumers.get(root, []), sites.get(root, []), merges.get(root, []), reasons.get(root)
-        )
-        for root, made in producers.items()
-    )
+            members.setdefault(classes.of(name), _Members()).producers.append(name)
+            for root in _roots(rows[node.sources[0]], classes):
+                members.setdefault(root, _Members()).consumers.append(name)
+        elif node.sources:
+            for root in _roots(rows[name], classes):
+                found = members.setdefault(root, _Members())
+                (found.merges if node.drawn_as == "merge" else found.operations).append(name)
+    reasons = classes.reasons()
+    made = ((root, found) for root, found in members.items() if found.producers)
+    groups = (_group(spec, rows, found, reasons.get(root)) for root, found in made)
+    return tuple(sorted(groups, key=lambda group: place[group.target]))
 
 
-def _group(
-    spec: Spec,
-    producers: list[str],
-    consumers: list[str],
-    sites: list[str],
-    merges: list[str],
-    reason: str | None,
-) -> WidthGroup:
-    layers = [spec.nodes[name] for name in producers]
+class _Members:
+    def __init__(self) -> None:
+        self.producers: list[str] = []
+        self.consumers: list[str] = []
+        self.merges: list[str] = []
+        self.operations: list[str] = []
+
+
+def _roots(row: Row[str], classes: Classes[str]) -> Sequence[str]:
+    return list(dict.fromkeys(classes.of(segment.atom) for segment in row))
+
+
+def _group(spec: Spec, rows: Mapping[str, Row[str]], found: _Members, reason: str | None) -> WidthGroup:
+    layers = [spec.nodes[name] for name in found.producers]
     asked = [layer.grow for layer in layers if isinstance(layer, Layer)]
-    fixed = [name for name, grow in zip(producers, asked, strict=True) if not isinstance(grow, Grow)]
+    fixed = [name for name, grow in zip(found.producers, asked, strict=True) if not isinstance(grow, Grow)]
     if reason is None and fixed:
         reason = f"`{fixed[0]}` says `grow: false`"
-    if reason is None and not consumers:
+    if reason is None and not found.consumers:
         reason = "no layer reads it"
     first = layers[0]
     assert isinstance(first, Layer)
+    units = [spec.nodes[name].unit(sum(segment.size for segment in rows[name])) for name in found.operations]
     return WidthGroup(
-        producers=tuple(producers),
-        consumers=tuple(consumers),
-        sites=tuple(dict.fromkeys(sites)),
-        merges=tuple(merges),
+        producers=tuple(found.producers),
+        consumers=tuple(found.consumers),
+        sites=tuple(dict.fromkeys(spec.nodes[name].sources[0] for name in found.consumers)),
+        merges=tuple(found.merges),
+        operations=tuple(found.operations),
+        jumps=tuple(name for name in found.operations if spec.nodes[name].jumps),
+        unit=lcm(*units),
         features=first.features,
         grow=_tightest([grow for grow in asked if isinstance(grow, Grow)]),
         reason=reason,
@@ -170,4 +140,5 @@ def _tightest(limits: Sequence[Grow]) -> Grow:
         min=max((limit.min for limit in limits if limit.min is not None), default=None),
         step=min((limit.step for limit in limits if limit.step is not None), default=None),
         ratio=limits[0].ratio,
+        kernel=next((limit.kernel for limit in limits if limit.kernel is not None), None),
     )

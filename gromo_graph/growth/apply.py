@@ -5,15 +5,28 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates import Proposal
-from gromo_graph.growth.solve import modules_of
+from gromo_graph.growth.resting import compensation
+from gromo_graph.modules.applying import delete_update
+from gromo_graph.modules.group import LinkedGroup
+from gromo_graph.modules.neurons import put
+from gromo_graph.modules.scaling import give_factor
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.edit import apply_pending
+from gromo_graph.network.groups import linked_group
+from gromo_graph.spec.settings import Growth
 
 
-def set_pending(network: GrowingNetwork, proposal: Proposal, gamma: float, *, finite_scale: bool) -> None:
+def linked(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> LinkedGroup:
+    """The modules of a proposal."""
+    assert proposal.group is not None
+    return linked_group(network, proposal.group, kernel=policy.kernel)
+
+
+def set_pending(proposal: Proposal, group: LinkedGroup, gamma: float, *, finite_scale: bool) -> None:
     """Put the proposal on its modules at step size γ: `extended_forward` then shows what it would do.
 
     With s = √γ the fan-in becomes s·α and the fan-out s·ω. With `finite_scale` they become α and γ·ω: the pending
@@ -24,57 +37,38 @@ def set_pending(network: GrowingNetwork, proposal: Proposal, gamma: float, *, fi
         raise GrowthError(
             f"`{proposal.target}` cannot be applied with γ = {gamma}: {proposal.reason or 'γ > 0 is needed'}"
         )
-    consumer, _ = modules_of(network, proposal)
     s = math.sqrt(gamma)
-    inward, outward = (1.0 / s, s) if finite_scale else (1.0, 1.0)
-    consumer.set_extension(
-        weights.alpha_weight * inward,
-        None if weights.alpha_bias is None else weights.alpha_bias * inward,
-        weights.omega * outward,
-        weights.singular_values,
-    )
-    consumer.optimal_delta_layer = _delta_layer(network, proposal, s)
-    consumer.set_scaling_factor(s)
+    put(group, weights.scaled(1.0 / s, s) if finite_scale else weights)
+    for index, consumer in enumerate(group.consumers):
+        delta = proposal.deltas.get(consumer.name)
+        moved = None if finite_scale else compensation(group, index, weights)
+        weight: Tensor = torch.zeros_like(consumer.weight)
+        bias = None if consumer.bias is None else torch.zeros_like(consumer.bias)
+        if delta is not None:
+            weight, bias = consumer.adapter.weight_and_bias(consumer.layer, delta.to(weight))
+        if moved is not None:
+            assert bias is not None  # proposals without it are left out before they are solved
+            bias = bias + moved / s  # it is of order s, and a delta is multiplied by s²
+        pending = delta is not None or moved is not None
+        consumer.optimal_delta_layer = (
+            consumer.adapter.layer_of(consumer.layer, weight, bias) if pending else None
+        )
+    give_factor(group, s)
 
 
-def clear_pending(network: GrowingNetwork, proposal: Proposal) -> None:
+def clear_pending(group: LinkedGroup) -> None:
     """Take pending growth off again; weights were never touched."""
-    consumer, _ = modules_of(network, proposal)
-    consumer.delete_update()
+    for consumer in group.consumers:
+        delete_update(consumer)
 
 
 def apply_proposal(
     network: GrowingNetwork,
     proposal: Proposal,
-    gamma: float,
+    group: LinkedGroup,
     *,
-    finite_scale: bool,
     optimizer: torch.optim.Optimizer | None,
 ) -> None:
-    """Set it pending and make it real; the optimizer follows."""
+    """Make the pending proposal real; the optimizer follows."""
     assert proposal.group is not None
-    set_pending(network, proposal, gamma, finite_scale=finite_scale)
-    apply_pending(network, proposal.group, scaling_factor=math.sqrt(gamma), optimizer=optimizer)
-
-
-def _delta_layer(network: GrowingNetwork, proposal: Proposal, s: float) -> torch.nn.Module | None:
-    """The delta to subtract at γ = s²: the optimal one if the policy applies it, and what the bias takes back.
-
-    A new unit whose activation is not 0 at 0 shifts its consumer by s·ω·σ(0), an effect of order √γ. As a delta,
-    which is multiplied by s², the compensation is ω·σ(0) / s.
-    """
-    weights = proposal.weights
-    consumer, _ = modules_of(network, proposal)
-    assert weights is not None
-    if proposal.delta is None and weights.resting_value == 0.0:
-        return None
-    weight = torch.zeros_like(consumer.layer.weight)
-    bias = torch.zeros_like(consumer.layer.bias) if consumer.use_bias else None
-    if proposal.delta is not None:
-        weight = proposal.delta[:, : weight.shape[1]]
-        bias = proposal.delta[:, -1] if bias is not None else None
-    if weights.resting_value != 0.0:
-        assert bias is not None  # proposals without it are left out before they are solved
-        bias = bias + weights.omega.sum(dim=1) * (weights.resting_value / s)
-    layer: torch.nn.Module = consumer.layer_of_tensor(weight.clone(), None if bias is None else bias.clone())
-    return layer
+    apply_pending(network, proposal.group, group, optimizer=optimizer)

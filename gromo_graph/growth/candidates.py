@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from torch import Tensor
 
 from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
+from gromo_graph.modules.neurons import GroupNeurons
 from gromo_graph.records import Candidate
 from gromo_graph.spec.settings import Growth, Stop
-
-
-@dataclass(frozen=True)
-class NewNeurons:
-    """The weights of a widening, before they are scaled.
-
-    Attributes:
-        alpha_weight: (k, fan_in of the producer). alpha_bias: (k,) or None.
-        omega: (fan_out of the consumer, k).
-        singular_values: (k,), zeros for neurons that were drawn at random.
-        resting_value: of the new channel at s = 0, behind the activation; the consumer's bias takes it back.
-    """
-
-    alpha_weight: Tensor
-    alpha_bias: Tensor | None
-    omega: Tensor
-    singular_values: Tensor
-    resting_value: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,15 +20,15 @@ class Proposal(Candidate):
     Attributes:
         group: what would widen.
         weights: the new neurons, best first; None where it was left out.
-        delta: (fan_out, fan_in) of the consumer's optimal delta where the policy applies it.
-        drawn: its neurons are random with zero fan-out: they change nothing yet, so there is no step size to search.
+        deltas: (out, columns) of the optimal delta of each consumer, where the policy applies it.
+        drawn: its neurons change nothing yet (random ones, or those of GradMax), so there is no step size to search.
         rescue: it revives a dead layer and goes first.
         note: how it was solved, where that is out of the ordinary.
     """
 
     group: WidthGroup | None = field(default=None, compare=False, repr=False)
-    weights: NewNeurons | None = field(default=None, compare=False, repr=False)
-    delta: Tensor | None = field(default=None, compare=False, repr=False)
+    weights: GroupNeurons | None = field(default=None, compare=False, repr=False)
+    deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     drawn: bool = False
     rescue: bool = False
     note: str = ""
@@ -52,6 +36,19 @@ class Proposal(Candidate):
     def plain(self) -> Candidate:
         """The numbers alone."""
         return Candidate(**{f.name: getattr(self, f.name) for f in fields(Candidate)})
+
+    def left_out(self, reason: str) -> Proposal:
+        """The same, not to be applied."""
+        return replace(
+            self,
+            neurons=0,
+            weights=None,
+            predicted=None,
+            slope=None,
+            reason=reason,
+            delta_parameters=0,
+            delta_madds=0,
+        )
 
 
 def neurons_at_once(policy: Growth, group: WidthGroup) -> int:
@@ -71,22 +68,29 @@ def widen_proposals(graph: Graph, policy: Growth) -> list[Proposal]:
 
 def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Proposal:
     proposal = Proposal("widen", group.target, group=group)
-    reason = obstacle(graph, group)
+    reason = obstacle(graph, group, policy)
     if reason is not None:
         return replace(proposal, reason=reason)
     if group.grow.max is not None and group.features >= group.grow.max:
         return replace(proposal, reason=f"it is {group.features} wide: `grow.max` is {group.grow.max}")
-    wanted = neurons_at_once(policy, group)
+    wanted = max(neurons_at_once(policy, group), group.unit)
     if group.grow.max is not None:
         wanted = min(wanted, group.grow.max - group.features)
     neurons = affordable(graph, group, wanted, policy.stop)
     if neurons == 0:
-        return replace(proposal, reason="one more feature would pass the budget")
+        return replace(proposal, reason=_why_none(group, wanted))
     return with_cost(graph, replace(proposal, neurons=neurons))
 
 
+def _why_none(group: WidthGroup, wanted: int) -> str:
+    if group.unit > wanted:
+        return f"a group norm in it grows by whole groups of {group.unit}: `grow.max` is {group.grow.max}"
+    features = "one more feature" if group.unit == 1 else f"{group.unit} more features"
+    return f"{features} would pass the budget"
+
+
 def affordable(graph: Graph, group: WidthGroup, wanted: int, stop: Stop) -> int:
-    """The largest number of neurons up to `wanted` that stays within the budgets."""
+    """The largest number of neurons up to `wanted` that stays within the budgets, in whole units of the group."""
 
     def fits(neurons: int) -> bool:
         cost = widening_cost(graph, group, neurons)
@@ -94,7 +98,8 @@ def affordable(graph: Graph, group: WidthGroup, wanted: int, stop: Stop) -> int:
             stop.madds is None or graph.multiply_adds + cost.madds <= stop.madds
         )
 
-    return next((neurons for neurons in range(wanted, 0, -1) if fits(neurons)), 0)
+    most = wanted - wanted % group.unit
+    return next((neurons for neurons in range(most, 0, -group.unit) if fits(neurons)), 0)
 
 
 def with_cost(graph: Graph, proposal: Proposal) -> Proposal:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules import GrowingModule
+from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 
 Loss = Callable[[Any, Tensor], Tensor]
@@ -80,7 +80,7 @@ def observe(
     network: GrowingNetwork,
     loss: Loss,
     loader: Loader,
-    modules: Sequence[GrowingModule],
+    modules: Sequence[MeasuredModule],
     *,
     samples: int | None = None,
 ) -> Iterator[Observation]:
@@ -107,7 +107,7 @@ def observe(
                 return
 
 
-def _observation(value: Tensor, samples: int, modules: Sequence[GrowingModule]) -> Observation:
+def _observation(value: Tensor, samples: int, modules: Sequence[MeasuredModule]) -> Observation:
     pre_activities = [module.pre_activity for module in modules]
     weights = [module.layer.weight for module in modules]
     biases = [module.layer.bias for module in modules if module.use_bias]
@@ -129,7 +129,7 @@ def _observation(value: Tensor, samples: int, modules: Sequence[GrowingModule]) 
 
 
 @contextmanager
-def _storing(modules: Sequence[GrowingModule]) -> Iterator[None]:
+def _storing(modules: Sequence[MeasuredModule]) -> Iterator[None]:
     before = [(module, module.store_input, module.store_pre_activity) for module in modules]
     for module in modules:
         module.store_input = module.store_pre_activity = True

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
+from gromo_graph.errors import GrowthError
+from gromo_graph.growth.apply import linked
 from gromo_graph.growth.candidates import Proposal, widen_proposals, with_cost
 from gromo_graph.growth.observe import Loader, Loss, observe
 from gromo_graph.growth.policy import ranked
+from gromo_graph.growth.resting import cannot_be_taken_back
 from gromo_graph.growth.slopes import measure
-from gromo_graph.growth.solve import (
-    Solution,
-    is_dead,
-    modules_of,
-    random_neurons,
-    rescue_size,
-    resting_value,
-    solve,
-    to_layer_scale,
-)
-from gromo_graph.modules import GrowingModule
+from gromo_graph.growth.solve import Solution, is_dead, random_neurons, rescue_size, solve
+from gromo_graph.modules import MergeGrowingModule
+from gromo_graph.modules.group import LinkedGroup
+from gromo_graph.modules.joint import count, modules_of
+from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.spec.settings import Growth
+from gromo_graph.network.groups import gather_for
+from gromo_graph.spec.settings import Growth, Statistics
+
+_SOLVED = ("tiny", "gradmax")
+"""Criteria that need statistics."""
 
 
 def plan_proposals(
@@ -39,25 +40,32 @@ def plan_proposals(
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
     """
-    proposals = [_with_bias_checked(network, policy, p) for p in widen_proposals(network.graph, policy)]
+    groups: dict[str, LinkedGroup] = {}
+    proposals = [_followed(network, p, policy, groups) for p in widen_proposals(network.graph, policy)]
     left_out = [proposal for proposal in proposals if proposal.reason is not None]
     able = [proposal for proposal in proposals if proposal.reason is None]
-    if able and policy.criterion == "random":
-        able = [_drawn(network, proposal, proposal.neurons, generator) for proposal in able]
-    elif able:
-        able = _measured(network, loss, loader, able, policy=policy, generator=generator)
+    if able and policy.criterion in _SOLVED:
+        able = _measured(network, loss, loader, able, groups, policy=policy, generator=generator)
+    else:
+        able = [_drawn(network, p, groups[p.target], policy, p.neurons, generator) for p in able]
     return ranked([*able, *left_out], policy)
 
 
-def _with_bias_checked(network: GrowingNetwork, policy: Growth, proposal: Proposal) -> Proposal:
-    """Left out where new units would shift a consumer that has no bias to take it back."""
-    if proposal.reason is not None or policy.scale != "sqrt":
+def _followed(
+    network: GrowingNetwork, proposal: Proposal, policy: Growth, groups: dict[str, LinkedGroup]
+) -> Proposal:
+    """The proposal, its modules put into `groups`; left out where the way of its new units cannot be followed."""
+    if proposal.reason is not None:
         return proposal
-    consumer, producer = modules_of(network, proposal)
-    if consumer.use_bias or resting_value(producer) == 0.0:
-        return proposal
-    reason = f"its new units start at {resting_value(producer):g} and `{consumer.name}` has no bias to take it back"
-    return replace(proposal, reason=reason, neurons=0, delta_parameters=0, delta_madds=0)
+    try:
+        group = linked(network, proposal, policy)
+        reason = cannot_be_taken_back(network.graph, group) if policy.scale == "sqrt" else None
+    except GrowthError as error:
+        reason = str(error)
+    if reason is not None and policy.criterion in _SOLVED:
+        return proposal.left_out(reason)
+    groups[proposal.target] = group
+    return proposal
 
 
 def _measured(
@@ -65,70 +73,139 @@ def _measured(
     loss: Loss,
     loader: Loader,
     proposals: Sequence[Proposal],
+    groups: Mapping[str, LinkedGroup],
     *,
     policy: Growth,
     generator: torch.Generator | None,
 ) -> list[Proposal]:
-    modules = list({id(m): m for p in proposals for m in modules_of(network, p)}.values())
-    _gather(network, loss, loader, modules, samples=policy.statistics.samples)
-    dead = [p.target for p in proposals if policy.rescue and is_dead(network, p)]
+    modules = _gather(network, loss, loader, list(groups.values()), policy.statistics)
+    dead = {p.target for p in proposals if policy.rescue and is_dead(groups[p.target])}
     alive = [p for p in proposals if p.target not in dead]
-    finite_scale = policy.scale == "alpha_std"
-    solved = [(p, _solved(network, p, policy)) for p in alive]
-    for module in modules:
-        module.reset_computation()
-    measured = []
-    if solved:
-        measured = measure(
-            network, loss, loader, solved, apply_delta=policy.apply_delta, finite_scale=finite_scale
+    solved = [(p, solve(p, groups[p.target], policy)) for p in alive]
+    _let_go(network, modules)
+    found = [_rescued(network, p, groups[p.target], policy, generator) for p in proposals if p.target in dead]
+    if policy.criterion == "gradmax":
+        return [*found, *(_as_drawn(network, p, s) for p, s in solved)]
+    steep = [(p, s) for p, s in solved if not s.linked.jumps]
+    found += [_unmeasured(p, s) for p, s in solved if s.linked.jumps]
+    if steep:
+        found += measure(
+            network,
+            loss,
+            loader,
+            steep,
+            apply_delta=policy.apply_delta,
+            finite_scale=policy.scale == "alpha_std",
         )
-    rescued = [
-        replace(
-            _drawn(network, p, rescue_size(p), generator),
-            rescue=True,
-            note=f"every unit of `{p.target}` is dead",
-        )
-        for p in proposals
-        if p.target in dead
-    ]
-    return [*rescued, *(with_cost(network.graph, p) if p.neurons else _without_cost(p) for p in measured)]
+    return [with_cost(network.graph, p) if p.reason is None else p for p in found]
 
 
 def _gather(
     network: GrowingNetwork,
     loss: Loss,
     loader: Loader,
-    modules: Sequence[GrowingModule],
-    *,
-    samples: int | None,
-) -> None:
-    """The statistics of all modules in one pass, by their own functions."""
+    groups: Sequence[LinkedGroup],
+    statistics: Statistics,
+) -> list[MeasuredModule]:
+    """The statistics of all groups in one pass, by the functions of their modules."""
+    consumers = list(dict.fromkeys(c for group in groups for c in group.consumers))
+    merges = _joint_merges(network, consumers)
+    partners = [module for merge in merges for module in modules_of(merge)]
+    modules = list(dict.fromkeys([*consumers, *partners, *(p for g in groups for p in g.producers)]))
     for module in modules:
+        module.delta_raw = None
         module.init_computation()
-    for seen in observe(network, loss, loader, modules, samples=samples):
-        for module in modules:
+    for merge in merges:
+        merge.joint_blocks.clear()
+        for module in modules_of(merge):
+            module.joint_partners = modules_of(merge)
+    measured = list(dict.fromkeys([*consumers, *partners]))
+    for module in measured:
+        module.growth_links = []
+    gather_for(groups)
+    for seen in observe(network, loss, loader, modules, samples=statistics.samples):
+        for module in measured:
             module.update_computation(
                 desired_activation=seen.gradients[module.name],
                 weight_gradient=seen.weight_gradients[module.name],
                 bias_gradient=seen.bias_gradients[module.name],
             )
+        for merge in merges:
+            count(merge)
+        if statistics.error is not None and _precise(measured, statistics.error):
+            break
+    return modules
 
 
-def _solved(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Solution:
-    solution = solve(network, proposal, policy)
-    if policy.scale == "sqrt":
-        return solution
-    return replace(solution, weights=to_layer_scale(network, proposal, solution.weights))
+def _joint_merges(network: GrowingNetwork, consumers: Iterable[MeasuredModule]) -> list[MergeGrowingModule]:
+    """The sums that several layers enter with one gradient, some consumer among them."""
+    merges = dict.fromkeys(c.next_module for c in consumers if isinstance(c.next_module, MergeGrowingModule))
+    return [merge for merge in merges if len(modules_of(merge)) > 1]
+
+
+def _precise(modules: Iterable[MeasuredModule], error: float) -> bool:
+    """Whether S and M of every layer are known to a relative error; N is made of the same data."""
+    return all(m.tensor_s.is_precise(error) and m.tensor_m.is_precise(error) for m in modules)
+
+
+def _let_go(network: GrowingNetwork, modules: Iterable[MeasuredModule]) -> None:
+    """Drop statistics and stored activations."""
+    for module in modules:
+        module.reset_computation()
+        module.joint_partners = ()
+        if isinstance(module.next_module, MergeGrowingModule):
+            module.next_module.joint_blocks.clear()
+
+
+def _rescued(
+    network: GrowingNetwork,
+    proposal: Proposal,
+    group: LinkedGroup,
+    policy: Growth,
+    generator: torch.Generator | None,
+) -> Proposal:
+    drawn = _drawn(network, proposal, group, policy, rescue_size(proposal), generator)
+    return replace(drawn, rescue=True, note=f"every unit of `{proposal.target}` is dead")
 
 
 def _drawn(
-    network: GrowingNetwork, proposal: Proposal, neurons: int, generator: torch.Generator | None
+    network: GrowingNetwork,
+    proposal: Proposal,
+    group: LinkedGroup,
+    policy: Growth,
+    neurons: int,
+    generator: torch.Generator | None,
 ) -> Proposal:
-    """Units at random with zero fan-out: the function does not change, training finds their use."""
-    weights = random_neurons(network, proposal, neurons, generator)
+    """Units that change nothing yet: training finds their use."""
+    weights = random_neurons(group, policy, neurons, generator)
     drawn = replace(proposal, neurons=neurons, weights=weights, predicted=0.0, slope=0.0, drawn=True)
     return with_cost(network.graph, drawn)
 
 
-def _without_cost(proposal: Proposal) -> Proposal:
-    return replace(proposal, delta_parameters=0, delta_madds=0)
+def _as_drawn(network: GrowingNetwork, proposal: Proposal, solution: Solution) -> Proposal:
+    """GradMax's units: solved for, but with a fan-in of zero, so that they change nothing yet."""
+    size = min(solution.neurons.size, proposal.neurons)
+    if size == 0:
+        return proposal.left_out("no gradient reaches it")
+    weights = solution.neurons.selected(torch.arange(size, device=solution.neurons.device))
+    found = replace(
+        proposal, neurons=size, weights=weights, predicted=0.0, slope=0.0, drawn=True, note=solution.note
+    )
+    return with_cost(network.graph, found)
+
+
+def _unmeasured(proposal: Proposal, solution: Solution) -> Proposal:
+    """Behind a layer norm there is no slope; the realised loss decides."""
+    size = min(solution.neurons.size, proposal.neurons)
+    if size == 0:
+        return proposal.left_out("no new neuron would lower the loss")
+    weights = solution.neurons.selected(torch.arange(size, device=solution.neurons.device))
+    assert weights.values is not None
+    return replace(
+        proposal,
+        neurons=size,
+        weights=weights,
+        predicted=solution.linked.ways.gain * float(weights.values.square().sum()),
+        slope=None,
+        note="; ".join(filter(None, [solution.note, "no slope behind a layer norm: judged by the loss"])),
+    )

@@ -76,7 +76,7 @@ def why_over(graph: Graph, policy: Growth, *, applied: int, epoch: int, epochs: 
 def budget_reached(graph: Graph, policy: Growth) -> str | None:
     """Said where a budget leaves room for not even one feature in any group that may grow."""
     stop = policy.stop
-    free = [group for group in graph.groups if obstacle(graph, group) is None]
+    free = [group for group in graph.groups if obstacle(graph, group, policy) is None]
     if (stop.parameters is None and stop.madds is None) or not free:
         return None
     if any(affordable(graph, group, 1, stop) for group in free):

@@ -9,12 +9,13 @@ from dataclasses import replace
 import torch
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.apply import apply_proposal, clear_pending, set_pending
+from gromo_graph.growth.apply import apply_proposal, clear_pending, linked, set_pending
 from gromo_graph.growth.candidates import Proposal
 from gromo_graph.growth.observe import Loader, Loss, mean_loss
 from gromo_graph.growth.planning import plan_proposals
 from gromo_graph.growth.policy import RULES, why_over
 from gromo_graph.growth.step_size import search
+from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
@@ -81,6 +82,7 @@ class GrowthScheduler:
         self.applied = 0
         self.epoch = 0
         self._held_out: Loader | None = None
+        self._planned_on: Loader | None = None
 
     def step(self, train_loader: Loader, validation_loader: Loader) -> GrowthEvent | None:
         """Count one epoch, and try a growth step where one is due.
@@ -158,6 +160,7 @@ class GrowthScheduler:
         )
 
     def _proposals(self, loader: Loader) -> list[Proposal]:
+        self._planned_on = loader
         return plan_proposals(self.network, self.loss, loader, policy=self.policy, generator=self.generator)
 
     def _try_in_order(self, proposals: Sequence[Proposal]) -> GrowthEvent:
@@ -179,14 +182,19 @@ class GrowthScheduler:
         self, proposal: Proposal, before: float, proposals: Sequence[Proposal], gamma: float | None
     ) -> GrowthEvent | None:
         """Find γ, apply, and say what happened; None where γ = 0, with the network as it was."""
-        finite_scale = self.policy.scale == "alpha_std"
-        if proposal.drawn:  # its fan-out is 0: no step size changes the loss
-            gamma, finite_scale = 1.0, False
+        group = linked(self.network, proposal, self.policy)
+        finite_scale = self.policy.scale == "alpha_std" and not proposal.drawn
+        if proposal.drawn:  # it changes nothing yet: no step size changes the loss
+            gamma = 1.0
         if gamma is None:
-            gamma = search(lambda value: self._loss_at(proposal, value, finite_scale), before).gamma
+            gamma = search(lambda value: self._loss_at(proposal, group, value, finite_scale), before).gamma
         if gamma == 0.0:
             return None
-        apply_proposal(self.network, proposal, gamma, finite_scale=finite_scale, optimizer=self.optimizer)
+        set_pending(proposal, group, gamma, finite_scale=finite_scale)
+        if group.needs_moments and self._planned_on is not None:
+            # A norm must know the new channels at their final scale.
+            mean_loss(self.network, self.loss, self._planned_on, extended=True)
+        apply_proposal(self.network, proposal, group, optimizer=self.optimizer)
         self.applied += 1
         return self._event(
             self._why(proposal, proposals),
@@ -201,15 +209,15 @@ class GrowthScheduler:
         assert self._held_out is not None
         return mean_loss(self.network, self.loss, self._held_out)
 
-    def _loss_at(self, proposal: Proposal, gamma: float, finite_scale: bool) -> float:
+    def _loss_at(self, proposal: Proposal, group: LinkedGroup, gamma: float, finite_scale: bool) -> float:
         assert self._held_out is not None
-        set_pending(self.network, proposal, gamma, finite_scale=finite_scale)
+        set_pending(proposal, group, gamma, finite_scale=finite_scale)
         try:
             return mean_loss(self.network, self.loss, self._held_out, extended=True)
         except GrowthError:
             return float("inf")  # a step so large that the loss overflows is simply a bad step
         finally:
-            clear_pending(self.network, proposal)
+            clear_pending(group)
 
     def _why(self, proposal: Proposal, proposals: Sequence[Proposal]) -> str:
         if proposal.rescue:

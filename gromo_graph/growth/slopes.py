@@ -2,46 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import SignedSlopes, SlopeParts, signed_slopes, slope_parts, tangent_of
-from gromo_graph.growth.candidates import NewNeurons, Proposal
+from gromo_graph.growth.candidates import Proposal
 from gromo_graph.growth.observe import Loader, Loss, observe
-from gromo_graph.growth.solve import Solution, joined, modules_of
-from gromo_graph.modules import GrowingModule
+from gromo_graph.growth.solve import Solution
+from gromo_graph.modules.flowing import at_scale_one, given, tangents
+from gromo_graph.modules.group import LinkedGroup, Slot
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.neurons import FanOut, GroupNeurons
 from gromo_graph.network import GrowingNetwork
+
+Arriving = Callable[[float], dict[Slot, Tensor]]
+"""Sign of the neurons -> what arrives in each slot."""
 
 
 @dataclass
 class _Measurement:
+    """Sums over samples for one proposal.
+
+    Attributes:
+        kept, flipped: slopes of the neurons, and of those with the opposite sign on both sides.
+        delta: slope of the consumers' optimal deltas.
+    """
+
     proposal: Proposal
     solution: Solution
-    consumer: GrowingModule
-    producer: GrowingModule
-    parts: SlopeParts | None = None
-    delta_slope: float = 0.0
+    kept: Tensor
+    flipped: Tensor
+    delta: float = 0.0
+    layers: dict[MeasuredModule, torch.nn.Module] = field(default_factory=dict)
 
-    def add(self, gradient: Tensor, *, finite_scale: bool) -> None:
-        weights = self.solution.weights
-        received = self.producer.input_extended.flatten(0, -2).detach() @ joined(weights).T
-        pull = gradient.flatten(0, -2) @ weights.omega
-        if finite_scale:  # fan-in is not scaled by γ: the activation is seen as it is, in both orientations
-            given, mirrored = self._activated(received), self._activated(-received)
-            parts = SlopeParts(-(pull * given).sum(dim=0), (pull * mirrored).sum(dim=0))
-        else:
-            parts = slope_parts(received, pull)
-        self.parts = parts if self.parts is None else self.parts + parts
-        rows = self.consumer.input_extended.flatten(0, -2).detach()
-        self.delta_slope += float(((rows @ self.solution.delta.delta.T) * gradient.flatten(0, -2)).sum())
+    @torch.no_grad()
+    def add(self, gradients: dict[str, Tensor], *, finite_scale: bool) -> None:
+        linked, neurons = self.solution.linked, self.solution.neurons
+        arriving = _arriving(linked, neurons, finite_scale=finite_scale)
+        plus = arriving(1.0)
+        straight = not finite_scale and not linked.ways.bends
+        minus = {slot: -value for slot, value in plus.items()} if straight else arriving(-1.0)
+        for consumer, fan_out in zip(linked.consumers, neurons.fan_out, strict=True):
+            gradient = gradients[consumer.name]
+            layer = self._layer(consumer, fan_out)
+            read = [plus[slot] for slot in linked.reads[consumer]]
+            pulls = _pulls(layer, torch.cat(read, dim=consumer.adapter.feature_dim), gradient)
+            parts = pulls.split(
+                [part.shape[consumer.adapter.feature_dim] for part in read], consumer.adapter.feature_dim
+            )
+            for slot, pull in zip(linked.reads[consumer], parts, strict=True):
+                self.kept -= _by_neuron(pull * plus[slot], slot, consumer, neurons.size)
+                self.flipped += _by_neuron(pull * minus[slot], slot, consumer, neurons.size)
+            change = _delta_layer(self.solution, consumer)(consumer.input)
+            self.delta += float((change * gradient).sum())
 
-    def _activated(self, received: Tensor) -> Tensor:
-        with torch.no_grad():
-            activated: Tensor = self.producer.post_layer_function(received)
-        return activated
+    def _layer(self, consumer: MeasuredModule, fan_out: FanOut) -> torch.nn.Module:
+        if consumer not in self.layers:
+            self.layers[consumer] = consumer.adapter.layer_of(consumer.layer, fan_out.weight, None)
+        return self.layers[consumer]
+
+
+def _arriving(linked: LinkedGroup, neurons: GroupNeurons, *, finite_scale: bool) -> Arriving:
+    """At first order in the scale, or as they are where γ does not scale the fan-in."""
+
+    def arriving(sign: float) -> dict[Slot, Tensor]:
+        starts = given(linked, neurons, sign)
+        if finite_scale:
+            return at_scale_one(linked, neurons, starts)
+        return {slot: channels.values for slot, channels in tangents(linked, starts).items()}
+
+    return arriving
+
+
+def _pulls(layer: torch.nn.Module, read: Tensor, gradient: Tensor) -> Tensor:
+    """What the consumer would give for each value it reads of the new channels: ωᵀ g, shaped like them."""
+    with torch.enable_grad():
+        read = read.detach().requires_grad_(True)
+        (pulls,) = torch.autograd.grad(layer(read), read, grad_outputs=gradient)
+    return pulls
+
+
+def _by_neuron(products: Tensor, slot: Slot, consumer: MeasuredModule, size: int) -> Tensor:
+    """Sums over samples and positions, (neurons,)."""
+    by_feature = products.movedim(consumer.adapter.feature_dim, 0).flatten(1).sum(dim=1)
+    return by_feature.reshape(size, slot.repeat).sum(dim=1)
+
+
+def _delta_layer(solution: Solution, consumer: MeasuredModule) -> torch.nn.Module:
+    delta = solution.deltas[consumer.name].to(consumer.weight)
+    weight, bias = consumer.adapter.weight_and_bias(consumer.layer, delta)
+    return consumer.adapter.layer_of(consumer.layer, weight, bias)
 
 
 def measure(
@@ -57,57 +109,56 @@ def measure(
 
     Args:
         solved: proposals with more neurons than wanted; the best of positive slope are kept.
-        apply_delta: the slope includes that of the optimal delta.
+        apply_delta: the slope includes that of the optimal deltas.
         finite_scale: γ scales the fan-out alone (`scale: alpha_std`).
     """
-    work = [_Measurement(proposal, solution, *modules_of(network, proposal)) for proposal, solution in solved]
-    modules = list({id(m): m for item in work for m in (item.producer, item.consumer)}.values())
+    work = []
+    for proposal, solution in solved:
+        zeros = solution.neurons.fan_in[0].weight.new_zeros(solution.neurons.size)
+        work.append(_Measurement(proposal, solution, zeros, zeros.clone()))
+    modules = {m: None for _, s in solved for m in (*s.linked.producers, *s.linked.consumers)}
     samples = 0
-    for seen in observe(network, loss, loader, modules):
+    for seen in observe(network, loss, loader, list(modules)):
         samples += seen.samples
         for item in work:
-            item.add(seen.gradients[item.consumer.name], finite_scale=finite_scale)
-    return [_chosen(item, samples, apply_delta=apply_delta, finite_scale=finite_scale) for item in work]
+            if item.solution.neurons.size:
+                item.add(dict(seen.gradients), finite_scale=finite_scale)
+    return [_chosen(item, samples, apply_delta=apply_delta) for item in work]
 
 
-def _chosen(item: _Measurement, samples: int, *, apply_delta: bool, finite_scale: bool) -> Proposal:
-    """Best sign of each neuron, those of positive slope, the steepest first, as many as wanted."""
-    assert item.parts is not None
-    tangent = tangent_of(item.producer.post_layer_function)
-    if finite_scale:
-        slopes = SignedSlopes(item.parts.above / samples, item.parts.below / samples)
-    else:
-        slopes = signed_slopes(item.parts, tangent, samples)
-    best = torch.maximum(slopes.kept, slopes.flipped)
-    order = torch.argsort(best, descending=True, stable=True)[: item.proposal.neurons]
+def _chosen(item: _Measurement, samples: int, *, apply_delta: bool) -> Proposal:
+    """Best sign of each neuron, those of positive slope, the steepest first, as many as wanted.
+
+    Where channels come in groups (group norm), a group is chosen and turned as a whole.
+    """
+    neurons, unit = item.solution.neurons, item.solution.linked.unit
+    kept, flipped = (slopes.reshape(-1, unit).sum(dim=1) / samples for slopes in (item.kept, item.flipped))
+    best = torch.maximum(kept, flipped)
+    order = torch.argsort(best, descending=True, stable=True)[: item.proposal.neurons // unit]
     order = order[best[order] > 0]
-    sign = torch.where(slopes.flipped > slopes.kept, -1.0, 1.0).to(best.dtype)[order]
-    weights = _selected(item.solution.weights, order, sign, 0.0 if finite_scale else tangent.value)
-    slope = float(best[order].sum())
-    predicted = max(tangent.right, tangent.left) * float(weights.singular_values.square().sum())
-    delta = None
+    if not len(order):
+        return item.proposal.left_out("no new neuron would lower the loss")
+    sign = torch.where(flipped > kept, -1.0, 1.0).to(best.dtype)[order]
+    places = (order[:, None] * unit + torch.arange(unit, device=order.device)).flatten()
+    chosen = neurons.selected(places, sign.repeat_interleave(unit))
+    slope, predicted = float(best[order].sum()), _predicted(item.solution, chosen)
+    deltas = {}
     if apply_delta:
-        delta = item.solution.delta.delta
-        slope += item.delta_slope / samples
-        predicted += float(item.solution.delta.decrease)
+        deltas = dict(item.solution.deltas)
+        slope += item.delta / samples
+        predicted += item.delta / samples
     return replace(
         item.proposal,
-        neurons=len(order),
+        neurons=len(places),
         predicted=predicted,
-        slope=slope if len(order) else None,
-        weights=weights if len(order) else None,
-        delta=delta,
+        slope=slope,
+        weights=chosen,
+        deltas=deltas,
         note=item.solution.note,
-        reason=None if len(order) else "no new neuron would lower the loss",
     )
 
 
-def _selected(weights: NewNeurons, order: Tensor, sign: Tensor, resting: float) -> NewNeurons:
-    bias = weights.alpha_bias
-    return NewNeurons(
-        alpha_weight=weights.alpha_weight[order] * sign[:, None],
-        alpha_bias=None if bias is None else bias[order] * sign,
-        omega=weights.omega[:, order] * sign,
-        singular_values=weights.singular_values[order],
-        resting_value=resting,
-    )
+def _predicted(solution: Solution, neurons: GroupNeurons) -> float:
+    """σ'(0⁺) Σ λ²."""
+    assert neurons.values is not None
+    return solution.linked.ways.gain * float(neurons.values.square().sum())

@@ -1,18 +1,23 @@
-"""From statistics to new neurons: the closed forms of MATH.md for one producer and one consumer."""
+"""From statistics to the new neurons of a width group."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import OptimalDelta, optimal_delta, optimal_extension, tangent_of
-from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates import NewNeurons, Proposal
-from gromo_graph.modules import GrowingModule
-from gromo_graph.network import GrowingNetwork
+from gromo_graph.growth.candidates import Proposal
+from gromo_graph.modules import MergeGrowingModule
+from gromo_graph.modules.crossing import rows_of
+from gromo_graph.modules.finding import Criterion, Search, find
+from gromo_graph.modules.group import LinkedGroup
+from gromo_graph.modules.growth_moment import spans_of
+from gromo_graph.modules.link import GrowthLink
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.neurons import GroupNeurons
+from gromo_graph.modules.solving import links_of_group
 from gromo_graph.spec.settings import Growth
 
 # Directions solved beyond those wanted: the exact slopes may order them otherwise than the singular values.
@@ -25,139 +30,144 @@ _RESCUE_NEURONS = 4
 
 @dataclass(frozen=True)
 class Solution:
-    """New neurons in the order of their singular values, and the consumer's optimal delta."""
+    """What was found for one group.
 
-    weights: NewNeurons
-    delta: OptimalDelta
+    Attributes:
+        linked: its modules.
+        neurons: in the order of their singular values.
+        deltas: (out, columns) of each consumer, by name.
+        note: how it was solved, where that is out of the ordinary.
+    """
+
+    linked: LinkedGroup
+    neurons: GroupNeurons
+    deltas: Mapping[str, Tensor]
     note: str
 
 
-def solve(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Solution:
-    """The optimal neurons of a proposal from the statistics its modules have gathered.
+def solve(proposal: Proposal, linked: LinkedGroup, policy: Growth) -> Solution:
+    """The neurons of a proposal from the statistics its modules have gathered.
 
     Raises:
         GrowthError: statistics that are missing or not finite.
     """
-    consumer, producer = modules_of(network, proposal)
-    s, m = (
-        finite(consumer, "tensor_s", consumer.tensor_s()),
-        finite(consumer, "tensor_m", consumer.tensor_m()),
-    )
-    delta = optimal_delta(s, m, ridge=policy.ridge)
-    n = -finite(consumer, "tensor_m_prev", consumer.tensor_m_prev())
-    notes = [] if delta.solver == "cholesky" else [f"delta solved by {delta.solver}"]
-    if consumer.tensor_s.samples < _ROWS_PER_INPUT * s.shape[0]:
-        notes.append("raw gradient: few samples")
-    else:
-        n = n + consumer.cross_covariance() @ delta.delta.T
-    found = optimal_extension(
-        finite(producer, "tensor_s", consumer.tensor_s_growth()),
-        n,
+    notes: dict[str, None] = {}
+    projected = [consumer for consumer in linked.consumers if _enough_rows(consumer)]
+    for consumer in linked.consumers:
+        if consumer.delta_raw is None:
+            compute_delta(consumer, policy.ridge)
+        if consumer.delta_solver != "cholesky":
+            notes[f"delta solved by {consumer.delta_solver}"] = None
+        if consumer not in projected:
+            notes["raw gradient: few samples"] = None
+    link = links_of_group(linked)[linked.consumers[0]]
+    # GradMax wants just so many; of solved neurons the exact slopes choose.
+    wanted = proposal.neurons + (proposal.neurons + _SPARE_DIRECTIONS) * (policy.criterion == "tiny")
+    search = Search(
+        policy.criterion,
+        maximum=wanted,
+        dtype=linked.consumers[0].tensor_s().dtype,
         ridge=policy.ridge,
         statistical_threshold=0.0,
-        maximum_neurons=2 * proposal.neurons + _SPARE_DIRECTIONS,
+        projected=projected,
     )
-    if found.solver != "cholesky":
-        notes.append(f"neurons solved by {found.solver}")
-    weights = NewNeurons(
-        *split_bias(found.alpha, producer.use_bias), omega=found.omega, singular_values=found.singular_values
-    )
-    return Solution(weights, delta, "; ".join(notes))
+    neurons = find(link, search)
+    if neurons.solver not in ("cholesky", "none"):
+        notes[f"neurons solved by {neurons.solver}"] = None
+    if policy.scale == "alpha_std" and policy.criterion == "tiny":
+        neurons = to_layer_scale(linked, neurons)
+    deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
+    return Solution(linked, neurons, deltas, "; ".join(notes))
+
+
+def compute_delta(consumer: MeasuredModule, ridge: float) -> None:
+    """The optimal delta of a layer, or of all that enter the same sum together."""
+    dtype = consumer.tensor_s().dtype
+    merge = consumer.next_module
+    if len(consumer.partners) > 1 and isinstance(merge, MergeGrowingModule):
+        merge.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
+    else:
+        consumer.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
+
+
+def _enough_rows(consumer: MeasuredModule) -> bool:
+    rows = rows_of(consumer)
+    per_sample = rows.image.shape[0] / consumer.input.shape[0] * rows.grid[0] * rows.grid[1]
+    columns = sum(partner.adapter.columns(partner.layer) for partner in consumer.partners)
+    return consumer.tensor_s.samples * per_sample >= _ROWS_PER_INPUT * columns
 
 
 def random_neurons(
-    network: GrowingNetwork, proposal: Proposal, count: int, generator: torch.Generator | None
-) -> NewNeurons:
-    """`count` units drawn like the first weights of their layer, with zero fan-out: the function does not change."""
-    consumer, producer = modules_of(network, proposal)
-    weight = producer.layer.weight
-    bound = 1.0 / math.sqrt(weight.shape[1])
-    drawn = torch.empty(count, weight.shape[1] + int(producer.use_bias)).uniform_(
-        -bound, bound, generator=generator
-    )
-    alpha_weight, alpha_bias = split_bias(drawn.to(weight), producer.use_bias)
-    omega = weight.new_zeros(consumer.layer.weight.shape[0], count)
-    return NewNeurons(alpha_weight, alpha_bias, omega, weight.new_zeros(count))
+    linked: LinkedGroup,
+    policy: Growth,
+    count: int,
+    generator: torch.Generator | None,
+) -> GroupNeurons:
+    """`count` units that change nothing yet; drawn like the first weights of their layer unless the policy says otherwise."""
+    criterion: Criterion = "variance_transfer" if policy.criterion == "variance_transfer" else "random"
+    search = Search(criterion, maximum=count, generator=generator)
+    return find(GrowthLink(linked.consumers[0], linked), search)
 
 
 def rescue_size(proposal: Proposal) -> int:
     """How many random units a dead layer gets."""
-    return min(_RESCUE_NEURONS, proposal.neurons)
+    assert proposal.group is not None
+    return max(min(_RESCUE_NEURONS, proposal.neurons), proposal.group.unit)
 
 
-def is_dead(network: GrowingNetwork, proposal: Proposal) -> bool:
+def is_dead(linked: LinkedGroup) -> bool:
     """Does every unit of the group give 0 on all the data, so that no gradient passes?"""
-    consumer, _ = modules_of(network, proposal)
-    squares = consumer.tensor_s().diagonal()
-    return bool((squares[: consumer.layer.weight.shape[1]] == 0).all())
+    for consumer, slots in linked.reads.items():
+        diagonal = consumer.tensor_s().diagonal()[: consumer.adapter.fan_in(consumer.layer)]
+        by_input = diagonal.reshape(consumer.in_neurons, -1)
+        if any(bool((by_input[slot.start : slot.end] != 0).any()) for slot in slots):
+            return False
+    return True
 
 
-def to_layer_scale(network: GrowingNetwork, proposal: Proposal, weights: NewNeurons) -> NewNeurons:
-    """Fan-in at the mean standard deviation of the layer's pre-activations; fan-out takes it back.
+def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
+    """Fan-in at the mean standard deviation of the group's channels before activation; fan-out takes it back.
 
     The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
     """
-    consumer, producer = modules_of(network, proposal)
-    s = consumer.tensor_s_growth()
-    old = _deviations(s, *_matrix(producer.layer.weight, producer.layer.bias), producer.use_bias)
-    new = _deviations(s, *_matrix(weights.alpha_weight, weights.alpha_bias), producer.use_bias)
+    s = links_of_group(linked)[linked.consumers[0]].s_growth.statistic()
+    constant = _constant_column(linked)
+    old = _deviations(
+        s, _joined([p.weight for p in linked.producers], [p.bias for p in linked.producers]), constant
+    )
+    new = _deviations(
+        s, _joined([f.weight for f in neurons.fan_in], [f.bias for f in neurons.fan_in]), constant
+    )
     target = old.mean()
     if not target > 0:
-        return weights
-    factor = torch.where(new > 0, target / new, torch.ones_like(new))
-    return NewNeurons(
-        weights.alpha_weight * factor[:, None],
-        None if weights.alpha_bias is None else weights.alpha_bias * factor,
-        weights.omega / factor,
-        weights.singular_values,
-        weights.resting_value,
-    )
+        return neurons
+    factor = torch.where(new > 0, target / new, torch.ones_like(new)).to(neurons.fan_in[0].weight)
+    return neurons.scaled(factor, 1.0 / factor)
 
 
-def resting_value(producer: GrowingModule) -> float:
-    """What a new unit gives behind the activation while its fan-in is still 0."""
-    return tangent_of(producer.post_layer_function).value
+def _joined(weights: list[Tensor], biases: list[Tensor | None]) -> Tensor:
+    """[weight | bias] of all producers side by side, (channels, columns)."""
+    parts = []
+    for weight, bias in zip(weights, biases, strict=True):
+        parts.append(weight.detach().flatten(1))
+        if bias is not None:
+            parts.append(bias.detach()[:, None])
+    return torch.cat(parts, dim=1)
 
 
-def modules_of(network: GrowingNetwork, proposal: Proposal) -> tuple[GrowingModule, GrowingModule]:
-    """(consumer, producer) of a proposal."""
-    assert proposal.group is not None
-    return network.growing(proposal.group.consumers[0]), network.growing(proposal.group.producers[0])
+def _constant_column(linked: LinkedGroup) -> int | None:
+    for producer, span in spans_of(linked).items():
+        if producer.use_bias:
+            last: int = span.stop - 1
+            return last
+    return None
 
 
-def split_bias(matrix: Tensor, use_bias: bool) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias from a matrix whose last column is the bias, where there is one."""
-    return (matrix[:, :-1].contiguous(), matrix[:, -1].contiguous()) if use_bias else (matrix, None)
-
-
-def joined(weights: NewNeurons) -> Tensor:
-    """[weight | bias] of the new fan-in, (k, fan_in)."""
-    if weights.alpha_bias is None:
-        return weights.alpha_weight
-    return torch.cat([weights.alpha_weight, weights.alpha_bias[:, None]], dim=1)
-
-
-def finite(module: GrowingModule, name: str, value: Tensor) -> Tensor:
-    """The value, if every number of it is finite.
-
-    Raises:
-        GrowthError: names the module and the statistic.
-    """
-    if not torch.isfinite(value).all():
-        raise GrowthError(
-            f"`{module.name}`: {name} holds values that are not finite: expected finite activations and "
-            "gradients; look at the data and the learning rate"
-        )
-    return value
-
-
-def _matrix(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    return weight.detach(), None if bias is None else bias.detach()
-
-
-def _deviations(s: Tensor, weight: Tensor, bias: Tensor | None, constant: bool) -> Tensor:
-    """Standard deviations of W b + bias from S = E[b bᵀ] alone; without a constant column, root mean squares."""
-    matrix = weight if bias is None else torch.cat([weight, bias[:, None]], dim=1)
+def _deviations(s: Tensor, matrix: Tensor, constant: int | None) -> Tensor:
+    """Standard deviations of W b from S = E[b bᵀ] alone; without a constant column, root mean squares."""
+    matrix = matrix.to(s)
     squares = ((matrix @ s) * matrix).sum(dim=1)
-    means = matrix @ s[:, -1] if constant else torch.zeros_like(squares)
-    return (squares - means.square()).clamp_min(0).sqrt()
+    if constant is None:
+        return squares.clamp_min(0).sqrt()
+    count = s[constant, constant].clamp_min(torch.finfo(s.dtype).tiny)
+    return (squares / count - (matrix @ s[:, constant] / count).square()).clamp_min(0).sqrt()

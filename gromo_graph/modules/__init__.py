@@ -1,5 +1,6 @@
 """What is trained: layers that grow, and the places where they meet."""
 
+from gromo_graph.modules.convolution import Conv1dGrowingModule, Conv2dGrowingModule
 from gromo_graph.modules.growing import GrowingModule
 from gromo_graph.modules.linear import LinearGrowingModule
 from gromo_graph.modules.links import Linkable
@@ -7,6 +8,8 @@ from gromo_graph.modules.merge import MergeGrowingModule
 from gromo_graph.modules.statistic import TensorStatistic
 
 __all__ = [
+    "Conv1dGrowingModule",
+    "Conv2dGrowingModule",
     "GrowingModule",
     "LinearGrowingModule",
     "Linkable",

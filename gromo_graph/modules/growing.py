@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.initialization import copy_uniform
-from gromo_graph.modules import measuring, scaling, surgery, targets
-from gromo_graph.modules.links import previous_of
+from gromo_graph.modules import applying, measuring, scaling, surgery, targets
 from gromo_graph.modules.measured import MeasuredModule
 
 
@@ -49,6 +48,15 @@ class GrowingModule(MeasuredModule):
     """
 
     # Pending growth
+
+    @property
+    def scaling_factor(self) -> Tensor:
+        """s as a scalar tensor, 0 while it has not been set; assigning calls `set_scaling_factor`."""
+        return self._as_factor(self.input_factor)
+
+    @scaling_factor.setter
+    def scaling_factor(self, factor: float | Tensor) -> None:
+        scaling.set_factor(self, factor)
 
     def set_scaling_factor(self, factor: float) -> None:
         """Set s for this module's delta (s²) and input extension (s), and the previous module's output.
@@ -133,7 +141,7 @@ class GrowingModule(MeasuredModule):
         Raises:
             TypeError: include_previous, and the previous module is of a foreign kind.
         """
-        surgery.delete_update(
+        applying.delete_update(
             self,
             include_previous=include_previous,
             delete_delta=delete_delta,
@@ -169,7 +177,7 @@ class GrowingModule(MeasuredModule):
         """
         if scaling_factor is not None:
             scaling.set_factor(self, scaling_factor)
-        surgery.apply_change(
+        applying.apply_change(
             self,
             apply_previous=apply_previous,
             apply_delta=apply_delta,
@@ -223,19 +231,28 @@ class GrowingModule(MeasuredModule):
         input_extension_size: int | None = None,
         output_extension_init: str = "copy_uniform",
         input_extension_init: str = "copy_uniform",
+        *,
+        producer: GrowingModule | None = None,
     ) -> None:
         """Make pending extensions of the previous module's output and of this module's input.
 
+        Through merges: of all layers that would gain outputs, and of all that read them.
+
         Args:
-            extension_size: number of neurons; the two sizes that follow default to it.
+            extension_size: number of neurons.
+            output_extension_size: of the outputs, by default as many.
+            input_extension_size: of this module's input, by default what the neurons become there (more behind a flatten).
             output_extension_init, input_extension_init: "copy_uniform" or "zeros".
+            producer: which of the layers behind a concat gets the neurons; by default the first that can grow.
         """
         surgery.create_extensions(
             self,
-            output_size=extension_size if output_extension_size is None else output_extension_size,
-            input_size=extension_size if input_extension_size is None else input_extension_size,
+            neurons=extension_size,
+            output_size=output_extension_size,
+            input_size=input_extension_size,
             output_init=output_extension_init,
             input_init=input_extension_init,
+            producer=producer,
         )
 
     def copy_uniform_initialization(self, tensor: Tensor, reference_tensor: Tensor, fan_in: int) -> None:
@@ -264,7 +281,7 @@ class GrowingModule(MeasuredModule):
         Args:
             extension_kwargs: arguments for `create_layer_extensions` beside the size.
         """
-        missing = self.missing_neurons()
+        missing = targets.missing_channels(self)
         if missing > 0:
             self.create_layer_extensions(missing, **extension_kwargs)
             self.apply_change(scaling_factor=1.0, apply_delta=False, extension_size=missing)
@@ -292,7 +309,7 @@ class GrowingModule(MeasuredModule):
         if input_size is not None:
             found = tuple(input_size)
         elif compute_from_previous:
-            found = (previous_of(self).out_features,)
+            found = targets.size_from_previous(self)
         elif self.capture.input is not None:
             found = self.adapter.input_size(self.layer, self.capture.input)
         if found is not None:

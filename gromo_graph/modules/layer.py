@@ -6,24 +6,27 @@ neighbours) is kept out of `state_dict()`, `parameters()` and `modules()`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gromo_graph.algebra import Tangent, tangent_of
+from gromo_graph.algebra import patch_second_moment
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules import scaling
-from gromo_graph.modules.adapters import adapter_for
+from gromo_graph.modules.adapters import Kernel, adapter_for, operation_adapter, operations_of
 from gromo_graph.modules.capture import Capture, observed_forward, stored_input, stored_pre_activity
+from gromo_graph.modules.link import GrowthLink
 from gromo_graph.modules.links import Linkable
+from gromo_graph.modules.passing import pass_both
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
+
+if TYPE_CHECKING:
+    from gromo_graph.modules.measured import MeasuredModule
 
 _PENDING_LAYERS = ("optimal_delta_layer", "extended_input_layer", "extended_output_layer")
 _PENDING_TENSORS = ("eigenvalues_extension", "parameter_update_decrease", "delta_raw")
-_FACTORS = ("input_factor", "output_factor")
 
 
 class LayerModule(Linkable):
@@ -35,9 +38,12 @@ class LayerModule(Linkable):
             "next_module",
             "explicit_extended_function",
             "scaling_factor",
+            "input_factor",
+            "growth_links",
+            "joint_partners",
+            "delta_partners",
             *_PENDING_LAYERS,
             *_PENDING_TENSORS,
-            *_FACTORS,
         )
     )
 
@@ -55,32 +61,34 @@ class LayerModule(Linkable):
         name: str | None = None,
         target_in_neurons: int | None = None,
         initial_in_neurons: int | None = None,
-        growth_kernel: str = "full",
+        growth_kernel: Kernel = "full",
+        allow_jump: bool = False,
     ) -> None:
         super().__init__()
         self.name = name if name is not None else f"a growing {type(layer).__name__}"
         self.adapter = adapter_for(layer)
         if growth_kernel not in ("full", "centre"):
             raise GrowthError(f"{self.name}: growth_kernel is {growth_kernel!r}: expected 'full' or 'centre'")
-        self.growth_kernel = growth_kernel
+        self.growth_kernel: Kernel = growth_kernel
         self.layer: Any = layer if device is None else layer.to(device)
         # A new Identity for each module: a default shared by all would be changed by all.
         function = torch.nn.Identity() if post_layer_function is None else post_layer_function
         self.post_layer_function = function.to(device)
         self.explicit_extended_function = extended_post_layer_function
         self.allow_growing = allow_growing
+        self.allow_jump = allow_jump
         self.previous_module = previous_module
         self.next_module = next_module
         self.target_in_neurons = target_in_neurons
         self.initial_in_neurons = self.in_neurons if initial_in_neurons is None else initial_in_neurons
+        self.joint_partners: tuple[MeasuredModule, ...] = ()
         self.store_input = self.store_pre_activity = self.needed_by_next = False
         self.capture = Capture()
         self._input_size: tuple[int, ...] | None = None
         self._check_shapes(tensor_s_shape, tensor_m_shape)
         self._input_moment = SharedMoment(f"S of {self.name}")
         self.tensor_m = TensorStatistic(f"M of {self.name}")
-        self.tensor_m_prev = TensorStatistic(f"M_prev of {self.name}")
-        self.cross_covariance = TensorStatistic(f"the cross covariance of {self.name}")
+        self.growth_links: list[GrowthLink] | None = None
         self._forget_growth()
 
     def _forget_growth(self) -> None:
@@ -90,10 +98,12 @@ class LayerModule(Linkable):
         self.eigenvalues_extension: Tensor | None = None
         self.parameter_update_decrease: Tensor | None = None
         self.delta_raw: Tensor | None = None  # the δ solved for last, (out, columns), never scaled
+        self.delta_partners: tuple[MeasuredModule, ...] = ()  # whose δ were solved for together with it
+        self.extension_applied = False  # what is pending has become weights already
         self.delta_solver: str | None = None
         self.extension_solver: str | None = None
+        self.extension_decomposition: str | None = None
         self.input_factor: float | Tensor | None = None
-        self.output_factor: float | Tensor | None = None
 
     def _check_shapes(self, s: tuple[int, int] | None, m: tuple[int, int] | None) -> None:
         columns, out = self.adapter.columns(self.layer), self.out_neurons
@@ -129,7 +139,7 @@ class LayerModule(Linkable):
         return self.adapter.out_neurons(self.layer)
 
     in_features = in_neurons
-    out_features = out_neurons
+    own_width = out_neurons
 
     @property
     def device(self) -> torch.device:
@@ -166,7 +176,11 @@ class LayerModule(Linkable):
 
     def forward(self, x: Tensor) -> Tensor:
         """post_layer_function(layer(x)); keeps input and pre-activity while statistics are gathered."""
-        return self.post_layer_function(observed_forward(self, x))  # type: ignore[no-any-return]
+        a = observed_forward(self, x)
+        output: Tensor = self.post_layer_function(a)
+        if a.dim() > output.dim():
+            self.note_positions(output)
+        return output
 
     def extended_forward(
         self,
@@ -179,9 +193,9 @@ class LayerModule(Linkable):
         """The forward pass as it would be after `apply_change`; nothing is stored.
 
         Args:
-            x: input, (n, ..., in_features).
-            x_ext: output extension of the previous module, (n, ..., k); needed exactly where the input
-                is extended.
+            x: input, (n, ..., in_features) or (n, in_channels, ...).
+            x_ext: output extension of the previous module, k features or channels; needed exactly where the
+                input is extended.
             use_optimal_delta: subtract s²·δ(x).
             use_extended_input: add s·ω(x_ext).
             use_extended_output: also compute the outputs that the next module would gain.
@@ -189,7 +203,7 @@ class LayerModule(Linkable):
         Returns:
             The output, and the further outputs (None without an output extension).
         """
-        s = self.scaling_factor
+        s = self._as_factor(self.input_factor)
         a = self.layer(x)
         if use_optimal_delta and self.optimal_delta_layer is not None:
             a = a - s**2 * self.optimal_delta_layer(x)
@@ -202,11 +216,10 @@ class LayerModule(Linkable):
                 )
             if self.extended_input_layer is not None:
                 a = a + s * self.extended_input_layer(x_ext)
-        further: Tensor | None = None
-        if use_extended_output and self.extended_output_layer is not None:
-            factor = self._as_factor(self.output_factor)
-            further = self.extended_post_layer_function(factor * self.extended_output_layer(x))
-        return self.post_layer_function(a), further
+        if not use_extended_output or self.extended_output_layer is None:
+            return self.post_layer_function(a), None
+        new = self.passed.factor_like(a) * self.extended_output_layer(x)
+        return pass_both(self.post_layer_function, self.extended_post_layer_function, a, new, self.passed)
 
     @property
     def extended_post_layer_function(self) -> torch.nn.Module:
@@ -224,15 +237,6 @@ class LayerModule(Linkable):
     def pre_activity(self) -> Tensor:
         """Pre-activity of the last forward pass, for `torch.autograd.grad`; needs `store_pre_activity`."""
         return stored_pre_activity(self)
-
-    @property
-    def scaling_factor(self) -> Tensor:
-        """s as a scalar tensor, 0 while it has not been set; assigning calls `set_scaling_factor`."""
-        return self._as_factor(self.input_factor)
-
-    @scaling_factor.setter
-    def scaling_factor(self, factor: float | Tensor) -> None:
-        scaling.set_factor(self, factor)
 
     def _as_factor(self, factor: float | Tensor | None) -> Tensor:
         value = torch.as_tensor(0.0 if factor is None else factor)
@@ -255,22 +259,63 @@ class LayerModule(Linkable):
 
     # Being a neighbour, being moved
 
+    def inputs(self) -> Sequence[Linkable | int]:
+        """None: a layer makes its own features."""
+        return ()
+
+    def readers(self) -> Iterable[torch.nn.Module]:
+        """The next module, where there is one."""
+        return () if self.next_module is None else (self.next_module,)
+
     def neighbours(self) -> Iterable[torch.nn.Module]:
         """The previous and the next module, where there are any."""
         return [module for module in (self.previous_module, self.next_module) if module is not None]
+
+    @property
+    def partners(self) -> tuple[MeasuredModule, ...]:
+        """The layers whose delta is solved for together with this one's, itself among them."""
+        return self.joint_partners or (cast("MeasuredModule", self),)
+
+    @property
+    def function(self) -> torch.nn.Module:
+        """What the output passes."""
+        return self.post_layer_function
+
+    @property
+    def extension_function(self) -> torch.nn.Module:
+        """What new outputs pass."""
+        return self.extended_post_layer_function
+
+    @property
+    def output_factor(self) -> float | Tensor | None:
+        """The scaling factor of the output extension, None while it has not been set."""
+        return self.passed.factor
+
+    def update_input_moment(self) -> None:
+        """Count the stored batch in S of the input, once for each forward pass."""
+        x = stored_input(self)
+        self.input_moment.update_once(
+            self.capture.forward_pass,
+            lambda: (patch_second_moment(self.adapter.patches(self.layer, x)), x.shape[0]),
+        )
 
     @property
     def feature_dim(self) -> int:
         """The dimension of the output that holds the features."""
         return self.adapter.feature_dim
 
-    def output_tangent(self) -> Tangent:
-        """Tangent of the post-layer function at 0."""
-        return tangent_of(self.extended_post_layer_function)
-
-    def direct_source(self) -> LayerModule:
-        """This module: its outputs are what the next one reads."""
-        return self
+    @property
+    def output_sizes(self) -> tuple[int, ...] | None:
+        """Sizes of the output beside the channels, where the input size is known and no operation changes them."""
+        size, axes = self._input_size, self.adapter.axes(self.layer)
+        if (
+            size is None
+            or axes is None
+            or any(operation_adapter(o).slides for o in operations_of(self.function))
+        ):
+            return None
+        own = axes[-(len(size) - 1) :]
+        return tuple(axis.outputs(length) for axis, length in zip(own, size[1:], strict=True))
 
     def forward_pass_of_input(self, x: Tensor) -> object:
         """An identity of the forward pass, shared with others behind the same merge."""
@@ -292,7 +337,9 @@ class LayerModule(Linkable):
             if tensor is not None:
                 setattr(self, name, fn(tensor))
         self._input_moment.statistic.apply(fn)
-        for statistic in (self.tensor_m, self.tensor_m_prev, self.cross_covariance):
-            statistic.apply(fn)
+        self.tensor_m.apply(fn)
+        for link in self.growth_links or ():
+            for statistic in (link.m_prev, link.cross, link.group.second_moment.statistic):
+                statistic.apply(fn)
         self.capture.clear()
         return self

@@ -7,14 +7,15 @@ they would appear twice in state_dict, and every walk over the modules would run
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import Tangent
 from gromo_graph.errors import GrowthError
+from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.modules.passing import PassedChannels
 from gromo_graph.modules.statistic import SharedMoment
 
 if TYPE_CHECKING:
@@ -22,11 +23,26 @@ if TYPE_CHECKING:
 
 
 class Linkable(torch.nn.Module):
-    """A module that can stand before or after a growing module: growing modules and merges."""
+    """A module that can stand before or after a growing module: growing modules and merges.
+
+    Attributes:
+        name: for messages.
+        width_reason: why its width must stay as it is, where something outside of the modules says so.
+        passed: what is known of pending channels on their way through its function.
+    """
 
     # Attributes that may hold modules or parameters and still are no part of this module.
     unregistered: ClassVar[frozenset[str]] = frozenset()
+    is_merge: ClassVar[bool] = False
+    concatenates: bool = False
+    allow_growing: bool
     name: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width_reason: str | None = None
+        self.passed = PassedChannels()
+        self._positions: int | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.unregistered:
@@ -34,26 +50,80 @@ class Linkable(torch.nn.Module):
         else:
             super().__setattr__(name, value)
 
+    def inputs(self) -> Sequence[Linkable | int]:
+        """What a merge takes in: modules, and widths of tensors that come from none. Growing modules make their own."""
+        raise NotImplementedError
+
+    def readers(self) -> Iterable[torch.nn.Module]:
+        """The modules that read the output."""
+        raise NotImplementedError
+
     def neighbours(self) -> Iterable[torch.nn.Module]:
         """The modules linked to this one, in both directions."""
         raise NotImplementedError
 
     @property
+    def function(self) -> torch.nn.Module:
+        """What the output passes behind the layer or the merge."""
+        raise NotImplementedError
+
+    @property
+    def extension_function(self) -> torch.nn.Module:
+        """What new channels pass there."""
+        return self.function
+
+    @property
+    def own_width(self) -> int:
+        """Features before the function."""
+        raise NotImplementedError
+
+    @property
     def out_features(self) -> int:
         """Width of the output (channels for images)."""
-        raise NotImplementedError
+        return self.own_width * self.positions
+
+    @property
+    def positions(self) -> int:
+        """Features of the output that each channel becomes: 1, or what a flatten in the function makes of its positions.
+
+        Raises:
+            GrowthError: nothing has told yet how many positions there are.
+        """
+        if not any(operation_adapter(operation).flattens for operation in operations_of(self.function)):
+            return 1
+        if self._positions is None:
+            self._positions = self._positions_by_reader()
+        return self._positions
+
+    @positions.setter
+    def positions(self, number: int) -> None:
+        self._positions = number
+
+    def _positions_by_reader(self) -> int:
+        for reader in self.readers():
+            width = getattr(reader, "in_features", None)
+            if isinstance(width, int):
+                self.guess_positions(width)
+        if self._positions is None:
+            raise GrowthError(
+                f"{self.name} flattens an unknown number of positions: run a forward pass, or link the module that "
+                "reads it"
+            )
+        return self._positions
+
+    def guess_positions(self, width: int) -> None:
+        """Take the number of positions from the width of a reader, where nothing better is known."""
+        if self._positions is None and not self.is_merge and self.own_width and width % self.own_width == 0:
+            self._positions = width // self.own_width
+
+    def note_positions(self, output: Tensor) -> None:
+        """Take the number of positions from an output, where there is a flatten."""
+        if output.dim() == 2 and self.own_width:
+            self._positions = output.shape[1] // self.own_width
 
     @property
     def feature_dim(self) -> int:
         """The dimension of the output that holds the features."""
-        raise NotImplementedError
-
-    def output_tangent(self) -> Tangent:
-        """How a new output leaves zero through the function after this module."""
-        raise NotImplementedError
-
-    def direct_source(self) -> LayerModule | None:
-        """The growing module whose outputs a reader of this module reads, None where there are several."""
         raise NotImplementedError
 
     def forward_pass_of(self, x: Tensor) -> object:
@@ -109,21 +179,3 @@ def previous_of(module: LayerModule) -> Linkable:
             "GrowingModule or MergeGrowingModule"
         )
     return previous
-
-
-def source_of(module: LayerModule) -> LayerModule:
-    """The growing module that must get new outputs where this one gets new inputs.
-
-    Raises:
-        GrowthError: there is no single one, or this module may not grow.
-    """
-    previous = previous_of(module)
-    if not module.allow_growing:
-        raise GrowthError(f"{module.name} may not grow (allow_growing=False): expected a module that may")
-    source = previous.direct_source()
-    if source is None:
-        raise GrowthError(
-            f"{module.name} reads the merge {previous.name}: growing new neurons through a merge is not "
-            "available yet; expected a GrowingModule as previous module"
-        )
-    return source

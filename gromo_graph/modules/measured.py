@@ -5,12 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import with_constant
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules import measuring, solving
+from gromo_graph.modules import finding, measuring, solving
+from gromo_graph.modules.finding import Criterion
 from gromo_graph.modules.layer import LayerModule
-from gromo_graph.modules.links import previous_of, source_of
+from gromo_graph.modules.link import all_links, growing_link, growing_links
+from gromo_graph.modules.links import previous_of
+from gromo_graph.modules.neurons import FanIn, FanOut, GroupNeurons, put, repeats_of
 from gromo_graph.modules.statistic import TensorStatistic
+from gromo_graph.modules.ways import ways_of
 
 
 class MeasuredModule(LayerModule):
@@ -20,18 +23,17 @@ class MeasuredModule(LayerModule):
 
     @property
     def input_extended(self) -> Tensor:
-        """The stored input with a last column of ones where the layer has a bias, (n, ..., columns)."""
-        x = self.input
-        if not self.use_bias:
-            return x
-        rows = with_constant(self.adapter.input_rows(self.layer, x))
-        return rows.reshape(*x.shape[:-1], rows.shape[-1])
+        """The stored input with a last feature (channel) of ones where the layer has a bias."""
+        return self.adapter.with_constant(self.layer, self.input) if self.use_bias else self.input
 
     @property
     def activation_gradient(self) -> Tensor:
-        """σ'(0⁺) of the function before this layer, a scalar; measured anew each time, so never stale."""
-        tangent = previous_of(self).output_tangent()
-        return torch.tensor(tangent.right, dtype=self.weight.dtype, device=self.device)
+        """Derivative at 0⁺ of what stands before this layer, a scalar; measured anew each time, so never stale.
+
+        Through merges it is the largest of the ways from the layers before them.
+        """
+        previous_of(self)
+        return self.weight.new_tensor(links_gain(self)).detach()
 
     def init_computation(self) -> None:
         """Empty the statistics and keep input and pre-activity of the forward passes that follow.
@@ -63,13 +65,33 @@ class MeasuredModule(LayerModule):
 
     @property
     def tensor_s_growth(self) -> TensorStatistic:
-        """S of the previous module's input: the very object, for layers that read every position once."""
-        return source_of(self).tensor_s
+        """S of what the layers before read, (columns₋₂, columns₋₂).
+
+        Where every position is read once it is `tensor_s` of the previous module, the very object; else it is counted by
+        reads. Through merges it holds all layers that would gain outputs, side by side, summed over the places where
+        their outputs are read (MATH.md, width groups).
+        """
+        return growing_link(self).s_growth.statistic
+
+    @property
+    def tensor_m_prev(self) -> TensorStatistic:
+        """M_prev = E[b₋₂ gᵀ], (columns₋₂, out · readings): a column for each output and each time it reads a new channel.
+
+        A convolution reads one through each tap of its kernel, a linear layer behind a flatten at each position.
+        """
+        links = all_links(self)
+        return links[0].m_prev if links else TensorStatistic(f"M_prev of {self.name}")
+
+    @property
+    def cross_covariance(self) -> TensorStatistic:
+        """C: (raw inputs₋₂, columns) for a linear layer, (columns₋₂, readings, columns) for a convolution."""
+        links = all_links(self)
+        return links[0].cross if links else TensorStatistic(f"the cross covariance of {self.name}")
 
     @property
     def tensor_n(self) -> Tensor:
-        """N = −M_prev + C δᵀ, (columns₋₂, out), with the delta computed last."""
-        return solving.tensor_n(self)
+        """N = −M_prev + C δᵀ, shaped like M_prev, with the delta computed last."""
+        return solving.tensor_n(self, growing_link(self))
 
     def compute_s_update(self) -> tuple[Tensor, int]:
         """Σ b bᵀ of the stored input, (columns, columns), and the number of samples."""
@@ -80,15 +102,15 @@ class MeasuredModule(LayerModule):
         return measuring.m_update(self, desired_activation)
 
     def compute_m_prev_update(self, desired_activation: Tensor | None = None) -> tuple[Tensor, int]:
-        """Σ b₋₂ gᵀ of the stored batch, (columns₋₂, out), and the number of samples."""
+        """Σ b₋₂ gᵀ of the stored batch, shaped like M_prev, and the number of samples."""
         return measuring.m_prev_update(self, desired_activation)
 
     def compute_cross_covariance_update(self) -> tuple[Tensor, int]:
-        """Σ b₋₂ bᵀ of the stored batch, (columns₋₂, columns), and the number of samples."""
+        """Σ b₋₂ bᵀ of the stored batch, shaped like C, and the number of samples."""
         return measuring.cross_covariance_update(self)
 
     def compute_n_update(self) -> Tensor:
-        """−Σ b₋₂ (g − δ b)ᵀ of the stored batch, (columns₋₂, out), with the pending delta."""
+        """−Σ b₋₂ (g − δ b)ᵀ of the stored batch, shaped like M_prev, with the pending delta."""
         return measuring.n_update(self)
 
     def projected_v_goal(self, input_vector: Tensor) -> Tensor:
@@ -135,32 +157,52 @@ class MeasuredModule(LayerModule):
         use_projected_gradient: bool = True,
         *,
         ridge: float = 0.0,
+        criterion: Criterion = "tiny",
+        generator: torch.Generator | None = None,
+        producer: MeasuredModule | None = None,
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-        """Solve for the best new neurons between the previous module and this one.
+        """Find new neurons between the modules before and this one.
+
+        Through merges they are found for everything that grows together: all layers whose outputs would widen, and all
+        that read them, which must have gathered statistics and (for the projected gradient) a delta too.
 
         Args:
             numerical_threshold: eigenvalues of S up to this count as zero.
             statistical_threshold: singular values below this count as zero.
             maximum_added_neurons: keep at most so many.
-            update_previous: also keep α as the previous module's `extended_output_layer`.
+            update_previous: also keep α as `extended_output_layer` of the layers before.
             dtype: in which to solve; results have the layer's dtype.
             use_projected_gradient: use `tensor_n`; else −M_prev, which needs no delta.
             ridge: added to the diagonal of S, relative to its mean.
+            criterion: "tiny" solves for the best, "gradmax" follows the gradient from a fan-in of zero, "random" draws with a
+                fan-out of zero, "variance_transfer" draws pairs that cancel.
+            generator: for criteria that draw; None takes torch's default one.
+            producer: which of the layers behind a concat gets the neurons; by default the one that promises most.
 
         Returns:
-            α weight (k, ...), α bias (k,) or None, ω (out, k), λ (k,); k may be 0.
-            `extension_solver` tells how S was factored.
+            α weight (k, ...), α bias (k,) or None, of the first layer before; ω of this one; λ (k,), zeros where nothing
+            was solved; k may be 0. `extension_solver` and `extension_decomposition` tell how they were found.
         """
-        return solving.compute_extension(
-            self,
-            numerical_threshold=numerical_threshold,
-            statistical_threshold=statistical_threshold,
-            maximum_added_neurons=maximum_added_neurons,
-            update_previous=update_previous,
-            dtype=dtype,
-            use_projected_gradient=use_projected_gradient,
-            ridge=ridge,
+        search = finding.Search(
+            criterion,
+            maximum_added_neurons,
+            dtype,
+            ridge,
+            numerical_threshold,
+            statistical_threshold,
+            use_projected_gradient,
+            generator,
         )
+        links = growing_links(self) if producer is None else [growing_link(self, producer)]
+        with measuring.naming(self):
+            found = [(link.group, finding.find(link, search)) for link in links]
+        group, neurons = max(found, key=lambda pair: _promise(pair[1]))
+        put(group, neurons, producers=update_previous, consumers=None if update_previous else [self])
+        fan_in, fan_out = neurons.fan_in[0], neurons.fan_out[group.consumers.index(self)]
+        values = neurons.values
+        if values is None:
+            values = fan_in.weight.new_zeros(neurons.size)
+        return fan_in.weight, fan_in.bias, fan_out.weight, values
 
     def compute_optimal_updates(
         self,
@@ -172,18 +214,27 @@ class MeasuredModule(LayerModule):
         use_projected_gradient: bool = True,
         *,
         ridge: float = 0.0,
+        criterion: Criterion = "tiny",
+        generator: torch.Generator | None = None,
+        producer: MeasuredModule | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """`compute_optimal_delta`, then `compute_optimal_added_parameters` with these arguments.
+
+        Deltas of other layers that read the same group are solved for too where they are needed; they only project.
 
         Returns:
             α weight and α bias; (None, None) for a module without a previous one, which gets its delta
             alone.
         """
-        if self.previous_module is not None:
-            source_of(self)  # refuse before anything is pending
+        links = (
+            growing_links(self) if self.previous_module is not None else []
+        )  # refuse before anything is pending
         self.compute_optimal_delta(dtype=dtype, ridge=ridge)
-        if self.previous_module is None:
+        if not links:
             return None, None
+        for consumer in {c: None for link in links for c in link.group.consumers}:
+            if consumer.delta_raw is None and use_projected_gradient:
+                consumer.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
         alpha_weight, alpha_bias, _, _ = self.compute_optimal_added_parameters(
             numerical_threshold,
             statistical_threshold,
@@ -192,6 +243,9 @@ class MeasuredModule(LayerModule):
             dtype,
             use_projected_gradient,
             ridge=ridge,
+            criterion=criterion,
+            generator=generator,
+            producer=producer,
         )
         return alpha_weight, alpha_bias
 
@@ -205,17 +259,43 @@ class MeasuredModule(LayerModule):
         """Make chosen neurons the pending growth of this module and the previous one.
 
         Args:
-            alpha_weight: (k, in_features of the previous module). alpha_bias: (k,) where it has a bias.
-            omega: (out_features, k). eigenvalues: (k,), λ, where there are any. All are copied.
+            alpha_weight: (k, ...) as the previous layer's weight. alpha_bias: (k,) where it has a bias.
+            omega: as this layer's weight, with the inputs that k neurons become. eigenvalues: (k,), λ, where there are any.
+                All are copied.
+
+        Raises:
+            GrowthError: shapes that do not fit, or several layers that would have to grow together.
         """
-        solving.put_extension(self, alpha_weight, alpha_bias, omega, eigenvalues)
+        link = growing_link(self)
+        group = link.group
+        if len(group.producers) > 1 or len(group.consumers) > 1:
+            raise GrowthError(
+                f"{self.name} grows together with {len(group.producers) + len(group.consumers) - 1} other layers "
+                f"({group.name} before it): expected one layer before and none beside it; use "
+                "compute_optimal_added_parameters() or create_layer_extensions()"
+            )
+        fan_out = FanOut(omega, repeats_of(group, self))
+        put(group, GroupNeurons((FanIn(alpha_weight, alpha_bias),), (fan_out,), eigenvalues))
 
     @property
     def first_order_improvement(self) -> Tensor:
-        """Predicted decrease of the loss per unit of γ: tr(M δ) + σ'(0⁺) Σ λ², a scalar."""
+        """Predicted decrease of the loss per unit of γ: tr(M δ) + σ'(0⁺) Σ λ², a scalar.
+
+        Through merges λ is that of everything that grows together.
+        """
         if self.parameter_update_decrease is None:
             raise GrowthError(f"{self.name} has no pending delta: call compute_optimal_delta() first")
         if self.eigenvalues_extension is None:
             return self.parameter_update_decrease
         neurons = self.eigenvalues_extension.square().sum()
         return self.parameter_update_decrease + self.activation_gradient * neurons
+
+
+def links_gain(module: MeasuredModule) -> float:
+    """The largest slope of the ways to a module, measured anew."""
+    gains = [ways_of(link.group).gain for link in all_links(module)]
+    return max(gains, default=1.0)
+
+
+def _promise(neurons: GroupNeurons) -> float:
+    return 0.0 if neurons.values is None else float(neurons.values.square().sum())

@@ -1,25 +1,29 @@
-"""From statistics to pending growth: the algebra called with a module's numbers."""
+"""From statistics to pending growth: the algebra called with the numbers of a module, or of a whole group."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import optimal_delta, optimal_extension
+from gromo_graph.algebra import optimal_delta
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.checks import expect_shape
-from gromo_graph.modules.links import source_of
+from gromo_graph.modules.crossing import projected_part
+from gromo_graph.modules.growth_moment import spans_of
+from gromo_graph.modules.link import GrowthLink
 from gromo_graph.modules.measuring import naming
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.layer import LayerModule
+    from gromo_graph.modules.group import LinkedGroup
+    from gromo_graph.modules.measured import MeasuredModule
 
 
 @torch.no_grad()
 def compute_delta(
-    module: LayerModule, *, update: bool, dtype: torch.dtype, force_pseudo_inverse: bool, ridge: float
+    module: MeasuredModule, *, update: bool, dtype: torch.dtype, force_pseudo_inverse: bool, ridge: float
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Solve for the module's own weights; the solution is kept for N, and as pending where asked."""
     with naming(module):
@@ -29,12 +33,18 @@ def compute_delta(
             ridge=ridge,
             force_pseudo_inverse=force_pseudo_inverse,
         )
-    delta = result.delta.to(module.weight.dtype)
-    decrease = result.decrease.to(module.weight.dtype)
-    weight, bias = module.adapter.weight_and_bias(module.layer, delta)
-    weight = weight.reshape(module.weight.shape)
-    module.delta_raw = result.delta
-    module.delta_solver = result.solver
+    module.delta_partners = (module,)
+    return keep_delta(module, result.delta, result.decrease, result.solver, update=update)
+
+
+def keep_delta(
+    module: MeasuredModule, delta: Tensor, decrease: Tensor, solver: str, *, update: bool
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Keep a solution (out, columns) on its module; its weight, its bias and the decrease it promises."""
+    decrease = decrease.to(module.weight.dtype)
+    weight, bias = module.adapter.weight_and_bias(module.layer, delta.to(module.weight.dtype))
+    module.delta_raw = delta
+    module.delta_solver = solver
     if update:
         module.optimal_delta_layer = module.adapter.layer_of(module.layer, weight, bias)
         module.parameter_update_decrease = decrease
@@ -42,78 +52,87 @@ def compute_delta(
 
 
 @torch.no_grad()
-def tensor_n(module: LayerModule) -> Tensor:
+def tensor_n(module: MeasuredModule, link: GrowthLink) -> Tensor:
     """N = −M_prev + C δᵀ with the delta solved for last, whatever has been done to the pending one."""
-    source_of(module)
-    if module.delta_raw is None:
+    deltas = [partner.delta_raw for partner in module.partners]
+    if any(delta is None for delta in deltas):
         raise GrowthError(f"{module.name} has no optimal delta for N: call compute_optimal_delta() first")
-    cross = module.cross_covariance()
-    return -module.tensor_m_prev() + cross @ module.delta_raw.T.to(cross.dtype)
+    cross = link.cross()
+    delta = torch.cat([delta.to(cross) for delta in deltas if delta is not None], dim=1)
+    return -link.m_prev() + projected_part(module, link.group, link.read, cross, delta)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The least squares of a group.
+
+    Attributes:
+        s: (columns, columns) of all producers. n: (columns, outputs) of all consumers side by side.
+        columns: those that are kept, in the order of s; constants that are the same at every slot stand once.
+        samples: how many were counted.
+    """
+
+    s: Tensor
+    n: Tensor
+    columns: Tensor
+    samples: int
 
 
 @torch.no_grad()
-def compute_extension(
-    module: LayerModule,
+def problem_of(
+    link: GrowthLink,
+    links: Mapping[MeasuredModule, GrowthLink],
     *,
-    numerical_threshold: float,
-    statistical_threshold: float,
-    maximum_added_neurons: int | None,
-    update_previous: bool,
-    dtype: torch.dtype,
-    use_projected_gradient: bool,
-    ridge: float,
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Solve for new neurons and keep them as pending growth."""
-    source = source_of(module)
-    n = tensor_n(module) if use_projected_gradient else -module.tensor_m_prev()
-    with naming(module):
-        result = optimal_extension(
-            source.tensor_s().to(dtype),
-            n.to(dtype),
-            ridge=ridge,
-            numerical_threshold=numerical_threshold,
-            statistical_threshold=statistical_threshold,
-            maximum_neurons=maximum_added_neurons,
-        )
-    kind = module.weight.dtype
-    alpha_weight, alpha_bias = source.adapter.weight_and_bias(source.layer, result.alpha.to(kind))
-    omega, values = result.omega.to(kind), result.singular_values.to(kind)
-    size = values.shape[0]
-    alpha_weight = alpha_weight.reshape(source.adapter.out_extension_shape(source.layer, size))
-    omega = omega.reshape(module.adapter.in_extension_shape(module.layer, size))
-    put_extension(module, alpha_weight, alpha_bias, omega, values, update_previous=update_previous)
-    module.extension_solver = result.solver
-    return alpha_weight, alpha_bias, omega, values
+    projected: bool | Collection[MeasuredModule],
+) -> Problem:
+    """The problem of a group from what its consumers have gathered.
+
+    Args:
+        link: any link to the group. links: of each of its consumers.
+        projected: whether the gradient is projected by the consumers' deltas, or for which consumers it is.
+
+    Raises:
+        GrowthError: a consumer has gathered nothing, or has no delta.
+    """
+    group = link.group
+    parts = []
+    for consumer in group.consumers:
+        found = links[consumer]
+        wanted = projected if isinstance(projected, bool) else consumer in projected
+        parts.append(tensor_n(consumer, found) if wanted else -found.m_prev())
+    s = link.s_growth.statistic
+    columns = _distinct_columns(group, s().device)
+    n = torch.cat(parts, dim=1)
+    return Problem(s()[columns[:, None], columns[None, :]], n[columns], columns, s.samples)
 
 
-@torch.no_grad()
-def put_extension(
-    module: LayerModule,
-    alpha_weight: Tensor,
-    alpha_bias: Tensor | None,
-    omega: Tensor,
-    eigenvalues: Tensor | None,
-    *,
-    update_previous: bool = True,
-) -> None:
-    """Keep neurons as pending growth, after everything about them has been checked."""
-    source = source_of(module)
-    size = alpha_weight.shape[0]
-    expect_shape(module, "alpha", alpha_weight, source.adapter.out_extension_shape(source.layer, size))
-    expect_shape(module, "omega", omega, module.adapter.in_extension_shape(module.layer, size))
-    if source.use_bias != (alpha_bias is not None):
-        found = "none" if alpha_bias is None else "one"
-        raise GrowthError(
-            f"{module.name}: the new neurons of {source.name} come with {found} for a bias: expected "
-            f"{'one of shape ' + str((size,)) if source.use_bias else 'none'}, as the layer has"
-        )
-    if alpha_bias is not None:
-        expect_shape(module, "the bias of alpha", alpha_bias, (size,))
-    if eigenvalues is not None:
-        expect_shape(module, "eigenvalues", eigenvalues, (size,))
-    module.extended_input_layer = module.adapter.layer_of(module.layer, omega.to(module.weight), None)
-    module.eigenvalues_extension = None if eigenvalues is None else eigenvalues.detach().clone()
-    if update_previous:
-        bias = None if alpha_bias is None else alpha_bias.to(source.weight)
-        weight = alpha_weight.to(source.weight)
-        source.extended_output_layer = source.adapter.layer_of(source.layer, weight, bias)
+def links_of_group(group: LinkedGroup) -> dict[MeasuredModule, GrowthLink]:
+    """The link of every consumer of a group.
+
+    Raises:
+        GrowthError: one has gathered nothing for it.
+    """
+    found = {}
+    for consumer in group.consumers:
+        same = [other for other in consumer.growth_links or () if other.group is group]
+        if not same:
+            raise GrowthError(
+                f"{consumer.name} reads {group.name} too and has gathered nothing: call init_computation() and "
+                "update_computation() on every module that reads the group"
+            )
+        found[consumer] = same[0]
+    return found
+
+
+def _distinct_columns(group: LinkedGroup, device: torch.device) -> Tensor:
+    """All columns but the constants that some producer before has in the same slots (MATH.md: they are duplicates)."""
+    kept, seen = [], set()
+    for producer, span in spans_of(group).items():
+        last = span.stop
+        if producer.use_bias:
+            profile = frozenset((slot, group.ways.to(producer, slot)) for slot in group.read_slots())
+            if profile in seen:
+                last -= 1
+            seen.add(profile)
+        kept += list(range(span.start, last))
+    return torch.tensor(kept, device=device)

@@ -1,4 +1,4 @@
-"""Changing the parameters of a growing module, and turning pending growth into real weights."""
+"""Changing the parameters of a growing module, and first values for extensions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from torch import Tensor
 
 from gromo_graph.algebra.initialization import initialization
 from gromo_graph.errors import GrowthError
+from gromo_graph.modules.adapters import Replaced
 from gromo_graph.modules.checks import expect_shape
-from gromo_graph.modules.links import Linkable, source_of
+from gromo_graph.modules.link import growing_link
 from gromo_graph.modules.measuring import clear
+from gromo_graph.modules.neurons import pending_layer, repeats_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.layer import LayerModule
+    from gromo_graph.modules.measured import MeasuredModule
 
 
 def layer_of_tensor(
-    module: LayerModule, weight: Tensor, bias: Tensor | None, force_bias: bool
+    module: MeasuredModule, weight: Tensor, bias: Tensor | None, force_bias: bool
 ) -> torch.nn.Module:
     """A layer like the module's own, with copies of these parameters."""
     if force_bias and module.use_bias != (bias is not None):
@@ -26,27 +28,38 @@ def layer_of_tensor(
             f"{module.name} has {'a' if module.use_bias else 'no'} bias and the new layer got "
             f"{'none' if bias is None else 'one'}: expected the same, or force_bias=False"
         )
+    if weight.dim() != module.weight.dim() or weight.shape[2:] != module.weight.shape[2:]:
+        raise GrowthError(
+            f"{module.name}: a weight of shape {tuple(weight.shape)} makes no layer like it: expected "
+            f"(out, in{''.join(f', {size}' for size in module.weight.shape[2:])})"
+        )
     return module.adapter.layer_of(module.layer, weight, bias)
 
 
 @torch.no_grad()
-def extend_in(module: LayerModule, weight: Tensor) -> None:
-    """Append inputs; statistics of the old width are emptied, pending weights get zeros for them."""
+def extend_in(module: MeasuredModule, weight: Tensor, at: int | None = None) -> list[Replaced]:
+    """Insert inputs, by default behind the others.
+
+    Statistics of the old width are emptied, pending weights get zeros for them.
+    """
     adapter = module.adapter
-    expect_shape(module, "weight", weight, adapter.in_extension_shape(module.layer, weight.shape[1]))
-    if weight.shape[1] == 0:
-        return
-    adapter.extend_in(module.layer, weight.to(module.weight))
+    size = weight.shape[1] if weight.dim() > 1 else 0
+    expect_shape(module, "weight", weight, adapter.in_extension_shape(module.layer, size))
+    if size == 0:
+        return []
+    place = module.in_neurons if at is None else at
+    replaced = adapter.extend_in(module.layer, weight.to(module.weight), place)
     clear(module)
-    _forget_pass(module)
+    forget_pass(module)
     for layer in (module.optimal_delta_layer, module.extended_output_layer):
         if layer is not None:
-            shape = adapter.in_extension_shape(layer, weight.shape[1])
-            adapter.extend_in(layer, weight.new_zeros(shape).to(module.weight))
+            zeros = module.weight.new_zeros(adapter.in_extension_shape(layer, size))
+            adapter.extend_in(layer, zeros, place)
+    return replaced
 
 
 @torch.no_grad()
-def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> None:
+def extend_out(module: MeasuredModule, weight: Tensor, bias: Tensor | None) -> list[Replaced]:
     """Append outputs; statistics of the old width are emptied, pending weights get zeros for them."""
     adapter, size = module.adapter, weight.shape[0]
     expect_shape(module, "weight", weight, adapter.out_extension_shape(module.layer, size))
@@ -58,26 +71,29 @@ def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> None
     if bias is not None:
         expect_shape(module, "bias", bias, (size,))
     if size == 0:
-        return
-    adapter.extend_out(module.layer, weight.to(module.weight), None if bias is None else bias.to(weight))
+        return []
+    new_bias = None if bias is None else bias.to(module.weight)
+    replaced = adapter.extend_out(module.layer, weight.to(module.weight), new_bias)
     # S of the input is still right; what was multiplied with the gradient is not.
     module.tensor_m.reset()
-    module.tensor_m_prev.reset()
-    _forget_pass(module)
+    module.growth_links = None
+    forget_pass(module)
     for layer in (module.optimal_delta_layer, module.extended_input_layer):
         if layer is not None:
-            zeros = weight.new_zeros(adapter.out_extension_shape(layer, size)).to(module.weight)
+            zeros = module.weight.new_zeros(adapter.out_extension_shape(layer, size))
             no_bias = zeros.new_zeros(size) if adapter.has_bias(layer) else None
             adapter.extend_out(layer, zeros, no_bias)
+    return replaced
 
 
-def _forget_pass(module: LayerModule) -> None:
+def forget_pass(module: MeasuredModule) -> None:
+    """Stored activations and the last delta belong to the old sizes."""
     module.capture.clear()
     module.delta_raw = None
 
 
 def add_parameters(
-    module: LayerModule,
+    module: MeasuredModule,
     matrix_extension: Tensor | None,
     bias_extension: Tensor | None,
     added_in_features: int,
@@ -105,7 +121,7 @@ def add_parameters(
 
 
 @torch.no_grad()
-def parameter_step(module: LayerModule, delta_weights: Tensor, delta_biases: Tensor | None) -> None:
+def parameter_step(module: MeasuredModule, delta_weights: Tensor, delta_biases: Tensor | None) -> None:
     """Add to the parameters in place (they stay the same objects, with their optimizer state)."""
     expect_shape(module, "delta_weights", delta_weights, tuple(module.weight.shape))
     bias = module.bias
@@ -119,134 +135,60 @@ def parameter_step(module: LayerModule, delta_weights: Tensor, delta_biases: Ten
 
 
 @torch.no_grad()
-def create_in_extension(module: LayerModule, size: int, init: str = "copy_uniform") -> None:
+def create_in_extension(module: MeasuredModule, size: int, init: str = "copy_uniform") -> None:
     """A pending extension of the input with first values."""
     shape = module.adapter.in_extension_shape(module.layer, _checked_size(module, size))
     make = initialization(init)
     probe = module.adapter.layer_of(module.layer, module.weight.new_zeros(shape), None)
     weight = make(shape, module.weight, module.adapter.fan_in(probe))
-    module.extended_input_layer = module.adapter.layer_of(module.layer, weight, None)
+    module.extended_input_layer = pending_layer(module, weight, None, size)
     module.eigenvalues_extension = None
+    module.extension_applied = False
 
 
 @torch.no_grad()
-def create_out_extension(module: LayerModule, size: int, init: str = "copy_uniform") -> None:
+def create_out_extension(module: MeasuredModule, size: int, init: str = "copy_uniform") -> None:
     """A pending extension of the output with first values."""
     shape = module.adapter.out_extension_shape(module.layer, _checked_size(module, size))
     make, fan_in, bias = initialization(init), module.adapter.fan_in(module.layer), module.bias
     weight = make(shape, module.weight, fan_in)
     new_bias = None if bias is None else make((size,), bias, fan_in)
-    module.extended_output_layer = module.adapter.layer_of(module.layer, weight, new_bias)
+    module.extended_output_layer = pending_layer(module, weight, new_bias, size)
+    module.passed.clear_measured()
 
 
 def create_extensions(
-    module: LayerModule, *, output_size: int, input_size: int, output_init: str, input_init: str
+    module: MeasuredModule,
+    *,
+    neurons: int,
+    output_size: int | None,
+    input_size: int | None,
+    output_init: str,
+    input_init: str,
+    producer: MeasuredModule | None,
 ) -> None:
-    """Pending extensions of this module's input and of the previous module's output."""
-    source = source_of(module)
+    """Pending extensions of everything that grows with this module's input: all producers and all consumers.
+
+    Args:
+        neurons: how many. output_size: of the producers' outputs, by default as many.
+        input_size: of this module's input, by default what the neurons become there.
+    """
+    group = growing_link(module, producer).group
     for name in (output_init, input_init):
         initialization(name)  # both are known before anything is made
-    for size in (output_size, input_size):
+    outputs = _checked_size(module, neurons if output_size is None else output_size)
+    for size in (neurons, input_size or 0):
         _checked_size(module, size)
-    create_out_extension(source, output_size, output_init)
-    create_in_extension(module, input_size, input_init)
-
-
-@torch.no_grad()
-def apply_change(
-    module: LayerModule,
-    *,
-    apply_previous: bool,
-    apply_delta: bool,
-    apply_extension: bool,
-    extension_size: int | None,
-) -> None:
-    """Turn what is pending into weights, after everything about it has been checked."""
-    delta = module.optimal_delta_layer if apply_delta else None
-    inputs = module.extended_input_layer if apply_extension else None
-    source = _extended_source(module, extension_size, apply_previous) if apply_extension else None
-    if delta is None and inputs is None:
-        return
-    if module.input_factor is None:
-        raise GrowthError(
-            f"{module.name} has no scaling factor: call set_scaling_factor(s) or pass scaling_factor"
+    for each in group.producers:
+        create_out_extension(each, outputs, output_init)
+    for consumer in group.consumers:
+        own = neurons * sum(repeats_of(group, consumer))
+        create_in_extension(
+            consumer, input_size if consumer is module and input_size is not None else own, input_init
         )
-    s = module.scaling_factor.detach()
-    if float(s) == 0.0:
-        return
-    if delta is not None:
-        bias = getattr(delta, "bias", None)
-        parameter_step(module, -(s**2) * _weight(delta), None if bias is None else -(s**2) * bias)
-    if inputs is not None:
-        extend_in(module, s * _weight(inputs))
-    if source is not None and source.extended_output_layer is not None:
-        layer = source.extended_output_layer
-        bias = getattr(layer, "bias", None)
-        extend_out(source, s * _weight(layer), None if bias is None else s * bias)
 
 
-def _extended_source(
-    module: LayerModule, extension_size: int | None, apply_previous: bool
-) -> LayerModule | None:
-    """The module whose output is extended too; refuses halves that do not fit together."""
-    inputs = module.extended_input_layer
-    size = 0 if inputs is None else module.adapter.in_neurons(inputs)
-    if extension_size is not None and extension_size != size:
-        raise GrowthError(
-            f"{module.name} has {size} pending neurons and apply_change was asked for {extension_size}: "
-            "call sub_select_optimal_added_parameters() or create_layer_extensions() first"
-        )
-    previous = module.previous_module
-    source = previous.direct_source() if isinstance(previous, Linkable) else None
-    if not apply_previous or (inputs is None and (source is None or source.extended_output_layer is None)):
-        return None
-    source = source_of(module)
-    outputs = source.extended_output_layer
-    found = 0 if outputs is None else source.adapter.out_neurons(outputs)
-    if found != size:
-        raise GrowthError(
-            f"{module.name} has {size} pending inputs and {source.name} {found} pending outputs: expected "
-            "as many; compute or create both together, or delete_update() what is left of another growth"
-        )
-    return source
-
-
-def delete_update(
-    module: LayerModule,
-    *,
-    include_previous: bool,
-    delete_delta: bool,
-    delete_input: bool,
-    delete_output: bool,
-) -> None:
-    """Forget pending growth; where nothing is pending any more the scaling factor goes too."""
-    previous = module.previous_module
-    if include_previous and previous is not None and not isinstance(previous, Linkable):
-        raise TypeError(
-            f"the previous module of {module.name} is a {type(previous).__name__}: expected a GrowingModule "
-            "or MergeGrowingModule"
-        )
-    if delete_delta:
-        module.optimal_delta_layer = module.parameter_update_decrease = module.delta_raw = None
-    if delete_output:
-        module.extended_output_layer = module.output_factor = None
-    if delete_input:
-        source = previous.direct_source() if isinstance(previous, Linkable) else None
-        if include_previous and source is not None:
-            source.extended_output_layer = source.output_factor = None
-        module.extended_input_layer = module.eigenvalues_extension = None
-    if module.optimal_delta_layer is None and module.extended_input_layer is None:
-        module.input_factor = None
-    module.capture.clear()
-
-
-def _weight(layer: torch.nn.Module) -> Tensor:
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    return weight
-
-
-def _checked_size(module: LayerModule, size: int) -> int:
+def _checked_size(module: MeasuredModule, size: int) -> int:
     if not isinstance(size, int) or size < 0:
         raise GrowthError(
             f"{module.name}: the size of an extension is {size!r}: expected an int of at least 0"

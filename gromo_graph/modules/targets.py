@@ -5,19 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gromo_graph.errors import GrowthError
+from gromo_graph.modules.link import growing_link
+from gromo_graph.modules.links import previous_of
+from gromo_graph.modules.neurons import repeats_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.layer import LayerModule
+    from gromo_graph.modules.measured import MeasuredModule
 
 
-def missing_neurons(module: LayerModule) -> int:
+def missing_neurons(module: MeasuredModule) -> int:
     """Neurons between the present width and the target; negative beyond it."""
     if module.target_in_neurons is None:
         raise GrowthError(f"{module.name} has no target width: give target_in_neurons")
     return module.target_in_neurons - module.in_neurons
 
 
-def neurons_to_add(module: LayerModule, method: str, steps: int) -> int:
+def missing_channels(module: MeasuredModule) -> int:
+    """Neurons that would fill the missing inputs: fewer where a flatten makes several inputs of each.
+
+    Raises:
+        GrowthError: the missing inputs are no whole number of neurons.
+    """
+    missing = missing_neurons(module)
+    if missing <= 0:
+        return missing
+    each = sum(repeats_of(growing_link(module).group, module))
+    if missing % each:
+        raise GrowthError(
+            f"{module.name} misses {missing} inputs and gets {each} for each new neuron: expected a target_in_neurons "
+            f"that is {module.in_neurons} and a multiple of {each}"
+        )
+    return missing // each
+
+
+def neurons_to_add(module: MeasuredModule, method: str, steps: int) -> int:
     """Neurons for the next of `steps` equal growth steps, never more than are missing."""
     if method != "fixed_proportional":
         raise GrowthError(f"{module.name}: unknown method {method!r}: expected 'fixed_proportional'")
@@ -27,3 +48,13 @@ def neurons_to_add(module: LayerModule, method: str, steps: int) -> int:
     assert module.target_in_neurons is not None
     share = (module.target_in_neurons - module.initial_in_neurons) // steps
     return max(0, min(share, missing))
+
+
+def size_from_previous(module: MeasuredModule) -> tuple[int, ...] | None:
+    """The size of one sample of the input as the previous module gives it; None where its positions are not known."""
+    previous = previous_of(module)
+    if module.adapter.axes(module.layer) is None:
+        return (previous.out_features,)
+    layer = None if previous.is_merge else previous
+    sizes = getattr(layer, "output_sizes", None)
+    return None if sizes is None else (previous.out_features, *sizes)

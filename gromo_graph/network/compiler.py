@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from gromo_graph.errors import CompileError
-from gromo_graph.graph import Graph, Unit, build_graph
+from gromo_graph.graph import Graph, Unit, build_graph, obstacle
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.adapters.build import activation_module, build_layer, build_operation
 from gromo_graph.modules.links import Linkable
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.spec.kinds import Layer, Merge, Node
+from gromo_graph.spec.kinds import Depthwise, Layer, Merge, Node, WidthRule
 from gromo_graph.spec.model import Spec
 
 
@@ -56,19 +56,19 @@ def compile_network(
     graph = build_graph(spec)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     modules = {key: _build(graph, unit, generator) for key, unit in graph.units.items()}
-    _allow_growing(graph, modules)
     _link(graph, modules)
+    _say_what_grows(graph, modules)
     return GrowingNetwork(graph, modules).to(device=device, dtype=dtype)
 
 
 def _build(graph: Graph, unit: Unit, generator: torch.Generator | None) -> torch.nn.Module:
     node = graph.spec.nodes[unit.node]
-    after = [build_operation(graph.spec.nodes[name], graph.input_shapes(name)) for name in unit.operations]
+    after = [_operation(graph, name, generator) for name in unit.operations]
     match unit.role:
         case "layer":
             return _build_layer(graph, unit.key, node, after, generator)
         case "merge" | "fan_out" | "operation":
-            return _build_merge(graph, unit, node, after)
+            return _build_merge(graph, unit, node, after, generator)
         case _:
             return _chain(after)
 
@@ -91,12 +91,25 @@ def _build_layer(
     )
 
 
+def _operation(graph: Graph, name: str, generator: torch.Generator | None) -> torch.nn.Module:
+    """The module of a node without a width of its own, its activation included."""
+    node = graph.spec.nodes[name]
+    operation = build_operation(node, graph.input_shapes(name))
+    if isinstance(node, Depthwise):
+        initialize(operation, generator)
+    return _chain([operation, activation_module(getattr(node, "activation", "identity"))])
+
+
 def _build_merge(
-    graph: Graph, unit: Unit, node: Node, after: Sequence[torch.nn.Module]
+    graph: Graph,
+    unit: Unit,
+    node: Node,
+    after: Sequence[torch.nn.Module],
+    generator: torch.Generator | None,
 ) -> MergeGrowingModule:
     how, own = "sum", []
     if unit.role == "operation":
-        own = [build_operation(node, graph.input_shapes(unit.node))]
+        own = [_operation(graph, unit.node, generator)]
     elif isinstance(node, Merge):
         how, own = node.merge, [activation_module(node.activation)]
     return MergeGrowingModule(merge=how, post_merge_function=_chain([*own, *after]), name=unit.key)
@@ -110,26 +123,51 @@ def _chain(functions: Sequence[torch.nn.Module]) -> torch.nn.Module:
     return telling[0] if len(telling) == 1 else torch.nn.Sequential(*telling)
 
 
-def _allow_growing(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
-    """A layer's inputs may grow where it reads a group that may."""
-    growing = {name for group in graph.groups if group.reason is None for name in group.consumers}
-    for key, module in modules.items():
-        if isinstance(module, GrowingModule):
-            module.allow_growing = key in growing
-
-
 def _link(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
     linkable = {key: module for key, module in modules.items() if isinstance(module, Linkable)}
     for key, unit in graph.units.items():
         module = modules[key]
-        previous = [linkable[name] for name in unit.previous]
+        if isinstance(module, Linkable):
+            module.positions = _positions(graph, unit)
         following = [linkable[name] for name in unit.next]
         if isinstance(module, MergeGrowingModule):
-            module.set_previous_modules(previous)
+            module.set_inputs(
+                [
+                    linkable[name] if name in linkable else graph.features(graph.units[name].last)
+                    for name in unit.reads
+                ]
+            )
             module.set_next_modules(following)
         elif isinstance(module, GrowingModule):
+            previous = [linkable[name] for name in unit.previous]
             module.previous_module = previous[0] if previous else None
             module.next_module = following[0] if following else None
+
+
+def _positions(graph: Graph, unit: Unit) -> int:
+    """Features that the operations of a unit make of each channel."""
+    names = [unit.node, *unit.operations] if unit.role == "operation" else list(unit.operations)
+    return math.prod(
+        math.prod(graph.input_shapes(name)[0][1:])
+        for name in names
+        if graph.spec.nodes[name].width_rule is WidthRule.REPEATED
+    )
+
+
+def _say_what_grows(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
+    """What the modules cannot see for themselves: outputs, limits of the author, kernels and jumps of the policy."""
+    policy = graph.spec.growth
+    for group in graph.groups:
+        reason = obstacle(graph, group)
+        for name in group.producers:
+            module = modules[name]
+            assert isinstance(module, GrowingModule)
+            module.width_reason = reason
+        for name in group.consumers:
+            module = modules[name]
+            assert isinstance(module, GrowingModule)
+            module.growth_kernel = policy.kernel
+            module.allow_jump = policy.allow_jump
 
 
 def initialize(layer: torch.nn.Module, generator: torch.Generator | None) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import Widen, WidthGroup, apply, build_graph
-from gromo_graph.modules import GrowingModule
+from gromo_graph.graph import WidthGroup, apply, build_graph, widening
+from gromo_graph.modules.applying import apply_change, delete_update
+from gromo_graph.modules.group import LinkedGroup
+from gromo_graph.modules.pending import size_of_outputs
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizer_state import follow_growth
 
@@ -14,37 +16,28 @@ from gromo_graph.network.optimizer_state import follow_growth
 def apply_pending(
     network: GrowingNetwork,
     group: WidthGroup,
+    linked: LinkedGroup,
     *,
-    scaling_factor: float,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> None:
-    """Apply the growth that is pending on the consumer of a width group, and clear it.
+    """Apply the growth that is pending on the modules of a width group, and clear it.
 
     Args:
         network: changed in place: weights, spec and graph.
-        group: what grows; its consumer carries the extension (and the delta, where it is to be applied).
-        scaling_factor: s; new weights are multiplied by s, the delta by γ = s².
+        group: what grows. linked: its modules, which carry the extensions, deltas and scaling factors.
         optimizer: follows the new parameters.
 
     Raises:
         GrowthError: nothing is pending; the network is left as it was.
     """
-    consumer = network.growing(group.consumers[0])
-    neurons = pending_neurons(consumer)
+    neurons = size_of_outputs(linked.producers[0])
     if neurons == 0:
-        raise GrowthError(
-            f"`{group.target}` has no pending growth: expected set_extension to be called first"
-        )
-    graph = build_graph(apply(network.spec, Widen(group.producers, neurons)))
-    before = dict(network.named_parameters())
-    consumer.apply_change(scaling_factor=scaling_factor)
-    consumer.delete_update()
+        raise GrowthError(f"`{group.target}` has no pending growth: expected neurons to be put there first")
+    graph = build_graph(apply(network.spec, widening(group, neurons)))
+    # The first one extends everything; the others have only their deltas left.
+    replaced = [each for consumer in linked.consumers for each in apply_change(consumer)]
+    for consumer in linked.consumers:
+        delete_update(consumer)
     network._graph = graph
     if optimizer is not None:
-        follow_growth(optimizer, before, dict(network.named_parameters()))
-
-
-def pending_neurons(consumer: GrowingModule) -> int:
-    """How many new inputs are pending on a module."""
-    extension = consumer.extended_input_layer
-    return 0 if extension is None else consumer.get_fan_in_from_layer(extension)
+        follow_growth(optimizer, replaced)

@@ -10,7 +10,7 @@ from torch import Tensor
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
-from gromo_graph.modules import GrowingModule
+from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.network.keys import module_key
 from gromo_graph.spec.model import Spec
 
@@ -84,6 +84,9 @@ class GrowingNetwork(Displayed, torch.nn.Module):
             if isinstance(module, GrowingModule):
                 (source,) = unit.reads
                 values[key], extensions[key] = module.extended_forward(values[source], extensions[source])
+            elif isinstance(module, MergeGrowingModule):
+                pairs = [(values[source], extensions[source]) for source in unit.reads]
+                values[key], extensions[key] = module.extended_forward(*pairs)
             else:
                 arguments = [values[source] for source in unit.reads] if unit.reads else [values[key]]
                 values[key], extensions[key] = module(*arguments), None

@@ -220,5 +220,6 @@ _MESSAGES: Mapping[str, Callable[[ErrorDetails, Path], str]] = {
     "greater_than": _bound_message("more than {}", "gt"),
     "less_than_equal": _bound_message("at most {}", "le"),
     "less_than": _bound_message("less than {}", "lt"),
-    "grow_form": lambda details, path: f"found {shown(details['input'])}, {details['msg']}",
+    "form": lambda details, path: f"found {shown(details['input'])}, {details['msg']}",
+    "contradiction": lambda details, path: details["msg"],
 }

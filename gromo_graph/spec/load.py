@@ -63,7 +63,7 @@ def check_spec(source: Spec | str | os.PathLike[str], *, overrides: Overrides = 
 
     >>> for problem in check_spec("nodes:\\n  x: {kind: inptu, shape: [4]}\\noutput: x"):
     ...     print(problem)
-    <text>:2:13 nodes.x.kind: unknown kind "inptu": did you mean `input`? Known kinds: input, linear, ...
+    <text>:2:13 nodes.x.kind: unknown kind "inptu": did you mean `input`?
     """
     if isinstance(source, Spec):
         return check_nodes(source)

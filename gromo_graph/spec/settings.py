@@ -13,6 +13,8 @@ BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 Count = Annotated[int, Field(ge=1)]
 
+Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
+
 
 def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
@@ -48,6 +50,12 @@ class Statistics(Frozen):
     """How much data a decision looks at."""
 
     samples: Count | None = Field(None, description="Samples used for the statistics; all by default.")
+    error: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Relative error of the statistics at which the pass ends; none by default.",
+    )
 
 
 class Growth(Frozen):
@@ -59,8 +67,10 @@ class Growth(Frozen):
     select: Literal["balanced", "slope", "slope_per_parameter", "slope_per_madd"] = Field(
         "balanced", description="Which width group grows."
     )
-    criterion: Literal["tiny", "random"] = Field(
-        "tiny", description="How new neurons are found: from the statistics, or at random with zero fan-out."
+    criterion: Criterion = Field(
+        "tiny",
+        description="How new neurons are found: `tiny` solves for the best, `gradmax` follows the gradient, `random` and "
+        "`variance_transfer` draw them.",
     )
     neurons: Neurons = Neurons()
     when: When = When()
@@ -71,6 +81,13 @@ class Growth(Frozen):
     scale: Literal["sqrt", "alpha_std"] = Field(
         "sqrt",
         description="√γ on both sides of a new neuron, or fan-in at the layer's scale and γ on fan-out.",
+    )
+    kernel: Literal["full", "centre"] = Field(
+        "full",
+        description="Kernels that convolutions get for new features: all taps, or the one in the middle.",
+    )
+    allow_jump: bool = Field(
+        False, description="Also grow what a layer norm reads, judged by the loss after the jump it makes."
     )
     rescue: bool = Field(True, description="Revive a layer whose units are all dead.")
 

@@ -84,27 +84,9 @@ class Suggester:
 _LATER: Mapping[Path, frozenset[str]] = {
     (): frozenset({"blocks", "include", "defaults"}),
     ("nodes", "*"): frozenset({"use", "with", "repeat"}),
-    ("nodes", "*", "kind"): frozenset(
-        {
-            "conv1d",
-            "conv2d",
-            "max_pool1d",
-            "max_pool2d",
-            "avg_pool1d",
-            "avg_pool2d",
-            "adaptive_avg_pool1d",
-            "adaptive_avg_pool2d",
-            "batch_norm",
-            "layer_norm",
-            "group_norm",
-        }
-    ),
-    ("nodes", "*", "grow"): frozenset({"kernel", "tie"}),
-    ("growth",): frozenset({"kernel", "allow_jump"}),
+    ("nodes", "*", "grow"): frozenset({"tie"}),
     ("growth", "actions"): frozenset({"new_edge", "new_node", "prune"}),
     ("growth", "select"): frozenset({"realised"}),
-    ("growth", "criterion"): frozenset({"gradmax", "variance_transfer"}),
-    ("growth", "statistics"): frozenset({"error"}),
     ("growth", "when"): frozenset({"plateau"}),
 }
 

@@ -283,8 +283,10 @@ def test_validate_says_what_will_not_grow(tmp_path: Path) -> None:
     from gromo_graph.spec.starter import starter
 
     path = tmp_path / "residual.yaml"
-    path.write_text(starter("residual"))
+    path.write_text(
+        starter("residual").replace('features: "${width}"}', 'features: "${width}", grow: false}')
+    )
     result = CliRunner().invoke(app, ["validate", str(path)])
     assert result.exit_code == 0
-    assert "`stem`, `mix` will not grow: it passes through the merge `join`" in result.stdout
+    assert "`stem`, `mix` will not grow: `mix` says `grow: false`" in result.stdout
     assert "logits" not in result.stdout

@@ -140,7 +140,7 @@ def test_random_criterion_keeps_the_function() -> None:
     torch.testing.assert_close(network(data[0][0]), before)
 
 
-def test_merges_and_fan_outs_are_left_out_with_the_reason() -> None:
+def test_growth_goes_through_merges_and_fan_outs() -> None:
     network = compile_network(
         parse_spec(
             """
@@ -162,11 +162,13 @@ output: y
     plan = GrowthScheduler(network, MSE).plan(batches())
     reasons = {candidate.target: candidate.reason for candidate in plan.candidates}
     assert reasons["lift"] is None
-    assert "merge `join`" in reasons["stem"]
+    assert reasons["stem"] is None
     assert "output `y`" in reasons["y"]
-    event = GrowthScheduler(network, MSE).step(batches(), batches(seed=4))
+    scheduler = GrowthScheduler(network, MSE)
+    events = [scheduler.step(batches(), batches(seed=4)) for _ in range(2)]
     assert sizes_agree(network)
-    assert event.decision.target == "lift"
+    assert {event.decision.nodes for event in events} == {("lift",), ("stem", "mix")}
+    assert all(event.loss_after < event.loss_before for event in events)
 
 
 @pytest.mark.parametrize(

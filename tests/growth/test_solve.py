@@ -8,7 +8,8 @@ import torch
 from gromo_graph import GrowthScheduler
 from gromo_graph.growth.candidates import widen_proposals
 from gromo_graph.growth.observe import observe
-from gromo_graph.growth.solve import modules_of, solve
+from gromo_graph.growth.solve import solve
+from gromo_graph.network.groups import gather_for, linked_group
 from tests.growth.problems import batches, chain
 
 MSE = torch.nn.functional.mse_loss
@@ -43,13 +44,15 @@ def test_neurons_are_those_of_the_projected_gradient(target: str, consumer: str,
     network = chain(activation="tanh", widths=(3, 2), growth=f"{{ridge: {ridge}}}")
     data = batches()
     (proposal,) = [p for p in widen_proposals(network.graph, network.spec.growth) if p.target == target]
-    modules = modules_of(network, proposal)
+    group = linked_group(network, proposal.group)
+    modules = [*group.producers, *group.consumers]
     for module in modules:
         module.init_computation()
+    gather_for([group])
     for seen in observe(network, MSE, data, modules):
         for module in modules:
             module.update_computation(desired_activation=seen.gradients[module.name])
-    found = solve(network, proposal, network.spec.growth).weights.singular_values
+    found = solve(proposal, group, network.spec.growth).neurons.values
     expected = dense(network, target, consumer, data, ridge)[: len(found)]
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-10)
     assert len(found) >= 2

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gromo_graph.algebra import signed_slopes, slope_parts
+from gromo_graph.algebra import signed_slopes, slope_parts, tangent_of
 from gromo_graph.modules import GrowingModule
 from tests import reference
 from tests.modules.chains import ACTIVATIONS, Chain, chain
@@ -104,7 +104,9 @@ def test_exact_slope_of_new_neurons_is_the_finite_difference(activation: str, si
     rows = first.input_extended
     alpha_weight, alpha_bias, omega, _ = second.compute_optimal_added_parameters(dtype=F64)
     alpha = torch.cat((alpha_weight, alpha_bias[:, None]), dim=1)
-    slopes = signed_slopes(slope_parts(rows @ alpha.T, g @ omega), first.output_tangent(), rows.shape[0])
+    slopes = signed_slopes(
+        slope_parts(rows @ alpha.T, g @ omega), tangent_of(first.post_layer_function), rows.shape[0]
+    )
     exact = float((slopes.kept if sign > 0 else slopes.flipped).sum())
 
     def loss(gamma: float) -> float:

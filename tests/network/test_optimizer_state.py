@@ -5,13 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gromo_graph.modules.adapters import Replaced
+from gromo_graph.modules.adapters.replaced import inserted
 from gromo_graph.network.optimizer_state import follow_growth
 
 
-def grown(old: torch.nn.Parameter, rows: int, columns: int) -> torch.nn.Parameter:
-    new = torch.zeros(old.shape[0] + rows, old.shape[1] + columns)
-    new[: old.shape[0], : old.shape[1]] = old.detach()
-    return torch.nn.Parameter(new)
+def grown(old: torch.nn.Parameter, rows: int, at: int) -> list[Replaced]:
+    """Rows appended, and a column put before place `at`."""
+    changes = []
+    for dim, place, size in ((0, old.shape[0], rows), (1, at, 1)):
+        if size:
+            shape = [size, old.shape[1]] if dim == 0 else [old.shape[0], size]
+            new = torch.nn.Parameter(inserted(old, torch.zeros(shape), dim=dim, at=place))
+            changes.append(Replaced(old, new, dim, place, size))
+            old = new
+    return changes
 
 
 @pytest.mark.parametrize(
@@ -36,16 +44,18 @@ def test_old_entries_move_as_if_nothing_had_grown(make) -> None:
     for step in range(8):
         gradient = torch.randn(3, 4)
         if step == 4:
-            new = grown(growing, 2, 1)
-            follow_growth(optimizer, {"w": growing, "o": other}, {"w": new, "o": other})
-            growing = new
+            changes = grown(growing, 2, 1)
+            follow_growth(optimizer, changes)
+            growing = changes[-1].new
         alone.grad = gradient
-        growing.grad = torch.nn.functional.pad(
-            gradient, (0, growing.shape[1] - 4, 0, growing.shape[0] - 3), value=1.0
-        )
+        wide = gradient.clone() if step < 4 else torch.ones(5, 5)
+        if step >= 4:
+            wide[:3, [0, 2, 3, 4]] = gradient
+        growing.grad = wide
         reference.step()
         optimizer.step()
-        torch.testing.assert_close(growing.detach()[:3, :4], alone.detach())
+        old_entries = growing.detach()[:3] if step < 4 else growing.detach()[:3, [0, 2, 3, 4]]
+        torch.testing.assert_close(old_entries, alone.detach())
     assert optimizer.param_groups[0]["lr"] == 0.5
     assert optimizer.param_groups[1]["params"][0] is growing
 
@@ -57,16 +67,17 @@ def first_step_of_new_entries(follow: bool) -> float:
     for _ in range(5000):
         old.grad = torch.randn(3, 4)
         optimizer.step()
-    new = grown(old, 0, 2)
+    changes = grown(old, 0, 4)
+    new = changes[-1].new
     if follow:
-        follow_growth(optimizer, {"w": old}, {"w": new})
+        follow_growth(optimizer, changes)
     else:  # what happens where new entries start at 0 beside the old step counter
         state = optimizer.state.pop(old)
-        zeros = {k: torch.nn.functional.pad(v, (0, 2)) if v.dim() else v for k, v in state.items()}
+        zeros = {k: torch.nn.functional.pad(v, (0, 1)) if v.dim() else v for k, v in state.items()}
         optimizer.param_groups[0]["params"] = [new]
         optimizer.state[new] = zeros
     before = new.detach().clone()
-    new.grad = torch.ones(3, 6)
+    new.grad = torch.ones(3, 5)
     optimizer.step()
     return float((new.detach() - before)[:, 4:].abs().max())
 

@@ -1,6 +1,44 @@
-"""The differences between layer kinds, one small file each, looked up by the type of the layer."""
+"""The torch halves of the kinds: layers that grow (base.py) and what stands between them (operation.py), a file each."""
 
-from gromo_graph.modules.adapters import linear as linear  # registers itself
-from gromo_graph.modules.adapters.base import ADAPTERS, LayerAdapter, adapter_for, register
+from gromo_graph.modules.adapters import (  # register themselves
+    batch_norm as batch_norm,
+)
+from gromo_graph.modules.adapters import (
+    convolution as convolution,
+)
+from gromo_graph.modules.adapters import (
+    depthwise as depthwise,
+)
+from gromo_graph.modules.adapters import (
+    dropout as dropout,
+)
+from gromo_graph.modules.adapters import (
+    flatten as flatten,
+)
+from gromo_graph.modules.adapters import (
+    group_norm as group_norm,
+)
+from gromo_graph.modules.adapters import (
+    layer_norm as layer_norm,
+)
+from gromo_graph.modules.adapters import (
+    linear as linear,
+)
+from gromo_graph.modules.adapters import (
+    pool as pool,
+)
+from gromo_graph.modules.adapters.base import ADAPTERS, Kernel, LayerAdapter, adapter_for, register
+from gromo_graph.modules.adapters.operation import OperationAdapter, operation_adapter, operations_of
+from gromo_graph.modules.adapters.replaced import Replaced
 
-__all__ = ["ADAPTERS", "LayerAdapter", "adapter_for", "register"]
+__all__ = [
+    "ADAPTERS",
+    "Kernel",
+    "LayerAdapter",
+    "OperationAdapter",
+    "Replaced",
+    "adapter_for",
+    "operation_adapter",
+    "operations_of",
+    "register",
+]

@@ -7,12 +7,18 @@ no state; the layer is an argument. Widths, shapes and the number of columns hav
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra import Patches
 from gromo_graph.errors import GrowthError
+from gromo_graph.modules.adapters.replaced import Replaced
+from gromo_graph.spec.kinds.window import Axis
+
+Kernel = Literal["full", "centre"]
+"""The kernels that new inputs of a convolution get: all taps, or the one in the middle."""
 
 
 class LayerAdapter(Protocol):
@@ -21,6 +27,7 @@ class LayerAdapter(Protocol):
     Attributes:
         layer_type: the torch layer it serves, subclasses included.
         feature_dim: the dimension of an activation that grows (-1: last, 1: channels).
+        dimensions: axes that its kernel slides over.
     """
 
     @property
@@ -28,6 +35,12 @@ class LayerAdapter(Protocol):
 
     @property
     def feature_dim(self) -> int: ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def check(self, layer: Any) -> None:
+        """Raise GrowthError where the layer has an option that growth does not know."""
 
     def has_bias(self, layer: Any) -> bool: ...
 
@@ -46,20 +59,23 @@ class LayerAdapter(Protocol):
     def moment_key(self, layer: Any) -> Hashable:
         """Layers with equal keys that read the same tensor have the same S."""
 
-    def input_rows(self, layer: Any, x: Tensor) -> Tensor:
-        """The layer's input as matrix, (rows, fan_in), without the constant column."""
+    def axes(self, layer: Any) -> tuple[Axis, Axis] | None:
+        """How its kernel slides along height and width; None where it reads whole rows of features."""
 
-    def output_rows(self, layer: Any, a: Tensor) -> Tensor:
-        """A tensor shaped like the layer's output as matrix, (rows, out), rows as in `input_rows`."""
+    def patches(self, layer: Any, x: Tensor) -> Patches:
+        """The rows b of the layer's input, with the constant where there is a bias."""
 
-    def second_moment(self, layer: Any, x: Tensor) -> Tensor:
-        """Σ b bᵀ over the rows, (columns, columns)."""
+    def output_image(self, layer: Any, a: Tensor) -> Tensor:
+        """A tensor shaped like the layer's output as an image whose positions are those of `patches`."""
 
     def matrix(self, weight: Tensor, bias: Tensor | None) -> Tensor:
         """[weight | bias] as matrix, (out, columns)."""
 
     def weight_and_bias(self, layer: Any, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
         """The inverse of `matrix` for a layer like this one, any number of outputs."""
+
+    def fan_out_weight(self, layer: Any, omega: Tensor, kernel: Kernel) -> Tensor:
+        """The weight that reads k new inputs, from ω (out, values read of one input, k)."""
 
     def layer_of(self, layer: Any, weight: Tensor, bias: Tensor | None) -> torch.nn.Module:
         """A new layer like this one but with copies of these parameters."""
@@ -70,11 +86,14 @@ class LayerAdapter(Protocol):
     def out_extension_shape(self, layer: Any, size: int) -> tuple[int, ...]:
         """Shape of the weight that gives `size` further outputs."""
 
-    def extend_in(self, layer: Any, weight: Tensor) -> None:
-        """Append inputs to the layer, in place; the old weights keep their bits."""
+    def extend_in(self, layer: Any, weight: Tensor, at: int) -> list[Replaced]:
+        """Insert inputs before place `at`, in place; the old weights keep their bits."""
 
-    def extend_out(self, layer: Any, weight: Tensor, bias: Tensor | None) -> None:
+    def extend_out(self, layer: Any, weight: Tensor, bias: Tensor | None) -> list[Replaced]:
         """Append outputs to the layer, in place; the old weights keep their bits."""
+
+    def with_constant(self, layer: Any, x: Tensor) -> Tensor:
+        """The input with ones as a last feature."""
 
     def input_size(self, layer: Any, x: Tensor) -> tuple[int, ...]:
         """Size of one sample of the input as the layer sees it."""
@@ -95,10 +114,11 @@ def adapter_for(layer: torch.nn.Module) -> LayerAdapter:
     """The adapter of a layer, by its class or the nearest class it descends from.
 
     Raises:
-        GrowthError: the kind is not known; the message lists those that are.
+        GrowthError: the kind is not known (the message lists those that are), or an option of the layer is not.
     """
     for kind in type(layer).__mro__:
         if kind in ADAPTERS:
+            ADAPTERS[kind].check(layer)
             return ADAPTERS[kind]
     known = ", ".join(sorted(kind.__name__ for kind in ADAPTERS))
     raise GrowthError(f"a layer of type {type(layer).__name__} cannot grow: expected one of {known}")

@@ -8,7 +8,17 @@ from typing import Any
 import torch
 
 from gromo_graph.errors import CompileError
-from gromo_graph.modules.adapters import dropout, flatten, linear
+from gromo_graph.modules.adapters import (
+    batch_norm,
+    convolution,
+    depthwise,
+    dropout,
+    flatten,
+    group_norm,
+    layer_norm,
+    linear,
+    pool,
+)
 from gromo_graph.spec.kinds import Node, Shape
 
 ACTIVATIONS: dict[str, Callable[[], torch.nn.Module]] = {
@@ -36,8 +46,26 @@ def activation_module(name: str) -> torch.nn.Module:
 
 Builder = Callable[[Any, Sequence[Shape]], torch.nn.Module]
 
-LAYERS: dict[str, Builder] = {"linear": linear.build}
-OPERATIONS: dict[str, Builder] = {"dropout": dropout.build, "flatten": flatten.build}
+LAYERS: dict[str, Builder] = {
+    "linear": linear.build,
+    "conv1d": convolution.build,
+    "conv2d": convolution.build,
+}
+OPERATIONS: dict[str, Builder] = {
+    "dropout": dropout.build,
+    "flatten": flatten.build,
+    "batch_norm": batch_norm.build,
+    "layer_norm": layer_norm.build,
+    "group_norm": group_norm.build,
+    "max_pool1d": pool.build,
+    "max_pool2d": pool.build,
+    "avg_pool1d": pool.build,
+    "avg_pool2d": pool.build,
+    "adaptive_avg_pool1d": pool.build_adaptive,
+    "adaptive_avg_pool2d": pool.build_adaptive,
+    "depthwise_conv1d": depthwise.build,
+    "depthwise_conv2d": depthwise.build,
+}
 
 
 def build_layer(node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:

@@ -6,9 +6,20 @@ from collections.abc import Sequence
 
 import torch
 
+from gromo_graph.modules.adapters.operation import OperationAdapter, register_operation
 from gromo_graph.spec.kinds import Flatten, Shape
 
 
 def build(node: Flatten, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch module of the node."""
     return torch.nn.Flatten()
+
+
+class FlattenAdapter(OperationAdapter):
+    """The positions of a channel become neighbouring features."""
+
+    operation_type = torch.nn.Flatten
+    flattens = True
+
+
+register_operation(FlattenAdapter())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from gromo_graph.algebra import as_rows, second_moment
+from gromo_graph.algebra import Patches, as_rows, rows_of_matrix, with_constant
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters.base import like, register
+from gromo_graph.modules.adapters.base import Kernel, register
+from gromo_graph.modules.adapters.weighted import Weighted
 from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.window import Axis
 
 
 def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
@@ -20,96 +23,58 @@ def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
     return layer
 
 
-class LinearAdapter:
+class LinearAdapter(Weighted):
     """Implements `LayerAdapter` for linear layers with any leading dimensions."""
 
     layer_type: type[torch.nn.Module] = Linear
     feature_dim: int = -1
+    dimensions: int = 0
 
-    def has_bias(self, layer: Linear) -> bool:
-        # torch types the bias as always there, but `bias=False` makes it None.
-        bias: Tensor | None = layer.bias
-        return bias is not None
-
-    def in_neurons(self, layer: Linear) -> int:
-        return int(layer.weight.shape[1])
-
-    def out_neurons(self, layer: Linear) -> int:
-        return int(layer.weight.shape[0])
-
-    def fan_in(self, layer: Linear) -> int:
-        return self.in_neurons(layer)
-
-    def columns(self, layer: Linear) -> int:
-        return self.in_neurons(layer) + self.has_bias(layer)
-
-    def parameter_count(self, layer: Linear) -> int:
-        return self.out_neurons(layer) * self.columns(layer)
-
-    def moment_key(self, layer: Linear) -> Hashable:
+    def moment_key(self, layer: Any) -> Hashable:
         return ("linear", self.has_bias(layer))
 
-    def input_rows(self, layer: Linear, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.in_neurons(layer):
-            raise GrowthError(
-                f"an input of shape {tuple(x.shape)} does not fit the layer: expected "
-                f"{self.in_neurons(layer)} features in the last dimension"
-            )
-        return as_rows(x)
+    def axes(self, layer: Any) -> tuple[Axis, Axis] | None:
+        return None
 
-    def output_rows(self, layer: Linear, a: Tensor) -> Tensor:
-        if a.shape[-1] != self.out_neurons(layer):
-            raise GrowthError(
-                f"a gradient of shape {tuple(a.shape)} does not fit the layer: expected "
-                f"{self.out_neurons(layer)} features in the last dimension"
-            )
-        return as_rows(a)
+    def patches(self, layer: Any, x: Tensor) -> Patches:
+        return rows_of_matrix(_rows(x, self.in_neurons(layer), "an input"), constant=self.has_bias(layer))
 
-    def second_moment(self, layer: Linear, x: Tensor) -> Tensor:
-        return second_moment(self.input_rows(layer, x), constant=self.has_bias(layer))
+    def output_image(self, layer: Any, a: Tensor) -> Tensor:
+        return _rows(a, self.out_neurons(layer), "a gradient")[:, :, None, None]
 
-    def matrix(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return weight if bias is None else torch.cat((weight, bias[:, None]), dim=1)
+    def fan_out_weight(self, layer: Any, omega: Tensor, kernel: Kernel) -> Tensor:
+        return omega.transpose(1, 2).flatten(1)
 
-    def weight_and_bias(self, layer: Linear, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
-        if not self.has_bias(layer):
-            return matrix, None
-        return matrix[:, :-1], matrix[:, -1]
-
-    def layer_of(self, layer: Linear, weight: Tensor, bias: Tensor | None) -> Linear:
-        # Made without storage: the constructor would draw random numbers only to have them replaced.
-        new = Linear(1, 1, bias=bias is not None, device="meta")
+    def empty_like(self, layer: Any, weight: Tensor, bias: bool) -> torch.nn.Module:
+        new = Linear(1, 1, bias=bias, device="meta")
         new.out_features, new.in_features = weight.shape
-        new.weight = like(layer.weight, weight.clone())
-        if bias is not None:
-            new.bias = like(layer.bias if self.has_bias(layer) else layer.weight, bias.clone())
-        return new.train(layer.training)
+        return new
 
-    def in_extension_shape(self, layer: Linear, size: int) -> tuple[int, ...]:
-        return (self.out_neurons(layer), size)
+    def write_sizes(self, layer: Any) -> None:
+        layer.out_features, layer.in_features = layer.weight.shape
 
-    def out_extension_shape(self, layer: Linear, size: int) -> tuple[int, ...]:
-        return (size, self.in_neurons(layer))
+    def with_constant(self, layer: Any, x: Tensor) -> Tensor:
+        rows = with_constant(_rows(x, self.in_neurons(layer), "an input"))
+        return rows.reshape(*x.shape[:-1], rows.shape[-1])
 
-    def extend_in(self, layer: Linear, weight: Tensor) -> None:
-        layer.weight = like(layer.weight, torch.cat((layer.weight, weight), dim=1))
-        layer.in_features = self.in_neurons(layer)
-
-    def extend_out(self, layer: Linear, weight: Tensor, bias: Tensor | None) -> None:
-        layer.weight = like(layer.weight, torch.cat((layer.weight, weight), dim=0))
-        if bias is not None:
-            layer.bias = like(layer.bias, torch.cat((layer.bias, bias), dim=0))
-        layer.out_features = self.out_neurons(layer)
-
-    def input_size(self, layer: Linear, x: Tensor) -> tuple[int, ...]:
+    def input_size(self, layer: Any, x: Tensor) -> tuple[int, ...]:
         return tuple(x.shape[1:])
 
-    def check_input_size(self, layer: Linear, size: tuple[int, ...]) -> None:
+    def check_input_size(self, layer: Any, size: tuple[int, ...]) -> None:
         if not size or size[-1] != self.in_neurons(layer):
             raise GrowthError(
                 f"an input size of {size} does not fit the layer: expected {self.in_neurons(layer)} features "
                 "in the last dimension (the size of one sample, without the batch)"
             )
+
+
+def _rows(tensor: Tensor, features: int, what: str) -> Tensor:
+    if tensor.shape[-1] != features:
+        raise GrowthError(
+            f"{what} of shape {tuple(tensor.shape)} does not fit the layer: expected {features} features in the "
+            "last dimension"
+        )
+    return as_rows(tensor)
 
 
 register(LinearAdapter())

@@ -66,12 +66,16 @@ class Grow(Frozen):
         min: a growth step never leaves the node narrower than this (features).
         step: neurons added at once here, instead of the document's `growth.neurons`.
         ratio: the target width relative to the other growing nodes (no unit).
+        kernel: the kernels convolutions get for new features; None takes that of the document's policy.
     """
 
     max: Features | None = Field(None, description="The node never gets wider than this.")
     min: Features | None = Field(None, description="Grow here first until this width is reached.")
     step: Features | None = Field(None, description="Neurons added at once at this node.")
     ratio: float = Field(1.0, gt=0, description="Target width relative to the other growing nodes.")
+    kernel: Literal["full", "centre"] | None = Field(
+        None, description="Kernels that convolutions get for the new features; by default `growth.kernel`."
+    )
 
 
 def _read_grow(value: Any) -> Any:
@@ -81,7 +85,7 @@ def _read_grow(value: Any) -> Any:
         return False
     if isinstance(value, Grow | dict):
         return value
-    raise PydanticCustomError("grow_form", "expected true, false or a map of limits such as {max: 128}")
+    raise PydanticCustomError("form", "expected true, false or a map of limits such as {max: 128}")
 
 
 def _grow_form(value: Any) -> str:
@@ -113,6 +117,8 @@ class Node(Frozen):
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]]
     max_sources: ClassVar[int | None] = 1
     """How many nodes it may read; None for any number."""
+    jumps: ClassVar[bool] = False
+    """Whether new features change its old outputs at once, however small they are."""
 
     kind: str
     sources: Sources = Field(alias="from", min_length=1, description="The node or nodes this one reads.")
@@ -139,6 +145,30 @@ class Node(Frozen):
     def multiply_adds(self, inputs: Sequence[Shape]) -> int:
         """Multiply-adds of the forward pass for one sample; what has no weights counts as 0."""
         return 0
+
+    def unit(self, features: int) -> int:
+        """New features come in multiples of this number."""
+        return 1
+
+    def widened(self, features: int, added: int) -> Node:
+        """The node once its input, which had `features`, has `added` more."""
+        return self
+
+    def why_fixed(self, segments: int, repeated: bool) -> str | None:
+        """Why features that pass through it cannot grow, or None.
+
+        Args:
+            segments: number of layers whose features lie side by side in its input.
+            repeated: whether a flatten has made several features of each.
+        """
+        return None
+
+
+class Operation(Node):
+    """A node without a width of its own: what passes through it keeps its features."""
+
+    width_rule: ClassVar[WidthRule] = WidthRule.SHARED
+    drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "operation"
 
 
 class Layer(Node):

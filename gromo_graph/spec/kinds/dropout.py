@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.base import Node, Shape, WidthRule
+from gromo_graph.spec.kinds.base import Operation, Shape
 
 
-class Dropout(Node):
+class Dropout(Operation):
     """Dropout with probability p; nothing in evaluation, where growth is measured."""
-
-    width_rule: ClassVar[WidthRule] = WidthRule.SHARED
-    drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "operation"
 
     kind: Literal["dropout"] = "dropout"
     p: float = Field(0.5, ge=0, lt=1, description="Share of features set to zero.")

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import ClassVar, Literal
 
-from gromo_graph.spec.kinds.base import Node, Shape, WidthRule
+from gromo_graph.spec.kinds.base import Operation, Shape, WidthRule
 
 
-class Flatten(Node):
+class Flatten(Operation):
     """Every position of a channel becomes a feature of its own; the features of a channel stay neighbours."""
 
     width_rule: ClassVar[WidthRule] = WidthRule.REPEATED
-    drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "operation"
 
     kind: Literal["flatten"] = "flatten"
 

@@ -1,0 +1,58 @@
+"""New channels whose activation is not 0 at 0 shift their consumers, by an effect of order √γ that biases take back."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gromo_graph.graph import Graph
+from gromo_graph.modules.crossing import window_of
+from gromo_graph.modules.group import LinkedGroup, Slot
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.neurons import GroupNeurons
+
+
+def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
+    """Why the shift of some consumer cannot be taken back, or None (MATH.md, exact slope)."""
+    for consumer, slots in linked.reads.items():
+        moved = [linked.ways.resting[slot] for slot in slots if linked.ways.resting[slot] != 0.0]
+        if not moved:
+            continue
+        if not consumer.use_bias:
+            return f"its new units start at {moved[0]:g} and `{consumer.name}` has no bias to take it back"
+        sizes = graph.shapes[graph.sources(consumer.name)[0]][1:]
+        if not _same_everywhere(linked, consumer, sizes):
+            return (
+                f"its new units start at {moved[0]:g}, which the zeros around what `{consumer.name}` reads make differ "
+                "from position to position, so no bias can take it back"
+            )
+    return None
+
+
+def _same_everywhere(linked: LinkedGroup, consumer: MeasuredModule, sizes: tuple[int, ...]) -> bool:
+    """Whether every output reads a constant map as the same constant: no tap reads padding."""
+    window = window_of(consumer, linked)
+    if window is None:
+        return True
+    lengths = (1, *sizes) if len(sizes) == 1 else sizes
+    return all(
+        sum(axis.reached(tap, length)) == axis.outputs(length)
+        for axis, taps, length in zip(window.axes, window.taps, lengths, strict=True)
+        for tap in taps
+    )
+
+
+def compensation(linked: LinkedGroup, index: int, neurons: GroupNeurons) -> Tensor | None:
+    """What the bias of a consumer gives up per unit of s, (out,); None where it gives up nothing.
+
+    Args:
+        index: of the consumer in the group.
+    """
+    consumer, fan_out = linked.consumers[index], neurons.fan_out[index]
+    slots: tuple[Slot, ...] = linked.reads[consumer]
+    total: Tensor | None = None
+    for slot, part in zip(slots, fan_out.by_slot(), strict=True):
+        resting = linked.ways.resting[slot]
+        if resting != 0.0:
+            moved = part.flatten(1).sum(dim=1) * resting
+            total = moved if total is None else total + moved
+    return None if total is None or not bool(total.any()) else total

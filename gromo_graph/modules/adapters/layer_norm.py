@@ -1,0 +1,75 @@
+"""`layer_norm`: new features change what the old ones become, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gromo_graph.errors import GrowthError
+from gromo_graph.modules.adapters.operation import (
+    Channels,
+    NewChannels,
+    OperationAdapter,
+    Passed,
+    register_operation,
+)
+from gromo_graph.modules.adapters.replaced import Replaced, grown
+from gromo_graph.spec.kinds import LayerNorm, Shape
+
+
+def build(node: LayerNorm, inputs: Sequence[Shape]) -> torch.nn.Module:
+    """The torch module of the node: all values of a sample together."""
+    return torch.nn.LayerNorm(list(inputs[0]))
+
+
+class LayerNormAdapter(OperationAdapter):
+    """It can grow, but not at first order: there is no slope, only the loss after the jump (MATH.md).
+
+    New features get weight 1 and bias 0. The features are the first of the normalised dimensions, as in the spec.
+    """
+
+    operation_type = torch.nn.LayerNorm
+    jumps = True
+
+    def extended(self, operation: Any, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
+        dim = -len(operation.normalized_shape)
+        old = x.shape[dim]
+        shape = (old + new.values.shape[dim], *operation.normalized_shape[1:])
+        both = functional.layer_norm(torch.cat((x, new.values), dim=dim), shape, eps=operation.eps)
+        y, y_new = both.split([old, new.values.shape[dim]], dim=dim)
+        if operation.elementwise_affine:
+            y = y * operation.weight
+            y = y if operation.bias is None else y + operation.bias
+        return y, y_new
+
+    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
+        raise GrowthError(
+            f"{operation} brings old and new features to one scale: expected both, as in extended_forward"
+        )
+
+    def tangent(self, operation: Any, channels: Channels) -> Channels:
+        raise GrowthError(
+            f"{operation} changes its old outputs at once when it grows: there is no slope to measure; "
+            "expected the loss after the growth to decide (`allow_jump`)"
+        )
+
+    def average(self, operation: Any, maps: Tensor) -> Tensor:
+        return maps
+
+    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
+        rest = operation.normalized_shape[1:]
+        operation.normalized_shape = (operation.normalized_shape[0] + size, *rest)
+        if not operation.elementwise_affine:
+            return []
+        old = operation.weight
+        replaced = [grown(operation, "weight", old.new_ones(size, *rest), dim=0, at=at)]
+        if operation.bias is not None:
+            replaced.append(grown(operation, "bias", old.new_zeros(size, *rest), dim=0, at=at))
+        return replaced
+
+
+register_operation(LayerNormAdapter())

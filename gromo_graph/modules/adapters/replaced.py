@@ -1,0 +1,38 @@
+"""What became of a parameter that grew, for those who hold on to it (optimizers)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A parameter and the one that took its place: `size` entries were inserted along `dim` before place `at`."""
+
+    old: Parameter
+    new: Parameter
+    dim: int
+    at: int
+    size: int
+
+
+def grown(owner: torch.nn.Module, name: str, values: Tensor, *, dim: int, at: int) -> Replaced:
+    """Insert values into a parameter of a module; the old entries keep their bits, and whether they are trained."""
+    old = owner.get_parameter(name)
+    new = Parameter(inserted(old, values, dim=dim, at=at), requires_grad=old.requires_grad)
+    setattr(owner, name, new)
+    return Replaced(old, new, dim, at, values.shape[dim])
+
+
+def inserted(old: Tensor, values: Tensor, *, dim: int, at: int) -> Tensor:
+    """A copy of `old` with `values` before place `at` along a dimension.
+
+    >>> inserted(torch.tensor([1, 2, 3]), torch.tensor([9]), dim=0, at=1)
+    tensor([1, 9, 2, 3])
+    """
+    before, after = old.detach().split([at, old.shape[dim] - at], dim=dim)
+    return torch.cat((before, values.detach().to(old), after), dim=dim)

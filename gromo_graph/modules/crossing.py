@@ -1,0 +1,294 @@
+"""What a consumer's gradient and input have to do with what the producers of its group read: M_prev and C.
+
+A consumer reads a new channel several times: a convolution through each tap of its kernel, a linear layer behind a
+flatten at each position. Column (o, t) of M_prev belongs to output o and reading t; slot after slot, producers below
+each other.
+
+For linear consumers everything is summed against the producer's raw input and spread to its rows afterwards: spreading
+is linear, and the sums of raw inputs are smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra import (
+    AxisWeights,
+    Patches,
+    View,
+    cross_moment,
+    patch_cross_moments,
+    patch_matrix,
+    spread_out,
+)
+from gromo_graph.modules.capture import stored_input
+from gromo_graph.modules.ways import Way, arriving, plain_gain
+from gromo_graph.spec.kinds.window import Axis
+
+if TYPE_CHECKING:
+    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.modules.measured import MeasuredModule
+
+# Values of rows written down at a time where positions are mixed on the way.
+_WRITTEN = {"cpu": 1 << 21, "cuda": 1 << 27}
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution reads new channels.
+
+    Attributes:
+        axes: its kernel along height and width.
+        taps: those that new channels are read through.
+    """
+
+    axes: tuple[Axis, Axis]
+    taps: tuple[tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """Positions between two outputs."""
+        return self.axes[0].stride, self.axes[1].stride
+
+    @property
+    def readings(self) -> int:
+        """How often a channel is read."""
+        return len(self.taps[0]) * len(self.taps[1])
+
+    def back(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """From a position that is read back to the output that reads it, for each tap."""
+        height, width = (
+            tuple(-axis.offsets[tap] for tap in taps) for axis, taps in zip(self.axes, self.taps, strict=True)
+        )
+        return height, width
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """The taps along height and width, in the order of a weight."""
+        return ((i, j) for i in self.taps[0] for j in self.taps[1])
+
+
+def window_of(consumer: MeasuredModule, group: LinkedGroup) -> Window | None:
+    """How a consumer reads the new channels of a group, None for one that reads rows of features."""
+    axes = consumer.adapter.axes(consumer.layer)
+    if axes is None:
+        return None
+    if group.kernel_of(consumer) == "centre":
+        return Window(axes, ((axes[0].centre,), (axes[1].centre,)))
+    return Window(axes, (tuple(range(axes[0].kernel)), tuple(range(axes[1].kernel))))
+
+
+def readings_of(consumer: MeasuredModule, group: LinkedGroup, slot: Slot) -> int:
+    """How often a consumer reads one new channel in a slot."""
+    window = window_of(consumer, group)
+    return slot.repeat if window is None else window.readings
+
+
+def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tensor) -> Tensor:
+    """Σ b₋₂ gᵀ of the stored batch, (columns of all producers, readings of all slots · out)."""
+    image = consumer.adapter.output_image(consumer.layer, gradient)
+    window = window_of(consumer, group)
+    if window is None:
+        return _stacked(group, consumer, lambda producer, slot: _m_prev_of_rows(group, producer, slot, image))
+    view = View(window.back(), _everywhere(consumer))
+    pulled = spread_out(image, window.stride)
+
+    def block(producer: MeasuredModule, slot: Slot) -> Tensor:
+        return _through_window(group, producer, slot, pulled, [view])[0]
+
+    return _stacked(group, consumer, block)
+
+
+def _stacked(
+    group: LinkedGroup, consumer: MeasuredModule, block: Callable[[MeasuredModule, Slot], Tensor]
+) -> Tensor:
+    """Blocks of producers below each other, of slots side by side."""
+    return torch.cat(
+        [
+            torch.cat([block(producer, slot) for slot in group.reads[consumer]], dim=1)
+            for producer in group.producers
+        ]
+    )
+
+
+def _m_prev_of_rows(group: LinkedGroup, producer: MeasuredModule, slot: Slot, image: Tensor) -> Tensor:
+    ways = group.ways.to(producer, slot)
+    if not ways:
+        return image.new_zeros(producer.adapter.columns(producer.layer), image.shape[1] * slot.repeat)
+    rows = rows_of(producer)
+    moment = cross_moment(rows.image.flatten(1), image[:, :, 0, 0], left_constant=rows.constant)
+    return spread_to_rows(producer, ways, rows, moment).flatten(1)
+
+
+def _through_window(
+    group: LinkedGroup, producer: MeasuredModule, slot: Slot, image: Tensor, views: Sequence[View]
+) -> list[Tensor]:
+    """Products of a producer's rows in a slot with readings of an image, (columns, columns of the view) each."""
+    ways = group.ways.to(producer, slot)
+    rows = producer.adapter.patches(producer.layer, stored_input(producer))
+    if not ways:
+        return [image.new_zeros(rows.columns, image.shape[1] * view.taps + view.constant) for view in views]
+    gain = plain_gain(ways)
+    if gain is not None:
+        moments = patch_cross_moments(rows, image, views)
+        return moments if gain == 1.0 else [moment * gain for moment in moments]
+    totals: list[Tensor] = []
+    for part in portions(rows):
+        written = Patches(arriving(producer, ways, rows.of(rows.image[part])), grid=_grid(views[0]))
+        moments = patch_cross_moments(written, image[part], views)
+        totals = [a + b for a, b in zip(totals, moments, strict=True)] if totals else moments
+    return totals
+
+
+def portions(rows: Patches) -> Iterator[slice]:
+    """Samples in portions, so that their rows can be written down without filling the memory."""
+    n, values = rows.image.shape[0], rows.columns * rows.grid[0] * rows.grid[1]
+    budget = _WRITTEN.get(rows.image.device.type, _WRITTEN["cuda"])
+    size = max(1, budget // max(1, values))
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
+def _grid(view: View) -> tuple[int, int]:
+    return len(view.weights[0]), len(view.weights[1])
+
+
+def _everywhere(consumer: MeasuredModule) -> AxisWeights:
+    """Each position of what a convolution reads once."""
+    sizes = stored_input(consumer).shape[2:]
+    height, width = sizes if len(sizes) == 2 else (1, sizes[0])
+    return (1.0,) * height, (1.0,) * width
+
+
+def cross_of_batch(
+    consumer: MeasuredModule, group: LinkedGroup, partners: Sequence[MeasuredModule]
+) -> Tensor:
+    """C of the stored batch: what producers read against what layers read that enter one sum.
+
+    Args:
+        consumer, group: as in `m_prev_of_batch`.
+        partners: the layers whose columns stand side by side, usually the consumer alone.
+
+    Returns:
+        (values of all producers' raw inputs, columns) for a linear consumer, else (columns of all producers, readings of
+        all slots, columns).
+    """
+    window = window_of(consumer, group)
+    if window is None:
+        rows = torch.cat([patch_matrix(rows_of(partner))[:, :, 0] for partner in partners], dim=1)
+        return torch.cat(
+            [
+                cross_moment(rows_of(producer).image.flatten(1), rows, left_constant=producer.use_bias)
+                for producer in group.producers
+            ]
+        )
+    images = [_image_read(consumer, partner, window) for partner in partners]
+
+    def block(producer: MeasuredModule, slot: Slot) -> Tensor:
+        parts = [_c_block(group, producer, slot, image, window) for image in images]
+        return torch.cat(parts, dim=2)
+
+    return _stacked(group, consumer, block)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An image with its readings: one view for each tap, or one view of all taps for each column."""
+
+    image: Tensor
+    views: list[View]
+    columns: int
+
+
+def _image_read(consumer: MeasuredModule, partner: MeasuredModule, window: Window) -> _Read:
+    rows = rows_of(partner)
+    if partner is not consumer:
+        written = patch_matrix(rows).reshape(rows.image.shape[0], rows.columns, *rows.grid)
+        view = View(window.back(), _everywhere(consumer))
+        return _Read(spread_out(written, window.stride), [view], rows.columns)
+    height, width = window.axes
+    views = [
+        View(
+            (_from_tap(height, i), _from_tap(width, j)),
+            (height.reached(i, rows.image.shape[2]), width.reached(j, rows.image.shape[3])),
+            constant=rows.constant,
+        )
+        for i in window.taps[0]
+        for j in window.taps[1]
+    ]
+    return _Read(rows.image, views, rows.columns)
+
+
+def _from_tap(axis: Axis, tap: int) -> tuple[int, ...]:
+    """What a row reads, seen from the position that it reads through a tap."""
+    return tuple(offset - axis.offsets[tap] for offset in axis.offsets)
+
+
+def _c_block(group: LinkedGroup, producer: MeasuredModule, slot: Slot, read: _Read, window: Window) -> Tensor:
+    """(columns of the producer, readings, columns of the partner)."""
+    moments = _through_window(group, producer, slot, read.image, read.views)
+    if len(read.views) == window.readings:
+        return torch.stack(moments, dim=1)
+    (together,) = moments
+    by_tap: Tensor = together.unflatten(1, (read.columns, window.readings))
+    return by_tap.transpose(1, 2)
+
+
+def rows_of(module: MeasuredModule) -> Patches:
+    """The rows of the stored batch of a layer."""
+    return module.adapter.patches(module.layer, stored_input(module))
+
+
+def spread_to_rows(producer: MeasuredModule, ways: tuple[Way, ...], rows: Patches, moment: Tensor) -> Tensor:
+    """Sums against a producer's raw input as sums against the rows that arrive in a slot.
+
+    Args:
+        producer, ways: to the slot. rows: how the producer reads its input, of whatever samples.
+        moment: (values of the raw input, q), with the constant last where the producer has a bias.
+
+    Returns:
+        (columns, q, positions of the slot).
+    """
+    gain = plain_gain(ways)
+    if rows.is_matrix and gain is not None:
+        return (moment if gain == 1.0 else moment * gain)[:, :, None]
+    values = moment[:-1] if rows.constant else moment
+    image = values.T.reshape(-1, *rows.image.shape[1:])
+    arrived = arriving(producer, ways, rows.of(image), moment[-1] if rows.constant else None)
+    return arrived.flatten(2).transpose(0, 1)
+
+
+def projected_part(
+    consumer: MeasuredModule,
+    group: LinkedGroup,
+    read: Mapping[MeasuredModule, Patches],
+    cross: Tensor,
+    delta: Tensor,
+) -> Tensor:
+    """C δᵀ shaped like M_prev.
+
+    Args:
+        consumer, group: as in `m_prev_of_batch`. read: how each producer reads its input.
+        cross: as of `cross_of_batch`. delta: (out, columns) of all partners side by side.
+    """
+    delta = delta.to(cross)
+    window = window_of(consumer, group)
+    if window is not None:
+        slots = cross.split(window.readings, dim=1)
+        parts: list[Tensor] = [torch.einsum("ptc,oc->pot", slot, delta).flatten(1) for slot in slots]
+        return torch.cat(parts, dim=1)
+    sizes = [read[p].image.shape[1:].numel() + read[p].constant for p in group.producers]
+    moments: dict[MeasuredModule, Tensor] = dict(
+        zip(group.producers, (cross @ delta.T).split(sizes), strict=True)
+    )
+
+    def block(producer: MeasuredModule, slot: Slot) -> Tensor:
+        ways, moment = group.ways.to(producer, slot), moments[producer]
+        if not ways:
+            return moment.new_zeros(read[producer].columns, moment.shape[1] * slot.repeat)
+        return spread_to_rows(producer, ways, read[producer], moment).flatten(1)
+
+    return _stacked(group, consumer, block)

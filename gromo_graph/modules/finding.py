@@ -1,0 +1,179 @@
+"""Finding new neurons for a group, by the criterion that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra import (
+    OptimalExtension,
+    Spread,
+    gradmax_extension,
+    optimal_extension,
+    random_extension,
+    variance_transfer_extension,
+)
+from gromo_graph.errors import GrowthError
+from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.modules.crossing import readings_of
+from gromo_graph.modules.flowing import measured_spreads
+from gromo_graph.modules.growth_moment import spans_of
+from gromo_graph.modules.neurons import GroupNeurons, split
+from gromo_graph.modules.solving import links_of_group, problem_of
+
+if TYPE_CHECKING:
+    from gromo_graph.modules.group import LinkedGroup
+    from gromo_graph.modules.link import GrowthLink
+    from gromo_graph.modules.measured import MeasuredModule
+
+Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
+
+# With an activation that bends at 0, GradMax's units start this far from it, relative to the old fan-in.
+_NUDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class Search:
+    """How new neurons are found.
+
+    Attributes:
+        criterion: "tiny" (the optimal extension), "gradmax", "random" or "variance_transfer".
+        maximum: neurons at the most; the criteria that solve nothing need it.
+        dtype: in which to solve.
+        ridge, numerical_threshold, statistical_threshold: as in `algebra.optimal_extension`.
+        projected: whether the gradient is projected by the consumers' deltas, or for which consumers it is.
+        generator: source of random numbers; None takes torch's default one.
+    """
+
+    criterion: Criterion = "tiny"
+    maximum: int | None = None
+    dtype: torch.dtype = torch.float32
+    ridge: float = 0.0
+    numerical_threshold: float = 1e-15
+    statistical_threshold: float = 1e-3
+    projected: bool | Collection[MeasuredModule] = True
+    generator: torch.Generator | None = None
+
+
+@torch.no_grad()
+def find(link: GrowthLink, search: Search) -> GroupNeurons:
+    """New neurons for the group of a link.
+
+    Raises:
+        GrowthError: an unknown criterion, statistics that are missing or not finite, or no number of neurons where the
+            criterion solves nothing.
+    """
+    group = link.group
+    if search.criterion not in get_args(Criterion):
+        known = ", ".join(get_args(Criterion))
+        raise GrowthError(f"unknown criterion {search.criterion!r}: expected one of {known}")
+    neurons = _found(link, search)
+    # Group norms grow by whole groups.
+    whole = neurons.selected(torch.arange(neurons.size - neurons.size % group.unit, device=neurons.device))
+    return _with_spreads(group, whole)
+
+
+def _found(link: GrowthLink, search: Search) -> GroupNeurons:
+    group = link.group
+    if search.criterion == "tiny":
+        return _optimal(link, search)
+    neurons = search.maximum
+    if neurons is None or neurons < 0:
+        raise GrowthError(
+            f"the criterion {search.criterion!r} adds as many neurons as it is told: expected "
+            f"maximum_added_neurons of at least 0, found {neurons}"
+        )
+    if search.criterion == "gradmax":
+        return _gradmax(link, search, neurons)
+    make = random_extension if search.criterion == "random" else variance_transfer_extension
+    spread = first_spread(group) if search.criterion == "random" else old_spread(group)
+    return _drawn(group, make(spread, neurons=neurons, generator=search.generator))
+
+
+def _optimal(link: GrowthLink, search: Search) -> GroupNeurons:
+    problem = problem_of(link, links_of_group(link.group), projected=search.projected)
+    found = optimal_extension(
+        problem.s.to(search.dtype),
+        problem.n.to(search.dtype),
+        ridge=search.ridge,
+        numerical_threshold=search.numerical_threshold,
+        statistical_threshold=search.statistical_threshold,
+        maximum_neurons=search.maximum,
+    )
+    return split(link.group, found, problem.columns)
+
+
+def _gradmax(link: GrowthLink, search: Search, neurons: int) -> GroupNeurons:
+    group = link.group
+    problem = problem_of(link, links_of_group(link.group), projected=False)
+    found = gradmax_extension(
+        problem.n.to(search.dtype),
+        neurons=neurons,
+        length=_mean_norm([consumer.weight.transpose(0, 1) for consumer in group.consumers]),
+        nudge=_NUDGE * _mean_norm([p.weight for p in group.producers]) if group.ways.bends else 0.0,
+    )
+    return replace(split(group, found, problem.columns), values=None)
+
+
+def _drawn(group: LinkedGroup, found: OptimalExtension) -> GroupNeurons:
+    every = torch.arange(found.alpha.shape[1], device=found.alpha.device)
+    return replace(split(group, found, every), values=None)
+
+
+def first_spread(group: LinkedGroup) -> Spread:
+    """That of the first weights of layers, uniform in ±1/√fan_in."""
+    return _spread(group, lambda weight: (3.0 * max(weight[:1].numel(), 1)) ** -0.5)
+
+
+def old_spread(group: LinkedGroup) -> Spread:
+    """That of the weights as they are now; of first weights where there are none."""
+
+    def of(weight: Tensor) -> float:
+        found = float(weight.detach().std()) if weight.numel() > 1 else 0.0
+        return found if found > 0.0 else (3.0 * max(weight[:1].numel(), 1)) ** -0.5
+
+    return _spread(group, of)
+
+
+def _spread(group: LinkedGroup, of: object) -> Spread:
+    assert callable(of)
+    like = group.producers[0].weight
+    fan_in = like.new_zeros(spans_of(group)[group.producers[-1]].stop)
+    for producer, span in spans_of(group).items():
+        fan_in[span] = of(producer.weight)
+    fan_out = []
+    for consumer, slots in group.reads.items():
+        readings = sum(readings_of(consumer, group, slot) for slot in slots)
+        fan_out.append(like.new_full((consumer.out_neurons * readings,), of(consumer.weight)))
+    return Spread(fan_in, torch.cat(fan_out))
+
+
+def _mean_norm(weights: list[Tensor]) -> float:
+    """Mean norm of the rows of weights put side by side; 1 where there are none or they are zero."""
+    rows = min(weight.shape[0] for weight in weights)
+    if rows == 0:
+        return 1.0
+    squares = sum(
+        (weight[:rows].detach().flatten(1).square().sum(dim=1) for weight in weights),
+        weights[0].new_zeros(rows),
+    )
+    return float(squares.sqrt().mean()) or 1.0
+
+
+def _with_spreads(group: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
+    """Norms that must know the size of new channels learn it from the stored batch."""
+    if (
+        group.jumps
+        or any(p.capture.input is None for p in group.producers)
+        or not any(
+            operation_adapter(operation).needs_spread
+            for module in (*group.producers, *group.merges)
+            for operation in operations_of(module.extension_function)
+        )
+    ):
+        return neurons
+    return replace(neurons, spreads=measured_spreads(group, neurons))

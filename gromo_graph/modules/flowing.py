@@ -1,0 +1,138 @@
+"""New channels of a group flowing from its producers to its consumers, computed on data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.modules.adapters.operation import Channels
+from gromo_graph.modules.passing import Moments, PassedChannels, pass_new, pass_tangent
+
+if TYPE_CHECKING:
+    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.modules.links import Linkable
+    from gromo_graph.modules.measured import MeasuredModule
+    from gromo_graph.modules.neurons import GroupNeurons
+
+
+def given(group: LinkedGroup, neurons: GroupNeurons, sign: float = 1.0) -> dict[MeasuredModule, Tensor]:
+    """What the producers compute for new neurons from their stored inputs."""
+    found = {}
+    for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
+        bias = None if fan_in.bias is None else sign * fan_in.bias
+        layer = producer.adapter.layer_of(producer.layer, sign * fan_in.weight, bias)
+        found[producer] = layer(producer.input)
+    return found
+
+
+def tangents(
+    group: LinkedGroup,
+    starts: Mapping[MeasuredModule, Tensor],
+    spreads: dict[tuple[Slot, int], Moments] | None = None,
+) -> dict[Slot, Channels]:
+    """What arrives in each slot at first order in the scaling factor.
+
+    Args:
+        group: which group. starts: what its producers compute at scaling factor 1.
+        spreads: takes the moments of the channels, by slot and place of the operation, where an operation needs them.
+
+    Raises:
+        GrowthError: a function on the way has no slope.
+    """
+
+    def through(slot: Slot, channels: Channels) -> Channels:
+        found: dict[int, Moments] = {}
+        function = slot.module.extension_function
+        channels = pass_tangent(function, channels, None if spreads is None else found)
+        if spreads is not None:
+            spreads.update({(slot, place): moments for place, moments in found.items()})
+        return channels
+
+    def add(a: Channels, b: Channels) -> Channels:
+        return Channels(a.values + b.values, a.resting + b.resting)
+
+    return group.carried({p: Channels(values) for p, values in starts.items()}, through, add)
+
+
+def flow(group: LinkedGroup, starts: Mapping[MeasuredModule, Tensor]) -> dict[Slot, Tensor]:
+    """What arrives in each slot as it is, at the scaling factor that the starts have.
+
+    Raises:
+        GrowthError: a function on the way cannot tell new channels without the old ones.
+    """
+
+    def through(slot: Slot, new: Tensor) -> Tensor:
+        return pass_new(slot.module.extension_function, new, slot.module.passed)
+
+    return group.carried(dict(starts), through, torch.add)
+
+
+@torch.no_grad()
+def at_scale_one(
+    group: LinkedGroup, neurons: GroupNeurons, starts: Mapping[MeasuredModule, Tensor]
+) -> dict[Slot, Tensor]:
+    """What arrives in each slot of channels that are as large as the starts; nothing pending is looked at."""
+
+    def through(slot: Slot, new: Tensor) -> Tensor:
+        passed = PassedChannels(1.0, spreads=spreads_at(group, neurons, slot.module))
+        return pass_new(slot.module.extension_function, new, passed)
+
+    return group.carried(dict(starts), through, torch.add)
+
+
+def spreads_at(group: LinkedGroup, neurons: GroupNeurons, module: Linkable) -> dict[int, Tensor]:
+    """The spreads of neurons at the operations of one module of the group."""
+    index = [*group.producers, *group.merges].index(module)
+    return {place: value for (at, place), value in neurons.spreads.items() if at == index}
+
+
+@torch.no_grad()
+def measured_spreads(group: LinkedGroup, neurons: GroupNeurons) -> dict[tuple[int, int], Tensor]:
+    """Root mean squares of new channels at scaling factor 1, from the stored inputs; as `GroupNeurons.spreads`."""
+    moments: dict[tuple[Slot, int], Moments] = {}
+    tangents(group, given(group, neurons), moments)
+    return spreads_of(group, moments)
+
+
+def spreads_of(
+    group: LinkedGroup, moments: Mapping[tuple[Slot, int], Moments]
+) -> dict[tuple[int, int], Tensor]:
+    """Root mean square of the channels of each group of a norm, once for each channel."""
+    indices = {module: index for index, module in enumerate((*group.producers, *group.merges))}
+    found = {}
+    for (slot, place), moment in moments.items():
+        operation = list(operations_of(slot.module.extension_function))[place]
+        unit = operation_adapter(operation).unit(operation)
+        assert moment.squares is not None
+        squares = (moment.squares / moment.count).unflatten(0, (-1, unit))
+        found[indices[slot.module], place] = (
+            squares.mean(dim=1, keepdim=True).expand_as(squares).flatten().sqrt()
+        )
+    return found
+
+
+@torch.no_grad()
+def measure_moments(group: LinkedGroup) -> None:
+    """Let the functions of a group see the pending channels of the stored batch, at the scaling factor in force.
+
+    Norms that grow need their mean and variance; where extended_forward has shown them already, nothing is done.
+    """
+    waiting = [
+        module
+        for module in (*group.producers, *group.merges)
+        for place, operation in enumerate(operations_of(module.extension_function))
+        if operation_adapter(operation).needs_moments and place not in module.passed.moments
+    ]
+    if not waiting:
+        return
+    starts = {}
+    for producer in group.producers:
+        layer = producer.extended_output_layer
+        if layer is None or producer.capture.input is None:
+            return  # the norm says what is missing
+        starts[producer] = producer.passed.factor_like(producer.weight) * layer(producer.input)
+    flow(group, starts)

@@ -1,0 +1,123 @@
+"""S of what the producers of a group read, summed over the slots in which their new channels are read.
+
+Slots are further rows of one layer (MATH.md, width groups). A position of an image counts as often as the consumer that
+reads it most. Products that several slots share are formed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra import (
+    AxisWeights,
+    Patches,
+    patch_cross_moment,
+    patch_second_moment,
+)
+from gromo_graph.modules.crossing import portions, rows_of, window_of
+from gromo_graph.modules.ways import arriving, plain_gain
+
+if TYPE_CHECKING:
+    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.modules.measured import MeasuredModule
+
+
+def growth_moment_of_batch(group: LinkedGroup) -> Tensor:
+    """The sum over the stored batch, (columns, columns) of all producers."""
+    rows = {producer: rows_of(producer) for producer in group.producers}
+    spans = spans_of(group)
+    size = spans[group.producers[-1]].stop
+    total = next(iter(rows.values())).image.new_zeros(size, size)
+    plain: dict[tuple[MeasuredModule, MeasuredModule, AxisWeights], float] = {}
+    for slot in group.read_slots():
+        gains = {p: plain_gain(ways) for p in group.producers if (ways := group.ways.to(p, slot))}
+        if any(gain is None for gain in gains.values()):
+            _add_written(total, group, slot, list(gains), rows, spans)
+            continue
+        for p, q in _pairs(list(gains)):
+            weights = weights_of(group, slot, rows[p].grid)
+            factor = (gains[p] or 0.0) * (gains[q] or 0.0)
+            plain[p, q, weights] = plain.get((p, q, weights), 0.0) + factor
+    for (p, q, weights), factor in plain.items():
+        if factor != 0.0:
+            _add_block(total, spans[p], spans[q], factor * _product(rows[p], rows[q], weights))
+    return total
+
+
+def is_input_moment(group: LinkedGroup) -> bool:
+    """Whether the sum is just S of the one producer's input: one slot, and every position read once."""
+    slots = group.read_slots()
+    if (
+        len(group.producers) != 1
+        or len(slots) != 1
+        or plain_gain(group.ways.to(group.producers[0], slots[0])) is None
+    ):
+        return False
+    windows = [window_of(consumer, group) for consumer in group.consumers]
+    return all(
+        window is None
+        or all(axis.reads_each_once(taps) for axis, taps in zip(window.axes, window.taps, strict=True))
+        for window in windows
+    )
+
+
+def spans_of(group: LinkedGroup) -> dict[MeasuredModule, slice]:
+    """The columns of each producer."""
+    spans, start = {}, 0
+    for producer in group.producers:
+        columns = producer.adapter.columns(producer.layer)
+        spans[producer] = slice(start, start + columns)
+        start += columns
+    return spans
+
+
+def weights_of(group: LinkedGroup, slot: Slot, grid: tuple[int, int]) -> AxisWeights:
+    """How often each position of a slot is read, along height and width."""
+    weights = [[0.0] * size for size in grid]
+    for consumer in group.consumers:
+        if slot in group.reads[consumer]:
+            window = window_of(consumer, group)
+            for axis in (0, 1):
+                reads = (
+                    (1.0,) * grid[axis]
+                    if window is None
+                    else window.axes[axis].reads(grid[axis], window.taps[axis])
+                )
+                weights[axis] = [max(pair) for pair in zip(weights[axis], reads, strict=True)]
+    return tuple(weights[0]), tuple(weights[1])
+
+
+def _pairs(producers: list[MeasuredModule]) -> list[tuple[MeasuredModule, MeasuredModule]]:
+    return [(p, q) for place, p in enumerate(producers) for q in producers[place:]]
+
+
+def _product(left: Patches, right: Patches, weights: AxisWeights) -> Tensor:
+    return patch_second_moment(left, weights) if left is right else patch_cross_moment(left, right, weights)
+
+
+def _add_block(total: Tensor, rows: slice, columns: slice, block: Tensor) -> None:
+    total[rows, columns] += block
+    if rows != columns:
+        total[columns, rows] += block.T
+
+
+def _add_written(
+    total: Tensor,
+    group: LinkedGroup,
+    slot: Slot,
+    visible: list[MeasuredModule],
+    rows: Mapping[MeasuredModule, Patches],
+    spans: Mapping[MeasuredModule, slice],
+) -> None:
+    """A slot behind operations that mix positions: the rows are written down as they arrive."""
+    index = torch.cat([torch.arange(spans[p].start, spans[p].stop) for p in visible]).to(total.device)
+    for part in portions(max((rows[p] for p in visible), key=lambda r: r.columns * r.grid[0] * r.grid[1])):
+        arrived = [arriving(p, group.ways.to(p, slot), rows[p].of(rows[p].image[part])) for p in visible]
+        image = torch.cat(arrived, dim=1)
+        grid = (image.shape[2], image.shape[3])
+        moment = patch_second_moment(Patches(image, grid=grid), weights_of(group, slot, grid))
+        total[index[:, None], index[None, :]] += moment

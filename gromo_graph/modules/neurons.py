@@ -1,0 +1,242 @@
+"""New neurons of a group as plain tensors, and as pending growth on its modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra import OptimalExtension
+from gromo_graph.errors import GrowthError
+from gromo_graph.modules.checks import expect_shape
+from gromo_graph.modules.crossing import readings_of
+from gromo_graph.modules.growth_moment import spans_of
+
+if TYPE_CHECKING:
+    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.modules.measured import MeasuredModule
+
+
+@dataclass(frozen=True)
+class FanIn:
+    """What a producer computes for the new neurons: weight (k, in, ...), bias (k,) or None."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+@dataclass(frozen=True)
+class FanOut:
+    """What a consumer makes of the new neurons.
+
+    Attributes:
+        weight: of the layer that reads them, (out, inputs, ...), slot after slot.
+        repeats: for each slot the inputs that one neuron becomes there.
+    """
+
+    weight: Tensor
+    repeats: tuple[int, ...]
+
+    def by_slot(self) -> list[Tensor]:
+        """(out, k, repeat, ...) for each slot: views of the weight."""
+        size = self.weight.shape[1] // max(1, sum(self.repeats))
+        parts = self.weight.split([size * repeat for repeat in self.repeats], dim=1)
+        return [part.unflatten(1, (size, repeat)) for part, repeat in zip(parts, self.repeats, strict=True)]
+
+    def of(self, parts: Sequence[Tensor]) -> FanOut:
+        """The inverse of `by_slot`."""
+        return replace(self, weight=torch.cat([part.flatten(1, 2) for part in parts], dim=1))
+
+
+@dataclass(frozen=True)
+class GroupNeurons:
+    """New neurons, in the order of the group's producers and consumers.
+
+    Attributes:
+        fan_in, fan_out: α and ω.
+        values: (k,), λ; None where nothing was solved.
+        solver, decomposition: which way they were found.
+        spreads: root mean square of the channels at s = 1, by slot owner (producers, then merges) and place of the
+            operation in its function, where an operation needs it.
+    """
+
+    fan_in: tuple[FanIn, ...]
+    fan_out: tuple[FanOut, ...]
+    values: Tensor | None
+    solver: str = "none"
+    decomposition: str = "full"
+    spreads: Mapping[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.fan_in[0].weight.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.fan_out[0].weight.device
+
+    def selected(self, order: Tensor, sign: Tensor | None = None) -> GroupNeurons:
+        """Some neurons in another order, each times a sign on both sides."""
+
+        def rows(values: Tensor) -> Tensor:
+            chosen = values[order]
+            return chosen if sign is None else chosen * sign.reshape(-1, *[1] * (chosen.dim() - 1))
+
+        def columns(part: Tensor) -> Tensor:
+            chosen = part[:, order]
+            return chosen if sign is None else chosen * sign.reshape(1, -1, *[1] * (chosen.dim() - 2))
+
+        return replace(
+            self,
+            fan_in=tuple(
+                FanIn(rows(fan.weight), None if fan.bias is None else rows(fan.bias)) for fan in self.fan_in
+            ),
+            fan_out=tuple(fan.of([columns(part) for part in fan.by_slot()]) for fan in self.fan_out),
+            values=None if self.values is None else self.values[order],
+            spreads={key: spread[order] for key, spread in self.spreads.items()},
+        )
+
+    def scaled(self, fan_in: Tensor | float, fan_out: Tensor | float) -> GroupNeurons:
+        """α and ω times a factor, or a factor for each neuron, (k,)."""
+
+        def rows(values: Tensor, factor: Tensor | float) -> Tensor:
+            if isinstance(factor, Tensor) and factor.dim():
+                factor = factor.reshape(-1, *[1] * (values.dim() - 1))
+            return values * factor
+
+        def columns(part: Tensor) -> Tensor:
+            return rows(part.transpose(0, 1), fan_out).transpose(0, 1)
+
+        return replace(
+            self,
+            fan_in=tuple(
+                FanIn(rows(fan.weight, fan_in), None if fan.bias is None else rows(fan.bias, fan_in))
+                for fan in self.fan_in
+            ),
+            fan_out=tuple(fan.of([columns(part) for part in fan.by_slot()]) for fan in self.fan_out),
+            spreads={key: spread * fan_in for key, spread in self.spreads.items()},
+        )
+
+
+def split(group: LinkedGroup, found: OptimalExtension, columns: Tensor) -> GroupNeurons:
+    """The neurons of a solved problem, part by part.
+
+    Args:
+        group: whose problem it was.
+        found: α over the kept columns, ω over the outputs of all consumers side by side.
+        columns: which columns were kept; the others are 0.
+    """
+    spans = spans_of(group)
+    size = found.singular_values.shape[0]
+    alpha = found.alpha.new_zeros(size, spans[group.producers[-1]].stop)
+    alpha[:, columns] = found.alpha
+    outputs = [consumer.out_neurons for consumer in group.consumers]
+    readings = [
+        [readings_of(consumer, group, slot) for slot in slots] for consumer, slots in group.reads.items()
+    ]
+    omegas = found.omega.split([out * sum(each) for out, each in zip(outputs, readings, strict=True)])
+    fan_in = []
+    for producer in group.producers:
+        weight, bias = producer.adapter.weight_and_bias(producer.layer, alpha[:, spans[producer]])
+        kind = producer.weight.dtype
+        fan_in.append(FanIn(weight.to(kind), None if bias is None else bias.to(kind)))
+    fan_out = []
+    for consumer, omega, each in zip(group.consumers, omegas, readings, strict=True):
+        kernel = group.kernel_of(consumer)
+        out = consumer.out_neurons
+        parts = [
+            consumer.adapter.fan_out_weight(consumer.layer, part.reshape(out, reading, size), kernel)
+            for part, reading in zip(omega.split([out * reading for reading in each]), each, strict=True)
+        ]
+        weight = torch.cat(parts, dim=1).to(consumer.weight.dtype)
+        fan_out.append(FanOut(weight, repeats_of(group, consumer)))
+    return GroupNeurons(
+        tuple(fan_in),
+        tuple(fan_out),
+        found.singular_values.to(group.producers[0].weight.dtype),
+        found.solver,
+        found.decomposition,
+    )
+
+
+def repeats_of(group: LinkedGroup, consumer: MeasuredModule) -> tuple[int, ...]:
+    """For each slot that a consumer reads the inputs one neuron becomes."""
+    return tuple(slot.repeat for slot in group.reads[consumer])
+
+
+@torch.no_grad()
+def put(
+    group: LinkedGroup,
+    neurons: GroupNeurons,
+    *,
+    producers: bool = True,
+    consumers: Sequence[MeasuredModule] | None = None,
+) -> None:
+    """Make neurons pending on the modules of a group, after everything about them has been checked.
+
+    Args:
+        group, neurons: which neurons of what.
+        producers: whether the producers take their part. consumers: those that take theirs; None is all.
+    """
+    chosen = group.consumers if consumers is None else consumers
+    _check(group, neurons)
+    for consumer, fan_out in zip(group.consumers, neurons.fan_out, strict=True):
+        if consumer in chosen:
+            values = neurons.values
+            consumer.extended_input_layer = pending_layer(consumer, fan_out.weight, None, neurons.size)
+            consumer.eigenvalues_extension = None if values is None else values.detach().clone()
+            consumer.extension_solver = neurons.solver
+            consumer.extension_decomposition = neurons.decomposition
+            consumer.extension_applied = False
+    if producers:
+        for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
+            producer.extended_output_layer = pending_layer(producer, fan_in.weight, fan_in.bias, neurons.size)
+        put_spreads(group, neurons.spreads)
+
+
+def pending_layer(
+    module: MeasuredModule, weight: Tensor, bias: Tensor | None, size: int
+) -> torch.nn.Module | None:
+    """A layer like the module's own with copies of these parameters; None where they are those of no neuron."""
+    if size == 0:
+        return None
+    weight = weight.to(module.weight)
+    return module.adapter.layer_of(module.layer, weight, None if bias is None else bias.to(weight))
+
+
+def put_spreads(group: LinkedGroup, spreads: Mapping[tuple[int, int], Tensor]) -> None:
+    """Tell the functions of a group how large the new channels are."""
+    for index, owner in enumerate((*group.producers, *group.merges)):
+        owner.passed.clear_measured()
+        owner.passed.spreads = {place: value for (at, place), value in spreads.items() if at == index}
+
+
+def _check(group: LinkedGroup, neurons: GroupNeurons) -> None:
+    size = neurons.size
+    for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
+        shape = producer.adapter.out_extension_shape(producer.layer, size)
+        expect_shape(producer, "alpha", fan_in.weight, shape)
+        if producer.use_bias != (fan_in.bias is not None):
+            found = "none" if fan_in.bias is None else "one"
+            raise GrowthError(
+                f"the new neurons of {producer.name} come with {found} for a bias: expected "
+                f"{'one of shape ' + str((size,)) if producer.use_bias else 'none'}, as the layer has"
+            )
+        if fan_in.bias is not None:
+            expect_shape(producer, "the bias of alpha", fan_in.bias, (size,))
+    for consumer, fan_out in zip(group.consumers, neurons.fan_out, strict=True):
+        inputs = size * sum(fan_out.repeats)
+        shape = consumer.adapter.in_extension_shape(consumer.layer, inputs)
+        expect_shape(consumer, "omega", fan_out.weight, shape)
+    if neurons.values is not None:
+        expect_shape(group.consumers[0], "eigenvalues", neurons.values, (size,))
+
+
+def owners(group: LinkedGroup) -> list[Slot]:
+    """The slots of the producers, then of the merges."""
+    return [slot for module in (*group.producers, *group.merges) for slot in group.slots[module]]

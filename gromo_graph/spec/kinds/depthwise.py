@@ -1,0 +1,54 @@
+"""`depthwise_conv1d`, `depthwise_conv2d`: each channel has a kernel of its own, so input and output are equally wide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import ClassVar, Literal
+
+from gromo_graph.spec.kinds.base import Activation, Operation, Shape
+from gromo_graph.spec.kinds.sliding import Convolving
+
+
+class Depthwise(Convolving, Operation):
+    """A depthwise convolution; it has no width of its own, it grows with what it reads."""
+
+    bias: bool = True
+    activation: Activation = "identity"
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Kernel and activation."""
+        return (*self.sliding_details, *super().details)
+
+    def why_fixed(self, segments: int, repeated: bool) -> str | None:
+        """New channels start as a copy of their input, which needs a tap in the middle."""
+        if self.kernel % 2 == 1:
+            return None
+        return f"no tap of a kernel of {self.kernel} reads the middle, where a new channel of it would start"
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(channels, *sizes)."""
+        return (inputs[0][0], *self.slid(inputs[0], self.kind))
+
+    def parameter_count(self, inputs: Sequence[Shape]) -> int:
+        """channels · (taps + bias)."""
+        return int(inputs[0][0] * (self.kernel**self.dimensions + self.bias))
+
+    def multiply_adds(self, inputs: Sequence[Shape]) -> int:
+        """positions · channels · taps."""
+        return int(prod(self.output_shape(inputs)) * self.kernel**self.dimensions)
+
+
+class DepthwiseConv1d(Depthwise):
+    """A depthwise convolution over sequences."""
+
+    dimensions: ClassVar[int] = 1
+    kind: Literal["depthwise_conv1d"] = "depthwise_conv1d"
+
+
+class DepthwiseConv2d(Depthwise):
+    """A depthwise convolution over images."""
+
+    dimensions: ClassVar[int] = 2
+    kind: Literal["depthwise_conv2d"] = "depthwise_conv2d"
