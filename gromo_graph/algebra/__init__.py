@@ -9,6 +9,8 @@ from gromo_graph.algebra.correlation import (
     patch_cross_moment,
     patch_cross_moments,
     patch_second_moment,
+    summed_cross_moment,
+    summed_second_moment,
     view_of,
 )
 from gromo_graph.algebra.criteria import (
@@ -42,6 +44,14 @@ from gromo_graph.algebra.patches import (
     rows_of_matrix,
     spread_out,
 )
+from gromo_graph.algebra.product import (
+    Moment,
+    PaddedRows,
+    ParameterGradient,
+    Product,
+    padded_rows,
+    value_of,
+)
 from gromo_graph.algebra.tangent import IDENTITY_TANGENT, Tangent, tangent_of
 from gromo_graph.algebra.whitening import Whitening, whitening
 
@@ -49,9 +59,13 @@ __all__ = [
     "IDENTITY_TANGENT",
     "AxisWeights",
     "ExtensionScore",
+    "Moment",
     "OptimalDelta",
     "OptimalExtension",
+    "PaddedRows",
+    "ParameterGradient",
     "Patches",
+    "Product",
     "SignedSlopes",
     "SlopeParts",
     "Spread",
@@ -66,6 +80,7 @@ __all__ = [
     "measured_image",
     "optimal_delta",
     "optimal_extension",
+    "padded_rows",
     "patch_cross_moment",
     "patch_cross_moments",
     "patch_matrix",
@@ -76,7 +91,10 @@ __all__ = [
     "signed_slopes",
     "slope_parts",
     "spread_out",
+    "summed_cross_moment",
+    "summed_second_moment",
     "tangent_of",
+    "value_of",
     "variance_transfer_extension",
     "view_of",
     "whitening",

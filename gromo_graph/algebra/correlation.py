@@ -21,6 +21,7 @@ from torch.nn.grad import conv2d_weight
 
 from gromo_graph.algebra.moments import cross_moment
 from gromo_graph.algebra.patches import AxisWeights, Offsets, Patches, gather
+from gromo_graph.algebra.product import Moment, Product
 from gromo_graph.errors import GrowthError
 
 # Values that may be gathered at once; samples are taken in portions so that no more are.
@@ -71,6 +72,19 @@ def patch_cross_moment(left: Patches, right: Patches, weights: AxisWeights | Non
     """Σ_q w(q) u_q v_qᵀ of two images read at the same positions, (columns of left, columns of right)."""
     (moment,) = patch_cross_moments(left, right.image, [view_of(right, weights)])
     return moment
+
+
+def summed_second_moment(patches: Patches) -> Moment:
+    """`patch_second_moment` over the whole grid, to be added to a sum."""
+    return summed_cross_moment(patches, patches)
+
+
+def summed_cross_moment(left: Patches, right: Patches) -> Moment:
+    """`patch_cross_moment` over the whole grid, to be added to a sum: of matrices not multiplied out."""
+    if left.is_matrix and right.is_matrix:
+        _check(left, right.image, [view_of(right)])
+        return Product(left.rows, right.rows)
+    return patch_cross_moment(left, right)
 
 
 def patch_cross_moments(left: Patches, image: Tensor, views: Sequence[View]) -> list[Tensor]:

@@ -50,8 +50,7 @@ def second_moment(rows: Tensor, *, constant: bool = False) -> Tensor:
 
     Args:
         rows: (rows, features).
-        constant: whether b ends with a constant 1. The block is put together from column sums, so
-            that no copy of the rows is made.
+        constant: whether b ends with a constant 1.
 
     Returns:
         (features, features), or (features + 1, features + 1) with the constant.
@@ -86,12 +85,4 @@ def cross_moment(
         )
     dtype = accumulation_dtype(torch.promote_types(left.dtype, right.dtype))
     u, v = left.detach().to(dtype), right.detach().to(dtype)
-    result = u.T @ v
-    if right_constant:
-        result = torch.cat((result, u.sum(dim=0)[:, None]), dim=1)
-    if left_constant:
-        last = v.sum(dim=0)
-        if right_constant:
-            last = torch.cat((last, last.new_full((1,), float(v.shape[0]))))
-        result = torch.cat((result, last[None, :]), dim=0)
-    return result
+    return (with_constant(u) if left_constant else u).T @ (with_constant(v) if right_constant else v)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from gromo_graph.algebra.moments import accumulation_dtype
+from gromo_graph.algebra.product import PaddedRows, padded_rows
 from gromo_graph.errors import GrowthError
 
 Offsets = tuple[tuple[int, ...], tuple[int, ...]]
@@ -60,6 +62,11 @@ class Patches:
     def is_matrix(self) -> bool:
         """One position and one tap: the rows are the samples and nothing slides."""
         return self.taps == 1 and self.offsets == ((0,), (0,)) and tuple(self.image.shape[2:]) == (1, 1)
+
+    @cached_property
+    def rows(self) -> PaddedRows:
+        """The rows of a matrix with their constant; made once, for all products that need them."""
+        return padded_rows(self.image[:, :, 0, 0], constant=self.constant)
 
     def of(self, image: Tensor) -> Patches:
         """The same reading of another image."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gromo_graph.growth.candidates import Proposal
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.crossing import rows_of
+from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.finding import Criterion, Search, find
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.growth_moment import spans_of
@@ -91,7 +91,7 @@ def compute_delta(consumer: MeasuredModule, ridge: float) -> None:
 
 
 def _enough_rows(consumer: MeasuredModule) -> bool:
-    rows = rows_of(consumer)
+    rows = stored_rows(consumer)
     per_sample = rows.image.shape[0] / consumer.input.shape[0] * rows.grid[0] * rows.grid[1]
     columns = sum(partner.adapter.columns(partner.layer) for partner in consumer.partners)
     return consumer.tensor_s.samples * per_sample >= _ROWS_PER_INPUT * columns

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra import Patches
 from gromo_graph.errors import GrowthError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Capture:
         self.pre_activity: Tensor | None = None
         self.gradient: Tensor | None = None
         self.forward_pass: object = None
+        self._rows: Patches | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Capture:
         # Tensors inside an autograd graph cannot be copied, and would mean nothing in the copy.
@@ -42,7 +44,7 @@ def observed_forward(module: LayerModule, x: Tensor) -> Tensor:
     capture = module.capture
     a: Tensor = module.layer(x)
     if module.store_input or module.needed_by_next:
-        capture.input = x
+        capture.input, capture._rows = x, None
         capture.forward_pass = module.forward_pass_of_input(x)
     if module.store_pre_activity:
         capture.gradient = None
@@ -65,6 +67,14 @@ def stored_input(module: LayerModule) -> Tensor:
             "before the forward pass"
         )
     return module.capture.input.detach()
+
+
+def stored_rows(module: LayerModule) -> Patches:
+    """The rows of the input of the last forward pass, described once for all products that need them."""
+    x = stored_input(module)
+    if module.capture._rows is None:
+        module.capture._rows = module.adapter.patches(module.layer, x)
+    return module.capture._rows
 
 
 def stored_pre_activity(module: LayerModule) -> Tensor:

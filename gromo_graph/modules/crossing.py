@@ -19,14 +19,19 @@ from torch import Tensor
 
 from gromo_graph.algebra import (
     AxisWeights,
+    Moment,
     Patches,
+    Product,
     View,
     cross_moment,
+    padded_rows,
     patch_cross_moments,
     patch_matrix,
     spread_out,
+    value_of,
+    with_constant,
 )
-from gromo_graph.modules.capture import stored_input
+from gromo_graph.modules.capture import stored_input, stored_rows
 from gromo_graph.modules.ways import Way, arriving, plain_gain
 from gromo_graph.spec.kinds.window import Axis
 
@@ -88,7 +93,7 @@ def readings_of(consumer: MeasuredModule, group: LinkedGroup, slot: Slot) -> int
     return slot.repeat if window is None else window.readings
 
 
-def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tensor) -> Tensor:
+def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tensor) -> Moment:
     """Σ b₋₂ gᵀ of the stored batch, (columns of all producers, readings of all slots · out)."""
     image = consumer.adapter.output_image(consumer.layer, gradient)
     window = window_of(consumer, group)
@@ -97,31 +102,36 @@ def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tens
     view = View(window.back(), _everywhere(consumer))
     pulled = spread_out(image, window.stride)
 
-    def block(producer: MeasuredModule, slot: Slot) -> Tensor:
+    def block(producer: MeasuredModule, slot: Slot) -> Moment:
         return _through_window(group, producer, slot, pulled, [view])[0]
 
     return _stacked(group, consumer, block)
 
 
 def _stacked(
-    group: LinkedGroup, consumer: MeasuredModule, block: Callable[[MeasuredModule, Slot], Tensor]
-) -> Tensor:
+    group: LinkedGroup, consumer: MeasuredModule, block: Callable[[MeasuredModule, Slot], Moment]
+) -> Moment:
     """Blocks of producers below each other, of slots side by side."""
-    return torch.cat(
-        [
-            torch.cat([block(producer, slot) for slot in group.reads[consumer]], dim=1)
-            for producer in group.producers
-        ]
-    )
+    rows = [
+        joined([block(producer, slot) for slot in group.reads[consumer]], dim=1)
+        for producer in group.producers
+    ]
+    return joined(rows, dim=0)
 
 
-def _m_prev_of_rows(group: LinkedGroup, producer: MeasuredModule, slot: Slot, image: Tensor) -> Tensor:
+def joined(parts: list[Moment], *, dim: int) -> Moment:
+    """Parts behind each other; a single one as it is, neither copied nor multiplied out."""
+    return parts[0] if len(parts) == 1 else torch.cat([value_of(part) for part in parts], dim=dim)
+
+
+def _m_prev_of_rows(group: LinkedGroup, producer: MeasuredModule, slot: Slot, image: Tensor) -> Moment:
     ways = group.ways.to(producer, slot)
     if not ways:
         return image.new_zeros(producer.adapter.columns(producer.layer), image.shape[1] * slot.repeat)
-    rows = rows_of(producer)
-    moment = cross_moment(rows.image.flatten(1), image[:, :, 0, 0], left_constant=rows.constant)
-    return spread_to_rows(producer, ways, rows, moment).flatten(1)
+    rows, gradient = stored_rows(producer), image[:, :, 0, 0]
+    if rows.is_matrix and plain_gain(ways) == 1.0:
+        return Product(rows.rows, padded_rows(gradient))
+    return spread_to_rows(producer, ways, rows, cross_moment(raw_values(rows), gradient)).flatten(1)
 
 
 def _through_window(
@@ -129,7 +139,7 @@ def _through_window(
 ) -> list[Tensor]:
     """Products of a producer's rows in a slot with readings of an image, (columns, columns of the view) each."""
     ways = group.ways.to(producer, slot)
-    rows = producer.adapter.patches(producer.layer, stored_input(producer))
+    rows = stored_rows(producer)
     if not ways:
         return [image.new_zeros(rows.columns, image.shape[1] * view.taps + view.constant) for view in views]
     gain = plain_gain(ways)
@@ -165,7 +175,7 @@ def _everywhere(consumer: MeasuredModule) -> AxisWeights:
 
 def cross_of_batch(
     consumer: MeasuredModule, group: LinkedGroup, partners: Sequence[MeasuredModule]
-) -> Tensor:
+) -> Moment:
     """C of the stored batch: what producers read against what layers read that enter one sum.
 
     Args:
@@ -178,20 +188,34 @@ def cross_of_batch(
     """
     window = window_of(consumer, group)
     if window is None:
-        rows = torch.cat([patch_matrix(rows_of(partner))[:, :, 0] for partner in partners], dim=1)
-        return torch.cat(
+        return joined(
             [
-                cross_moment(rows_of(producer).image.flatten(1), rows, left_constant=producer.use_bias)
+                joined([_against_rows(producer, partner) for partner in partners], dim=1)
                 for producer in group.producers
-            ]
+            ],
+            dim=0,
         )
     images = [_image_read(consumer, partner, window) for partner in partners]
 
-    def block(producer: MeasuredModule, slot: Slot) -> Tensor:
-        parts = [_c_block(group, producer, slot, image, window) for image in images]
-        return torch.cat(parts, dim=2)
+    def block(producer: MeasuredModule, slot: Slot) -> Moment:
+        parts: list[Moment] = [_c_block(group, producer, slot, image, window) for image in images]
+        return joined(parts, dim=2)
 
     return _stacked(group, consumer, block)
+
+
+def _against_rows(producer: MeasuredModule, partner: MeasuredModule) -> Moment:
+    """A producer's raw input against the rows of a linear layer."""
+    left, right = stored_rows(producer), stored_rows(partner).rows
+    return Product(left.rows, right) if left.is_matrix else cross_moment(raw_values(left), right.values)
+
+
+def raw_values(rows: Patches) -> Tensor:
+    """What a layer reads, sample by sample, with its constant, (n, values)."""
+    if rows.is_matrix:
+        return rows.rows.values
+    values = rows.image.flatten(1)
+    return with_constant(values) if rows.constant else values
 
 
 @dataclass(frozen=True)
@@ -204,7 +228,7 @@ class _Read:
 
 
 def _image_read(consumer: MeasuredModule, partner: MeasuredModule, window: Window) -> _Read:
-    rows = rows_of(partner)
+    rows = stored_rows(partner)
     if partner is not consumer:
         written = patch_matrix(rows).reshape(rows.image.shape[0], rows.columns, *rows.grid)
         view = View(window.back(), _everywhere(consumer))
@@ -235,11 +259,6 @@ def _c_block(group: LinkedGroup, producer: MeasuredModule, slot: Slot, read: _Re
     (together,) = moments
     by_tap: Tensor = together.unflatten(1, (read.columns, window.readings))
     return by_tap.transpose(1, 2)
-
-
-def rows_of(module: MeasuredModule) -> Patches:
-    """The rows of the stored batch of a layer."""
-    return module.adapter.patches(module.layer, stored_input(module))
 
 
 def spread_to_rows(producer: MeasuredModule, ways: tuple[Way, ...], rows: Patches, moment: Tensor) -> Tensor:
@@ -285,10 +304,10 @@ def projected_part(
         zip(group.producers, (cross @ delta.T).split(sizes), strict=True)
     )
 
-    def block(producer: MeasuredModule, slot: Slot) -> Tensor:
+    def block(producer: MeasuredModule, slot: Slot) -> Moment:
         ways, moment = group.ways.to(producer, slot), moments[producer]
         if not ways:
             return moment.new_zeros(read[producer].columns, moment.shape[1] * slot.repeat)
         return spread_to_rows(producer, ways, read[producer], moment).flatten(1)
 
-    return _stacked(group, consumer, block)
+    return value_of(_stacked(group, consumer, block))

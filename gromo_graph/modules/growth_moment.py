@@ -18,7 +18,8 @@ from gromo_graph.algebra import (
     patch_cross_moment,
     patch_second_moment,
 )
-from gromo_graph.modules.crossing import portions, rows_of, window_of
+from gromo_graph.modules.capture import stored_rows
+from gromo_graph.modules.crossing import portions, window_of
 from gromo_graph.modules.ways import arriving, plain_gain
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def growth_moment_of_batch(group: LinkedGroup) -> Tensor:
     """The sum over the stored batch, (columns, columns) of all producers."""
-    rows = {producer: rows_of(producer) for producer in group.producers}
+    rows = {producer: stored_rows(producer) for producer in group.producers}
     spans = spans_of(group)
     size = spans[group.producers[-1]].stop
     total = next(iter(rows.values())).image.new_zeros(size, size)

@@ -14,7 +14,7 @@ from torch import Tensor
 from gromo_graph.algebra import optimal_delta, patch_cross_moment
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters import operations_of
-from gromo_graph.modules.crossing import rows_of
+from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.solving import keep_delta
 from gromo_graph.modules.statistic import TensorStatistic
 
@@ -54,7 +54,7 @@ def update(merge: MergeGrowingModule) -> None:
 def count(merge: MergeGrowingModule) -> None:
     """Count the stored batch between the layers; each counts itself."""
     modules = _checked(merge)
-    rows = [rows_of(module) for module in modules]
+    rows = [stored_rows(module) for module in modules]
     for i, left in enumerate(rows):
         for j in range(i + 1, len(rows)):
             name = f"S between {modules[i].name} and {modules[j].name}"

@@ -13,10 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gromo_graph.algebra import patch_second_moment
+from gromo_graph.algebra import summed_second_moment
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters import Kernel, adapter_for, operation_adapter, operations_of
-from gromo_graph.modules.capture import Capture, observed_forward, stored_input, stored_pre_activity
+from gromo_graph.modules.capture import (
+    Capture,
+    observed_forward,
+    stored_input,
+    stored_pre_activity,
+    stored_rows,
+)
 from gromo_graph.modules.link import GrowthLink
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.passing import pass_both
@@ -296,7 +302,7 @@ class LayerModule(Linkable):
         x = stored_input(self)
         self.input_moment.update_once(
             self.capture.forward_pass,
-            lambda: (patch_second_moment(self.adapter.patches(self.layer, x)), x.shape[0]),
+            lambda: (summed_second_moment(stored_rows(self)), x.shape[0]),
         )
 
     @property

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gromo_graph.algebra import Patches
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.crossing import cross_of_batch, m_prev_of_batch, rows_of
+from gromo_graph.modules.capture import stored_rows
+from gromo_graph.modules.crossing import cross_of_batch, m_prev_of_batch
 from gromo_graph.modules.group import LinkedGroup, groups_of
 from gromo_graph.modules.growth_moment import growth_moment_of_batch, is_input_moment
 from gromo_graph.modules.links import previous_of
@@ -53,7 +54,7 @@ class GrowthLink:
         samples = gradient.shape[0]
         producers = self.group.producers
         for producer in producers:
-            rows = rows_of(producer)
+            rows = stored_rows(producer)
             self.read[producer] = rows.of(rows.image[:0])
         if is_input_moment(self.group):
             producers[0].update_input_moment()

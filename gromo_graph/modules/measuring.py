@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import Patches, patch_cross_moment, patch_second_moment
+from gromo_graph.algebra import (
+    Moment,
+    ParameterGradient,
+    Patches,
+    patch_second_moment,
+    summed_cross_moment,
+    value_of,
+)
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.capture import stored_gradient, stored_input
+from gromo_graph.modules.capture import stored_gradient, stored_input, stored_rows
 from gromo_graph.modules.crossing import cross_of_batch, m_prev_of_batch
 from gromo_graph.modules.link import growable_links, growing_link
 
@@ -35,16 +42,21 @@ def s_update(module: MeasuredModule) -> tuple[Tensor, int]:
     """Σ b bᵀ of the stored input and its number of samples."""
     x = stored_input(module)
     with naming(module):
-        return patch_second_moment(module.adapter.patches(module.layer, x)), x.shape[0]
+        return patch_second_moment(stored_rows(module)), x.shape[0]
 
 
 def m_update(module: MeasuredModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
     """Σ b gᵀ, (columns, out)."""
     x, g = stored_input(module), stored_gradient(module, desired_activation)
     with naming(module):
-        rows = module.adapter.patches(module.layer, x)
-        gradient = Patches(module.adapter.output_image(module.layer, g), grid=rows.grid)
-        return patch_cross_moment(rows, gradient), x.shape[0]
+        return value_of(_m_product(module, g)), x.shape[0]
+
+
+def _m_product(module: MeasuredModule, gradient: Tensor) -> Moment:
+    rows = stored_rows(module)
+    return summed_cross_moment(
+        rows, Patches(module.adapter.output_image(module.layer, gradient), grid=rows.grid)
+    )
 
 
 def m_prev_update(module: MeasuredModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
@@ -52,14 +64,14 @@ def m_prev_update(module: MeasuredModule, desired_activation: Tensor | None) -> 
     link = growing_link(module)
     g = stored_gradient(module, desired_activation)
     with naming(module):
-        return m_prev_of_batch(module, link.group, g), g.shape[0]
+        return value_of(m_prev_of_batch(module, link.group, g)), g.shape[0]
 
 
 def cross_covariance_update(module: MeasuredModule) -> tuple[Tensor, int]:
     """Σ b₋₂ bᵀ (see `crossing.cross_of_batch`)."""
     link = growing_link(module)
     with naming(module):
-        return cross_of_batch(module, link.group, module.partners), stored_input(module).shape[0]
+        return value_of(cross_of_batch(module, link.group, module.partners)), stored_input(module).shape[0]
 
 
 def n_update(module: MeasuredModule) -> Tensor:
@@ -67,7 +79,7 @@ def n_update(module: MeasuredModule) -> Tensor:
     link = growing_link(module)
     projected = projected_gradient(module, stored_input(module))
     with naming(module):
-        return -m_prev_of_batch(module, link.group, projected)
+        return -value_of(m_prev_of_batch(module, link.group, projected))
 
 
 @torch.no_grad()
@@ -136,10 +148,11 @@ def _m_of_batch(
     desired_activation: Tensor | None,
     weight_gradient: Tensor | None,
     bias_gradient: Tensor | None,
-) -> tuple[Tensor, int]:
+) -> tuple[Moment, int]:
     """Mᵀ·n is the gradient of [weight | bias]: where that is at hand there is nothing to multiply."""
+    samples = stored_input(module).shape[0]
     if weight_gradient is None:
-        return m_update(module, desired_activation)
+        return _m_product(module, stored_gradient(module, desired_activation)), samples
     if module.use_bias and bias_gradient is None:
         g = stored_gradient(module, desired_activation)
         bias_gradient = module.adapter.output_image(module.layer, g).sum(dim=(0, 2, 3))
@@ -148,5 +161,4 @@ def _m_of_batch(
         raise GrowthError(
             f"the gradient of the weight has shape {tuple(weight_gradient.shape)}: expected {expected}"
         )
-    matrix = module.adapter.matrix(weight_gradient, bias_gradient if module.use_bias else None)
-    return matrix.T, stored_input(module).shape[0]
+    return ParameterGradient(weight_gradient.flatten(1), bias_gradient if module.use_bias else None), samples

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import accumulation_dtype
+from gromo_graph.algebra import Moment, ParameterGradient, Product, accumulation_dtype
 from gromo_graph.errors import GrowthError
+
+# Entries of a tensor that its error is judged by, and updates after which that is worked out.
+_ENTRIES = 1 << 12
+_MARKS = 64
 
 
 class TensorStatistic:
@@ -41,9 +46,12 @@ class TensorStatistic:
         self.samples = 0
         self.updates = 0
         self.dtype = dtype
-        self._expected = None if shape is None else tuple(shape)
-        self._total: Tensor | None = None
-        self._squares: Tensor | None = None  # Σ over updates of ‖sum of the update‖² / its samples
+        self._shape = None if shape is None else tuple(shape)
+        self._sum: Tensor | None = None  # may have zeros beyond the shape, and leave out a symmetric quarter
+        self._half = 0  # the quarter below and left of it is that above and right, mirrored
+        self._in_place = False  # the sum was laid out for products that are added in place
+        self._squares = 0.0  # Σ over updates of ‖sum of the update‖² / its samples
+        self._marks: list[tuple[Tensor, int]] = []  # some entries of the sum after an update, and its samples
 
     def __call__(self) -> Tensor:
         """Sum divided by the number of samples.
@@ -56,73 +64,120 @@ class TensorStatistic:
     @property
     def total(self) -> Tensor:
         """The sum itself; raises GrowthError before the first sample."""
-        if self._total is None or self.samples == 0:
+        if self._sum is None or self._shape is None or self.samples == 0:
             raise GrowthError(
                 f"{self.name} has no samples yet: call init_computation(), then for each batch a forward "
                 "pass, backward() of a sum-reduced loss and update_computation()"
             )
-        return self._total
+        total = self._sum[tuple(slice(size) for size in self._shape)]
+        if self._half:
+            total = total.clone()
+            total[self._half :, : self._half] = total[: self._half, self._half :].T
+        return total
 
     @property
     def shape(self) -> tuple[int, ...] | None:
         """Shape of the value, None while it is not known."""
-        return self._expected if self._total is None else tuple(self._total.shape)
+        return self._shape
 
     @torch.no_grad()
-    def update(self, total: Tensor, samples: int) -> None:
+    def update(self, total: Moment, samples: int) -> None:
         """Count further samples.
 
         Args:
-            total: the sum over these samples (not their mean). It is copied, never kept.
+            total: the sum over these samples (not their mean), or a product to be added. It is copied, never kept.
             samples: how many there were, at least 0.
 
         Raises:
             GrowthError: a shape other than before, or a negative count.
         """
-        if self.shape is not None and tuple(total.shape) != self.shape:
+        shape = tuple(total.shape)
+        if self._shape is not None and shape != self._shape:
             raise GrowthError(
-                f"{self.name} has shape {self.shape} and got {tuple(total.shape)}: reset it "
+                f"{self.name} has shape {self._shape} and got {shape}: reset it "
                 "(init_computation) where the layer has changed its size"
             )
         if samples < 0:
             raise GrowthError(f"{self.name} got {samples} samples: expected at least 0")
-        if samples > 0:
-            norm = torch.linalg.vector_norm(total.detach(), dtype=accumulation_dtype(total.dtype))
-            self._count(total, samples, norm.square() / samples, 1)
-
-    def _count(self, total: Tensor, samples: int, squares: Tensor, updates: int) -> None:
-        if self._total is None or self._squares is None:
-            dtype = accumulation_dtype(total.dtype) if self.dtype is None else self.dtype
-            self._total = total.detach().to(dtype, copy=True)
-            self._squares = squares.clone()
+        if samples == 0:
+            return
+        self._shape = shape
+        if isinstance(total, Tensor):
+            self._add(total.detach())
         else:
-            self._total += total.detach().to(self._total.device)
-            self._squares += squares.to(self._squares.device)
+            self._add_in_place(total)
         self.samples += samples
-        self.updates += updates
+        self.updates += 1
+        self._judge(samples)
 
+    def _add(self, total: Tensor) -> None:
+        if self._sum is None:
+            dtype = accumulation_dtype(total.dtype) if self.dtype is None else self.dtype
+            self._sum = total.to(dtype, copy=True)
+        else:
+            self._sum[tuple(slice(size) for size in total.shape)] += total.to(self._sum.device)
+
+    def _add_in_place(self, moment: Product | ParameterGradient) -> None:
+        if self._sum is None and self.dtype is None:
+            self._sum, self._half, self._in_place = moment.zeros(), moment.half, True
+        if self._in_place and self._sum is not None:
+            moment.add_to(self._sum)
+        else:
+            self._add(moment.value())
+
+    def _judge(self, samples: int) -> None:
+        """Remember how some entries of the sum stand; what that says of the error is worked out later."""
+        assert self._sum is not None
+        mark = _sampled(self._sum).clone()
+        self._marks = self._marks or [(torch.zeros_like(mark), 0)]
+        self._marks.append((mark, samples))
+        if len(self._marks) > _MARKS:
+            self._work_out()
+
+    def _work_out(self) -> None:
+        for (before, _), (after, samples) in pairwise(self._marks):
+            self._squares += float(torch.linalg.vector_norm(after - before).square()) / samples
+        self._marks = self._marks[-1:]
+
+    @torch.no_grad()
     def merge(self, other: TensorStatistic) -> None:
-        """Add what another statistic has counted; the other one stays as it is."""
-        if other._total is not None and other._squares is not None:
-            if self.shape is not None and other.shape != self.shape:
-                raise GrowthError(
-                    f"{self.name} has shape {self.shape} and {other.name} {other.shape}: expected the same"
-                )
-            self._count(other._total, other.samples, other._squares, other.updates)
+        """Add what another statistic has counted; the other one stays as it is.
+
+        Raises:
+            GrowthError: the two have different shapes.
+        """
+        if other._sum is None:
+            return
+        if self._shape is not None and other._shape != self._shape:
+            raise GrowthError(
+                f"{self.name} has shape {self._shape} and {other.name} {other._shape}: expected the same"
+            )
+        self._work_out()
+        other._work_out()
+        if self._sum is None:
+            self._sum, self._half, self._in_place = other._sum.clone(), other._half, other._in_place
+        else:
+            self._add(other.total)
+        self._shape = other._shape
+        self._squares += other._squares
+        self.samples += other.samples
+        self.updates += other.updates
+        self._marks = [(_sampled(self._sum).clone(), 0)]
 
     @property
     def relative_error(self) -> float:
         """Estimated standard error of the mean over its size, both as Frobenius norms; infinite before two updates.
 
         The spread of the means of B updates, (Σ ‖sum_b‖²/n_b − ‖sum‖²/n) / (B − 1), is an estimate of the variance of one
-        sample; a mean of n samples has 1/n of it.
+        sample; a mean of n samples has 1/n of it. Of a large tensor some entries stand for all.
         """
-        if self._total is None or self._squares is None or self.updates < 2:
+        if self._sum is None or self.updates < 2:
             return math.inf
-        square = float(torch.linalg.vector_norm(self._total).square()) / self.samples
+        self._work_out()
+        square = float(torch.linalg.vector_norm(_sampled(self._sum)).square()) / self.samples
         if square == 0.0:
-            return 0.0 if float(self._squares) == 0.0 else math.inf
-        variance = max(0.0, float(self._squares) - square) / (self.updates - 1)
+            return 0.0 if self._squares == 0.0 else math.inf
+        variance = max(0.0, self._squares - square) / (self.updates - 1)
         return math.sqrt(variance / square)
 
     def is_precise(self, error: float, *, least_updates: int = 4) -> bool:
@@ -139,18 +194,28 @@ class TensorStatistic:
     def reset(self, shape: tuple[int, ...] | None = None) -> None:
         """Forget every sample, and the expected shape unless one is given."""
         self.samples = self.updates = 0
-        self._total = self._squares = None
-        self._expected = shape
+        self._sum, self._squares, self._marks = None, 0.0, []
+        self._half, self._in_place = 0, False
+        self._shape = shape
 
     def apply(self, convert: Callable[[Tensor], Tensor]) -> None:
         """Move or cast the sum (as `torch.nn.Module.to` does), but never below single precision."""
-        if self._total is not None and self._squares is not None:
-            moved = convert(self._total)
-            self._total = moved.to(accumulation_dtype(moved.dtype))
-            self._squares = self._squares.to(self._total)
+        if self._sum is not None:
+            self._work_out()
+            moved = convert(self._sum)
+            self._sum = moved.to(accumulation_dtype(moved.dtype))
+            self._marks = [(_sampled(self._sum).clone(), 0)]
 
     def __repr__(self) -> str:
         return f"TensorStatistic({self.name!r}, shape={self.shape}, samples={self.samples})"
+
+
+def _sampled(tensor: Tensor) -> Tensor:
+    """Evenly spaced rows of a large tensor, a small one as it is; a view."""
+    if tensor.dim() == 0 or tensor.numel() <= _ENTRIES:
+        return tensor
+    some: Tensor = tensor[:: math.ceil(tensor.numel() / _ENTRIES)]
+    return some
 
 
 class SharedMoment:
@@ -160,7 +225,7 @@ class SharedMoment:
         self.statistic = TensorStatistic(name, shape)
         self._counted: object | None = None
 
-    def update_once(self, forward_pass: object, compute: Callable[[], tuple[Tensor, int]]) -> None:
+    def update_once(self, forward_pass: object, compute: Callable[[], tuple[Moment, int]]) -> None:
         """Count what `compute` gives unless this forward pass (an identity) was the last one counted."""
         if forward_pass is not self._counted:
             self.statistic.update(*compute())

@@ -1,0 +1,150 @@
+"""Products of rows that are not multiplied out yet: whoever sums them up adds them in place.
+
+A statistic is a sum of such products over batches. Adding leftᵀ right to the sum in one step saves writing the product
+down, and rows padded with zero columns to a round number are multiplied faster: together a third of the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra.moments import accumulation_dtype
+
+_ROUND = 16
+# From this width on, the lower left quarter of a symmetric product is worth leaving out.
+_WIDE = 128
+
+
+@dataclass(frozen=True)
+class PaddedRows:
+    """A matrix whose columns are followed by zero ones up to a round number.
+
+    Attributes:
+        padded: (rows, round number). columns: those that count.
+    """
+
+    padded: Tensor
+    columns: int
+
+    @property
+    def values(self) -> Tensor:
+        """(rows, columns), a view."""
+        return self.padded[:, : self.columns]
+
+
+def padded_rows(matrix: Tensor, *, constant: bool = False) -> PaddedRows:
+    """The rows of a matrix, with a constant 1 at their end where it is asked for.
+
+    >>> rows = padded_rows(torch.tensor([[2.0], [3.0]]), constant=True)
+    >>> rows.values, rows.padded.shape
+    (tensor([[2., 1.],
+            [3., 1.]]), torch.Size([2, 16]))
+    """
+    columns = matrix.shape[1] + constant
+    width = -(-columns // _ROUND) * _ROUND
+    dtype = accumulation_dtype(matrix.dtype)
+    if width == columns and not constant:
+        return PaddedRows(matrix.detach().to(dtype), columns)
+    padded = torch.empty(matrix.shape[0], width, dtype=dtype, device=matrix.device)
+    padded[:, : matrix.shape[1]] = matrix.detach()
+    padded[:, matrix.shape[1] : columns] = 1.0
+    padded[:, columns:] = 0.0
+    return PaddedRows(padded, columns)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Σ u vᵀ over the rows of two matrices, (columns of left, columns of right).
+
+    >>> rows = padded_rows(torch.tensor([[1.0], [2.0]]), constant=True)
+    >>> Product(rows, rows).value()
+    tensor([[5., 3.],
+            [3., 2.]])
+    """
+
+    left: PaddedRows
+    right: PaddedRows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(columns of left, columns of right)."""
+        return self.left.columns, self.right.columns
+
+    @property
+    def half(self) -> int:
+        """Half of the columns of a wide product of rows with themselves."""
+        size = self.left.padded.shape[1]
+        return size // 2 // _ROUND * _ROUND if self.left is self.right and size >= _WIDE else 0
+
+    def value(self) -> Tensor:
+        """The product, multiplied out."""
+        return (self.left.padded.T @ self.right.padded)[: self.shape[0], : self.shape[1]]
+
+    def zeros(self) -> Tensor:
+        """A sum to add it to, as wide as the padded rows."""
+        return self.left.padded.new_zeros(self.left.padded.shape[1], self.right.padded.shape[1])
+
+    def add_to(self, total: Tensor) -> None:
+        """One multiplication into the sum, or two that leave out a symmetric quarter."""
+        left, right, half = self.left.padded, self.right.padded, self.half
+        if not half:
+            total.addmm_(left.T, right)
+            return
+        total[:half].addmm_(left[:, :half].T, right)
+        total[half:, half:].addmm_(left[:, half:].T, right[:, half:])
+
+
+@dataclass(frozen=True)
+class ParameterGradient:
+    """Σ b gᵀ of a layer, (columns, out), from the gradients of its weight and bias: they are its transpose.
+
+    Attributes:
+        weight: (out, fan_in). bias: (out,), None without one.
+
+    >>> ParameterGradient(torch.ones(1, 2), torch.zeros(1)).value()
+    tensor([[1.],
+            [1.],
+            [0.]])
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(columns, out)."""
+        return self.weight.shape[1] + (self.bias is not None), self.weight.shape[0]
+
+    @property
+    def half(self) -> int:
+        """It is not symmetric."""
+        return 0
+
+    def value(self) -> Tensor:
+        """The gradients side by side, transposed."""
+        total = self.zeros()
+        self.add_to(total)
+        return total
+
+    def zeros(self) -> Tensor:
+        """A sum to add it to, stored transposed, as the gradients are."""
+        columns, out = self.shape
+        return self.weight.new_zeros(out, columns, dtype=accumulation_dtype(self.weight.dtype)).T
+
+    def add_to(self, total: Tensor) -> None:
+        """Without putting the two together first."""
+        total[: self.weight.shape[1]] += self.weight.T
+        if self.bias is not None:
+            total[-1] += self.bias
+
+
+Moment = Tensor | Product | ParameterGradient
+"""A sum of products, written down or not."""
+
+
+def value_of(moment: Moment) -> Tensor:
+    """The sum itself."""
+    return moment if isinstance(moment, Tensor) else moment.value()
