@@ -5,7 +5,6 @@ and the path a solver took is part of its result.
 """
 
 from gromo_graph.algebra.correlation import (
-    View,
     patch_cross_moment,
     patch_cross_moments,
     patch_second_moment,
@@ -21,6 +20,7 @@ from gromo_graph.algebra.criteria import (
 )
 from gromo_graph.algebra.delta import OptimalDelta, optimal_delta
 from gromo_graph.algebra.extension import OptimalExtension, optimal_extension
+from gromo_graph.algebra.gathered import View
 from gromo_graph.algebra.improvement import (
     ExtensionScore,
     SignedSlopes,

@@ -88,10 +88,9 @@ def optimal_extension(
         raise GrowthError(f"the maximum of neurons is {maximum_neurons}: expected None or at least 0")
     factor = whitening(s, ridge=ridge, threshold=numerical_threshold)
     whitened = factor.whiten(n)
-    triplets = None
-    if maximum_neurons is not None and min(whitened.shape) > _WIDE:
-        if 0 < maximum_neurons <= _FEW * min(whitened.shape):
-            triplets = leading_triplets(whitened, maximum_neurons)
+    few = maximum_neurons is not None and 0 < maximum_neurons <= _FEW * min(whitened.shape)
+    wide = min(whitened.shape) > _WIDE
+    triplets = leading_triplets(whitened, maximum_neurons) if maximum_neurons and few and wide else None
     decomposition: Decomposition = "full" if triplets is None else "leading"
     triplets = singular_triplets(whitened) if triplets is None else triplets
     keep = triplets.values >= statistical_threshold
@@ -135,7 +134,8 @@ def singular_triplets(matrix: Tensor) -> SingularTriplets:
 
 
 def leading_triplets(matrix: Tensor, count: int) -> SingularTriplets | None:
-    """The `count` largest singular values and their vectors by block Krylov iteration, None where it is slow to converge.
+    """The `count` largest singular values and their vectors by block Krylov iteration, None where it is slow to
+    converge.
 
     The basis grows by one block a step until the sum of the wanted squares no longer does. The first block comes from a
     generator of its own with a fixed seed: the same matrix gives the same answer, and no other random number changes.

@@ -1,7 +1,8 @@
 """The rows of a convolution: what a sliding kernel reads at each position of a grid.
 
 An image is (n, channels, height, width); a sequence has height 1, and the rows of a linear layer are images of one
-position. So one description serves every layer: row q of a grid reads the image at stride · q + offset, along each axis.
+position. So one description serves every layer: row q of a grid reads the image at stride · q + offset, along each
+axis.
 """
 
 from __future__ import annotations
@@ -108,7 +109,11 @@ def patch_matrix(patches: Patches, *, constant: Tensor | None = None) -> Tensor:
 def gather(
     image: Tensor, offsets: Offsets, stride: tuple[int, int], rows: Sequence[int], columns: Sequence[int]
 ) -> Tensor:
-    """What the positions rows × columns read: (channels, offsets, offsets, n, rows, columns), zeros outside the image."""
+    """What the positions rows × columns read, with zeros outside the image.
+
+    Returns:
+        (channels, offsets, offsets, n, rows, columns).
+    """
     reads = [
         [stride[axis] * q + offset for q in positions]
         for axis, positions in ((0, rows), (1, columns))

@@ -1,9 +1,9 @@
 """Which widths must change together: segments of features and the classes they fall into.
 
 Every output is a row of segments; a segment is the features of one maker (its *atom*), each repeated by the flattens
-behind it. A maker has one atom; sums, norms and the like make the atoms of their inputs one; a concat puts segments side
-by side. Widths that must change together are the classes of atoms made one. The nodes of a spec and the modules of a
-network are both described this way.
+behind it. A maker has one atom; sums, norms and the like make the atoms of their inputs one; a concat puts segments
+side by side. Widths that must change together are the classes of atoms made one. The nodes of a spec and the
+modules of a network are both described this way.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def random_neurons(
     count: int,
     generator: torch.Generator | None,
 ) -> GroupNeurons:
-    """`count` units that change nothing yet; drawn like the first weights of their layer unless the policy says otherwise."""
+    """`count` units that change nothing yet, drawn by the policy's criterion or else like first weights."""
     criterion: Criterion = "variance_transfer" if policy.criterion == "variance_transfer" else "random"
     search = Search(criterion, maximum=count, generator=generator)
     return find(GrowthLink(linked.consumers[0], linked), search)

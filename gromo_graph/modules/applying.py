@@ -14,6 +14,7 @@ from gromo_graph.modules.flowing import measure_moments
 from gromo_graph.modules.link import all_links, growing_links
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.neurons import repeats_of
+from gromo_graph.modules.passing import as_factor
 from gromo_graph.modules.pending import mismatch, pending_group, size_of_inputs, size_of_outputs
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.modules.surgery import extend_in, extend_out, parameter_step
@@ -45,7 +46,7 @@ def apply_change(
         raise GrowthError(
             f"{module.name} has no scaling factor: call set_scaling_factor(s) or pass scaling_factor"
         )
-    s = torch.as_tensor(module.input_factor).detach().reshape(()).to(module.weight)
+    s = as_factor(module.input_factor, module.weight).detach()
     if float(s) == 0.0:
         return []
     if group is not None and apply_previous:

@@ -183,8 +183,8 @@ def cross_of_batch(
         partners: the layers whose columns stand side by side, usually the consumer alone.
 
     Returns:
-        (values of all producers' raw inputs, columns) for a linear consumer, else (columns of all producers, readings of
-        all slots, columns).
+        (values of all producers' raw inputs, columns) for a linear consumer, else (columns of all producers,
+        readings of all slots, columns).
     """
     window = window_of(consumer, group)
     if window is None:

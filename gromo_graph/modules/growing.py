@@ -17,6 +17,7 @@ from torch import Tensor
 from gromo_graph.algebra.initialization import copy_uniform
 from gromo_graph.modules import applying, measuring, scaling, surgery, targets
 from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.passing import as_factor
 
 
 class GrowingModule(MeasuredModule):
@@ -52,7 +53,7 @@ class GrowingModule(MeasuredModule):
     @property
     def scaling_factor(self) -> Tensor:
         """s as a scalar tensor, 0 while it has not been set; assigning calls `set_scaling_factor`."""
-        return self._as_factor(self.input_factor)
+        return as_factor(self.input_factor, self.weight)
 
     @scaling_factor.setter
     def scaling_factor(self, factor: float | Tensor) -> None:
@@ -241,7 +242,8 @@ class GrowingModule(MeasuredModule):
         Args:
             extension_size: number of neurons.
             output_extension_size: of the outputs, by default as many.
-            input_extension_size: of this module's input, by default what the neurons become there (more behind a flatten).
+            input_extension_size: of this module's input, by default what the neurons become there (more behind a
+                flatten).
             output_extension_init, input_extension_init: "copy_uniform" or "zeros".
             producer: which of the layers behind a concat gets the neurons; by default the first that can grow.
         """

@@ -25,7 +25,7 @@ from gromo_graph.modules.capture import (
 )
 from gromo_graph.modules.link import GrowthLink
 from gromo_graph.modules.links import Linkable
-from gromo_graph.modules.passing import pass_both
+from gromo_graph.modules.passing import as_factor, pass_both
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class LayerModule(Linkable):
         Returns:
             The output, and the further outputs (None without an output extension).
         """
-        s = self._as_factor(self.input_factor)
+        s = as_factor(self.input_factor, self.weight)
         a = self.layer(x)
         if use_optimal_delta and self.optimal_delta_layer is not None:
             a = a - s**2 * self.optimal_delta_layer(x)
@@ -243,10 +243,6 @@ class LayerModule(Linkable):
     def pre_activity(self) -> Tensor:
         """Pre-activity of the last forward pass, for `torch.autograd.grad`; needs `store_pre_activity`."""
         return stored_pre_activity(self)
-
-    def _as_factor(self, factor: float | Tensor | None) -> Tensor:
-        value = torch.as_tensor(0.0 if factor is None else factor)
-        return value.reshape(()).to(self.weight)
 
     @property
     def input_moment(self) -> SharedMoment:

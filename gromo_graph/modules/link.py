@@ -11,10 +11,11 @@ from gromo_graph.algebra import Patches
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.crossing import cross_of_batch, m_prev_of_batch
-from gromo_graph.modules.group import LinkedGroup, groups_of
+from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.growth_moment import growth_moment_of_batch, is_input_moment
 from gromo_graph.modules.links import previous_of
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
+from gromo_graph.modules.walk import groups_of
 
 if TYPE_CHECKING:
     from gromo_graph.modules.measured import MeasuredModule

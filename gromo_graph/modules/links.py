@@ -83,13 +83,19 @@ class Linkable(torch.nn.Module):
         return self.own_width * self.positions
 
     @property
+    def flattens(self) -> bool:
+        """Whether positions become features in the function."""
+        return any(operation_adapter(operation).flattens for operation in operations_of(self.function))
+
+    @property
     def positions(self) -> int:
-        """Features of the output that each channel becomes: 1, or what a flatten in the function makes of its positions.
+        """Features of the output that each channel becomes: 1, or what a flatten in the function makes of its
+        positions.
 
         Raises:
             GrowthError: nothing has told yet how many positions there are.
         """
-        if not any(operation_adapter(operation).flattens for operation in operations_of(self.function)):
+        if not self.flattens:
             return 1
         if self._positions is None:
             self._positions = self._positions_by_reader()

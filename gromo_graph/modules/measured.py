@@ -67,15 +67,16 @@ class MeasuredModule(LayerModule):
     def tensor_s_growth(self) -> TensorStatistic:
         """S of what the layers before read, (columns₋₂, columns₋₂).
 
-        Where every position is read once it is `tensor_s` of the previous module, the very object; else it is counted by
-        reads. Through merges it holds all layers that would gain outputs, side by side, summed over the places where
-        their outputs are read (MATH.md, width groups).
+        Where every position is read once it is `tensor_s` of the previous module, the very object; else it is
+        counted by reads. Through merges it holds all layers that would gain outputs, side by side, summed over the
+        places where their outputs are read (MATH.md, width groups).
         """
         return growing_link(self).s_growth.statistic
 
     @property
     def tensor_m_prev(self) -> TensorStatistic:
-        """M_prev = E[b₋₂ gᵀ], (columns₋₂, out · readings): a column for each output and each time it reads a new channel.
+        """M_prev = E[b₋₂ gᵀ], (columns₋₂, out · readings): a column for each output and each time it reads a new
+        channel.
 
         A convolution reads one through each tap of its kernel, a linear layer behind a flatten at each position.
         """
@@ -174,14 +175,15 @@ class MeasuredModule(LayerModule):
             dtype: in which to solve; results have the layer's dtype.
             use_projected_gradient: use `tensor_n`; else −M_prev, which needs no delta.
             ridge: added to the diagonal of S, relative to its mean.
-            criterion: "tiny" solves for the best, "gradmax" follows the gradient from a fan-in of zero, "random" draws with a
-                fan-out of zero, "variance_transfer" draws pairs that cancel.
+            criterion: "tiny" solves for the best, "gradmax" follows the gradient from a fan-in of zero, "random"
+                draws with a fan-out of zero, "variance_transfer" draws pairs that cancel.
             generator: for criteria that draw; None takes torch's default one.
             producer: which of the layers behind a concat gets the neurons; by default the one that promises most.
 
         Returns:
-            α weight (k, ...), α bias (k,) or None, of the first layer before; ω of this one; λ (k,), zeros where nothing
-            was solved; k may be 0. `extension_solver` and `extension_decomposition` tell how they were found.
+            α weight (k, ...), α bias (k,) or None, of the first layer before; ω of this one; λ (k,), zeros where
+            nothing was solved; k may be 0. `extension_solver` and `extension_decomposition` tell how they were
+            found.
         """
         search = finding.Search(
             criterion,
@@ -260,7 +262,8 @@ class MeasuredModule(LayerModule):
 
         Args:
             alpha_weight: (k, ...) as the previous layer's weight. alpha_bias: (k,) where it has a bias.
-            omega: as this layer's weight, with the inputs that k neurons become. eigenvalues: (k,), λ, where there are any.
+            omega: as this layer's weight, with the inputs that k neurons become. eigenvalues: (k,), λ, where there
+                are any.
                 All are copied.
 
         Raises:

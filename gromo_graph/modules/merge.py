@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules import joint
-from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.modules.junction import Junction
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.passing import pass_both
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gromo_graph.modules.measured import MeasuredModule
 
 
-class MergeGrowingModule(Linkable):
+class MergeGrowingModule(Junction):
     """Sum or concatenation of tensors, followed by a function.
 
     Args:
@@ -41,9 +41,6 @@ class MergeGrowingModule(Linkable):
     (tensor(12.), torch.Size([2, 6]))
     """
 
-    unregistered: ClassVar[frozenset[str]] = frozenset(("_inputs", "next_modules"))
-    is_merge: ClassVar[bool] = True
-
     def __init__(
         self,
         post_merge_function: torch.nn.Module | None = None,
@@ -55,17 +52,17 @@ class MergeGrowingModule(Linkable):
         merge: str = "sum",
         outside_features: int | None = None,
     ) -> None:
-        super().__init__()
         if merge not in _MERGES:
             raise GrowthError(f"the merge {name} is of kind {merge!r}: expected 'sum' or 'concat'")
-        self.name = name if name is not None else f"a {merge} merge"
+        super().__init__(
+            name if name is not None else f"a {merge} merge",
+            concatenates=merge == "concat",
+            outside_features=outside_features,
+        )
         self.merge = merge
-        self.outside_features = outside_features
         self.allow_growing = allow_growing
         function = torch.nn.Identity() if post_merge_function is None else post_merge_function
         self.post_merge_function = function.to(device)
-        self._inputs: list[Linkable | int] = []
-        self.next_modules: list[Linkable] = []
         self._moments: dict[Hashable, SharedMoment] = {}
         self.joint_blocks: dict[tuple[int, int], TensorStatistic] = {}
         self._last_output: weakref.ref[Tensor] | None = None
@@ -88,8 +85,8 @@ class MergeGrowingModule(Linkable):
         """The forward pass as it would be after the growth of what comes in; nothing is stored.
 
         Args:
-            pairs: for each input the tensor and its further channels (None where there are none), as `extended_forward` of
-                the modules before gives them.
+            pairs: for each input the tensor and its further channels (None where there are none), as
+                `extended_forward` of the modules before gives them.
 
         Returns:
             The output and its further channels, None where no input has any.
@@ -102,11 +99,6 @@ class MergeGrowingModule(Linkable):
             return self.post_merge_function(x), None
         new = _MERGES[self.merge](self, further)
         return pass_both(self.post_merge_function, self.post_merge_function, x, new, self.passed)
-
-    @property
-    def concatenates(self) -> bool:  # type: ignore[override]  # it depends on the kind of merge
-        """Whether inputs stand side by side."""
-        return self.merge == "concat"
 
     @property
     def function(self) -> torch.nn.Module:
@@ -130,135 +122,6 @@ class MergeGrowingModule(Linkable):
         """The last forward pass where x is its output; a new identity for any other tensor."""
         is_last = self._last_output is not None and self._last_output() is x
         return self._last_pass if is_last else object()
-
-    # Widths
-
-    @property
-    def own_width(self) -> int:
-        """Width of what is merged, before the function.
-
-        Raises:
-            GrowthError: neither modules before nor `outside_features` nor modules after tell.
-        """
-        width = self._width_of(self._inputs, checked=False)
-        if width is None:
-            readers = self._reader_widths()
-            if not readers:
-                raise GrowthError(
-                    f"the width of {self.name} is not known: expected previous modules, next modules or "
-                    "outside_features"
-                )
-            return readers[0]
-        return width
-
-    def _width_of(self, inputs: Sequence[Linkable | int], *, checked: bool = True) -> int | None:
-        """Width of what these inputs merge to; None where it cannot be told.
-
-        A sum is as wide as its first input: the widths of the others were compared when they were linked.
-        """
-        if not inputs:
-            return None
-        if self.concatenates:
-            return sum(_width(source) for source in inputs)
-        if checked and len({_width(source) for source in inputs}) > 1:
-            raise GrowthError(f"{self.name} cannot sum {_listed(inputs)}: expected equal widths")
-        return _width(inputs[0])
-
-    def _reader_widths(self) -> list[int]:
-        widths = (_in_features(module) for module in self.next_modules)
-        return [width for width in widths if width is not None]
-
-    @property
-    def feature_dim(self) -> int:
-        """The dimension that holds the features, as in the modules before (1 where there are none)."""
-        module: Linkable = self
-        while module.is_merge:
-            previous = [source for source in module.inputs() if isinstance(source, Linkable)]
-            if not previous:
-                return 1
-            module = previous[0]
-        return module.feature_dim
-
-    # Links
-
-    @property
-    def previous_modules(self) -> list[Linkable]:
-        """The modules whose output comes in, in the order of the tensors."""
-        return [source for source in self._inputs if isinstance(source, Linkable)]
-
-    def add_previous_module(self, module: Linkable) -> None:
-        """Link a module whose output comes in, in both directions."""
-        self.set_previous_modules([*self.previous_modules, module])
-
-    def set_previous_modules(self, modules: Sequence[Linkable]) -> None:
-        """Replace the modules whose output comes in, linked in both directions.
-
-        Raises:
-            GrowthError: widths that cannot be merged, or that readers do not expect; nothing changes then.
-        """
-        outside = [] if self.outside_features is None else [self.outside_features]
-        self.set_inputs([*modules, *outside])
-
-    def set_inputs(self, inputs: Sequence[Linkable | int]) -> None:
-        """Replace what comes in: modules, linked in both directions, and widths of tensors that come from none.
-
-        Raises:
-            GrowthError: as `set_previous_modules`.
-        """
-        inputs = list(inputs)
-        self._check_kinds([source for source in inputs if not isinstance(source, int)])
-        width, readers = self._width_of(inputs), self._reader_widths()
-        if width is not None and readers:
-            width *= self._positions or 1
-            # A concat that is being put together one by one may still be too narrow.
-            unfinished = self.concatenates and width < min(readers)
-            flattens = self._positions is None and not _keeps_features(self.post_merge_function)
-            if not unfinished and not flattens and any(reader != width for reader in readers):
-                raise GrowthError(
-                    f"{self.name} would give {width} features from {_listed(inputs)}: expected {readers[0]}, "
-                    "as its readers do"
-                )
-        for module in self.previous_modules:
-            _unlink(module, "next_module", self)
-        self._inputs = inputs
-        for module in self.previous_modules:
-            _link(module, "next_module", self)
-
-    def add_next_module(self, module: Linkable) -> None:
-        """Link a module that reads the output, in both directions."""
-        self.set_next_modules([*self.next_modules, module])
-
-    def set_next_modules(self, modules: Sequence[Linkable]) -> None:
-        """Replace the modules that read the output, linked in both directions.
-
-        Raises:
-            GrowthError: a width that is not the output's; nothing changes then.
-        """
-        modules = list(modules)
-        self._check_kinds(modules)
-        width = self._width_of(self._inputs)
-        if width is not None and (self._positions is not None or _keeps_features(self.post_merge_function)):
-            width *= self._positions or 1
-            for module in modules:
-                expected = _in_features(module)
-                if expected is not None and expected != width:
-                    raise GrowthError(
-                        f"{self.name} gives {width} features and {module.name} reads {expected}: "
-                        "expected the same width"
-                    )
-        for module in self.next_modules:
-            _unlink(module, "previous_module", self)
-        self.next_modules = modules
-        for module in modules:
-            _link(module, "previous_module", self)
-
-    def _check_kinds(self, modules: list[Linkable]) -> None:
-        for module in modules:
-            if not isinstance(module, Linkable):
-                raise GrowthError(
-                    f"{self.name} cannot be linked to a {type(module).__name__}: expected a GrowingModule "
-                    "or MergeGrowingModule"
-                )
 
     # The joint delta of the layers that enter a sum
 
@@ -298,7 +161,8 @@ class MergeGrowingModule(Linkable):
         *,
         ridge: float = 0.0,
     ) -> list[tuple[Tensor, Tensor | None]]:
-        """The best change of the weights of all layers that enter this sum, solved for together (MATH.md, optimal delta).
+        """The best change of the weights of all layers that enter this sum, solved for together (MATH.md, optimal
+        delta).
 
         Args:
             update: keep it as their `optimal_delta_layer`, each with its share of the decrease.
@@ -319,18 +183,6 @@ class MergeGrowingModule(Linkable):
         return joint.modules_of(self)
 
     # Being a neighbour, being moved
-
-    def inputs(self) -> Sequence[Linkable | int]:
-        """What comes in, in the order of the tensors."""
-        return self._inputs
-
-    def readers(self) -> Iterable[torch.nn.Module]:
-        """The modules that read the output."""
-        return self.next_modules
-
-    def neighbours(self) -> Iterable[torch.nn.Module]:
-        """All linked modules."""
-        return [*self.previous_modules, *self.next_modules]
 
     def extra_repr(self) -> str:
         """Name and kind, for `repr`."""
@@ -363,32 +215,3 @@ _MERGES: dict[str, Callable[[MergeGrowingModule, tuple[Tensor, ...]], Tensor]] =
     "concat": _concat,
     "sum": _sum,
 }
-
-
-def _listed(inputs: Sequence[Linkable | int]) -> str:
-    named = [f"{source.name} ({source.out_features})" for source in inputs if isinstance(source, Linkable)]
-    return ", ".join([*named, *(f"{width} from outside" for width in inputs if isinstance(width, int))])
-
-
-def _width(source: Linkable | int) -> int:
-    return source if isinstance(source, int) else source.out_features
-
-
-def _keeps_features(function: torch.nn.Module) -> bool:
-    return not any(operation_adapter(operation).flattens for operation in operations_of(function))
-
-
-def _in_features(module: Linkable) -> int | None:
-    width = getattr(module, "in_features", None)
-    return width if isinstance(width, int) else None
-
-
-def _link(module: Linkable, attribute: str, merge: MergeGrowingModule) -> None:
-    """Growing modules have one neighbour on each side; merges keep lists, which their owner fills."""
-    if hasattr(module, attribute):
-        setattr(module, attribute, merge)
-
-
-def _unlink(module: Linkable, attribute: str, merge: MergeGrowingModule) -> None:
-    if getattr(module, attribute, None) is merge:
-        setattr(module, attribute, None)

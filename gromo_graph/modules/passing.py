@@ -17,6 +17,13 @@ from gromo_graph.modules.adapters.operation import (
 )
 
 
+def as_factor(factor: float | Tensor | None, like: Tensor) -> Tensor:
+    """A scaling factor as a scalar like another tensor; 0 while it has not been set."""
+    if isinstance(factor, Tensor):
+        return factor.reshape(()).to(like)
+    return torch.tensor(0.0 if factor is None else factor, dtype=like.dtype, device=like.device)
+
+
 @dataclass
 class Moments:
     """Sums over samples and positions of each channel, for its mean and variance."""
@@ -78,7 +85,7 @@ class PassedChannels:
 
     def factor_like(self, like: Tensor) -> Tensor:
         """The factor as a scalar; 0 while it has not been set."""
-        return torch.as_tensor(0.0 if self.factor is None else self.factor).reshape(()).to(like)
+        return as_factor(self.factor, like)
 
     def entering(self, place: int, operation: torch.nn.Module, new: Tensor) -> NewChannels:
         """New channels before an operation; counted where it will have to know their moments."""
@@ -105,7 +112,8 @@ def pass_both(
     """Old and new channels behind a function.
 
     Args:
-        function: what the old channels pass. extension: what the new ones pass, the function itself where there is no other.
+        function: what the old channels pass. extension: what the new ones pass, the function itself where there is
+            no other.
         x, new: before it.
         passed: takes what operations need to know of the new channels.
     """

@@ -168,8 +168,8 @@ class TensorStatistic:
     def relative_error(self) -> float:
         """Estimated standard error of the mean over its size, both as Frobenius norms; infinite before two updates.
 
-        The spread of the means of B updates, (Σ ‖sum_b‖²/n_b − ‖sum‖²/n) / (B − 1), is an estimate of the variance of one
-        sample; a mean of n samples has 1/n of it. Of a large tensor some entries stand for all.
+        The spread of the means of B updates, (Σ ‖sum_b‖²/n_b − ‖sum‖²/n) / (B − 1), is an estimate of the variance
+        of one sample; a mean of n samples has 1/n of it. Of a large tensor some entries stand for all.
         """
         if self._sum is None or self.updates < 2:
             return math.inf

@@ -8,8 +8,9 @@ from dataclasses import replace
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import WidthGroup
 from gromo_graph.modules.adapters import Kernel
-from gromo_graph.modules.group import LinkedGroup, groups_of
+from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.link import GrowthLink
+from gromo_graph.modules.walk import groups_of
 from gromo_graph.network.network import GrowingNetwork
 
 

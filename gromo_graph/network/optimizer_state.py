@@ -17,7 +17,8 @@ _SECOND_MOMENTS = frozenset({"exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum"
 def follow_growth(optimizer: torch.optim.Optimizer, replaced: Iterable[Replaced]) -> None:
     """Put grown parameters in the place of the old ones in an optimizer; everything else about it stays.
 
-    The state of old entries moves with them. New entries of a first moment are 0; new entries of a second moment are the
+    The state of old entries moves with them. New entries of a first moment are 0; new entries of a second moment
+    are the
     mean of the old ones: an entry that starts at 0 beside a step counter that is already large would take steps several
     times the learning rate (Adam: 3.2 times).
 

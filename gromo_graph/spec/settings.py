@@ -69,8 +69,8 @@ class Growth(Frozen):
     )
     criterion: Criterion = Field(
         "tiny",
-        description="How new neurons are found: `tiny` solves for the best, `gradmax` follows the gradient, `random` and "
-        "`variance_transfer` draw them.",
+        description="How new neurons are found: `tiny` solves for the best, `gradmax` follows the gradient, "
+        "`random` and `variance_transfer` draw them.",
     )
     neurons: Neurons = Neurons()
     when: When = When()

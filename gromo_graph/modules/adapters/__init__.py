@@ -1,4 +1,4 @@
-"""The torch halves of the kinds: layers that grow (base.py) and what stands between them (operation.py), a file each."""
+"""The torch halves of the kinds, a file each: layers that grow (base.py), operations between them (operation.py)."""
 
 from gromo_graph.modules.adapters import (  # register themselves
     batch_norm as batch_norm,

@@ -40,7 +40,8 @@ class ConvolutionAdapter(Weighted):
     """Implements `LayerAdapter` for convolutions of one group over zeros as padding.
 
     Args:
-        layer_type: the torch class. dimensions: axes it slides over; one is taken for the width of an image of height 1.
+        layer_type: the torch class. dimensions: axes it slides over; one is taken for the width of an image of
+            height 1.
     """
 
     feature_dim: int = 1
@@ -52,8 +53,8 @@ class ConvolutionAdapter(Weighted):
     def check(self, layer: Any) -> None:
         if layer.groups != 1:
             raise GrowthError(
-                f"{layer} has {layer.groups} groups: expected groups=1; a depthwise convolution has no width of its own, "
-                "let it follow a layer as part of its post_layer_function"
+                f"{layer} has {layer.groups} groups: expected groups=1; a depthwise convolution has no width of its "
+                "own, let it follow a layer as part of its post_layer_function"
             )
         if layer.padding_mode != "zeros":
             raise GrowthError(f"{layer} pads with {layer.padding_mode!r}: expected padding_mode='zeros'")

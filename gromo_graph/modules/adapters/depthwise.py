@@ -56,7 +56,7 @@ class DepthwiseAdapter(OperationAdapter):
         if operation.groups != operation.in_channels or operation.groups != operation.out_channels:
             return "a convolution between layers must be depthwise, with one kernel for each channel"
         if any(size % 2 == 0 for size in operation.kernel_size):
-            return f"no tap of a kernel of {operation.kernel_size} reads the middle, where a new channel of it would start"
+            return f"no tap of a kernel of {operation.kernel_size} reads the middle, where a new channel would start"
         return None
 
     def new_alone(self, operation: Any, new: NewChannels) -> Tensor:

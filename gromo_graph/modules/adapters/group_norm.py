@@ -86,7 +86,8 @@ class GroupNormAdapter(OperationAdapter):
         unit = self.unit(operation)
         if size % unit:
             raise GrowthError(
-                f"{operation} grows by whole groups of {unit} channels: found {size} new ones, expected a multiple of {unit}"
+                f"{operation} grows by whole groups of {unit} channels: found {size} new ones, expected a multiple "
+                f"of {unit}"
             )
         return size
 

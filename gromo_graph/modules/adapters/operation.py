@@ -160,8 +160,8 @@ def operation_adapter(operation: torch.nn.Module) -> OperationAdapter:
 def operations_of(function: torch.nn.Module) -> Iterator[torch.nn.Module]:
     """The operations of a function in the order they apply; sequences are followed, identities left out.
 
-    >>> [type(operation).__name__ for operation in operations_of(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Identity()))]
-    ['ReLU']
+    >>> list(operations_of(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Identity())))
+    [ReLU()]
     """
     if isinstance(function, torch.nn.Sequential):
         for member in function:

@@ -59,7 +59,8 @@ class AvgPool(AdaptiveAvgPool):
 
 
 class MaxPool(AdaptiveAvgPool):
-    """Exact at first order as it is, for all values of a new channel start equal; its mean stands in where sums are taken.
+    """Exact at first order as it is, for all values of a new channel start equal; its mean stands in where sums are
+    taken.
 
     Which position wins depends on the weights that are to be found, so the statistics cannot know it.
     """

@@ -1,4 +1,4 @@
-"""`depthwise_conv1d`, `depthwise_conv2d`: each channel has a kernel of its own, so input and output are equally wide."""
+"""`depthwise_conv1d`, `depthwise_conv2d`: each channel has a kernel of its own, so the width stays the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Depthwise(Convolving, Operation):
         """New channels start as a copy of their input, which needs a tap in the middle."""
         if self.kernel % 2 == 1:
             return None
-        return f"no tap of a kernel of {self.kernel} reads the middle, where a new channel of it would start"
+        return f"no tap of a kernel of {self.kernel} reads the middle, where a new channel would start"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(channels, *sizes)."""

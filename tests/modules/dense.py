@@ -1,0 +1,139 @@
+"""The statistics of a pair of layers, row by row, with torch's own unfold: slow and obvious."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Linear, functional
+
+from gromo_graph.modules import GrowingModule, MergeGrowingModule
+from tests import reference
+from tests.modules.pairs import Pair
+
+
+def as_image(x: Tensor) -> Tensor:
+    return x if x.dim() == 4 else x[:, :, None, :]
+
+
+def geometry(layer: torch.nn.Module) -> dict[str, tuple[int, int]]:
+    """Kernel, stride and dilation along two axes."""
+    two = {name: tuple(getattr(layer, name)) for name in ("kernel_size", "stride", "dilation")}
+    return {name: value if len(value) == 2 else (1, *value) for name, value in two.items()}
+
+
+def padded(layer: torch.nn.Module, image: Tensor) -> Tensor:
+    sizes = geometry(layer)
+    if layer.padding == "same":
+        margins = [d * (k - 1) for k, d in zip(sizes["kernel_size"], sizes["dilation"], strict=True)]
+        (top, left) = (margin // 2 for margin in margins)
+        (bottom, right) = (margins[0] - top, margins[1] - left)
+    else:
+        pad = tuple(layer.padding)
+        (top, left) = pad if len(pad) == 2 else (0, *pad)
+        (bottom, right) = (top, left)
+    return functional.pad(image, (left, right, top, bottom))
+
+
+def unfolded(layer: torch.nn.Module, image: Tensor) -> Tensor:
+    """(n, positions, values of a row)."""
+    return functional.unfold(padded(layer, image), **geometry(layer)).transpose(1, 2)
+
+
+def rows_of(module: GrowingModule, x: Tensor) -> Tensor:
+    """(n, positions, columns), with the trailing 1 where there is a bias."""
+    if isinstance(module.layer, Linear):
+        rows = x.reshape(x.shape[0], -1, x.shape[-1])
+    else:
+        rows = unfolded(module.layer, as_image(x))
+    ones = torch.ones(*rows.shape[:2], 1, dtype=rows.dtype)
+    return torch.cat((rows, ones), dim=2) if module.use_bias else rows
+
+
+def pulls_of(module: GrowingModule, g: Tensor) -> Tensor:
+    """(n, positions, out)."""
+    if isinstance(module.layer, Linear):
+        return g.reshape(g.shape[0], -1, g.shape[-1])
+    return as_image(g).flatten(2).transpose(1, 2)
+
+
+def reads_of(pair: Pair) -> Tensor:
+    """What the second layer reads of channels that carry the columns of the first.
+
+    Returns:
+        (n, positions, readings, columns).
+    """
+    first, second = pair.first, pair.second
+    rows = rows_of(first, first.input)
+    if isinstance(first.layer, Linear):
+        return rows[:, :, None, :]
+    with torch.no_grad():
+        sizes = as_image(first.layer(first.input)).shape[2:]
+    n, _, columns = rows.shape
+    maps = rows.transpose(1, 2).reshape(n * columns, 1, *sizes)
+    functions = [m.post_merge_function for m in pair.net if isinstance(m, MergeGrowingModule)]
+    for function in (first.post_layer_function, *functions):
+        for operation in function if isinstance(function, torch.nn.Sequential) else [function]:
+            if isinstance(operation, torch.nn.MaxPool2d):
+                operation = torch.nn.AvgPool2d(operation.kernel_size)
+            if isinstance(operation, torch.nn.AvgPool2d | torch.nn.AdaptiveAvgPool2d):
+                maps = operation(maps)
+    if isinstance(second.layer, Linear):
+        return maps.reshape(n, columns, 1, -1).permute(0, 2, 3, 1)
+    read = unfolded(second.layer, maps)  # (n · columns, positions, taps)
+    if second.growth_kernel == "centre":
+        height, width = geometry(second.layer)["kernel_size"]
+        middle = ((height - 1) // 2) * width + (width - 1) // 2
+        read = read[:, :, middle : middle + 1]
+    return read.reshape(n, columns, *read.shape[1:]).permute(0, 2, 3, 1)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """S, M of the second layer; S, M_prev, N of the growth between the two; as means over samples."""
+
+    s: Tensor
+    m: Tensor
+    s_growth: Tensor
+    m_prev: Tensor
+    cross: Tensor
+    n: Tensor
+
+
+def dense(pair: Pair, g: Tensor) -> Dense:
+    """All statistics, with g the gradient of the summed loss at the second layer."""
+    b, pulls, u = rows_of(pair.second, pair.second.input), pulls_of(pair.second, g), reads_of(pair)
+    samples = b.shape[0]
+    s = torch.einsum("nri,nrj->ij", b, b) / samples
+    m = torch.einsum("nri,nro->io", b, pulls) / samples
+    delta = reference.delta(s, m)
+    projected = pulls - b @ delta.T
+    if isinstance(pair.second.layer, Linear):
+        raw = pair.first.input.flatten(1) if not isinstance(pair.first.layer, Linear) else None
+        left = u[:, :, 0] if raw is None else raw[:, None, :]
+        if raw is not None and pair.first.use_bias:
+            left = torch.cat((left, torch.ones_like(left[..., :1])), dim=2)
+        cross = torch.einsum("nri,nrj->ij", left, b) / samples
+    else:
+        cross = torch.einsum("nrti,nrj->itj", u, b) / samples
+    return Dense(
+        s=s,
+        m=m,
+        s_growth=torch.einsum("nrti,nrtj->ij", u, u) / samples,
+        m_prev=torch.einsum("nrti,nro->iot", u, pulls).flatten(1) / samples,
+        cross=cross,
+        n=-torch.einsum("nrti,nro->iot", u, projected).flatten(1) / samples,
+    )
+
+
+def omega_matrix(pair: Pair, weight: Tensor) -> Tensor:
+    """ω as (out · readings, k) from the weight of the layer that reads the new channels."""
+    out = weight.shape[0]
+    if isinstance(pair.second.layer, Linear):
+        readings = pair.second.in_neurons // pair.first.out_neurons
+        return weight.reshape(out, -1, readings).transpose(1, 2).reshape(out * readings, -1)
+    if pair.second.growth_kernel == "centre":
+        middle = tuple((size - 1) // 2 for size in weight.shape[2:])
+        return weight[(slice(None), slice(None), *middle)]
+    return weight.flatten(2).transpose(1, 2).reshape(out * weight.shape[2:].numel(), -1)
