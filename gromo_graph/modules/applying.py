@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import Replaced, operation_adapter, operations_of
+from gromo_graph.modules.adapters import Replaced, operation_adapter, operations_with_repeats
 from gromo_graph.modules.flowing import measure_moments
 from gromo_graph.modules.link import all_links, growing_links
 from gromo_graph.modules.links import Linkable
@@ -134,13 +134,13 @@ def _grow_function(slot: Slot, size: int) -> list[Replaced]:
     flattened = slot.module.positions
     repeat, start = slot.repeat // flattened, slot.start // flattened
     replaced: list[Replaced] = []
-    for place, operation in enumerate(operations_of(slot.module.function)):
-        adapter = operation_adapter(operation)
-        if adapter.flattens:
-            repeat, start = repeat * flattened, start * flattened
+    for place, (operation, times) in enumerate(operations_with_repeats(slot.module.function, flattened)):
+        repeat, start = repeat * times, start * times
         device = next((p.device for p in operation.parameters()), torch.device("cpu"))
-        passed = slot.module.passed.at(place, device)
-        replaced += adapter.grow(operation, start + slot.width * repeat, size * repeat, passed)
+        passed = slot.module.passed[slot.place].at(place, device)
+        replaced += operation_adapter(operation).grow(
+            operation, start + slot.width * repeat, size * repeat, passed
+        )
     return replaced
 
 
@@ -164,7 +164,7 @@ def delete_update(
         module.delta_partners = ()
     if delete_output:
         module.extended_output_layer = None
-        module.passed.clear()
+        module.passed[0].clear()
     if delete_input:
         if include_previous:
             for link in all_links(module):
@@ -181,8 +181,8 @@ def _forget(group: LinkedGroup) -> None:
     give_factor(group, None)
     for producer in group.producers:
         producer.extended_output_layer = None
-    for member in (*group.producers, *group.merges):
-        member.passed.clear()
+    for slot in group.member_slots():
+        slot.module.passed[slot.place].clear()
     for consumer in group.consumers:
         consumer.extended_input_layer = consumer.eigenvalues_extension = None
         consumer.extension_applied = False

@@ -168,6 +168,7 @@ def _with_spreads(group: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
     """Norms that must know the size of new channels learn it from the stored batch."""
     if (
         group.jumps
+        or neurons.size == 0
         or any(p.capture.input is None for p in group.producers)
         or not any(
             operation_adapter(operation).needs_spread

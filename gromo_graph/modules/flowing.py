@@ -66,7 +66,7 @@ def flow(group: LinkedGroup, starts: Mapping[MeasuredModule, Tensor]) -> dict[Sl
     """
 
     def through(slot: Slot, new: Tensor) -> Tensor:
-        return pass_new(slot.module.extension_function, new, slot.module.passed)
+        return pass_new(slot.module.extension_function, new, slot.module.passed[slot.place])
 
     return group.carried(dict(starts), through, torch.add)
 
@@ -78,7 +78,7 @@ def at_scale_one(
     """What arrives in each slot of channels that are as large as the starts; nothing pending is looked at."""
 
     def through(slot: Slot, new: Tensor) -> Tensor:
-        passed = PassedChannels(1.0, spreads=spreads_at(group, neurons, slot.module))
+        passed = PassedChannels(factor=1.0, spreads=spreads_at(group, neurons, slot.module))
         return pass_new(slot.module.extension_function, new, passed)
 
     return group.carried(dict(starts), through, torch.add)
@@ -121,18 +121,18 @@ def measure_moments(group: LinkedGroup) -> None:
 
     Norms that grow need their mean and variance; where extended_forward has shown them already, nothing is done.
     """
-    waiting = [
-        module
-        for module in (*group.producers, *group.merges)
-        for place, operation in enumerate(operations_of(module.extension_function))
-        if operation_adapter(operation).needs_moments and place not in module.passed.moments
-    ]
-    if not waiting:
+    if not any(
+        operation_adapter(operation).needs_moments and place not in slot.module.passed[slot.place].moments
+        for slot in group.member_slots()
+        for place, operation in enumerate(operations_of(slot.module.extension_function))
+    ):
         return
     starts = {}
     for producer in group.producers:
         layer = producer.extended_output_layer
         if layer is None or producer.capture.input is None:
             return  # the norm says what is missing
-        starts[producer] = producer.passed.factor_like(producer.weight) * layer(producer.input)
+        starts[producer] = producer.passed[0].factor_like(producer.weight) * layer(producer.input)
+    for slot in group.member_slots():
+        slot.module.passed[slot.place].moments.clear()
     flow(group, starts)

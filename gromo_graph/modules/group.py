@@ -107,6 +107,10 @@ class LinkedGroup:
         """The slots that some consumer reads, each once."""
         return tuple(dict.fromkeys(slot for slots in self.reads.values() for slot in slots))
 
+    def member_slots(self) -> tuple[Slot, ...]:
+        """The slots in the outputs of the producers, then of the merges."""
+        return tuple(slot for member in (*self.producers, *self.merges) for slot in self.slots[member])
+
     def kernel_of(self, consumer: MeasuredModule) -> Kernel:
         """The kernels that the new inputs of a consumer get."""
         return self.kernel if self.kernel is not None else consumer.growth_kernel

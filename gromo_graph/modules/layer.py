@@ -224,7 +224,7 @@ class LayerModule(Linkable):
                 a = a + s * self.extended_input_layer(x_ext)
         if not use_extended_output or self.extended_output_layer is None:
             return self.post_layer_function(a), None
-        new = self.passed.factor_like(a) * self.extended_output_layer(x)
+        new = self.passed[0].factor_like(a) * self.extended_output_layer(x)
         return pass_both(self.post_layer_function, self.extended_post_layer_function, a, new, self.passed)
 
     @property
@@ -291,7 +291,7 @@ class LayerModule(Linkable):
     @property
     def output_factor(self) -> float | Tensor | None:
         """The scaling factor of the output extension, None while it has not been set."""
-        return self.passed.factor
+        return self.passed[0].factor
 
     def update_input_moment(self) -> None:
         """Count the stored batch in S of the input, once for each forward pass."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters import operation_adapter, operations_of
-from gromo_graph.modules.passing import PassedChannels
+from gromo_graph.modules.passing import Segments
 from gromo_graph.modules.statistic import SharedMoment
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Linkable(torch.nn.Module):
     Attributes:
         name: for messages.
         width_reason: why its width must stay as it is, where something outside of the modules says so.
-        passed: what is known of pending channels on their way through its function.
+        passed: what is known of pending channels on their way through its function, by segment of the output.
     """
 
     # Attributes that may hold modules or parameters and still are no part of this module.
@@ -41,7 +41,7 @@ class Linkable(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.width_reason: str | None = None
-        self.passed = PassedChannels()
+        self.passed = Segments()
         self._positions: int | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -16,7 +16,7 @@ from gromo_graph.modules.crossing import readings_of
 from gromo_graph.modules.growth_moment import spans_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.modules.group import LinkedGroup
     from gromo_graph.modules.measured import MeasuredModule
 
 
@@ -196,7 +196,8 @@ def put(
     if producers:
         for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
             producer.extended_output_layer = pending_layer(producer, fan_in.weight, fan_in.bias, neurons.size)
-        put_spreads(group, neurons.spreads)
+        expect_channels(group, neurons.size)
+        _give_spreads(group, neurons.spreads)
 
 
 def pending_layer(
@@ -209,11 +210,18 @@ def pending_layer(
     return module.adapter.layer_of(module.layer, weight, None if bias is None else bias.to(weight))
 
 
-def put_spreads(group: LinkedGroup, spreads: Mapping[tuple[int, int], Tensor]) -> None:
-    """Tell the functions of a group how large the new channels are."""
-    for index, owner in enumerate((*group.producers, *group.merges)):
-        owner.passed.clear_measured()
-        owner.passed.spreads = {place: value for (at, place), value in spreads.items() if at == index}
+def expect_channels(group: LinkedGroup, size: int) -> None:
+    """Tell the functions of a group how many new channels are pending in each segment."""
+    for slot in group.member_slots():
+        slot.module.passed[slot.place].expect(size * slot.repeat // slot.module.positions)
+
+
+def _give_spreads(group: LinkedGroup, spreads: Mapping[tuple[int, int], Tensor]) -> None:
+    """Tell the functions how large the channels are; those that ask have a single segment of the group."""
+    members = (*group.producers, *group.merges)
+    for (index, place), spread in spreads.items():
+        (slot,) = group.slots[members[index]]
+        slot.module.passed[slot.place].spreads[place] = spread
 
 
 def _check(group: LinkedGroup, neurons: GroupNeurons) -> None:
@@ -235,8 +243,3 @@ def _check(group: LinkedGroup, neurons: GroupNeurons) -> None:
         expect_shape(consumer, "omega", fan_out.weight, shape)
     if neurons.values is not None:
         expect_shape(group.consumers[0], "eigenvalues", neurons.values, (size,))
-
-
-def owners(group: LinkedGroup) -> list[Slot]:
-    """The slots of the producers, then of the merges."""
-    return [slot for module in (*group.producers, *group.merges) for slot in group.slots[module]]

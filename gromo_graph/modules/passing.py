@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,14 +58,16 @@ class Moments:
 
 @dataclass
 class PassedChannels:
-    """What is known of pending channels at the operations of one function, by their place in it.
+    """What is known of the pending channels of one segment at the operations of a function, by their place in it.
 
     Attributes:
+        size: how many features they are before the function; 0 where nothing is pending or nothing has been told.
         factor: the scaling factor of the channels.
         moments: of the channels at that factor, where an operation needs them.
         spreads: their root mean squares at factor 1, where an operation needs them.
     """
 
+    size: int = 0
     factor: float | Tensor | None = None
     moments: dict[int, Moments] = field(default_factory=dict)
     spreads: dict[int, Tensor] = field(default_factory=dict)
@@ -74,24 +78,18 @@ class PassedChannels:
             self.moments = {}
         self.factor = factor
 
-    def clear_measured(self) -> None:
-        """Forget what was measured: other channels are pending now."""
-        self.moments, self.spreads = {}, {}
+    def expect(self, size: int) -> None:
+        """Other channels are pending now, so many features."""
+        self.size, self.moments, self.spreads = size, {}, {}
 
     def clear(self) -> None:
-        """Forget everything."""
-        self.set_factor(None)
-        self.clear_measured()
+        """Nothing is pending any more."""
+        self.expect(0)
+        self.factor = None
 
     def factor_like(self, like: Tensor) -> Tensor:
         """The factor as a scalar; 0 while it has not been set."""
         return as_factor(self.factor, like)
-
-    def entering(self, place: int, operation: torch.nn.Module, new: Tensor) -> NewChannels:
-        """New channels before an operation; counted where it will have to know their moments."""
-        if operation_adapter(operation).needs_moments:
-            self.moments.setdefault(place, Moments()).add(new)
-        return NewChannels(new, self.factor_like(new), self.spreads.get(place))
 
     def at(self, place: int, device: torch.device) -> Passed:
         """What was measured where the channels enter an operation."""
@@ -106,8 +104,43 @@ class PassedChannels:
         )
 
 
+class Segments(defaultdict[int, PassedChannels]):
+    """The pending channels of a module's output, by the place of their segment in it."""
+
+    def __init__(self, known: Mapping[int, PassedChannels] | None = None) -> None:
+        super().__init__(PassedChannels, known or {})
+
+    def __reduce__(self) -> tuple[type[Segments], tuple[dict[int, PassedChannels]]]:
+        return Segments, (dict(self),)
+
+    def parts(self, width: int) -> list[tuple[PassedChannels, int]]:
+        """Whose channels the further channels of an output are, and how many of them each has."""
+        told = [(passed, passed.size) for _, passed in sorted(self.items()) if passed.size]
+        if sum(size for _, size in told) == width:
+            return told
+        # Made by hand, one half of a growth alone: of a single segment it is still clear whose they are.
+        return [(self[0] if len(self) < 2 else PassedChannels(), width)]
+
+
+def _entering(
+    segments: Segments, width: int, place: int, operation: torch.nn.Module, new: Tensor
+) -> NewChannels:
+    """New channels before an operation; counted where it will have to know their moments.
+
+    Args:
+        segments: whose they are. width: how many they were before the function; a flatten makes more of them.
+    """
+    parts = segments.parts(width)
+    if operation_adapter(operation).needs_moments:
+        sizes = [size * new.shape[1] // width for _, size in parts]
+        for (passed, _), values in zip(parts, new.split(sizes, dim=1), strict=True):
+            passed.moments.setdefault(place, Moments()).add(values)
+    first = parts[0][0]  # an operation that needs more than moments stands behind a single segment
+    return NewChannels(new, first.factor_like(new), first.spreads.get(place))
+
+
 def pass_both(
-    function: torch.nn.Module, extension: torch.nn.Module, x: Tensor, new: Tensor, passed: PassedChannels
+    function: torch.nn.Module, extension: torch.nn.Module, x: Tensor, new: Tensor, segments: Segments
 ) -> tuple[Tensor, Tensor]:
     """Old and new channels behind a function.
 
@@ -115,12 +148,14 @@ def pass_both(
         function: what the old channels pass. extension: what the new ones pass, the function itself where there is
             no other.
         x, new: before it.
-        passed: takes what operations need to know of the new channels.
+        segments: take what operations need to know of the new channels.
     """
     if extension is not function:
         return function(x), extension(new)
+    width = new.shape[1]
     for place, operation in enumerate(operations_of(function)):
-        x, new = operation_adapter(operation).extended(operation, x, passed.entering(place, operation, new))
+        entering = _entering(segments, width, place, operation, new)
+        x, new = operation_adapter(operation).extended(operation, x, entering)
     return x, new
 
 
@@ -130,8 +165,10 @@ def pass_new(extension: torch.nn.Module, new: Tensor, passed: PassedChannels) ->
     Raises:
         GrowthError: an operation cannot tell the one without the other.
     """
+    segments, width = Segments({0: passed}), new.shape[1]
     for place, operation in enumerate(operations_of(extension)):
-        new = operation_adapter(operation).new_alone(operation, passed.entering(place, operation, new))
+        entering = _entering(segments, width, place, operation, new)
+        new = operation_adapter(operation).new_alone(operation, entering)
     return new
 
 

@@ -70,7 +70,8 @@ def pending_neurons(module: MeasuredModule, *, alone: bool = False) -> PendingNe
     spreads = {
         (index, place): spread
         for index, owner in enumerate((*group.producers, *group.merges))
-        for place, spread in owner.passed.spreads.items()
+        for slot in group.slots[owner]
+        for place, spread in owner.passed[slot.place].spreads.items()
     }
     neurons = GroupNeurons(
         fan_in,

@@ -51,8 +51,8 @@ def give_factor(group: LinkedGroup, factor: float | Tensor | None) -> None:
     """The factor of every new channel of a group."""
     for consumer in group.consumers:
         consumer.input_factor = factor
-    for member in (*group.producers, *group.merges):
-        member.passed.set_factor(factor)
+    for slot in group.member_slots():
+        slot.module.passed[slot.place].set_factor(factor)
 
 
 @torch.no_grad()

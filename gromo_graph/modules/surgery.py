@@ -13,7 +13,7 @@ from gromo_graph.modules.adapters import Replaced
 from gromo_graph.modules.checks import expect_shape
 from gromo_graph.modules.link import growing_link
 from gromo_graph.modules.measuring import clear
-from gromo_graph.modules.neurons import pending_layer, repeats_of
+from gromo_graph.modules.neurons import expect_channels, pending_layer, repeats_of
 
 if TYPE_CHECKING:
     from gromo_graph.modules.measured import MeasuredModule
@@ -154,7 +154,7 @@ def create_out_extension(module: MeasuredModule, size: int, init: str = "copy_un
     weight = make(shape, module.weight, fan_in)
     new_bias = None if bias is None else make((size,), bias, fan_in)
     module.extended_output_layer = pending_layer(module, weight, new_bias, size)
-    module.passed.clear_measured()
+    module.passed[0].expect(size)
 
 
 def create_extensions(
@@ -181,6 +181,7 @@ def create_extensions(
         _checked_size(module, size)
     for each in group.producers:
         create_out_extension(each, outputs, output_init)
+    expect_channels(group, outputs)
     for consumer in group.consumers:
         own = neurons * sum(repeats_of(group, consumer))
         create_in_extension(

@@ -10,7 +10,7 @@ import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph.segments import Classes, Row, Segment, repeated
-from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.modules.adapters import operation_adapter, operations_of, operations_with_repeats
 from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.links import Linkable, previous_of
 
@@ -88,14 +88,13 @@ class _Walk:
         row: Row[Maker] = self._merged(source) if source.is_merge else (Segment(source, source.own_width),)
         if source.width_reason is not None:
             self.classes.refuse(row, source.width_reason)
-        for operation in operations_of(source.function):
+        for operation, repeat in operations_with_repeats(source.function, source.positions):
             adapter = operation_adapter(operation)
             many = any(segment.repeat > 1 for segment in row)
             obstacle = adapter.obstacle(operation, len(row), many)
             if obstacle is not None:
                 self.classes.refuse(row, f"{type(operation).__name__} of {source.name}: {obstacle}")
-            if adapter.flattens:
-                row = repeated(row, source.positions)
+            row = repeated(row, repeat)
         return row
 
     def _merged(self, merge: Linkable) -> Row[Maker]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import networkx as nx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import Spec, parse_spec
 from gromo_graph.graph import build_graph
-from gromo_graph.spec.kinds import Dropout, Flatten, Layer
+from gromo_graph.spec.kinds import Convolution, Depthwise, Layer, LayerNorm, Operation
+from gromo_graph.spec.kinds.norm import Norm
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
@@ -69,7 +72,7 @@ def test_operations_are_folded_where_nobody_else_sees_the_value_before(spec: Spe
     graph = build_graph(spec)
     folded = {name for unit in graph.units.values() for name in unit.operations}
     for name, node in spec.nodes.items():
-        if isinstance(node, Dropout | Flatten):
+        if isinstance(node, Operation):
             (source,) = node.sources
             alone = graph.readers(source) == (name,) and source not in spec.outputs
             assert (name in folded) == alone
@@ -89,12 +92,19 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
         graph.readers(name) == tuple(other for other, node in spec.nodes.items() if name in node.sources)
         for name in spec.nodes
     )
-    expected = sum(
-        node.features * (graph.features(node.sources[0]) + node.bias)
-        for node in spec.nodes.values()
-        if isinstance(node, Layer)
-    )
-    assert graph.parameter_count == expected
+    for name, node in spec.nodes.items():
+        shape = graph.shapes[node.sources[0]] if node.sources else ()
+        taps = node.kernel**node.dimensions if isinstance(node, Convolution | Depthwise) else 1
+        if isinstance(node, Layer):
+            assert graph.parameters(name) == node.features * (shape[0] * taps + node.bias)
+        elif isinstance(node, Depthwise):
+            assert graph.parameters(name) == shape[0] * (taps + node.bias)
+        elif isinstance(node, Norm):
+            each = prod(shape[1:]) if isinstance(node, LayerNorm) else 1
+            assert graph.parameters(name) == 2 * shape[0] * each
+        else:
+            assert graph.parameters(name) == 0
+    assert graph.parameter_count == sum(graph.parameters(name) for name in spec.nodes)
     assert nx.is_directed_acyclic_graph(graph.digraph)
 
 

@@ -8,15 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import Spec, check_spec, parse_spec
-from gromo_graph.graph import Graph, Widen, apply, build_graph
-from gromo_graph.spec.kinds import Input, Layer, Merge
+from gromo_graph.graph import Graph, apply, build_graph, widening
+from gromo_graph.spec.kinds import Depthwise, Flatten, GroupNorm, Input, Layer, Merge
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
 GRAPHS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-Row = list[tuple[str, int]]
-"""For each feature of an output: the node that made it, and its place there."""
+Row = list[tuple[str, int, int]]
+"""For each feature of an output: the node that made it, its place there, and which of its values a flatten put here."""
 
 
 def rows_of(graph: Graph) -> Mapping[str, Row]:
@@ -25,16 +25,23 @@ def rows_of(graph: Graph) -> Mapping[str, Row]:
         node = graph.spec.nodes[name]
         inputs = [rows[source] for source in node.sources]
         if isinstance(node, Layer | Input):
-            rows[name] = [(name, place) for place in range(graph.features(name))]
+            rows[name] = [(name, place, 0) for place in range(graph.features(name))]
         elif isinstance(node, Merge) and node.merge == "concat":
             rows[name] = [feature for row in inputs for feature in row]
+        elif isinstance(node, Flatten):
+            positions = graph.features(name) // len(inputs[0])
+            rows[name] = [
+                (maker, place, value * positions + position)
+                for maker, place, value in inputs[0]
+                for position in range(positions)
+            ]
         else:
             rows[name] = inputs[0]
     return rows
 
 
-def begins(row: Row) -> set[int]:
-    return {place for place, (_, index) in enumerate(row) if index == 0}
+def places_of(row: Row) -> list[tuple[int, int]]:
+    return [(place, value) for _, place, value in row]
 
 
 def reference(graph: Graph) -> tuple[dict[str, frozenset[str]], set[str]]:
@@ -44,19 +51,25 @@ def reference(graph: Graph) -> tuple[dict[str, frozenset[str]], set[str]]:
         name: frozenset({name}) for name, node in graph.spec.nodes.items() if isinstance(node, Layer | Input)
     }
     fixed = {name for name, node in graph.spec.nodes.items() if isinstance(node, Input)}
-    fixed.update(maker for output in graph.spec.outputs for maker, _ in rows[output])
+    fixed.update(maker for output in graph.spec.outputs for maker, _, _ in rows[output])
     for name in graph.order:
         node = graph.spec.nodes[name]
         if isinstance(node, Merge) and node.merge == "sum":
             first, *others = (rows[source] for source in node.sources)
             for row in others:
-                if begins(row) != begins(first):
-                    fixed.update(maker for maker, _ in (*first, *row))
+                if places_of(row) != places_of(first):
+                    fixed.update(maker for maker, _, _ in (*first, *row))
                     continue
-                for (a, _), (b, _) in zip(first, row, strict=True):
+                for (a, _, _), (b, _, _) in zip(first, row, strict=True):
                     united = together[a] | together[b]
                     for maker in united:
                         together[maker] = united
+        if isinstance(node, Depthwise) and node.kernel % 2 == 0:
+            fixed.update(maker for maker, _, _ in rows[name])
+        if isinstance(node, GroupNorm):
+            makers = [maker for maker, place, value in rows[name] if (place, value) == (0, 0)]
+            if len(makers) > 1 or any(value for _, _, value in rows[name]):
+                fixed.update(maker for maker, _, _ in rows[name])
     return together, {maker for maker, others in together.items() if others & fixed}
 
 
@@ -85,7 +98,7 @@ def test_a_widened_group_fits_and_leaves_the_outputs_as_they_were(spec: Spec, ne
     graph = build_graph(spec)
     for group in graph.groups:
         if group.reason is None:
-            wider = build_graph(apply(spec, Widen(group.producers, neurons)))
+            wider = build_graph(apply(spec, widening(group, neurons * group.unit)))
             assert [wider.shapes[name] for name in spec.outputs] == [
                 graph.shapes[name] for name in spec.outputs
             ]
@@ -107,7 +120,7 @@ def test_consumers_are_the_layers_that_read_features_of_the_group(spec: Spec) ->
             readers = [
                 name
                 for name, node in spec.nodes.items()
-                if isinstance(node, Layer) and makers & {maker for maker, _ in rows[node.sources[0]]}
+                if isinstance(node, Layer) and makers & {maker for maker, _, _ in rows[node.sources[0]]}
             ]
             assert list(group.consumers) == readers
             assert set(group.sites) == {spec.nodes[name].sources[0] for name in readers}

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from hypothesis import strategies as st
 
 from gromo_graph.spec import Spec
-from gromo_graph.spec.kinds import Dropout, Flatten, Input, Linear, Merge, Node
+from gromo_graph.spec.kinds import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    BatchNorm,
+    Conv1d,
+    Conv2d,
+    DepthwiseConv1d,
+    DepthwiseConv2d,
+    Dropout,
+    Flatten,
+    GroupNorm,
+    Input,
+    LayerNorm,
+    Linear,
+    MaxPool1d,
+    MaxPool2d,
+    Merge,
+    Node,
+    Shape,
+)
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.settings import Growth, Neurons, Optimizer, Statistics, Stop, Train, When
 
@@ -71,7 +93,76 @@ def grows(draw: st.DrawFn, features: int) -> Any:
         min=least,
         step=draw(maybe(FEATURES)),
         ratio=draw(st.sampled_from([1.0, 0.5, 3])),
+        kernel=draw(maybe(st.sampled_from(["full", "centre"]))),
     )
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Shape:
+    """Of an input: features, a sequence or an image."""
+    sizes = draw(st.sampled_from([(), (), (7,), (6, 5), (4, 4)]))
+    return (draw(FEATURES), *sizes)
+
+
+@st.composite
+def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
+    """An operation that can read this shape."""
+    activation = draw(ACTIVATIONS)
+    choices: list[Node] = [
+        Dropout(sources=(source,), p=draw(st.sampled_from([0.5, 0, 0.1]))),
+        Flatten(sources=(source,)),
+        BatchNorm(sources=(source,), activation=activation),
+        LayerNorm(sources=(source,)),
+    ]
+    if prod(shape) > 1:
+        groups = [number for number in divisors(shape[0]) if number < prod(shape)]
+        choices.append(GroupNorm(sources=(source,), groups=draw(st.sampled_from(groups))))
+    if len(shape) > 1:
+        place = len(shape) - 2
+        kernel = draw(st.integers(1, min(3, *shape[1:])))
+        stride = draw(st.sampled_from([None, 1, 2]))
+        choices += [
+            (MaxPool1d, MaxPool2d)[place](
+                sources=(source,), kernel=kernel, stride=stride, padding=kernel // 2
+            ),
+            (AvgPool1d, AvgPool2d)[place](sources=(source,), kernel=kernel, stride=stride),
+            (AdaptiveAvgPool1d, AdaptiveAvgPool2d)[place](sources=(source,), size=draw(st.integers(1, 2))),
+            (DepthwiseConv1d, DepthwiseConv2d)[place](
+                sources=(source,), bias=draw(st.booleans()), activation=activation, **draw(convolving(shape))
+            ),
+        ]
+    return draw(st.sampled_from(choices))
+
+
+@st.composite
+def convolving(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
+    """Kernel, stride, padding and dilation that fit a shape."""
+    kernel, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    padding: Any = draw(st.sampled_from([0, 1, 2, "same"]))
+    reach = dilation * (kernel - 1) + 1
+    if padding != "same" and reach > min(shape[1:]) + 2 * padding:
+        padding = "same"
+    stride = 1 if padding == "same" else draw(st.integers(1, 2))
+    return {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+
+
+def divisors(number: int) -> list[int]:
+    return [candidate for candidate in range(1, number + 1) if number % candidate == 0]
+
+
+@st.composite
+def layers(draw: st.DrawFn, source: str, shape: Shape, features: int) -> Node:
+    """A layer that can read this shape; what has positions is convolved."""
+    fields: dict[str, Any] = {
+        "sources": (source,),
+        "features": features,
+        "bias": draw(st.booleans()),
+        "activation": draw(ACTIVATIONS),
+        "grow": draw(grows(features)),
+    }
+    if len(shape) == 1:
+        return Linear(**fields)
+    return (Conv1d, Conv2d)[len(shape) - 2](**fields, **draw(convolving(shape)))
 
 
 @st.composite
@@ -79,40 +170,30 @@ def graphs(draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes:
     """Nodes in a random document order whose shapes fit; what nobody reads is left for the outputs."""
     chosen = draw(st.lists(names, min_size=2, max_size=max_nodes, unique=True))
     nodes: dict[str, Node] = {}
-    widths: dict[str, int] = {}
+    known: dict[str, Shape] = {}
     for place, name in enumerate(chosen):
-        known = list(widths)
-        kind = draw(st.sampled_from(["linear", "linear", "sum", "concat", "dropout", "flatten", "input"]))
+        kind = draw(st.sampled_from(["layer", "layer", "layer", "sum", "concat", "operation", "input"]))
         if place == 0 or (kind == "input" and place < 3):
-            widths[name] = draw(FEATURES)
-            nodes[name] = Input(shape=(widths[name],))
+            nodes[name] = Input(shape=draw(shapes()))
+            known[name] = nodes[name].output_shape([])
             continue
-        source = draw(st.sampled_from(known))
-        activation = draw(ACTIVATIONS)
+        source = draw(st.sampled_from(list(known)))
         if kind == "sum":
-            equal = [other for other in known if widths[other] == widths[source]]
+            equal = [other for other in known if known[other] == known[source]]
             sources = draw(st.lists(st.sampled_from(equal), min_size=1, max_size=3, unique=True))
-            widths[name] = widths[source]
-            nodes[name] = Merge(sources=tuple(sources), activation=activation)
+            nodes[name] = Merge(sources=tuple(sources), activation=draw(ACTIVATIONS))
         elif kind == "concat":
-            sources = draw(st.lists(st.sampled_from(known), min_size=1, max_size=3, unique=True))
-            widths[name] = sum(widths[other] for other in sources)
+            beside = [other for other in known if known[other][1:] == known[source][1:]]
+            sources = draw(st.lists(st.sampled_from(beside), min_size=1, max_size=3, unique=True))
             nodes[name] = Merge(sources=tuple(sources), merge="concat")
-        elif kind == "dropout":
-            widths[name] = widths[source]
-            nodes[name] = Dropout(sources=(source,), p=draw(st.sampled_from([0.5, 0, 0.1])))
-        elif kind == "flatten":
-            widths[name] = widths[source]
-            nodes[name] = Flatten(sources=(source,))
+        elif kind == "operation":
+            nodes[name] = draw(operations(source, known[source]))
         else:
-            widths[name] = draw(FEATURES)
-            nodes[name] = Linear(
-                sources=(source,),
-                features=widths[name],
-                bias=draw(st.booleans()),
-                activation=activation,
-                grow=draw(grows(widths[name])),
-            )
+            wanted = draw(FEATURES)
+            if draw(st.booleans()):  # as wide as another, so that sums are possible
+                wanted = known[draw(st.sampled_from(list(known)))][0]
+            nodes[name] = draw(layers(source, known[source], wanted))
+        known[name] = nodes[name].output_shape([known[other] for other in nodes[name].sources])
     order = draw(st.permutations(chosen))
     return {name: nodes[name] for name in order}
 
@@ -121,13 +202,15 @@ growths = st.builds(
     Growth,
     actions=st.sampled_from([("widen",), ()]),
     select=st.sampled_from(["balanced", "slope"]),
-    criterion=st.sampled_from(["tiny", "random"]),
+    criterion=st.sampled_from(["tiny", "gradmax", "random", "variance_transfer"]),
     neurons=st.builds(Neurons, per_step=maybe(FEATURES)),
     when=st.builds(When, every=FEATURES, until=st.floats(0.01, 1)),
     stop=st.builds(Stop, steps=maybe(FEATURES), parameters=maybe(FEATURES), madds=maybe(FEATURES)),
     apply_delta=st.booleans(),
     ridge=st.floats(0, 1e300),
-    statistics=st.builds(Statistics, samples=maybe(FEATURES)),
+    statistics=st.builds(Statistics, samples=maybe(FEATURES), error=maybe(st.floats(0.001, 0.5))),
+    kernel=st.sampled_from(["full", "centre"]),
+    allow_jump=st.booleans(),
     scale=st.sampled_from(["sqrt", "alpha_std"]),
     rescue=st.booleans(),
 )

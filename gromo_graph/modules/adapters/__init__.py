@@ -28,7 +28,12 @@ from gromo_graph.modules.adapters import (
     pool as pool,
 )
 from gromo_graph.modules.adapters.base import ADAPTERS, Kernel, LayerAdapter, adapter_for, register
-from gromo_graph.modules.adapters.operation import OperationAdapter, operation_adapter, operations_of
+from gromo_graph.modules.adapters.operation import (
+    OperationAdapter,
+    operation_adapter,
+    operations_of,
+    operations_with_repeats,
+)
 from gromo_graph.modules.adapters.replaced import Replaced
 
 __all__ = [
@@ -40,5 +45,6 @@ __all__ = [
     "adapter_for",
     "operation_adapter",
     "operations_of",
+    "operations_with_repeats",
     "register",
 ]

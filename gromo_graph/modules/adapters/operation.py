@@ -170,6 +170,21 @@ def operations_of(function: torch.nn.Module) -> Iterator[torch.nn.Module]:
         yield function
 
 
+def operations_with_repeats(
+    function: torch.nn.Module, positions: int
+) -> Iterator[tuple[torch.nn.Module, int]]:
+    """Each operation with the number of features it makes of each channel: only the first flatten finds positions.
+
+    >>> [repeat for _, repeat in operations_with_repeats(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.ReLU()), 4)]
+    [4, 1]
+    """
+    for operation in operations_of(function):
+        flattens = operation_adapter(operation).flattens
+        yield operation, positions if flattens else 1
+        if flattens:
+            positions = 1
+
+
 def refuse_moving_rest(operation: torch.nn.Module, resting: float) -> None:
     """Where zeros are padded, a channel that rests at another value would not be the same at every position."""
     if resting != 0.0:

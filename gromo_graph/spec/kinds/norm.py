@@ -64,6 +64,11 @@ class GroupNorm(Norm):
                 f"{self.groups} groups need a number of features that they divide",
                 f"write `groups:` with a divisor of {inputs[0][0]}",
             )
+        if prod(inputs[0]) == self.groups:
+            raise ShapeMismatch(
+                f"{self.groups} groups leave one value in each, whose norm is always 0; they need more values",
+                "write fewer `groups:`",
+            )
         return inputs[0]
 
     def unit(self, features: int) -> int:

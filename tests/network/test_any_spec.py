@@ -1,0 +1,62 @@
+"""Any spec becomes a network whose sizes, links and groups are those of its graph."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gromo_graph import GrowingNetwork, Spec, compile_network
+from gromo_graph.modules import GrowingModule
+from gromo_graph.network.groups import linked_group
+from tests.spec.strategies import specs
+
+PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
+ANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def batch(network: GrowingNetwork, samples: int = 4, seed: int = 0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [network.graph.shapes[name] for name in network.spec.inputs]
+    return [torch.randn(samples, *shape, generator=generator, dtype=torch.float64) for shape in shapes]
+
+
+def outputs(network: GrowingNetwork, *inputs: torch.Tensor) -> list[torch.Tensor]:
+    found = network(*inputs)
+    return list(found.values()) if isinstance(found, dict) else [found]
+
+
+@ANY
+@given(specs(names=PLAIN, max_nodes=11))
+def test_sizes_and_outputs(spec: Spec) -> None:
+    network = compile_network(spec, seed=0, dtype=torch.float64).eval()
+    graph = network.graph
+    assert sum(p.numel() for p in network.parameters()) == graph.parameter_count
+    found = outputs(network, *batch(network))
+    assert [tuple(value.shape[1:]) for value in found] == [graph.shapes[name] for name in spec.outputs]
+    extended = network.extended_forward(*batch(network))
+    for one, other in zip(
+        found, extended.values() if isinstance(extended, dict) else [extended], strict=True
+    ):
+        assert torch.equal(one, other)
+    for name, unit in graph.units.items():
+        module = network.unit(name)
+        if unit.role not in ("input", "fan_out"):
+            assert module.out_features == graph.shapes[unit.last][0]
+
+
+@ANY
+@given(specs(names=PLAIN, max_nodes=11))
+def test_groups_of_modules_are_groups_of_the_graph(spec: Spec) -> None:
+    network = compile_network(spec, seed=0)
+    for group in network.graph.groups:
+        if group.reason is None:
+            linked = linked_group(network, group)
+            assert [module.name for module in linked.producers] == list(group.producers)
+            assert [module.name for module in linked.consumers] == list(group.consumers)
+            assert linked.unit == group.unit
+            assert bool(linked.jumps) == bool(group.jumps)
+            for consumer, slots in linked.reads.items():
+                width = network.graph.shapes[network.graph.sources(consumer.name)[0]][0]
+                assert all(0 < slot.end <= width for slot in slots)
+                assert isinstance(consumer, GrowingModule)
