@@ -24,9 +24,11 @@ class GrowingModule(MeasuredModule):
     """A layer with its statistics and its pending growth.
 
     Args:
-        layer: any layer an adapter is registered for (torch.nn.Linear).
+        layer: torch.nn.Linear, Conv1d or Conv2d (one group, zeros as padding), or whatever an adapter is registered
+            for.
         tensor_s_shape, tensor_m_shape: checked against the layer where given; never needed.
-        post_layer_function: what follows the layer, elementwise; None is a new Identity.
+        post_layer_function: what follows the layer, one operation or a torch.nn.Sequential of them: activations,
+            pools, dropout, norms, depthwise convolutions, a flatten; None is a new Identity. It grows with the layer.
         extended_post_layer_function: what follows the output extension; None is `post_layer_function`.
         allow_growing: whether its input may be widened.
         previous_module, next_module: neighbours (GrowingModule, MergeGrowingModule); assignable later.
@@ -35,6 +37,7 @@ class GrowingModule(MeasuredModule):
         target_in_neurons, initial_in_neurons: widths for `missing_neurons` and `number_of_neurons_to_add`;
             the initial width defaults to the present one.
         growth_kernel: "full" or "centre", the kernels new inputs of a convolution get.
+        allow_jump: grow even through a layer norm, which changes its old outputs at once.
 
     Pending growth (`optimal_delta_layer`, `extended_input_layer`, `extended_output_layer`,
     `eigenvalues_extension`, `parameter_update_decrease`, `scaling_factor`) and the neighbours are no part

@@ -13,7 +13,7 @@ from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.crossing import cross_of_batch, m_prev_of_batch
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.growth_moment import growth_moment_of_batch, is_input_moment
-from gromo_graph.modules.links import previous_of
+from gromo_graph.modules.links import Linkable, previous_of
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
 from gromo_graph.modules.walk import groups_of
 
@@ -29,6 +29,7 @@ class GrowthLink:
         m_prev: M_prev, (columns of all producers, out · readings).
         cross: C (see `crossing.cross_of_batch`).
         read: how each producer reads its input, as last seen.
+        relinked: `Linkable.relinked` when the group was last looked at.
     """
 
     def __init__(self, consumer: MeasuredModule, group: LinkedGroup) -> None:
@@ -36,6 +37,7 @@ class GrowthLink:
         self.m_prev = TensorStatistic(f"M_prev of {consumer.name}")
         self.cross = TensorStatistic(f"the cross covariance of {consumer.name}")
         self.read: dict[MeasuredModule, Patches] = {}
+        self.relinked = Linkable.relinked
 
     def reset(self) -> None:
         """Empty the statistics, those of the group included."""
@@ -91,13 +93,37 @@ def links_of(consumer: MeasuredModule) -> list[GrowthLink]:
     return links
 
 
+def _known_links(consumer: MeasuredModule) -> list[GrowthLink] | None:
+    """The links that are known and still hold, None where they have to be looked for.
+
+    Raises:
+        GrowthError: modules have been linked anew, and what was gathered belongs to other groups.
+    """
+    links = consumer.growth_links
+    if links is None or all(link.relinked == Linkable.relinked for link in links):
+        return links
+    groups = groups_of(consumer)
+    for link in links:
+        if not any(link.group.same_as(group) for group in groups):
+            if link.m_prev.samples:
+                raise GrowthError(
+                    f"the modules around {consumer.name} have been linked anew since it began to gather statistics, so "
+                    f"it no longer grows with {link.group.name} alone: call init_computation() on them again"
+                )
+            return None
+        link.relinked = Linkable.relinked
+    return links
+
+
 def all_links(consumer: MeasuredModule) -> list[GrowthLink]:
     """The links to the groups that a consumer reads; none where it has no neighbours that growth knows."""
-    if consumer.growth_links is None:
-        try:
-            consumer.growth_links = links_of(consumer)
-        except GrowthError:
-            return []
+    known = _known_links(consumer)
+    if known is not None:
+        return known
+    try:
+        consumer.growth_links = links_of(consumer)
+    except GrowthError:
+        return []
     return consumer.growth_links
 
 
@@ -115,11 +141,12 @@ def growing_links(consumer: MeasuredModule) -> list[GrowthLink]:
     previous = previous_of(consumer)
     if not consumer.allow_growing:
         raise GrowthError(f"{consumer.name} may not grow (allow_growing=False): expected a module that may")
-    if consumer.growth_links is None:
-        consumer.growth_links = links_of(consumer)
-    found = [link for link in consumer.growth_links if link.group.reason is None]
+    links = _known_links(consumer)
+    if links is None:
+        links = consumer.growth_links = links_of(consumer)
+    found = [link for link in links if link.group.reason is None]
     if not found:
-        reasons = "; ".join(dict.fromkeys(str(link.group.reason) for link in consumer.growth_links))
+        reasons = "; ".join(dict.fromkeys(str(link.group.reason) for link in links))
         raise GrowthError(
             f"{consumer.name} cannot grow through {previous.name}: {reasons or 'no growing module gives what it reads'}"
         )

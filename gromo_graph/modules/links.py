@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gromo_graph.modules.layer import LayerModule
 
 
+_LINKS = frozenset(("previous_module", "next_module", "next_modules", "_inputs"))
+
+
 class Linkable(torch.nn.Module):
     """A module that can stand before or after a growing module: growing modules and merges.
 
@@ -35,6 +38,8 @@ class Linkable(torch.nn.Module):
     unregistered: ClassVar[frozenset[str]] = frozenset()
     is_merge: ClassVar[bool] = False
     concatenates: bool = False
+    # Counts the links that were ever made or cut, anywhere: groups found before may be others now.
+    relinked: ClassVar[int] = 0
     allow_growing: bool
     name: str
 
@@ -45,6 +50,8 @@ class Linkable(torch.nn.Module):
         self._positions: int | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in _LINKS:
+            Linkable.relinked += 1
         if name in self.unregistered:
             object.__setattr__(self, name, value)
         else:

@@ -25,7 +25,7 @@ class MergeGrowingModule(Junction):
     """Sum or concatenation of tensors, followed by a function.
 
     Args:
-        post_merge_function: what follows, elementwise; None is a new Identity.
+        post_merge_function: what follows, as `post_layer_function` of a GrowingModule; None is a new Identity.
         previous_modules, next_modules: linked as by `set_previous_modules` and `set_next_modules`.
         allow_growing: whether its width may grow.
         name: for messages. device: where to put the function.

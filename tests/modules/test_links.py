@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 
+from gromo_graph.errors import GrowthError
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from tests.modules.chains import chain
 
@@ -116,3 +117,36 @@ def test_growth_on_a_gpu_is_growth_on_the_cpu() -> None:
             module.compute_optimal_updates(dtype=F64)
             module.apply_change(scaling_factor=0.1)
     torch.testing.assert_close(there.net(there.x).cpu(), found.net(found.x))
+
+
+def relinked() -> tuple[GrowingModule, GrowingModule, MergeGrowingModule]:
+    """Two layers with a merge between, and statistics of the second."""
+    first = GrowingModule(torch.nn.Linear(3, 4), name="first")
+    merge = MergeGrowingModule(name="join", previous_modules=[first])
+    second = GrowingModule(torch.nn.Linear(4, 2), previous_module=merge, name="second")
+    merge.set_next_modules([second])
+    for module in (first, second):
+        module.init_computation()
+    second(merge(first(torch.randn(10, 3)))).square().sum().backward()
+    for module in (first, second):
+        module.update_computation()
+    return first, second, merge
+
+
+def test_modules_that_are_linked_anew_while_statistics_are_gathered_are_refused() -> None:
+    _, second, merge = relinked()
+    merge.add_next_module(GrowingModule(torch.nn.Linear(4, 2), name="third"))
+    with pytest.raises(
+        GrowthError, match=r"around second have been linked anew .* call init_computation\(\)"
+    ):
+        second.compute_optimal_updates()
+    second.init_computation()
+    second.create_layer_extensions(2)
+    assert all(reader.extended_input_layer.in_features == 2 for reader in merge.next_modules)
+
+
+def test_links_elsewhere_change_nothing() -> None:
+    first, second, _ = relinked()
+    GrowingModule(torch.nn.Linear(4, 4), previous_module=MergeGrowingModule(), name="elsewhere")
+    second.compute_optimal_updates(maximum_added_neurons=1, use_projected_gradient=False)
+    assert first.extended_output_layer is not None
