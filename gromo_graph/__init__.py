@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     )
     from gromo_graph.growth import GrowthScheduler
     from gromo_graph.modules import (
+        Conv1dGrowingModule,
+        Conv2dGrowingModule,
+        Conv2dMergeGrowingModule,
         GrowingModule,
         LinearGrowingModule,
+        LinearMergeGrowingModule,
         MergeGrowingModule,
         TensorStatistic,
     )
@@ -36,6 +40,9 @@ __version__ = "0.1.0"
 
 _HOME = {
     "CompileError": "errors",
+    "Conv1dGrowingModule": "modules",
+    "Conv2dGrowingModule": "modules",
+    "Conv2dMergeGrowingModule": "modules",
     "GraphError": "errors",
     "GromoGraphError": "errors",
     "GrowingModule": "modules",
@@ -44,6 +51,7 @@ _HOME = {
     "GrowthEvent": "records",
     "GrowthScheduler": "growth",
     "LinearGrowingModule": "modules",
+    "LinearMergeGrowingModule": "modules",
     "MergeGrowingModule": "modules",
     "Plan": "records",
     "RenderError": "errors",
@@ -64,6 +72,9 @@ _HOME = {
 
 __all__ = [
     "CompileError",
+    "Conv1dGrowingModule",
+    "Conv2dGrowingModule",
+    "Conv2dMergeGrowingModule",
     "GraphError",
     "GromoGraphError",
     "GrowingModule",
@@ -72,6 +83,7 @@ __all__ = [
     "GrowthEvent",
     "GrowthScheduler",
     "LinearGrowingModule",
+    "LinearMergeGrowingModule",
     "MergeGrowingModule",
     "Plan",
     "RenderError",

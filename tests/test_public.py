@@ -13,7 +13,8 @@ import gromo_graph
 
 PROMISED = {
     "load_spec", "parse_spec", "dump_spec", "check_spec", "compile_network", "GrowingNetwork", "GrowingModule",
-    "LinearGrowingModule", "MergeGrowingModule", "TensorStatistic", "GrowthScheduler", "GrowthEvent", "grow", "render",
+    "LinearGrowingModule", "Conv2dGrowingModule", "MergeGrowingModule", "TensorStatistic", "GrowthScheduler",
+    "GrowthEvent", "grow", "render",
 }  # fmt: skip
 
 

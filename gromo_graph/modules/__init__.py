@@ -5,13 +5,16 @@ from gromo_graph.modules.growing import GrowingModule
 from gromo_graph.modules.linear import LinearGrowingModule
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.merge import MergeGrowingModule
+from gromo_graph.modules.merges import Conv2dMergeGrowingModule, LinearMergeGrowingModule
 from gromo_graph.modules.statistic import TensorStatistic
 
 __all__ = [
     "Conv1dGrowingModule",
     "Conv2dGrowingModule",
+    "Conv2dMergeGrowingModule",
     "GrowingModule",
     "LinearGrowingModule",
+    "LinearMergeGrowingModule",
     "Linkable",
     "MergeGrowingModule",
     "TensorStatistic",

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules import GrowingModule, LinearGrowingModule, MergeGrowingModule
+from gromo_graph.modules import (
+    Conv2dMergeGrowingModule,
+    GrowingModule,
+    LinearGrowingModule,
+    LinearMergeGrowingModule,
+    MergeGrowingModule,
+)
 from tests import reference
 
 F64 = torch.float64
@@ -172,3 +178,11 @@ def test_delta_behind_a_merge_can_be_applied() -> None:
     torch.testing.assert_close(net.left(h), predicted)
     net.left.delete_update()
     assert net.left.optimal_delta_layer is None
+
+
+@pytest.mark.parametrize("make", [LinearMergeGrowingModule, Conv2dMergeGrowingModule])
+def test_merges_by_the_names_of_others(make: type[MergeGrowingModule]) -> None:
+    before = GrowingModule(torch.nn.Linear(2, 3), name="before")
+    assert make(3, previous_modules=[before], merge="concat").own_width == 3
+    with pytest.raises(GrowthError, match=r"join is made for 4 .* have 3: expected as many"):
+        make(4, previous_modules=[before], name="join")
