@@ -66,7 +66,8 @@ def flow(group: LinkedGroup, starts: Mapping[MeasuredModule, Tensor]) -> dict[Sl
     """
 
     def through(slot: Slot, new: Tensor) -> Tensor:
-        return pass_new(slot.module.extension_function, new, slot.module.passed[slot.place])
+        module = slot.module
+        return pass_new(module.function, module.extension_function, new, module.passed[slot.place])
 
     return group.carried(dict(starts), through, torch.add)
 
@@ -79,7 +80,7 @@ def at_scale_one(
 
     def through(slot: Slot, new: Tensor) -> Tensor:
         passed = PassedChannels(factor=1.0, spreads=spreads_at(group, neurons, slot.module))
-        return pass_new(slot.module.extension_function, new, passed)
+        return pass_new(slot.module.function, slot.module.extension_function, new, passed)
 
     return group.carried(dict(starts), through, torch.add)
 
@@ -124,7 +125,7 @@ def measure_moments(group: LinkedGroup) -> None:
     if not any(
         operation_adapter(operation).needs_moments and place not in slot.module.passed[slot.place].moments
         for slot in group.member_slots()
-        for place, operation in enumerate(operations_of(slot.module.extension_function))
+        for place, operation in enumerate(operations_of(slot.module.function))
     ):
         return
     starts = {}

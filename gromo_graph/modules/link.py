@@ -46,6 +46,11 @@ class GrowthLink:
         self.s_growth.reset()
 
     @property
+    def is_current(self) -> bool:
+        """Whether nothing was linked since the group was found, or what was gathered holds on to it."""
+        return self.relinked == Linkable.relinked or self.m_prev.samples > 0
+
+    @property
     def s_growth(self) -> SharedMoment:
         """S of the producers' inputs: that of the one producer where they are the same."""
         if is_input_moment(self.group):
@@ -82,7 +87,7 @@ def links_of(consumer: MeasuredModule) -> list[GrowthLink]:
             link.group
             for other in found.consumers
             for link in other.growth_links or ()
-            if link.group.same_as(found)
+            if link.is_current and link.group.same_as(found)
         )
         group = next(known, found)
         try:
@@ -102,15 +107,15 @@ def _known_links(consumer: MeasuredModule) -> list[GrowthLink] | None:
     links = consumer.growth_links
     if links is None or all(link.relinked == Linkable.relinked for link in links):
         return links
+    if not any(link.m_prev.samples for link in links):
+        return None
     groups = groups_of(consumer)
     for link in links:
         if not any(link.group.same_as(group) for group in groups):
-            if link.m_prev.samples:
-                raise GrowthError(
-                    f"the modules around {consumer.name} have been linked anew since it began to gather statistics, so "
-                    f"it no longer grows with {link.group.name} alone: call init_computation() on them again"
-                )
-            return None
+            raise GrowthError(
+                f"the modules around {consumer.name} have been linked anew since it began to gather statistics, so "
+                f"it no longer grows with {link.group.name} alone: call init_computation() on them again"
+            )
         link.relinked = Linkable.relinked
     return links
 

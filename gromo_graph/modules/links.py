@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from gromo_graph.modules.layer import LayerModule
 
 
-_LINKS = frozenset(("previous_module", "next_module", "next_modules", "_inputs"))
+_LINKS = frozenset(
+    (
+        *("previous_module", "next_module", "next_modules", "_inputs"),
+        *("post_layer_function", "post_merge_function", "allow_growing", "allow_jump"),
+    )
+)
 
 
 class Linkable(torch.nn.Module):
@@ -38,7 +43,7 @@ class Linkable(torch.nn.Module):
     unregistered: ClassVar[frozenset[str]] = frozenset()
     is_merge: ClassVar[bool] = False
     concatenates: bool = False
-    # Counts the links that were ever made or cut, anywhere: groups found before may be others now.
+    # Counts what was ever linked, cut or exchanged, anywhere: groups found before may be others now.
     relinked: ClassVar[int] = 0
     allow_growing: bool
     name: str

@@ -35,13 +35,16 @@ class MeasuredModule(LayerModule):
         previous_of(self)
         return self.weight.new_tensor(links_gain(self)).detach()
 
-    def init_computation(self) -> None:
+    def init_computation(self, *, dtype: torch.dtype | None = None) -> None:
         """Empty the statistics and keep input and pre-activity of the forward passes that follow.
 
         Call it on all modules of interest before the first batch: it also empties `tensor_s` of the
         previous module, which growth shares.
+
+        Args:
+            dtype: in which sums are kept; None takes that of the layer, at least single precision.
         """
-        measuring.start(self)
+        measuring.start(self, dtype)
 
     def update_computation(
         self,

@@ -91,13 +91,16 @@ def projected_gradient(module: MeasuredModule, input_vector: Tensor) -> Tensor:
     return stored_gradient(module, None) - change
 
 
-def start(module: MeasuredModule) -> None:
-    """Empty the statistics and keep what the next forward passes show."""
+def start(module: MeasuredModule, dtype: torch.dtype | None = None) -> None:
+    """Empty the statistics and keep what the next forward passes show; dtype: in which sums are kept."""
     module.store_input = module.store_pre_activity = True
     module.capture.clear()
     clear(module)
+    module.tensor_s.dtype = module.tensor_m.dtype = dtype
     for link in growable_links(module):
         link.reset()
+        for statistic in (link.m_prev, link.cross, link.s_growth.statistic):
+            statistic.dtype = dtype
         for producer in link.group.producers:
             producer.needed_by_next = True
 

@@ -26,6 +26,10 @@ def as_factor(factor: float | Tensor | None, like: Tensor) -> Tensor:
     return torch.tensor(0.0 if factor is None else factor, dtype=like.dtype, device=like.device)
 
 
+def _number(factor: float | Tensor) -> float:
+    return float(factor.detach()) if isinstance(factor, Tensor) else factor
+
+
 @dataclass
 class Moments:
     """Sums over samples and positions of each channel, for its mean and variance."""
@@ -74,7 +78,7 @@ class PassedChannels:
 
     def set_factor(self, factor: float | Tensor | None) -> None:
         """Moments at another factor are worth nothing."""
-        if factor is None or self.factor is None or float(factor) != float(self.factor):
+        if factor is None or self.factor is None or _number(factor) != _number(self.factor):
             self.moments = {}
         self.factor = factor
 
@@ -94,7 +98,7 @@ class PassedChannels:
     def at(self, place: int, device: torch.device) -> Passed:
         """What was measured where the channels enter an operation."""
         moments = self.moments.get(place, Moments())
-        factor = 0.0 if self.factor is None else float(self.factor)
+        factor = 0.0 if self.factor is None else _number(self.factor)
         mean, variance = moments.mean, moments.variance
         return Passed(
             factor,
@@ -150,26 +154,48 @@ def pass_both(
         x, new: before it.
         segments: take what operations need to know of the new channels.
     """
-    if extension is not function:
-        return function(x), extension(new)
     width = new.shape[1]
+    if extension is not function:
+        _show(function, new, segments)
+        return function(x), extension(new)
     for place, operation in enumerate(operations_of(function)):
         entering = _entering(segments, width, place, operation, new)
         x, new = operation_adapter(operation).extended(operation, x, entering)
     return x, new
 
 
-def pass_new(extension: torch.nn.Module, new: Tensor, passed: PassedChannels) -> Tensor:
+def pass_new(
+    function: torch.nn.Module, extension: torch.nn.Module, new: Tensor, passed: PassedChannels
+) -> Tensor:
     """New channels behind a function, the old ones left aside.
+
+    Args:
+        function, extension, new: as in `pass_both`. passed: takes what operations need to know of the channels.
 
     Raises:
         GrowthError: an operation cannot tell the one without the other.
     """
-    segments, width = Segments({0: passed}), new.shape[1]
-    for place, operation in enumerate(operations_of(extension)):
+    segments = Segments({0: passed})
+    if extension is not function:
+        _show(function, new, segments)
+        result: Tensor = extension(new)
+        return result
+    return _alone(function, new, segments)
+
+
+def _alone(function: torch.nn.Module, new: Tensor, segments: Segments) -> Tensor:
+    width = new.shape[1]
+    for place, operation in enumerate(operations_of(function)):
         entering = _entering(segments, width, place, operation, new)
         new = operation_adapter(operation).new_alone(operation, entering)
     return new
+
+
+@torch.no_grad()
+def _show(function: torch.nn.Module, new: Tensor, segments: Segments) -> None:
+    """Let the norms of a function see channels that pass another one for now: they will have to grow for them."""
+    if any(operation_adapter(operation).needs_moments for operation in operations_of(function)):
+        _alone(function, new, segments)
 
 
 def pass_tangent(

@@ -101,7 +101,7 @@ def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:
         Cell(
             (
                 Run(fact.value, TEXT_SIZE + 1, INK),
-                *((Run(f"{fact.share}", TEXT_SIZE + 1, GROWN, bold=True),) if fact.share else ()),
+                *((Run(f" {fact.share}", TEXT_SIZE + 1, GROWN, bold=True),) if fact.share else ()),
                 gap,
             )
         )

@@ -125,6 +125,14 @@ class Passed:
 class Elementwise(OperationAdapter):
     """Activations: each value alone, followed by its one-sided derivatives."""
 
+    def obstacle(self, operation: Any, segments: int, repeated: bool) -> str | None:
+        if any(parameter.numel() > 1 for parameter in operation.parameters()):
+            return (
+                "it has weights for each channel that growth does not know how to widen (register an OperationAdapter "
+                "for it)"
+            )
+        return None
+
     def tangent(self, operation: Any, channels: Channels) -> Channels:
         tangent = tangent_of(operation, channels.resting)
         return Channels(tangent.apply(channels.values), tangent.value)
