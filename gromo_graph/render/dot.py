@@ -23,7 +23,7 @@ from gromo_graph.render.text import clean, shortened
 from gromo_graph.spec.kinds import Layer
 
 _NAME_EMS = 17.0
-_DEEP = 20
+_DEEP = 6
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ class Drawing:
     Attributes:
         dot: the source.
         title, description: of the whole picture.
+        direction: where the data flow.
         parts: by the id that nodes and edges have in the DOT (`n0`, `e0`, `o0`).
     """
 
     dot: str
     title: str
     description: str
+    direction: Direction
     parts: Mapping[str, Part]
 
 
@@ -116,7 +118,7 @@ class _Writer:
         for index, name in enumerate(self.graph.spec.outputs):
             self.output(f"o{index}", name)
         words = sentence(self.graph, self.event)
-        return Drawing(self.out.source, title, clean(words), self.parts)
+        return Drawing(self.out.source, title, clean(words), self.direction, self.parts)
 
     def node(self, name: str) -> None:
         node = self.graph.spec.nodes[name]

@@ -31,11 +31,17 @@ _PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing of the page: the network at the start (step 0) or after a growth step."""
+    """A drawing of the page: the network at the start (step 0) or after a growth step.
+
+    Attributes:
+        step, words: which, and what it did.
+        svg: the drawing. tall: whether it is, so that several stand side by side.
+    """
 
     step: int
     words: str
     svg: Markup
+    tall: bool
 
 
 @dataclass(frozen=True)
@@ -103,20 +109,22 @@ def _parameters(journal: Journal, results: Mapping[str, Any]) -> tuple[int, int]
 
 
 def _pictures(journal: Journal) -> Iterator[Picture]:
-    yield Picture(0, "before any growth", _picture(journal.header.spec, None, "s0-"))
+    yield _picture(0, "before any growth", journal.header.spec, None, "s0-")
     for index, event in enumerate(journal.applied, start=1):
         assert event.decision is not None
-        yield Picture(event.step, what_was_done(event.decision), _picture(event.spec, event, f"s{index}-"))
+        yield _picture(event.step, what_was_done(event.decision), event.spec, event, f"s{index}-")
 
 
-def _last(journal: Journal) -> Markup:
+def _last(journal: Journal) -> Picture:
     """The last state once more, for the top of the page: an element's id may stand in a page only once."""
     event = journal.applied[-1] if journal.applied else None
-    return _picture(event.spec if event else journal.header.spec, event, "last-")
+    text = event.spec if event else journal.header.spec
+    return _picture(len(journal.applied), "the network as it now stands", text, event, "last-")
 
 
-def _picture(text: str, event: GrowthEvent | None, prefix: str) -> Markup:
-    return Markup(draw_svg(to_dot(build_graph(_spec(text)), event), prefix=prefix))
+def _picture(step: int, words: str, text: str, event: GrowthEvent | None, prefix: str) -> Picture:
+    drawing = to_dot(build_graph(_spec(text)), event)
+    return Picture(step, words, Markup(draw_svg(drawing, prefix=prefix)), tall=drawing.direction == "down")
 
 
 def _spec(text: str) -> Any:

@@ -87,7 +87,36 @@ train:
   epochs: 60
 """
 
-STARTERS: Mapping[str, str] = {"mlp": _MLP, "residual": _RESIDUAL, "regression": _REGRESSION}
+_CNN = """\
+# A convolutional network that grows from two channels in each layer.
+version: 1
+name: my_cnn
+
+nodes:
+  image:  {kind: input, shape: [1, 8, 8]}      # channels, height, width; rows of 64 numbers are reshaped
+  conv1:  {kind: conv2d, from: image, features: 2, kernel: 3, padding: same, bias: false}
+  norm1:  {kind: batch_norm, from: conv1, activation: relu}  # new channels pass it unchanged at first
+  conv2:  {kind: conv2d, from: norm1, features: 2, kernel: 3, padding: same, activation: relu}
+  pool:   {kind: max_pool2d, from: conv2, kernel: 2}
+  conv3:  {kind: conv2d, from: pool, features: 2, kernel: 3, padding: same, activation: relu, grow: {max: 32}}
+  mean:   {kind: adaptive_avg_pool2d, from: conv3, size: 2}
+  flat:   {kind: flatten, from: mean}          # a linear layer reads features without positions
+  logits: {kind: linear, from: flat, features: 10}
+output: logits
+
+growth:
+  neurons: {per_step: 4}
+  kernel: full                                 # or centre: new channels are read at one position, which costs less
+  stop: {parameters: 5000}
+
+train:
+  data: digits
+  loss: cross_entropy
+  optimizer: {name: adamw, lr: 0.003, weight_decay: 0.1}
+  epochs: 30
+"""
+
+STARTERS: Mapping[str, str] = {"mlp": _MLP, "residual": _RESIDUAL, "cnn": _CNN, "regression": _REGRESSION}
 """The texts by the name that `gromo-graph new` takes."""
 
 

@@ -169,7 +169,7 @@ def test_graphviz_says_why_it_refused() -> None:
     from gromo_graph.render.dot import Drawing
 
     with pytest.raises(RenderError, match="Graphviz could not draw the graph as svg"):
-        draw.draw(Drawing("digraph {", "t", "d", {}), "svg")
+        draw.draw(Drawing("digraph {", "t", "d", "right", {}), "svg")
 
 
 def test_the_module_and_the_function_are_one() -> None:
