@@ -1,20 +1,20 @@
-"""Draw the pictures of the README: one growth step of the digits network, and a residual network before growth."""
+"""Draw the pictures of the README: a growth step of the digits network, and one of a residual network."""
 
 from pathlib import Path
 
-from gromo_graph import grow, load_spec, parse_spec, render
+from gromo_graph import grow, parse_spec, render
 
 ROOT = Path(__file__).resolve().parent.parent
-STEP = 5
+# The step to draw of each spec, and where.
+STEPS = {"digits_mlp": (5, "growth.svg"), "digits_residual": (3, "residual.svg")}
 
 
 def main() -> None:
-    """Grow the demo network in memory and draw its fifth step; the same seed gives the same picture."""
-    run = grow(ROOT / "specs" / "digits_mlp.yaml", seed=0)
-    applied = [event for event in run.events if event.decision is not None]
-    event = applied[STEP - 1]
-    render(parse_spec(event.spec), ROOT / "docs" / "growth.svg", event=event)
-    render(load_spec(ROOT / "specs" / "digits_residual.yaml"), ROOT / "docs" / "residual.svg")
+    """Grow the networks in memory and draw a step of each; the same seed gives the same picture."""
+    for name, (step, picture) in STEPS.items():
+        run = grow(ROOT / "specs" / f"{name}.yaml", seed=0)
+        event = [event for event in run.events if event.decision is not None][step - 1]
+        render(parse_spec(event.spec), ROOT / "docs" / picture, event=event)
 
 
 if __name__ == "__main__":
