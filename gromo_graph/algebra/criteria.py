@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.delta import check_matrix
 from gromo_graph.algebra.extension import OptimalExtension, singular_triplets
 from gromo_graph.errors import GrowthError
 
@@ -38,11 +39,15 @@ def gradmax_extension(n: Tensor, *, neurons: int, length: float, nudge: float = 
         nudge: norm of each row of α, along its descent direction. Zero is the method; where the activation's
             derivative differs left and right of 0, autograd gives a unit at exactly 0 no gradient, and it stays dead.
 
+    Raises:
+        GrowthError: N is no matrix, or not finite.
+
     >>> found = gradmax_extension(torch.diag(torch.tensor([4.0, 1.0])), neurons=1, length=2.0)
     >>> found.alpha, found.omega.abs()
     (tensor([[0., 0.]]), tensor([[2.],
             [0.]]))
     """
+    check_matrix(n, "N")
     triplets = singular_triplets(n)
     values, left, right = (part[..., :neurons] for part in (triplets.values, triplets.left, triplets.right))
     return OptimalExtension(

@@ -55,13 +55,20 @@ def optimal_delta(
 
 def check_right_side(s: Tensor, matrix: Tensor, name: str) -> None:
     """Refuse a right side that does not belong to S: wrong shape, wrong dtype, not finite."""
-    if matrix.dim() != 2 or s.dim() != 2 or matrix.shape[0] != s.shape[0]:
+    check_matrix(matrix, name)
+    if s.dim() != 2 or matrix.shape[0] != s.shape[0]:
         raise GrowthError(
             f"{name} has shape {tuple(matrix.shape)} and S {tuple(s.shape)}: expected one row of {name} "
             "for each row of S"
         )
     if matrix.dtype != s.dtype:
         raise GrowthError(f"{name} is {matrix.dtype} and S is {s.dtype}: expected one dtype for both")
+
+
+def check_matrix(matrix: Tensor, name: str) -> None:
+    """Refuse what is no matrix, or holds a number that is none."""
+    if matrix.dim() != 2:
+        raise GrowthError(f"{name} has shape {tuple(matrix.shape)}: expected a matrix")
     if not torch.isfinite(matrix).all():
         raise GrowthError(
             f"{name} holds NaN or infinite values, so the gradient or the input did: look at the data and "

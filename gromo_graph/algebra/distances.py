@@ -167,6 +167,8 @@ def distances_pay(left: Patches, image: Tensor, views: Sequence[View]) -> bool:
     """Whether the table and what is taken back cost fewer multiply-adds than the rows themselves."""
     if any(view.stride != (1, 1) for view in views):
         return False  # then the distance alone does not tell which products belong together
+    if not left.image.shape[1] or not image.shape[1]:
+        return False  # no channels, no products
     axes = [_distances(left, views, axis) for axis in (0, 1)]
     table = axes[0].count * axes[1].count * image.shape[2] * image.shape[3]
     direct = taken_back = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.delta import check_right_side
-from gromo_graph.algebra.whitening import Solver, high_precision, whitening
+from gromo_graph.algebra.whitening import Solver, eigenvalues, high_precision, whitening
 from gromo_graph.errors import GrowthError
 
 Decomposition = Literal["full", "leading"]
@@ -17,8 +18,8 @@ Decomposition = Literal["full", "leading"]
 # A narrower matrix is decomposed in full at once; a wider one where more than this share is wanted.
 _WIDE = 256
 _FEW = 1 / 8
-# Another block that adds a smaller share than this to the sum of squares is the last.
-_CAPTURED = 2e-3
+# The iteration ends when no more than this share of the sum of squares seems to be missing.
+_LACKING = 2e-3
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def singular_triplets(matrix: Tensor) -> SingularTriplets:
     """
     wide = matrix.to(high_precision(matrix))
     tall = wide if wide.shape[0] >= wide.shape[1] else wide.T
-    squares, vectors = torch.linalg.eigh(tall.T @ tall)
+    squares, vectors, _ = eigenvalues(tall.T @ tall)
     values = squares.clamp_min(0.0).sqrt().flip(0)
     largest = float(values[0]) if values.numel() else 0.0
     # float64 Gram matrices cannot tell values below √eps of the largest from zero.
@@ -137,31 +138,45 @@ def leading_triplets(matrix: Tensor, count: int) -> SingularTriplets | None:
     """The `count` largest singular values and their vectors by block Krylov iteration, None where it is slow to
     converge.
 
-    The basis grows by one block a step until the sum of the wanted squares no longer does. The first block comes from a
+    The basis grows by one block a step until the sum of the wanted squares hardly does. The first block comes from a
     generator of its own with a fixed seed: the same matrix gives the same answer, and no other random number changes.
     """
     columns, block = matrix.shape[1], count + 8
     start = torch.randn(columns, block, generator=torch.Generator().manual_seed(0)).to(matrix)
     basis = torch.linalg.qr(matrix.T @ (matrix @ start)).Q
     images = matrix @ basis
-    newest, captured = images, 0.0
+    newest, captured, gain = images, 0.0, math.inf
     while basis.shape[1] + block <= min(matrix.shape) // 2:
-        added = matrix.T @ newest
-        for _ in range(2):  # once leaves rounding of the size of what was taken away
-            added = added - basis @ (basis.T @ added)
-        added = torch.linalg.qr(added).Q
+        added = _new_directions(matrix.T @ newest, basis)
         newest = matrix @ added
         basis, images = torch.cat((basis, added), dim=1), torch.cat((images, newest), dim=1)
-        squares, vectors = torch.linalg.eigh(images.T @ images)
-        now = float(squares[-count:].sum())
-        if now <= captured * (1.0 + _CAPTURED):
-            values = squares[-count:].flip(0).clamp_min(0.0).sqrt()
-            vectors = vectors[:, -count:].flip(1)
-            keep = values > torch.finfo(matrix.dtype).eps ** 0.5 * values[:1]  # what a Gram matrix can tell
-            left = images @ vectors[:, keep] / values[keep]
-            return SingularTriplets(left, values[keep], basis @ vectors[:, keep])
+        found = singular_triplets(images)
+        values = found.values[:count]
+        now = float(values.double().square().sum())
+        previous, gain = gain, now - captured
+        if added.shape[1] == 0 or _rest(gain, previous) <= _LACKING * now:
+            return SingularTriplets(found.left[:, :count], values, basis @ found.right[:, :count])
         captured = now
     return None
+
+
+def _new_directions(block: Tensor, basis: Tensor) -> Tensor:
+    """An orthonormal basis of what a block has beyond a basis; directions of the size of rounding are none."""
+    noise = 100.0 * torch.finfo(block.dtype).eps * float(torch.linalg.matrix_norm(block))
+    for step in range(2):  # once leaves rounding of the size of what was taken away
+        block = block - basis @ (basis.T @ block)
+        block, triangle = torch.linalg.qr(block)
+        if step == 0:
+            block = block[:, triangle.diagonal().abs() > noise]
+    return block
+
+
+def _rest(gain: float, previous: float) -> float:
+    """What is still to come of a sum whose terms fall by the same ratio from now on; infinite where they do not fall."""
+    if gain <= 0.0:
+        return 0.0
+    # The gain itself at least: a fast start says little of a slow end.
+    return max(gain, gain / (previous / gain - 1.0)) if gain < previous < math.inf else math.inf
 
 
 def _signs(vectors: Tensor) -> Tensor:

@@ -62,7 +62,8 @@ class Patches:
     @property
     def is_matrix(self) -> bool:
         """One position and one tap: the rows are the samples and nothing slides."""
-        return self.taps == 1 and self.offsets == ((0,), (0,)) and tuple(self.image.shape[2:]) == (1, 1)
+        one = (1, 1)
+        return self.offsets == ((0,), (0,)) and self.grid == one and tuple(self.image.shape[2:]) == one
 
     @cached_property
     def rows(self) -> PaddedRows:

@@ -42,6 +42,11 @@ class Tangent:
         """
         return self.right * t.clamp_min(0) + self.left * t.clamp_max(0)
 
+    @property
+    def has_kink(self) -> bool:
+        """Whether the two derivatives differ by more than they are measured to."""
+        return abs(self.right - self.left) > 2.0 * _TOLERANCE * max(1.0, abs(self.left), abs(self.right))
+
     def then(self, outer: Tangent) -> Tangent:
         """The tangent of outer ∘ self; outer must have been taken at self.value.
 

@@ -19,6 +19,8 @@ Solver = Literal["cholesky", "eigh", "svd", "none"]
 
 # How many rounding errors of the largest diagonal entry still count as zero.
 _MARGIN = 10.0
+# Start vectors of the search for a direction that S lacks.
+_PROBES = 4
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def whitening(
         s: (fan_in, fan_in), symmetric positive semi-definite.
         ridge: added to the diagonal, relative to its mean.
         threshold: eigenvalues up to this absolute value count as zero. Whatever it is, eigenvalues
-            within rounding (10 · fan_in · eps · the largest) do too: their inverse would be noise.
+            within rounding (10 · fan_in · eps · the largest, with every input in the unit in which its second moment
+            is 1) do too: their inverse would be noise.
         force_pseudo_inverse: skip Cholesky.
 
     Raises:
@@ -87,6 +90,21 @@ def whitening(
 def high_precision(tensor: Tensor) -> torch.dtype:
     """float64 where the device has it (Apple's GPUs have not), else the tensor's own dtype."""
     return tensor.dtype if tensor.device.type == "mps" else torch.float64
+
+
+def eigenvalues(symmetric: Tensor) -> tuple[Tensor, Tensor, Solver]:
+    """Eigenvalues of a positive semi-definite matrix in ascending order, their vectors, and how they were found.
+
+    >>> eigenvalues(torch.diag(torch.tensor([4.0, 1.0])))[0]
+    tensor([1., 4.])
+    """
+    try:
+        values, vectors = torch.linalg.eigh(symmetric)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        # For a symmetric matrix without negative eigenvalues the two decompositions are the same.
+        vectors, values, _ = torch.linalg.svd(symmetric)
+        return values.flip(0), vectors.flip(1), "svd"
+    return values, vectors, "eigh"
 
 
 def _check(s: Tensor, ridge: float) -> None:
@@ -113,29 +131,48 @@ def _rounding(s: Tensor) -> float:
 
 
 def _is_safe(lower: Tensor, s: Tensor, threshold: float) -> bool:
-    """Whether no direction of S is near zero, judged by the diagonal of its Cholesky factor.
+    """Whether no direction of S is near zero, relative to the units of the inputs and to the threshold.
 
-    The square of a diagonal entry is what remains of a variable's variance when the variables before
-    it are known, an upper bound of the smallest eigenvalue; fan_in leaves room for the bound's slack.
+    The square of a diagonal entry of L is what remains of an input when those before it are known: an upper bound of the
+    smallest eigenvalue, for which fan_in leaves room. Where those before are nearly dependent themselves, rounding can
+    make it large though nothing remains; the iteration finds that direction.
     """
     if s.shape[0] == 0:
         return True
     remaining = lower.diagonal().square()
-    relative = (remaining / s.diagonal()).min()
-    return bool((relative > _rounding(s)) & (remaining.min() > threshold * s.shape[0]))
+    if not bool(
+        ((remaining / s.diagonal()).min() > _rounding(s)) & (remaining.min() > threshold * s.shape[0])
+    ):
+        return False
+    return _smallest_eigenvalue(lower / s.diagonal().sqrt()[:, None]) > _rounding(s)
+
+
+def _smallest_eigenvalue(lower: Tensor) -> float:
+    """That of L Lᵀ by inverse iteration: from above, and closely where it is far smaller than the others."""
+    generator = torch.Generator().manual_seed(0)  # its own: no other random number changes
+    block = torch.randn(_PROBES, lower.shape[0], generator=generator).to(lower)
+    before = block
+    for _ in range(2):
+        before = block / torch.linalg.vector_norm(block, dim=1, keepdim=True)
+        half = torch.linalg.solve_triangular(lower.T, before, upper=True, left=False)
+        block = torch.linalg.solve_triangular(lower, half, upper=False, left=False)
+    return 1.0 / float(torch.linalg.vector_norm(block, dim=1).max())
 
 
 def _by_eigenvalues(s: Tensor, threshold: float) -> Whitening:
     # In float64: this path is rare, and single precision is what makes eigh fail to converge.
-    symmetric = ((s + s.T) / 2).to(high_precision(s))
-    solver: Solver = "eigh"
-    try:
-        values, vectors = torch.linalg.eigh(symmetric)
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        # For a symmetric matrix without negative eigenvalues the two decompositions are the same.
-        solver = "svd"
-        vectors, values, _ = torch.linalg.svd(symmetric)
+    exact = ((s + s.T) / 2).to(high_precision(s))
+    # Inputs in another unit have the same rank: what is zero is judged with ones on the diagonal.
+    scale = torch.where(exact.diagonal() > 0.0, exact.diagonal().rsqrt(), 1.0)
+    values, vectors, solver = eigenvalues(exact * scale[:, None] * scale)
     largest = float(values.max()) if values.numel() else 0.0
-    keep = values > max(threshold, _rounding(s) * largest)
-    factor = (vectors[:, keep] / values[keep].sqrt()).T
-    return Whitening(solver, int(keep.sum()), factor.to(s.dtype))
+    keep = values > _rounding(s) * largest
+    factor = (vectors[:, keep] / values[keep].sqrt()).T * scale
+    # Without its part in the null space of S this is a root of the pseudo-inverse.
+    lacking = torch.linalg.qr(vectors[:, ~keep] * scale[:, None]).Q
+    factor = factor - (factor @ lacking) @ lacking.T
+    if float(factor.square().sum()) * threshold >= 1.0:  # else all other eigenvalues are above the threshold
+        _, roots, right = torch.linalg.svd(factor, full_matrices=False)
+        above = roots.square() * threshold < 1.0
+        factor = roots[above, None] * right[above]
+    return Whitening(solver, factor.shape[0], factor.to(s.dtype))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import (
-    OptimalExtension,
     Spread,
     gradmax_extension,
     optimal_extension,
@@ -67,35 +66,45 @@ def find(link: GrowthLink, search: Search) -> GroupNeurons:
         GrowthError: an unknown criterion, statistics that are missing or not finite, or no number of neurons where the
             criterion solves nothing.
     """
+    return _found(link, search)[0]
+
+
+@torch.no_grad()
+def find_best(links: Sequence[GrowthLink], search: Search) -> tuple[LinkedGroup, GroupNeurons]:
+    """New neurons for the one of several groups of which the criterion expects most, the first where it expects nothing."""
+    found = [(link.group, *_found(link, search)) for link in links]
+    group, neurons, _ = max(found, key=lambda each: each[2])
+    return group, neurons
+
+
+def _found(link: GrowthLink, search: Search) -> tuple[GroupNeurons, float]:
+    """New neurons, and what the criterion goes by: what it expects of them all."""
     group = link.group
     if search.criterion not in get_args(Criterion):
         known = ", ".join(get_args(Criterion))
         raise GrowthError(f"unknown criterion {search.criterion!r}: expected one of {known}")
-    neurons = _found(link, search)
+    if search.criterion == "tiny":
+        neurons, promise = _optimal(link, search)
+    else:
+        count = search.maximum
+        if count is None or count < 0:
+            raise GrowthError(
+                f"the criterion {search.criterion!r} adds as many neurons as it is told: expected "
+                f"maximum_added_neurons of at least 0, found {count}"
+            )
+        if search.criterion == "gradmax":
+            neurons, promise = _gradmax(link, search, count)
+        else:
+            neurons, promise = _drawn(group, search, count), 0.0
     # Group norms grow by whole groups.
     whole = neurons.selected(torch.arange(neurons.size - neurons.size % group.unit, device=neurons.device))
-    return _with_spreads(group, whole)
+    return _with_spreads(group, whole), promise
 
 
-def _found(link: GrowthLink, search: Search) -> GroupNeurons:
+def _optimal(link: GrowthLink, search: Search) -> tuple[GroupNeurons, float]:
+    """The optimal extension, and the decrease of the loss that it predicts."""
     group = link.group
-    if search.criterion == "tiny":
-        return _optimal(link, search)
-    neurons = search.maximum
-    if neurons is None or neurons < 0:
-        raise GrowthError(
-            f"the criterion {search.criterion!r} adds as many neurons as it is told: expected "
-            f"maximum_added_neurons of at least 0, found {neurons}"
-        )
-    if search.criterion == "gradmax":
-        return _gradmax(link, search, neurons)
-    make = random_extension if search.criterion == "random" else variance_transfer_extension
-    spread = first_spread(group) if search.criterion == "random" else old_spread(group)
-    return _drawn(group, make(spread, neurons=neurons, generator=search.generator))
-
-
-def _optimal(link: GrowthLink, search: Search) -> GroupNeurons:
-    problem = problem_of(link, links_of_group(link.group), projected=search.projected)
+    problem = problem_of(link, links_of_group(group), projected=search.projected)
     found = optimal_extension(
         problem.s.to(search.dtype),
         problem.n.to(search.dtype),
@@ -104,22 +113,30 @@ def _optimal(link: GrowthLink, search: Search) -> GroupNeurons:
         statistical_threshold=search.statistical_threshold,
         maximum_neurons=search.maximum,
     )
-    return split(link.group, found, problem.columns)
+    promise = group.ways.gain * float(found.singular_values.square().sum())
+    return split(group, found, problem.columns), promise
 
 
-def _gradmax(link: GrowthLink, search: Search, neurons: int) -> GroupNeurons:
+def _gradmax(link: GrowthLink, search: Search, neurons: int) -> tuple[GroupNeurons, float]:
+    """Those of GradMax, and the squared norm of the gradient at their fan-in."""
     group = link.group
-    problem = problem_of(link, links_of_group(link.group), projected=False)
+    problem = problem_of(link, links_of_group(group), projected=False)
+    length = _mean_norm([consumer.weight.transpose(0, 1) for consumer in group.consumers])
     found = gradmax_extension(
         problem.n.to(search.dtype),
         neurons=neurons,
-        length=_mean_norm([consumer.weight.transpose(0, 1) for consumer in group.consumers]),
-        nudge=_NUDGE * _mean_norm([p.weight for p in group.producers]) if group.ways.bends else 0.0,
+        length=length,
+        nudge=_NUDGE * _mean_norm([p.weight for p in group.producers]) if group.ways.kinks else 0.0,
     )
-    return replace(split(group, found, problem.columns), values=None)
+    promise = (group.ways.gain * length) ** 2 * float(found.singular_values.square().sum())
+    return replace(split(group, found, problem.columns), values=None), promise
 
 
-def _drawn(group: LinkedGroup, found: OptimalExtension) -> GroupNeurons:
+def _drawn(group: LinkedGroup, search: Search, neurons: int) -> GroupNeurons:
+    """Random ones, or pairs of them."""
+    make = random_extension if search.criterion == "random" else variance_transfer_extension
+    spread = first_spread(group) if search.criterion == "random" else old_spread(group)
+    found = make(spread, neurons=neurons, generator=search.generator)
     every = torch.arange(found.alpha.shape[1], device=found.alpha.device)
     return replace(split(group, found, every), values=None)
 

@@ -200,8 +200,7 @@ class MeasuredModule(LayerModule):
         )
         links = growing_links(self) if producer is None else [growing_link(self, producer)]
         with measuring.naming(self):
-            found = [(link.group, finding.find(link, search)) for link in links]
-        group, neurons = max(found, key=lambda pair: _promise(pair[1]))
+            group, neurons = finding.find_best(links, search)
         put(group, neurons, producers=update_previous, consumers=None if update_previous else [self])
         fan_in, fan_out = neurons.fan_in[0], neurons.fan_out[group.consumers.index(self)]
         values = neurons.values
@@ -293,7 +292,7 @@ class MeasuredModule(LayerModule):
             raise GrowthError(f"{self.name} has no pending delta: call compute_optimal_delta() first")
         if self.eigenvalues_extension is None:
             return self.parameter_update_decrease
-        neurons = self.eigenvalues_extension.square().sum()
+        neurons = self.eigenvalues_extension.to(self.parameter_update_decrease).square().sum()
         return self.parameter_update_decrease + self.activation_gradient * neurons
 
 
@@ -301,7 +300,3 @@ def links_gain(module: MeasuredModule) -> float:
     """The largest slope of the ways to a module, measured anew."""
     gains = [ways_of(link.group).gain for link in all_links(module)]
     return max(gains, default=1.0)
-
-
-def _promise(neurons: GroupNeurons) -> float:
-    return 0.0 if neurons.values is None else float(neurons.values.square().sum())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import optimal_delta
+from gromo_graph.algebra import accumulation_dtype, optimal_delta
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.crossing import projected_part
 from gromo_graph.modules.growth_moment import spans_of
@@ -41,7 +41,9 @@ def keep_delta(
     module: MeasuredModule, delta: Tensor, decrease: Tensor, solver: str, *, update: bool
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Keep a solution (out, columns) on its module; its weight, its bias and the decrease it promises."""
-    decrease = decrease.to(module.weight.dtype)
+    decrease = decrease.to(
+        accumulation_dtype(module.weight.dtype)
+    )  # it soon passes the range of half precision
     weight, bias = module.adapter.weight_and_bias(module.layer, delta.to(module.weight.dtype))
     module.delta_raw = delta
     module.delta_solver = solver

@@ -154,8 +154,10 @@ class TensorStatistic:
             )
         self._work_out()
         other._work_out()
-        if self._sum is None:
+        if self._sum is None and self.dtype is None:
             self._sum, self._half, self._in_place = other._sum.clone(), other._half, other._in_place
+        elif self._sum is not None and (self._half, self._sum.shape) == (other._half, other._sum.shape):
+            self._sum += other._sum.to(self._sum.device)
         else:
             self._add(other.total)
         self._shape = other._shape

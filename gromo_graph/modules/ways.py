@@ -37,12 +37,14 @@ class Ways:
         by_slot: of each producer to the slots it is visible in; several where paths lie upon each other.
         gain: the largest factor of any way; those above are relative to it.
         resting: the value that a new channel has in each slot while its weights are zero.
+        kinks: whether some activation leaves the resting value with another slope to the right than to the left.
         bends: whether new channels of the opposite sign do not just arrive with the opposite sign.
     """
 
     by_slot: Mapping[MeasuredModule, Mapping[Slot, tuple[Way, ...]]]
     gain: float
     resting: Mapping[Slot, float]
+    kinks: bool
     bends: bool
 
     def to(self, producer: MeasuredModule, slot: Slot) -> tuple[Way, ...]:
@@ -53,15 +55,16 @@ class Ways:
 def ways_of(group: LinkedGroup) -> Ways:
     """The ways of a group, with slopes measured on its functions."""
     resting_before: dict[tuple[Slot, int], float] = {}
-    bends = False
+    kinks = bends = False
 
     def rest(slot: Slot, resting: float) -> float:
-        nonlocal bends
+        nonlocal kinks, bends
         for place, operation in enumerate(operations_of(slot.module.extension_function)):
             resting_before[slot, place] = resting
             adapter = operation_adapter(operation)
             tangent = adapter.gain(operation, resting)
-            bends = bends or adapter.bends or tangent.left != tangent.right
+            kinks = kinks or tangent.has_kink
+            bends = bends or adapter.bends
             resting = tangent.value
         return resting
 
@@ -91,7 +94,7 @@ def ways_of(group: LinkedGroup) -> Ways:
         }
         for producer, slots in found.items()
     }
-    return Ways(relative, largest, resting, bends)
+    return Ways(relative, largest, resting, kinks, kinks or bends)
 
 
 def _joined(ways: tuple[Way, ...]) -> tuple[Way, ...]:

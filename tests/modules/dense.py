@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -11,6 +13,11 @@ from torch.nn import Linear, functional
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from tests import reference
 from tests.modules.pairs import Pair
+
+AVERAGES = (
+    *(torch.nn.AvgPool1d, torch.nn.AvgPool2d),
+    *(torch.nn.AdaptiveAvgPool1d, torch.nn.AdaptiveAvgPool2d),
+)
 
 
 def as_image(x: Tensor) -> Tensor:
@@ -30,7 +37,7 @@ def padded(layer: torch.nn.Module, image: Tensor) -> Tensor:
         (top, left) = (margin // 2 for margin in margins)
         (bottom, right) = (margins[0] - top, margins[1] - left)
     else:
-        pad = tuple(layer.padding)
+        pad = (0, 0) if layer.padding == "valid" else tuple(layer.padding)
         (top, left) = pad if len(pad) == 2 else (0, *pad)
         (bottom, right) = (top, left)
     return functional.pad(image, (left, right, top, bottom))
@@ -58,6 +65,59 @@ def pulls_of(module: GrowingModule, g: Tensor) -> Tensor:
     return as_image(g).flatten(2).transpose(1, 2)
 
 
+def stood_in(operation: torch.nn.Module, maps: Tensor) -> Tensor:
+    """The linear operation that stands in for one between the layers, on maps (m, 1, height, width).
+
+    What treats each value alone has no part in it, for statistics are those of slope 1.
+    """
+    given = maps[:, :, 0] if is_flat(operation) else maps
+    if isinstance(operation, torch.nn.MaxPool1d | torch.nn.MaxPool2d):
+        return window_means(operation, maps, as_image(operation(given)).shape[2:])
+    if isinstance(operation, AVERAGES):
+        return as_image(operation(given))
+    if isinstance(operation, torch.nn.Conv1d | torch.nn.Conv2d):
+        # Depthwise: a new channel has a 1 in the middle and a bias of 0.
+        middle = maps.new_zeros(1, 1, *operation.kernel_size)
+        middle[(0, 0, *(size // 2 for size in operation.kernel_size))] = 1.0
+        convolve = functional.conv1d if is_flat(operation) else functional.conv2d
+        options = (operation.stride, operation.padding, operation.dilation)
+        return as_image(convolve(given, middle, None, *options))
+    return maps
+
+
+def is_flat(operation: torch.nn.Module) -> bool:
+    """Whether it slides along one axis alone."""
+    return type(operation).__name__.endswith("1d")
+
+
+def window_means(pool: torch.nn.Module, maps: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Of each window of a pool the mean of the positions inside the image."""
+    kernel, stride, padding, dilation = (
+        along_two(pool, name, missing)
+        for name, missing in (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
+    )
+    means = maps.new_zeros(*maps.shape[:2], *sizes)
+    for place in product(range(sizes[0]), range(sizes[1])):
+        rows, columns = (
+            [
+                at
+                for tap in range(kernel[axis])
+                if 0 <= (at := place[axis] * stride[axis] - padding[axis] + tap * dilation[axis]) < size
+            ]
+            for axis, size in enumerate(maps.shape[2:])
+        )
+        means[:, :, place[0], place[1]] = maps[:, :, rows][:, :, :, columns].mean(dim=(2, 3))
+    return means
+
+
+def along_two(pool: torch.nn.Module, name: str, missing: int) -> tuple[int, ...]:
+    """An option of a pool along height and width; one that slides along one axis lacks the height."""
+    option = getattr(pool, name)
+    if is_flat(pool):
+        return (missing, *(option if isinstance(option, tuple) else (option,)))
+    return option if isinstance(option, tuple) else (option, option)
+
+
 def reads_of(pair: Pair) -> Tensor:
     """What the second layer reads of channels that carry the columns of the first.
 
@@ -75,10 +135,7 @@ def reads_of(pair: Pair) -> Tensor:
     functions = [m.post_merge_function for m in pair.net if isinstance(m, MergeGrowingModule)]
     for function in (first.post_layer_function, *functions):
         for operation in function if isinstance(function, torch.nn.Sequential) else [function]:
-            if isinstance(operation, torch.nn.MaxPool2d):
-                operation = torch.nn.AvgPool2d(operation.kernel_size)
-            if isinstance(operation, torch.nn.AvgPool2d | torch.nn.AdaptiveAvgPool2d):
-                maps = operation(maps)
+            maps = stood_in(operation, maps)
     if isinstance(second.layer, Linear):
         return maps.reshape(n, columns, 1, -1).permute(0, 2, 3, 1)
     read = unfolded(second.layer, maps)  # (n · columns, positions, taps)

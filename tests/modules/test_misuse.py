@@ -254,3 +254,12 @@ def test_foreign_previous_modules_are_refused() -> None:
     module = GrowingModule(torch.nn.Linear(3, 2), previous_module=torch.nn.ReLU(), name="odd")
     with pytest.raises(GrowthError, match="odd is a ReLU: expected a GrowingModule"):
         module.create_layer_extensions(1)
+
+
+def test_operations_with_weights_of_their_own_are_refused_unless_known() -> None:
+    first = GrowingModule(torch.nn.Linear(3, 4), post_layer_function=torch.nn.PReLU(4), name="first")
+    second = GrowingModule(torch.nn.Linear(4, 2), previous_module=first, name="second")
+    with pytest.raises(GrowthError, match="PReLU of first: it has weights for each channel"):
+        second.create_layer_extensions(1)
+    first.post_layer_function = torch.nn.PReLU()  # one weight for all channels
+    second.create_layer_extensions(1)

@@ -68,9 +68,9 @@ class MaxPool(AdaptiveAvgPool):
     bends = True
 
     def average(self, operation: Any, maps: Tensor) -> Tensor:
+        if any(dilation != 1 for dilation in _each(operation.dilation)):
+            return _mean_with_gaps(operation, maps)
         mean = functional.avg_pool1d if maps.dim() == 3 else functional.avg_pool2d
-        if any(d != 1 for d in _each(operation.dilation)):
-            return super().average(operation, maps)
         result: Tensor = mean(
             maps,
             operation.kernel_size,
@@ -80,6 +80,29 @@ class MaxPool(AdaptiveAvgPool):
             count_include_pad=False,
         )
         return result
+
+
+def _mean_with_gaps(operation: Any, maps: Tensor) -> Tensor:
+    """The mean of what each window of a dilated max pool sees, without its padding; (n, channels, ...)."""
+    sizes, axes = operation(maps).shape[2:], maps.dim() - 2
+    kernel, stride, padding, dilation = (
+        _each(value) if isinstance(value, tuple) else (value,) * axes
+        for value in (operation.kernel_size, operation.stride, operation.padding, operation.dilation)
+    )
+    margins: list[int] = []
+    for axis in reversed(range(axes)):  # of the last axis first, as `pad` wants them
+        reach = (sizes[axis] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1
+        margins += (padding[axis], max(0, reach - padding[axis] - maps.shape[2 + axis]))
+    convolve = functional.conv1d if axes == 1 else functional.conv2d
+    ones = maps.new_ones(1, 1, *kernel)
+
+    def summed(values: Tensor) -> Tensor:
+        """Over each window; one channel."""
+        found: Tensor = convolve(functional.pad(values, margins), ones, stride=stride, dilation=dilation)
+        return found[(..., *(slice(size) for size in sizes))]
+
+    counts = summed(maps.new_ones(1, 1, *maps.shape[2:]))
+    return summed(maps.flatten(0, 1)[:, None]).reshape(*maps.shape[:2], *sizes) / counts
 
 
 def _each(value: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,73 @@
+"""Comparing pieces of work in one run: times in turn, so that whatever slows the machine slows all of them; peak memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Medians over the rounds.
+
+    Attributes:
+        seconds: of the work itself. ratio: to the work that it is compared with, round by round.
+    """
+
+    seconds: float
+    ratio: float
+
+
+def timed(works: Mapping[str, Work], *, to: str, rounds: int) -> dict[str, Timed]:
+    """Time pieces of work in turn, after one round that does not count.
+
+    Args:
+        works: by name. to: the one that the ratios are to. rounds: how many.
+    """
+    for work in works.values():
+        work()
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            begin = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - begin)
+    return {
+        name: Timed(median(taken), median(a / b for a, b in zip(taken, times[to], strict=True)))
+        for name, taken in times.items()
+    }
+
+
+def peak_memory(make: Callable[..., Work], *arguments: object) -> float:
+    """Bytes that a piece of work needs at its peak beyond what was there before, in a process of its own.
+
+    Args:
+        make: prepares the work; a function of a module. arguments: for it.
+    """
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak, (make, arguments))
+
+
+def _peak(make: Callable[..., Work], arguments: tuple[object, ...]) -> float:
+    work = make(*arguments)
+    before = _resident()
+    for _ in range(3):
+        work()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0 - before
+
+
+def _resident() -> float:
+    """Bytes in memory now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * float(resource.getpagesize())
+
+
+def verdict(found: float, target: float) -> str:
+    """Whether a ratio is at most its target, in words."""
+    return f"at most {target:g}: {'ok' if found <= target else 'MISSED'}"
