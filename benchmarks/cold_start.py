@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from pathlib import Path
+
+# The root instead of this folder, whose statistics.py is not the one of Python.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import subprocess
 import tempfile
 import time
-from pathlib import Path
 from statistics import median
 
 NODES = "".join(

@@ -7,15 +7,17 @@ The targets: `check_spec` under 1 s and `compile_network` under 2 s for 1,000 no
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+# The root instead of this folder, whose statistics.py is not the one of Python.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import argparse
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gromo_graph.graph import build_graph
 from gromo_graph.spec import check_spec, parse_spec

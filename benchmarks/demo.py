@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+# The root instead of this folder, whose statistics.py is not the one of Python.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import argparse
 import time
-from pathlib import Path
 from statistics import mean
 
 from gromo_graph import grow, load_spec

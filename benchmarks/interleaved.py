@@ -1,4 +1,4 @@
-"""Comparing pieces of work in one run: times in turn, so that whatever slows the machine slows all of them; peak memory."""
+"""Comparing pieces of work in one run: times in turn, so that what slows the machine slows all of them; peak memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 Work = Callable[[], object]
@@ -64,8 +65,7 @@ def _peak(make: Callable[..., Work], arguments: tuple[object, ...]) -> float:
 
 def _resident() -> float:
     """Bytes in memory now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * float(resource.getpagesize())
+    return int(Path("/proc/self/statm").read_text().split()[1]) * float(resource.getpagesize())
 
 
 def verdict(found: float, target: float) -> str:

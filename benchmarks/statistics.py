@@ -2,8 +2,8 @@
 
     python benchmarks/statistics.py [--rounds 9] [--threads 2] [--case mlp] [--no-gromo]
 
-The targets: at most 2 times plain for the layers of an MLP 256-512-512-10 with batch 256; at most 5 (centre kernels) and 8
-(full kernels) times for two 3x3 convolutions 64->64 on 32x32 images with batch 32, at 1.5 times the memory.
+The targets: at most 2 times plain for the layers of an MLP 256-512-512-10 with batch 256; at most 5 (centre) and
+8 (full kernels) times for two 3x3 convolutions 64->64 on 32x32 images with batch 32, at 1.5 times the memory.
 """
 
 from __future__ import annotations

@@ -78,26 +78,28 @@ def random_extension(
 
 
 def variance_transfer_extension(
-    spread: Spread, *, neurons: int, generator: torch.Generator | None = None
+    spread: Spread, *, neurons: int, unit: int = 1, generator: torch.Generator | None = None
 ) -> OptimalExtension:
     """Pairs of neurons with one fan-in and opposite fan-outs, at the spread of the old weights (Yuan et al. 2023).
 
-    The two of a pair cancel until training parts them; both sides have a gradient from the start. An odd one at the end
-    has zero fan-out. Old weights are not rescaled: without a normalisation behind them that would change the function.
+    The two of a pair cancel until training parts them; both sides have a gradient from the start. Those left over at
+    the end have zero fan-out. Old weights are not rescaled: without a normalisation behind them that would change the
+    function.
 
     Args:
         spread: of new weights on both sides; its device and dtype are those of the result.
+        unit: neurons are normalised in groups of so many, and cancel where a whole group is the copy of another.
 
     >>> found = variance_transfer_extension(Spread(torch.ones(3), torch.ones(2)), neurons=3)
     >>> (found.omega @ found.alpha).abs().max() < 1e-6
     tensor(True)
     """
-    pairs = neurons // 2
+    pairs = neurons // (2 * unit) * unit
     half = _normal(pairs, spread.fan_in, generator)
-    odd = _normal(neurons - 2 * pairs, spread.fan_in, generator)
+    rest = _normal(neurons - 2 * pairs, spread.fan_in, generator)
     out = _normal(pairs, spread.fan_out, generator).T
-    alpha = torch.cat((half, half, odd))
-    return _drawn(alpha, torch.cat((out, -out, out.new_zeros(out.shape[0], odd.shape[0])), dim=1))
+    alpha = torch.cat((half, half, rest))
+    return _drawn(alpha, torch.cat((out, -out, out.new_zeros(out.shape[0], rest.shape[0])), dim=1))
 
 
 def _normal(rows: int, spread: Tensor, generator: torch.Generator | None) -> Tensor:

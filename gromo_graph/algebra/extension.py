@@ -172,7 +172,7 @@ def _new_directions(block: Tensor, basis: Tensor) -> Tensor:
 
 
 def _rest(gain: float, previous: float) -> float:
-    """What is still to come of a sum whose terms fall by the same ratio from now on; infinite where they do not fall."""
+    """What a sum still gains if its terms fall by the same ratio from now on; infinite where they do not fall."""
     if gain <= 0.0:
         return 0.0
     # The gain itself at least: a fast start says little of a slow end.

@@ -133,9 +133,9 @@ def _rounding(s: Tensor) -> float:
 def _is_safe(lower: Tensor, s: Tensor, threshold: float) -> bool:
     """Whether no direction of S is near zero, relative to the units of the inputs and to the threshold.
 
-    The square of a diagonal entry of L is what remains of an input when those before it are known: an upper bound of the
-    smallest eigenvalue, for which fan_in leaves room. Where those before are nearly dependent themselves, rounding can
-    make it large though nothing remains; the iteration finds that direction.
+    The square of a diagonal entry of L is what remains of an input when those before it are known: an upper bound of
+    the smallest eigenvalue, for which fan_in leaves room. Where those before are nearly dependent themselves, rounding
+    can make it large though nothing remains; the iteration finds that direction.
     """
     if s.shape[0] == 0:
         return True

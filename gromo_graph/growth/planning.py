@@ -25,6 +25,7 @@ from gromo_graph.spec.settings import Growth, Statistics
 
 _SOLVED = ("tiny", "gradmax")
 """Criteria that need statistics."""
+_NO_SLOPE = "no slope behind a layer norm: judged by the loss"
 
 
 def plan_proposals(
@@ -165,7 +166,7 @@ def _rescued(
     generator: torch.Generator | None,
 ) -> Proposal:
     drawn = _drawn(network, proposal, group, policy, rescue_size(proposal), generator)
-    return replace(drawn, rescue=True, note=f"every unit of `{proposal.target}` is dead")
+    return replace(drawn, rescue=True, note=_joined(f"every unit of `{proposal.target}` is dead", drawn.note))
 
 
 def _drawn(
@@ -178,8 +179,7 @@ def _drawn(
 ) -> Proposal:
     """Units that change nothing yet: training finds their use."""
     weights = random_neurons(group, policy, neurons, generator)
-    drawn = replace(proposal, neurons=neurons, weights=weights, predicted=0.0, slope=0.0, drawn=True)
-    return with_cost(network.graph, drawn)
+    return _without_effect(network, replace(proposal, neurons=neurons, weights=weights), group)
 
 
 def _as_drawn(network: GrowingNetwork, proposal: Proposal, solution: Solution) -> Proposal:
@@ -188,10 +188,18 @@ def _as_drawn(network: GrowingNetwork, proposal: Proposal, solution: Solution) -
     if size == 0:
         return proposal.left_out("no gradient reaches it")
     weights = solution.neurons.selected(torch.arange(size, device=solution.neurons.device))
-    found = replace(
-        proposal, neurons=size, weights=weights, predicted=0.0, slope=0.0, drawn=True, note=solution.note
-    )
-    return with_cost(network.graph, found)
+    found = replace(proposal, neurons=size, weights=weights, note=solution.note)
+    return _without_effect(network, found, solution.linked)
+
+
+def _without_effect(network: GrowingNetwork, proposal: Proposal, group: LinkedGroup) -> Proposal:
+    """Of units that change nothing yet the slope is 0; behind a layer norm they do change something."""
+    slope, note = (None, _joined(proposal.note, _NO_SLOPE)) if group.jumps else (0.0, proposal.note)
+    return with_cost(network.graph, replace(proposal, predicted=0.0, slope=slope, note=note, drawn=True))
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _unmeasured(proposal: Proposal, solution: Solution) -> Proposal:
@@ -207,5 +215,5 @@ def _unmeasured(proposal: Proposal, solution: Solution) -> Proposal:
         weights=weights,
         predicted=solution.linked.ways.gain * float(weights.values.square().sum()),
         slope=None,
-        note="; ".join(filter(None, [solution.note, "no slope behind a layer norm: judged by the loss"])),
+        note=_joined(solution.note, _NO_SLOPE),
     )

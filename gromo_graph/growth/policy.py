@@ -29,12 +29,18 @@ def ranked(proposals: Sequence[Proposal], policy: Growth) -> list[Proposal]:
 def _in_order(proposals: Sequence[Proposal], select: str) -> list[Proposal]:
     if select == "balanced":
         return _balanced(proposals)
-    worth = {
-        "slope": lambda p: p.slope,
-        "slope_per_parameter": lambda p: p.slope / p.delta_parameters,
-        "slope_per_madd": lambda p: p.slope / p.delta_madds,
-    }[select]
-    return sorted(proposals, key=worth, reverse=True)
+
+    def cost(proposal: Proposal) -> int:
+        if select == "slope":
+            return 1
+        return proposal.delta_parameters if select == "slope_per_parameter" else proposal.delta_madds
+
+    def key(proposal: Proposal) -> tuple[bool, float]:
+        slope = proposal.slope
+        # What has no slope comes last: whether it is worth anything only a trial tells.
+        return slope is None, 0.0 if slope is None else -slope / cost(proposal)
+
+    return sorted(proposals, key=key)
 
 
 def _balanced(proposals: Sequence[Proposal]) -> list[Proposal]:

@@ -184,7 +184,9 @@ class GrowthScheduler:
         """Find γ, apply, and say what happened; None where γ = 0, with the network as it was."""
         group = linked(self.network, proposal, self.policy)
         finite_scale = self.policy.scale == "alpha_std" and not proposal.drawn
-        if proposal.drawn:  # it changes nothing yet: no step size changes the loss
+        if proposal.drawn:  # it changes nothing yet, but for a jump: no step size changes the loss
+            if group.jumps and gamma is None and self._loss_at(proposal, group, 1.0, False) > before:
+                return None
             gamma = 1.0
         if gamma is None:
             gamma = search(lambda value: self._loss_at(proposal, group, value, finite_scale), before).gamma

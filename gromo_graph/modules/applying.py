@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import Replaced, operation_adapter, operations_with_repeats
+from gromo_graph.modules.adapters import Replaced, operation_adapter, operations_of, operations_with_repeats
+from gromo_graph.modules.adapters.operation import Passed
 from gromo_graph.modules.flowing import measure_moments
 from gromo_graph.modules.link import all_links, growing_links
 from gromo_graph.modules.links import Linkable
@@ -51,6 +53,7 @@ def apply_change(
         return []
     if group is not None and apply_previous:
         measure_moments(group)
+        _check_functions(group)
     if delta is not None:
         bias = delta.bias
         step = None if not isinstance(bias, Tensor) else -(s**2) * bias
@@ -129,19 +132,52 @@ def _grow_inputs(consumer: MeasuredModule, slots: Sequence[Slot], s: Tensor) -> 
     return replaced
 
 
-def _grow_function(slot: Slot, size: int) -> list[Replaced]:
-    """The operations behind a module get the new channels where they stand there."""
+@dataclass(frozen=True)
+class _Insertion:
+    """What an operation gets: so many channels at a place, and what was measured of them."""
+
+    operation: torch.nn.Module
+    at: int
+    size: int
+    passed: Passed
+
+
+def _insertions(slot: Slot, size: int) -> Iterator[_Insertion]:
+    """For each operation behind a module, where the new channels stand there."""
     flattened = slot.module.positions
     repeat, start = slot.repeat // flattened, slot.start // flattened
-    replaced: list[Replaced] = []
     for place, (operation, times) in enumerate(operations_with_repeats(slot.module.function, flattened)):
         repeat, start = repeat * times, start * times
         device = next((p.device for p in operation.parameters()), torch.device("cpu"))
         passed = slot.module.passed[slot.place].at(place, device)
-        replaced += operation_adapter(operation).grow(
-            operation, start + slot.width * repeat, size * repeat, passed
+        yield _Insertion(operation, start + slot.width * repeat, size * repeat, passed)
+
+
+def _check_functions(group: LinkedGroup) -> None:
+    """Refuse what some operation could not grow by, while nothing has changed yet."""
+    size = size_of_outputs(group.producers[0])
+    for slot in group.member_slots():
+        for each in _insertions(slot, size):
+            operation_adapter(each.operation).check(each.operation, each.size, each.passed)
+        for operation in operations_of(slot.module.extension_function):
+            adapter = operation_adapter(operation)
+            own = slot.module.extension_function is not slot.module.function
+            if own and (adapter.needs_moments or adapter.needs_spread or adapter.jumps):
+                raise GrowthError(
+                    f"{slot.module.name} has {operation} in the function for its new channels, which nothing keeps "
+                    "when they become ordinary ones: expected norms in the function of all channels alone"
+                )
+
+
+def _grow_function(slot: Slot, size: int) -> list[Replaced]:
+    """The operations behind a module get the new channels."""
+    return [
+        replaced
+        for each in _insertions(slot, size)
+        for replaced in operation_adapter(each.operation).grow(
+            each.operation, each.at, each.size, each.passed
         )
-    return replaced
+    ]
 
 
 def delete_update(

@@ -71,7 +71,7 @@ def find(link: GrowthLink, search: Search) -> GroupNeurons:
 
 @torch.no_grad()
 def find_best(links: Sequence[GrowthLink], search: Search) -> tuple[LinkedGroup, GroupNeurons]:
-    """New neurons for the one of several groups of which the criterion expects most, the first where it expects nothing."""
+    """New neurons for that of several groups of which the criterion expects most, by default the first."""
     found = [(link.group, *_found(link, search)) for link in links]
     group, neurons, _ = max(found, key=lambda each: each[2])
     return group, neurons
@@ -134,9 +134,12 @@ def _gradmax(link: GrowthLink, search: Search, neurons: int) -> tuple[GroupNeuro
 
 def _drawn(group: LinkedGroup, search: Search, neurons: int) -> GroupNeurons:
     """Random ones, or pairs of them."""
-    make = random_extension if search.criterion == "random" else variance_transfer_extension
-    spread = first_spread(group) if search.criterion == "random" else old_spread(group)
-    found = make(spread, neurons=neurons, generator=search.generator)
+    if search.criterion == "random":
+        found = random_extension(first_spread(group), neurons=neurons, generator=search.generator)
+    else:
+        found = variance_transfer_extension(
+            old_spread(group), neurons=neurons, unit=group.unit, generator=search.generator
+        )
     every = torch.arange(found.alpha.shape[1], device=found.alpha.device)
     return replace(split(group, found, every), values=None)
 

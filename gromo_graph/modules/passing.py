@@ -26,7 +26,9 @@ def as_factor(factor: float | Tensor | None, like: Tensor) -> Tensor:
     return torch.tensor(0.0 if factor is None else factor, dtype=like.dtype, device=like.device)
 
 
-def _number(factor: float | Tensor) -> float:
+def _number(factor: float | Tensor | None) -> float:
+    if factor is None:
+        return 0.0
     return float(factor.detach()) if isinstance(factor, Tensor) else factor
 
 
@@ -66,25 +68,27 @@ class PassedChannels:
 
     Attributes:
         size: how many features they are before the function; 0 where nothing is pending or nothing has been told.
-        factor: the scaling factor of the channels.
-        moments: of the channels at that factor, where an operation needs them.
+        factor: the scaling factor of the channels; a tensor may be moved by an optimizer meanwhile.
         spreads: their root mean squares at factor 1, where an operation needs them.
     """
 
     size: int = 0
     factor: float | Tensor | None = None
-    moments: dict[int, Moments] = field(default_factory=dict)
     spreads: dict[int, Tensor] = field(default_factory=dict)
+    _moments: dict[int, Moments] = field(default_factory=dict)
+    _measured_at: float = 0.0
 
-    def set_factor(self, factor: float | Tensor | None) -> None:
-        """Moments at another factor are worth nothing."""
-        if factor is None or self.factor is None or _number(factor) != _number(self.factor):
-            self.moments = {}
-        self.factor = factor
+    @property
+    def moments(self) -> dict[int, Moments]:
+        """Of the channels where operations need them, at the factor in force: those at another are worth nothing."""
+        now = _number(self.factor)
+        if now != self._measured_at:
+            self._moments, self._measured_at = {}, now
+        return self._moments
 
     def expect(self, size: int) -> None:
         """Other channels are pending now, so many features."""
-        self.size, self.moments, self.spreads = size, {}, {}
+        self.size, self._moments, self.spreads = size, {}, {}
 
     def clear(self) -> None:
         """Nothing is pending any more."""
@@ -98,10 +102,9 @@ class PassedChannels:
     def at(self, place: int, device: torch.device) -> Passed:
         """What was measured where the channels enter an operation."""
         moments = self.moments.get(place, Moments())
-        factor = 0.0 if self.factor is None else _number(self.factor)
         mean, variance = moments.mean, moments.variance
         return Passed(
-            factor,
+            _number(self.factor),
             None if mean is None else mean.to(device),
             None if variance is None else variance.to(device),
             self.spreads.get(place),

@@ -52,7 +52,7 @@ def give_factor(group: LinkedGroup, factor: float | Tensor | None) -> None:
     for consumer in group.consumers:
         consumer.input_factor = factor
     for slot in group.member_slots():
-        slot.module.passed[slot.place].set_factor(factor)
+        slot.module.passed[slot.place].factor = factor
 
 
 @torch.no_grad()

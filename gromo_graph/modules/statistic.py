@@ -164,6 +164,7 @@ class TensorStatistic:
         self._squares += other._squares
         self.samples += other.samples
         self.updates += other.updates
+        assert self._sum is not None
         self._marks = [(_sampled(self._sum).clone(), 0)]
 
     @property

@@ -11,6 +11,7 @@ import torch
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph.segments import Classes, Row, Segment, repeated
 from gromo_graph.modules.adapters import operation_adapter, operations_of, operations_with_repeats
+from gromo_graph.modules.adapters.operation import Features
 from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.links import Linkable, previous_of
 
@@ -90,8 +91,8 @@ class _Walk:
             self.classes.refuse(row, source.width_reason)
         for operation, repeat in operations_with_repeats(source.function, source.positions):
             adapter = operation_adapter(operation)
-            many = any(segment.repeat > 1 for segment in row)
-            obstacle = adapter.obstacle(operation, len(row), many)
+            width, many = sum(segment.size for segment in row), any(segment.repeat > 1 for segment in row)
+            obstacle = adapter.obstacle(operation, Features(width, len(row), many))
             if obstacle is not None:
                 self.classes.refuse(row, f"{type(operation).__name__} of {source.name}: {obstacle}")
             row = repeated(row, repeat)

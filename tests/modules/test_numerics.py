@@ -529,7 +529,7 @@ def in_unit(found: Pair, unit: float) -> Pair:
 def test_inputs_in_another_unit_give_the_same_growth_where_s_is_singular(
     kind: str, cause: str, scale: float
 ) -> None:
-    """Inputs in a small unit must not count as rounding beside the constant of a bias, nor the constant beside large."""
+    """Inputs in a small unit are no rounding beside the constant of a bias, nor is the constant beside large ones."""
     found: list[Pair] = []
     for unit in (1.0, scale):
         each = pair(kind)

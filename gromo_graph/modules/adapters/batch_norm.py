@@ -11,7 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.operation import (
+    NO_WEIGHTS,
     Channels,
+    Features,
     NewChannels,
     OperationAdapter,
     Passed,
@@ -37,6 +39,13 @@ class BatchNormAdapter(OperationAdapter):
     operation_type = _BatchNorm
     needs_moments = True
 
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
+        if operation.num_features != entering.width:
+            return (
+                f"it normalises {operation.num_features} of something else than the {entering.width} features"
+            )
+        return None if operation.affine else NO_WEIGHTS
+
     def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
         return new.values
 
@@ -46,35 +55,26 @@ class BatchNormAdapter(OperationAdapter):
     def average(self, operation: Any, maps: Tensor) -> Tensor:
         return maps
 
-    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
-        """Insert channels with the measured statistics.
-
-        Raises:
-            GrowthError: nothing was measured, and the norm has something to keep it in.
-        """
-        remembers = operation.running_mean is not None
+    def check(self, operation: Any, size: int, passed: Passed) -> None:
         if passed.mean is None or passed.variance is None:
-            if remembers or operation.affine:
-                raise GrowthError(
-                    f"{operation} must know the mean and variance of the {size} new channels: run extended_forward on "
-                    "data with the scaling factor set, or keep the stored inputs of the last forward pass"
-                )
-            return self._resized(operation, size)
-        replaced = []
-        if operation.affine:
-            weight = (passed.variance + operation.eps).sqrt()
-            replaced = [
-                grown(operation, "weight", weight, dim=0, at=at),
-                grown(operation, "bias", passed.mean, dim=0, at=at),
-            ]
-        if remembers:
+            raise GrowthError(
+                f"{operation} must know the mean and variance of the {size} new channels: run extended_forward on "
+                "data with the scaling factor set, or keep the stored inputs of the last forward pass"
+            )
+
+    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
+        """Insert channels with the measured statistics."""
+        assert passed.mean is not None  # it was checked
+        assert passed.variance is not None
+        operation.num_features += size
+        if operation.running_mean is not None:
             operation.running_mean = inserted(operation.running_mean, passed.mean, dim=0, at=at)
             operation.running_var = inserted(operation.running_var, passed.variance, dim=0, at=at)
-        return [*replaced, *self._resized(operation, size)]
-
-    def _resized(self, operation: Any, size: int) -> list[Replaced]:
-        operation.num_features += size
-        return []
+        weight = (passed.variance + operation.eps).sqrt()
+        return [
+            grown(operation, "weight", weight, dim=0, at=at),
+            grown(operation, "bias", passed.mean, dim=0, at=at),
+        ]
 
 
 register_operation(BatchNormAdapter())

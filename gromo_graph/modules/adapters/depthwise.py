@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from gromo_graph.modules.adapters.operation import (
     Channels,
+    Features,
     NewChannels,
     OperationAdapter,
     Passed,
@@ -52,7 +53,7 @@ class DepthwiseAdapter(OperationAdapter):
     def __init__(self, operation_type: type[torch.nn.Module]) -> None:
         self.operation_type = operation_type
 
-    def obstacle(self, operation: Any, segments: int, repeated: bool) -> str | None:
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
         if operation.groups != operation.in_channels or operation.groups != operation.out_channels:
             return "a convolution between layers must be depthwise, with one kernel for each channel"
         if any(size % 2 == 0 for size in operation.kernel_size):

@@ -11,7 +11,9 @@ from torch.nn import functional
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.operation import (
+    NO_WEIGHTS,
     Channels,
+    Features,
     NewChannels,
     OperationAdapter,
     Passed,
@@ -37,9 +39,15 @@ class GroupNormAdapter(OperationAdapter):
     operation_type = torch.nn.GroupNorm
     needs_spread = True
 
-    def obstacle(self, operation: Any, segments: int, repeated: bool) -> str | None:
-        if segments > 1 or repeated:
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
+        if operation.num_channels != entering.width:
+            return (
+                f"it normalises {operation.num_channels} of something else than the {entering.width} features"
+            )
+        if entering.segments > 1 or entering.repeated:
             return "its groups would mix the features of several layers or positions"
+        if not operation.affine:
+            return NO_WEIGHTS
         return None
 
     def unit(self, operation: Any) -> int:
@@ -60,12 +68,12 @@ class GroupNormAdapter(OperationAdapter):
     def average(self, operation: Any, maps: Tensor) -> Tensor:
         return maps
 
-    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
+    def check(self, operation: Any, size: int, passed: Passed) -> None:
         self._checked(operation, size)
+
+    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
         operation.num_groups += size // self.unit(operation)
         operation.num_channels += size
-        if not operation.affine:
-            return []
         old = operation.weight
         factor = old.new_tensor(passed.factor)
         weight = self._weight(operation, size, factor, passed.spread, old)
@@ -77,7 +85,7 @@ class GroupNormAdapter(OperationAdapter):
     def _weight(
         self, operation: Any, size: int, factor: Tensor, spread: Tensor | None, like: Tensor
     ) -> Tensor:
-        if spread is None or not operation.affine:
+        if spread is None:
             return like.new_ones(size)
         weight: Tensor = ((factor * spread.to(like)).square() + operation.eps).sqrt()
         return weight

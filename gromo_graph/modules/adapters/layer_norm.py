@@ -12,6 +12,7 @@ from torch.nn import functional
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.operation import (
     Channels,
+    Features,
     NewChannels,
     OperationAdapter,
     Passed,
@@ -34,6 +35,14 @@ class LayerNormAdapter(OperationAdapter):
 
     operation_type = torch.nn.LayerNorm
     jumps = True
+
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
+        if operation.normalized_shape[0] != entering.width:
+            return (
+                f"it normalises {tuple(operation.normalized_shape)}: expected the {entering.width} features to be the "
+                "first of these"
+            )
+        return None
 
     def extended(self, operation: Any, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
         dim = -len(operation.normalized_shape)

@@ -18,6 +18,9 @@ from gromo_graph.algebra import Tangent, tangent_of
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.replaced import Replaced
 
+NO_WEIGHTS = "it has no weights with which a new channel could start as the identity (affine=True)"
+"""Why a norm cannot grow."""
+
 
 @dataclass(frozen=True)
 class Channels:
@@ -47,6 +50,20 @@ class NewChannels:
     spread: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Features:
+    """What enters an operation.
+
+    Attributes:
+        width: number of features. segments: how many layers they come from, side by side.
+        repeated: whether a channel has become several features.
+    """
+
+    width: int
+    segments: int = 1
+    repeated: bool = False
+
+
 class OperationAdapter:
     """The members, with what suits an operation that treats each channel alone and has no weights (pools, dropout).
 
@@ -68,7 +85,7 @@ class OperationAdapter:
     needs_spread: bool = False
     jumps: bool = False
 
-    def obstacle(self, operation: Any, segments: int, repeated: bool) -> str | None:
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
         """Why what passes cannot grow, or None (as `why_fixed` of the kind in the spec)."""
         return None
 
@@ -102,8 +119,15 @@ class OperationAdapter:
         result: Tensor = operation(maps)
         return result
 
+    def check(self, operation: Any, size: int, passed: Passed) -> None:
+        """Refuse what `grow` could not do, before anything has changed.
+
+        Raises:
+            GrowthError: so many channels do not fit, or something is not known of them.
+        """
+
     def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
-        """Insert `size` channels at place `at`, in place."""
+        """Insert `size` channels at place `at`, in place; it has been checked."""
         return []
 
 
@@ -125,7 +149,7 @@ class Passed:
 class Elementwise(OperationAdapter):
     """Activations: each value alone, followed by its one-sided derivatives."""
 
-    def obstacle(self, operation: Any, segments: int, repeated: bool) -> str | None:
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
         if any(parameter.numel() > 1 for parameter in operation.parameters()):
             return (
                 "it has weights for each channel that growth does not know how to widen (register an OperationAdapter "

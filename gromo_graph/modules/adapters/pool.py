@@ -99,7 +99,9 @@ def _mean_with_gaps(operation: Any, maps: Tensor) -> Tensor:
     def summed(values: Tensor) -> Tensor:
         """Over each window; one channel."""
         found: Tensor = convolve(functional.pad(values, margins), ones, stride=stride, dilation=dilation)
-        return found[(..., *(slice(size) for size in sizes))]
+        for axis, size in enumerate(sizes):
+            found = found.narrow(2 + axis, 0, size)
+        return found
 
     counts = summed(maps.new_ones(1, 1, *maps.shape[2:]))
     return summed(maps.flatten(0, 1)[:, None]).reshape(*maps.shape[:2], *sizes) / counts
