@@ -48,8 +48,8 @@ def gradmax_extension(n: Tensor, *, neurons: int, length: float, nudge: float = 
             [0.]]))
     """
     check_matrix(n, "N")
-    triplets = singular_triplets(n)
-    values, left, right = (part[..., :neurons] for part in (triplets.values, triplets.left, triplets.right))
+    triplets = singular_triplets(n, neurons)
+    values, left, right = triplets.values, triplets.left, triplets.right
     return OptimalExtension(
         alpha=(left * nudge).T.contiguous(),
         omega=right * length,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.moments import is_finite
 from gromo_graph.algebra.whitening import Solver, whitening
 from gromo_graph.errors import GrowthError
 
@@ -50,7 +51,8 @@ def optimal_delta(
     factor = whitening(s, ridge=ridge, force_pseudo_inverse=force_pseudo_inverse)
     whitened = factor.whiten(m)
     # tr(M δ) = ‖W M‖²: as a sum of squares it cannot come out negative by rounding.
-    return OptimalDelta(factor.unwhiten(whitened).T, whitened.square().sum(), factor.solver, factor.rank)
+    decrease = torch.linalg.vector_norm(whitened).square()
+    return OptimalDelta(factor.unwhiten(whitened).T, decrease, factor.solver, factor.rank)
 
 
 def check_right_side(s: Tensor, matrix: Tensor, name: str) -> None:
@@ -69,7 +71,7 @@ def check_matrix(matrix: Tensor, name: str) -> None:
     """Refuse what is no matrix, or holds a number that is none."""
     if matrix.dim() != 2:
         raise GrowthError(f"{name} has shape {tuple(matrix.shape)}: expected a matrix")
-    if not torch.isfinite(matrix).all():
+    if not is_finite(matrix):
         raise GrowthError(
             f"{name} holds NaN or infinite values, so the gradient or the input did: look at the data and "
             "the loss, then gather the statistics again"

@@ -111,8 +111,8 @@ def optimal_extension(
     )
 
 
-def singular_triplets(matrix: Tensor) -> SingularTriplets:
-    """Singular values and vectors from the smaller Gram matrix, those within rounding left out.
+def singular_triplets(matrix: Tensor, count: int | None = None) -> SingularTriplets:
+    """Singular values and vectors from the smaller Gram matrix, the `count` largest or all, but none within rounding.
 
     A Gram matrix squares the condition number, so it is formed in float64: then the small singular
     values are as good as those of a decomposition of the matrix itself in its own dtype.
@@ -128,7 +128,7 @@ def singular_triplets(matrix: Tensor) -> SingularTriplets:
     # float64 Gram matrices cannot tell values below √eps of the largest from zero.
     floor = max(torch.finfo(matrix.dtype).eps, torch.finfo(wide.dtype).eps ** 0.5) * max(tall.shape)
     keep = values > floor * largest
-    values, vectors = values[keep], vectors.flip(1)[:, keep]
+    values, vectors = values[keep][:count], vectors.flip(1)[:, keep][:, :count]
     others = (tall @ vectors) / values
     left, right = (others, vectors) if wide.shape[0] >= wide.shape[1] else (vectors, others)
     return SingularTriplets(*(tensor.to(matrix.dtype) for tensor in (left, values, right)))
@@ -141,34 +141,41 @@ def leading_triplets(matrix: Tensor, count: int) -> SingularTriplets | None:
     The basis grows by one block a step until the sum of the wanted squares hardly does. The first block comes from a
     generator of its own with a fixed seed: the same matrix gives the same answer, and no other random number changes.
     """
-    columns, block = matrix.shape[1], count + 8
+    columns, block, limit = matrix.shape[1], count + 8, min(matrix.shape) // 2
     start = torch.randn(columns, block, generator=torch.Generator().manual_seed(0)).to(matrix)
-    basis = torch.linalg.qr(matrix.T @ (matrix @ start)).Q
-    images = matrix @ basis
-    newest, captured, gain = images, 0.0, math.inf
-    while basis.shape[1] + block <= min(matrix.shape) // 2:
-        added = _new_directions(matrix.T @ newest, basis)
-        newest = matrix @ added
-        basis, images = torch.cat((basis, added), dim=1), torch.cat((images, newest), dim=1)
-        found = singular_triplets(images)
-        values = found.values[:count]
-        now = float(values.double().square().sum())
+    basis, images = matrix.new_empty(columns, limit), matrix.new_empty(matrix.shape[0], limit)
+    gram = matrix.new_empty(limit, limit)
+    added = torch.linalg.qr(matrix.T @ (matrix @ start)).Q
+    size, captured, gain = 0, 0.0, math.inf
+    while size + block <= limit:
+        old, size = size, size + added.shape[1]
+        basis[:, old:size] = added
+        images[:, old:size] = newest = matrix @ added
+        gram[:size, old:size] = products = images[:, :size].T @ newest
+        gram[old:size, :old] = products[:old].T
+        now = float(torch.linalg.eigvalsh(gram[:size, :size])[-count:].sum())
         previous, gain = gain, now - captured
-        if added.shape[1] == 0 or _rest(gain, previous) <= _LACKING * now:
-            return SingularTriplets(found.left[:, :count], values, basis @ found.right[:, :count])
+        if old == size or (old and _rest(gain, previous) <= _LACKING * now):
+            found = singular_triplets(images[:, :size], count)
+            return SingularTriplets(found.left, found.values, basis[:, :size] @ found.right)
         captured = now
+        added = _new_directions(matrix.T @ newest, basis[:, :size])
     return None
 
 
 def _new_directions(block: Tensor, basis: Tensor) -> Tensor:
     """An orthonormal basis of what a block has beyond a basis; directions of the size of rounding are none."""
-    noise = 100.0 * torch.finfo(block.dtype).eps * float(torch.linalg.matrix_norm(block))
-    for step in range(2):  # once leaves rounding of the size of what was taken away
+    rounding = torch.finfo(block.dtype).eps * float(torch.linalg.vector_norm(block))
+    for _ in range(2):  # once leaves rounding of the size of what was taken away
         block = block - basis @ (basis.T @ block)
-        block, triangle = torch.linalg.qr(block)
-        if step == 0:
-            block = block[:, triangle.diagonal().abs() > noise]
-    return block
+    block, triangle = torch.linalg.qr(block)
+    sizes = triangle.diagonal().abs()
+    if bool((sizes > 1e4 * rounding).all()):
+        return block
+    # The smaller a direction, the more of the rounding in it lies along the basis.
+    block = block[:, sizes > 100.0 * rounding]
+    kept: Tensor = torch.linalg.qr(block - basis @ (basis.T @ block)).Q
+    return kept
 
 
 def _rest(gain: float, previous: float) -> float:

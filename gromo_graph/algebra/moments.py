@@ -86,3 +86,15 @@ def cross_moment(
     dtype = accumulation_dtype(torch.promote_types(left.dtype, right.dtype))
     u, v = left.detach().to(dtype), right.detach().to(dtype)
     return (with_constant(u) if left_constant else u).T @ (with_constant(v) if right_constant else v)
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether there is no NaN and no infinity, in one pass.
+
+    >>> is_finite(torch.ones(2)), is_finite(torch.tensor([1.0, float("nan")]))
+    (True, False)
+    """
+    if values.numel() == 0:
+        return True
+    smallest, largest = values.aminmax()
+    return bool(torch.isfinite(smallest) & torch.isfinite(largest))

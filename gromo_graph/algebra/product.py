@@ -14,8 +14,8 @@ from torch import Tensor
 from gromo_graph.algebra.moments import accumulation_dtype
 
 _ROUND = 16
-# From this width on, the lower left quarter of a symmetric product is worth leaving out.
-_WIDE = 128
+# A symmetric product is taken in bands of about so many rows, each from its diagonal on.
+_BAND = 128
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,12 @@ def padded_rows(matrix: Tensor, *, constant: bool = False) -> PaddedRows:
     """
     columns = matrix.shape[1] + constant
     width = -(-columns // _ROUND) * _ROUND
-    dtype = accumulation_dtype(matrix.dtype)
-    if width == columns and not constant:
-        return PaddedRows(matrix.detach().to(dtype), columns)
-    padded = torch.empty(matrix.shape[0], width, dtype=dtype, device=matrix.device)
-    padded[:, : matrix.shape[1]] = matrix.detach()
-    padded[:, matrix.shape[1] : columns] = 1.0
-    padded[:, columns:] = 0.0
-    return PaddedRows(padded, columns)
+    values = matrix.detach().to(accumulation_dtype(matrix.dtype))
+    if width == matrix.shape[1]:
+        return PaddedRows(values, columns)
+    tail = values.new_zeros(width - matrix.shape[1])
+    tail[: int(constant)] = 1.0
+    return PaddedRows(torch.cat((values, tail.expand(values.shape[0], -1)), dim=1), columns)
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,9 @@ class Product:
         return self.left.columns, self.right.columns
 
     @property
-    def half(self) -> int:
-        """Half of the columns of a wide product of rows with themselves."""
-        size = self.left.padded.shape[1]
-        return size // 2 // _ROUND * _ROUND if self.left is self.right and size >= _WIDE else 0
+    def upper(self) -> bool:
+        """Whether `add_to` leaves out what lies far below the diagonal: rows with themselves, and many columns."""
+        return self.left is self.right and self.left.padded.shape[1] >= 2 * _BAND
 
     def value(self) -> Tensor:
         """The product, multiplied out."""
@@ -88,13 +85,15 @@ class Product:
         return self.left.padded.new_zeros(self.left.padded.shape[1], self.right.padded.shape[1])
 
     def add_to(self, total: Tensor) -> None:
-        """One multiplication into the sum, or two that leave out a symmetric quarter."""
-        left, right, half = self.left.padded, self.right.padded, self.half
-        if not half:
+        """One multiplication into the sum, or one for each band of its upper triangle."""
+        left, right = self.left.padded, self.right.padded
+        if not self.upper:
             total.addmm_(left.T, right)
             return
-        total[:half].addmm_(left[:, :half].T, right)
-        total[half:, half:].addmm_(left[:, half:].T, right[:, half:])
+        size = left.shape[1]
+        band = -(-size // (size // _BAND * _ROUND)) * _ROUND
+        for start in range(0, size, band):
+            total[start : start + band, start:].addmm_(left[:, start : start + band].T, right[:, start:])
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,9 @@ class ParameterGradient:
         return self.weight.shape[1] + (self.bias is not None), self.weight.shape[0]
 
     @property
-    def half(self) -> int:
+    def upper(self) -> bool:
         """It is not symmetric."""
-        return 0
+        return False
 
     def value(self) -> Tensor:
         """The gradients side by side, transposed."""
@@ -136,9 +135,9 @@ class ParameterGradient:
 
     def add_to(self, total: Tensor) -> None:
         """Without putting the two together first."""
-        total[: self.weight.shape[1]] += self.weight.T
+        total[: self.weight.shape[1]] += self.weight.detach().T
         if self.bias is not None:
-            total[-1] += self.bias
+            total[-1] += self.bias.detach()
 
 
 Moment = Tensor | Product | ParameterGradient

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.moments import is_finite
 from gromo_graph.errors import GrowthError
 
 Solver = Literal["cholesky", "eigh", "svd", "none"]
@@ -112,7 +113,7 @@ def _check(s: Tensor, ridge: float) -> None:
         raise GrowthError(f"S has shape {tuple(s.shape)}: expected a square matrix (fan_in, fan_in)")
     if not ridge >= 0.0:
         raise GrowthError(f"the ridge is {ridge}: expected a number of at least 0")
-    if not torch.isfinite(s).all():
+    if not is_finite(s):
         raise GrowthError(
             "S holds NaN or infinite values, so the layer's input did: look at the data and the loss, "
             "then gather the statistics again"
@@ -144,19 +145,23 @@ def _is_safe(lower: Tensor, s: Tensor, threshold: float) -> bool:
         ((remaining / s.diagonal()).min() > _rounding(s)) & (remaining.min() > threshold * s.shape[0])
     ):
         return False
-    return _smallest_eigenvalue(lower / s.diagonal().sqrt()[:, None]) > _rounding(s)
+    return _smallest_eigenvalue(lower, s.diagonal().sqrt()[:, None]) > _rounding(s)
 
 
-def _smallest_eigenvalue(lower: Tensor) -> float:
-    """That of L Lᵀ by inverse iteration: from above, and closely where it is far smaller than the others."""
+def _smallest_eigenvalue(lower: Tensor, scale: Tensor) -> float:
+    """That of L Lᵀ divided by a scale on both sides, by inverse iteration: from above, and closely where it is far
+    smaller than the others.
+
+    Args:
+        lower: L. scale: (fan_in, 1).
+    """
     generator = torch.Generator().manual_seed(0)  # its own: no other random number changes
-    block = torch.randn(_PROBES, lower.shape[0], generator=generator).to(lower)
-    before = block
+    block = torch.randn(lower.shape[0], _PROBES, generator=generator).to(lower)
     for _ in range(2):
-        before = block / torch.linalg.vector_norm(block, dim=1, keepdim=True)
-        half = torch.linalg.solve_triangular(lower.T, before, upper=True, left=False)
-        block = torch.linalg.solve_triangular(lower, half, upper=False, left=False)
-    return 1.0 / float(torch.linalg.vector_norm(block, dim=1).max())
+        block = block / torch.linalg.vector_norm(block, dim=0)
+        half = torch.linalg.solve_triangular(lower, scale * block, upper=False)
+        block = scale * torch.linalg.solve_triangular(lower.T, half, upper=True)
+    return 1.0 / float(torch.linalg.vector_norm(block, dim=0).max())
 
 
 def _by_eigenvalues(s: Tensor, threshold: float) -> Whitening:

@@ -60,8 +60,9 @@ def tensor_n(module: MeasuredModule, link: GrowthLink) -> Tensor:
     if any(delta is None for delta in deltas):
         raise GrowthError(f"{module.name} has no optimal delta for N: call compute_optimal_delta() first")
     cross = link.cross()
-    delta = torch.cat([delta.to(cross) for delta in deltas if delta is not None], dim=1)
-    return -link.m_prev() + projected_part(module, link.group, link.read, cross, delta)
+    found = [delta.to(cross) for delta in deltas if delta is not None]
+    delta = found[0] if len(found) == 1 else torch.cat(found, dim=1)
+    return projected_part(module, link.group, link.read, cross, delta).sub_(link.m_prev())
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,12 @@ def problem_of(
         found = links[consumer]
         wanted = projected if isinstance(projected, bool) else consumer in projected
         parts.append(tensor_n(consumer, found) if wanted else -found.m_prev())
-    s = link.s_growth.statistic
-    columns = _distinct_columns(group, s().device)
-    n = torch.cat(parts, dim=1)
-    return Problem(s()[columns[:, None], columns[None, :]], n[columns], columns, s.samples)
+    s = link.s_growth.statistic()
+    n = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+    columns = _distinct_columns(group, s.device)
+    if len(columns) < len(s):
+        s, n = s[columns[:, None], columns[None, :]], n[columns]
+    return Problem(s, n, columns, link.s_growth.statistic.samples)
 
 
 def links_of_group(group: LinkedGroup) -> dict[MeasuredModule, GrowthLink]:

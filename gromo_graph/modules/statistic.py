@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from gromo_graph.algebra import Moment, ParameterGradient, Product, accumulation_dtype
 from gromo_graph.errors import GrowthError
 
-# Entries of a tensor that its error is judged by, and updates after which that is worked out.
+# Entries of a tensor that its error is judged by, and how many times they are remembered (an even number).
 _ENTRIES = 1 << 12
 _MARKS = 64
 
@@ -47,11 +46,14 @@ class TensorStatistic:
         self.updates = 0
         self.dtype = dtype
         self._shape = None if shape is None else tuple(shape)
-        self._sum: Tensor | None = None  # may have zeros beyond the shape, and leave out a symmetric quarter
-        self._half = 0  # the quarter below and left of it is that above and right, mirrored
+        self._sum: Tensor | None = None  # may have zeros beyond the shape
+        self._upper = False  # what is below the diagonal is what is above, mirrored
         self._in_place = False  # the sum was laid out for products that are added in place
-        self._squares = 0.0  # Σ over updates of ‖sum of the update‖² / its samples
-        self._marks: list[tuple[Tensor, int]] = []  # some entries of the sum after an update, and its samples
+        self._squares = 0.0  # Σ over parts (one or more updates each) of ‖sum of the part‖² / its samples
+        self._parts = 0
+        self._marks: list[tuple[Tensor, int]] = []  # some entries of the sum after a part, and its samples
+        self._every = 1  # updates of a part
+        self._unmarked = 0  # samples since the last mark
 
     def __call__(self) -> Tensor:
         """Sum divided by the number of samples.
@@ -70,17 +72,15 @@ class TensorStatistic:
                 "pass, backward() of a sum-reduced loss and update_computation()"
             )
         total = self._sum[tuple(slice(size) for size in self._shape)]
-        if self._half:
-            total = total.clone()
-            total[self._half :, : self._half] = total[: self._half, self._half :].T
-        return total
+        if not self._upper:
+            return total
+        return torch.where(torch.ones_like(total, dtype=torch.bool).triu(), total, total.T)
 
     @property
     def shape(self) -> tuple[int, ...] | None:
         """Shape of the value, None while it is not known."""
         return self._shape
 
-    @torch.no_grad()
     def update(self, total: Moment, samples: int) -> None:
         """Count further samples.
 
@@ -119,25 +119,48 @@ class TensorStatistic:
 
     def _add_in_place(self, moment: Product | ParameterGradient) -> None:
         if self._sum is None and self.dtype is None:
-            self._sum, self._half, self._in_place = moment.zeros(), moment.half, True
+            self._sum, self._upper, self._in_place = moment.zeros(), moment.upper, True
         if self._in_place and self._sum is not None:
             moment.add_to(self._sum)
         else:
             self._add(moment.value())
 
     def _judge(self, samples: int) -> None:
-        """Remember how some entries of the sum stand; what that says of the error is worked out later."""
-        assert self._sum is not None
-        mark = _sampled(self._sum).clone()
-        self._marks = self._marks or [(torch.zeros_like(mark), 0)]
-        self._marks.append((mark, samples))
+        """Remember how some entries of the sum stand; what that says of the error is worked out where it is asked for.
+
+        When there are many such marks every second one is forgotten, and further ones are set half as often.
+        """
+        if not self._marks:
+            self._marks = [(torch.zeros_like(self._mark()), 0)]
+        self._unmarked += samples
+        if self.updates % self._every:
+            return
+        self._set_mark()
         if len(self._marks) > _MARKS:
-            self._work_out()
+            self._every *= 2
+            first, *rest = self._marks
+            pairs = zip(rest[::2], rest[1::2], strict=True)
+            self._marks = [first, *((after, a + b) for (_, a), (after, b) in pairs)]
+
+    def _mark(self) -> Tensor:
+        assert self._sum is not None
+        return _sampled(self._sum).clone()
+
+    def _set_mark(self) -> None:
+        self._marks.append((self._mark(), self._unmarked))
+        self._unmarked = 0
 
     def _work_out(self) -> None:
-        for (before, _), (after, samples) in pairwise(self._marks):
-            self._squares += float(torch.linalg.vector_norm(after - before).square()) / samples
-        self._marks = self._marks[-1:]
+        """Add what the marks tell, and keep the last one alone."""
+        if self._unmarked:
+            self._set_mark()
+        if len(self._marks) > 1:
+            marks = torch.stack([mark.flatten() for mark, _ in self._marks])
+            squares = torch.linalg.vector_norm(marks.diff(dim=0), dim=1).square().tolist()
+            counts = [samples for _, samples in self._marks[1:]]
+            self._squares += sum(square / count for square, count in zip(squares, counts, strict=True))
+            self._parts += len(counts)
+            self._marks = [(self._marks[-1][0], 0)]
 
     @torch.no_grad()
     def merge(self, other: TensorStatistic) -> None:
@@ -155,32 +178,33 @@ class TensorStatistic:
         self._work_out()
         other._work_out()
         if self._sum is None and self.dtype is None:
-            self._sum, self._half, self._in_place = other._sum.clone(), other._half, other._in_place
-        elif self._sum is not None and (self._half, self._sum.shape) == (other._half, other._sum.shape):
+            self._sum, self._upper, self._in_place = other._sum.clone(), other._upper, other._in_place
+        elif self._sum is not None and (self._upper, self._sum.shape) == (other._upper, other._sum.shape):
             self._sum += other._sum.to(self._sum.device)
         else:
             self._add(other.total)
         self._shape = other._shape
         self._squares += other._squares
+        self._parts += other._parts
         self.samples += other.samples
         self.updates += other.updates
-        assert self._sum is not None
-        self._marks = [(_sampled(self._sum).clone(), 0)]
+        self._marks = [(self._mark(), 0)]
 
     @property
     def relative_error(self) -> float:
         """Estimated standard error of the mean over its size, both as Frobenius norms; infinite before two updates.
 
-        The spread of the means of B updates, (Σ ‖sum_b‖²/n_b − ‖sum‖²/n) / (B − 1), is an estimate of the variance
-        of one sample; a mean of n samples has 1/n of it. Of a large tensor some entries stand for all.
+        The spread of the means of B parts of the samples, (Σ ‖sum_b‖²/n_b − ‖sum‖²/n) / (B − 1), is an estimate of the
+        variance of one sample; a mean of n samples has 1/n of it. A part is an update, or several of many. Of a large
+        tensor some entries stand for all.
         """
-        if self._sum is None or self.updates < 2:
-            return math.inf
         self._work_out()
+        if self._sum is None or self._parts < 2:
+            return math.inf
         square = float(torch.linalg.vector_norm(_sampled(self._sum)).square()) / self.samples
         if square == 0.0:
             return 0.0 if self._squares == 0.0 else math.inf
-        variance = max(0.0, self._squares - square) / (self.updates - 1)
+        variance = max(0.0, self._squares - square) / (self._parts - 1)
         return math.sqrt(variance / square)
 
     def is_precise(self, error: float, *, least_updates: int = 4) -> bool:
@@ -197,8 +221,9 @@ class TensorStatistic:
     def reset(self, shape: tuple[int, ...] | None = None) -> None:
         """Forget every sample, and the expected shape unless one is given."""
         self.samples = self.updates = 0
-        self._sum, self._squares, self._marks = None, 0.0, []
-        self._half, self._in_place = 0, False
+        self._sum, self._squares, self._parts = None, 0.0, 0
+        self._marks, self._every, self._unmarked = [], 1, 0
+        self._upper = self._in_place = False
         self._shape = shape
 
     def apply(self, convert: Callable[[Tensor], Tensor]) -> None:
@@ -207,7 +232,7 @@ class TensorStatistic:
             self._work_out()
             moved = convert(self._sum)
             self._sum = moved.to(accumulation_dtype(moved.dtype))
-            self._marks = [(_sampled(self._sum).clone(), 0)]
+            self._marks = [(self._mark(), 0)]
 
     def __repr__(self) -> str:
         return f"TensorStatistic({self.name!r}, shape={self.shape}, samples={self.samples})"

@@ -486,7 +486,7 @@ def test_summed_moments_of_matrices_are_not_multiplied_out(left_constant: bool, 
     torch.testing.assert_close(cross.value(), u.T @ v)
     second = summed_second_moment(left)
     assert isinstance(second, Product)
-    assert second.left is second.right  # so that a symmetric quarter may be left out
+    assert second.left is second.right  # so that only its upper triangle may be multiplied
     torch.testing.assert_close(second.value(), u.T @ u)
 
 

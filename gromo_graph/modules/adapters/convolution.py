@@ -12,7 +12,7 @@ from torch.nn import Conv1d, Conv2d
 from gromo_graph.algebra import Patches, measured_image
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.base import Kernel, register
-from gromo_graph.modules.adapters.weighted import Weighted
+from gromo_graph.modules.adapters.weighted import Weighted, bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.convolution import Convolution
 from gromo_graph.spec.kinds.window import Axis, same_padding
@@ -99,16 +99,13 @@ class ConvolutionAdapter(Weighted):
         return weight
 
     def empty_like(self, layer: Any, weight: Tensor, bias: bool) -> torch.nn.Module:
-        # At least one channel: torch makes no convolution of none, and the sizes are written over anyway.
-        new = self.layer_type(
-            1,
-            1,
-            layer.kernel_size,
+        new = bare(
+            self.layer_type,
+            kernel_size=layer.kernel_size,
             stride=layer.stride,
             padding=layer.padding,
             dilation=layer.dilation,
             bias=bias,
-            device="meta",
         )
         new.out_channels, new.in_channels = weight.shape[:2]  # type: ignore[assignment]
         return new

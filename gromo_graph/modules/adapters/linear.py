@@ -12,7 +12,7 @@ from torch.nn import Linear
 from gromo_graph.algebra import Patches, as_rows, rows_of_matrix, with_constant
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.base import Kernel, register
-from gromo_graph.modules.adapters.weighted import Weighted
+from gromo_graph.modules.adapters.weighted import Weighted, bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis
 
@@ -46,8 +46,8 @@ class LinearAdapter(Weighted):
         return omega.transpose(1, 2).flatten(1)
 
     def empty_like(self, layer: Any, weight: Tensor, bias: bool) -> torch.nn.Module:
-        new = Linear(1, 1, bias=bias, device="meta")
-        new.out_features, new.in_features = weight.shape
+        new = bare(Linear, bias=bias)
+        new.out_features, new.in_features = weight.shape  # type: ignore[assignment]
         return new
 
     def write_sizes(self, layer: Any) -> None:

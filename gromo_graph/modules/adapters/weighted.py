@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from typing import Any
 
 import torch
@@ -53,10 +55,7 @@ class Weighted:
         return new.train(layer.training)
 
     def empty_like(self, layer: Any, weight: Tensor, bias: bool) -> torch.nn.Module:
-        """A layer with the options of this one and the sizes of the weight, without storage.
-
-        Its constructor would draw random numbers only to have them replaced.
-        """
+        """A layer with the options of this one and the sizes of the weight, without storage (see `bare`)."""
         raise NotImplementedError
 
     def in_extension_shape(self, layer: Any, size: int) -> tuple[int, ...]:
@@ -81,3 +80,25 @@ class Weighted:
     def write_sizes(self, layer: Any) -> None:
         """The sizes that the layer itself notes down."""
         raise NotImplementedError
+
+
+def bare(kind: Any, **options: Any) -> torch.nn.Module:
+    """A layer of size 1 without storage.
+
+    A constructor would draw random numbers only to have them replaced, so it is called once for each set of options.
+    """
+    prototype: torch.nn.Module = _prototype(kind, **options)
+    new: torch.nn.Module = kind.__new__(kind)
+    new.__dict__.update(
+        {
+            name: copy.copy(value) if isinstance(value, dict | set) else value
+            for name, value in vars(prototype).items()
+        }
+    )
+    return new
+
+
+@cache
+def _prototype(kind: Any, **options: Any) -> torch.nn.Module:
+    layer: torch.nn.Module = kind(1, 1, device="meta", **options)
+    return layer
