@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from gromo_graph.modules.growing import GrowingModule
 
-Size = int | tuple[int, int]
+Size = int | tuple[int, ...]
 
 
-class Conv2dGrowingModule(GrowingModule):
-    """A GrowingModule around a new torch.nn.Conv2d.
+class ConvGrowingModule(GrowingModule):
+    """A GrowingModule around a new convolution of the kind that a subclass names.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, use_bias: of the layer.
-        input_size: (height, width), where it is known.
+        input_size: the sizes beside the channels, where they are known.
         device, dtype: where and how to make it.
         options: any other argument of `GrowingModule`.
-
-    >>> Conv2dGrowingModule(3, 8, 3, padding=1, name="stem").number_of_parameters()
-    224
     """
+
+    layer_type: ClassVar[Any]
 
     def __init__(
         self,
@@ -32,14 +31,14 @@ class Conv2dGrowingModule(GrowingModule):
         stride: Size = 1,
         padding: Size | str = 0,
         dilation: Size = 1,
-        input_size: tuple[int, int] | None = None,
+        input_size: Size | None = None,
         use_bias: bool = True,
         *,
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
-        layer = torch.nn.Conv2d(
+        layer = self.layer_type(
             in_channels,
             out_channels,
             kernel_size,
@@ -52,42 +51,25 @@ class Conv2dGrowingModule(GrowingModule):
         )
         super().__init__(layer, device=device, **options)
         if input_size is not None:
-            self.update_input_size((in_channels, *input_size))
+            sizes = (input_size,) if isinstance(input_size, int) else input_size
+            self.update_input_size((in_channels, *sizes))
 
 
-class Conv1dGrowingModule(GrowingModule):
-    """A GrowingModule around a new torch.nn.Conv1d; arguments as for `Conv2dGrowingModule`, along one axis.
+class Conv2dGrowingModule(ConvGrowingModule):
+    """Around a torch.nn.Conv2d; `input_size` is (height, width). See `ConvGrowingModule` for the arguments.
+
+    >>> Conv2dGrowingModule(3, 8, 3, padding=1, name="stem").number_of_parameters()
+    224
+    """
+
+    layer_type = torch.nn.Conv2d
+
+
+class Conv1dGrowingModule(ConvGrowingModule):
+    """Around a torch.nn.Conv1d; `input_size` is the length. See `ConvGrowingModule` for the arguments.
 
     >>> Conv1dGrowingModule(3, 8, 5, name="stem").number_of_parameters()
     128
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int | str = 0,
-        dilation: int = 1,
-        input_size: int | None = None,
-        use_bias: bool = True,
-        *,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-        **options: Any,
-    ) -> None:
-        layer = torch.nn.Conv1d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            bias=use_bias,
-            device=device,
-            dtype=dtype,
-        )
-        super().__init__(layer, device=device, **options)
-        if input_size is not None:
-            self.update_input_size((in_channels, input_size))
+    layer_type = torch.nn.Conv1d

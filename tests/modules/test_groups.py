@@ -354,6 +354,17 @@ def test_joint_delta_of_all_layers_that_enter_a_sum() -> None:
     assert (before - found.loss(extended=True)) / 1e-6 == pytest.approx(decreases, rel=1e-3)
 
 
+def with_joint_delta(nodes: str) -> Problem:
+    """A problem whose sum `y` has solved for the deltas of all that enter it."""
+    found = problem(nodes)
+    merge = found.network.unit("y")
+    merge.init_computation()
+    found.total(found.network(found.x)).backward()
+    merge.update_computation()
+    merge.compute_optimal_delta(dtype=F64)
+    return found
+
+
 def test_n_is_projected_by_the_joint_delta() -> None:
     nodes = """
 x: {kind: input, shape: [5]}
@@ -363,12 +374,7 @@ c: {kind: linear, from: p, features: 2}
 d: {kind: linear, from: q, features: 2}
 y: {kind: merge, from: [c, d]}
 """
-    found = problem(nodes)
-    merge = found.network.unit("y")
-    merge.init_computation()
-    found.total(found.network(found.x)).backward()
-    merge.update_computation()
-    merge.compute_optimal_delta(dtype=F64)
+    found = with_joint_delta(nodes)
     c, d, p = (found.network.growing(name) for name in ("c", "d", "p"))
     ones = torch.ones(len(found.x), 1, dtype=F64)
     b = torch.cat((c.input, ones, d.input, ones), dim=1)
@@ -387,12 +393,7 @@ c: {kind: conv2d, from: p, features: 2, kernel: 3, stride: 2, padding: 1}
 d: {kind: conv2d, from: q, features: 2, kernel: 1, stride: 2}
 y: {kind: merge, from: [c, d]}
 """
-    found = problem(nodes)
-    merge = found.network.unit("y")
-    merge.init_computation()
-    found.total(found.network(found.x)).backward()
-    merge.update_computation()
-    merge.compute_optimal_delta(dtype=F64)
+    found = with_joint_delta(nodes)
     c, d = found.network.growing("c"), found.network.growing("d")
     change = c.optimal_delta_layer(c.input) + d.optimal_delta_layer(d.input)
     projected = (c.pre_activity.grad - change).detach()
