@@ -10,8 +10,10 @@ from gromo_graph import __version__
 from gromo_graph.cli.evaluate import evaluate
 from gromo_graph.cli.grow import grow
 from gromo_graph.cli.new import new
+from gromo_graph.cli.plan import plan
 from gromo_graph.cli.predict import predict
 from gromo_graph.cli.render import render
+from gromo_graph.cli.show import show
 from gromo_graph.cli.validate import validate
 
 __all__ = ["app"]
@@ -41,5 +43,5 @@ def _main(
     pass
 
 
-for verb in (new, validate, render, grow, evaluate, predict):
+for verb in (new, validate, render, show, plan, grow, evaluate, predict):
     app.command()(verb)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gromo_graph.cli.console import console, plain_table
 from gromo_graph.cli.messages import printable
-
-_PIPED_WIDTH = 160
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:
@@ -30,29 +28,22 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     }
     for label, text in facts.items():
         table.add_row(Text(label, style="dim"), Text(printable(text), overflow="fold"))
-    console = _console()
-    show_measures({part: summary[part] for part in ("train", "validation", "test")}, console=console)
-    console.print(table)
+    stdout = console()
+    show_measures({part: summary[part] for part in ("train", "validation", "test")}, on=stdout)
+    stdout.print(table)
 
 
-def show_measures(measured: Mapping[str, Mapping[str, Any]], *, console: Console | None = None) -> None:
+def show_measures(measured: Mapping[str, Mapping[str, Any]], *, on: Console | None = None) -> None:
     """A row for each part of the data."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("data")
-    table.add_column("loss", justify="right")
     accurate = any(values["accuracy"] is not None for values in measured.values())
-    if accurate:
-        table.add_column("accuracy", justify="right")
+    numbers = ("loss", "accuracy") if accurate else ("loss",)
+    table = plain_table("data", *numbers, numbers=numbers)
     for part, values in measured.items():
         row = [part, _number(values["loss"], "{:.4f}")]
         if accurate:
             row.append(_number(values["accuracy"], "{:.2%}").replace("%", " %"))
         table.add_row(*row)
-    (console or _console()).print(table)
-
-
-def _console() -> Console:
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPED_WIDTH)
+    (on or console()).print(table)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -68,9 +68,8 @@ def grow(
     >>> run.summary["steps"], len(run.predict([[5.1, 3.5, 1.4, 0.2]]))
     (1, 1)
     """
-    spec, folder = _spec_and_folder(spec, overrides)
-    if not 0 <= seed < 2**63:
-        raise RunError(f"seed {seed}: expected a whole number from 0 to 2⁶³ − 1")
+    spec, folder = spec_and_folder(spec, overrides)
+    check_seed(seed)
     check_trainable(spec)
     chosen = choose_device(device)
     path = None if out is None else Path(out)
@@ -78,7 +77,7 @@ def grow(
         check_free(path, force=force)
     source = spec.train.data if data is None else data
     loaded = load_data(source, spec, folder=folder if data is None else None, trusted=data is not None)
-    network = _compiled(spec, seed, chosen)
+    network = compiled(spec, seed, chosen)
     command = {
         "version": 1,
         "data": _named(source, folder if data is None else None),
@@ -91,7 +90,7 @@ def grow(
     recorder = (
         None if path is None else Recorder(path, network, loaded, seed=seed, command=command, force=force)
     )
-    with recorder or nullcontext(), _seeded(seed, chosen), kept_threads(), Interruption() as interruption:
+    with recorder or nullcontext(), seeded(seed, chosen), kept_threads(), Interruption() as interruption:
         loop = Loop(
             network,
             loaded,
@@ -101,6 +100,16 @@ def grow(
             on_progress=on_progress,
         )
         return loop.run()
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what no generator takes.
+
+    Raises:
+        RunError: a negative number, or one of more than 63 bits.
+    """
+    if not 0 <= seed < 2**63:
+        raise RunError(f"seed {seed}: expected a whole number from 0 to 2⁶³ − 1")
 
 
 def choose_device(name: str) -> torch.device:
@@ -119,7 +128,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _spec_and_folder(
+def spec_and_folder(
     spec: Spec | str | os.PathLike[str], overrides: Mapping[str, str] | Sequence[str]
 ) -> tuple[Spec, Path | None]:
     """The spec, and the folder that its file names are relative to: that of its file where it has one."""
@@ -132,7 +141,12 @@ def _spec_and_folder(
     return load_spec(spec, overrides=overrides), Path(spec).parent
 
 
-def _compiled(spec: Spec, seed: int, device: torch.device) -> GrowingNetwork:
+def compiled(spec: Spec, seed: int, device: torch.device) -> GrowingNetwork:
+    """The network of a spec, with an error for one that is too large.
+
+    Raises:
+        RunError: it does not fit into memory.
+    """
     graph: Graph = build_graph(spec)
     try:
         return compile_network(spec, seed=seed, device=device)
@@ -158,7 +172,7 @@ def _listed(overrides: Mapping[str, str] | Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Dropout draws from torch's global generator: seed it here, and give the caller's state back."""
     devices = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

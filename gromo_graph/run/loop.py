@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.network import GrowingNetwork
@@ -23,11 +22,11 @@ from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (
     LOSSES,
     Metrics,
+    batch_loss,
     evaluate,
     learning_rate,
     make_optimizer,
     not_finite,
-    single_output,
     train_epoch,
 )
 
@@ -84,7 +83,7 @@ class Loop:
         self.threads = torch.get_num_threads()
         self.scheduler = GrowthScheduler(
             network,
-            self._loss,
+            batch_loss(self.train.loss),
             optimizer=self.optimizer,
             on_event=self._on_event,
             generator=torch.Generator().manual_seed(seed),
@@ -158,9 +157,6 @@ class Loop:
         self.events.append(event)
         if self.recorder is not None:
             self.recorder.step(event)
-
-    def _loss(self, prediction: Any, target: Tensor) -> Tensor:
-        return self.loss(single_output(prediction), target)
 
     def _measure(self, part: str) -> Metrics:
         return evaluate(self.network, self.loss, self.measured[part])

@@ -117,7 +117,7 @@ class Run(Displayed):
 
     def measure(self, data: Source = None) -> dict[str, Metrics]:
         """As `evaluate`, by part: train, validation and test of the run's own data, or "all" of others."""
-        return {name: self._measure(part) for name, part in self._parts(data).items()}
+        return {name: self._measure(part) for name, part in self.parts(data).items()}
 
     def samples(self, raw: Raw) -> Part:
         """Raw data with targets, prepared for the network.
@@ -128,7 +128,12 @@ class Run(Displayed):
         check_finite(raw)
         return as_part(raw, self.preparation)
 
-    def _parts(self, data: Source) -> dict[str, Part]:
+    def parts(self, data: Source = None) -> dict[str, Part]:
+        """Train, validation and test of the run's own data (None, or the same content), or "all" of others, prepared.
+
+        Raises:
+            RunError: the data cannot be read, or do not fit the network.
+        """
         if data is None and self.data is not None:
             return self.data.parts
         raw = self._read_own() if data is None else self.read(data)

@@ -132,6 +132,12 @@ def not_finite(what: str, loss: float, when: str, lr: float) -> RunError:
     )
 
 
+def batch_loss(name: str) -> Callable[[Any, Tensor], Tensor]:
+    """A loss by its name in the spec, of the one output of a network."""
+    loss = LOSSES[name]
+    return lambda prediction, target: loss(single_output(prediction), target)
+
+
 def single_output(output: Any) -> Tensor:
     """The one output of a network, also of one that returns its outputs by name."""
     if isinstance(output, dict):

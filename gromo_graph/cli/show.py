@@ -1,0 +1,129 @@
+"""`gromo-graph show`: a spec or a run as a table, without torch."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from gromo_graph.cli.messages import printable, reported
+from gromo_graph.graph import Graph, WidthGroup, obstacle
+
+
+@reported
+def show(
+    target: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A YAML file, or a run folder.")],
+    groups: Annotated[
+        bool, typer.Option("--groups", help="What grows together, instead of the nodes.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Show the nodes of a network with their sizes and costs, or its width groups."""
+    from gromo_graph.render.target import resolve
+
+    graph, _ = resolve(target, None)
+    rows = (
+        [_group(graph, group) for group in graph.groups] if groups else [_node(graph, n) for n in graph.order]
+    )
+    if as_json:
+        typer.echo(json.dumps({"groups" if groups else "nodes": rows}, ensure_ascii=False))
+    elif groups:
+        _show_groups(rows)
+    else:
+        _show_nodes(graph, rows)
+
+
+def _node(graph: Graph, name: str) -> dict[str, Any]:
+    node = graph.spec.nodes[name]
+    group = next((group for group in graph.groups if name in group.producers), None)
+    return {
+        "name": name,
+        "kind": node.kind,
+        "from": list(graph.sources(name)),
+        "shape": list(graph.shapes[name]),
+        "activation": getattr(node, "activation", None),
+        "parameters": graph.parameters(name),
+        "madds": graph.madds(name),
+        "grows_with": [] if group is None else [other for other in group.producers if other != name],
+        "reason": None if group is None else _why_not(graph, group),
+        "grows": group is not None and _why_not(graph, group) is None,
+    }
+
+
+def _group(graph: Graph, group: WidthGroup) -> dict[str, Any]:
+    return {
+        "target": group.target,
+        "features": group.features,
+        "producers": list(group.producers),
+        "consumers": list(group.consumers),
+        "sites": list(group.sites),
+        "passes": [*group.merges, *group.operations],
+        "unit": group.unit,
+        "max": group.grow.max,
+        "reason": _why_not(graph, group),
+    }
+
+
+def _why_not(graph: Graph, group: WidthGroup) -> str | None:
+    reason = obstacle(graph, group)
+    full = group.grow.max is not None and group.features >= group.grow.max
+    return (
+        f"it is {group.features} wide: `grow.max` is {group.grow.max}" if reason is None and full else reason
+    )
+
+
+def _show_nodes(graph: Graph, rows: list[dict[str, Any]]) -> None:
+    from gromo_graph.cli.console import console, plain_table
+    from gromo_graph.render.numbers import shape
+
+    numbers = ("parameters", "multiply-adds")
+    table = plain_table("node", "kind", "reads", "shape", "activation", *numbers, "grows", numbers=numbers)
+    for row in rows:
+        table.add_row(
+            printable(row["name"]),
+            row["kind"],
+            _names(row["from"]),
+            shape(tuple(row["shape"])),
+            "" if row["activation"] in (None, "identity") else row["activation"],
+            f"{row['parameters']:,}" if row["parameters"] else "",
+            f"{row['madds']:,}" if row["madds"] else "",
+            _growth(row),
+        )
+    stdout = console()
+    stdout.print(table)
+    stdout.print(
+        f"{graph.parameter_count:,} parameters, {graph.multiply_adds:,} multiply-adds for one sample"
+    )
+
+
+def _growth(row: dict[str, Any]) -> str:
+    if row["grows"]:
+        return f"↑ with {_names(row['grows_with'])}" if row["grows_with"] else "↑"
+    return "" if row["reason"] is None else f"no: {printable(row['reason'])}"
+
+
+def _show_groups(rows: list[dict[str, Any]]) -> None:
+    from gromo_graph.cli.console import console, plain_table
+
+    table = plain_table(
+        "group", "features", "made by", "read by", "read at", "on the way", "grows", numbers=("features",)
+    )
+    for row in rows:
+        limits = [
+            f"by {row['unit']}" if row["unit"] > 1 else "",
+            f"up to {row['max']:,}" if row["max"] else "",
+        ]
+        table.add_row(
+            printable(row["target"]),
+            f"{row['features']:,}",
+            *(_names(row[part]) for part in ("producers", "consumers", "sites", "passes")),
+            " ".join(filter(None, ["↑", *limits]))
+            if row["reason"] is None
+            else f"no: {printable(row['reason'])}",
+        )
+    console().print(table)
+
+
+def _names(names: list[str]) -> str:
+    return printable(", ".join(names))
