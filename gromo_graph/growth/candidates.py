@@ -52,11 +52,17 @@ class Proposal(Candidate):
 
 
 def neurons_at_once(policy: Growth, group: WidthGroup) -> int:
-    """How many neurons a step adds to a group: its own `step`, the policy's, or 8 (4 for small budgets)."""
+    """How many neurons a step adds to a group at the most.
+
+    Its own `step`; else the smaller of what the policy says, in neurons and as a share of the width; else 8 (4 for
+    small budgets).
+    """
     if group.grow.step is not None:
         return group.grow.step
-    if policy.neurons.per_step is not None:
-        return policy.neurons.per_step
+    neurons = policy.neurons
+    shared = [] if neurons.share is None else [max(1, round(neurons.share * group.features))]
+    if neurons.per_step is not None or shared:
+        return min([*shared, *([] if neurons.per_step is None else [neurons.per_step])])
     small = policy.stop.parameters is not None and policy.stop.parameters < 1500
     return 4 if small else 8
 

@@ -76,6 +76,28 @@ def mean_loss(network: GrowingNetwork, loss: Loss, loader: Loader, *, extended: 
     return total / count
 
 
+def error_rate(network: GrowingNetwork, loader: Loader) -> float:
+    """Share of the samples whose largest output is not at the index of their class, in evaluation mode.
+
+    Raises:
+        GrowthError: the targets are no class indices for the output.
+    """
+    wrong, count = 0, 0
+    with evaluation_mode(network), torch.no_grad():
+        for inputs, target in batches(loader, network):
+            prediction = network(*inputs)
+            if isinstance(prediction, dict):
+                (prediction,) = prediction.values()
+            if target.is_floating_point() or prediction.dim() != 2 or target.shape != prediction.shape[:1]:
+                raise GrowthError(
+                    f"the targets have shape {tuple(target.shape)} and dtype {target.dtype}: expected class indices "
+                    "(samples,) for outputs (samples, classes), where the policy goes by errors"
+                )
+            wrong += int((prediction.argmax(dim=1) != target).sum())
+            count += len(target)
+    return wrong / count
+
+
 def observe(
     network: GrowingNetwork,
     loss: Loss,

@@ -90,14 +90,7 @@ def _measured(
     steep = [(p, s) for p, s in solved if not s.linked.jumps]
     found += [_unmeasured(p, s) for p, s in solved if s.linked.jumps]
     if steep:
-        found += measure(
-            network,
-            loss,
-            loader,
-            steep,
-            apply_delta=policy.apply_delta,
-            finite_scale=policy.scale == "alpha_std",
-        )
+        found += measure(network, loss, loader, steep, policy=policy)
     return [with_cost(network.graph, p) if p.reason is None else p for p in found]
 
 

@@ -15,6 +15,7 @@ RULES = {
     "slope": "steepest",
     "slope_per_parameter": "steepest per parameter",
     "slope_per_madd": "steepest per multiply-add",
+    "realised": "lowered the held-out loss most per parameter of those tried",
 }
 """What each `select` means, in the words of a reason."""
 
@@ -31,7 +32,7 @@ def _in_order(proposals: Sequence[Proposal], select: str) -> list[Proposal]:
         return _balanced(proposals)
 
     def cost(proposal: Proposal) -> int:
-        if select == "slope":
+        if select in ("slope", "realised"):
             return 1
         return proposal.delta_parameters if select == "slope_per_parameter" else proposal.delta_madds
 
@@ -69,14 +70,47 @@ def _below_minimum(proposal: Proposal) -> bool:
     return minimum is not None and proposal.group.features < minimum
 
 
-def why_over(graph: Graph, policy: Growth, *, applied: int, epoch: int, epochs: int) -> str | None:
+def why_over(
+    graph: Graph, policy: Growth, *, applied: int, epoch: int, epochs: int, seconds: float
+) -> str | None:
     """The reason why no further growth step is tried, or None while growth goes on."""
     stop, limit = policy.stop, policy.when.until * epochs
     if stop.steps is not None and applied >= stop.steps:
         return f"{applied} growth steps applied: `growth.stop.steps` is {stop.steps}"
     if epoch > limit:
         return f"growth ends after {limit:g} of {epochs} epochs: `growth.when.until` is {policy.when.until:g}"
+    if stop.seconds is not None and seconds >= stop.seconds:
+        return f"{seconds:.1f} seconds have passed: `growth.stop.seconds` is {stop.seconds:g}"
     return budget_reached(graph, policy)
+
+
+def goal_reached(error: float, policy: Growth) -> str | None:
+    """Said where the held-out accuracy is enough."""
+    goal = policy.stop.accuracy
+    if goal is None or 1.0 - error < goal:
+        return None
+    return f"held-out accuracy {1.0 - error:.4g}: `growth.stop.accuracy` is {goal:g}"
+
+
+def gained_little(before: float, after: float, policy: Growth) -> str | None:
+    """Said where the last step lowered the held-out loss so little that no further one is tried."""
+    least = policy.stop.improvement
+    if least is None or before - after >= least * abs(before):
+        return None
+    share = (before - after) / abs(before) if before else 0.0
+    return f"the last step lowered the held-out loss by {share:.2%}: `growth.stop.improvement` is {least:g}"
+
+
+def not_worth(graph: Graph, proposal: Proposal, before: float, after: float, policy: Growth) -> str | None:
+    """Said where the held-out loss would fall too little for what the step costs."""
+    least = policy.when.worth
+    if least is None or before == 0.0:
+        return None
+    gain = (before - after) / abs(before)
+    cost = proposal.delta_parameters / max(1, graph.parameter_count)
+    if gain >= least * cost:
+        return None
+    return f"{gain:.2%} less loss for {cost:.2%} more parameters: `growth.when.worth` is {least:g}"
 
 
 def budget_reached(graph: Graph, policy: Growth) -> str | None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import apply_proposal, clear_pending, linked, set_pending
 from gromo_graph.growth.candidates import Proposal
-from gromo_graph.growth.observe import Loader, Loss, mean_loss
+from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
 from gromo_graph.growth.planning import plan_proposals
-from gromo_graph.growth.policy import RULES, why_over
+from gromo_graph.growth.policy import RULES, gained_little, goal_reached, not_worth, why_over
 from gromo_graph.growth.step_size import search
+from gromo_graph.growth.watch import PlateauWatch
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
@@ -23,6 +24,22 @@ from gromo_graph.spec.settings import Growth
 
 # Proposals that are line-searched in one step before it is given up: γ = 0 is an ordinary outcome.
 _MOST_TRIES = 8
+_ZERO = "γ = 0"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of trying a proposal; the network is as it was.
+
+    Attributes:
+        gamma: the step size. loss: held-out, with the proposal applied at γ.
+        refusal: why it is not applied, or None.
+    """
+
+    proposal: Proposal
+    gamma: float
+    loss: float
+    refusal: str | None = None
 
 
 class GrowthScheduler:
@@ -81,6 +98,8 @@ class GrowthScheduler:
         self.reason: str | None = None
         self.applied = 0
         self.epoch = 0
+        self._began = time.perf_counter()
+        self._plateau = PlateauWatch(self.policy.when)
         self._held_out: Loader | None = None
         self._planned_on: Loader | None = None
 
@@ -99,14 +118,17 @@ class GrowthScheduler:
                 is then as it was.
         """
         self.epoch += 1
+        self._held_out = validation_loader
         if self.reason is None:
             self.reason = self._why_over()
-        if self.reason is not None or self.epoch % self.policy.when.every:
+        if self.reason is not None:
+            return None
+        settled = self._plateau.reached(lambda: self._watched(train_loader))
+        if not settled or self.epoch % self.policy.when.every:
             return None
         started = time.perf_counter()
         proposals = self._proposals(train_loader)
         decided = time.perf_counter()
-        self._held_out = validation_loader
         event = self._try_in_order(proposals)
         seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
         event = replace(event, time=seconds)
@@ -145,19 +167,40 @@ class GrowthScheduler:
                 f"`{candidate.target}` was planned for another state of the network: call plan(loader) again"
             )
         before = self._loss_now()
-        event = self._try(candidate, before, (candidate,), gamma)
-        if event is None:
+        trial = self._trial(candidate, before, gamma)
+        if trial.gamma == 0.0:
             event = self._nothing(
                 f"no step size lowers the held-out loss of `{candidate.target}`", before, ()
             )
+        else:
+            event = self._applied(trial, before, (candidate,), ())
         if self.on_event is not None:
             self.on_event(event)
         return event
 
     def _why_over(self) -> str | None:
-        return why_over(
-            self.network.graph, self.policy, applied=self.applied, epoch=self.epoch, epochs=self.epochs
+        reason = why_over(
+            self.network.graph,
+            self.policy,
+            applied=self.applied,
+            epoch=self.epoch,
+            epochs=self.epochs,
+            seconds=time.perf_counter() - self._began,
         )
+        if reason is None and self.policy.stop.accuracy is not None:
+            reason = goal_reached(self._error_now(), self.policy)
+        return reason
+
+    def _watched(self, train_loader: Loader) -> float:
+        if self.policy.when.watch == "validation_error":
+            return self._error_now()
+        if self.policy.when.watch == "train_loss":
+            return mean_loss(self.network, self.loss, train_loader)
+        return self._loss_now()
+
+    def _error_now(self) -> float:
+        assert self._held_out is not None
+        return error_rate(self.network, self._held_out)
 
     def _proposals(self, loader: Loader) -> list[Proposal]:
         self._planned_on = loader
@@ -167,53 +210,72 @@ class GrowthScheduler:
         before = self._loss_now()
         able = [proposal for proposal in proposals if proposal.reason is None]
         able.sort(key=lambda proposal: not proposal.rescue)
-        for proposal in able[:_MOST_TRIES]:
-            event = self._try(proposal, before, proposals, None)
-            if event is not None:
+        refused: list[Trial] = []
+        for trial in self._trials(able, before):
+            if trial.refusal is None:
+                event = self._applied(trial, before, proposals, refused)
+                if not trial.proposal.drawn:
+                    self.reason = gained_little(before, event.loss_after, self.policy)
                 return event
-        if able:
-            tried = ", ".join(f"`{proposal.target}`" for proposal in able[:_MOST_TRIES])
-            return self._nothing(
-                f"γ = 0: no step size lowers the held-out loss for {tried}", before, proposals
-            )
-        return self._nothing(_why_none(proposals), before, proposals)
+            refused.append(trial)
+        return self._nothing(_why_refused(refused) or _why_none(proposals), before, proposals)
 
-    def _try(
-        self, proposal: Proposal, before: float, proposals: Sequence[Proposal], gamma: float | None
-    ) -> GrowthEvent | None:
-        """Find γ, apply, and say what happened; None where γ = 0, with the network as it was."""
+    def _trials(self, able: Sequence[Proposal], before: float) -> Iterator[Trial]:
+        """In the order of the policy; where the realised loss decides, the best of several is the first."""
+        if self.policy.select == "realised" and able and not able[0].rescue:
+            tried = [self._trial(proposal, before) for proposal in able[: self.policy.trials]]
+            yield from sorted(tried, key=lambda trial: _gain_per_parameter(trial, before), reverse=True)
+            return
+        for proposal in able[:_MOST_TRIES]:
+            yield self._trial(proposal, before)
+
+    def _trial(self, proposal: Proposal, before: float, gamma: float | None = None) -> Trial:
+        """Find γ, or take the one that is given."""
         group = linked(self.network, proposal, self.policy)
-        finite_scale = self.policy.scale == "alpha_std" and not proposal.drawn
         if proposal.drawn:  # it changes nothing yet, but for a jump: no step size changes the loss
-            if group.jumps and gamma is None and self._loss_at(proposal, group, 1.0, False) > before:
-                return None
-            gamma = 1.0
-        if gamma is None:
-            gamma = search(lambda value: self._loss_at(proposal, group, value, finite_scale), before).gamma
-        if gamma == 0.0:
-            return None
-        set_pending(proposal, group, gamma, finite_scale=finite_scale)
+            loss = self._loss_at(proposal, group, 1.0) if group.jumps else before
+            worse = gamma is None and loss > before
+            return Trial(proposal, 0.0 if worse else 1.0, loss, _ZERO if worse else None)
+        if gamma is not None:
+            return Trial(proposal, gamma, before, None if gamma else _ZERO)
+        found = search(lambda value: self._loss_at(proposal, group, value), before)
+        if found.gamma == 0.0:
+            return Trial(proposal, 0.0, before, _ZERO)
+        refusal = not_worth(self.network.graph, proposal, before, found.loss, self.policy)
+        return Trial(proposal, found.gamma, found.loss, refusal)
+
+    def _applied(
+        self, trial: Trial, before: float, proposals: Sequence[Proposal], refused: Sequence[Trial]
+    ) -> GrowthEvent:
+        """Apply what was tried, and say what happened."""
+        proposal = trial.proposal
+        group = linked(self.network, proposal, self.policy)
+        set_pending(proposal, group, trial.gamma, finite_scale=self._finite_scale(proposal))
         if group.needs_moments and self._planned_on is not None:
             # A norm must know the new channels at their final scale.
             mean_loss(self.network, self.loss, self._planned_on, extended=True)
         apply_proposal(self.network, proposal, group, optimizer=self.optimizer)
         self.applied += 1
+        self._plateau.start_again()
         return self._event(
-            self._why(proposal, proposals),
+            self._why(proposal, refused),
             before,
             proposals,
             decision=proposal,
-            gamma=gamma,
+            gamma=trial.gamma,
             after=self._loss_now(),
         )
+
+    def _finite_scale(self, proposal: Proposal) -> bool:
+        return self.policy.scale == "alpha_std" and not proposal.drawn
 
     def _loss_now(self) -> float:
         assert self._held_out is not None
         return mean_loss(self.network, self.loss, self._held_out)
 
-    def _loss_at(self, proposal: Proposal, group: LinkedGroup, gamma: float, finite_scale: bool) -> float:
+    def _loss_at(self, proposal: Proposal, group: LinkedGroup, gamma: float) -> float:
         assert self._held_out is not None
-        set_pending(proposal, group, gamma, finite_scale=finite_scale)
+        set_pending(proposal, group, gamma, finite_scale=self._finite_scale(proposal))
         try:
             return mean_loss(self.network, self.loss, self._held_out, extended=True)
         except GrowthError:
@@ -221,19 +283,14 @@ class GrowthScheduler:
         finally:
             clear_pending(group)
 
-    def _why(self, proposal: Proposal, proposals: Sequence[Proposal]) -> str:
+    def _why(self, proposal: Proposal, refused: Sequence[Trial]) -> str:
         if proposal.rescue:
             return f"rescue: {proposal.note}"
-        tried_before = []
-        for other in proposals:
-            if other is proposal:
-                break
-            if other.reason is None and not other.rescue:
-                tried_before.append(f"`{other.target}`")
-        how = "next" if tried_before else "first"
-        skipped = f"; γ = 0 for {', '.join(tried_before)}" if tried_before else ""
-        note = f"; {proposal.note}" if proposal.note else ""
-        return f"{how}: {RULES[self.policy.select]}{skipped}{note}"
+        realised = self.policy.select == "realised"
+        how = "" if realised else "next: " if refused else "first: "
+        skipped = _skipped(refused)
+        notes = filter(None, [f"{how}{RULES[self.policy.select]}", skipped, proposal.note])
+        return "; ".join(notes)
 
     def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
         return self._event(reason, before, proposals, decision=None, gamma=0.0, after=before)
@@ -275,6 +332,26 @@ def _decision(proposal: Proposal) -> Decision:
         delta_parameters=proposal.delta_parameters,
         delta_madds=proposal.delta_madds,
     )
+
+
+def _gain_per_parameter(trial: Trial, before: float) -> tuple[bool, float]:
+    """Those that may be applied first, by what they truly gain."""
+    return trial.refusal is None, (before - trial.loss) / max(1, trial.proposal.delta_parameters)
+
+
+def _skipped(refused: Sequence[Trial]) -> str:
+    """What was tried before, and why it was not applied."""
+    zero = [f"`{trial.proposal.target}`" for trial in refused if trial.refusal == _ZERO]
+    others = [f"`{t.proposal.target}`: {t.refusal}" for t in refused if t.refusal != _ZERO]
+    return "; ".join([*([f"{_ZERO} for {', '.join(zero)}"] if zero else []), *others])
+
+
+def _why_refused(refused: Sequence[Trial]) -> str:
+    """Why nothing that was tried is applied; empty where nothing was tried."""
+    if refused and all(trial.refusal == _ZERO for trial in refused):
+        tried = ", ".join(f"`{trial.proposal.target}`" for trial in refused)
+        return f"{_ZERO}: no step size lowers the held-out loss for {tried}"
+    return _skipped(refused)
 
 
 def _why_none(proposals: Sequence[Proposal]) -> str:

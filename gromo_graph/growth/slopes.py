@@ -16,6 +16,7 @@ from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import FanOut, GroupNeurons
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.settings import Growth, Neurons
 
 Arriving = Callable[[float], dict[Slot, Tensor]]
 """Sign of the neurons -> what arrives in each slot."""
@@ -102,16 +103,16 @@ def measure(
     loader: Loader,
     solved: Sequence[tuple[Proposal, Solution]],
     *,
-    apply_delta: bool,
-    finite_scale: bool,
+    policy: Growth,
 ) -> list[Proposal]:
     """The proposals with their best neurons, signs chosen, slopes measured; no weight is touched.
 
     Args:
         solved: proposals with more neurons than wanted; the best of positive slope are kept.
-        apply_delta: the slope includes that of the optimal deltas.
-        finite_scale: γ scales the fan-out alone (`scale: alpha_std`).
+        policy: which of them are enough; whether the slope includes that of the optimal deltas; with
+            `scale: alpha_std` γ scales the fan-out alone.
     """
+    finite_scale = policy.scale == "alpha_std"
     work = []
     for proposal, solution in solved:
         zeros = solution.neurons.fan_in[0].weight.new_zeros(solution.neurons.size)
@@ -123,10 +124,10 @@ def measure(
         for item in work:
             if item.solution.neurons.size:
                 item.add(dict(seen.gradients), finite_scale=finite_scale)
-    return [_chosen(item, samples, apply_delta=apply_delta) for item in work]
+    return [_chosen(item, samples, policy) for item in work]
 
 
-def _chosen(item: _Measurement, samples: int, *, apply_delta: bool) -> Proposal:
+def _chosen(item: _Measurement, samples: int, policy: Growth) -> Proposal:
     """Best sign of each neuron, those of positive slope, the steepest first, as many as wanted.
 
     Where channels come in groups (group norm), a group is chosen and turned as a whole.
@@ -134,8 +135,8 @@ def _chosen(item: _Measurement, samples: int, *, apply_delta: bool) -> Proposal:
     neurons, unit = item.solution.neurons, item.solution.linked.unit
     kept, flipped = (slopes.reshape(-1, unit).sum(dim=1) / samples for slopes in (item.kept, item.flipped))
     best = torch.maximum(kept, flipped)
-    order = torch.argsort(best, descending=True, stable=True)[: item.proposal.neurons // unit]
-    order = order[best[order] > 0]
+    order = torch.argsort(best, descending=True, stable=True)
+    order = order[: enough(best[order], item.proposal.neurons // unit, policy.neurons)]
     if not len(order):
         return item.proposal.left_out("no new neuron would lower the loss")
     sign = torch.where(flipped > kept, -1.0, 1.0).to(best.dtype)[order]
@@ -143,7 +144,7 @@ def _chosen(item: _Measurement, samples: int, *, apply_delta: bool) -> Proposal:
     chosen = neurons.selected(places, sign.repeat_interleave(unit))
     slope, predicted = float(best[order].sum()), _predicted(item.solution, chosen)
     deltas = {}
-    if apply_delta:
+    if policy.apply_delta:
         deltas = dict(item.solution.deltas)
         slope += item.delta / samples
         predicted += item.delta / samples
@@ -156,6 +157,25 @@ def _chosen(item: _Measurement, samples: int, *, apply_delta: bool) -> Proposal:
         deltas=deltas,
         note=item.solution.note,
     )
+
+
+def enough(slopes: Tensor, most: int, wanted: Neurons) -> int:
+    """How many of some neurons are taken, the steepest first.
+
+    Args:
+        slopes: (neurons,), in descending order. most: how many at the most. wanted: which are worth it.
+
+    >>> enough(torch.tensor([4.0, 3.0, 2.0, 1.0, -1.0]), 3, Neurons())
+    3
+    >>> enough(torch.tensor([4.0, 3.0, 2.0, 1.0, -1.0]), 8, Neurons(reach=0.7)), enough(torch.ones(4), 2, Neurons())
+    (2, 2)
+    """
+    slopes = slopes[slopes > 0]
+    if len(slopes) == 0:
+        return 0
+    steep = int((slopes >= wanted.least * slopes[0]).sum())
+    reached = slopes.cumsum(0) < wanted.reach * slopes.sum() * (1.0 - 1e-6)
+    return min(most, steep, int(reached.sum()) + 1)
 
 
 def _predicted(solution: Solution, neurons: GroupNeurons) -> float:

@@ -25,7 +25,16 @@ class Neurons(Frozen):
 
     per_step: Count | None = Field(
         None,
-        description="Neurons added at once; by default 8, or 4 where the parameter budget is under 1,500.",
+        description="Neurons added at once at the most; by default 8, or 4 where the parameter budget is under 1,500.",
+    )
+    share: float | None = Field(
+        None, gt=0, le=4, description="Neurons added at once at the most, as a share of the width."
+    )
+    reach: float = Field(
+        1.0, gt=0, le=1, description="Of the neurons found, the fewest that reach this share of their slope."
+    )
+    least: float = Field(
+        0.0, ge=0, le=1, description="Leave out neurons below this share of the slope of the steepest one."
     )
 
 
@@ -34,16 +43,36 @@ class When(Frozen):
 
     every: Count = Field(1, description="Epochs between growth steps.")
     until: float = Field(0.25, gt=0, le=1, description="Share of the training after which nothing grows.")
+    plateau: Count | None = Field(
+        None, description="Grow only after so many epochs in which what is watched got no better by 1 %."
+    )
+    watch: Literal["validation_loss", "validation_error", "train_loss"] = Field(
+        "validation_loss", description="What the plateau is one of."
+    )
+    worth: float | None = Field(
+        None,
+        gt=0,
+        description="Least relative decrease of the held-out loss for each relative increase of the parameters; a step "
+        "that brings less is not applied.",
+    )
 
 
 class Stop(Frozen):
-    """Budgets: growth ends where the next step would pass one."""
+    """When growth ends: budgets that the next step would pass, and goals that are reached."""
 
     steps: Count | None = Field(None, description="Growth steps applied at the most.")
     parameters: Count | None = Field(None, description="Parameters at the most.")
     madds: Count | None = Field(
         None, description="Multiply-adds of a forward pass of one sample at the most."
     )
+    seconds: float | None = Field(None, gt=0, description="Seconds of training, by the clock.")
+    improvement: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="End after a step that lowers the held-out loss by less than this share.",
+    )
+    accuracy: float | None = Field(None, gt=0, le=1, description="Held-out accuracy that is enough.")
 
 
 class Statistics(Frozen):
@@ -64,8 +93,11 @@ class Growth(Frozen):
     actions: Annotated[tuple[Literal["widen"], ...], BeforeValidator(_as_tuple)] = Field(
         ("widen",), description="What growth may do."
     )
-    select: Literal["balanced", "slope", "slope_per_parameter", "slope_per_madd"] = Field(
+    select: Literal["balanced", "slope", "slope_per_parameter", "slope_per_madd", "realised"] = Field(
         "balanced", description="Which width group grows."
+    )
+    trials: Count = Field(
+        4, description="With `select: realised`, so many of the steepest are tried and the best one is kept."
     )
     criterion: Criterion = Field(
         "tiny",

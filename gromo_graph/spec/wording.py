@@ -86,8 +86,6 @@ _LATER: Mapping[Path, frozenset[str]] = {
     ("nodes", "*"): frozenset({"use", "with", "repeat"}),
     ("nodes", "*", "grow"): frozenset({"tie"}),
     ("growth", "actions"): frozenset({"new_edge", "new_node", "prune"}),
-    ("growth", "select"): frozenset({"realised"}),
-    ("growth", "when"): frozenset({"plateau"}),
 }
 
 

@@ -1,0 +1,35 @@
+"""When growth is due: whether what is watched has come to a plateau."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gromo_graph.spec.settings import When
+
+_BETTER = 0.01
+"""Share by which a value must fall to count as better."""
+
+
+class PlateauWatch:
+    """The values of the epochs since the last growth.
+
+    >>> watch = PlateauWatch(When(plateau=2))
+    >>> [watch.reached(lambda value=value: value) for value in (1.0, 0.5, 0.4, 0.399, 0.398)]
+    [False, False, False, False, True]
+    """
+
+    def __init__(self, when: When) -> None:
+        self.epochs = when.plateau
+        self.values: list[float] = []
+
+    def reached(self, value: Callable[[], float]) -> bool:
+        """Count an epoch; always true where no plateau is asked for, and then nothing is measured."""
+        if self.epochs is None:
+            return True
+        self.values.append(value())
+        before, lately = self.values[: -self.epochs], self.values[-self.epochs :]
+        return bool(before) and min(lately) > min(before) - _BETTER * abs(min(before))
+
+    def start_again(self) -> None:
+        """After growth the values of before say nothing."""
+        self.values = []
