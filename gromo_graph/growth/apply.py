@@ -17,6 +17,7 @@ from gromo_graph.modules.scaling import give_factor
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.edit import apply_pending
 from gromo_graph.network.groups import linked_group
+from gromo_graph.network.optimizer_state import NewState
 from gromo_graph.spec.settings import Growth
 
 
@@ -68,7 +69,8 @@ def apply_proposal(
     group: LinkedGroup,
     *,
     optimizer: torch.optim.Optimizer | None,
+    new_state: NewState,
 ) -> None:
     """Make the pending proposal real; the optimizer follows."""
     assert proposal.group is not None
-    apply_pending(network, proposal.group, group, optimizer=optimizer)
+    apply_pending(network, proposal.group, group, optimizer=optimizer, new_state=new_state)

@@ -254,7 +254,13 @@ class GrowthScheduler:
         if group.needs_moments and self._planned_on is not None:
             # A norm must know the new channels at their final scale.
             mean_loss(self.network, self.loss, self._planned_on, extended=True)
-        apply_proposal(self.network, proposal, group, optimizer=self.optimizer)
+        apply_proposal(
+            self.network,
+            proposal,
+            group,
+            optimizer=self.optimizer,
+            new_state=self.policy.optimizer_state,
+        )
         self.applied += 1
         self._plateau.start_again()
         return self._event(

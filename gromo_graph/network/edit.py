@@ -10,7 +10,7 @@ from gromo_graph.modules.applying import apply_change, delete_update
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.pending import size_of_outputs
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.network.optimizer_state import follow_growth
+from gromo_graph.network.optimizer_state import NewState, follow_growth
 
 
 def apply_pending(
@@ -19,13 +19,14 @@ def apply_pending(
     linked: LinkedGroup,
     *,
     optimizer: torch.optim.Optimizer | None = None,
+    new_state: NewState = "matched",
 ) -> None:
     """Apply the growth that is pending on the modules of a width group, and clear it.
 
     Args:
         network: changed in place: weights, spec and graph.
         group: what grows. linked: its modules, which carry the extensions, deltas and scaling factors.
-        optimizer: follows the new parameters.
+        optimizer: follows the new parameters. new_state: what it knows of new entries.
 
     Raises:
         GrowthError: nothing is pending; the network is left as it was.
@@ -40,4 +41,4 @@ def apply_pending(
         delete_update(consumer)
     network._graph = graph
     if optimizer is not None:
-        follow_growth(optimizer, replaced)
+        follow_growth(optimizer, replaced, new_state)

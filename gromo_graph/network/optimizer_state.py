@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,32 +14,41 @@ from gromo_graph.modules.adapters import Replaced
 _SECOND_MOMENTS = frozenset({"exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum", "exp_inf"})
 
 
-def follow_growth(optimizer: torch.optim.Optimizer, replaced: Iterable[Replaced]) -> None:
+NewState = Literal["matched", "zeros", "fresh"]
+"""What the optimizer knows of new entries."""
+
+
+def follow_growth(
+    optimizer: torch.optim.Optimizer, replaced: Iterable[Replaced], new: NewState = "matched"
+) -> None:
     """Put grown parameters in the place of the old ones in an optimizer; everything else about it stays.
 
-    The state of old entries moves with them. New entries of a first moment are 0; new entries of a second moment
-    are the
+    The state of old entries moves with them. New entries of a first moment are 0; those of a second moment are the
     mean of the old ones: an entry that starts at 0 beside a step counter that is already large would take steps several
     times the learning rate (Adam: 3.2 times).
 
     Args:
         optimizer: of any kind; groups, order of parameters and hyperparameters are kept.
         replaced: what became of parameters, in the order in which it happened.
+        new: "matched" as said; "zeros" for second moments too; "fresh" forgets the state of a parameter that grew, its
+            step counter included.
     """
     for change in replaced:
         for group in optimizer.param_groups:
             group["params"] = [change.new if p is change.old else p for p in group["params"]]
         if change.old in optimizer.state:
             state = optimizer.state.pop(change.old)
-            optimizer.state[change.new] = {
-                name: _widened(name, value, change) for name, value in state.items()
-            }
+            if new != "fresh":
+                optimizer.state[change.new] = {
+                    name: _widened(name, value, change, matched=new == "matched")
+                    for name, value in state.items()
+                }
 
 
-def _widened(name: str, value: Any, change: Replaced) -> Any:
+def _widened(name: str, value: Any, change: Replaced, *, matched: bool) -> Any:
     if not isinstance(value, Tensor) or value.shape != change.old.shape or value.dim() == 0:
         return value
-    fill = value.mean() if name in _SECOND_MOMENTS else value.new_zeros(())
+    fill = value.mean() if matched and name in _SECOND_MOMENTS else value.new_zeros(())
     before, after = value.split([change.at, value.shape[change.dim] - change.at], dim=change.dim)
     shape = list(value.shape)
     shape[change.dim] = change.size

@@ -122,6 +122,11 @@ class Growth(Frozen):
         False, description="Also grow what a layer norm reads, judged by the loss after the jump it makes."
     )
     rescue: bool = Field(True, description="Revive a layer whose units are all dead.")
+    optimizer_state: Literal["matched", "zeros", "fresh"] = Field(
+        "matched",
+        description="What the optimizer knows of new weights: second moments like those of the old ones, zeros, or "
+        "nothing, its state of what grew forgotten.",
+    )
 
 
 class Optimizer(Frozen):

@@ -7,7 +7,7 @@ import torch
 
 from gromo_graph.modules.adapters import Replaced
 from gromo_graph.modules.adapters.replaced import inserted
-from gromo_graph.network.optimizer_state import follow_growth
+from gromo_graph.network.optimizer_state import NewState, follow_growth
 
 
 def grown(old: torch.nn.Parameter, rows: int, at: int) -> list[Replaced]:
@@ -60,7 +60,7 @@ def test_old_entries_move_as_if_nothing_had_grown(make) -> None:
     assert optimizer.param_groups[1]["params"][0] is growing
 
 
-def first_step_of_new_entries(follow: bool) -> float:
+def first_step_of_new_entries(new: NewState) -> float:
     torch.manual_seed(0)
     old = torch.nn.Parameter(torch.randn(3, 4))
     optimizer = torch.optim.Adam([old], lr=0.01)
@@ -68,20 +68,27 @@ def first_step_of_new_entries(follow: bool) -> float:
         old.grad = torch.randn(3, 4)
         optimizer.step()
     changes = grown(old, 0, 4)
-    new = changes[-1].new
-    if follow:
-        follow_growth(optimizer, changes)
-    else:  # what happens where new entries start at 0 beside the old step counter
-        state = optimizer.state.pop(old)
-        zeros = {k: torch.nn.functional.pad(v, (0, 1)) if v.dim() else v for k, v in state.items()}
-        optimizer.param_groups[0]["params"] = [new]
-        optimizer.state[new] = zeros
-    before = new.detach().clone()
-    new.grad = torch.ones(3, 5)
+    follow_growth(optimizer, changes, new)
+    weight = changes[-1].new
+    before = weight.detach().clone()
+    weight.grad = torch.ones(3, 5)
     optimizer.step()
-    return float((new.detach() - before)[:, 4:].abs().max())
+    return float((weight.detach() - before)[:, 4:].abs().max())
 
 
 def test_the_step_counter_trap_of_adam() -> None:
-    assert first_step_of_new_entries(follow=False) > 3 * 0.01
-    assert first_step_of_new_entries(follow=True) <= 0.01
+    """Entries that start at 0 beside an old step counter run away; the mean of the old ones holds them."""
+    assert first_step_of_new_entries("zeros") > 3 * 0.01
+    assert first_step_of_new_entries("matched") <= 0.01
+    assert first_step_of_new_entries("fresh") == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_fresh_state_forgets_what_grew_and_nothing_else() -> None:
+    old, other = torch.nn.Parameter(torch.randn(3, 4)), torch.nn.Parameter(torch.randn(2))
+    optimizer = torch.optim.Adam([old, other], lr=0.01)
+    old.grad, other.grad = torch.ones(3, 4), torch.ones(2)
+    optimizer.step()
+    changes = grown(old, 2, 1)
+    follow_growth(optimizer, changes, "fresh")
+    assert list(optimizer.state) == [other]
+    assert optimizer.param_groups[0]["params"][0] is changes[-1].new
