@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, ReLU, Sequential
 
-from benchmarks.interleaved import Work, timed, verdict
+from benchmarks.interleaved import ABOUT, Work, timed, verdict, warn_if_busy
 from gromo_graph import GrowingModule
 
 BATCH, STEPS, NEURONS = 256, 10, 32
@@ -133,9 +133,11 @@ def main() -> int:
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--no-gromo", action="store_true")
     chosen = options.parse_args()
+    warn_if_busy()
     warnings.simplefilter("ignore")  # the other library warns a lot
     torch.set_num_threads(chosen.threads)
     gromo = not chosen.no_gromo
+    print(f"compute_optimal_updates: {ABOUT}")
     kept = []
     for width, neurons, target in ((128, NEURONS, 1.0), (1024, NEURONS, 5.0), (1024, None, None)):
         rounds = chosen.rounds * (5 if width < 1024 else 1)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import Conv2d, Linear, Module, ReLU
 
-from benchmarks.interleaved import Work, peak_memory, timed, verdict
+from benchmarks.interleaved import ABOUT, Work, peak_memory, timed, verdict, warn_if_busy
 from gromo_graph import GrowingModule
 
 Layers = list[Module]
@@ -159,6 +159,8 @@ def main() -> int:
     options.add_argument("--case", choices=CASES)
     options.add_argument("--no-gromo", action="store_true")
     chosen = options.parse_args()
+    warn_if_busy()
+    print(f"forward, backward and statistics of one batch: {ABOUT}")
     warnings.simplefilter("ignore")  # the other library warns a lot
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)

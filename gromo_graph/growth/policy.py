@@ -11,7 +11,7 @@ from gromo_graph.spec.settings import Growth
 # Groups this close to the narrowest count as equally narrow; among them the slope decides.
 _NEAR_TIE = 1.25
 RULES = {
-    "balanced": "steepest of the narrowest layers (widths within 25 %)",
+    "balanced": "steepest of the narrowest layers",
     "slope": "steepest",
     "slope_per_parameter": "steepest per parameter",
     "slope_per_madd": "steepest per multiply-add",

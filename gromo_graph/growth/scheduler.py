@@ -295,7 +295,10 @@ class GrowthScheduler:
         realised = self.policy.select == "realised"
         how = "" if realised else "next: " if refused else "first: "
         skipped = _skipped(refused)
-        notes = filter(None, [f"{how}{RULES[self.policy.select]}", skipped, proposal.note])
+        rule = RULES[self.policy.select]
+        if self.policy.select == "balanced" and proposal.group is not None:
+            rule += f" ({proposal.group.features} wide; up to 25 % more counts as the same)"
+        notes = filter(None, [f"{how}{rule}", skipped, proposal.note])
         return "; ".join(notes)
 
     def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:

@@ -18,6 +18,9 @@ from gromo_graph.modules.neurons import FanOut, GroupNeurons
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth, Neurons
 
+# Slopes below this share of the steepest one are rounding, and as well negative.
+_ROUNDING = 1e-5
+
 Arriving = Callable[[float], dict[Slot, Tensor]]
 """Sign of the neurons -> what arrives in each slot."""
 
@@ -170,7 +173,7 @@ def enough(slopes: Tensor, most: int, wanted: Neurons) -> int:
     >>> enough(torch.tensor([4.0, 3.0, 2.0, 1.0, -1.0]), 8, Neurons(reach=0.7)), enough(torch.ones(4), 2, Neurons())
     (2, 2)
     """
-    slopes = slopes[slopes > 0]
+    slopes = slopes[slopes > _ROUNDING * slopes[:1].clamp_min(0.0)]
     if len(slopes) == 0:
         return 0
     steep = int((slopes >= wanted.least * slopes[0]).sum())

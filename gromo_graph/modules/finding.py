@@ -80,6 +80,9 @@ def find_best(links: Sequence[GrowthLink], search: Search) -> tuple[LinkedGroup,
 def _found(link: GrowthLink, search: Search) -> tuple[GroupNeurons, float]:
     """New neurons, and what the criterion goes by: what it expects of them all."""
     group = link.group
+    most = search.maximum
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
+        raise GrowthError(f"maximum_added_neurons is {most!r}: expected None or a whole number of at least 0")
     if search.criterion not in get_args(Criterion):
         known = ", ".join(get_args(Criterion))
         raise GrowthError(f"unknown criterion {search.criterion!r}: expected one of {known}")

@@ -36,7 +36,7 @@ def modules_of(merge: MergeGrowingModule) -> tuple[MeasuredModule, ...]:
 
 def start(merge: MergeGrowingModule) -> None:
     """Start the statistics of the layers that enter a sum."""
-    modules = _checked(merge)
+    modules = modules_of(merge)
     merge.joint_blocks.clear()
     for module in modules:
         module.joint_partners = modules
@@ -45,7 +45,7 @@ def start(merge: MergeGrowingModule) -> None:
 
 def update(merge: MergeGrowingModule) -> None:
     """Count the stored batch, in the layers and between them."""
-    for module in _checked(merge):
+    for module in modules_of(merge):
         module.update_computation()
     count(merge)
 
@@ -53,7 +53,7 @@ def update(merge: MergeGrowingModule) -> None:
 @torch.no_grad()
 def count(merge: MergeGrowingModule) -> None:
     """Count the stored batch between the layers; each counts itself."""
-    modules = _checked(merge)
+    modules = modules_of(merge)
     rows = [stored_rows(module) for module in modules]
     for i, left in enumerate(rows):
         for j in range(i + 1, len(rows)):

@@ -71,9 +71,12 @@ class MergeGrowingModule(Junction):
         self.set_next_modules(next_modules or [])
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        """post_merge_function(sum or concatenation of the tensors)."""
-        if not tensors:
-            raise GrowthError(f"{self.name} got no tensor: expected at least one")
+        """post_merge_function(sum or concatenation of the tensors), one for each input in its order.
+
+        Raises:
+            GrowthError: another number of tensors, or tensors that cannot be merged.
+        """
+        self._check_count(len(tensors))
         merged = _MERGES[self.merge](self, tensors)
         output: Tensor = self.post_merge_function(merged)
         if merged.dim() > output.dim():
@@ -91,14 +94,22 @@ class MergeGrowingModule(Junction):
         Returns:
             The output and its further channels, None where no input has any.
         """
-        if not pairs:
-            raise GrowthError(f"{self.name} got no tensor: expected at least one")
+        self._check_count(len(pairs))
         x = _MERGES[self.merge](self, tuple(tensor for tensor, _ in pairs))
         further = tuple(new for _, new in pairs if new is not None)
         if not further:
             return self.post_merge_function(x), None
         new = _MERGES[self.merge](self, further)
         return pass_both(self.post_merge_function, self.post_merge_function, x, new, self.passed)
+
+    def _check_count(self, found: int) -> None:
+        expected = len(list(self.inputs()))
+        if found == 0 or (expected and found != expected):
+            names = ", ".join(m.name for m in self.previous_modules if isinstance(m, Linkable))
+            wanted = f"one for each of the {expected} before it ({names})" if expected else "at least one"
+            raise GrowthError(
+                f"{self.name} got {found or 'no'} tensor{'s' if found > 1 else ''}: expected {wanted}"
+            )
 
     @property
     def function(self) -> torch.nn.Module:
@@ -129,9 +140,7 @@ class MergeGrowingModule(Junction):
         """Start the statistics of the layers that enter this sum, so that their deltas can be solved for together.
 
         Those are the growing modules before it without a function of their own: what they add up to has one gradient.
-
-        Raises:
-            GrowthError: it is no sum, or no such module enters it.
+        Where there are none (a concat, or a merge that only hands one module on to several) nothing is to be done.
         """
         joint.start(self)
 

@@ -123,12 +123,13 @@ class _Walk:
     def _check_input(self, consumer: MeasuredModule) -> None:
         previous = previous_of(consumer)
         found = sum(segment.size for segment in self.rows[previous])
-        if found != consumer.in_neurons:
+        reads_rows, gives_rows = consumer.adapter.axes(consumer.layer) is None, self._gives_rows(previous)
+        if found != consumer.in_neurons and (reads_rows or not gives_rows):
+            flatten = "; put a torch.nn.Flatten at the end of the function before it where it reads an image"
             raise GrowthError(
                 f"{consumer.name} reads {consumer.in_neurons} features and {previous.name} gives {found}: expected "
-                "as many; put a torch.nn.Flatten at the end of the function before a linear layer that reads an image"
+                f"as many{flatten if reads_rows else ''}"
             )
-        reads_rows, gives_rows = consumer.adapter.axes(consumer.layer) is None, self._gives_rows(previous)
         if reads_rows and not gives_rows:
             raise GrowthError(
                 f"{consumer.name} is linear and {previous.name} gives an image: expected a torch.nn.Flatten between"

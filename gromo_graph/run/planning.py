@@ -57,8 +57,8 @@ def plan(
     ... output: y
     ... train: {data: iris}
     ... ''')
-    >>> [(candidate.target, candidate.neurons) for candidate in plan(spec).candidates if candidate.reason is None]
-    [('hidden', 3)]
+    >>> [candidate.target for candidate in plan(spec).candidates if candidate.reason is None]
+    ['hidden']
     """
     check_seed(seed)
     chosen = choose_device(device)

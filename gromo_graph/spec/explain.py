@@ -18,6 +18,11 @@ AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Report = Callable[..., None]
 """report(path, message, key=False)"""
 
+_ADVICE = {
+    "groups": "a convolution has one group; `depthwise_conv1d` and `depthwise_conv2d` have one for each channel",
+}
+"""What to do instead of keys that other libraries have."""
+
 _SWITCHES = {"on": "true", "yes": "true", "off": "false", "no": "false"}
 
 
@@ -54,7 +59,9 @@ def report_key(key: str, model: Model, path: Path, *, report: Report, suggester:
     if field_of(model, key) is not None:
         report((*path, key), f"`{key}` has no place here: leave it out", key=True)
         return None
-    if near is not None:
+    if key in _ADVICE:
+        report((*path, key), f"unknown key `{key}`: {_ADVICE[key]}", key=True)
+    elif near is not None:
         report((*path, key), f"unknown key: you wrote `{clipped(key)}`, did you mean `{near}`?", key=True)
     else:
         hint = "merge keys are no part of YAML 1.2" if key == "<<" else f"known keys are {listed(keys)}"

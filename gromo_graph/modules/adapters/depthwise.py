@@ -57,7 +57,10 @@ class DepthwiseAdapter(OperationAdapter):
         if operation.groups != operation.in_channels or operation.groups != operation.out_channels:
             return "a convolution between layers must be depthwise, with one kernel for each channel"
         if any(size % 2 == 0 for size in operation.kernel_size):
-            return f"no tap of a kernel of {operation.kernel_size} reads the middle, where a new channel would start"
+            size = operation.kernel_size
+            return (
+                f"no tap of a kernel of {size} reads the middle, where a new channel starts: take an odd one"
+            )
         return None
 
     def new_alone(self, operation: Any, new: NewChannels) -> Tensor:

@@ -25,7 +25,7 @@ class Depthwise(Convolving, Operation):
         """New channels start as a copy of their input, which needs a tap in the middle."""
         if self.kernel % 2 == 1:
             return None
-        return f"no tap of a kernel of {self.kernel} reads the middle, where a new channel would start"
+        return f"no tap of a kernel of {self.kernel} reads the middle, where a new channel starts: take an odd one"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(channels, *sizes)."""

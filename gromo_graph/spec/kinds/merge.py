@@ -35,10 +35,17 @@ class Merge(Node):
         first = inputs[0]
         if self.merge == "sum":
             if any(shape != first for shape in inputs):
-                raise ShapeMismatch(
-                    "a sum needs equal shapes", "give both the same `features`, or use merge: concat"
+                alike = all(shape[1:] == first[1:] for shape in inputs)
+                advice = (
+                    "give both the same `features`, or use merge: concat"
+                    if alike
+                    else "give both the same size beside the channels: change `padding`, `stride` or `kernel` of one"
                 )
+                raise ShapeMismatch("a sum needs equal shapes", advice)
             return first
         if any(shape[1:] != first[1:] for shape in inputs):
-            raise ShapeMismatch("a concat needs shapes equal but for the features", "flatten both before")
+            raise ShapeMismatch(
+                "a concat needs shapes equal but for the features",
+                "change `padding` or `stride` of one, or flatten both",
+            )
         return (sum(shape[0] for shape in inputs), *first[1:])

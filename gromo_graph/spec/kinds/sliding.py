@@ -95,9 +95,13 @@ def spatial_sizes(shape: Shape, dimensions: int, kind: str) -> Shape:
     """
     if len(shape) == 1 + dimensions:
         return shape[1:]
-    advice = (
-        "features in a row have no positions: read an image or a sequence, or take a `linear` node"
-        if len(shape) == 1
-        else f"take the {len(shape) - 1}d form of the kind"
-    )
+    if len(shape) == 1:
+        advice = "features in a row have no positions: read an image or a sequence, or take a `linear` node"
+    elif (len(shape), dimensions) == (2, 2):
+        advice = (
+            f"the channels of an image come first, such as [1, {shape[0]}, {shape[1]}]; for a sequence take the "
+            "1d form of the kind"
+        )
+    else:
+        advice = f"take the {len(shape) - 1}d form of the kind"
     raise ShapeMismatch(f"a {kind} node reads {_FORMS[dimensions]}", advice)
