@@ -63,10 +63,16 @@ def stored_input(module: LayerModule) -> Tensor:
     """The input of the last forward pass, detached."""
     if module.capture.input is None:
         raise GrowthError(
-            f"{module.name} has stored no input: call init_computation() (or set store_input = True) "
-            "before the forward pass"
+            f"{module.name} has stored no input: {_what_first(module.store_input, 'store_input')}"
         )
     return module.capture.input.detach()
+
+
+def _what_first(storing: bool, switch: str) -> str:
+    """What is missing before something is stored."""
+    if storing:
+        return "run the network on a batch first, there was no forward pass since init_computation()"
+    return f"call init_computation() (or set {switch} = True) before the forward pass"
 
 
 def stored_rows(module: LayerModule) -> Patches:
@@ -80,10 +86,8 @@ def stored_rows(module: LayerModule) -> Patches:
 def stored_pre_activity(module: LayerModule) -> Tensor:
     """The pre-activity of the last forward pass, part of the autograd graph."""
     if module.capture.pre_activity is None:
-        raise GrowthError(
-            f"{module.name} has stored no pre-activity: call init_computation() (or set "
-            "store_pre_activity = True) before the forward pass"
-        )
+        wanted = _what_first(module.store_pre_activity, "store_pre_activity")
+        raise GrowthError(f"{module.name} has stored no pre-activity: {wanted}")
     return module.capture.pre_activity
 
 

@@ -284,8 +284,10 @@ class MeasuredModule(LayerModule):
 
     @property
     def first_order_improvement(self) -> Tensor:
-        """Predicted decrease of the loss per unit of γ: tr(M δ) + σ'(0⁺) Σ λ², a scalar.
+        """Predicted decrease of the loss per sample and unit of γ: tr(M δ) + σ'(0⁺) Σ λ², a scalar.
 
+        Exact where the neurons were solved for the raw gradient (`use_projected_gradient=False`) and no function on the
+        way bends at 0; else a prediction (MATH.md, optimal new neurons).
         Through merges λ is that of everything that grows together.
         """
         if self.parameter_update_decrease is None:

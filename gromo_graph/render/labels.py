@@ -9,6 +9,9 @@ from typing import Literal
 from gromo_graph.render.style import INK, TEXT_SIZE
 from gromo_graph.render.text import html_text, points
 
+# Half the width of an arrowhead, in points.
+_ARROWHEAD = 6
+
 Direction = Literal["right", "down"]
 """Where the data flow in the picture."""
 
@@ -83,8 +86,9 @@ def _gap(height: int) -> str:
 def beside_line(runs: Sequence[Run], penwidth: float, direction: Direction) -> str:
     """The label of an edge: rows that keep clear of a line of `penwidth` points, below them or on their left."""
     gap = round(2 + 0.8 * penwidth)
-    if direction == "right":
+    if direction == "right":  # the arrowhead is far from the middle of a line that is as long as its label
         return _table(
             "".join(f"<TR>{Cell((run,), 'CENTER').html}</TR>" for run in runs) + f"<TR>{_gap(gap)}</TR>", 0
         )
+    gap += _ARROWHEAD  # on a short line downwards the label stands beside it
     return _table("".join(f'<TR><TD WIDTH="{gap}"></TD>{Cell((run,)).html}</TR>' for run in runs), 0)
