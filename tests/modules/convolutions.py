@@ -124,7 +124,12 @@ def assert_neurons_are_optimal(pair: Pair, wanted: Dense) -> None:
     omega = omega_matrix(pair, second.extended_input_layer.weight.detach())
     torch.testing.assert_close(omega @ alpha @ wanted.s_growth, wanted.n.T, **NEAR)
     if is_unique(wanted.s_growth, second.extension_solver):
-        torch.testing.assert_close(omega @ alpha, expected.omega @ expected.alpha, **NEAR)
+        # Values below the threshold were left out, and S^-1/2 makes more of them.
+        least = float(torch.linalg.eigvalsh(wanted.s_growth).clamp_min(1e-12).min())
+        atol = NEAR["atol"] * max(1.0, least**-0.5)
+        torch.testing.assert_close(
+            omega @ alpha, expected.omega @ expected.alpha, rtol=NEAR["rtol"], atol=atol
+        )
     # Both sides of a neuron have the size √λ: this is not seen in the product.
     torch.testing.assert_close(omega.T @ omega, values.diag(), **NEAR)
     torch.testing.assert_close(alpha @ wanted.s_growth @ alpha.T, values.diag(), **NEAR)
@@ -145,9 +150,12 @@ def has_clear_rank(pair: Pair) -> bool:
 
 
 def is_unique(s: Tensor, solver: str | None) -> bool:
-    """Whether a solution with S of clear rank is: S is regular, or what it lacks was left out.
+    """Whether a solution with S of clear rank is, to many digits: S is regular, or what it lacks was left out.
 
     That it is left out whenever S is singular is the matter of test_what_the_data_lack_is_left_out.
     """
     values = torch.linalg.eigvalsh(s)
-    return bool(values[0] > 1e-9 * values[-1]) or solver != "cholesky"
+    there = values[values > 1e-12 * values[-1]]
+    if len(there) and there[0] < 1e-6 * values[-1]:
+        return False  # of the digits of such a solution rounding takes half
+    return len(there) == len(values) or solver != "cholesky"
