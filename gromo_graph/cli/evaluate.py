@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gromo_graph.cli.messages import reported
+from gromo_graph.cli.options import AsJson
 
 
 @reported
@@ -20,7 +21,7 @@ def evaluate(
             metavar="NAME|FILE|module:function", help="Data with targets; else the run's own, part by part."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure loss and accuracy of a run's network."""
     from gromo_graph.run import load_run

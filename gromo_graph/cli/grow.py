@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gromo_graph.cli.messages import INTERRUPTED, failure, reported, say
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
 
 
 @reported
@@ -35,16 +27,11 @@ def grow(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="The run folder; else runs/<name>-<n>."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, data order and dropout.")] = 0,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the spec: train.epochs=3."),
-    ] = None,
+    seed: Seed = 0,
+    device: Compute = Device.auto,
+    overrides: Overrides = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The summary as one JSON object on stdout.")
-    ] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a network, let it grow, and draw it after each step."""

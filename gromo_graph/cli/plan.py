@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gromo_graph.cli.grow import Device
 from gromo_graph.cli.messages import printable, reported
+from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
 from gromo_graph.records import Candidate, Plan
 
 
@@ -26,13 +26,10 @@ def plan(
         Path | None,
         typer.Option(metavar="FILE", help="A .safetensors file for a SPEC; else first weights."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of first weights and of neurons that are drawn.")] = 0,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the spec: growth.select=slope."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    seed: Seed = 0,
+    device: Compute = Device.auto,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure all candidates for growth on the training data, and show them, best first."""
     from gromo_graph.run.planning import plan as measure

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gromo_graph.cli.messages import printable, reported
+from gromo_graph.cli.options import AsJson
 from gromo_graph.graph import Graph, WidthGroup, obstacle
 
 
@@ -17,7 +18,7 @@ def show(
     groups: Annotated[
         bool, typer.Option("--groups", help="What grows together, instead of the nodes.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the nodes of a network with their sizes and costs, or its width groups."""
     from gromo_graph.render.target import resolve

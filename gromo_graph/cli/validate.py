@@ -9,15 +9,14 @@ from typing import Annotated
 import typer
 
 from gromo_graph.cli.messages import WRONG, printable, reported, show_problems
+from gromo_graph.cli.options import AsJson, Overrides
 
 
 @reported
 def validate(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="The YAML file.")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the spec.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check a spec: all its problems, each with its line and what to do."""
     from gromo_graph.errors import SpecError
