@@ -19,6 +19,7 @@ from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.joint import count, modules_of
 from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.measuring import start_alone
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import gather_for
 from gromo_graph.spec.settings import Growth, Statistics
@@ -108,14 +109,13 @@ def _gather(
     modules = list(dict.fromkeys([*consumers, *partners, *(p for g in groups for p in g.producers)]))
     for module in modules:
         module.delta_raw = None
-        module.init_computation()
+        start_alone(module)
+        module.growth_links = []
     for merge in merges:
         merge.joint_blocks.clear()
         for module in modules_of(merge):
             module.joint_partners = modules_of(merge)
     measured = list(dict.fromkeys([*consumers, *partners]))
-    for module in measured:
-        module.growth_links = []
     gather_for(groups)
     for seen in observe(network, loss, loader, modules, samples=statistics.samples):
         for module in measured:

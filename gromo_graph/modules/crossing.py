@@ -32,6 +32,7 @@ from gromo_graph.algebra import (
     with_constant,
 )
 from gromo_graph.modules.capture import stored_input, stored_rows
+from gromo_graph.modules.side_by_side import column_gains, side_by_side
 from gromo_graph.modules.ways import Way, arriving, plain_gain
 from gromo_graph.spec.kinds.window import Axis
 
@@ -97,6 +98,10 @@ def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tens
     """Σ b₋₂ gᵀ of the stored batch, (columns of all producers, readings of all slots · out)."""
     image = consumer.adapter.output_image(consumer.layer, gradient)
     window = window_of(consumer, group)
+    together = None if window is not None else side_by_side(group)
+    if together is not None:
+        moment = Product(together.rows, padded_rows(image[:, :, 0, 0])).value()
+        return _in_slots(consumer, group, moment, together.gains)
     if window is None:
         return _stacked(group, consumer, lambda producer, slot: _m_prev_of_rows(group, producer, slot, image))
     view = View(window.back(), _everywhere(consumer))
@@ -106,6 +111,13 @@ def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tens
         return _through_window(group, producer, slot, pulled, [view])[0]
 
     return _stacked(group, consumer, block)
+
+
+def _in_slots(consumer: MeasuredModule, group: LinkedGroup, moment: Tensor, gains: Tensor) -> Tensor:
+    """Sums of all producers' rows as they arrive in each slot that a consumer reads, slots side by side."""
+    places = [group.read_slots().index(slot) for slot in group.reads[consumer]]
+    parts = [moment * gains[:, place : place + 1] for place in places]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def _stacked(
@@ -187,6 +199,10 @@ def cross_of_batch(
         readings of all slots, columns).
     """
     window = window_of(consumer, group)
+    together = None if window is not None else side_by_side(group)
+    if together is not None:
+        rows = [stored_rows(partner).rows for partner in partners]
+        return joined([Product(together.rows, each) for each in rows], dim=1)
     if window is None:
         return joined(
             [
@@ -299,6 +315,12 @@ def projected_part(
         slots = cross.split(window.readings, dim=1)
         parts: list[Tensor] = [torch.einsum("ptc,oc->pot", slot, delta).flatten(1) for slot in slots]
         return torch.cat(parts, dim=1)
+    if (
+        len(group.producers) > 1
+        and group.gains is not None
+        and all(read[p].is_matrix for p in group.producers)
+    ):
+        return _in_slots(consumer, group, cross @ delta.T, column_gains(group).to(cross))
     sizes = [read[p].image.shape[1:].numel() + read[p].constant for p in group.producers]
     moments: dict[MeasuredModule, Tensor] = dict(
         zip(group.producers, (cross @ delta.T).split(sizes), strict=True)

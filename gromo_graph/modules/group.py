@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+import torch
+from torch import Tensor
+
 from gromo_graph.modules.adapters import operation_adapter, operations_of
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.statistic import SharedMoment
-from gromo_graph.modules.ways import Ways, ways_of
+from gromo_graph.modules.ways import Ways, plain_gain, ways_of
 
 if TYPE_CHECKING:
     from gromo_graph.modules.adapters import Kernel
     from gromo_graph.modules.measured import MeasuredModule
+    from gromo_graph.modules.side_by_side import SideBySide
 
 Value = TypeVar("Value")
 
@@ -58,6 +62,7 @@ class LinkedGroup:
         jumps: names of operations whose old outputs change at once.
         unit: new channels come in multiples of this number.
         kernel: the kernels convolutions get for new inputs; None takes each consumer's own `growth_kernel`.
+        together: the stored batch of all producers side by side, as last made (`side_by_side`).
         second_moment: S of everything that the producers read, summed over the slots (MATH.md, width groups).
     """
 
@@ -70,12 +75,27 @@ class LinkedGroup:
     jumps: tuple[str, ...]
     unit: int
     kernel: Kernel | None = None
+    together: SideBySide | None = None
     second_moment: SharedMoment = field(default_factory=lambda: SharedMoment("S of the growth"))
 
     @cached_property
     def ways(self) -> Ways:
         """What stands in for the functions between producers and slots; measured once."""
         return ways_of(self)
+
+    @cached_property
+    def gains(self) -> Tensor | None:
+        """The factor of each producer in each slot that is read, (producers, read slots), 0 where it cannot be seen.
+
+        None where something on the way mixes positions.
+        """
+        rows = [
+            [plain_gain(self.ways.to(producer, slot)) for slot in self.read_slots()]
+            for producer in self.producers
+        ]
+        if any(gain is None for row in rows for gain in row):
+            return None
+        return torch.tensor(rows, dtype=torch.float64)
 
     @property
     def consumers(self) -> tuple[MeasuredModule, ...]:

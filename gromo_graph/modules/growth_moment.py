@@ -15,11 +15,13 @@ from torch import Tensor
 from gromo_graph.algebra import (
     AxisWeights,
     Patches,
+    Product,
     patch_cross_moment,
     patch_second_moment,
 )
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.crossing import portions, window_of
+from gromo_graph.modules.side_by_side import side_by_side
 from gromo_graph.modules.ways import arriving, plain_gain
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 def growth_moment_of_batch(group: LinkedGroup) -> Tensor:
     """The sum over the stored batch, (columns, columns) of all producers."""
+    together = side_by_side(group)
+    if together is not None:
+        return Product(together.rows, together.rows).value() * together.by_pair
     rows = {producer: stored_rows(producer) for producer in group.producers}
     spans = spans_of(group)
     size = spans[group.producers[-1]].stop

@@ -61,9 +61,12 @@ class GrowthLink:
         """Count the stored batch."""
         samples = gradient.shape[0]
         producers = self.group.producers
-        for producer in producers:
-            rows = stored_rows(producer)
-            self.read[producer] = rows.of(rows.image[:0])
+        if self.group.together is None or len(self.read) < len(
+            producers
+        ):  # plain rows are read the same way each time
+            for producer in producers:
+                rows = stored_rows(producer)
+                self.read[producer] = rows.of(rows.image[:0])
         if is_input_moment(self.group):
             producers[0].update_input_moment()
         else:

@@ -91,12 +91,17 @@ def projected_gradient(module: MeasuredModule, input_vector: Tensor) -> Tensor:
     return stored_gradient(module, None) - change
 
 
-def start(module: MeasuredModule, dtype: torch.dtype | None = None) -> None:
-    """Empty the statistics and keep what the next forward passes show; dtype: in which sums are kept."""
+def start_alone(module: MeasuredModule, dtype: torch.dtype | None = None) -> None:
+    """As `start`, for a module whose links to groups are given to it: none are looked for."""
     module.store_input = module.store_pre_activity = True
     module.capture.clear()
     clear(module)
     module.tensor_s.dtype = module.tensor_m.dtype = dtype
+
+
+def start(module: MeasuredModule, dtype: torch.dtype | None = None) -> None:
+    """Empty the statistics and keep what the next forward passes show; dtype: in which sums are kept."""
+    start_alone(module, dtype)
     for link in growable_links(module):
         link.reset()
         for statistic in (link.m_prev, link.cross, link.s_growth.statistic):
@@ -115,6 +120,7 @@ def stop(module: MeasuredModule) -> None:
             if not producer.store_input:
                 producer.capture.clear()
                 producer.input_moment.reset()
+        link.group.together = None
         link.reset()
     clear(module)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import Patches, patch_matrix
+from gromo_graph.algebra import Patches, Tangent, patch_matrix
 from gromo_graph.modules.adapters import operation_adapter, operations_of
 
 if TYPE_CHECKING:
@@ -54,15 +54,14 @@ class Ways:
 
 def ways_of(group: LinkedGroup) -> Ways:
     """The ways of a group, with slopes measured on its functions."""
-    resting_before: dict[tuple[Slot, int], float] = {}
+    tangents: dict[tuple[Slot, int], Tangent] = {}
     kinks = bends = False
 
     def rest(slot: Slot, resting: float) -> float:
         nonlocal kinks, bends
         for place, operation in enumerate(operations_of(slot.module.extension_function)):
-            resting_before[slot, place] = resting
             adapter = operation_adapter(operation)
-            tangent = adapter.gain(operation, resting)
+            tangents[slot, place] = tangent = adapter.gain(operation, resting)
             kinks = kinks or tangent.has_kink
             bends = bends or adapter.bends
             resting = tangent.value
@@ -72,10 +71,9 @@ def ways_of(group: LinkedGroup) -> Ways:
 
     def follow(slot: Slot, ways: tuple[Way, ...]) -> tuple[Way, ...]:
         for place, operation in enumerate(operations_of(slot.module.extension_function)):
-            adapter = operation_adapter(operation)
-            tangent = adapter.gain(operation, resting_before[slot, place])
+            tangent = tangents[slot, place]
             slope = tangent.right if tangent.right != 0.0 else tangent.left
-            added = (operation,) if adapter.slides else ()
+            added = (operation,) if operation_adapter(operation).slides else ()
             ways = tuple(Way(way.gain * slope, way.operations + added) for way in ways)
         return ways
 
