@@ -2,8 +2,8 @@
 
     python benchmarks/growth_step.py [--nodes 60 125 250 500]
 
-The target: 500 nodes in under 10 s. The graph is that of benchmarks/compile.py: a residual stream of a third of its nodes
-with random long skips, all of which grow together, and a layer of its own in each branch.
+The target: 500 nodes in under 10 s. The graph is that of benchmarks/compile.py: a residual stream of a third of its
+nodes with random long skips, which grows together, and a layer of its own in each branch.
 """
 
 from __future__ import annotations
