@@ -1,7 +1,18 @@
-"""Tests run side by side on few cores: one thread for each, or they wait for each other."""
+"""Tests run side by side on few cores: one thread for each, or they wait for each other.
+
+Random examples are the same in every run, so that a change is what makes a test fail. New ones are looked for by
+`HYPOTHESIS_PROFILE=explore make slow`.
+"""
 
 from __future__ import annotations
 
+import os
+
 import torch
+from hypothesis import settings
+
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("explore")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 torch.set_num_threads(1)
