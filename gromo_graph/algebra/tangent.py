@@ -87,31 +87,28 @@ def tangent_of(function: Callable[[Tensor], Tensor], at: float = 0.0) -> Tangent
         for member in function:
             tangent = tangent.then(tangent_of(member, tangent.value))
         return tangent
-    key = _fingerprint(function, at)
-    if key is not None and key in _MEASURED.get(function, {}):  # type: ignore[call-overload]
-        return _MEASURED[function][key]  # type: ignore[index]
-    tangent = _measured(function, at)
-    if key is not None:
-        _MEASURED.setdefault(function, {})[key] = tangent  # type: ignore[arg-type]
-    return tangent
+    key = _fingerprint(function, at) if isinstance(function, torch.nn.Module) else None
+    if key is None:
+        return _measured(function, at)
+    known = _MEASURED.setdefault(key[0], {})
+    if key[1] not in known:
+        known[key[1]] = _measured(function, at)
+    return known[key[1]]
 
 
 _MEASURED: WeakKeyDictionary[torch.nn.Module, dict[tuple[object, ...], Tangent]] = WeakKeyDictionary()
 """Tangents of activations that have no state but a few plain values, by these values."""
+_OF_ANY_MODULE = frozenset(vars(torch.nn.Module())) - {"training"}
 
 
-def _fingerprint(function: object, at: float) -> tuple[object, ...] | None:
-    """All that a tangent depends on, None where that cannot be told from outside."""
-    if not isinstance(function, torch.nn.Module) or [
-        *function.children(),
-        *function.parameters(),
-        *function.buffers(),
-    ]:
+def _fingerprint(function: torch.nn.Module, at: float) -> tuple[torch.nn.Module, tuple[object, ...]] | None:
+    """The function and all else that a tangent depends on, None where that cannot be told from outside."""
+    if [*function.children(), *function.parameters(), *function.buffers()]:
         return None
-    own = {name: value for name, value in vars(function).items() if not name.startswith("_")}
+    own = {name: value for name, value in vars(function).items() if name not in _OF_ANY_MODULE}
     if not all(isinstance(value, int | float | str | bool) or value is None for value in own.values()):
         return None
-    return (at, *own.items())
+    return function, (at, *own.items())
 
 
 def _measured(function: Callable[[Tensor], Tensor], at: float) -> Tangent:

@@ -41,9 +41,8 @@ def keep_delta(
     module: MeasuredModule, delta: Tensor, decrease: Tensor, solver: str, *, update: bool
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Keep a solution (out, columns) on its module; its weight, its bias and the decrease it promises."""
-    decrease = decrease.to(
-        accumulation_dtype(module.weight.dtype)
-    )  # it soon passes the range of half precision
+    # It soon passes the range of half precision.
+    decrease = decrease.to(accumulation_dtype(module.weight.dtype))
     weight, bias = module.adapter.weight_and_bias(module.layer, delta.to(module.weight.dtype))
     module.delta_raw = delta
     module.delta_solver = solver

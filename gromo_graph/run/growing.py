@@ -13,7 +13,7 @@ import gromo_graph
 from gromo_graph.errors import RunError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.network import GrowingNetwork, compile_network
-from gromo_graph.run.data import check_trainable, load_data
+from gromo_graph.run.data import Data, check_trainable, load_data
 from gromo_graph.run.folder import check_free
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.loop import Loop, Progress
@@ -76,7 +76,7 @@ def grow(
     if path is not None:
         check_free(path, force=force)
     source = spec.train.data if data is None else data
-    loaded = load_data(source, spec, folder=folder if data is None else None, trusted=data is not None)
+    loaded = data_of(spec, data, folder)
     network = compiled(spec, seed, chosen)
     command = {
         "version": 1,
@@ -139,6 +139,17 @@ def spec_and_folder(
         known = [Path(file) for file in files if Path(file).is_file()]
         return spec, known[0].parent if len(known) == 1 else None
     return load_spec(spec, overrides=overrides), Path(spec).parent
+
+
+def data_of(spec: Spec, data: Source, folder: Path | None) -> Data:
+    """The data that are given, or else those that the spec names, relative to its folder.
+
+    Raises:
+        RunError: they cannot be read, are not sound, or do not fit the spec.
+    """
+    if data is None:
+        return load_data(spec.train.data, spec, folder=folder, trusted=False)
+    return load_data(data, spec)
 
 
 def compiled(spec: Spec, seed: int, device: torch.device) -> GrowingNetwork:

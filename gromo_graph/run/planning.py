@@ -12,9 +12,9 @@ from gromo_graph.errors import RunError
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Plan
-from gromo_graph.run.data import Part, load_data
+from gromo_graph.run.data import Part
 from gromo_graph.run.folder import holds_run
-from gromo_graph.run.growing import check_seed, choose_device, compiled, seeded, spec_and_folder
+from gromo_graph.run.growing import check_seed, choose_device, compiled, data_of, seeded, spec_and_folder
 from gromo_graph.run.loader import TensorLoader
 from gromo_graph.run.run import load_run
 from gromo_graph.run.sources import Source
@@ -66,9 +66,7 @@ def plan(
         network, part = _of_run(Path(target), data, weights, overrides)
     else:
         spec, folder = spec_and_folder(target, overrides)
-        source = spec.train.data if data is None else data
-        own = data is None
-        part = load_data(source, spec, folder=folder if own else None, trusted=not own).train
+        part = data_of(spec, data, folder).train
         network = compiled(spec, seed, chosen)
         if weights is not None:
             load_weights(Path(weights), network)

@@ -81,3 +81,25 @@ def test_functions_that_are_not_elementwise_are_refused(function: torch.nn.Modul
 def test_no_derivative_is_told(function: torch.nn.Module) -> None:
     with pytest.raises(GrowthError, match="no one-sided derivative"):
         tangent_of(function)
+
+
+def test_a_measured_tangent_is_measured_again_where_the_function_has_changed() -> None:
+    class Steep(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.public, self._private = 2.0, 3.0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.public * self._private * x
+
+    steep = Steep().eval()
+    assert tangent_of(steep).right == pytest.approx(6.0)
+    steep.public = 4.0
+    assert tangent_of(steep).right == pytest.approx(12.0)
+    steep._private = 5.0
+    assert tangent_of(steep).right == pytest.approx(20.0)
+    assert tangent_of(steep, 1.0).value == pytest.approx(20.0)
+    leaky = torch.nn.LeakyReLU(0.1)
+    assert tangent_of(leaky).left == pytest.approx(0.1)
+    leaky.negative_slope = 0.3
+    assert tangent_of(leaky).left == pytest.approx(0.3)
