@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -16,3 +17,9 @@ settings.register_profile("explore")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def seeded() -> None:
+    """For what draws from the global generator."""
+    torch.manual_seed(0)
