@@ -189,6 +189,8 @@ class GrowthScheduler:
         )
         if reason is None and self.policy.stop.accuracy is not None:
             reason = goal_reached(self._error_now(), self.policy)
+        if reason is not None and self._plateau.epochs is not None and not self._plateau.seen:
+            reason += f"; {self.policy.when.watch} never came to a plateau of {self._plateau.epochs} epochs"
         return reason
 
     def _watched(self, train_loader: Loader) -> float:

@@ -101,12 +101,24 @@ class _Check:
         growth = self.section(Growth, data, "growth")
         train = self.section(Train, data, "train")
         self.data(data.get("train"))
+        self.goals(growth, train)
         if self.problems or self.document.problems or growth is None or train is None:
             return None
         origins = {node: self.origin(node) for node in nodes}
         return Spec(
             name, nodes, tuple(output for output, _ in outputs), named, growth, train, version, origins
         )
+
+    def goals(self, growth: Growth | None, train: Train | None) -> None:
+        """A regression has no accuracy that growth could go by."""
+        if growth is None or train is None or train.loss != "mse":
+            return
+        if growth.stop.accuracy is not None:
+            message = "`train.loss: mse` has no accuracy: leave it out, or end by `improvement` or a budget"
+            self.report(("growth", "stop", "accuracy"), message)
+        if growth.when.watch == "validation_error":
+            message = "`train.loss: mse` has no errors to count: watch `validation_loss` or `train_loss`"
+            self.report(("growth", "when", "watch"), message)
 
     def check_keys(self, data: dict[str, Any]) -> set[str | None]:
         return {

@@ -206,3 +206,11 @@ def test_applying_by_hand_does_not_end_growth() -> None:
     scheduler = scheduler_for("{stop: {improvement: 0.9999}}")
     scheduler.apply(scheduler.plan(DATA).candidates[0])
     assert scheduler.reason is None
+
+
+def test_a_plateau_that_never_came_is_told() -> None:
+    scheduler = scheduler_for("{when: {plateau: 3, until: 0.02}}")
+    assert steps(scheduler, 3) == [None] * 3
+    assert scheduler.reason is not None
+    assert "`growth.when.until` is 0.02" in scheduler.reason
+    assert "validation_loss never came to a plateau of 3 epochs" in scheduler.reason
