@@ -24,6 +24,9 @@ MAX_DEPTH = 64
 _MAX_DIRECTIVES = 100
 
 
+EMPTY = "the document is empty: `gromo-graph new` prints one to start from"
+
+
 def parse_document(text: str, file: str) -> Document:
     """Read YAML text; what is wrong with it is in `problems` of the result, nothing is raised."""
     text = text.removeprefix("\ufeff")
@@ -45,7 +48,7 @@ def parse_document(text: str, file: str) -> Document:
     except yaml.YAMLError as error:
         return broken(file, f"not YAML: {error}")
     if builder.data is None:
-        return broken(file, "the document is empty: `gromo-graph new` prints one to start from")
+        return broken(file, EMPTY)
     return Document(file, builder.data, builder.root, tuple(builder.problems))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gromo_graph.errors import Problem
-from gromo_graph.spec.document import parse_document
+from gromo_graph.spec.document import EMPTY, parse_document
 from gromo_graph.spec.fields import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.places import Document, Path, Place, clipped, path_text
@@ -58,6 +58,10 @@ def _apply(
     if path is None:
         return refused("not a path: names are separated by dots, and quoted where they contain dots")
     read = parse_document(value, file)
+    if read.broken and value.strip() and read.problems[0].message == EMPTY:
+        return refused(
+            "the value is nothing, which no key takes: take the key out of the document to have its default"
+        )
     if read.broken and value.strip():
         return refused(f"the value is {read.problems[0].message}")
     if not value.strip():

@@ -76,6 +76,8 @@ def test_what_is_shared_by_an_alias_changes_in_one_place() -> None:
         ("train..epochs=3", "not a path"),
         ('nodes."x=3', "there is no `=`"),
         ("train.epochs=", "the value is empty"),
+        ("train.epochs=null", "the value is nothing"),
+        ("train.epochs=~", "the value is nothing"),
         ("train.epochs=[", "the value is not YAML"),
         ("train.epochs=!!int 3", "the tag `!!int` is refused"),
         ("train.epochs=3.0", "found 3.0, expected an integer: write 3"),
