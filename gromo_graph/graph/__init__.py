@@ -1,22 +1,32 @@
 """The networkx view of a spec: order, links, width groups and edits, without torch."""
 
 from gromo_graph.graph.costs import Cost, widening_cost
-from gromo_graph.graph.edit import Widen, apply, widening
+from gromo_graph.graph.edit import AddPath, Edit, Narrow, Widen, apply, narrowing, widening
 from gromo_graph.graph.growability import obstacle
 from gromo_graph.graph.links import Unit
+from gromo_graph.graph.paths import Bridge, bridges, new_edge, new_node, path_cost
 from gromo_graph.graph.view import Edge, Graph, build_graph
 from gromo_graph.graph.widths import WidthGroup
 
 __all__ = [
+    "AddPath",
+    "Bridge",
     "Cost",
     "Edge",
+    "Edit",
     "Graph",
+    "Narrow",
     "Unit",
     "Widen",
     "WidthGroup",
     "apply",
+    "bridges",
     "build_graph",
+    "narrowing",
+    "new_edge",
+    "new_node",
     "obstacle",
+    "path_cost",
     "widening",
     "widening_cost",
 ]

@@ -1,10 +1,10 @@
-"""What widening a group costs: exact integers from shapes."""
+"""What another width of a group costs: exact integers from shapes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gromo_graph.graph.edit import apply, widening
+from gromo_graph.graph.edit import apply, narrowing, widening
 from gromo_graph.graph.view import Graph
 from gromo_graph.graph.widths import WidthGroup
 from gromo_graph.spec.kinds import WidthRule
@@ -19,12 +19,13 @@ class Cost:
 
 
 def widening_cost(graph: Graph, group: WidthGroup, neurons: int) -> Cost:
-    """Cost of `neurons` more features in a group, from the nodes it touches alone.
+    """Cost of `neurons` more features in a group, or of fewer where the number is negative.
 
     Shapes are inferred again from the producers down to the consumers, so that every kind counts by its own rule.
     """
     touched = _touched(graph, group)
-    nodes = apply(graph.spec, widening(group, neurons)).nodes
+    edit = widening(group, neurons) if neurons > 0 else narrowing(group, -neurons)
+    nodes = apply(graph.spec, edit).nodes
     shapes = dict(graph.shapes)
     parameters = madds = 0
     for name in touched:

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.widths import WidthGroup
-from gromo_graph.spec.kinds import Layer
+from gromo_graph.spec.kinds import Layer, Merge, Node
 from gromo_graph.spec.model import Spec
+
+
+class Edit(Protocol):
+    """A change of a spec."""
+
+    def nodes_of(self, spec: Spec) -> Mapping[str, Node]:
+        """The nodes after the edit, in the order of the document.
+
+        Raises:
+            GraphError: the edit is not possible.
+        """
+
+
+def apply(spec: Spec, edit: Edit) -> Spec:
+    """The spec after the edit; the given one is left as it was.
+
+    Raises:
+        GraphError: the edit is not possible.
+    """
+    return replace(spec, nodes=edit.nodes_of(spec))
 
 
 @dataclass(frozen=True)
@@ -23,28 +45,114 @@ class Widen:
     neurons: int
     operations: tuple[str, ...] = ()
 
+    def nodes_of(self, spec: Spec) -> Mapping[str, Node]:
+        """The nodes, some of them wider."""
+        if self.neurons < 1:
+            raise GraphError(f"a group can be widened by 1 feature or more, found {self.neurons}")
+        return _resized(spec, self.producers, self.neurons, self.operations)
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """Every producer of one width group loses `neurons` features.
+
+    Attributes:
+        producers, neurons, operations: as in `Widen`.
+    """
+
+    producers: tuple[str, ...]
+    neurons: int
+    operations: tuple[str, ...] = ()
+
+    def nodes_of(self, spec: Spec) -> Mapping[str, Node]:
+        """The nodes, some of them narrower."""
+        if self.neurons < 1:
+            raise GraphError(f"a group can be narrowed by 1 feature or more, found {self.neurons}")
+        return _resized(spec, self.producers, -self.neurons, self.operations)
+
+
+def _resized(
+    spec: Spec, producers: tuple[str, ...], change: int, operations: tuple[str, ...]
+) -> Mapping[str, Node]:
+    nodes = dict(spec.nodes)
+    before = 0
+    for name in producers:
+        node = nodes.get(name)
+        if not isinstance(node, Layer):
+            raise GraphError(f"the width of `{name}` cannot change: it is no layer of this spec")
+        before = node.features
+        if before + change < 1:
+            raise GraphError(f"`{name}` has {before} features: {-change} cannot be taken from them")
+        nodes[name] = node.model_copy(update={"features": before + change})
+    for name in operations:
+        nodes[name] = nodes[name].widened(before, change)
+    return nodes
+
 
 def widening(group: WidthGroup, neurons: int) -> Widen:
     """The edit that adds `neurons` features to a group."""
     return Widen(group.producers, neurons, group.operations)
 
 
-def apply(spec: Spec, edit: Widen) -> Spec:
-    """The spec after the edit; the given one is left as it was.
+def narrowing(group: WidthGroup, neurons: int) -> Narrow:
+    """The edit that takes `neurons` features from a group."""
+    return Narrow(group.producers, neurons, group.operations)
 
-    Raises:
-        GraphError: a producer is missing or is no layer, or nothing would be added.
+
+@dataclass(frozen=True)
+class AddPath:
+    """A chain of new layers from `source` into the sum that `target` is, or is made.
+
+    A target that is a layer becomes the layer `target.linear` without its activation, and the sum `target` that takes
+    the activation and adds up that layer and the new one: whoever reads the target goes on reading it.
+
+    Attributes:
+        source, target: where the chain begins and ends. layers: the new layers by name, in their order; what they read
+            is filled in.
     """
-    if edit.neurons < 1:
-        raise GraphError(f"a group can be widened by 1 feature or more, found {edit.neurons}")
-    nodes = dict(spec.nodes)
-    before = 0
-    for name in edit.producers:
-        node = nodes.get(name)
-        if not isinstance(node, Layer):
-            raise GraphError(f"`{name}` cannot be widened: it is no layer of this spec")
-        before = node.features
-        nodes[name] = node.model_copy(update={"features": node.features + edit.neurons})
-    for name in edit.operations:
-        nodes[name] = nodes[name].widened(before, edit.neurons)
-    return replace(spec, nodes=nodes)
+
+    source: str
+    target: str
+    layers: tuple[tuple[str, Layer], ...]
+
+    def nodes_of(self, spec: Spec) -> Mapping[str, Node]:
+        """The nodes with the new ones just before the target."""
+        for name in (self.source, self.target):
+            if name not in spec.nodes:
+                raise GraphError(f"`{name}` is no node of this spec")
+        new: dict[str, Node] = {}
+        last = self.source
+        for name, layer in self.layers:
+            if name in spec.nodes:
+                raise GraphError(f"there is a node `{name}` already")
+            new[name] = layer.model_copy(update={"sources": (last,)})
+            last = name
+        nodes: dict[str, Node] = {}
+        for name, node in spec.nodes.items():
+            nodes |= {**_as_sum(spec, name, node, new, last)} if name == self.target else {name: node}
+        return nodes
+
+
+def _as_sum(spec: Spec, name: str, node: Node, new: Mapping[str, Node], last: str) -> Mapping[str, Node]:
+    """The target as a sum that `last` enters too, with what it needs before it."""
+    if isinstance(node, Merge) and node.merge == "sum":
+        return {**new, name: node.model_copy(update={"sources": (*node.sources, last)})}
+    if not isinstance(node, Layer):
+        raise GraphError(f"`{name}` can take no new edge: expected a layer or a sum")
+    own = linear_name(spec, name)
+    merge = Merge(sources=(own, last), activation=node.activation)
+    return {own: node.model_copy(update={"activation": "identity"}), **new, name: merge}
+
+
+def linear_name(spec: Spec, name: str) -> str:
+    """The name that the layer `name` gets where a sum takes its own."""
+    return free_name(spec, f"{name}.linear")
+
+
+def free_name(spec: Spec, name: str) -> str:
+    """The name itself, or with the first number behind it that no node has."""
+    taken, number = name, 1
+    while taken in spec.nodes:
+        number += 1
+        taken = f"{name}.{number}"
+    return taken

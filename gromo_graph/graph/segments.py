@@ -74,6 +74,11 @@ class Classes(Generic[Maker]):
                 self.refuse((*first, *row), reason)
         return first
 
+    def tie(self, atoms: Sequence[Maker]) -> None:
+        """Make atoms one that nothing but the author's wish holds together."""
+        for atom in atoms[1:]:
+            self._union.union(atoms[0], atom)
+
     def reasons(self) -> dict[Maker, str]:
         """Why a class cannot grow, by the atom that stands for it."""
         found: dict[Maker, str] = {}

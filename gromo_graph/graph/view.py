@@ -67,6 +67,11 @@ class Graph(Displayed):
         """Each name's index in `order`."""
         return {name: index for index, name in enumerate(self.order)}
 
+    @cached_property
+    def ends(self) -> Mapping[str, str]:
+        """The key of the unit that gives a node's value to its readers, for those whose value leaves a unit."""
+        return {unit.last: key for key, unit in self.units.items() if unit.role != "fan_out"}
+
     def sources(self, name: str) -> tuple[str, ...]:
         """The nodes that `name` reads, in the order of `from`."""
         return self.spec.nodes[name].sources

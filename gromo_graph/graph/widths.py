@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm, prod
 
 from gromo_graph.graph.segments import Classes, Row, Segment, repeated
@@ -27,6 +27,7 @@ class WidthGroup:
         features: its width now.
         grow: the limits the author gave (of several producers: the tightest).
         reason: why it cannot grow, or None where nothing in the graph forbids it.
+        parts: the groups it is made of, where the author has tied several to one width; else empty.
     """
 
     producers: tuple[str, ...]
@@ -39,6 +40,7 @@ class WidthGroup:
     features: int
     grow: Grow
     reason: str | None
+    parts: tuple[WidthGroup, ...] = ()
 
     @property
     def target(self) -> str:
@@ -71,7 +73,34 @@ def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) 
                 rows[name] = repeated(inputs[0], prod(shapes[node.sources[0]][1:]))
     for output in spec.outputs:
         classes.refuse(rows[output], f"its width is that of the output `{output}`")
-    return _collect(spec, order, rows, classes)
+    found = _collect(spec, order, rows, classes)
+    ties = ties_of(spec)
+    if not ties:
+        return found
+    for names in ties.values():
+        classes.tie(names)
+    return tuple(_with_parts(group, found) for group in _collect(spec, order, rows, classes))
+
+
+def ties_of(spec: Spec) -> Mapping[str, list[str]]:
+    """The layers that carry each tie, in document order."""
+    ties: dict[str, list[str]] = {}
+    for name, node in spec.nodes.items():
+        if isinstance(node, Layer) and isinstance(node.grow, Grow) and node.grow.tie is not None:
+            ties.setdefault(node.grow.tie, []).append(name)
+    return ties
+
+
+def _with_parts(group: WidthGroup, connected: Sequence[WidthGroup]) -> WidthGroup:
+    parts = tuple(each for each in connected if each.target in group.producers)
+    if len(parts) < 2:
+        return group
+    reason = group.reason
+    for part in parts:
+        if part.reason is not None:
+            reason = f"it is tied to `{part.target}`: {part.reason}" if part is not parts[0] else part.reason
+            break
+    return replace(group, parts=parts, reason=reason)
 
 
 def _collect(
@@ -140,5 +169,6 @@ def _tightest(limits: Sequence[Grow]) -> Grow:
         min=max((limit.min for limit in limits if limit.min is not None), default=None),
         step=min((limit.step for limit in limits if limit.step is not None), default=None),
         ratio=limits[0].ratio,
+        tie=next((limit.tie for limit in limits if limit.tie is not None), None),
         kernel=next((limit.kernel for limit in limits if limit.kernel is not None), None),
     )

@@ -1,4 +1,4 @@
-"""A proposal becomes pending growth on its modules, and pending growth becomes weights."""
+"""A proposal for a width group becomes pending growth on its modules, and is taken off again."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates import Proposal
+from gromo_graph.growth.candidates import Widening
 from gromo_graph.growth.resting import compensation
-from gromo_graph.modules.applying import delete_update
+from gromo_graph.modules.applying import forget_group
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.neurons import put
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.edit import apply_pending
 from gromo_graph.network.groups import linked_group
-from gromo_graph.network.optimizer_state import NewState
 from gromo_graph.spec.settings import Growth
 
 
-def linked(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> LinkedGroup:
+def linked(network: GrowingNetwork, proposal: Widening, policy: Growth) -> LinkedGroup:
     """The modules of a proposal."""
-    assert proposal.group is not None
-    return linked_group(network, proposal.group, kernel=policy.kernel)
+    return linked_group(network, proposal.widened, kernel=policy.kernel)
 
 
-def set_pending(proposal: Proposal, group: LinkedGroup, gamma: float, *, finite_scale: bool) -> None:
+def set_pending(proposal: Widening, group: LinkedGroup, gamma: float, *, finite_scale: bool) -> None:
     """Put the proposal on its modules at step size γ: `extended_forward` then shows what it would do.
 
     With s = √γ the fan-in becomes s·α and the fan-out s·ω. With `finite_scale` they become α and γ·ω: the pending
@@ -59,18 +56,4 @@ def set_pending(proposal: Proposal, group: LinkedGroup, gamma: float, *, finite_
 
 def clear_pending(group: LinkedGroup) -> None:
     """Take pending growth off again; weights were never touched."""
-    for consumer in group.consumers:
-        delete_update(consumer)
-
-
-def apply_proposal(
-    network: GrowingNetwork,
-    proposal: Proposal,
-    group: LinkedGroup,
-    *,
-    optimizer: torch.optim.Optimizer | None,
-    new_state: NewState,
-) -> None:
-    """Make the pending proposal real; the optimizer follows."""
-    assert proposal.group is not None
-    apply_pending(network, proposal.group, group, optimizer=optimizer, new_state=new_state)
+    forget_group(group)

@@ -1,4 +1,4 @@
-"""What could grow: one candidate for each width group, with its cost, or the reason why it is left out."""
+"""What could be done: candidates with what is needed to do it, their costs, or the reason why they are left out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 
 from torch import Tensor
 
-from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
+from gromo_graph.graph import AddPath, Bridge, Graph, WidthGroup, obstacle, widening_cost
+from gromo_graph.graph.costs import Cost
 from gromo_graph.modules.neurons import GroupNeurons
+from gromo_graph.modules.removing import Removal
 from gromo_graph.records import Candidate
 from gromo_graph.spec.settings import Growth, Stop
 
@@ -18,19 +20,9 @@ class Proposal(Candidate):
     """A candidate with what is needed to apply it.
 
     Attributes:
-        group: what would widen.
-        weights: the new neurons, best first; None where it was left out.
-        deltas: (out, columns) of the optimal delta of each consumer, where the policy applies it.
-        drawn: its neurons change nothing yet (random ones, or those of GradMax), so there is no step size to search.
-        rescue: it revives a dead layer and goes first.
         note: how it was solved, where that is out of the ordinary.
     """
 
-    group: WidthGroup | None = field(default=None, compare=False, repr=False)
-    weights: GroupNeurons | None = field(default=None, compare=False, repr=False)
-    deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
-    drawn: bool = False
-    rescue: bool = False
     note: str = ""
 
     def plain(self) -> Candidate:
@@ -42,7 +34,6 @@ class Proposal(Candidate):
         return replace(
             self,
             neurons=0,
-            weights=None,
             predicted=None,
             slope=None,
             reason=reason,
@@ -50,30 +41,107 @@ class Proposal(Candidate):
             delta_madds=0,
         )
 
+    def costing(self, cost: Cost) -> Proposal:
+        """The same with its cost."""
+        return replace(self, delta_parameters=cost.parameters, delta_madds=cost.madds)
 
-def neurons_at_once(policy: Growth, group: WidthGroup) -> int:
-    """How many neurons a step adds to a group at the most.
+    @property
+    def rescue(self) -> bool:
+        """Whether it revives a dead layer and goes first."""
+        return False
 
-    Its own `step`; else the smaller of what the policy says, in neurons and as a share of the width; else 8 (4 for
-    small budgets).
+
+@dataclass(frozen=True)
+class Widening(Proposal):
+    """New neurons in a width group.
+
+    Attributes:
+        group: what would widen. weights: the new neurons, best first; None while they have not been found.
+        deltas: (out, columns) of the optimal delta of each consumer, where the policy applies it.
+        drawn: the neurons change nothing yet (random ones, or those of GradMax): there is no step size to search.
+        revives: they revive a dead layer.
     """
-    if group.grow.step is not None:
+
+    group: WidthGroup | None = field(default=None, compare=False, repr=False)
+    weights: GroupNeurons | None = field(default=None, compare=False, repr=False)
+    deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    drawn: bool = False
+    revives: bool = False
+
+    @property
+    def rescue(self) -> bool:
+        """Whether it revives a dead layer."""
+        return self.revives
+
+    @property
+    def widened(self) -> WidthGroup:
+        """What would widen."""
+        assert self.group is not None
+        return self.group
+
+
+@dataclass(frozen=True)
+class NewPath(Proposal):
+    """A new layer, or two with new neurons between, from one node into the sum of another.
+
+    Attributes:
+        bridge: from where to where. path: the edit.
+        planned_for: the graph that it was planned for.
+        weights: weight and bias of each new layer: −δ of an edge, per unit of γ; of new neurons those at s = 1.
+        deltas: (out, columns) of the optimal delta of each layer that enters the sum, where the policy applies it.
+    """
+
+    bridge: Bridge | None = field(default=None, compare=False, repr=False)
+    path: AddPath | None = field(default=None, compare=False, repr=False)
+    planned_for: Graph | None = field(default=None, compare=False, repr=False)
+    weights: tuple[tuple[Tensor, Tensor | None], ...] = field(default=(), compare=False, repr=False)
+    deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Pruning(Proposal):
+    """Fewer neurons in a width group, and the consumers refitted to what is left.
+
+    Attributes:
+        group: what would get narrower. removal: the neurons, the one that is missed least first, and the refitted
+            weights; None while they have not been found.
+    """
+
+    group: WidthGroup | None = field(default=None, compare=False, repr=False)
+    removal: Removal | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def narrowed(self) -> WidthGroup:
+        """What would get narrower."""
+        assert self.group is not None
+        return self.group
+
+
+def neurons_at_once(policy: Growth, group: WidthGroup | None) -> int:
+    """How many neurons a step adds to a group, or gives to a new node, at the most.
+
+    The group's own `step`; else the smaller of what the policy says, in neurons and as a share of the width; else 8 (4
+    for small budgets).
+    """
+    if group is not None and group.grow.step is not None:
         return group.grow.step
     neurons = policy.neurons
-    shared = [] if neurons.share is None else [max(1, round(neurons.share * group.features))]
+    shared = []
+    if neurons.share is not None and group is not None:
+        shared = [max(1, round(neurons.share * group.features))]
     if neurons.per_step is not None or shared:
         return min([*shared, *([] if neurons.per_step is None else [neurons.per_step])])
     small = policy.stop.parameters is not None and policy.stop.parameters < 1500
     return 4 if small else 8
 
 
-def widen_proposals(graph: Graph, policy: Growth) -> list[Proposal]:
+def widen_proposals(graph: Graph, policy: Growth) -> list[Widening]:
     """One proposal for each width group, in document order, not solved yet."""
     return [_proposal(graph, group, policy) for group in graph.groups]
 
 
-def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Proposal:
-    proposal = Proposal("widen", group.target, group=group)
+def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Widening:
+    proposal = Widening("widen", group.target, group=group)
     reason = obstacle(graph, group, policy)
     if reason is not None:
         return replace(proposal, reason=reason)
@@ -97,19 +165,19 @@ def _why_none(group: WidthGroup, wanted: int) -> str:
 
 def affordable(graph: Graph, group: WidthGroup, wanted: int, stop: Stop) -> int:
     """The largest number of neurons up to `wanted` that stays within the budgets, in whole units of the group."""
-
-    def fits(neurons: int) -> bool:
-        cost = widening_cost(graph, group, neurons)
-        return (stop.parameters is None or graph.parameter_count + cost.parameters <= stop.parameters) and (
-            stop.madds is None or graph.multiply_adds + cost.madds <= stop.madds
-        )
-
     most = wanted - wanted % group.unit
-    return next((neurons for neurons in range(most, 0, -group.unit) if fits(neurons)), 0)
+    counts = range(most, 0, -group.unit)
+    return next((n for n in counts if within(graph, widening_cost(graph, group, n), stop)), 0)
 
 
-def with_cost(graph: Graph, proposal: Proposal) -> Proposal:
+def within(graph: Graph, cost: Cost, stop: Stop) -> bool:
+    """Whether the network would stay within the budgets."""
+    return (stop.parameters is None or graph.parameter_count + cost.parameters <= stop.parameters) and (
+        stop.madds is None or graph.multiply_adds + cost.madds <= stop.madds
+    )
+
+
+def with_cost(graph: Graph, proposal: Widening) -> Widening:
     """The proposal with the cost of its neurons."""
-    assert proposal.group is not None
-    cost = widening_cost(graph, proposal.group, proposal.neurons)
+    cost = widening_cost(graph, proposal.widened, proposal.neurons)
     return replace(proposal, delta_parameters=cost.parameters, delta_madds=cost.madds)

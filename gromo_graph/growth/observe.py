@@ -11,11 +11,30 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
+from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 
+# So many batches of a loader that says no length are taken for a sign that it has no end.
+_MOST_BATCHES = 100_000
+
 Loss = Callable[[Any, Tensor], Tensor]
 Loader = Iterable[tuple[Any, Tensor]]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a pass looks at.
+
+    Attributes:
+        modules: layers: their inputs, and the gradients at their pre-activities and parameters.
+        sums: merges: the gradients at what they add up.
+        values: nodes whose values are kept.
+    """
+
+    modules: Sequence[MeasuredModule]
+    sums: Sequence[MergeGrowingModule] = ()
+    values: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -24,14 +43,16 @@ class Observation:
 
     Attributes:
         samples: size of the batch.
-        gradients: d(sum of the per-sample losses)/d(pre-activity) of each module, by module name.
-        weight_gradients, bias_gradients: the same for its parameters.
+        gradients: d(sum of the per-sample losses)/d(pre-activity) of each layer and sum, by module name.
+        weight_gradients, bias_gradients: the same for the parameters of the layers.
+        values: of the nodes that are watched, by name.
     """
 
     samples: int
     gradients: Mapping[str, Tensor]
     weight_gradients: Mapping[str, Tensor]
     bias_gradients: Mapping[str, Tensor | None]
+    values: Mapping[str, Tensor]
 
 
 @contextmanager
@@ -54,8 +75,15 @@ def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[An
     """
     device = next(network.parameters()).device
     empty = True
-    for batch in loader:
+    ends = is_sized(loader)
+    for number, batch in enumerate(loader):
         empty = False
+        if not ends and number >= _MOST_BATCHES:
+            raise GrowthError(
+                f"the loader has given {number:,} batches and says no length, so it may never end: expected one that "
+                "ends; of an endless one `growth.statistics.samples` takes so many samples for a plan, and held-out "
+                "data must be a part of it, such as list(itertools.islice(loader, 10))"
+            )
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise GrowthError(f"the loader gave a {type(batch).__name__}: expected pairs (x, y)")
         x, y = batch
@@ -65,10 +93,26 @@ def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[An
         raise GrowthError("the loader gave no batch: expected at least one (a loader is read once per pass)")
 
 
+@contextmanager
+def same_draws(network: torch.nn.Module) -> Iterator[None]:
+    """Torch's global random state is given back: what is measured draws the same numbers each time, and none after."""
+    device = next(network.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def is_sized(loader: Loader) -> bool:
+    """Whether a loader says how long it is, so that it surely ends."""
+    try:
+        return len(loader) >= 0  # type: ignore[arg-type]
+    except TypeError:  # a generator, or a DataLoader over an IterableDataset
+        return False
+
+
 def mean_loss(network: GrowingNetwork, loss: Loss, loader: Loader, *, extended: bool = False) -> float:
     """Mean loss over a loader in evaluation mode; with `extended`, as if the pending growth were applied."""
     total, count = 0.0, 0
-    with evaluation_mode(network), torch.no_grad():
+    with evaluation_mode(network), same_draws(network), torch.no_grad():
         for inputs, target in batches(loader, network):
             prediction = network.extended_forward(*inputs) if extended else network(*inputs)
             total += float(_scalar(loss(prediction, target))) * len(target)
@@ -83,7 +127,7 @@ def error_rate(network: GrowingNetwork, loader: Loader) -> float:
         GrowthError: the targets are no class indices for the output.
     """
     wrong, count = 0, 0
-    with evaluation_mode(network), torch.no_grad():
+    with evaluation_mode(network), same_draws(network), torch.no_grad():
         for inputs, target in batches(loader, network):
             prediction = network(*inputs)
             if isinstance(prediction, dict):
@@ -102,7 +146,7 @@ def observe(
     network: GrowingNetwork,
     loss: Loss,
     loader: Loader,
-    modules: Sequence[MeasuredModule],
+    watched: Watched,
     *,
     samples: int | None = None,
 ) -> Iterator[Observation]:
@@ -113,26 +157,35 @@ def observe(
     Args:
         network: is put in evaluation mode while the pass lasts.
         loss: mean over the batch.
-        modules: those to observe.
+        watched: what is looked at.
         samples: end after this many; None for all.
 
     Raises:
         GrowthError: the loss is no finite scalar, or a module does not influence it.
     """
     seen = 0
-    with evaluation_mode(network), _storing(modules), torch.enable_grad():
+    with (
+        evaluation_mode(network),
+        same_draws(network),
+        _storing(watched),
+        _values(network, watched) as values,
+        torch.enable_grad(),
+    ):
         for inputs, target in batches(loader, network):
             value = _scalar(loss(network(*inputs), target)) * len(target)
-            yield _observation(value, len(target), modules)
+            yield _observation(value, len(target), watched, values)
             seen += len(target)
             if samples is not None and seen >= samples:
                 return
 
 
-def _observation(value: Tensor, samples: int, modules: Sequence[MeasuredModule]) -> Observation:
-    pre_activities = [module.pre_activity for module in modules]
-    weights = [module.layer.weight for module in modules]
-    biases = [module.layer.bias for module in modules if module.use_bias]
+def _observation(
+    value: Tensor, samples: int, watched: Watched, values: Mapping[str, Tensor]
+) -> Observation:
+    layers, every = watched.modules, [*watched.modules, *watched.sums]
+    pre_activities = [module.pre_activity for module in every]
+    weights = [module.layer.weight for module in layers]
+    biases = [module.layer.bias for module in layers if module.use_bias]
     try:
         found = torch.autograd.grad(value, [*pre_activities, *weights, *biases])
     except RuntimeError as error:
@@ -140,26 +193,53 @@ def _observation(value: Tensor, samples: int, modules: Sequence[MeasuredModule])
             "the loss does not depend on every layer that may grow: expected a loss computed from the "
             f"network's prediction by differentiable operations ({error})"
         ) from error
-    names = [module.name for module in modules]
-    with_bias = iter(found[2 * len(modules) :])
+    names = [module.name for module in layers]
+    with_bias = iter(found[len(every) + len(layers) :])
     return Observation(
         samples,
-        dict(zip(names, found, strict=False)),
-        dict(zip(names, found[len(modules) :], strict=False)),
-        {module.name: next(with_bias) if module.use_bias else None for module in modules},
+        dict(zip([module.name for module in every], found, strict=False)),
+        dict(zip(names, found[len(every) :], strict=False)),
+        {module.name: next(with_bias) if module.use_bias else None for module in layers},
+        dict(values),
     )
 
 
 @contextmanager
-def _storing(modules: Sequence[MeasuredModule]) -> Iterator[None]:
-    before = [(module, module.store_input, module.store_pre_activity) for module in modules]
-    for module in modules:
+def _storing(watched: Watched) -> Iterator[None]:
+    before = [(module, module.store_input, module.store_pre_activity) for module in watched.modules]
+    for module in watched.modules:
         module.store_input = module.store_pre_activity = True
+    for merge in watched.sums:
+        merge.store_pre_activity = True
     try:
         yield
     finally:
         for module, store_input, store_pre_activity in before:
             module.store_input, module.store_pre_activity = store_input, store_pre_activity
+        for merge in watched.sums:
+            merge.store_pre_activity = False
+            merge.capture.clear()
+
+
+@contextmanager
+def _values(network: GrowingNetwork, watched: Watched) -> Iterator[dict[str, Tensor]]:
+    """The values of the watched nodes, as of the last forward pass."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[torch.nn.Module, object, Tensor], None]:
+        def hook(module: torch.nn.Module, inputs: object, output: Tensor) -> None:
+            found[name] = output.detach()
+
+        return hook
+
+    handles = [
+        network.unit(network.graph.ends[name]).register_forward_hook(keep(name)) for name in watched.values
+    ]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _scalar(value: Tensor) -> Tensor:

@@ -2,31 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import linked
-from gromo_graph.growth.candidates import Proposal, widen_proposals, with_cost
-from gromo_graph.growth.observe import Loader, Loss, observe
+from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals, with_cost
+from gromo_graph.growth.gathering import Gathered, gather, let_go
+from gromo_graph.growth.new_paths import Found, node_tangent, path_proposals, solved_paths
+from gromo_graph.growth.observe import Loader, Loss, Watched, is_sized
+from gromo_graph.growth.path_slopes import PathMeasurement
 from gromo_graph.growth.policy import ranked
+from gromo_graph.growth.pruning import PruneSlope, prune_proposals
+from gromo_graph.growth.pruning import solved as solved_pruning
 from gromo_graph.growth.resting import cannot_be_taken_back
-from gromo_graph.growth.slopes import measure
-from gromo_graph.growth.solve import Solution, is_dead, random_neurons, rescue_size, solve
-from gromo_graph.modules import MergeGrowingModule
+from gromo_graph.growth.slopes import Measurement, NeuronSlopes, chosen, measure, neuron_slopes
+from gromo_graph.growth.solve import Solution, compute_delta, is_dead, random_neurons, rescue_size, solve
 from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.joint import count, modules_of
 from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.measuring import start_alone
+from gromo_graph.modules.neurons import united
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.groups import gather_for
-from gromo_graph.spec.settings import Growth, Statistics
+from gromo_graph.network.groups import linked_group, linked_parts
+from gromo_graph.spec.settings import Growth
 
 _SOLVED = ("tiny", "gradmax")
 """Criteria that need statistics."""
 _NO_SLOPE = "no slope behind a layer norm: judged by the loss"
+
+Kind = TypeVar("Kind", bound=Proposal)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """All proposals of one moment.
+
+    Attributes:
+        proposals: best first, those left out last. samples: that the statistics saw.
+        memory: bytes that the statistics took.
+    """
+
+    proposals: list[Proposal]
+    samples: int = 0
+    memory: int = 0
+
+
+@dataclass
+class _Wide:
+    """A width group that may grow, and its modules.
+
+    Attributes:
+        group: all of them. parts: those of each part, where the author has tied several; else the group itself.
+        solutions: of each part.
+    """
+
+    proposal: Widening
+    group: LinkedGroup
+    parts: tuple[LinkedGroup, ...]
+    solutions: list[Solution] = field(default_factory=list)
+
+    @property
+    def jumps(self) -> bool:
+        return bool(self.group.jumps)
 
 
 def plan_proposals(
@@ -36,177 +75,219 @@ def plan_proposals(
     *,
     policy: Growth,
     generator: torch.Generator | None,
-) -> list[Proposal]:
-    """Every width group as a proposal: solved and measured, or with the reason why it is left out; best first.
+) -> Planned:
+    """Everything that could be done: solved and measured, or with the reason why it is left out; best first.
 
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
     """
-    groups: dict[str, LinkedGroup] = {}
-    proposals = [_followed(network, p, policy, groups) for p in widen_proposals(network.graph, policy)]
-    left_out = [proposal for proposal in proposals if proposal.reason is not None]
-    able = [proposal for proposal in proposals if proposal.reason is None]
-    if able and policy.criterion in _SOLVED:
-        able = _measured(network, loss, loader, able, groups, policy=policy, generator=generator)
-    else:
-        able = [_drawn(network, p, groups[p.target], policy, p.neurons, generator) for p in able]
-    return ranked([*able, *left_out], policy)
+    left_out: list[Proposal] = []
+    wide: list[_Wide] = []
+    if "widen" in policy.actions:
+        for proposal in widen_proposals(network.graph, policy):
+            found = _followed(network, proposal, policy)
+            if isinstance(found, _Wide):
+                wide.append(found)
+            else:
+                left_out.append(found)
+    paths = _able(path_proposals(network.graph, policy), left_out)
+    prunings = _able(prune_proposals(network.graph, policy) if "prune" in policy.actions else [], left_out)
+    solves = policy.criterion in _SOLVED
+    drawn: list[Proposal] = []
+    if not solves:
+        drawn = [_drawn(network, each, policy, each.proposal.neurons, generator) for each in wide]
+        wide = []
+    if not (wide or paths or prunings):
+        return Planned(ranked([*drawn, *left_out], policy))
+    work = _Work(network, loss, loader, policy, generator)
+    found_all = work.done(wide, paths, prunings)
+    return Planned(ranked([*drawn, *found_all, *left_out], policy), work.samples, work.memory)
 
 
-def _followed(
-    network: GrowingNetwork, proposal: Proposal, policy: Growth, groups: dict[str, LinkedGroup]
-) -> Proposal:
-    """The proposal, its modules put into `groups`; left out where the way of its new units cannot be followed."""
+def _able(proposals: Sequence[Kind], left_out: list[Proposal]) -> list[Kind]:
+    """Those without a reason; the others are put aside."""
+    left_out += [proposal for proposal in proposals if proposal.reason is not None]
+    return [proposal for proposal in proposals if proposal.reason is None]
+
+
+def _followed(network: GrowingNetwork, proposal: Widening, policy: Growth) -> _Wide | Widening:
+    """The proposal with its modules; left out where the way of its new units cannot be followed."""
     if proposal.reason is not None:
         return proposal
+    group = linked(network, proposal, policy)
     try:
-        group = linked(network, proposal, policy)
         reason = cannot_be_taken_back(network.graph, group) if policy.scale == "sqrt" else None
     except GrowthError as error:
         reason = str(error)
     if reason is not None and policy.criterion in _SOLVED:
-        return proposal.left_out(reason)
-    groups[proposal.target] = group
-    return proposal
+        return _left_out(proposal, reason)
+    parts = linked_parts(network, proposal.widened, kernel=policy.kernel)
+    return _Wide(proposal, group, (group,) if len(parts) == 1 else parts)
 
 
-def _measured(
-    network: GrowingNetwork,
-    loss: Loss,
-    loader: Loader,
-    proposals: Sequence[Proposal],
-    groups: Mapping[str, LinkedGroup],
-    *,
-    policy: Growth,
-    generator: torch.Generator | None,
-) -> list[Proposal]:
-    modules = _gather(network, loss, loader, list(groups.values()), policy.statistics)
-    dead = {p.target for p in proposals if policy.rescue and is_dead(groups[p.target])}
-    alive = [p for p in proposals if p.target not in dead]
-    solved = [(p, solve(p, groups[p.target], policy)) for p in alive]
-    _let_go(network, modules)
-    found = [_rescued(network, p, groups[p.target], policy, generator) for p in proposals if p.target in dead]
-    if policy.criterion == "gradmax":
-        return [*found, *(_as_drawn(network, p, s) for p, s in solved)]
-    steep = [(p, s) for p, s in solved if not s.linked.jumps]
-    found += [_unmeasured(p, s) for p, s in solved if s.linked.jumps]
-    if steep:
-        found += measure(network, loss, loader, steep, policy=policy)
-    return [with_cost(network.graph, p) if p.reason is None else p for p in found]
+@dataclass
+class _Work:
+    """The two passes over the data, and what is solved between them."""
+
+    network: GrowingNetwork
+    loss: Loss
+    loader: Loader
+    policy: Growth
+    generator: torch.Generator | None
+    samples: int = 0
+    memory: int = 0
+
+    def done(
+        self, wide: Sequence[_Wide], paths: Sequence[NewPath], prunings: Sequence[Pruning]
+    ) -> list[Proposal]:
+        """All of them solved and measured."""
+        narrow = [(p, linked_group(self.network, p.narrowed)) for p in prunings]
+        gathered = gather(
+            self.network,
+            self.loss,
+            self.loader,
+            groups=[part for each in wide for part in each.parts],
+            paths=paths,
+            narrow=[group for _, group in narrow],
+            policy=self.policy,
+        )
+        self.samples, self.memory = gathered.samples, gathered.memory
+        dead = [each for each in wide if self.policy.rescue and all(map(is_dead, each.parts))]
+        alive = [each for each in wide if each not in dead]
+        for each in alive:
+            each.solutions = [solve(each.proposal, part, self.policy) for part in each.parts]
+        found_paths = self._solved_paths(gathered, paths)
+        pruned = [(solved_pruning(self.network, p, group), group) for p, group in narrow]
+        let_go(gathered.modules)
+        found: list[Proposal] = [
+            _rescued(self.network, each, self.policy, self.generator) for each in dead
+        ]
+        if self.policy.criterion == "gradmax":
+            found += [_as_drawn(self.network, each) for each in alive]
+            alive = []
+        found += [_unmeasured(self.network, each) for each in alive if each.jumps]
+        steep = [each for each in alive if not each.jumps]
+        return [*found, *self._measured(gathered, steep, found_paths, pruned)]
+
+    def _solved_paths(self, gathered: Gathered, paths: Sequence[NewPath]) -> list[Found]:
+        if any(path.kind == "new_node" for path in paths):
+            for layer in gathered.entering:
+                if layer.delta_raw is None:
+                    compute_delta(layer, self.policy.ridge)
+        found: list[Found] = []
+        by_bridge: dict[tuple[str, str], list[NewPath]] = {}
+        for path in paths:
+            assert path.bridge is not None
+            by_bridge.setdefault((path.bridge.source, path.bridge.target), []).append(path)
+        for reading in gathered.readings:
+            own = [p for bridge in reading.bridges for p in by_bridge[bridge.source, bridge.target]]
+            found += solved_paths(self.network, reading, own, self.policy)
+        return found
+
+    def _measured(
+        self,
+        gathered: Gathered,
+        wide: Sequence[_Wide],
+        paths: Sequence[Found],
+        pruned: Sequence[tuple[Pruning, LinkedGroup]],
+    ) -> list[Proposal]:
+        neurons = [[neuron_slopes(s, self.policy) for s in each.solutions] for each in wide]
+        tangent = node_tangent(self.network.graph) if paths else None
+        on_paths = [PathMeasurement(self.network, path, tangent) for path in paths if tangent is not None]
+        prunes = [PruneSlope(group, p) for p, group in pruned if p.reason is None]
+        items: list[Measurement] = [*(m for each in neurons for m in each), *on_paths, *prunes]
+        found: list[Proposal] = [p for p, _ in pruned if p.reason is not None]
+        if not items:
+            return found
+        members = [m for each in wide for m in (*each.group.producers, *each.group.consumers)]
+        members += [m for prune in prunes for m in prune.group.consumers]
+        watched = _watched(self.network, members, gathered, bool(paths))
+        limit = None if is_sized(self.loader) else self.policy.statistics.samples
+        samples = measure(self.network, self.loss, self.loader, watched, items, samples=limit)
+        for each, measured in zip(wide, neurons, strict=True):
+            found.append(self._chosen(each, measured, samples))
+        found += [path.proposal(samples, self.policy) for path in on_paths]
+        return [*found, *(prune.measured(samples) for prune in prunes)]
+
+    def _chosen(self, wide: _Wide, measured: Sequence[NeuronSlopes], samples: int) -> Widening:
+        proposal = chosen(wide.proposal, wide.group, measured, samples, self.policy)
+        return with_cost(self.network.graph, proposal) if proposal.reason is None else proposal
 
 
-def _gather(
-    network: GrowingNetwork,
-    loss: Loss,
-    loader: Loader,
-    groups: Sequence[LinkedGroup],
-    statistics: Statistics,
-) -> list[MeasuredModule]:
-    """The statistics of all groups in one pass, by the functions of their modules."""
-    consumers = list(dict.fromkeys(c for group in groups for c in group.consumers))
-    merges = _joint_merges(network, consumers)
-    partners = [module for merge in merges for module in modules_of(merge)]
-    modules = list(dict.fromkeys([*consumers, *partners, *(p for g in groups for p in g.producers)]))
-    for module in modules:
-        module.delta_raw = None
-        start_alone(module)
-        module.growth_links = []
-    for merge in merges:
-        merge.joint_blocks.clear()
-        for module in modules_of(merge):
-            module.joint_partners = modules_of(merge)
-    measured = list(dict.fromkeys([*consumers, *partners]))
-    gather_for(groups)
-    for seen in observe(network, loss, loader, modules, samples=statistics.samples):
-        for module in measured:
-            module.update_computation(
-                desired_activation=seen.gradients[module.name],
-                weight_gradient=seen.weight_gradients[module.name],
-                bias_gradient=seen.bias_gradients[module.name],
-            )
-        for merge in merges:
-            count(merge)
-        if statistics.error is not None and _precise(measured, statistics.error):
-            break
-    return modules
-
-
-def _joint_merges(network: GrowingNetwork, consumers: Iterable[MeasuredModule]) -> list[MergeGrowingModule]:
-    """The sums that several layers enter with one gradient, some consumer among them."""
-    merges = dict.fromkeys(c.next_module for c in consumers if isinstance(c.next_module, MergeGrowingModule))
-    return [merge for merge in merges if len(modules_of(merge)) > 1]
-
-
-def _precise(modules: Iterable[MeasuredModule], error: float) -> bool:
-    """Whether S and M of every layer are known to a relative error; N is made of the same data."""
-    return all(m.tensor_s.is_precise(error) and m.tensor_m.is_precise(error) for m in modules)
-
-
-def _let_go(network: GrowingNetwork, modules: Iterable[MeasuredModule]) -> None:
-    """Drop statistics and stored activations."""
-    for module in modules:
-        module.reset_computation()
-        module.joint_partners = ()
-        if isinstance(module.next_module, MergeGrowingModule):
-            module.next_module.joint_blocks.clear()
+def _watched(
+    network: GrowingNetwork, members: Iterable[MeasuredModule], gathered: Gathered, paths: bool
+) -> Watched:
+    """What the second pass looks at."""
+    if not paths:
+        return Watched(list(dict.fromkeys(members)))
+    modules = list(dict.fromkeys([*members, *gathered.targets, *gathered.entering]))
+    return Watched(modules, gathered.sums, [reading.source for reading in gathered.readings])
 
 
 def _rescued(
-    network: GrowingNetwork,
-    proposal: Proposal,
-    group: LinkedGroup,
-    policy: Growth,
-    generator: torch.Generator | None,
-) -> Proposal:
-    drawn = _drawn(network, proposal, group, policy, rescue_size(proposal), generator)
-    return replace(drawn, rescue=True, note=_joined(f"every unit of `{proposal.target}` is dead", drawn.note))
+    network: GrowingNetwork, wide: _Wide, policy: Growth, generator: torch.Generator | None
+) -> Widening:
+    drawn = _drawn(network, wide, policy, rescue_size(wide.proposal), generator)
+    note = _joined(f"every unit of `{drawn.target}` is dead", drawn.note)
+    return replace(drawn, revives=True, note=note)
 
 
 def _drawn(
     network: GrowingNetwork,
-    proposal: Proposal,
-    group: LinkedGroup,
+    wide: _Wide,
     policy: Growth,
     neurons: int,
     generator: torch.Generator | None,
-) -> Proposal:
+) -> Widening:
     """Units that change nothing yet: training finds their use."""
-    weights = random_neurons(group, policy, neurons, generator)
-    return _without_effect(network, replace(proposal, neurons=neurons, weights=weights), group)
+    found = [random_neurons(part, policy, neurons, generator) for part in wide.parts]
+    weights = found[0] if len(found) == 1 else united(wide.group, wide.parts, found)
+    return _without_effect(network, replace(wide.proposal, neurons=neurons, weights=weights), wide)
 
 
-def _as_drawn(network: GrowingNetwork, proposal: Proposal, solution: Solution) -> Proposal:
+def _as_drawn(network: GrowingNetwork, wide: _Wide) -> Widening:
     """GradMax's units: solved for, but with a fan-in of zero, so that they change nothing yet."""
-    size = min(solution.neurons.size, proposal.neurons)
-    if size == 0:
-        return proposal.left_out("no gradient reaches it")
-    weights = solution.neurons.selected(torch.arange(size, device=solution.neurons.device))
-    found = replace(proposal, neurons=size, weights=weights, note=solution.note)
-    return _without_effect(network, found, solution.linked)
+    found = _first_neurons(wide)
+    return _without_effect(network, found, wide) if found is not None else _left_out(
+        wide.proposal, "no gradient reaches it"
+    )
 
 
-def _without_effect(network: GrowingNetwork, proposal: Proposal, group: LinkedGroup) -> Proposal:
+def _without_effect(network: GrowingNetwork, proposal: Widening, wide: _Wide) -> Widening:
     """Of units that change nothing yet the slope is 0; behind a layer norm they do change something."""
-    slope, note = (None, _joined(proposal.note, _NO_SLOPE)) if group.jumps else (0.0, proposal.note)
+    slope, note = (None, _joined(proposal.note, _NO_SLOPE)) if wide.jumps else (0.0, proposal.note)
     return with_cost(network.graph, replace(proposal, predicted=0.0, slope=slope, note=note, drawn=True))
+
+
+def _unmeasured(network: GrowingNetwork, wide: _Wide) -> Widening:
+    """Behind a layer norm there is no slope; the realised loss decides."""
+    found = _first_neurons(wide)
+    if found is None or found.weights is None or found.weights.values is None:
+        return _left_out(wide.proposal, "no new neuron would lower the loss")
+    predicted = wide.group.ways.gain * float(found.weights.values.square().sum())
+    note = _joined(found.note, _NO_SLOPE)
+    return with_cost(network.graph, replace(found, predicted=predicted, slope=None, note=note))
+
+
+def _first_neurons(wide: _Wide) -> Widening | None:
+    """As many solved neurons as are wanted, in the order of their singular values; None where there are none."""
+    size = min(*(s.neurons.size for s in wide.solutions), wide.proposal.neurons)
+    size -= size % wide.proposal.widened.unit
+    if size == 0:
+        return None
+    found = [s.neurons.selected(torch.arange(size, device=s.neurons.device)) for s in wide.solutions]
+    weights = found[0] if len(found) == 1 else united(wide.group, wide.parts, found)
+    note = _joined(*dict.fromkeys(s.note for s in wide.solutions))
+    return replace(wide.proposal, neurons=size, weights=weights, note=note)
+
+
+def _left_out(proposal: Widening, reason: str) -> Widening:
+    found = proposal.left_out(reason)
+    assert isinstance(found, Widening)
+    return found
 
 
 def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
 
 
-def _unmeasured(proposal: Proposal, solution: Solution) -> Proposal:
-    """Behind a layer norm there is no slope; the realised loss decides."""
-    size = min(solution.neurons.size, proposal.neurons)
-    if size == 0:
-        return proposal.left_out("no new neuron would lower the loss")
-    weights = solution.neurons.selected(torch.arange(size, device=solution.neurons.device))
-    assert weights.values is not None
-    return replace(
-        proposal,
-        neurons=size,
-        weights=weights,
-        predicted=solution.linked.ways.gain * float(weights.values.square().sum()),
-        slope=None,
-        note=_joined(solution.note, _NO_SLOPE),
-    )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gromo_graph.graph import Graph, obstacle
-from gromo_graph.growth.candidates import Proposal, affordable
+from gromo_graph.growth.candidates import Proposal, Pruning, Widening, affordable
+from gromo_graph.growth.new_paths import path_proposals
 from gromo_graph.spec.settings import Growth
 
 # Groups this close to the narrowest count as equally narrow; among them the slope decides.
 _NEAR_TIE = 1.25
+# Groups in which taking neurons out is tried before anything grows.
+_PRUNED_FIRST = 2
 RULES = {
     "balanced": "steepest of the narrowest layers",
     "slope": "steepest",
@@ -21,10 +24,23 @@ RULES = {
 
 
 def ranked(proposals: Sequence[Proposal], policy: Growth) -> list[Proposal]:
-    """Those that can be applied in the order in which they are tried, then those that were left out."""
+    """Those that can be applied in the order in which they are tried, then those that were left out.
+
+    A few that take neurons out come first: they are applied only where the held-out loss allows it, and then they cost
+    nothing.
+    """
     able = [proposal for proposal in proposals if proposal.reason is None]
     left_out = [proposal for proposal in proposals if proposal.reason is not None]
-    return [*_in_order(able, policy.select), *left_out]
+    prunings = sorted((p for p in able if isinstance(p, Pruning)), key=_missed)
+    growing = [p for p in able if not isinstance(p, Pruning)]
+    first, last = prunings[:_PRUNED_FIRST], prunings[_PRUNED_FIRST:]
+    return [*first, *_in_order(growing, policy.select), *last, *left_out]
+
+
+def _missed(proposal: Pruning) -> float:
+    """Share of what the readers make of a group that is lost without the neurons."""
+    assert proposal.removal is not None
+    return proposal.removal.errors[proposal.neurons - 1]
 
 
 def _in_order(proposals: Sequence[Proposal], select: str) -> list[Proposal]:
@@ -34,7 +50,7 @@ def _in_order(proposals: Sequence[Proposal], select: str) -> list[Proposal]:
     def cost(proposal: Proposal) -> int:
         if select in ("slope", "realised"):
             return 1
-        return proposal.delta_parameters if select == "slope_per_parameter" else proposal.delta_madds
+        return max(1, proposal.delta_parameters if select == "slope_per_parameter" else proposal.delta_madds)
 
     def key(proposal: Proposal) -> tuple[bool, float]:
         slope = proposal.slope
@@ -45,29 +61,40 @@ def _in_order(proposals: Sequence[Proposal], select: str) -> list[Proposal]:
 
 
 def _balanced(proposals: Sequence[Proposal]) -> list[Proposal]:
-    """Below their minimum first, then the narrowest relative to their target ratio; slope among near-ties."""
-    if not proposals:
-        return []
-    narrowest = min(relative_width(proposal) for proposal in proposals)
+    """Groups below their minimum first, then the narrowest relative to their target ratio; slope among near-ties.
 
-    def key(proposal: Proposal) -> tuple[bool, float, float]:
+    New paths have no width to go by: those come before the first group that bring more per parameter than it.
+    """
+    wide = [proposal for proposal in proposals if isinstance(proposal, Widening)]
+    paths = sorted((p for p in proposals if not isinstance(p, Widening)), key=slope_per_parameter, reverse=True)
+    if not wide:
+        return list(paths)
+    narrowest = min(relative_width(proposal) for proposal in wide)
+
+    def key(proposal: Widening) -> tuple[bool, float, float]:
         width = relative_width(proposal)
         tied = width <= _NEAR_TIE * narrowest
         return not _below_minimum(proposal), narrowest if tied else width, -(proposal.slope or 0.0)
 
-    return sorted(proposals, key=key)
+    wide.sort(key=key)
+    least = slope_per_parameter(wide[0])
+    better = [path for path in paths if slope_per_parameter(path) > least]
+    return [*better, *wide, *paths[len(better) :]]
 
 
-def relative_width(proposal: Proposal) -> float:
+def slope_per_parameter(proposal: Proposal) -> float:
+    """What it brings to first order for what it costs."""
+    return (proposal.slope or 0.0) / max(1, proposal.delta_parameters)
+
+
+def relative_width(proposal: Widening) -> float:
     """Features over the target ratio."""
-    assert proposal.group is not None
-    return proposal.group.features / proposal.group.grow.ratio
+    return proposal.widened.features / proposal.widened.grow.ratio
 
 
-def _below_minimum(proposal: Proposal) -> bool:
-    assert proposal.group is not None
-    minimum = proposal.group.grow.min
-    return minimum is not None and proposal.group.features < minimum
+def _below_minimum(proposal: Widening) -> bool:
+    minimum = proposal.widened.grow.min
+    return minimum is not None and proposal.widened.features < minimum
 
 
 def why_over(
@@ -102,24 +129,31 @@ def gained_little(before: float, after: float, policy: Growth) -> str | None:
 
 
 def not_worth(graph: Graph, proposal: Proposal, before: float, after: float, policy: Growth) -> str | None:
-    """Said where the held-out loss would fall too little for what the step costs."""
+    """Said where the held-out loss would fall too little for what it costs, or rise too much for what it saves."""
     least = policy.when.worth
-    if least is None or before == 0.0:
-        return None
-    gain = (before - after) / abs(before)
+    gain = (before - after) / abs(before) if before else 0.0
     cost = proposal.delta_parameters / max(1, graph.parameter_count)
+    if least is None or before == 0.0:
+        saves = cost < 0.0 and after > before
+        return f"the held-out loss would rise by {-gain:.2%}" if saves else None
     if gain >= least * cost:
         return None
+    if cost < 0.0:
+        return f"{-gain:.2%} more loss for {-cost:.2%} fewer parameters: `growth.when.worth` is {least:g}"
     return f"{gain:.2%} less loss for {cost:.2%} more parameters: `growth.when.worth` is {least:g}"
 
 
 def budget_reached(graph: Graph, policy: Growth) -> str | None:
-    """Said where a budget leaves room for not even one feature in any group that may grow."""
+    """Said where a budget leaves room for not even one feature in any group that may grow, nor for a new path."""
     stop = policy.stop
-    free = [group for group in graph.groups if obstacle(graph, group, policy) is None]
-    if (stop.parameters is None and stop.madds is None) or not free:
+    if (stop.parameters is None and stop.madds is None) or "prune" in policy.actions:
         return None
-    if any(affordable(graph, group, 1, stop) for group in free):
+    able = [group for group in graph.groups if obstacle(graph, group, policy) is None]
+    free = able if "widen" in policy.actions else []
+    if any(affordable(graph, group, max(1, group.unit), stop) for group in free):
+        return None
+    paths = path_proposals(graph, policy)
+    if any(path.reason is None for path in paths) or not (free or paths):
         return None
     parts = []
     if stop.parameters is not None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.apply import apply_proposal, clear_pending, linked, set_pending
-from gromo_graph.growth.candidates import Proposal
+from gromo_graph.graph import widening_cost
+from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, within
+from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
 from gromo_graph.growth.planning import plan_proposals
 from gromo_graph.growth.policy import RULES, gained_little, goal_reached, not_worth, why_over
 from gromo_graph.growth.step_size import search
 from gromo_graph.growth.watch import PlateauWatch
-from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
@@ -29,17 +30,22 @@ _ZERO = "γ = 0"
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying a proposal; the network is as it was.
+    """What came of trying a change; the network is as it was.
 
     Attributes:
-        gamma: the step size. loss: held-out, with the proposal applied at γ.
-        refusal: why it is not applied, or None.
+        gamma: the step size. loss: held-out, with the change made at γ.
+        refusal: why it is not made, or None.
     """
 
-    proposal: Proposal
+    change: Change
     gamma: float
     loss: float
     refusal: str | None = None
+
+    @property
+    def proposal(self) -> Proposal:
+        """What was tried."""
+        return self.change.proposal
 
 
 class GrowthScheduler:
@@ -102,6 +108,7 @@ class GrowthScheduler:
         self._plateau = PlateauWatch(self.policy.when)
         self._held_out: Loader | None = None
         self._planned_on: Loader | None = None
+        self._samples = self._memory = 0
 
     def step(self, train_loader: Loader, validation_loader: Loader) -> GrowthEvent | None:
         """Count one epoch, and try a growth step where one is due.
@@ -111,7 +118,8 @@ class GrowthScheduler:
             validation_loader: held-out pairs for the step size; read once for each trial.
 
         Returns:
-            What happened, or None where nothing was due.
+            What happened, or None where nothing was due. Where the policy lets several groups grow in one step, each is
+            an event of its own, told to `on_event`, and the last one is returned.
 
         Raises:
             GrowthError: a loader is empty, the loss is no finite scalar, statistics are not finite. The network
@@ -129,19 +137,25 @@ class GrowthScheduler:
         started = time.perf_counter()
         proposals = self._proposals(train_loader)
         decided = time.perf_counter()
-        event = self._try_in_order(proposals)
-        seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
-        event = replace(event, time=seconds)
-        if event.decision is None and all(proposal.reason for proposal in proposals):
-            self.reason = event.reason
-        if self.on_event is not None:
-            self.on_event(event)
+        event: GrowthEvent | None = None
+        for event in self._try_in_order(proposals):
+            seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
+            event = replace(event, time=seconds)
+            started = decided = time.perf_counter()
+            if event.decision is None and all(proposal.reason for proposal in proposals):
+                self.reason = event.reason
+            if self.on_event is not None:
+                self.on_event(event)
         return event
 
     def plan(self, loader: Loader) -> Plan:
-        """All candidates with slopes measured on the loader's samples, best first. Nothing changes."""
+        """All candidates with slopes measured on the loader's samples, best first. Nothing changes.
+
+        Raises:
+            GrowthError: as for `step`.
+        """
         self._held_out = loader
-        return Plan(tuple(self._proposals(loader)))
+        return Plan(tuple(self._proposals(loader)), samples=self._samples, memory=self._memory)
 
     def apply(
         self, candidate: Candidate, gamma: float | None = None, *, loader: Loader | None = None
@@ -150,27 +164,24 @@ class GrowthScheduler:
 
         Args:
             candidate: from `plan`, of this network as it now stands.
-            gamma: the step size; None searches it by the loss over `loader`.
+            gamma: the step size; None searches it by the loss over `loader`. Of neurons that are taken out only 1.
             loader: held-out pairs; None takes the one that was planned with.
 
         Raises:
             GrowthError: the candidate was left out, or belongs to another state of the network.
         """
         self._held_out = loader if loader is not None else self._held_out
-        if not isinstance(candidate, Proposal) or candidate.weights is None or self._held_out is None:
+        if not isinstance(candidate, Proposal) or self._held_out is None:
             raise GrowthError(
-                f"`{candidate.target}` cannot be applied ({candidate.reason or 'it carries no weights'}): "
-                "expected a candidate of scheduler.plan(loader) without a reason"
+                f"`{candidate.target}` cannot be applied: expected a candidate of scheduler.plan(loader)"
             )
-        if candidate.group not in self.network.graph.groups:
-            raise GrowthError(
-                f"`{candidate.target}` was planned for another state of the network: call plan(loader) again"
-            )
+        change = change_of(self.network, candidate, self.policy)
         before = self._loss_now()
-        trial = self._trial(candidate, before, gamma)
+        trial = self._trial(change, before, gamma)
         if trial.gamma == 0.0:
+            refusal = None if trial.refusal == _ZERO else trial.refusal
             event = self._nothing(
-                f"no step size lowers the held-out loss of `{candidate.target}`", before, ()
+                refusal or f"no step size lowers the held-out loss of `{candidate.target}`", before, ()
             )
         else:
             event = self._applied(trial, before, (candidate,), ())
@@ -206,90 +217,122 @@ class GrowthScheduler:
 
     def _proposals(self, loader: Loader) -> list[Proposal]:
         self._planned_on = loader
-        return plan_proposals(self.network, self.loss, loader, policy=self.policy, generator=self.generator)
+        planned = plan_proposals(
+            self.network, self.loss, loader, policy=self.policy, generator=self.generator
+        )
+        self._samples, self._memory = planned.samples, planned.memory
+        return planned.proposals
 
-    def _try_in_order(self, proposals: Sequence[Proposal]) -> GrowthEvent:
+    def _try_in_order(self, proposals: Sequence[Proposal]) -> Iterator[GrowthEvent]:
+        """What is applied, or that nothing is."""
         before = self._loss_now()
-        able = [proposal for proposal in proposals if proposal.reason is None]
-        able.sort(key=lambda proposal: not proposal.rescue)
-        refused: list[Trial] = []
-        for trial in self._trials(able, before):
+        waiting = [proposal for proposal in proposals if proposal.reason is None]
+        waiting.sort(key=lambda proposal: not proposal.rescue)
+        applied: list[Proposal] = []
+        while len(applied) < self.policy.groups and self.reason is None:
+            refused: list[Trial] = []
+            made = next(self._made(waiting, before, refused), None)
+            if made is None:
+                if not applied:
+                    reason = _why_refused(refused) or _why_none(proposals)
+                    yield self._nothing(reason, before, proposals)
+                return
+            event = self._applied(made, before, proposals, refused)
+            if made.change.searched:
+                self.reason = gained_little(before, event.loss_after, self.policy)
+            applied.append(made.proposal)
+            yield event
+            before = event.loss_after
+            tried = {id(made.proposal), *(id(trial.proposal) for trial in refused)}
+            waiting = [p for p in waiting if id(p) not in tried and self._goes_with(p, applied)]
+
+    def _made(self, waiting: Sequence[Proposal], before: float, refused: list[Trial]) -> Iterator[Trial]:
+        """The trials that nothing speaks against; the others are noted."""
+        for trial in self._trials(waiting, before):
             if trial.refusal is None:
-                event = self._applied(trial, before, proposals, refused)
-                if not trial.proposal.drawn:
-                    self.reason = gained_little(before, event.loss_after, self.policy)
-                return event
-            refused.append(trial)
-        return self._nothing(_why_refused(refused) or _why_none(proposals), before, proposals)
+                yield trial
+            else:
+                refused.append(trial)
+
+    def _goes_with(self, proposal: Proposal, applied: Sequence[Proposal]) -> bool:
+        """Whether it may still be applied after those, with the same statistics: no layer in common, and affordable."""
+        if not isinstance(proposal, Widening) or not all(isinstance(each, Widening) for each in applied):
+            return False
+        others = {layer for each in applied if isinstance(each, Widening) for layer in _layers(each)}
+        graph = self.network.graph
+        cost = widening_cost(graph, proposal.widened, proposal.neurons)
+        return not others & _layers(proposal) and within(graph, cost, self.policy.stop)
 
     def _trials(self, able: Sequence[Proposal], before: float) -> Iterator[Trial]:
         """In the order of the policy; where the realised loss decides, the best of several is the first."""
+        changes = (change_of(self.network, proposal, self.policy) for proposal in able[:_MOST_TRIES])
         if self.policy.select == "realised" and able and not able[0].rescue:
-            tried = [self._trial(proposal, before) for proposal in able[: self.policy.trials]]
+            tried = [self._trial(change, before) for change in islice(changes, self.policy.trials)]
             yield from sorted(tried, key=lambda trial: _gain_per_parameter(trial, before), reverse=True)
             return
-        for proposal in able[:_MOST_TRIES]:
-            yield self._trial(proposal, before)
+        for change in changes:
+            yield self._trial(change, before)
 
-    def _trial(self, proposal: Proposal, before: float, gamma: float | None = None) -> Trial:
+    def _trial(self, change: Change, before: float, gamma: float | None = None) -> Trial:
         """Find γ, or take the one that is given."""
-        group = linked(self.network, proposal, self.policy)
-        if proposal.drawn:  # it changes nothing yet, but for a jump: no step size changes the loss
-            loss = self._loss_at(proposal, group, 1.0) if group.jumps else before
-            worse = gamma is None and loss > before
-            return Trial(proposal, 0.0 if worse else 1.0, loss, _ZERO if worse else None)
+        if not change.searched:
+            return self._whole(change, before, gamma)
         if gamma is not None:
-            return Trial(proposal, gamma, before, None if gamma else _ZERO)
-        found = search(lambda value: self._loss_at(proposal, group, value), before)
+            return Trial(change, gamma, before, None if gamma else _ZERO)
+        found = search(lambda value: self._loss_at(change, value), before)
         if found.gamma == 0.0:
-            return Trial(proposal, 0.0, before, _ZERO)
-        refusal = not_worth(self.network.graph, proposal, before, found.loss, self.policy)
-        return Trial(proposal, found.gamma, found.loss, refusal)
+            return Trial(change, 0.0, before, _ZERO)
+        refusal = not_worth(self.network.graph, change.proposal, before, found.loss, self.policy)
+        return Trial(change, found.gamma, found.loss, refusal)
+
+    def _whole(self, change: Change, before: float, gamma: float | None) -> Trial:
+        """What has no step size is done as a whole or not at all; fewer neurons are taken out where all are missed."""
+        if isinstance(change.proposal, Pruning):
+            trial = self._pruned(change, before)
+            smaller = change.smaller() if gamma is None and trial.refusal is not None else None
+            return trial if smaller is None else self._whole(smaller, before, gamma)
+        loss = before if change.harmless else self._loss_at(change, 1.0)
+        worse = gamma is None and loss > before
+        return Trial(change, 0.0 if worse else 1.0, loss, _ZERO if worse else None)
+
+    def _pruned(self, change: Change, before: float) -> Trial:
+        loss = self._loss_at(change, 1.0)
+        refusal = not_worth(self.network.graph, change.proposal, before, loss, self.policy)
+        return Trial(change, 1.0 if refusal is None else 0.0, loss, refusal)
 
     def _applied(
         self, trial: Trial, before: float, proposals: Sequence[Proposal], refused: Sequence[Trial]
     ) -> GrowthEvent:
-        """Apply what was tried, and say what happened."""
+        """Make the change that was tried, and say what happened."""
         proposal = trial.proposal
-        group = linked(self.network, proposal, self.policy)
-        set_pending(proposal, group, trial.gamma, finite_scale=self._finite_scale(proposal))
-        if group.needs_moments and self._planned_on is not None:
-            # A norm must know the new channels at their final scale.
-            mean_loss(self.network, self.loss, self._planned_on, extended=True)
-        apply_proposal(
-            self.network,
-            proposal,
-            group,
-            optimizer=self.optimizer,
-            new_state=self.policy.optimizer_state,
-        )
+        why = self._why(proposal, refused)
+        trial.change.make(trial.gamma, self.optimizer, self._see_pending)
         self.applied += 1
         self._plateau.start_again()
         return self._event(
-            self._why(proposal, refused),
-            before,
-            proposals,
-            decision=proposal,
-            gamma=trial.gamma,
-            after=self._loss_now(),
+            why, before, proposals, decision=trial.change, gamma=trial.gamma, after=self._loss_now()
         )
 
-    def _finite_scale(self, proposal: Proposal) -> bool:
-        return self.policy.scale == "alpha_std" and not proposal.drawn
+    def _see_pending(self) -> None:
+        """Norms must know new channels at their final scale."""
+        if self._planned_on is not None:
+            mean_loss(self.network, self.loss, self._planned_on, extended=True)
 
     def _loss_now(self) -> float:
         assert self._held_out is not None
         return mean_loss(self.network, self.loss, self._held_out)
 
-    def _loss_at(self, proposal: Proposal, group: LinkedGroup, gamma: float) -> float:
-        assert self._held_out is not None
-        set_pending(proposal, group, gamma, finite_scale=self._finite_scale(proposal))
+    def _loss_at(self, change: Change, gamma: float) -> float:
+        held_out = self._held_out
+        assert held_out is not None
+
+        def loss_of(network: GrowingNetwork, extended: bool) -> float:
+            return mean_loss(network, self.loss, held_out, extended=extended)
+
         try:
-            return mean_loss(self.network, self.loss, self._held_out, extended=True)
+            return change.loss_at(gamma, loss_of)
         except GrowthError:
             return float("inf")  # a step so large that the loss overflows is simply a bad step
-        finally:
-            clear_pending(group)
 
     def _why(self, proposal: Proposal, refused: Sequence[Trial]) -> str:
         if proposal.rescue:
@@ -298,8 +341,12 @@ class GrowthScheduler:
         how = "" if realised else "next: " if refused else "first: "
         skipped = _skipped(refused)
         rule = RULES[self.policy.select]
-        if self.policy.select == "balanced" and proposal.group is not None:
-            rule += f" ({proposal.group.features} wide; up to 25 % more counts as the same)"
+        if isinstance(proposal, Pruning):
+            how, rule = "", "missed least"
+        elif self.policy.select == "balanced" and isinstance(proposal, NewPath):
+            rule = "steepest new path per parameter"
+        elif self.policy.select == "balanced" and isinstance(proposal, Widening):
+            rule += f" ({proposal.widened.features} wide; up to 25 % more counts as the same)"
         notes = filter(None, [f"{how}{rule}", skipped, proposal.note])
         return "; ".join(notes)
 
@@ -312,7 +359,7 @@ class GrowthScheduler:
         before: float,
         proposals: Sequence[Proposal],
         *,
-        decision: Proposal | None,
+        decision: Change | None,
         gamma: float,
         after: float,
     ) -> GrowthEvent:
@@ -323,7 +370,7 @@ class GrowthScheduler:
             decision=None if decision is None else _decision(decision),
             reason=reason,
             gamma=gamma,
-            slope=None if decision is None else decision.slope,
+            slope=None if decision is None else decision.proposal.slope,
             loss_before=before,
             loss_after=after,
             parameters=graph.parameter_count,
@@ -333,16 +380,21 @@ class GrowthScheduler:
         )
 
 
-def _decision(proposal: Proposal) -> Decision:
-    assert proposal.group is not None
+def _decision(change: Change) -> Decision:
+    proposal = change.proposal
     return Decision(
         kind=proposal.kind,
         target=proposal.target,
         neurons=proposal.neurons,
-        nodes=proposal.group.producers,
+        nodes=change.nodes,
         delta_parameters=proposal.delta_parameters,
         delta_madds=proposal.delta_madds,
     )
+
+
+def _layers(proposal: Widening) -> set[str]:
+    """The layers that a growth of the group changes."""
+    return {*proposal.widened.producers, *proposal.widened.consumers}
 
 
 def _gain_per_parameter(trial: Trial, before: float) -> tuple[bool, float]:
@@ -368,5 +420,5 @@ def _why_refused(refused: Sequence[Trial]) -> str:
 def _why_none(proposals: Sequence[Proposal]) -> str:
     """The reasons of all candidates in one line."""
     if not proposals:
-        return "nothing in this graph can grow: it has no layer"
+        return "nothing can be done: `growth.actions` is empty, or the graph has no layer"
     return "nothing can grow: " + "; ".join(f"`{p.target}`: {p.reason}" for p in proposals)

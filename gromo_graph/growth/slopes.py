@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gromo_graph.growth.candidates import Proposal
-from gromo_graph.growth.observe import Loader, Loss, observe
+from gromo_graph.growth.candidates import Widening
+from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
 from gromo_graph.growth.solve import Solution
 from gromo_graph.modules.flowing import at_scale_one, given, tangents
 from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.neurons import FanOut, GroupNeurons
+from gromo_graph.modules.neurons import FanOut, GroupNeurons, united
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth, Neurons
 
@@ -25,25 +26,37 @@ Arriving = Callable[[float], dict[Slot, Tensor]]
 """Sign of the neurons -> what arrives in each slot."""
 
 
+class Measurement(Protocol):
+    """Sums over samples for something whose slope is measured."""
+
+    def add(self, seen: Observation) -> None:
+        """Count a batch."""
+
+
 @dataclass
-class _Measurement:
-    """Sums over samples for one proposal.
+class NeuronSlopes:
+    """Sums over samples for the new neurons of one connected group.
 
     Attributes:
+        solution: the neurons. finite_scale: γ scales their fan-out alone.
         kept, flipped: slopes of the neurons, and of those with the opposite sign on both sides.
         delta: slope of the consumers' optimal deltas.
     """
 
-    proposal: Proposal
     solution: Solution
+    finite_scale: bool
     kept: Tensor
     flipped: Tensor
     delta: float = 0.0
     layers: dict[MeasuredModule, torch.nn.Module] = field(default_factory=dict)
 
     @torch.no_grad()
-    def add(self, gradients: dict[str, Tensor], *, finite_scale: bool) -> None:
+    def add(self, seen: Observation) -> None:
+        """Count a batch."""
         linked, neurons = self.solution.linked, self.solution.neurons
+        if not neurons.size:
+            return
+        gradients, finite_scale = seen.gradients, self.finite_scale
         arriving = _arriving(linked, neurons, finite_scale=finite_scale)
         plus = arriving(1.0)
         straight = not finite_scale and not linked.ways.bends
@@ -104,62 +117,85 @@ def measure(
     network: GrowingNetwork,
     loss: Loss,
     loader: Loader,
-    solved: Sequence[tuple[Proposal, Solution]],
+    watched: Watched,
+    items: Sequence[Measurement],
     *,
-    policy: Growth,
-) -> list[Proposal]:
-    """The proposals with their best neurons, signs chosen, slopes measured; no weight is touched.
+    samples: int | None = None,
+) -> int:
+    """Let everything whose slope is wanted see the data, in one pass; how many samples there were.
 
-    Args:
-        solved: proposals with more neurons than wanted; the best of positive slope are kept.
-        policy: which of them are enough; whether the slope includes that of the optimal deltas; with
-            `scale: alpha_std` γ scales the fan-out alone.
+    No weight is touched, and the items know nothing of each other.
     """
-    finite_scale = policy.scale == "alpha_std"
-    work = []
-    for proposal, solution in solved:
-        zeros = solution.neurons.fan_in[0].weight.new_zeros(solution.neurons.size)
-        work.append(_Measurement(proposal, solution, zeros, zeros.clone()))
-    modules = {m: None for _, s in solved for m in (*s.linked.producers, *s.linked.consumers)}
-    samples = 0
-    for seen in observe(network, loss, loader, list(modules)):
-        samples += seen.samples
-        for item in work:
-            if item.solution.neurons.size:
-                item.add(dict(seen.gradients), finite_scale=finite_scale)
-    return [_chosen(item, samples, policy) for item in work]
+    seen_samples = 0
+    for seen in observe(network, loss, loader, watched, samples=samples):
+        seen_samples += seen.samples
+        for item in items:
+            item.add(seen)
+    return seen_samples
 
 
-def _chosen(item: _Measurement, samples: int, policy: Growth) -> Proposal:
+def neuron_slopes(solution: Solution, policy: Growth) -> NeuronSlopes:
+    """Sums that are still empty."""
+    zeros = solution.neurons.fan_in[0].weight.new_zeros(solution.neurons.size)
+    return NeuronSlopes(solution, policy.scale == "alpha_std", zeros, zeros.clone())
+
+
+def chosen(
+    proposal: Widening, union: LinkedGroup, parts: Sequence[NeuronSlopes], samples: int, policy: Growth
+) -> Widening:
     """Best sign of each neuron, those of positive slope, the steepest first, as many as wanted.
 
-    Where channels come in groups (group norm), a group is chosen and turned as a whole.
+    Where channels come in groups (group norm), a group is chosen and turned as a whole. Of groups that the author has
+    tied, the first neuron of each is one neuron, the second is, and so on: their slopes add up.
+
+    Args:
+        union: the modules of all parts together. parts: measured, in the order of the group's parts.
     """
-    neurons, unit = item.solution.neurons, item.solution.linked.unit
-    kept, flipped = (slopes.reshape(-1, unit).sum(dim=1) / samples for slopes in (item.kept, item.flipped))
-    best = torch.maximum(kept, flipped)
-    order = torch.argsort(best, descending=True, stable=True)
-    order = order[: enough(best[order], item.proposal.neurons // unit, policy.neurons)]
-    if not len(order):
-        return item.proposal.left_out("no new neuron would lower the loss")
-    sign = torch.where(flipped > kept, -1.0, 1.0).to(best.dtype)[order]
-    places = (order[:, None] * unit + torch.arange(unit, device=order.device)).flatten()
-    chosen = neurons.selected(places, sign.repeat_interleave(unit))
-    slope, predicted = float(best[order].sum()), _predicted(item.solution, chosen)
-    deltas = {}
-    if policy.apply_delta:
-        deltas = dict(item.solution.deltas)
-        slope += item.delta / samples
-        predicted += item.delta / samples
+    unit = proposal.widened.unit
+    found = [_sorted(part, unit, samples) for part in parts]
+    size = min(len(best) for best, _, _ in found)
+    total = torch.stack([best[:size] for best, _, _ in found]).sum(dim=0)
+    count = enough(total, proposal.neurons // unit, policy.neurons)
+    if count == 0:
+        left_out = proposal.left_out("no new neuron would lower the loss")
+        assert isinstance(left_out, Widening)
+        return left_out
+    slope, predicted = float(total[:count].sum()), 0.0
+    deltas: dict[str, Tensor] = {}
+    neurons = []
+    for part, (_, order, sign) in zip(parts, found, strict=True):
+        places = (order[:count, None] * unit + torch.arange(unit, device=order.device)).flatten()
+        of_part = part.solution.neurons.selected(places, sign[order[:count]].repeat_interleave(unit))
+        neurons.append(of_part)
+        predicted += _predicted(part.solution, of_part)
+        if policy.apply_delta:
+            deltas.update(part.solution.deltas)
+            slope += part.delta / samples
+            predicted += part.delta / samples
+    weights = neurons[0] if len(parts) == 1 else united(union, [p.solution.linked for p in parts], neurons)
     return replace(
-        item.proposal,
-        neurons=len(places),
+        proposal,
+        neurons=count * unit,
         predicted=predicted,
         slope=slope,
-        weights=chosen,
+        weights=weights,
         deltas=deltas,
-        note=item.solution.note,
+        note="; ".join(dict.fromkeys(part.solution.note for part in parts if part.solution.note)),
     )
+
+
+def _sorted(part: NeuronSlopes, unit: int, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Slopes of whole units, the steepest first; their order; the best sign of each unit."""
+    kept, flipped = (slopes.reshape(-1, unit).sum(dim=1) / samples for slopes in (part.kept, part.flipped))
+    best, sign = best_signs(kept, flipped)
+    order = torch.argsort(best, descending=True, stable=True)
+    return best[order], order, sign
+
+
+def best_signs(kept: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each neuron the better of its two slopes, and the sign that has it."""
+    best = torch.maximum(kept, flipped)
+    return best, torch.where(flipped > kept, -1.0, 1.0).to(best.dtype)
 
 
 def enough(slopes: Tensor, most: int, wanted: Neurons) -> int:

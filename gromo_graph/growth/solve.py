@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gromo_graph.growth.candidates import Proposal
+from gromo_graph.growth.candidates import Widening
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.finding import Criterion, Search, find
@@ -20,10 +20,10 @@ from gromo_graph.modules.neurons import GroupNeurons
 from gromo_graph.modules.solving import links_of_group
 from gromo_graph.spec.settings import Growth
 
-# Directions solved beyond those wanted: the exact slopes may order them otherwise than the singular values.
-_SPARE_DIRECTIONS = 8
-# With fewer rows than this times fan_in, g − δb nearly vanishes and says nothing (MATH.md, "few samples").
-_ROWS_PER_INPUT = 2
+SPARE_DIRECTIONS = 8
+"""Directions solved beyond those wanted: the exact slopes may order them otherwise than the singular values."""
+ROWS_PER_INPUT = 2
+"""With fewer rows than this times fan_in, g − δb nearly vanishes and says nothing (MATH.md, "few samples")."""
 # A layer gets this many random units where all of its own are dead (EVIDENCE.md).
 _RESCUE_NEURONS = 4
 
@@ -45,7 +45,7 @@ class Solution:
     note: str
 
 
-def solve(proposal: Proposal, linked: LinkedGroup, policy: Growth) -> Solution:
+def solve(proposal: Widening, linked: LinkedGroup, policy: Growth) -> Solution:
     """The neurons of a proposal from the statistics its modules have gathered.
 
     Raises:
@@ -62,7 +62,7 @@ def solve(proposal: Proposal, linked: LinkedGroup, policy: Growth) -> Solution:
             notes["raw gradient: few samples"] = None
     link = links_of_group(linked)[linked.consumers[0]]
     # GradMax wants just so many; of solved neurons the exact slopes choose.
-    wanted = proposal.neurons + (proposal.neurons + _SPARE_DIRECTIONS) * (policy.criterion == "tiny")
+    wanted = proposal.neurons + (proposal.neurons + SPARE_DIRECTIONS) * (policy.criterion == "tiny")
     search = Search(
         policy.criterion,
         maximum=wanted,
@@ -94,7 +94,7 @@ def _enough_rows(consumer: MeasuredModule) -> bool:
     rows = stored_rows(consumer)
     per_sample = rows.image.shape[0] / consumer.input.shape[0] * rows.grid[0] * rows.grid[1]
     columns = sum(partner.adapter.columns(partner.layer) for partner in consumer.partners)
-    return consumer.tensor_s.samples * per_sample >= _ROWS_PER_INPUT * columns
+    return consumer.tensor_s.samples * per_sample >= ROWS_PER_INPUT * columns
 
 
 def random_neurons(
@@ -109,10 +109,9 @@ def random_neurons(
     return find(GrowthLink(linked.consumers[0], linked), search)
 
 
-def rescue_size(proposal: Proposal) -> int:
+def rescue_size(proposal: Widening) -> int:
     """How many random units a dead layer gets."""
-    assert proposal.group is not None
-    return max(min(_RESCUE_NEURONS, proposal.neurons), proposal.group.unit)
+    return max(min(_RESCUE_NEURONS, proposal.neurons), proposal.widened.unit)
 
 
 def is_dead(linked: LinkedGroup) -> bool:

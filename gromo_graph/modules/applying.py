@@ -55,9 +55,7 @@ def apply_change(
         measure_moments(group)
         _check_functions(group)
     if delta is not None:
-        bias = delta.bias
-        step = None if not isinstance(bias, Tensor) else -(s**2) * bias
-        parameter_step(module, -(s**2) * _weight(delta), step)
+        _step(module, s)
     if group is None:
         return []
     return _grow(group, s) if apply_previous else _grow_inputs(module, group.reads[module], s)
@@ -85,6 +83,45 @@ def _group_to_extend(
     if not _fits(group, size):
         raise mismatch(group, module)
     return group if size > 0 else None
+
+
+@torch.no_grad()
+def apply_group(group: LinkedGroup) -> list[Replaced]:
+    """Turn what is pending on a whole group into weights, at the scaling factor in force; deltas of consumers too.
+
+    Returns:
+        The parameters that others took the place of.
+
+    Raises:
+        GrowthError: parts that do not fit together, or a function that cannot grow; nothing has changed then.
+    """
+    size = size_of_outputs(group.producers[0])
+    if not _fits(group, size):
+        raise mismatch(group, group.consumers[0])
+    measure_moments(group)
+    _check_functions(group)
+    s = as_factor(group.consumers[0].input_factor, group.producers[0].weight).detach()
+    for consumer in group.consumers:
+        _step(consumer, s)
+    return _grow(group, s)
+
+
+def _step(module: MeasuredModule, s: Tensor) -> None:
+    """W ← W − s² δ."""
+    delta = module.optimal_delta_layer
+    if delta is not None:
+        bias = delta.bias
+        step = None if not isinstance(bias, Tensor) else -(s**2) * bias
+        parameter_step(module, -(s**2) * _weight(delta), step)
+
+
+def forget_group(group: LinkedGroup) -> None:
+    """Take what is pending on a whole group off again, deltas of consumers too."""
+    _forget(group)
+    for consumer in group.consumers:
+        consumer.optimal_delta_layer = consumer.parameter_update_decrease = consumer.delta_raw = None
+        consumer.delta_partners = ()
+        consumer.input_factor = None
 
 
 def _fits(group: LinkedGroup, size: int) -> bool:

@@ -12,6 +12,8 @@ from gromo_graph.errors import GrowthError
 
 if TYPE_CHECKING:
     from gromo_graph.modules.layer import LayerModule
+    from gromo_graph.modules.links import Linkable
+    from gromo_graph.modules.merge import MergeGrowingModule
 
 
 class Capture:
@@ -48,14 +50,20 @@ def observed_forward(module: LayerModule, x: Tensor) -> Tensor:
         capture.forward_pass = module.forward_pass_of_input(x)
     if module.store_pre_activity:
         capture.gradient = None
-        if torch.is_grad_enabled():
-            if a.requires_grad:
-                a.retain_grad()
-            else:  # frozen layers have a gradient at their output too
-                a.requires_grad_(True)
-        capture.pre_activity = a
-        if any(getattr(part, "inplace", False) for part in module.post_layer_function.modules()):
-            return a.clone()  # the function that follows would overwrite what was kept
+        return kept(module, capture, a)
+    return a
+
+
+def kept(module: Linkable, capture: Capture, a: Tensor) -> Tensor:
+    """Keep what enters the function of a module; returns what to hand on to it."""
+    if torch.is_grad_enabled():
+        if a.requires_grad:
+            a.retain_grad()
+        else:  # frozen layers have a gradient at their output too
+            a.requires_grad_(True)
+    capture.pre_activity = a
+    if any(getattr(part, "inplace", False) for part in module.function.modules()):
+        return a.clone()  # the function that follows would overwrite what was kept
     return a
 
 
@@ -83,7 +91,7 @@ def stored_rows(module: LayerModule) -> Patches:
     return module.capture._rows
 
 
-def stored_pre_activity(module: LayerModule) -> Tensor:
+def stored_pre_activity(module: LayerModule | MergeGrowingModule) -> Tensor:
     """The pre-activity of the last forward pass, part of the autograd graph."""
     if module.capture.pre_activity is None:
         wanted = _what_first(module.store_pre_activity, "store_pre_activity")

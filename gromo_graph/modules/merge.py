@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules import joint
+from gromo_graph.modules.capture import Capture, kept, stored_pre_activity
 from gromo_graph.modules.junction import Junction
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.passing import pass_both
@@ -67,6 +68,8 @@ class MergeGrowingModule(Junction):
         self.joint_blocks: dict[tuple[int, int], TensorStatistic] = {}
         self._last_output: weakref.ref[Tensor] | None = None
         self._last_pass: object = None
+        self.store_pre_activity = False
+        self.capture = Capture()
         self.set_previous_modules(previous_modules or [])
         self.set_next_modules(next_modules or [])
 
@@ -78,6 +81,8 @@ class MergeGrowingModule(Junction):
         """
         self._check_count(len(tensors))
         merged = _MERGES[self.merge](self, tensors)
+        if self.store_pre_activity:
+            merged = kept(self, self.capture, merged)
         output: Tensor = self.post_merge_function(merged)
         if merged.dim() > output.dim():
             self.note_positions(output)
@@ -110,6 +115,11 @@ class MergeGrowingModule(Junction):
             raise GrowthError(
                 f"{self.name} got {found or 'no'} tensor{'s' if found > 1 else ''}: expected {wanted}"
             )
+
+    @property
+    def pre_activity(self) -> Tensor:
+        """What was merged in the last forward pass, before the function; needs `store_pre_activity` before it."""
+        return stored_pre_activity(self)
 
     @property
     def function(self) -> torch.nn.Module:

@@ -16,7 +16,7 @@ from gromo_graph.modules.crossing import readings_of
 from gromo_graph.modules.growth_moment import spans_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup
+    from gromo_graph.modules.group import LinkedGroup, Slot
     from gromo_graph.modules.measured import MeasuredModule
 
 
@@ -121,6 +121,40 @@ class GroupNeurons:
             fan_out=tuple(fan.of([columns(part) for part in fan.by_slot()]) for fan in self.fan_out),
             spreads={key: spread * fan_in for key, spread in self.spreads.items()},
         )
+
+
+def united(
+    union: LinkedGroup, groups: Sequence[LinkedGroup], neurons: Sequence[GroupNeurons]
+) -> GroupNeurons:
+    """The neurons of several groups as those of all of them together, the i-th of each as one.
+
+    Args:
+        union: the modules of all groups. groups, neurons: equally many of each.
+    """
+    fan_in: dict[MeasuredModule, FanIn] = {}
+    by_slot: dict[tuple[MeasuredModule, Slot], Tensor] = {}
+    spreads: dict[tuple[int, int], Tensor] = {}
+    places = {module: index for index, module in enumerate((*union.producers, *union.merges))}
+    for group, found in zip(groups, neurons, strict=True):
+        fan_in |= dict(zip(group.producers, found.fan_in, strict=True))
+        for (consumer, slots), fan_out in zip(group.reads.items(), found.fan_out, strict=True):
+            by_slot |= {(consumer, slot): part for slot, part in zip(slots, fan_out.by_slot(), strict=True)}
+        members = (*group.producers, *group.merges)
+        spreads |= {(places[members[index]], at): value for (index, at), value in found.spreads.items()}
+    fan_outs = []
+    for consumer, slots in union.reads.items():
+        parts = [by_slot[consumer, slot].flatten(1, 2) for slot in slots]
+        fan_outs.append(FanOut(torch.cat(parts, dim=1), repeats_of(union, consumer)))
+    values = [found.values for found in neurons]
+    squares = [value.square() for value in values if value is not None]
+    return GroupNeurons(
+        tuple(fan_in[producer] for producer in union.producers),
+        tuple(fan_outs),
+        torch.stack(squares).sum(dim=0).sqrt() if len(squares) == len(values) else None,
+        neurons[0].solver,
+        neurons[0].decomposition,
+        spreads,
+    )
 
 
 def split(group: LinkedGroup, found: OptimalExtension, columns: Tensor) -> GroupNeurons:

@@ -81,6 +81,11 @@ class TensorStatistic:
         """Shape of the value, None while it is not known."""
         return self._shape
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the sum takes."""
+        return 0 if self._sum is None else self._sum.numel() * self._sum.element_size()
+
     def update(self, total: Moment, samples: int) -> None:
         """Count further samples.
 

@@ -11,6 +11,7 @@ from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
+from gromo_graph.network.assembly import Parts, assembled
 from gromo_graph.network.keys import module_key
 from gromo_graph.spec.model import Spec
 
@@ -22,12 +23,14 @@ class GrowingNetwork(Displayed, torch.nn.Module):
 
     Args:
         graph: what the network is.
-        units: the module of each unit, by unit key.
+        parts: the torch half of each node that has one, by name.
     """
 
-    def __init__(self, graph: Graph, units: Mapping[str, torch.nn.Module]) -> None:
+    def __init__(self, graph: Graph, parts: Parts) -> None:
         super().__init__()
         self._graph = graph
+        self._parts = dict(parts)  # a dict registers nothing: the units hold them
+        units = assembled(graph, parts)
         self.nodes = torch.nn.ModuleDict({module_key(key): module for key, module in units.items()})
 
     @property
@@ -39,6 +42,11 @@ class GrowingNetwork(Displayed, torch.nn.Module):
     def graph(self) -> Graph:
         """The graph as the network now stands."""
         return self._graph
+
+    @property
+    def parts(self) -> Parts:
+        """The torch half of each node that has one: layers and operations, by the name of the node."""
+        return self._parts
 
     def unit(self, key: str) -> torch.nn.Module:
         """The module of the unit `key` (graph/links.py)."""
@@ -113,7 +121,7 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         return values
 
     def _outputs(self, values: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
-        tails = {unit.last: key for key, unit in self._graph.units.items() if unit.role != "fan_out"}
+        ends = self._graph.ends
         if self.spec.named_outputs:
-            return {name: values[tails[name]] for name in self.spec.outputs}
-        return values[tails[self.spec.outputs[0]]]
+            return {name: values[ends[name]] for name in self.spec.outputs}
+        return values[ends[self.spec.outputs[0]]]

@@ -13,8 +13,9 @@ class Candidate:
 
     Attributes:
         kind: what would be done.
-        target: for widen the group's first producer in document order.
-        neurons: how many would be added; 0 where it was left out.
+        target: of widen and prune the group's first producer in document order; `u->v` of a new edge, `u->w->v` of a
+            new node.
+        neurons: how many would be added, or taken out; 0 for an edge, and where it was left out.
         predicted: decrease of the loss per unit of γ that the statistics promise (a ranking hint).
         slope: the measured decrease of the mean loss per unit of γ; None where it was left out.
         delta_parameters: trainable numbers it adds.
@@ -48,7 +49,7 @@ class Decision:
 
     Attributes:
         kind, target, neurons: as in Candidate.
-        nodes: all nodes that got wider.
+        nodes: all layers that got wider or narrower, or are new.
         delta_parameters, delta_madds: what it cost.
     """
 
@@ -73,6 +74,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Plan:
-    """All candidates of one moment, best first, those left out last."""
+    """All candidates of one moment.
+
+    Attributes:
+        candidates: best first, those left out last.
+        samples: that the statistics saw; 0 where none were needed.
+        memory: bytes that the statistics took, bounded by the squares of the widths whatever the number of samples.
+    """
 
     candidates: tuple[Candidate, ...]
+    samples: int = 0
+    memory: int = 0

@@ -56,9 +56,12 @@ class Nodes:
             self.report((*_node(cycle[0]), "from"), message)
         if complete:
             self._check_read()
+        tied: dict[str, str] = {}
         for name, node in self.sound.items():
             if isinstance(node, Layer) and isinstance(node.grow, Grow):
                 self._check_limits(name, node, node.grow)
+                if node.grow.tie is not None:
+                    self._check_tie(name, node, tied.setdefault(node.grow.tie, name))
         self._check_shapes(graph)
 
     def _check_readings(self, name: str, known: set[str]) -> bool:
@@ -128,6 +131,16 @@ class Nodes:
             self.report((*path, "max"), message)
         elif grow.max is not None and grow.min is not None and grow.min > grow.max:
             self.report((*path, "min"), f"found {grow.min:,}, above `max`, which is {grow.max:,}")
+
+    def _check_tie(self, name: str, node: Layer, first: str) -> None:
+        """Nodes that are tied begin with the same width."""
+        other = self.sound[first]
+        if isinstance(other, Layer) and other.features != node.features:
+            message = (
+                f"`{clipped(name)}` has {node.features:,} features and `{clipped(first)}`, to which it is tied, "
+                f"{other.features:,}: give both the same `features`, or tie them by different names"
+            )
+            self.report((*_node(name), "grow", "tie"), message)
 
     def _check_shapes(self, graph: nx.DiGraph[str]) -> None:
         """Shapes behind sound nodes alone: what stands behind a wrong one would only be guessed."""

@@ -13,6 +13,8 @@ BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 Count = Annotated[int, Field(ge=1)]
 
+Action = Literal["widen", "new_edge", "new_node", "prune"]
+
 Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
 
 
@@ -90,14 +92,19 @@ class Statistics(Frozen):
 class Growth(Frozen):
     """The policy of the scheduler."""
 
-    actions: Annotated[tuple[Literal["widen"], ...], BeforeValidator(_as_tuple)] = Field(
-        ("widen",), description="What growth may do."
+    actions: Annotated[tuple[Action, ...], BeforeValidator(_as_tuple)] = Field(
+        ("widen",),
+        description="What growth may do: `widen` layers, add a `new_edge` or a `new_node` on a new path, `prune` "
+        "neurons that are not missed.",
     )
     select: Literal["balanced", "slope", "slope_per_parameter", "slope_per_madd", "realised"] = Field(
         "balanced", description="Which width group grows."
     )
     trials: Count = Field(
         4, description="With `select: realised`, so many of the steepest are tried and the best one is kept."
+    )
+    groups: Count = Field(
+        1, description="Width groups without a layer in common that may grow in one step, each with its own γ."
     )
     criterion: Criterion = Field(
         "tiny",

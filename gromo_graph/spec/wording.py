@@ -84,8 +84,6 @@ class Suggester:
 _LATER: Mapping[Path, frozenset[str]] = {
     (): frozenset({"blocks", "include", "defaults"}),
     ("nodes", "*"): frozenset({"use", "with", "repeat"}),
-    ("nodes", "*", "grow"): frozenset({"tie"}),
-    ("growth", "actions"): frozenset({"new_edge", "new_node", "prune"}),
 }
 
 

@@ -7,7 +7,7 @@ import torch
 
 from gromo_graph import GrowthScheduler
 from gromo_graph.growth.candidates import widen_proposals
-from gromo_graph.growth.observe import observe
+from gromo_graph.growth.observe import Watched, observe
 from gromo_graph.growth.solve import solve
 from gromo_graph.network.groups import gather_for, linked_group
 from tests.growth.problems import batches, chain
@@ -49,7 +49,7 @@ def test_neurons_are_those_of_the_projected_gradient(target: str, consumer: str,
     for module in modules:
         module.init_computation()
     gather_for([group])
-    for seen in observe(network, MSE, data, modules):
+    for seen in observe(network, MSE, data, Watched(modules)):
         for module in modules:
             module.update_computation(desired_activation=seen.gradients[module.name])
     found = solve(proposal, group, network.spec.growth).neurons.values
@@ -63,7 +63,7 @@ def test_m_from_the_gradient_of_the_weights_is_the_product() -> None:
     network = chain()
     module = network.growing("h2")
     module.init_computation()
-    for seen in observe(network, MSE, batches(), [module]):
+    for seen in observe(network, MSE, batches(), Watched([module])):
         g = seen.gradients["h2"]
         product = torch.cat([module.input, torch.ones(len(g), 1, dtype=g.dtype)], dim=1).T @ g
         free = torch.cat([seen.weight_gradients["h2"], seen.bias_gradients["h2"][:, None]], dim=1).T

@@ -7,7 +7,7 @@ import torch
 
 from gromo_graph.modules.adapters import Replaced
 from gromo_graph.modules.adapters.replaced import inserted
-from gromo_graph.network.optimizer_state import NewState, follow_growth
+from gromo_graph.network.optimizer_state import NewState, follow
 
 
 def grown(old: torch.nn.Parameter, rows: int, at: int) -> list[Replaced]:
@@ -45,7 +45,7 @@ def test_old_entries_move_as_if_nothing_had_grown(make) -> None:
         gradient = torch.randn(3, 4)
         if step == 4:
             changes = grown(growing, 2, 1)
-            follow_growth(optimizer, changes)
+            follow(optimizer, changes)
             growing = changes[-1].new
         alone.grad = gradient
         wide = gradient.clone() if step < 4 else torch.ones(5, 5)
@@ -68,7 +68,7 @@ def first_step_of_new_entries(new: NewState) -> float:
         old.grad = torch.randn(3, 4)
         optimizer.step()
     changes = grown(old, 0, 4)
-    follow_growth(optimizer, changes, new)
+    follow(optimizer, changes, new)
     weight = changes[-1].new
     before = weight.detach().clone()
     weight.grad = torch.ones(3, 5)
@@ -89,6 +89,6 @@ def test_a_fresh_state_forgets_what_grew_and_nothing_else() -> None:
     old.grad, other.grad = torch.ones(3, 4), torch.ones(2)
     optimizer.step()
     changes = grown(old, 2, 1)
-    follow_growth(optimizer, changes, "fresh")
+    follow(optimizer, changes, "fresh")
     assert list(optimizer.state) == [other]
     assert optimizer.param_groups[0]["params"][0] is changes[-1].new

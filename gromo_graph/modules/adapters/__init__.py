@@ -34,10 +34,12 @@ from gromo_graph.modules.adapters.operation import (
     operations_of,
     operations_with_repeats,
 )
-from gromo_graph.modules.adapters.replaced import Replaced
+from gromo_graph.modules.adapters.replaced import Change, Kept, Replaced
 
 __all__ = [
     "ADAPTERS",
+    "Change",
+    "Kept",
     "Kernel",
     "LayerAdapter",
     "OperationAdapter",

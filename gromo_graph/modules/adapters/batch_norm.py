@@ -18,6 +18,7 @@ from gromo_graph.modules.adapters.operation import (
     OperationAdapter,
     Passed,
     register_operation,
+    with_entries,
 )
 from gromo_graph.modules.adapters.replaced import Replaced, grown, inserted
 from gromo_graph.spec.kinds import BatchNorm, Shape
@@ -75,6 +76,11 @@ class BatchNormAdapter(OperationAdapter):
             grown(operation, "weight", weight, dim=0, at=at),
             grown(operation, "bias", passed.mean, dim=0, at=at),
         ]
+
+    def left(self, operation: Any, places: Tensor) -> torch.nn.Module:
+        new: torch.nn.Module = with_entries(operation, places)
+        new.num_features = len(places)  # type: ignore[assignment]
+        return new
 
 
 register_operation(BatchNormAdapter())

@@ -17,6 +17,7 @@ from gromo_graph.modules.adapters.operation import (
     Passed,
     refuse_moving_rest,
     register_operation,
+    with_entries,
 )
 from gromo_graph.modules.adapters.replaced import Replaced, grown
 from gromo_graph.spec.kinds import Shape
@@ -94,6 +95,12 @@ class DepthwiseAdapter(OperationAdapter):
         if operation.bias is not None:
             replaced.append(grown(operation, "bias", kernel.new_zeros(size), dim=0, at=at))
         return replaced
+
+    def left(self, operation: Any, places: Tensor) -> torch.nn.Module:
+        new: Any = with_entries(operation, places)
+        new.groups = new.in_channels = new.out_channels = len(places)
+        result: torch.nn.Module = new
+        return result
 
     def _kernel(self, operation: Any, channels: int, like: Tensor) -> Tensor:
         kernel = like.new_zeros(channels, 1, *operation.kernel_size)

@@ -7,12 +7,14 @@ Adapters hold no state; the operation is an argument.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from gromo_graph.algebra import Tangent, tangent_of
 from gromo_graph.errors import GrowthError
@@ -130,6 +132,17 @@ class OperationAdapter:
         """Insert `size` channels at place `at`, in place; it has been checked."""
         return []
 
+    def left(self, operation: Any, places: Tensor) -> torch.nn.Module:
+        """The operation with only the features at some places left: itself where it has no weights for each.
+
+        Raises:
+            GrowthError: it cannot lose features.
+        """
+        if self.jumps or any(parameter.numel() > 1 for parameter in operation.parameters()):
+            raise GrowthError(f"{operation} cannot lose features: what it gives of the others would change")
+        result: torch.nn.Module = operation
+        return result
+
 
 @dataclass(frozen=True)
 class Passed:
@@ -166,6 +179,17 @@ class Elementwise(OperationAdapter):
 
     def average(self, operation: Any, maps: Tensor) -> Tensor:
         return maps  # its slope is the gain
+
+
+def with_entries(operation: Any, places: Tensor) -> Any:
+    """A copy with those entries of every parameter and buffer that has one for each feature."""
+    new = copy.deepcopy(operation)
+    for name, old in operation.named_parameters():
+        setattr(new, name, Parameter(old.detach()[places], requires_grad=old.requires_grad))
+    for name, buffer in operation.named_buffers():
+        if buffer.dim():
+            setattr(new, name, buffer[places].clone())
+    return new
 
 
 _OPERATIONS: dict[type[torch.nn.Module], OperationAdapter] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,25 @@ class Replaced:
     dim: int
     at: int
     size: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A parameter and the one that took its place: of some dimensions only the entries at some places are left."""
+
+    old: Parameter
+    new: Parameter
+    places: Mapping[int, Tensor]
+
+    def of(self, value: Tensor) -> Tensor:
+        """What is left of a tensor shaped like the old parameter."""
+        for dim, places in self.places.items():
+            value = value.index_select(dim, places.to(value.device))
+        return value
+
+
+Change = Replaced | Kept
+"""What became of a parameter."""
 
 
 def grown(owner: torch.nn.Module, name: str, values: Tensor, *, dim: int, at: int) -> Replaced:

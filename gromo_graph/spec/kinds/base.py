@@ -67,6 +67,7 @@ class Grow(Frozen):
         step: neurons added at once here, instead of the document's `growth.neurons`.
         ratio: the target width relative to the other growing nodes (no unit).
         kernel: the kernels convolutions get for new features; None takes that of the document's policy.
+        tie: a name; nodes with the same one keep the same width.
     """
 
     max: Features | None = Field(None, description="The node never gets wider than this.")
@@ -75,6 +76,9 @@ class Grow(Frozen):
     ratio: float = Field(1.0, gt=0, description="Target width relative to the other growing nodes.")
     kernel: Literal["full", "centre"] | None = Field(
         None, description="Kernels that convolutions get for the new features; by default `growth.kernel`."
+    )
+    tie: str | None = Field(
+        None, min_length=1, description="A name of your own: nodes that share one keep the same width."
     )
 
 

@@ -1,0 +1,171 @@
+"""The paths that could be added to a graph: from which node into which sum, and by what layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import networkx as nx
+
+from gromo_graph.graph.costs import Cost
+from gromo_graph.graph.edit import AddPath, free_name
+from gromo_graph.graph.view import Graph
+from gromo_graph.spec.kinds import Conv1d, Conv2d, Convolution, Layer, Linear, Merge, Shape
+from gromo_graph.spec.kinds.base import Activation, Grow
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A way for new layers from one node into the sum of another.
+
+    Attributes:
+        source: the node that is read. target: the node into whose sum the way leads.
+        reader: the layer that reads the source as a new edge would, features of the target, without a bias and an
+            activation; None where no layer fits.
+        reason: why none does.
+        has_edge, has_node: whether there is a layer of that kind already, or two of them with some features between.
+    """
+
+    source: str
+    target: str
+    reader: Layer | None
+    reason: str | None
+    has_edge: bool
+    has_node: bool
+
+
+def bridges(graph: Graph) -> Iterator[Bridge]:
+    """Every pair of nodes between which a path may be added, targets in document order, then sources.
+
+    A source is where a value is read by others, a target is a layer or a sum; layers that just enter a sum are neither,
+    for the sum is what counts. No path leads back.
+    """
+    parts = {name for name in graph.spec.nodes if sum_of(graph, name) is not None}
+    # What operations are folded into does not leave its module: the value of the last of them does.
+    sources = [name for name in graph.spec.nodes if name in graph.ends and name not in parts]
+    for target, node in graph.spec.nodes.items():
+        adds = isinstance(node, Merge) and node.merge == "sum"
+        if target in parts or not (adds or isinstance(node, Layer)):
+            continue
+        behind = nx.descendants(graph.digraph, target) | {target}
+        entering = _entering(graph, target)
+        for source in sources:
+            if source not in behind:
+                yield _bridge(graph, source, target, entering)
+
+
+def _bridge(graph: Graph, source: str, target: str, entering: frozenset[str]) -> Bridge:
+    reader = _reader(graph, source, target)
+    return Bridge(
+        source,
+        target,
+        reader=reader if isinstance(reader, Layer) else None,
+        reason=None if isinstance(reader, Layer) else reader,
+        has_edge=source in graph.sources(target) or any(graph.sources(name) == (source,) for name in entering),
+        has_node=any(
+            graph.sources(middle) == (source,) and isinstance(graph.spec.nodes[middle], Layer)
+            for name in entering
+            for middle in graph.sources(name)
+        ),
+    )
+
+
+def sum_of(graph: Graph, name: str) -> str | None:
+    """The sum that a layer enters and does nothing else, without an activation of its own; None for other nodes."""
+    node, readers = graph.spec.nodes[name], graph.readers(name)
+    if not isinstance(node, Layer) or node.activation != "identity" or len(readers) != 1:
+        return None
+    reader = graph.spec.nodes[readers[0]]
+    adds = isinstance(reader, Merge) and reader.merge == "sum"
+    return readers[0] if adds and name not in graph.spec.outputs else None
+
+
+def _entering(graph: Graph, target: str) -> frozenset[str]:
+    """The layers whose outputs are added up at a target, itself where it is a layer."""
+    if isinstance(graph.spec.nodes[target], Layer):
+        return frozenset((target,))
+    return frozenset(name for name in graph.sources(target) if sum_of(graph, name) == target)
+
+
+def _reader(graph: Graph, source: str, target: str) -> Layer | str:
+    """The layer of a new edge, or why there is none."""
+    given, wanted = graph.shapes[source], graph.shapes[target]
+    features = wanted[0]
+    if len(given) == len(wanted) == 1:
+        return Linear(sources=(source,), features=features, bias=False)
+    if len(given) != len(wanted):
+        return f"`{source}` is {_form(given)} and `{target}` is {_form(wanted)}"
+    node = graph.spec.nodes[target]
+    if isinstance(node, Convolution):
+        alike = node.model_copy(
+            update={"sources": (source,), "bias": False, "activation": "identity", "grow": Grow()}
+        )
+        if _slides_to(alike, given, wanted):
+            return alike
+    kind = {1: Conv1d, 2: Conv2d}[len(wanted) - 1]
+    for stride in range(1, max(given[1:]) + 1):
+        point: Convolution = kind(sources=(source,), features=features, kernel=1, stride=stride, bias=False)
+        if _slides_to(point, given, wanted):
+            return point
+    return f"no stride leads from {list(given[1:])} positions of `{source}` to {list(wanted[1:])} of `{target}`"
+
+
+def _slides_to(layer: Convolution, given: Shape, wanted: Shape) -> bool:
+    axis = layer.axis()
+    return tuple(axis.outputs(size) for size in given[1:]) == wanted[1:]
+
+
+def _form(shape: Shape) -> str:
+    return "a row of features" if len(shape) == 1 else f"an image of {len(shape) - 1} axes"
+
+
+def usual_activation(graph: Graph) -> Activation:
+    """The activation that most nodes of a graph have; relu where none has one."""
+    named: list[Activation] = [getattr(node, "activation", "identity") for node in graph.spec.nodes.values()]
+    found = Counter(activation for activation in named if activation != "identity")
+    return found.most_common(1)[0][0] if found else "relu"
+
+
+def new_edge(graph: Graph, bridge: Bridge) -> AddPath:
+    """The edit that adds one layer, `source.to.target`, without a bias."""
+    assert bridge.reader is not None
+    name = free_name(graph.spec, f"{bridge.source}.to.{bridge.target}")
+    return AddPath(bridge.source, bridge.target, ((name, bridge.reader),))
+
+
+def new_node(graph: Graph, bridge: Bridge, neurons: int, *, bias: bool = False) -> AddPath:
+    """The edit that adds a layer of some neurons, `new.1` or the next number, and one from there into the target.
+
+    Args:
+        bias: of the second layer, which the target's own makes superfluous as a rule.
+    """
+    assert bridge.reader is not None
+    middle = next(name for number in count(1) if (name := f"new.{number}") not in graph.spec.nodes)
+    first = bridge.reader.model_copy(
+        update={"features": neurons, "bias": True, "activation": usual_activation(graph)}
+    )
+    out = out_layer(bridge.reader, bias=bias)
+    last = free_name(graph.spec, f"{middle}.to.{bridge.target}")
+    return AddPath(bridge.source, bridge.target, ((middle, first), (last, out)))
+
+
+def out_layer(reader: Layer, *, bias: bool) -> Layer:
+    """The layer from new neurons, which stand at the positions of the target, into its sum."""
+    update = {"bias": bias, "activation": "identity", "grow": Grow()}
+    if isinstance(reader, Convolution):
+        update |= {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
+    return reader.model_copy(update=update)
+
+
+def path_cost(graph: Graph, path: AddPath) -> Cost:
+    """What the new layers cost; a sum costs nothing."""
+    shape = graph.shapes[path.source]
+    parameters = madds = 0
+    for _, layer in path.layers:
+        parameters += layer.parameter_count([shape])
+        madds += layer.multiply_adds([shape])
+        shape = layer.output_shape([shape])
+    return Cost(parameters, madds)
+

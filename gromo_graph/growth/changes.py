@@ -1,0 +1,267 @@
+"""Proposals as changes that can be tried at some γ and taken back, or made.
+
+Trying leaves the network as it was, to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from gromo_graph.errors import GrowthError
+from gromo_graph.graph import narrowing, widening_cost
+from gromo_graph.growth.apply import clear_pending, linked, set_pending
+from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
+from gromo_graph.modules.adapters.build import build_layer
+from gromo_graph.modules.removing import without
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.edit import Draft, apply_pending, drafted, install
+from gromo_graph.network.groups import linked_group
+from gromo_graph.spec.settings import Growth
+
+LossOf = Callable[[GrowingNetwork, bool], float]
+"""The loss of a network over some data, with what is pending on it or without."""
+
+
+class Change(ABC):
+    """What a proposal would do to a network.
+
+    Attributes:
+        proposal: what it is. nodes: those that get wider or narrower, or are new.
+        searched: whether its size is a step size that has to be searched.
+        harmless: it cannot change the loss yet.
+    """
+
+    searched: bool = True
+    harmless: bool = False
+
+    def __init__(self, network: GrowingNetwork, proposal: Proposal, policy: Growth) -> None:
+        self.network, self.policy = network, policy
+        self.proposal: Proposal = proposal
+
+    @property
+    @abstractmethod
+    def nodes(self) -> tuple[str, ...]: ...
+
+    @abstractmethod
+    def loss_at(self, gamma: float, loss_of: LossOf) -> float:
+        """The loss as if it were made with step size γ."""
+
+    @abstractmethod
+    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+        """Make it real; the optimizer follows.
+
+        Args:
+            see: lets the network see data with what is pending, for norms that must know new channels.
+        """
+
+    def smaller(self) -> Change | None:
+        """A change of the same kind that does less, or None."""
+        return None
+
+
+class WidenChange(Change):
+    """New neurons, pending on the modules of their group until they are made."""
+
+    def __init__(self, network: GrowingNetwork, proposal: Widening, policy: Growth) -> None:
+        super().__init__(network, proposal, policy)
+        self.widening = proposal
+        self.group = linked(network, proposal, policy)
+        self.searched = not proposal.drawn
+        self.harmless = proposal.drawn and not self.group.jumps
+        self.finite_scale = policy.scale == "alpha_std" and not proposal.drawn
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The producers of the group."""
+        return self.widening.widened.producers
+
+    def loss_at(self, gamma: float, loss_of: LossOf) -> float:
+        """The loss of the extended network."""
+        set_pending(self.widening, self.group, gamma, finite_scale=self.finite_scale)
+        try:
+            return loss_of(self.network, True)
+        finally:
+            clear_pending(self.group)
+
+    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+        """Pending growth becomes weights."""
+        set_pending(self.widening, self.group, gamma, finite_scale=self.finite_scale)
+        if self.group.needs_moments:
+            see()
+        apply_pending(
+            self.network,
+            self.widening.widened,
+            self.group,
+            optimizer=optimizer,
+            new_state=self.policy.optimizer_state,
+        )
+
+
+class PathChange(Change):
+    """New layers, in a draft of the network that shares all the others."""
+
+    def __init__(self, network: GrowingNetwork, proposal: NewPath, policy: Growth) -> None:
+        super().__init__(network, proposal, policy)
+        assert proposal.path is not None
+        self.path_proposal, self.path = proposal, proposal.path
+        self.layers = _layers(network, proposal)
+        self.draft = drafted(network, self.path, self.layers)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The new layers."""
+        return tuple(name for name, _ in self.path.layers)
+
+    def loss_at(self, gamma: float, loss_of: LossOf) -> float:
+        """The loss of the draft."""
+        self._put(gamma)
+        with self._stepped(gamma, keep=False):
+            return loss_of(self.draft, False)
+
+    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+        """The draft becomes the network."""
+        self._put(gamma)
+        with self._stepped(gamma, keep=True):
+            old = _first_parameter(self.network, self.path.target)
+            beside = {p: old for layer in self.layers.values() for p in layer.parameters()}
+            install(self.network, Draft(self.draft, beside=beside), optimizer=optimizer)
+
+    @torch.no_grad()
+    def _put(self, gamma: float) -> None:
+        """An edge gets −γδ; of new neurons both sides get √γ."""
+        one = len(self.layers) == 1
+        factor = gamma if one else math.sqrt(gamma)
+        for layer, (weight, bias) in zip(self.layers.values(), self.path_proposal.weights, strict=True):
+            _fill(layer.weight, factor * weight)
+            if layer.bias is not None and bias is not None:
+                _fill(layer.bias, factor * bias)
+
+    @contextmanager
+    def _stepped(self, gamma: float, *, keep: bool) -> Iterator[None]:
+        """The optimal deltas of old weights, where the policy applies them, for as long as it lasts or for good."""
+        before: list[tuple[Parameter, Tensor]] = []
+        with torch.no_grad():
+            for name, delta in self.path_proposal.deltas.items():
+                module = self.network.growing(name)
+                weight, bias = module.adapter.weight_and_bias(module.layer, delta.to(module.weight))
+                for parameter, change in ((module.weight, weight), (module.bias, bias)):
+                    if parameter is not None and change is not None:
+                        before.append((parameter, parameter.detach().clone()))
+                        parameter.sub_(gamma * change)
+        try:
+            yield
+        finally:
+            if not keep:
+                with torch.no_grad():
+                    for parameter, value in before:
+                        parameter.copy_(value)
+
+
+def _layers(network: GrowingNetwork, proposal: NewPath) -> dict[str, torch.nn.Module]:
+    """The new torch layers, where and as the network is."""
+    assert proposal.path is not None
+    like = next(network.parameters())
+    shape = network.graph.shapes[proposal.path.source]
+    layers: dict[str, torch.nn.Module] = {}
+    for name, node in proposal.path.layers:
+        layers[name] = build_layer(node, [shape]).to(like)
+        shape = node.output_shape([shape])
+    return layers
+
+
+def _fill(parameter: object, values: Tensor) -> None:
+    assert isinstance(parameter, Tensor)
+    parameter.copy_(values)
+
+
+def _first_parameter(network: GrowingNetwork, target: str) -> Parameter:
+    """One that the new layers join in the optimizer: of the target, else of the network."""
+    return next(network.unit(target).parameters(), next(network.parameters()))
+
+
+class PruneChange(Change):
+    """Fewer neurons: layers without them, in a draft of the network."""
+
+    searched = False
+
+    def __init__(self, network: GrowingNetwork, proposal: Pruning, policy: Growth) -> None:
+        super().__init__(network, proposal, policy)
+        assert proposal.removal is not None
+        self.pruning, self.removal = proposal, proposal.removal
+        group = linked_group(network, proposal.narrowed)
+        count = proposal.neurons
+        self.left = without(group, self.removal.order[:count], self.removal.changes[count])
+        names = {module: name for name, module in network.parts.items()}
+        new = {names[old]: module for old, module in self.left.modules.items()}
+        self.draft = drafted(network, narrowing(proposal.narrowed, count), new)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The producers of the group."""
+        return self.pruning.narrowed.producers
+
+    def loss_at(self, gamma: float, loss_of: LossOf) -> float:
+        """The loss of the draft; there is no step size."""
+        return loss_of(self.draft, False)
+
+    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+        """The draft becomes the network."""
+        if gamma != 1.0:
+            raise GrowthError(f"neurons are taken out as a whole: expected γ = 1 or None, found {gamma:g}")
+        install(self.network, Draft(self.draft, self.left.changes), optimizer=optimizer)
+
+    def smaller(self) -> Change | None:
+        """Half as many neurons, in whole units."""
+        count = self.pruning.neurons // 2
+        count -= count % self.pruning.narrowed.unit
+        if count == 0:
+            return None
+        fewer = with_narrowing_cost(self.network, replace(self.pruning, neurons=count))
+        return PruneChange(self.network, fewer, self.policy)
+
+
+def with_narrowing_cost(network: GrowingNetwork, proposal: Pruning) -> Pruning:
+    """The proposal with what its neurons save, as negative costs."""
+    cost = widening_cost(network.graph, proposal.narrowed, -proposal.neurons)
+    return replace(proposal, delta_parameters=cost.parameters, delta_madds=cost.madds)
+
+
+def change_of(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Change:
+    """What a proposal would do.
+
+    Raises:
+        GrowthError: it was left out, or belongs to another state of the network.
+    """
+    if proposal.reason is not None:
+        raise GrowthError(f"`{proposal.target}` cannot be applied: {proposal.reason}")
+    if not _is_current(network, proposal):
+        raise GrowthError(
+            f"`{proposal.target}` was planned for another state of the network: call plan(loader) again"
+        )
+    match proposal:
+        case Widening():
+            return WidenChange(network, proposal, policy)
+        case NewPath():
+            return PathChange(network, proposal, policy)
+        case Pruning():
+            return PruneChange(network, proposal, policy)
+        case _:
+            raise GrowthError(
+                f"`{proposal.target}` carries no weights: expected a candidate of scheduler.plan(loader)"
+            )
+
+
+def _is_current(network: GrowingNetwork, proposal: Proposal) -> bool:
+    """Whether what the proposal was planned for still is as it was."""
+    graph = network.graph
+    if isinstance(proposal, Widening | Pruning):
+        return proposal.group in graph.groups
+    return not isinstance(proposal, NewPath) or proposal.planned_for is graph

@@ -1,0 +1,152 @@
+"""The statistics of all proposals in one pass: the products that they need, each formed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gromo_graph.growth.candidates import NewPath
+from gromo_graph.growth.new_paths import entering_layers
+from gromo_graph.growth.observe import Loader, Loss, Watched, observe
+from gromo_graph.growth.readings import Reading, readings_of
+from gromo_graph.modules import MergeGrowingModule
+from gromo_graph.modules.group import LinkedGroup
+from gromo_graph.modules.joint import count, modules_of
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.measuring import start_alone
+from gromo_graph.modules.statistic import TensorStatistic
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.groups import gather_for
+from gromo_graph.spec.settings import Growth
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What was gathered, and where it is.
+
+    Attributes:
+        modules: layers that hold statistics and stored activations.
+        readings: of new paths. targets: layers into which they lead. sums: merges into which they lead.
+        entering: layers that enter those sums today, the targets among them.
+        samples: that were counted. memory: bytes of all sums.
+    """
+
+    modules: Sequence[MeasuredModule]
+    readings: Sequence[Reading]
+    targets: Sequence[MeasuredModule]
+    sums: Sequence[MergeGrowingModule]
+    entering: Sequence[MeasuredModule]
+    samples: int
+    memory: int
+
+
+def gather(
+    network: GrowingNetwork,
+    loss: Loss,
+    loader: Loader,
+    *,
+    groups: Sequence[LinkedGroup],
+    paths: Sequence[NewPath],
+    narrow: Sequence[LinkedGroup],
+    policy: Growth,
+) -> Gathered:
+    """One pass over the data, by the functions of the modules.
+
+    Args:
+        groups: that may widen. paths: that may be added. narrow: groups that may get narrower.
+        policy: when the pass may end early; whether gradients have to be projected.
+    """
+    bridges = list({(p.bridge.source, p.bridge.target): p.bridge for p in paths if p.bridge}.values())
+    entering = {bridge.target: entering_layers(network, bridge.target) for bridge in bridges}
+    project = policy.apply_delta or any(path.kind == "new_node" for path in paths)
+    layers = [layer for each in entering.values() for layer in each] if project else []
+    consumers = _distinct(
+        [*(c for group in (*groups, *narrow) for c in group.consumers), *layers]
+    )
+    merges = _joint_merges([*(c for group in groups for c in group.consumers), *layers])
+    partners = [module for merge in merges for module in modules_of(merge)]
+    measured = _distinct([*consumers, *partners])
+    modules = _distinct([*measured, *(p for g in groups for p in g.producers)])
+    _start(modules, merges)
+    gather_for(groups)
+    readings = readings_of(network.graph, bridges, entering, measured, next(network.parameters()))
+    units = [network.unit(bridge.target) for bridge in bridges]
+    sums = list(dict.fromkeys(unit for unit in units if isinstance(unit, MergeGrowingModule)))
+    targets = _distinct(unit for unit in units if isinstance(unit, MeasuredModule))
+    watched = Watched(
+        _distinct([*modules, *targets]), sums, list(dict.fromkeys(r.source for r in readings))
+    )
+    samples, wanted = 0, policy.statistics
+    for seen in observe(network, loss, loader, watched, samples=wanted.samples):
+        for module in measured:
+            module.update_computation(
+                desired_activation=seen.gradients[module.name],
+                weight_gradient=seen.weight_gradients[module.name],
+                bias_gradient=seen.bias_gradients[module.name],
+            )
+        for merge in merges:
+            count(merge)
+        for reading in readings:
+            reading.update(seen, project=project)
+        samples += seen.samples
+        if wanted.error is not None and _precise(measured, readings, wanted.error):
+            break
+    statistics = _statistics(modules, merges, readings)
+    return Gathered(
+        watched.modules,
+        readings,
+        targets,
+        sums,
+        _distinct(layers),
+        samples,
+        sum(statistic.nbytes for statistic in statistics),
+    )
+
+
+def _start(modules: Sequence[MeasuredModule], merges: Sequence[MergeGrowingModule]) -> None:
+    for module in modules:
+        module.delta_raw = None
+        start_alone(module)
+        module.growth_links = []
+    for merge in merges:
+        merge.joint_blocks.clear()
+        for module in modules_of(merge):
+            module.joint_partners = modules_of(merge)
+
+
+def _joint_merges(consumers: Iterable[MeasuredModule]) -> list[MergeGrowingModule]:
+    """The sums that several layers enter with one gradient, some consumer among them."""
+    merges = dict.fromkeys(c.next_module for c in consumers if isinstance(c.next_module, MergeGrowingModule))
+    return [merge for merge in merges if len(modules_of(merge)) > 1]
+
+
+def _precise(modules: Sequence[MeasuredModule], readings: Sequence[Reading], error: float) -> bool:
+    """Whether S and M of every layer are known to a relative error; N is made of the same data."""
+    known = all(m.tensor_s.is_precise(error) and m.tensor_m.is_precise(error) for m in modules)
+    return known and all(statistic.is_precise(error) for r in readings for statistic in r.statistics())
+
+
+def _statistics(
+    modules: Sequence[MeasuredModule], merges: Sequence[MergeGrowingModule], readings: Sequence[Reading]
+) -> list[TensorStatistic]:
+    """Every sum that is held, each once."""
+    found = [statistic for module in modules for statistic in (module.tensor_s, module.tensor_m)]
+    for module in modules:
+        for link in module.growth_links or ():
+            found += [link.m_prev, link.cross, link.s_growth.statistic]
+    found += [block for merge in merges for block in merge.joint_blocks.values()]
+    found += [statistic for reading in readings for statistic in reading.statistics()]
+    return list({id(statistic): statistic for statistic in found}.values())
+
+
+def _distinct(modules: Iterable[MeasuredModule]) -> list[MeasuredModule]:
+    return list(dict.fromkeys(modules))
+
+
+def let_go(modules: Iterable[MeasuredModule]) -> None:
+    """Drop statistics and stored activations."""
+    for module in modules:
+        module.reset_computation()
+        module.joint_partners = ()
+        if isinstance(module.next_module, MergeGrowingModule):
+            module.next_module.joint_blocks.clear()

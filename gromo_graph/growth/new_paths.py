@@ -1,0 +1,174 @@
+"""New edges and new nodes: which could be added, and what their weights would be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra import OptimalExtension, Tangent, optimal_delta, optimal_extension, tangent_of
+from gromo_graph.graph import Bridge, Graph, bridges, new_edge, new_node, path_cost
+from gromo_graph.graph.paths import sum_of, usual_activation
+from gromo_graph.growth.candidates import NewPath, neurons_at_once, within
+from gromo_graph.growth.readings import Reading
+from gromo_graph.growth.solve import ROWS_PER_INPUT, SPARE_DIRECTIONS
+from gromo_graph.modules import MergeGrowingModule
+from gromo_graph.modules.adapters.build import activation_module
+from gromo_graph.modules.joint import joint_s
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.settings import Growth
+
+
+def path_proposals(graph: Graph, policy: Growth) -> list[NewPath]:
+    """One proposal for each edge and each node that could be added, not solved yet."""
+    kinds: list[tuple[str, Callable[[Bridge], bool]]] = [
+        ("new_edge", lambda bridge: bridge.has_edge),
+        ("new_node", lambda bridge: bridge.has_node),
+    ]
+    found: list[NewPath] = []
+    for bridge in bridges(graph):
+        for kind, exists in kinds:
+            if kind in policy.actions and not exists(bridge):
+                found.append(_proposal(graph, bridge, kind, policy))
+    return found
+
+
+def _proposal(graph: Graph, bridge: Bridge, kind: str, policy: Growth) -> NewPath:
+    if bridge.reader is None:
+        middle = "" if kind == "new_edge" else "->"
+        return NewPath(kind, f"{bridge.source}->{middle}{bridge.target}", reason=bridge.reason)  # type: ignore[arg-type]
+    if kind == "new_edge":
+        path = new_edge(graph, bridge)
+        proposal = NewPath(
+            "new_edge", f"{bridge.source}->{bridge.target}", bridge=bridge, path=path, planned_for=graph
+        )
+        if not within(graph, path_cost(graph, path), policy.stop):
+            return replace(proposal, reason="it would pass the budget")
+        return with_path_cost(graph, proposal)
+    path = new_node(graph, bridge, 1)
+    target = "->".join((bridge.source, path.layers[0][0], bridge.target))
+    proposal = NewPath("new_node", target, bridge=bridge, path=path, planned_for=graph)
+    counts = range(neurons_at_once(policy, None), 0, -1)
+    bias = _shifts(graph)
+    fitting = (new_node(graph, bridge, n, bias=bias) for n in counts)
+    path_found = next((p for p in fitting if within(graph, path_cost(graph, p), policy.stop)), None)
+    if path_found is None:
+        return replace(proposal, reason="one neuron there would pass the budget")
+    neurons = path_found.layers[0][1].features
+    return with_path_cost(graph, replace(proposal, path=path_found, neurons=neurons))
+
+
+def with_path_cost(graph: Graph, proposal: NewPath) -> NewPath:
+    assert proposal.path is not None
+    cost = path_cost(graph, proposal.path)
+    return replace(proposal, delta_parameters=cost.parameters, delta_madds=cost.madds)
+
+
+def _shifts(graph: Graph) -> bool:
+    """Whether the activation of new nodes is not 0 at 0, so that a bias must take that back."""
+    return node_tangent(graph).value != 0.0
+
+
+def node_tangent(graph: Graph) -> Tangent:
+    """The activation of new nodes near 0."""
+    return tangent_of(activation_module(usual_activation(graph)))
+
+
+def entering_layers(network: GrowingNetwork, target: str) -> tuple[MeasuredModule, ...]:
+    """The layers that are added up at a target without more: the layer itself, or those before the sum."""
+    graph = network.graph
+    if graph.units[target].role == "layer":
+        return (network.growing(target),)
+    return tuple(network.growing(name) for name in graph.sources(target) if sum_of(graph, name) == target)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A path with its weights, before its slope has been measured.
+
+    Attributes:
+        reading: how its source is read.
+        delta: (out, columns) of a new edge, the constant left out; None for a node.
+        neurons: of a new node, more than wanted; None for an edge.
+    """
+
+    proposal: NewPath
+    reading: Reading
+    delta: Tensor | None = None
+    neurons: OptimalExtension | None = None
+
+
+def solved_paths(
+    network: GrowingNetwork, reading: Reading, proposals: Sequence[NewPath], policy: Growth
+) -> list[Found]:
+    """The weights of all paths that begin with one reading, from what it has gathered.
+
+    Args:
+        proposals: those of its bridges; the optimal deltas of the layers that enter their targets have been solved.
+    """
+    s, by_target = reading.second_moment(), reading.by_target()
+    found: list[Found] = []
+    edges = [p for p in proposals if p.kind == "new_edge" and p.bridge is not None]
+    if edges and policy.apply_delta:
+        found += [_joint_edge(network, reading, p, s, by_target, policy) for p in edges]
+    elif edges:
+        m = torch.cat([by_target[p.bridge.target] for p in edges if p.bridge is not None], dim=1)[:-1]
+        deltas = optimal_delta(s[:-1, :-1], m.to(s), ridge=policy.ridge).delta
+        sizes = [by_target[p.bridge.target].shape[1] for p in edges if p.bridge is not None]
+        found += [Found(p, reading, delta) for p, delta in zip(edges, deltas.split(sizes), strict=True)]
+    for proposal in proposals:
+        if proposal.kind == "new_node" and proposal.bridge is not None:
+            found.append(_node(reading, proposal, s, by_target[proposal.bridge.target], policy))
+    return found
+
+
+def _joint_edge(
+    network: GrowingNetwork,
+    reading: Reading,
+    proposal: NewPath,
+    s: Tensor,
+    by_target: Mapping[str, Tensor],
+    policy: Growth,
+) -> Found:
+    """The columns of the new edge join the least squares of the layers that enter the target (MATH.md, candidates)."""
+    assert proposal.bridge is not None
+    target = proposal.bridge.target
+    layers = reading.entering[target]
+    if not layers:
+        delta = optimal_delta(s[:-1, :-1], by_target[target][:-1].to(s), ridge=policy.ridge).delta
+        return Found(proposal, reading, delta)
+    cross = torch.cat([reading.cross[layer]() for layer in layers], dim=1)[:-1]
+    module = network.unit(target)
+    inside = joint_s(module) if isinstance(module, MergeGrowingModule) and len(layers) > 1 else layers[0].tensor_s()
+    whole = torch.cat((torch.cat((s[:-1, :-1], cross), dim=1), torch.cat((cross.T, inside), dim=1)))
+    m = torch.cat((by_target[target][:-1], *(layer.tensor_m() for layer in layers)))
+    delta = optimal_delta(whole, m.to(whole), ridge=policy.ridge).delta
+    own, *others = delta.split([len(s) - 1, *(len(layer.tensor_m()) for layer in layers)], dim=1)
+    deltas = {layer.name: part for layer, part in zip(layers, others, strict=True)}
+    return Found(replace(proposal, deltas=deltas), reading, own)
+
+
+def _node(reading: Reading, proposal: NewPath, s: Tensor, m: Tensor, policy: Growth) -> Found:
+    assert proposal.bridge is not None
+    layers = reading.entering[proposal.bridge.target]
+    n, note = -m.to(s), ""
+    columns = sum(layer.adapter.columns(layer.layer) for layer in layers)
+    if layers and reading.rows < ROWS_PER_INPUT * columns:
+        note = "raw gradient: few samples"
+    else:
+        for layer in layers:
+            if layer.delta_raw is not None:
+                n = n + reading.cross[layer]().to(s) @ layer.delta_raw.to(s).T
+    found = optimal_extension(
+        s,
+        n,
+        ridge=policy.ridge,
+        statistical_threshold=0.0,
+        maximum_neurons=2 * proposal.neurons + SPARE_DIRECTIONS,
+    )
+    if found.solver != "cholesky":
+        note = "; ".join(filter(None, [note, f"neurons solved by {found.solver}"]))
+    return Found(replace(proposal, note=note), reading, neurons=found)

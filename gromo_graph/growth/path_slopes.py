@@ -1,0 +1,124 @@
+"""What the loss makes of new paths, to first order: measured in the same pass as the slopes of what widens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra import Tangent
+from gromo_graph.graph import new_node
+from gromo_graph.growth.candidates import NewPath
+from gromo_graph.growth.new_paths import Found, with_path_cost
+from gromo_graph.growth.observe import Observation
+from gromo_graph.growth.readings import image_of
+from gromo_graph.growth.slopes import best_signs, enough
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.settings import Growth
+
+
+@dataclass
+class PathMeasurement:
+    """Sums over samples for one path.
+
+    Attributes:
+        kept, flipped: slopes of new neurons, and of those with the opposite sign on both sides.
+        slope: of a new edge, and of the optimal deltas.
+    """
+
+    network: GrowingNetwork
+    found: Found
+    tangent: Tangent
+    kept: Tensor | None = None
+    flipped: Tensor | None = None
+    slope: float = 0.0
+
+    @torch.no_grad()
+    def add(self, seen: Observation) -> None:
+        """Count a batch."""
+        found, bridge = self.found, self.found.proposal.bridge
+        assert bridge is not None
+        gradient = image_of(seen.gradients[bridge.target])
+        value = seen.values[bridge.source]
+        if found.delta is not None:
+            self.slope += float((self._image(value, found.delta, None) * gradient).sum())
+            for name, delta in found.proposal.deltas.items():
+                layer = self.network.growing(name)
+                weight, bias = layer.adapter.weight_and_bias(layer.layer, delta.to(layer.weight))
+                change = layer.adapter.layer_of(layer.layer, weight, bias)(layer.input)
+                self.slope += float((image_of(change) * gradient).sum())
+        elif found.neurons is not None and len(found.neurons.singular_values):
+            alpha, omega = found.neurons.alpha.to(value), found.neurons.omega.to(gradient)
+            t = self._image(value, alpha[:, :-1], alpha[:, -1])
+            pull = torch.einsum("nohw,ok->nkhw", gradient, omega)
+            kept = -(pull * self.tangent.apply(t)).sum(dim=(0, 2, 3))
+            flipped = (pull * self.tangent.apply(-t)).sum(dim=(0, 2, 3))
+            self.kept = kept if self.kept is None else self.kept + kept
+            self.flipped = flipped if self.flipped is None else self.flipped + flipped
+
+    def _image(self, value: Tensor, rows: Tensor, bias: Tensor | None) -> Tensor:
+        """What a layer with these rows of weights makes of a value."""
+        reading = self.found.reading
+        layer = reading.adapter.layer_of(reading.layer, self._weight(rows.to(value)), bias)
+        return image_of(layer(value))
+
+    def _weight(self, rows: Tensor) -> Tensor:
+        return rows.reshape(rows.shape[0], *self.found.reading.layer.weight.shape[1:])  # type: ignore[index]
+
+    def proposal(self, samples: int, policy: Growth) -> NewPath:
+        """The path as it would be applied."""
+        found = self.found
+        if found.delta is not None:
+            return self._edge(found.delta, samples)
+        assert found.neurons is not None
+        wanted, proposal = found.proposal.neurons, found.proposal
+        if self.kept is None or self.flipped is None:
+            return _left_out(proposal, "no new neuron would lower the loss")
+        best, sign = best_signs(self.kept / samples, self.flipped / samples)
+        order = torch.argsort(best, descending=True, stable=True)
+        order = order[: enough(best[order], wanted, policy.neurons)]
+        if not len(order):
+            return _left_out(proposal, "no new neuron would lower the loss")
+        return self._with_neurons(order, sign[order], float(best[order].sum()))
+
+    def _edge(self, delta: Tensor, samples: int) -> NewPath:
+        proposal, slope = self.found.proposal, self.slope / samples
+        if not slope > 0.0:
+            return _left_out(proposal, "it would not lower the loss")
+        weight = -self._weight(delta)
+        return replace(proposal, slope=slope, predicted=slope, weights=((weight, None),))
+
+    def _with_neurons(self, order: Tensor, sign: Tensor, slope: float) -> NewPath:
+        proposal, neurons, graph = self.found.proposal, self.found.neurons, self.network.graph
+        assert neurons is not None
+        assert proposal.bridge is not None
+        alpha = neurons.alpha[order] * sign.to(neurons.alpha)[:, None]
+        omega = neurons.omega[:, order] * sign.to(neurons.omega)
+        bias = self.tangent.value != 0.0
+        path = new_node(graph, proposal.bridge, len(order), bias=bias)
+        reader = proposal.bridge.reader
+        assert reader is not None
+        ones = (1,) * (self.found.reading.layer.weight.dim() - 2)  # type: ignore[operator]
+        shift = -self.tangent.value * omega.sum(dim=1) if bias else None
+        return with_path_cost(
+            graph,
+            replace(
+                proposal,
+                target="->".join((proposal.bridge.source, path.layers[0][0], proposal.bridge.target)),
+                neurons=len(order),
+                path=path,
+                weights=(
+                    (self._weight(alpha[:, :-1]), alpha[:, -1]),
+                    (omega.reshape(*omega.shape, *ones), shift),
+                ),
+                slope=slope,
+                predicted=self.tangent.right * float(neurons.singular_values[order].square().sum()),
+            ),
+        )
+
+
+def _left_out(proposal: NewPath, reason: str) -> NewPath:
+    found = proposal.left_out(reason)
+    assert isinstance(found, NewPath)
+    return found

@@ -1,0 +1,126 @@
+"""What is gathered for new paths: how the value of one node would be read, and what the gradients have to do with that.
+
+All paths that begin at one node and read it with one kernel share S; the gradients of all their targets stand side by
+side, so that M is one product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gromo_graph.algebra import (
+    Patches,
+    measured_image,
+    patch_cross_moment,
+    summed_cross_moment,
+    summed_second_moment,
+)
+from gromo_graph.graph import Bridge, Graph
+from gromo_graph.growth.observe import Observation
+from gromo_graph.modules.adapters import LayerAdapter, adapter_for
+from gromo_graph.modules.adapters.build import build_layer
+from gromo_graph.modules.capture import stored_rows
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.statistic import TensorStatistic
+
+
+@dataclass
+class Reading:
+    """One node as layers of one form would read it.
+
+    Attributes:
+        source: the node.
+        layer: such a layer, with a bias and a single output; its weights mean nothing.
+        shared: a layer of the network that reads the node like that and counts S already, or None.
+        bridges: the paths that begin here.
+        entering: the layers that enter a target today and are added up without more, by target; to project gradients.
+        s, m, cross: E[b bᵀ]; E[b gᵀ] of all targets side by side; E[b b_pᵀ] with what those layers read.
+    """
+
+    source: str
+    layer: torch.nn.Module
+    shared: MeasuredModule | None
+    bridges: list[Bridge] = field(default_factory=list)
+    entering: dict[str, tuple[MeasuredModule, ...]] = field(default_factory=dict)
+    s: TensorStatistic = field(default_factory=lambda: TensorStatistic("S of a new path"))
+    m: TensorStatistic = field(default_factory=lambda: TensorStatistic("M of a new path"))
+    cross: dict[MeasuredModule, TensorStatistic] = field(default_factory=dict)
+    rows: int = 0
+
+    @property
+    def adapter(self) -> LayerAdapter:
+        """What knows how such layers read."""
+        return adapter_for(self.layer)
+
+    def patches(self, seen: Observation) -> Patches:
+        """The rows that such a layer reads of a batch."""
+        return self.adapter.patches(self.layer, seen.values[self.source])
+
+    @torch.no_grad()
+    def update(self, seen: Observation, *, project: bool) -> None:
+        """Count a batch."""
+        patches = self.patches(seen)
+        if self.shared is None:
+            self.s.update(summed_second_moment(patches), seen.samples)
+        gradients = [image_of(seen.gradients[bridge.target]) for bridge in self.bridges]
+        image = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
+        self.m.update(summed_cross_moment(patches, Patches(image, grid=patches.grid)), seen.samples)
+        self.rows += seen.samples * patches.grid[0] * patches.grid[1]
+        if project:
+            for layer in dict.fromkeys(each for layers in self.entering.values() for each in layers):
+                statistic = self.cross.setdefault(layer, TensorStatistic(f"C of {layer.name}"))
+                statistic.update(patch_cross_moment(patches, stored_rows(layer)), seen.samples)
+
+    def second_moment(self) -> Tensor:
+        """S, the constant last."""
+        return (self.s if self.shared is None else self.shared.tensor_s)()
+
+    def by_target(self) -> dict[str, Tensor]:
+        """M of each target, (columns, out)."""
+        sizes = [bridge.reader.features for bridge in self.bridges if bridge.reader is not None]
+        return dict(zip([bridge.target for bridge in self.bridges], self.m().split(sizes, dim=1), strict=True))
+
+    def statistics(self) -> list[TensorStatistic]:
+        """All that was counted here."""
+        own = [self.s] if self.shared is None else []
+        return [*own, self.m, *self.cross.values()]
+
+
+def image_of(gradient: Tensor) -> Tensor:
+    """A gradient at a target as an image (n, out, height, width)."""
+    sizes = gradient.shape[2:]
+    return measured_image(gradient.reshape(*gradient.shape[:2], *(1,) * (2 - len(sizes)), *sizes))
+
+
+def readings_of(
+    graph: Graph,
+    bridges: Sequence[Bridge],
+    entering: Mapping[str, tuple[MeasuredModule, ...]],
+    measured: Sequence[MeasuredModule],
+    like: Tensor,
+) -> list[Reading]:
+    """The readings that serve these bridges, each once.
+
+    Args:
+        graph: of the network. entering: the layers that enter each target.
+        measured: layers whose statistics are gathered in the same pass: their S need not be formed again.
+        like: a parameter of the network.
+    """
+    direct: dict[tuple[str, object], MeasuredModule] = {}
+    for module in measured:
+        (source,) = graph.sources(module.name)
+        direct.setdefault((source, module.adapter.moment_key(module.layer)), module)
+    found: dict[tuple[str, object], Reading] = {}
+    for bridge in bridges:
+        assert bridge.reader is not None
+        node = bridge.reader.model_copy(update={"features": 1, "bias": True})
+        layer = build_layer(node, [graph.shapes[bridge.source]]).to(like)
+        key = bridge.source, adapter_for(layer).moment_key(layer)
+        reading = found.setdefault(key, Reading(bridge.source, layer, direct.get(key)))
+        reading.bridges.append(bridge)
+        reading.entering[bridge.target] = entering[bridge.target]
+    return list(found.values())

@@ -1,0 +1,146 @@
+"""From a graph and the torch parts of its nodes to linked modules.
+
+Compiling makes all parts anew; an edit keeps those of the nodes it leaves alone. Both are put together here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from gromo_graph.errors import CompileError
+from gromo_graph.graph import Graph, Unit, obstacle
+from gromo_graph.modules import GrowingModule, MergeGrowingModule
+from gromo_graph.modules.adapters.build import activation_module, build_layer, build_operation
+from gromo_graph.modules.links import Linkable
+from gromo_graph.spec.kinds import Depthwise, Input, Layer, Merge, WidthRule
+
+Parts = Mapping[str, torch.nn.Module]
+"""The torch half of each node that has one: the layer of a layer, the module of an operation."""
+
+
+def part_of(graph: Graph, name: str, generator: torch.Generator | None) -> torch.nn.Module | None:
+    """The torch half of a node with its first weights, on the CPU in float32; None for inputs and merges.
+
+    Raises:
+        CompileError: the kind has none.
+    """
+    node = graph.spec.nodes[name]
+    if isinstance(node, Input | Merge):
+        return None
+    if node.drawn_as == "operation":
+        operation = build_operation(node, graph.input_shapes(name))
+        if isinstance(node, Depthwise):
+            initialize(operation, generator)
+        return operation
+    if not isinstance(node, Layer):
+        raise CompileError(f"`{name}` has the kind `{node.kind}`, which no layer can be built of")
+    layer = build_layer(node, graph.input_shapes(name))
+    initialize(layer, generator)
+    return layer
+
+
+def initialize(layer: torch.nn.Module, generator: torch.Generator | None) -> None:
+    """First weights, uniform in ±1/√fan_in as torch draws them for its own layers, from a generator."""
+    weight = layer.weight
+    assert isinstance(weight, torch.Tensor)
+    bound = 1.0 / math.sqrt(weight[0].numel())
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.uniform_(-bound, bound, generator=generator)
+
+
+def assembled(graph: Graph, parts: Parts) -> dict[str, torch.nn.Module]:
+    """The module of each unit of a graph around these parts, linked to those previous and next to it."""
+    modules = {key: _module(graph, unit, parts) for key, unit in graph.units.items()}
+    _link(graph, modules)
+    _say_what_grows(graph, modules)
+    return modules
+
+
+def _module(graph: Graph, unit: Unit, parts: Parts) -> torch.nn.Module:
+    after = [_operation(graph, name, parts) for name in unit.operations]
+    node = graph.spec.nodes[unit.node]
+    match unit.role:
+        case "layer":
+            function = _chain([activation_module(getattr(node, "activation", "identity")), *after])
+            return GrowingModule(parts[unit.node], post_layer_function=function, name=unit.key)
+        case "merge" | "fan_out" | "operation":
+            return _merge(graph, unit, after, parts)
+        case _:
+            return _chain(after)
+
+
+def _merge(
+    graph: Graph, unit: Unit, after: Sequence[torch.nn.Module], parts: Parts
+) -> MergeGrowingModule:
+    node = graph.spec.nodes[unit.node]
+    how, own = "sum", []
+    if unit.role == "operation":
+        own = [_operation(graph, unit.node, parts)]
+    elif isinstance(node, Merge):
+        how, own = node.merge, [activation_module(node.activation)]
+    return MergeGrowingModule(merge=how, post_merge_function=_chain([*own, *after]), name=unit.key)
+
+
+def _operation(graph: Graph, name: str, parts: Parts) -> torch.nn.Module:
+    """The module of a node without a width of its own, its activation included."""
+    activation = getattr(graph.spec.nodes[name], "activation", "identity")
+    return _chain([parts[name], activation_module(activation)])
+
+
+def _chain(functions: Sequence[torch.nn.Module]) -> torch.nn.Module:
+    """One module that applies them in order; identities are left out."""
+    telling = [function for function in functions if not isinstance(function, torch.nn.Identity)]
+    if not telling:
+        return torch.nn.Identity()
+    return telling[0] if len(telling) == 1 else torch.nn.Sequential(*telling)
+
+
+def _link(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
+    linkable = {key: module for key, module in modules.items() if isinstance(module, Linkable)}
+    for key, unit in graph.units.items():
+        module = modules[key]
+        if isinstance(module, Linkable):
+            module.positions = _positions(graph, unit)
+        following = [linkable[name] for name in unit.next]
+        if isinstance(module, MergeGrowingModule):
+            module.set_inputs(
+                [
+                    linkable[name] if name in linkable else graph.features(graph.units[name].last)
+                    for name in unit.reads
+                ]
+            )
+            module.set_next_modules(following)
+        elif isinstance(module, GrowingModule):
+            previous = [linkable[name] for name in unit.previous]
+            module.previous_module = previous[0] if previous else None
+            module.next_module = following[0] if following else None
+
+
+def _positions(graph: Graph, unit: Unit) -> int:
+    """Features that the operations of a unit make of each channel."""
+    names = [unit.node, *unit.operations] if unit.role == "operation" else list(unit.operations)
+    return math.prod(
+        math.prod(graph.input_shapes(name)[0][1:])
+        for name in names
+        if graph.spec.nodes[name].width_rule is WidthRule.REPEATED
+    )
+
+
+def _say_what_grows(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
+    """What the modules cannot see for themselves: outputs, limits of the author, kernels and jumps of the policy."""
+    policy = graph.spec.growth
+    for group in graph.groups:
+        reason = obstacle(graph, group)
+        for name in group.producers:
+            module = modules[name]
+            assert isinstance(module, GrowingModule)
+            module.width_reason = reason
+        for name in group.consumers:
+            module = modules[name]
+            assert isinstance(module, GrowingModule)
+            module.growth_kernel = policy.kernel
+            module.allow_jump = policy.allow_jump
