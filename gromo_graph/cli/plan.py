@@ -39,14 +39,15 @@ def plan(
     )
     if as_json:
         candidates = [candidate.to_dict() for candidate in found.candidates]
-        typer.echo(json.dumps({"candidates": candidates}, ensure_ascii=False))
+        told = {"candidates": candidates, "samples": found.samples, "memory": found.memory}
+        typer.echo(json.dumps(told, ensure_ascii=False))
         return
     _show(found)
 
 
 def _show(plan: Plan) -> None:
     from gromo_graph.cli.console import console, plain_table
-    from gromo_graph.render.numbers import real
+    from gromo_graph.render.numbers import real, signed, size
 
     able = [candidate for candidate in plan.candidates if candidate.reason is None]
     if able:
@@ -58,27 +59,37 @@ def _show(plan: Plan) -> None:
             "multiply-adds",
             "slope per 1,000 parameters",
         )
-        table = plain_table("", "widen", *columns, numbers=("", *columns))
+        table = plain_table("", "kind", "candidate", *columns, numbers=("", *columns))
         for place, each in enumerate(able, start=1):
-            per_cost = None if each.slope is None else 1000 * each.slope / max(1, each.delta_parameters)
+            paid = each.delta_parameters > 0 and each.slope is not None
             table.add_row(
                 str(place),
+                each.kind.replace("_", " "),
                 printable(each.target),
-                f"+{each.neurons}",
+                _neurons(each),
                 real(each.slope),
                 real(each.predicted),
-                f"+{each.delta_parameters:,}",
-                f"+{each.delta_madds:,}",
-                real(per_cost),
+                signed(each.delta_parameters),
+                signed(each.delta_madds),
+                real(1000 * (each.slope or 0.0) / each.delta_parameters if paid else None),
             )
         console().print(table)
         typer.echo(
             "slope: measured decrease of the loss per unit of γ at γ = 0; predicted: what the statistics promise"
         )
+    if plan.samples:
+        typer.echo(f"statistics of {plan.samples:,} samples in {size(plan.memory)}")
     for each in plan.candidates:
         if each.reason is not None:
             typer.echo(_left_out(each))
 
 
+def _neurons(candidate: Candidate) -> str:
+    if candidate.kind == "new_edge":
+        return ""
+    return f"−{candidate.neurons}" if candidate.kind == "prune" else f"+{candidate.neurons}"
+
+
 def _left_out(candidate: Candidate) -> str:
-    return f"left out: `{printable(candidate.target)}`: {printable(str(candidate.reason))}"
+    kind = "" if candidate.kind == "widen" else f"{candidate.kind.replace('_', ' ')} "
+    return f"left out: {kind}`{printable(candidate.target)}`: {printable(str(candidate.reason))}"

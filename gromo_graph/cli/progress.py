@@ -14,6 +14,7 @@ from rich.text import Text
 
 from gromo_graph.cli.messages import printable, say
 from gromo_graph.records import GrowthEvent
+from gromo_graph.render.change import what_was_done
 from gromo_graph.run import Progress
 
 _MOST_NODES = 12
@@ -31,8 +32,7 @@ def watching(name: str, *, quiet: bool) -> Iterator[Callable[[Progress], None] |
             last: list[GrowthEvent] = []
 
             def show(progress: Progress) -> None:
-                if progress.event is not None:
-                    last[:] = [progress.event]
+                last[:] = progress.events[-1:] or last
                 live.update(_panel(name, progress, last[0] if last else None))
 
             yield show
@@ -48,9 +48,10 @@ def decision(event: GrowthEvent) -> str:
     """
     if event.decision is None:
         return f"epoch {event.epoch}: nothing grown: {event.reason}"
+    size = "" if event.decision.kind == "prune" else f"γ {event.gamma:.3g}, "
     return (
-        f"epoch {event.epoch}, step {event.step}: {', '.join(event.decision.nodes)} +{event.decision.neurons}, "
-        f"γ {event.gamma:.3g}, loss {event.loss_before:.4g} → {event.loss_after:.4g}"
+        f"epoch {event.epoch}, step {event.step}: {what_was_done(event.decision)}; {size}"
+        f"loss {event.loss_before:.4g} → {event.loss_after:.4g}"
     )
 
 
@@ -79,8 +80,8 @@ def measures(values: Mapping[str, Any]) -> str:
 
 def _tell(progress: Progress) -> None:
     """A plain line, for a growth step and some ten times in a training."""
-    if progress.event is not None:
-        say(decision(progress.event))
+    for event in progress.events:
+        say(decision(event))
     every = max(1, progress.epochs // _LINES)
     if progress.epoch % every == 0 or progress.epoch == progress.epochs:
         say(

@@ -63,7 +63,8 @@ def _bridge(graph: Graph, source: str, target: str, entering: frozenset[str]) ->
         target,
         reader=reader if isinstance(reader, Layer) else None,
         reason=None if isinstance(reader, Layer) else reader,
-        has_edge=source in graph.sources(target) or any(graph.sources(name) == (source,) for name in entering),
+        has_edge=source in graph.sources(target)
+        or any(graph.sources(name) == (source,) for name in entering),
         has_node=any(
             graph.sources(middle) == (source,) and isinstance(graph.spec.nodes[middle], Layer)
             for name in entering
@@ -109,7 +110,9 @@ def _reader(graph: Graph, source: str, target: str) -> Layer | str:
         point: Convolution = kind(sources=(source,), features=features, kernel=1, stride=stride, bias=False)
         if _slides_to(point, given, wanted):
             return point
-    return f"no stride leads from {list(given[1:])} positions of `{source}` to {list(wanted[1:])} of `{target}`"
+    return (
+        f"no stride leads from {list(given[1:])} positions of `{source}` to {list(wanted[1:])} of `{target}`"
+    )
 
 
 def _slides_to(layer: Convolution, given: Shape, wanted: Shape) -> bool:
@@ -135,25 +138,43 @@ def new_edge(graph: Graph, bridge: Bridge) -> AddPath:
     return AddPath(bridge.source, bridge.target, ((name, bridge.reader),))
 
 
-def new_node(graph: Graph, bridge: Bridge, neurons: int, *, bias: bool = False) -> AddPath:
-    """The edit that adds a layer of some neurons, `new.1` or the next number, and one from there into the target.
+@dataclass(frozen=True)
+class Middle:
+    """What a new node is like.
 
-    Args:
-        bias: of the second layer, which the target's own makes superfluous as a rule.
+    Attributes:
+        name, activation: of its layer.
+        shifts: the activation is not 0 at 0, so that the layer behind needs a bias to take that back; else the bias
+            that the target has already is enough.
     """
+
+    name: str
+    activation: Activation
+    shifts: bool
+
+
+def new_node(graph: Graph, bridge: Bridge, middle: Middle, neurons: int) -> AddPath:
+    """The edit that adds a layer of some neurons, and one from there into the target, `new.1.to.target`."""
     assert bridge.reader is not None
-    middle = next(name for number in count(1) if (name := f"new.{number}") not in graph.spec.nodes)
     first = bridge.reader.model_copy(
-        update={"features": neurons, "bias": True, "activation": usual_activation(graph)}
+        update={"features": neurons, "bias": True, "activation": middle.activation}
     )
-    out = out_layer(bridge.reader, bias=bias)
-    last = free_name(graph.spec, f"{middle}.to.{bridge.target}")
-    return AddPath(bridge.source, bridge.target, ((middle, first), (last, out)))
+    last = free_name(graph.spec, f"{middle.name}.to.{bridge.target}")
+    return AddPath(
+        bridge.source,
+        bridge.target,
+        ((middle.name, first), (last, _out_layer(bridge.reader, bias=middle.shifts))),
+    )
 
 
-def out_layer(reader: Layer, *, bias: bool) -> Layer:
+def middle_name(graph: Graph) -> str:
+    """The name of the next new node: `new.1`, `new.2`, ..."""
+    return next(name for number in count(1) if (name := f"new.{number}") not in graph.spec.nodes)
+
+
+def _out_layer(reader: Layer, *, bias: bool) -> Layer:
     """The layer from new neurons, which stand at the positions of the target, into its sum."""
-    update = {"bias": bias, "activation": "identity", "grow": Grow()}
+    update: dict[str, object] = {"bias": bias, "activation": "identity", "grow": Grow()}
     if isinstance(reader, Convolution):
         update |= {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
     return reader.model_copy(update=update)
@@ -168,4 +189,3 @@ def path_cost(graph: Graph, path: AddPath) -> Cost:
         madds += layer.multiply_adds([shape])
         shape = layer.output_shape([shape])
     return Cost(parameters, madds)
-

@@ -60,9 +60,7 @@ def gather(
     entering = {bridge.target: entering_layers(network, bridge.target) for bridge in bridges}
     project = policy.apply_delta or any(path.kind == "new_node" for path in paths)
     layers = [layer for each in entering.values() for layer in each] if project else []
-    consumers = _distinct(
-        [*(c for group in (*groups, *narrow) for c in group.consumers), *layers]
-    )
+    consumers = _distinct([*(c for group in (*groups, *narrow) for c in group.consumers), *layers])
     merges = _joint_merges([*(c for group in groups for c in group.consumers), *layers])
     partners = [module for merge in merges for module in modules_of(merge)]
     measured = _distinct([*consumers, *partners])
@@ -73,9 +71,7 @@ def gather(
     units = [network.unit(bridge.target) for bridge in bridges]
     sums = list(dict.fromkeys(unit for unit in units if isinstance(unit, MergeGrowingModule)))
     targets = _distinct(unit for unit in units if isinstance(unit, MeasuredModule))
-    watched = Watched(
-        _distinct([*modules, *targets]), sums, list(dict.fromkeys(r.source for r in readings))
-    )
+    watched = Watched(_distinct([*modules, *targets]), sums, list(dict.fromkeys(r.source for r in readings)))
     samples, wanted = 0, policy.statistics
     for seen in observe(network, loss, loader, watched, samples=wanted.samples):
         for module in measured:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import OptimalExtension, Tangent, optimal_delta, optimal_extension, tangent_of
-from gromo_graph.graph import Bridge, Graph, bridges, new_edge, new_node, path_cost
-from gromo_graph.graph.paths import sum_of, usual_activation
+from gromo_graph.algebra import OptimalExtension, optimal_delta, optimal_extension, tangent_of
+from gromo_graph.graph import AddPath, Bridge, Graph, bridges, new_edge, new_node, path_cost
+from gromo_graph.graph.paths import Middle, middle_name, sum_of, usual_activation
 from gromo_graph.growth.candidates import NewPath, neurons_at_once, within
 from gromo_graph.growth.readings import Reading
 from gromo_graph.growth.solve import ROWS_PER_INPUT, SPARE_DIRECTIONS
@@ -24,57 +24,52 @@ from gromo_graph.spec.settings import Growth
 
 def path_proposals(graph: Graph, policy: Growth) -> list[NewPath]:
     """One proposal for each edge and each node that could be added, not solved yet."""
-    kinds: list[tuple[str, Callable[[Bridge], bool]]] = [
-        ("new_edge", lambda bridge: bridge.has_edge),
-        ("new_node", lambda bridge: bridge.has_node),
-    ]
     found: list[NewPath] = []
+    if not {"new_edge", "new_node"} & set(policy.actions):
+        return found
+    middle = middle_of(graph)
     for bridge in bridges(graph):
-        for kind, exists in kinds:
-            if kind in policy.actions and not exists(bridge):
-                found.append(_proposal(graph, bridge, kind, policy))
+        if "new_edge" in policy.actions and not bridge.has_edge:
+            found.append(_edge(graph, bridge, policy))
+        if "new_node" in policy.actions and not bridge.has_node:
+            found.append(_node(graph, bridge, middle, policy))
     return found
 
 
-def _proposal(graph: Graph, bridge: Bridge, kind: str, policy: Growth) -> NewPath:
+def _edge(graph: Graph, bridge: Bridge, policy: Growth) -> NewPath:
+    proposal = NewPath("new_edge", f"{bridge.source}->{bridge.target}", bridge=bridge, planned_for=graph)
     if bridge.reader is None:
-        middle = "" if kind == "new_edge" else "->"
-        return NewPath(kind, f"{bridge.source}->{middle}{bridge.target}", reason=bridge.reason)  # type: ignore[arg-type]
-    if kind == "new_edge":
-        path = new_edge(graph, bridge)
-        proposal = NewPath(
-            "new_edge", f"{bridge.source}->{bridge.target}", bridge=bridge, path=path, planned_for=graph
-        )
-        if not within(graph, path_cost(graph, path), policy.stop):
-            return replace(proposal, reason="it would pass the budget")
-        return with_path_cost(graph, proposal)
-    path = new_node(graph, bridge, 1)
-    target = "->".join((bridge.source, path.layers[0][0], bridge.target))
-    proposal = NewPath("new_node", target, bridge=bridge, path=path, planned_for=graph)
-    counts = range(neurons_at_once(policy, None), 0, -1)
-    bias = _shifts(graph)
-    fitting = (new_node(graph, bridge, n, bias=bias) for n in counts)
-    path_found = next((p for p in fitting if within(graph, path_cost(graph, p), policy.stop)), None)
-    if path_found is None:
-        return replace(proposal, reason="one neuron there would pass the budget")
-    neurons = path_found.layers[0][1].features
-    return with_path_cost(graph, replace(proposal, path=path_found, neurons=neurons))
+        return replace(proposal, reason=bridge.reason)
+    path = new_edge(graph, bridge)
+    if not within(graph, path_cost(graph, path), policy.stop):
+        return replace(proposal, reason="it would pass the budget")
+    return with_path(proposal, path)
 
 
-def with_path_cost(graph: Graph, proposal: NewPath) -> NewPath:
-    assert proposal.path is not None
-    cost = path_cost(graph, proposal.path)
-    return replace(proposal, delta_parameters=cost.parameters, delta_madds=cost.madds)
+def _node(graph: Graph, bridge: Bridge, middle: Middle, policy: Growth) -> NewPath:
+    target = "->".join((bridge.source, middle.name, bridge.target))
+    proposal = NewPath("new_node", target, bridge=bridge, planned_for=graph)
+    if bridge.reader is None:
+        return replace(proposal, reason=bridge.reason)
+    for neurons in range(neurons_at_once(policy, None), 0, -1):
+        path = new_node(graph, bridge, middle, neurons)
+        if within(graph, path_cost(graph, path), policy.stop):
+            return with_path(replace(proposal, neurons=neurons), path)
+    return replace(proposal, reason="one neuron there would pass the budget")
 
 
-def _shifts(graph: Graph) -> bool:
-    """Whether the activation of new nodes is not 0 at 0, so that a bias must take that back."""
-    return node_tangent(graph).value != 0.0
+def with_path(proposal: NewPath, path: AddPath) -> NewPath:
+    """The proposal with an edit and its cost."""
+    assert proposal.planned_for is not None
+    cost = path_cost(proposal.planned_for, path)
+    return replace(proposal, path=path, delta_parameters=cost.parameters, delta_madds=cost.madds)
 
 
-def node_tangent(graph: Graph) -> Tangent:
-    """The activation of new nodes near 0."""
-    return tangent_of(activation_module(usual_activation(graph)))
+def middle_of(graph: Graph) -> Middle:
+    """What new nodes of a graph are like."""
+    activation = usual_activation(graph)
+    shifts = tangent_of(activation_module(activation)).value != 0.0
+    return Middle(middle_name(graph), activation, shifts)
 
 
 def entering_layers(network: GrowingNetwork, target: str) -> tuple[MeasuredModule, ...]:
@@ -121,7 +116,7 @@ def solved_paths(
         found += [Found(p, reading, delta) for p, delta in zip(edges, deltas.split(sizes), strict=True)]
     for proposal in proposals:
         if proposal.kind == "new_node" and proposal.bridge is not None:
-            found.append(_node(reading, proposal, s, by_target[proposal.bridge.target], policy))
+            found.append(_solved_node(reading, proposal, s, by_target[proposal.bridge.target], policy))
     return found
 
 
@@ -142,7 +137,11 @@ def _joint_edge(
         return Found(proposal, reading, delta)
     cross = torch.cat([reading.cross[layer]() for layer in layers], dim=1)[:-1]
     module = network.unit(target)
-    inside = joint_s(module) if isinstance(module, MergeGrowingModule) and len(layers) > 1 else layers[0].tensor_s()
+    inside = (
+        joint_s(module)
+        if isinstance(module, MergeGrowingModule) and len(layers) > 1
+        else layers[0].tensor_s()
+    )
     whole = torch.cat((torch.cat((s[:-1, :-1], cross), dim=1), torch.cat((cross.T, inside), dim=1)))
     m = torch.cat((by_target[target][:-1], *(layer.tensor_m() for layer in layers)))
     delta = optimal_delta(whole, m.to(whole), ridge=policy.ridge).delta
@@ -151,7 +150,7 @@ def _joint_edge(
     return Found(replace(proposal, deltas=deltas), reading, own)
 
 
-def _node(reading: Reading, proposal: NewPath, s: Tensor, m: Tensor, policy: Growth) -> Found:
+def _solved_node(reading: Reading, proposal: NewPath, s: Tensor, m: Tensor, policy: Growth) -> Found:
     assert proposal.bridge is not None
     layers = reading.entering[proposal.bridge.target]
     n, note = -m.to(s), ""

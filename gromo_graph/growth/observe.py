@@ -179,9 +179,7 @@ def observe(
                 return
 
 
-def _observation(
-    value: Tensor, samples: int, watched: Watched, values: Mapping[str, Tensor]
-) -> Observation:
+def _observation(value: Tensor, samples: int, watched: Watched, values: Mapping[str, Tensor]) -> Observation:
     layers, every = watched.modules, [*watched.modules, *watched.sums]
     pre_activities = [module.pre_activity for module in every]
     weights = [module.layer.weight for module in layers]

@@ -10,7 +10,7 @@ from torch import Tensor
 from gromo_graph.algebra import Tangent
 from gromo_graph.graph import new_node
 from gromo_graph.growth.candidates import NewPath
-from gromo_graph.growth.new_paths import Found, with_path_cost
+from gromo_graph.growth.new_paths import Found, middle_of, with_path
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.readings import image_of
 from gromo_graph.growth.slopes import best_signs, enough
@@ -95,27 +95,20 @@ class PathMeasurement:
         assert proposal.bridge is not None
         alpha = neurons.alpha[order] * sign.to(neurons.alpha)[:, None]
         omega = neurons.omega[:, order] * sign.to(neurons.omega)
-        bias = self.tangent.value != 0.0
-        path = new_node(graph, proposal.bridge, len(order), bias=bias)
-        reader = proposal.bridge.reader
-        assert reader is not None
+        middle = middle_of(graph)
         ones = (1,) * (self.found.reading.layer.weight.dim() - 2)  # type: ignore[operator]
-        shift = -self.tangent.value * omega.sum(dim=1) if bias else None
-        return with_path_cost(
-            graph,
-            replace(
-                proposal,
-                target="->".join((proposal.bridge.source, path.layers[0][0], proposal.bridge.target)),
-                neurons=len(order),
-                path=path,
-                weights=(
-                    (self._weight(alpha[:, :-1]), alpha[:, -1]),
-                    (omega.reshape(*omega.shape, *ones), shift),
-                ),
-                slope=slope,
-                predicted=self.tangent.right * float(neurons.singular_values[order].square().sum()),
+        shift = -self.tangent.value * omega.sum(dim=1) if middle.shifts else None
+        found = replace(
+            proposal,
+            neurons=len(order),
+            weights=(
+                (self._weight(alpha[:, :-1]), alpha[:, -1]),
+                (omega.reshape(*omega.shape, *ones), shift),
             ),
+            slope=slope,
+            predicted=self.tangent.right * float(neurons.singular_values[order].square().sum()),
         )
+        return with_path(found, new_node(graph, proposal.bridge, middle, len(order)))
 
 
 def _left_out(proposal: NewPath, reason: str) -> NewPath:

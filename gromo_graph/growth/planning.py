@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import torch
 
+from gromo_graph.algebra import tangent_of
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import linked
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals, with_cost
 from gromo_graph.growth.gathering import Gathered, gather, let_go
-from gromo_graph.growth.new_paths import Found, node_tangent, path_proposals, solved_paths
+from gromo_graph.growth.new_paths import Found, middle_of, path_proposals, solved_paths
 from gromo_graph.growth.observe import Loader, Loss, Watched, is_sized
 from gromo_graph.growth.path_slopes import PathMeasurement
 from gromo_graph.growth.policy import ranked
@@ -21,6 +22,7 @@ from gromo_graph.growth.pruning import solved as solved_pruning
 from gromo_graph.growth.resting import cannot_be_taken_back
 from gromo_graph.growth.slopes import Measurement, NeuronSlopes, chosen, measure, neuron_slopes
 from gromo_graph.growth.solve import Solution, compute_delta, is_dead, random_neurons, rescue_size, solve
+from gromo_graph.modules.adapters.build import activation_module
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import united
@@ -157,11 +159,9 @@ class _Work:
         for each in alive:
             each.solutions = [solve(each.proposal, part, self.policy) for part in each.parts]
         found_paths = self._solved_paths(gathered, paths)
-        pruned = [(solved_pruning(self.network, p, group), group) for p, group in narrow]
+        pruned = [(solved_pruning(self.network, p, group, self.policy), group) for p, group in narrow]
         let_go(gathered.modules)
-        found: list[Proposal] = [
-            _rescued(self.network, each, self.policy, self.generator) for each in dead
-        ]
+        found: list[Proposal] = [_rescued(self.network, each, self.policy, self.generator) for each in dead]
         if self.policy.criterion == "gradmax":
             found += [_as_drawn(self.network, each) for each in alive]
             alive = []
@@ -192,8 +192,8 @@ class _Work:
         pruned: Sequence[tuple[Pruning, LinkedGroup]],
     ) -> list[Proposal]:
         neurons = [[neuron_slopes(s, self.policy) for s in each.solutions] for each in wide]
-        tangent = node_tangent(self.network.graph) if paths else None
-        on_paths = [PathMeasurement(self.network, path, tangent) for path in paths if tangent is not None]
+        tangent = tangent_of(activation_module(middle_of(self.network.graph).activation))
+        on_paths = [PathMeasurement(self.network, path, tangent) for path in paths]
         prunes = [PruneSlope(group, p) for p, group in pruned if p.reason is None]
         items: list[Measurement] = [*(m for each in neurons for m in each), *on_paths, *prunes]
         found: list[Proposal] = [p for p, _ in pruned if p.reason is not None]
@@ -248,8 +248,10 @@ def _drawn(
 def _as_drawn(network: GrowingNetwork, wide: _Wide) -> Widening:
     """GradMax's units: solved for, but with a fan-in of zero, so that they change nothing yet."""
     found = _first_neurons(wide)
-    return _without_effect(network, found, wide) if found is not None else _left_out(
-        wide.proposal, "no gradient reaches it"
+    return (
+        _without_effect(network, found, wide)
+        if found is not None
+        else _left_out(wide.proposal, "no gradient reaches it")
     )
 
 
@@ -289,5 +291,3 @@ def _left_out(proposal: Widening, reason: str) -> Widening:
 
 def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
-
-

@@ -11,8 +11,6 @@ from gromo_graph.spec.settings import Growth
 
 # Groups this close to the narrowest count as equally narrow; among them the slope decides.
 _NEAR_TIE = 1.25
-# Groups in which taking neurons out is tried before anything grows.
-_PRUNED_FIRST = 2
 RULES = {
     "balanced": "steepest of the narrowest layers",
     "slope": "steepest",
@@ -26,15 +24,13 @@ RULES = {
 def ranked(proposals: Sequence[Proposal], policy: Growth) -> list[Proposal]:
     """Those that can be applied in the order in which they are tried, then those that were left out.
 
-    A few that take neurons out come first: they are applied only where the held-out loss allows it, and then they cost
-    nothing.
+    Neurons are taken out where nothing grows: then the budget has room again.
     """
     able = [proposal for proposal in proposals if proposal.reason is None]
     left_out = [proposal for proposal in proposals if proposal.reason is not None]
     prunings = sorted((p for p in able if isinstance(p, Pruning)), key=_missed)
     growing = [p for p in able if not isinstance(p, Pruning)]
-    first, last = prunings[:_PRUNED_FIRST], prunings[_PRUNED_FIRST:]
-    return [*first, *_in_order(growing, policy.select), *last, *left_out]
+    return [*_in_order(growing, policy.select), *prunings, *left_out]
 
 
 def _missed(proposal: Pruning) -> float:
@@ -66,7 +62,9 @@ def _balanced(proposals: Sequence[Proposal]) -> list[Proposal]:
     New paths have no width to go by: those come before the first group that bring more per parameter than it.
     """
     wide = [proposal for proposal in proposals if isinstance(proposal, Widening)]
-    paths = sorted((p for p in proposals if not isinstance(p, Widening)), key=slope_per_parameter, reverse=True)
+    paths = sorted(
+        (p for p in proposals if not isinstance(p, Widening)), key=slope_per_parameter, reverse=True
+    )
     if not wide:
         return list(paths)
     narrowest = min(relative_width(proposal) for proposal in wide)

@@ -12,9 +12,12 @@ from gromo_graph.growth.candidates import Pruning, neurons_at_once
 from gromo_graph.growth.changes import with_narrowing_cost
 from gromo_graph.growth.observe import Observation
 from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.removing import least_missed, without
+from gromo_graph.modules.removing import Removal, least_missed, without
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
+
+# Neurons are taken out while no more than this share of what their readers make of the group is lost.
+_HARDLY_MISSED = 0.01
 
 
 def prune_proposals(graph: Graph, policy: Growth) -> list[Pruning]:
@@ -43,17 +46,33 @@ def _why_whole(group: WidthGroup) -> str | None:
     return f"the layer norm `{group.jumps[0]}` sees all features at once" if group.jumps else None
 
 
-def solved(network: GrowingNetwork, proposal: Pruning, group: LinkedGroup) -> Pruning:
-    """The proposal with its neurons, from the statistics of the consumers."""
+def solved(network: GrowingNetwork, proposal: Pruning, group: LinkedGroup, policy: Growth) -> Pruning:
+    """The proposal with its neurons, from the statistics of the consumers.
+
+    As many as are hardly missed; where the policy says what a smaller network is worth, as many as it takes at once.
+    """
     try:
         removal = least_missed(group, proposal.neurons)
         without(group, removal.order, removal.changes[-1])  # whether every operation can lose features
     except GrowthError as error:
-        left_out = proposal.left_out(str(error))
-        assert isinstance(left_out, Pruning)
-        return left_out
-    note = f"{removal.errors[-1]:.2%} of what its readers make of it is lost"
-    return with_narrowing_cost(network, replace(proposal, removal=removal, note=note))
+        return _left_out(proposal, str(error))
+    hardly = sum(error <= _HARDLY_MISSED for error in removal.errors)
+    count = proposal.neurons if policy.when.worth is not None else hardly
+    if count == 0:
+        return _left_out(proposal, f"without one neuron, {lost(removal, 1)}")
+    found = replace(proposal, neurons=count, removal=removal, note=lost(removal, count))
+    return with_narrowing_cost(network, found)
+
+
+def lost(removal: Removal, count: int) -> str:
+    """What is lost without so many neurons, in words."""
+    return f"{removal.errors[count - 1]:.2%} of what its readers make of it is lost"
+
+
+def _left_out(proposal: Pruning, reason: str) -> Pruning:
+    found = proposal.left_out(reason)
+    assert isinstance(found, Pruning)
+    return found
 
 
 @dataclass
@@ -73,7 +92,7 @@ class PruneSlope:
         """Count a batch."""
         assert self.proposal.removal is not None
         for consumer in self.group.consumers:
-            change = self.proposal.removal.changes[-1][consumer.name].to(consumer.weight)
+            change = self.proposal.removal.changes[self.proposal.neurons][consumer.name].to(consumer.weight)
             weight, bias = consumer.adapter.weight_and_bias(consumer.layer, change)
             moved = consumer.adapter.layer_of(consumer.layer, weight, bias)(consumer.input)
             self.slope -= float((moved * seen.gradients[consumer.name]).sum())

@@ -82,7 +82,9 @@ class Reading:
     def by_target(self) -> dict[str, Tensor]:
         """M of each target, (columns, out)."""
         sizes = [bridge.reader.features for bridge in self.bridges if bridge.reader is not None]
-        return dict(zip([bridge.target for bridge in self.bridges], self.m().split(sizes, dim=1), strict=True))
+        return dict(
+            zip([bridge.target for bridge in self.bridges], self.m().split(sizes, dim=1), strict=True)
+        )
 
     def statistics(self) -> list[TensorStatistic]:
         """All that was counted here."""

@@ -23,8 +23,9 @@ from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
 from gromo_graph.spec.settings import Growth
 
-# Proposals that are line-searched in one step before it is given up: γ = 0 is an ordinary outcome.
-_MOST_TRIES = 8
+# Proposals that are line-searched in one step before it is given up: γ = 0 is an ordinary outcome; and groups in which
+# it is tried to take neurons out.
+_MOST_TRIES, _MOST_PRUNED = 8, 4
 _ZERO = "γ = 0"
 
 
@@ -265,7 +266,10 @@ class GrowthScheduler:
 
     def _trials(self, able: Sequence[Proposal], before: float) -> Iterator[Trial]:
         """In the order of the policy; where the realised loss decides, the best of several is the first."""
-        changes = (change_of(self.network, proposal, self.policy) for proposal in able[:_MOST_TRIES])
+        growing = [proposal for proposal in able if not isinstance(proposal, Pruning)]
+        prunings = [proposal for proposal in able if isinstance(proposal, Pruning)]
+        tries = [*growing[:_MOST_TRIES], *prunings[:_MOST_PRUNED]]
+        changes = (change_of(self.network, proposal, self.policy) for proposal in tries)
         if self.policy.select == "realised" and able and not able[0].rescue:
             tried = [self._trial(change, before) for change in islice(changes, self.policy.trials)]
             yield from sorted(tried, key=lambda trial: _gain_per_parameter(trial, before), reverse=True)

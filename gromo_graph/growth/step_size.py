@@ -9,9 +9,9 @@ from dataclasses import dataclass
 SMALLEST, LARGEST = -8.0, 10.0
 """γ is searched from 2**SMALLEST to 2**LARGEST (EVIDENCE.md: the median is 10 to 20)."""
 _START, _STRIDE = 3.0, 2.0
-_REFINEMENTS = 2
-# A minimum closer than this to a known point, in powers of 2, is not looked at.
-_CLOSE = 0.2
+_REFINEMENTS = 3
+# In powers of 2: neighbours within this are near enough for a parabola; what is closer to a known one is not looked at.
+_NEAR, _CLOSE = 1.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class StepSize:
 
 
 def search(loss_at: Callable[[float], float], loss_now: float) -> StepSize:
-    """Bracket the lowest loss over powers of 2, then look where a parabola through the bracket is lowest.
+    """Bracket the lowest loss over powers of 2, then look inside the bracket, at last by a parabola.
 
     Args:
         loss_at: held-out loss as if the growth were applied with γ; not finite counts as infinite.
@@ -32,7 +32,7 @@ def search(loss_at: Callable[[float], float], loss_now: float) -> StepSize:
 
     >>> found = search(lambda gamma: (gamma - 5.0) ** 2, 25.0)
     >>> round(found.gamma, 1), found.evaluations
-    (4.9, 5)
+    (4.0, 5)
     >>> search(lambda gamma: 1.0 + gamma, 1.0).gamma
     0.0
     """
@@ -62,22 +62,24 @@ def search(loss_at: Callable[[float], float], loss_now: float) -> StepSize:
 
 
 def _next(known: dict[float, float]) -> float | None:
-    """Where to look next: where the parabola through the best point and its neighbours is lowest.
+    """Where to look next, None where that would tell little.
 
-    None where that tells nothing new. Of a best point at an end of those that are known the next one beyond.
+    Beyond a best point that is the last one known; in the middle of a wide gap beside it, on the lower side first; else
+    where the parabola through it and its neighbours is lowest.
     """
     points = sorted(known)
     place = points.index(min(points, key=known.__getitem__))
     if place in (0, len(points) - 1):
         beyond = points[place] + (_STRIDE if place else -_STRIDE)
-        return beyond if SMALLEST <= beyond <= LARGEST else None
+        beyond = min(max(beyond, SMALLEST), LARGEST)
+        return None if beyond in known else beyond
     left, middle, right = points[place - 1 : place + 2]
+    for side in sorted((left, right), key=known.__getitem__):
+        if abs(side - middle) > _NEAR:
+            return (side + middle) / 2.0
     rise, fall = known[left] - known[middle], known[right] - known[middle]
-    if not (math.isfinite(rise) and math.isfinite(fall)):
-        return ((left if math.isfinite(rise) else right) + middle) / 2.0
-    a, b = middle - left, right - middle
-    curvature = rise * b + fall * a
-    if not curvature > 0.0:
+    curvature = rise * (right - middle) + fall * (middle - left)
+    if not (math.isfinite(curvature) and curvature > 0.0):
         return None
-    found = middle + 0.5 * (rise * b * b - fall * a * a) / curvature
+    found = middle + 0.5 * (rise * (right - middle) ** 2 - fall * (middle - left) ** 2) / curvature
     return None if min(abs(found - point) for point in (left, middle, right)) < _CLOSE else found

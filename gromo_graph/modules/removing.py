@@ -121,9 +121,7 @@ class Left:
 
 
 @torch.no_grad()
-def without(
-    group: LinkedGroup, channels: Sequence[int], changes: Mapping[str, Tensor]
-) -> Left:
+def without(group: LinkedGroup, channels: Sequence[int], changes: Mapping[str, Tensor]) -> Left:
     """Layers and operations without some channels; the modules of the group stay as they are.
 
     Args:

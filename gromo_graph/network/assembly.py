@@ -73,9 +73,7 @@ def _module(graph: Graph, unit: Unit, parts: Parts) -> torch.nn.Module:
             return _chain(after)
 
 
-def _merge(
-    graph: Graph, unit: Unit, after: Sequence[torch.nn.Module], parts: Parts
-) -> MergeGrowingModule:
+def _merge(graph: Graph, unit: Unit, after: Sequence[torch.nn.Module], parts: Parts) -> MergeGrowingModule:
     node = graph.spec.nodes[unit.node]
     how, own = "sum", []
     if unit.role == "operation":

@@ -18,9 +18,7 @@ NewState = Literal["matched", "zeros", "fresh"]
 """What the optimizer knows of new entries."""
 
 
-def follow(
-    optimizer: torch.optim.Optimizer, changes: Iterable[Change], new: NewState = "matched"
-) -> None:
+def follow(optimizer: torch.optim.Optimizer, changes: Iterable[Change], new: NewState = "matched") -> None:
     """Put changed parameters in the place of the old ones in an optimizer; everything else about it stays.
 
     The state of old entries moves with them. New entries of a first moment are 0; those of a second moment are the
@@ -45,9 +43,7 @@ def follow(
                 }
 
 
-def join(
-    optimizer: torch.optim.Optimizer, beside: Mapping[torch.nn.Parameter, torch.nn.Parameter]
-) -> None:
+def join(optimizer: torch.optim.Optimizer, beside: Mapping[torch.nn.Parameter, torch.nn.Parameter]) -> None:
     """Let an optimizer train new parameters too, each in the group of one that it has already.
 
     What they are beside may not be trained; then the first group takes them, where it trains anything at all. Their

@@ -11,6 +11,7 @@ from gromo_graph.records import Decision, GrowthEvent
 from gromo_graph.render.text import clean, isolated, shortened
 from gromo_graph.spec.kinds import Layer, Shape
 
+_CHANGES_WIDTH = {"widen": 1, "prune": -1}
 _NAME_EMS = 16.0
 _NAMES_LISTED = 4
 
@@ -20,17 +21,19 @@ class Change:
     """What to highlight.
 
     Attributes:
-        added: features that each grown layer got.
-        before: the output shape that a node had, for every node whose output is wider now.
+        added: features that each layer got, or lost where the number is negative.
+        new: layers that were not there before.
+        before: the output shape that a node had, for every node whose output has another width now.
     """
 
     added: Mapping[str, int] = field(default_factory=dict)
+    new: frozenset[str] = frozenset()
     before: Mapping[str, Shape] = field(default_factory=dict)
 
     @property
     def nodes(self) -> frozenset[str]:
         """Every node that the change touched."""
-        return frozenset(self.added) | frozenset(self.before)
+        return frozenset(self.added) | frozenset(self.before) | self.new
 
 
 def change_of(graph: Graph, event: GrowthEvent | None) -> Change:
@@ -43,19 +46,21 @@ def change_of(graph: Graph, event: GrowthEvent | None) -> Change:
         return Change()
     decision = event.decision
     grown = [name for name in decision.nodes if name in graph.spec.nodes]
-    if decision.kind != "widen":
-        return Change(added=dict.fromkeys(grown, 0))
+    if decision.kind not in _CHANGES_WIDTH:
+        return Change(new=frozenset(grown))
+    change = _CHANGES_WIDTH[decision.kind] * decision.neurons
     nodes = dict(graph.spec.nodes)
     for name in grown:
         node = nodes[name]
-        if isinstance(node, Layer) and node.features > decision.neurons:
-            nodes[name] = node.model_copy(update={"features": node.features - decision.neurons})
-    added = dict.fromkeys(grown, decision.neurons)
+        if isinstance(node, Layer) and node.features > change:
+            nodes[name] = node.model_copy(update={"features": node.features - change})
+    added = dict.fromkeys(grown, change)
     try:
         old = build_graph(replace(graph.spec, nodes=nodes)).shapes
     except GraphError:  # the event is of another graph: its names are all there is to show
         return Change(added=added)
-    return Change(added, {name: old[name] for name in graph.order if old[name] != graph.shapes[name]})
+    before = {name: old[name] for name in graph.order if old[name] != graph.shapes[name]}
+    return Change(added, before=before)
 
 
 def what_was_done(decision: Decision) -> str:
@@ -69,13 +74,16 @@ def what_was_done(decision: Decision) -> str:
     if len(names) > _NAMES_LISTED:
         listed += f" and {len(names) - _NAMES_LISTED} more"
     target = isolated(shortened(clean(decision.target), 2 * _NAME_EMS))
+    features = f"{decision.neurons} {plural('feature', decision.neurons)}"
     match decision.kind:
         case "widen":
-            return f"{listed or target}: +{decision.neurons} {plural('feature', decision.neurons)}"
+            return f"{listed or target}: +{features}"
+        case "prune":
+            return f"{listed or target}: −{features}"
         case "new_edge":
             return f"new edge {target}"
         case "new_node":
-            return f"new node {target}: {decision.neurons} {plural('feature', decision.neurons)}"
+            return f"new node {target}: {features}"
         case _:
             return f"{decision.kind} {target}: {decision.neurons}"
 

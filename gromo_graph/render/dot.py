@@ -164,10 +164,11 @@ class _Writer:
             bold=not operation,
         )
         mark = self.mark(name)
-        ink = style.GROWN if name in self.change.added else style.LAYER_WORD
+        changed = name in self.change.added or name in self.change.new
+        ink = style.GROWN if changed else style.LAYER_WORD
         first = [Cell((title,)), Cell((Run(mark, style.SMALL_SIZE, ink),), "RIGHT")]
         rows = [first if mark else [Cell((title,), span=2)], [Cell(self.kind_runs(name), span=2)]]
-        if name in self.change.added:
+        if changed:
             rows.append([Cell(self.added_runs(name), span=2)])
         return table(rows)
 
@@ -189,10 +190,11 @@ class _Writer:
         )
 
     def added_runs(self, name: str) -> tuple[Run, ...]:
-        added = self.change.added[name]
-        if not added:
+        if name in self.change.new:
             return (Run("new", style.TEXT_SIZE, style.GROWN, bold=True),)
-        words = f"+{count(added)} {plural('feature', added)}"
+        added = self.change.added[name]
+        sign = "+" if added > 0 else "−"
+        words = f"{sign}{count(abs(added))} {plural('feature', abs(added))}"
         return (Run(words, style.TEXT_SIZE, style.GROWN, bold=True),)
 
     def mark(self, name: str) -> str:
@@ -220,13 +222,14 @@ class _Writer:
         after = self.graph.shapes[edge.source]
         before = self.change.before.get(edge.source)
         words = shape(after) if before is None else shape_change(before, after)
-        self.wire(part, edge.source, self.ids[edge.target], words)
+        new = edge.source in self.change.new or edge.target in self.change.new
+        self.wire(part, edge.source, self.ids[edge.target], words, new=new)
         self.parts[part] = Part(edge.id, clean(f"{edge.id}: {words}"))
 
-    def wire(self, part: str, source: str, target: str, words: str) -> None:
-        """An edge from the node `source` to the id `target`."""
+    def wire(self, part: str, source: str, target: str, words: str, *, new: bool = False) -> None:
+        """An edge from the node `source` to the id `target`; new: it was not there before."""
         features = self.graph.features(source)
-        color = style.GROWN if source in self.change.before else ""
+        color = style.GROWN if new or source in self.change.before else ""
         penwidth = style.thickness(features)
         label = [Run(words, style.TEXT_SIZE, color or style.QUIET)]
         if caption := self.captions.pop(source, ""):

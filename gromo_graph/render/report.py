@@ -76,7 +76,12 @@ def report_html(journal: Journal, *, results: Mapping[str, Any] | None = None) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": numbers.count, "real": numbers.real, "done": what_was_done}
+    environment.filters |= {
+        "count": numbers.count,
+        "signed": numbers.signed,
+        "real": numbers.real,
+        "done": what_was_done,
+    }
     environment.globals |= {"change": numbers.change, "share": numbers.share, "plural": plural}
     return environment.get_template("report.html.j2").render(
         journal=journal,

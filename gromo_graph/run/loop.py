@@ -42,7 +42,7 @@ class Progress:
         train, validation: loss and accuracy.
         parameters: of the network now.
         features: width of each node that may grow.
-        event: the growth step of this epoch, or None.
+        events: the growth steps of this epoch, none or one as a rule.
         reason: why growth is over, or None.
     """
 
@@ -52,7 +52,7 @@ class Progress:
     validation: Mapping[str, Any]
     parameters: int
     features: Mapping[str, int]
-    event: GrowthEvent | None
+    events: tuple[GrowthEvent, ...]
     reason: str | None
 
 
@@ -87,9 +87,6 @@ class Loop:
             optimizer=self.optimizer,
             on_event=self._on_event,
             generator=torch.Generator().manual_seed(seed),
-        )
-        self.growing = tuple(
-            name for group in network.graph.groups if group.reason is None for name in group.producers
         )
 
     def run(self) -> Run:
@@ -135,7 +132,8 @@ class Loop:
             after_batch=self.interruption.check,
             clock=f"epoch {epoch + 1}",
         )
-        event = self.scheduler.step(self.trained, self.measured["validation"])
+        told_before = len(self.events)
+        self.scheduler.step(self.trained, self.measured["validation"])
         lr, validation = self.optimizer.param_groups[0]["lr"], self._measure("validation")
         if not math.isfinite(validation["loss"]):
             raise not_finite("validation", validation["loss"], f"epoch {epoch + 1}", lr)
@@ -151,7 +149,7 @@ class Loop:
         if self.recorder is not None:
             self.recorder.epoch(told)
         if self.on_progress is not None:
-            self.on_progress(self._progress(told, event))
+            self.on_progress(self._progress(told, tuple(self.events[told_before:])))
 
     def _on_event(self, event: GrowthEvent) -> None:
         self.events.append(event)
@@ -169,14 +167,16 @@ class Loop:
             **{part: dict(self._measure(part)) for part in self.measured},
         }
 
-    def _progress(self, told: Epoch, event: GrowthEvent | None) -> Progress:
+    def _progress(self, told: Epoch, events: tuple[GrowthEvent, ...]) -> Progress:
+        graph = self.network.graph
+        growing = [name for group in graph.groups if group.reason is None for name in group.producers]
         return Progress(
             epoch=told.epoch,
             epochs=self.train.epochs,
             train=told.train,
             validation=told.validation,
             parameters=told.parameters,
-            features={name: self.network.graph.features(name) for name in self.growing},
-            event=event,
+            features={name: graph.features(name) for name in growing},
+            events=events,
             reason=self.scheduler.reason,
         )

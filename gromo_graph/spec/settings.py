@@ -104,7 +104,8 @@ class Growth(Frozen):
         4, description="With `select: realised`, so many of the steepest are tried and the best one is kept."
     )
     groups: Count = Field(
-        1, description="Width groups without a layer in common that may grow in one step, each with its own γ."
+        1,
+        description="Width groups without a layer in common that may grow in one step, each with its own γ.",
     )
     criterion: Criterion = Field(
         "tiny",
