@@ -13,7 +13,8 @@ from torch import Tensor
 
 from gromo_graph.algebra.moments import accumulation_dtype
 
-_ROUND = 16
+# Columns are filled up to a multiple of this; of few columns that would be much work for nothing, so to one of less.
+_ROUND, _WIDE, _ROUND_NARROW = 16, 128, 4
 # A symmetric product is taken in bands of about so many rows, each from its diagonal on.
 _BAND = 128
 
@@ -41,10 +42,11 @@ def padded_rows(matrix: Tensor, *, constant: bool = False) -> PaddedRows:
     >>> rows = padded_rows(torch.tensor([[2.0], [3.0]]), constant=True)
     >>> rows.values, rows.padded.shape
     (tensor([[2., 1.],
-            [3., 1.]]), torch.Size([2, 16]))
+            [3., 1.]]), torch.Size([2, 4]))
     """
     columns = matrix.shape[1] + constant
-    width = -(-columns // _ROUND) * _ROUND
+    step = _ROUND if columns >= _WIDE else _ROUND_NARROW
+    width = -(-columns // step) * step
     values = matrix.detach().to(accumulation_dtype(matrix.dtype))
     if width == matrix.shape[1]:
         return PaddedRows(values, columns)

@@ -4,7 +4,7 @@ from gromo_graph.graph.costs import Cost, widening_cost
 from gromo_graph.graph.edit import AddPath, Edit, Narrow, Widen, apply, narrowing, widening
 from gromo_graph.graph.growability import obstacle
 from gromo_graph.graph.links import Unit
-from gromo_graph.graph.paths import Bridge, bridges, new_edge, new_node, path_cost
+from gromo_graph.graph.paths import Bridge, Middle, bridges, new_edge, new_node, path_cost
 from gromo_graph.graph.view import Edge, Graph, build_graph
 from gromo_graph.graph.widths import WidthGroup
 
@@ -15,6 +15,7 @@ __all__ = [
     "Edge",
     "Edit",
     "Graph",
+    "Middle",
     "Narrow",
     "Unit",
     "Widen",

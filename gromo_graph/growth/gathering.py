@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gromo_graph.growth.candidates import NewPath
@@ -14,9 +14,10 @@ from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.joint import count, modules_of
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.measuring import start_alone
-from gromo_graph.modules.statistic import TensorStatistic
+from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import gather_for
+from gromo_graph.spec.kinds import Input
 from gromo_graph.spec.settings import Growth
 
 
@@ -40,6 +41,48 @@ class Gathered:
     memory: int
 
 
+class InputMoments:
+    """S of what the network's inputs give, which no growth changes: of the same data it is counted once.
+
+    Where few neurons read many inputs it costs more than all the rest of a plan.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, TensorStatistic] = {}
+
+    def forget(self) -> None:
+        """The data are others now."""
+        self._known.clear()
+
+    def of(self, network: GrowingNetwork, readers: Sequence[MeasuredModule | Reading]) -> _Inputs:
+        """Give those who read inputs what is known."""
+        found: dict[Hashable, SharedMoment] = {}
+        for reader in readers:
+            sources = (reader.source,) if isinstance(reader, Reading) else network.graph.sources(reader.name)
+            if isinstance(network.spec.nodes[sources[0]], Input):
+                weight = next(network.parameters())
+                form = reader.adapter.moment_key(reader.layer)
+                key = (sources[0], form, weight.dtype, weight.device)
+                moment = found[key] = reader.input_moment
+                if key in self._known:
+                    moment.hold(self._known[key])
+        return _Inputs(self._known, found)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The moments of inputs in one pass."""
+
+    known: dict[Hashable, TensorStatistic]
+    found: Mapping[Hashable, SharedMoment]
+
+    def keep(self) -> None:
+        """What was counted is known from now on."""
+        for key, moment in self.found.items():
+            if moment.statistic.samples:
+                moment.hold(self.known.setdefault(key, moment.statistic))
+
+
 def gather(
     network: GrowingNetwork,
     loss: Loss,
@@ -49,12 +92,14 @@ def gather(
     paths: Sequence[NewPath],
     narrow: Sequence[LinkedGroup],
     policy: Growth,
+    known: InputMoments,
 ) -> Gathered:
     """One pass over the data, by the functions of the modules.
 
     Args:
         groups: that may widen. paths: that may be added. narrow: groups that may get narrower.
         policy: when the pass may end early; whether gradients have to be projected.
+        known: second moments that need not be counted again.
     """
     bridges = list({(p.bridge.source, p.bridge.target): p.bridge for p in paths if p.bridge}.values())
     entering = {bridge.target: entering_layers(network, bridge.target) for bridge in bridges}
@@ -68,6 +113,7 @@ def gather(
     _start(modules, merges)
     gather_for(groups)
     readings = readings_of(network.graph, bridges, entering, measured, next(network.parameters()))
+    inputs = known.of(network, [*modules, *readings])
     units = [network.unit(bridge.target) for bridge in bridges]
     sums = list(dict.fromkeys(unit for unit in units if isinstance(unit, MergeGrowingModule)))
     targets = _distinct(unit for unit in units if isinstance(unit, MeasuredModule))
@@ -87,6 +133,7 @@ def gather(
         samples += seen.samples
         if wanted.error is not None and _precise(measured, readings, wanted.error):
             break
+    inputs.keep()
     statistics = _statistics(modules, merges, readings)
     return Gathered(
         watched.modules,

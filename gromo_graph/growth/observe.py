@@ -30,11 +30,13 @@ class Watched:
         modules: layers: their inputs, and the gradients at their pre-activities and parameters.
         sums: merges: the gradients at what they add up.
         values: nodes whose values are kept.
+        parameters: whether the gradients at parameters are wanted.
     """
 
     modules: Sequence[MeasuredModule]
     sums: Sequence[MergeGrowingModule] = ()
     values: Sequence[str] = ()
+    parameters: bool = True
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,9 @@ def observe(
 def _observation(value: Tensor, samples: int, watched: Watched, values: Mapping[str, Tensor]) -> Observation:
     layers, every = watched.modules, [*watched.modules, *watched.sums]
     pre_activities = [module.pre_activity for module in every]
-    weights = [module.layer.weight for module in layers]
-    biases = [module.layer.bias for module in layers if module.use_bias]
+    with_parameters = layers if watched.parameters else ()
+    weights = [module.layer.weight for module in with_parameters]
+    biases = [module.layer.bias for module in with_parameters if module.use_bias]
     try:
         found = torch.autograd.grad(value, [*pre_activities, *weights, *biases])
     except RuntimeError as error:
@@ -191,13 +194,13 @@ def _observation(value: Tensor, samples: int, watched: Watched, values: Mapping[
             "the loss does not depend on every layer that may grow: expected a loss computed from the "
             f"network's prediction by differentiable operations ({error})"
         ) from error
-    names = [module.name for module in layers]
-    with_bias = iter(found[len(every) + len(layers) :])
+    names = [module.name for module in with_parameters]
+    with_bias = iter(found[len(every) + len(names) :])
     return Observation(
         samples,
         dict(zip([module.name for module in every], found, strict=False)),
         dict(zip(names, found[len(every) :], strict=False)),
-        {module.name: next(with_bias) if module.use_bias else None for module in layers},
+        {module.name: next(with_bias) if module.use_bias else None for module in with_parameters},
         dict(values),
     )
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra import Tangent
-from gromo_graph.graph import new_node
+from gromo_graph.graph import Middle, new_node
 from gromo_graph.growth.candidates import NewPath
-from gromo_graph.growth.new_paths import Found, middle_of, with_path
+from gromo_graph.growth.new_paths import Found, with_path
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.readings import image_of
 from gromo_graph.growth.slopes import best_signs, enough
+from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 
@@ -23,13 +24,17 @@ class PathMeasurement:
     """Sums over samples for one path.
 
     Attributes:
+        middle, tangent: what new nodes are like, and their activation near 0.
+        layers: those whose outputs are looked at, made when first needed.
         kept, flipped: slopes of new neurons, and of those with the opposite sign on both sides.
         slope: of a new edge, and of the optimal deltas.
     """
 
     network: GrowingNetwork
     found: Found
+    middle: Middle
     tangent: Tangent
+    layers: dict[str, torch.nn.Module] = field(default_factory=dict)
     kept: Tensor | None = None
     flipped: Tensor | None = None
     slope: float = 0.0
@@ -42,26 +47,35 @@ class PathMeasurement:
         gradient = image_of(seen.gradients[bridge.target])
         value = seen.values[bridge.source]
         if found.delta is not None:
-            self.slope += float((self._image(value, found.delta, None) * gradient).sum())
+            change = image_of(self._layer(value, found.delta, None)(value))
+            self.slope += float((change * gradient).sum())
             for name, delta in found.proposal.deltas.items():
                 layer = self.network.growing(name)
-                weight, bias = layer.adapter.weight_and_bias(layer.layer, delta.to(layer.weight))
-                change = layer.adapter.layer_of(layer.layer, weight, bias)(layer.input)
-                self.slope += float((image_of(change) * gradient).sum())
+                change = image_of(self._of_delta(layer, delta)(layer.input))
+                self.slope += float((change * gradient).sum())
         elif found.neurons is not None and len(found.neurons.singular_values):
-            alpha, omega = found.neurons.alpha.to(value), found.neurons.omega.to(gradient)
-            t = self._image(value, alpha[:, :-1], alpha[:, -1])
-            pull = torch.einsum("nohw,ok->nkhw", gradient, omega)
+            alpha, omega = found.neurons.alpha, found.neurons.omega
+            t = image_of(self._layer(value, alpha[:, :-1], alpha[:, -1])(value))
+            pull = torch.einsum("nohw,ok->nkhw", gradient, omega.to(gradient))
             kept = -(pull * self.tangent.apply(t)).sum(dim=(0, 2, 3))
             flipped = (pull * self.tangent.apply(-t)).sum(dim=(0, 2, 3))
             self.kept = kept if self.kept is None else self.kept + kept
             self.flipped = flipped if self.flipped is None else self.flipped + flipped
 
-    def _image(self, value: Tensor, rows: Tensor, bias: Tensor | None) -> Tensor:
-        """What a layer with these rows of weights makes of a value."""
-        reading = self.found.reading
-        layer = reading.adapter.layer_of(reading.layer, self._weight(rows.to(value)), bias)
-        return image_of(layer(value))
+    def _layer(self, value: Tensor, rows: Tensor, bias: Tensor | None) -> torch.nn.Module:
+        """A layer with these rows of weights that reads the source."""
+        if "" not in self.layers:
+            reading = self.found.reading
+            offset = None if bias is None else bias.to(value)
+            self.layers[""] = reading.adapter.layer_of(reading.layer, self._weight(rows.to(value)), offset)
+        return self.layers[""]
+
+    def _of_delta(self, module: MeasuredModule, delta: Tensor) -> torch.nn.Module:
+        """A layer like one that enters the target, with its optimal delta as weights."""
+        if module.name not in self.layers:
+            weight, bias = module.adapter.weight_and_bias(module.layer, delta.to(module.weight))
+            self.layers[module.name] = module.adapter.layer_of(module.layer, weight, bias)
+        return self.layers[module.name]
 
     def _weight(self, rows: Tensor) -> Tensor:
         return rows.reshape(rows.shape[0], *self.found.reading.layer.weight.shape[1:])  # type: ignore[index]
@@ -95,9 +109,8 @@ class PathMeasurement:
         assert proposal.bridge is not None
         alpha = neurons.alpha[order] * sign.to(neurons.alpha)[:, None]
         omega = neurons.omega[:, order] * sign.to(neurons.omega)
-        middle = middle_of(graph)
         ones = (1,) * (self.found.reading.layer.weight.dim() - 2)  # type: ignore[operator]
-        shift = -self.tangent.value * omega.sum(dim=1) if middle.shifts else None
+        shift = -self.tangent.value * omega.sum(dim=1) if self.middle.shifts else None
         found = replace(
             proposal,
             neurons=len(order),
@@ -108,7 +121,7 @@ class PathMeasurement:
             slope=slope,
             predicted=self.tangent.right * float(neurons.singular_values[order].square().sum()),
         )
-        return with_path(found, new_node(graph, proposal.bridge, middle, len(order)))
+        return with_path(found, new_node(graph, proposal.bridge, self.middle, len(order)))
 
 
 def _left_out(proposal: NewPath, reason: str) -> NewPath:

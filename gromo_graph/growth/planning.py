@@ -12,7 +12,7 @@ from gromo_graph.algebra import tangent_of
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import linked
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals, with_cost
-from gromo_graph.growth.gathering import Gathered, gather, let_go
+from gromo_graph.growth.gathering import Gathered, InputMoments, gather, let_go
 from gromo_graph.growth.new_paths import Found, middle_of, path_proposals, solved_paths
 from gromo_graph.growth.observe import Loader, Loss, Watched, is_sized
 from gromo_graph.growth.path_slopes import PathMeasurement
@@ -77,8 +77,12 @@ def plan_proposals(
     *,
     policy: Growth,
     generator: torch.Generator | None,
+    known: InputMoments | None = None,
 ) -> Planned:
     """Everything that could be done: solved and measured, or with the reason why it is left out; best first.
+
+    Args:
+        known: what earlier plans on the same data have found out about it; this one adds to it.
 
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
@@ -101,7 +105,7 @@ def plan_proposals(
         wide = []
     if not (wide or paths or prunings):
         return Planned(ranked([*drawn, *left_out], policy))
-    work = _Work(network, loss, loader, policy, generator)
+    work = _Work(network, loss, loader, policy, generator, InputMoments() if known is None else known)
     found_all = work.done(wide, paths, prunings)
     return Planned(ranked([*drawn, *found_all, *left_out], policy), work.samples, work.memory)
 
@@ -136,6 +140,7 @@ class _Work:
     loader: Loader
     policy: Growth
     generator: torch.Generator | None
+    known: InputMoments
     samples: int = 0
     memory: int = 0
 
@@ -152,6 +157,7 @@ class _Work:
             paths=paths,
             narrow=[group for _, group in narrow],
             policy=self.policy,
+            known=self.known,
         )
         self.samples, self.memory = gathered.samples, gathered.memory
         dead = [each for each in wide if self.policy.rescue and all(map(is_dead, each.parts))]
@@ -192,8 +198,9 @@ class _Work:
         pruned: Sequence[tuple[Pruning, LinkedGroup]],
     ) -> list[Proposal]:
         neurons = [[neuron_slopes(s, self.policy) for s in each.solutions] for each in wide]
-        tangent = tangent_of(activation_module(middle_of(self.network.graph).activation))
-        on_paths = [PathMeasurement(self.network, path, tangent) for path in paths]
+        middle = middle_of(self.network.graph)
+        tangent = tangent_of(activation_module(middle.activation))
+        on_paths = [PathMeasurement(self.network, path, middle, tangent) for path in paths]
         prunes = [PruneSlope(group, p) for p, group in pruned if p.reason is None]
         items: list[Measurement] = [*(m for each in neurons for m in each), *on_paths, *prunes]
         found: list[Proposal] = [p for p, _ in pruned if p.reason is not None]
@@ -219,9 +226,10 @@ def _watched(
 ) -> Watched:
     """What the second pass looks at."""
     if not paths:
-        return Watched(list(dict.fromkeys(members)))
+        return Watched(list(dict.fromkeys(members)), parameters=False)
     modules = list(dict.fromkeys([*members, *gathered.targets, *gathered.entering]))
-    return Watched(modules, gathered.sums, [reading.source for reading in gathered.readings])
+    sources = list(dict.fromkeys(reading.source for reading in gathered.readings))
+    return Watched(modules, gathered.sums, sources, parameters=False)
 
 
 def _rescued(

@@ -25,7 +25,8 @@ from gromo_graph.modules.adapters import LayerAdapter, adapter_for
 from gromo_graph.modules.adapters.build import build_layer
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.statistic import TensorStatistic
+from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
+from gromo_graph.spec.kinds import Node
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Reading:
         shared: a layer of the network that reads the node like that and counts S already, or None.
         bridges: the paths that begin here.
         entering: the layers that enter a target today and are added up without more, by target; to project gradients.
-        s, m, cross: E[b bᵀ]; E[b gᵀ] of all targets side by side; E[b b_pᵀ] with what those layers read.
+        input_moment, m, cross: E[b bᵀ]; E[b gᵀ] of all targets side by side; E[b b_pᵀ] with what those layers read.
     """
 
     source: str
@@ -46,7 +47,7 @@ class Reading:
     shared: MeasuredModule | None
     bridges: list[Bridge] = field(default_factory=list)
     entering: dict[str, tuple[MeasuredModule, ...]] = field(default_factory=dict)
-    s: TensorStatistic = field(default_factory=lambda: TensorStatistic("S of a new path"))
+    input_moment: SharedMoment = field(default_factory=lambda: SharedMoment("S of a new path"))
     m: TensorStatistic = field(default_factory=lambda: TensorStatistic("M of a new path"))
     cross: dict[MeasuredModule, TensorStatistic] = field(default_factory=dict)
     rows: int = 0
@@ -65,7 +66,7 @@ class Reading:
         """Count a batch."""
         patches = self.patches(seen)
         if self.shared is None:
-            self.s.update(summed_second_moment(patches), seen.samples)
+            self.input_moment.update_once(object(), lambda: (summed_second_moment(patches), seen.samples))
         gradients = [image_of(seen.gradients[bridge.target]) for bridge in self.bridges]
         image = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
         self.m.update(summed_cross_moment(patches, Patches(image, grid=patches.grid)), seen.samples)
@@ -77,7 +78,7 @@ class Reading:
 
     def second_moment(self) -> Tensor:
         """S, the constant last."""
-        return (self.s if self.shared is None else self.shared.tensor_s)()
+        return (self.input_moment.statistic if self.shared is None else self.shared.tensor_s)()
 
     def by_target(self) -> dict[str, Tensor]:
         """M of each target, (columns, out)."""
@@ -88,7 +89,7 @@ class Reading:
 
     def statistics(self) -> list[TensorStatistic]:
         """All that was counted here."""
-        own = [self.s] if self.shared is None else []
+        own = [self.input_moment.statistic] if self.shared is None else []
         return [*own, self.m, *self.cross.values()]
 
 
@@ -116,13 +117,15 @@ def readings_of(
     for module in measured:
         (source,) = graph.sources(module.name)
         direct.setdefault((source, module.adapter.moment_key(module.layer)), module)
-    found: dict[tuple[str, object], Reading] = {}
+    found: dict[tuple[str, Node], Reading] = {}
     for bridge in bridges:
         assert bridge.reader is not None
         node = bridge.reader.model_copy(update={"features": 1, "bias": True})
-        layer = build_layer(node, [graph.shapes[bridge.source]]).to(like)
-        key = bridge.source, adapter_for(layer).moment_key(layer)
-        reading = found.setdefault(key, Reading(bridge.source, layer, direct.get(key)))
+        reading = found.get((bridge.source, node))
+        if reading is None:
+            layer = build_layer(node, [graph.shapes[bridge.source]]).to(like)
+            shared = direct.get((bridge.source, adapter_for(layer).moment_key(layer)))
+            reading = found[bridge.source, node] = Reading(bridge.source, layer, shared)
         reading.bridges.append(bridge)
         reading.entering[bridge.target] = entering[bridge.target]
     return list(found.values())

@@ -13,6 +13,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.graph import widening_cost
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, within
 from gromo_graph.growth.changes import Change, change_of
+from gromo_graph.growth.gathering import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
 from gromo_graph.growth.planning import plan_proposals
 from gromo_graph.growth.policy import RULES, gained_little, goal_reached, not_worth, why_over
@@ -110,6 +111,7 @@ class GrowthScheduler:
         self._held_out: Loader | None = None
         self._planned_on: Loader | None = None
         self._samples = self._memory = 0
+        self._known = InputMoments()
 
     def step(self, train_loader: Loader, validation_loader: Loader) -> GrowthEvent | None:
         """Count one epoch, and try a growth step where one is due.
@@ -217,9 +219,16 @@ class GrowthScheduler:
         return error_rate(self.network, self._held_out)
 
     def _proposals(self, loader: Loader) -> list[Proposal]:
+        if loader is not self._planned_on:
+            self._known.forget()
         self._planned_on = loader
         planned = plan_proposals(
-            self.network, self.loss, loader, policy=self.policy, generator=self.generator
+            self.network,
+            self.loss,
+            loader,
+            policy=self.policy,
+            generator=self.generator,
+            known=self._known,
         )
         self._samples, self._memory = planned.samples, planned.memory
         return planned.proposals

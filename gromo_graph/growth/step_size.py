@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SMALLEST, LARGEST = -8.0, 10.0
+SMALLEST, LARGEST = -8.0, 6.0
 """γ is searched from 2**SMALLEST to 2**LARGEST (EVIDENCE.md: the median is 10 to 20)."""
 _START, _STRIDE = 3.0, 2.0
 _REFINEMENTS = 3

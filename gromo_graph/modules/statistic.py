@@ -257,13 +257,21 @@ class SharedMoment:
     def __init__(self, name: str, shape: tuple[int, ...] | None = None) -> None:
         self.statistic = TensorStatistic(name, shape)
         self._counted: object | None = None
+        self._held = False
+
+    def hold(self, statistic: TensorStatistic) -> None:
+        """Take what is known already in place of counting, until the next reset."""
+        self.statistic, self._held = statistic, True
 
     def update_once(self, forward_pass: object, compute: Callable[[], tuple[Moment, int]]) -> None:
         """Count what `compute` gives unless this forward pass (an identity) was the last one counted."""
-        if forward_pass is not self._counted:
+        if forward_pass is not self._counted and not self._held:
             self.statistic.update(*compute())
             self._counted = forward_pass
 
     def reset(self) -> None:
+        """Forget every sample; what was held stays as it is for whoever gave it."""
+        if self._held:
+            self.statistic, self._held = TensorStatistic(self.statistic.name), False
         self.statistic.reset()
         self._counted = None

@@ -1,0 +1,559 @@
+"""Whether slopes are true: predicted against realised on random graphs, and their rank against what a step gains.
+
+    python benchmarks/slopes.py [--graphs 200] [--ranked 10] [--actions widen new_edge new_node] [--most 12] [--show 7]
+
+Every candidate of a plan is applied to a copy at a small γ, and its slope is set beside the finite difference of the
+loss. The target: fewer than 1 in 50 are off by more than 1 %, and none where no old unit sits exactly at a kink. A
+miss is printed with the seed of its graph; `--show` prints that graph and its differences at several γ. Then graphs are
+trained a little on the digits, and slopes are ranked against the decrease of the loss after the line search.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# The root instead of this folder, whose statistics.py is not the one of Python.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import argparse
+import copy
+import random
+import time
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from statistics import mean
+from typing import Any, get_args
+
+import sklearn.datasets
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from gromo_graph import GrowingNetwork, GrowthScheduler, Plan, Spec, compile_network, dump_spec
+from gromo_graph.records import Candidate
+from gromo_graph.spec.kinds import (
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Flatten,
+    Input,
+    Linear,
+    MaxPool2d,
+    Merge,
+    Node,
+    Shape,
+)
+from gromo_graph.spec.kinds.base import Activation
+from gromo_graph.spec.settings import Growth
+
+EXACT = 1e-2  # relative error of a slope that counts as exact
+MISSES = 1 / 50  # share of the candidates that may be off
+GAMMA, LARGEST = 1e-6, 1e-2  # of a finite difference: the usual γ, and where the slope is small
+FALL, ROUNDING = (
+    1e-9,
+    1e-13,
+)  # of the loss, relative: what it has to fall by, and what its differences are off by
+DIGITS, BATCH, STEPS, RATE = 600, 200, 30, 1e-2
+FEWEST = 5  # candidates that are worth ranking
+ACTIVATIONS: tuple[str, ...] = get_args(Activation)
+BENT = ("relu", "relu", "leaky_relu", "identity")
+State = tuple[GrowthScheduler, Plan]
+
+
+class Sketch:
+    """A random graph while it is drawn; every kind of piece it is drawn of is a method.
+
+    Attributes:
+        nodes, shapes: so far, by name. open: the nodes that may still be read.
+    """
+
+    def __init__(self, chance: random.Random, inputs: Sequence[Shape]) -> None:
+        self.chance = chance
+        self.nodes: dict[str, Node] = {}
+        self.shapes: dict[str, Shape] = {}
+        self.open: list[str] = []
+        # Of one graph in three all, of one a single one as in most networks, and of one those that bend.
+        self.activations = chance.choice([ACTIVATIONS, (chance.choice(ACTIVATIONS),), BENT])
+        for shape in inputs:
+            self.add("x", Input(shape=shape))
+
+    def add(self, letter: str, node: Node) -> str:
+        """Give a node its name."""
+        name = f"{letter}{len(self.nodes)}"
+        self.nodes[name] = node
+        self.shapes[name] = node.output_shape([self.shapes[source] for source in node.sources])
+        self.open.append(name)
+        return name
+
+    @property
+    def layers(self) -> int:
+        """Layers so far."""
+        return sum(isinstance(node, Linear | Conv2d) for node in self.nodes.values())
+
+    @property
+    def loose(self) -> list[str]:
+        """Nodes that nobody reads."""
+        read = {source for node in self.nodes.values() for source in node.sources}
+        return [name for name in self.open if name not in read]
+
+    def source(self, sizes: Shape | None = None) -> str:
+        """A node to read, more likely a late one, so that graphs get deep.
+
+        Args:
+            sizes: those beside the features, where they have to fit.
+        """
+        fitting = [name for name in self.open if sizes is None or self.shapes[name][1:] == sizes]
+        return self.chance.choice(fitting[-3:] if self.chance.random() < 0.6 else fitting)
+
+    def activation(self) -> str:
+        return self.chance.choice(self.activations)
+
+    def layer(self, source: str | None = None, like: Shape | None = None) -> str:
+        """A linear layer or a convolution, with the output shape `like` where one is given."""
+        source = source or self.source(None if like is None else like[1:])
+        fields: dict[str, Any] = {
+            "sources": (source,),
+            "features": self.chance.randint(1, 6) if like is None else like[0],
+            "bias": self.chance.random() < 0.85,
+            "activation": self.activation(),
+        }
+        sizes = self.shapes[source][1:]
+        if not sizes:
+            return self.add("h", Linear(**fields))
+        paddings = ["same"] if like is not None else ["same", 0, 1]
+        fields["padding"] = padding = self.chance.choice(paddings)
+        fields["kernel"] = self.chance.randint(1, min(3, *sizes))
+        fields["stride"] = 1 if padding == "same" else self.chance.choice([1, 1, 2])
+        return self.add("c", Conv2d(**fields))
+
+    def added(self) -> str:
+        """Two or three nodes of one shape, some of them drawn for it."""
+        first = self.source()
+        sources = [first]
+        equal = [name for name in self.open if self.shapes[name] == self.shapes[first] and name != first]
+        self.chance.shuffle(equal)
+        for _ in range(self.chance.choice([1, 1, 2])):
+            taken = equal and self.chance.random() < 0.5
+            sources.append(equal.pop() if taken else self.layer(like=self.shapes[first]))
+        return self.merged(sources)
+
+    def merged(self, sources: Sequence[str]) -> str:
+        """A sum, half of them with an activation."""
+        activation = self.activation() if self.chance.random() < 0.5 else "identity"
+        return self.add("m", Merge(sources=tuple(sources), activation=activation))
+
+    def concat(self) -> str:
+        """Two or three nodes side by side."""
+        sizes = self.shapes[self.source()][1:]
+        fitting = [name for name in self.open if self.shapes[name][1:] == sizes]
+        sources = self.chance.sample(fitting, min(len(fitting), self.chance.choice([2, 2, 3])))
+        if len(sources) == 1:
+            sources.append(self.layer(sources[0], self.shapes[sources[0]]))
+        return self.add("k", Merge(sources=tuple(sources), merge="concat"))
+
+    def residual(self) -> str:
+        """A stream with one or two branches that are added to it."""
+        stream = self.layer()
+        for _ in range(self.chance.choice([1, 2])):
+            inside = self.layer(stream, (self.chance.randint(1, 6), *self.shapes[stream][1:]))
+            stream = self.merged([stream, self.layer(inside, self.shapes[stream])])
+        return stream
+
+    def operation(self) -> str:
+        """A norm, or a pool where there are positions."""
+        source = self.source()
+        reads = {"sources": (source,)}
+        choices: list[Node] = [BatchNorm(**reads, activation=self.activation())]
+        if min(self.shapes[source][1:], default=0) > 1:
+            stride = self.chance.choice([None, 1])
+            choices += [kind(**reads, kernel=2, stride=stride) for kind in (MaxPool2d, AvgPool2d)]
+            choices.append(AdaptiveAvgPool2d(**reads, size=2))
+        return self.add("o", self.chance.choice(choices))
+
+    def draw(self, layers: int) -> None:
+        """Pieces until there are so many layers."""
+        pieces = [self.layer] * 4 + [self.added, self.added, self.concat, self.residual]
+        while self.layers < layers:
+            images = any(len(self.shapes[name]) > 1 for name in self.open)
+            self.chance.choice(pieces + [self.operation] * (4 if images else 1))()
+
+    def flatten(self) -> None:
+        """Leave the positions behind: only rows are read from here on."""
+        ends = self.loose
+        self.open = []
+        for name in ends:
+            self.add("f", Flatten(sources=(name,)))
+
+    def finished(self, outputs: int, name: str) -> Spec:
+        """With a head behind whatever nobody reads: one for all side by side, or the sum of one for each."""
+        ends = self.loose
+        if len(ends) > 1 and self.chance.random() < 0.5:
+            ends = [self.add("k", Merge(sources=tuple(ends), merge="concat"))]
+        heads = [self.add("y", Linear(sources=(end,), features=outputs)) for end in ends]
+        (output,) = heads if len(heads) == 1 else [self.add("m", Merge(sources=tuple(heads)))]
+        return Spec(name=name, nodes=self.nodes, outputs=(output,))
+
+
+def drawn(chance: random.Random, inputs: Sequence[Shape], layers: int, outputs: int, name: str) -> Spec:
+    """A random graph with so many hidden layers or a few more; images are convolved first."""
+    sketch = Sketch(chance, inputs)
+    if len(inputs[0]) > 1:
+        sketch.draw(max(2, layers // 2))
+        sketch.flatten()
+    sketch.draw(layers)
+    return sketch.finished(outputs, name)
+
+
+def _row(chance: random.Random) -> Shape:
+    return (chance.randint(2, 5),)
+
+
+def _image(chance: random.Random) -> Shape:
+    size = chance.randint(4, 6)
+    return (chance.randint(1, 2), size, size)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network with data.
+
+    Attributes:
+        inputs, target: all samples. batch: samples of a batch of the loader.
+    """
+
+    network: GrowingNetwork
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+    batch: int
+
+    @property
+    def loss(self) -> Any:
+        """The smooth loss that fits the target."""
+        functional = torch.nn.functional
+        return functional.mse_loss if self.target.is_floating_point() else functional.cross_entropy
+
+    def value(self, network: GrowingNetwork) -> float:
+        """The mean loss over all samples of a network, in evaluation mode."""
+        network.eval()
+        with torch.no_grad():
+            return float(self.loss(network(*self.inputs), self.target))
+
+    def planned(self, policy: Growth) -> State:
+        """A scheduler with its plan."""
+        parts = [x.split(self.batch) for x in self.inputs]
+        loader = list(zip(zip(*parts, strict=True), self.target.split(self.batch), strict=True))
+        scheduler = GrowthScheduler(self.network, self.loss, policy=policy)
+        return scheduler, scheduler.plan(loader)
+
+    def see(self) -> None:
+        """Let batch norms measure the data."""
+        self.network.train()
+        with torch.no_grad():
+            for _ in range(20):
+                self.network(*self.inputs)
+        self.network.eval()
+
+
+def problem(seed: int) -> Problem:
+    """A random graph, one in five convolutional, with first weights and a smooth function of random inputs."""
+    chance = random.Random(seed)
+    shapes = [_image(chance)] if seed % 5 == 4 else [_row(chance) for _ in range(chance.choice([1, 1, 2]))]
+    outputs, samples = chance.randint(1, 3), chance.randint(60, 100)
+    spec = drawn(chance, shapes, chance.randint(3, 8), outputs, f"seed {seed}")
+    generator = torch.Generator().manual_seed(seed)
+    kind: dict[str, Any] = {"generator": generator, "dtype": torch.float64}
+    inputs = tuple(torch.randn(samples, *shape, **kind) for shape in shapes)
+    flat = torch.cat([x.flatten(1) for x in inputs], dim=1)
+    target = (flat @ torch.randn(flat.shape[1], outputs, **kind)).sin() + 0.1 * flat[:, :1]
+    if outputs > 1 and chance.random() < 0.5:
+        target = target.argmax(dim=1)
+    found = Problem(compile_network(spec, seed=seed, dtype=torch.float64), inputs, target, batch=32)
+    found.see()
+    return found
+
+
+class Kinks:
+    """Looks, in one forward pass, for the values that are exactly where a function bends.
+
+    Attributes:
+        worst: their largest share of the values that enter one function.
+    """
+
+    def __init__(self, network: GrowingNetwork, inputs: Sequence[Tensor]) -> None:
+        self.worst = 0.0
+        # The other activations are smooth at 0, ELU too; a max pool bends where two of its values tie.
+        kinds = (torch.nn.ReLU, torch.nn.LeakyReLU, torch.nn.SELU, torch.nn.MaxPool2d)
+        handles = [
+            module.register_forward_pre_hook(self._look)
+            for module in network.modules()
+            if isinstance(module, kinds)
+        ]
+        with torch.no_grad():
+            network(*inputs)
+        for handle in handles:
+            handle.remove()
+
+    def _look(self, module: torch.nn.Module, values: tuple[Tensor, ...]) -> None:
+        (x,) = values
+        at = x.abs() < 1e-12
+        if isinstance(module, torch.nn.MaxPool2d):
+            size, stride = module.kernel_size, module.stride
+            best = x.unfold(2, size, stride).unfold(3, size, stride).flatten(4).topk(2).values
+            at = best[..., 0] == best[..., 1]
+        self.worst = max(self.worst, float(at.double().mean()))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A slope beside what the loss does.
+
+    Attributes:
+        tolerance: what the difference cannot tell because of rounding.
+        kinked: the largest share of exact kinks among the values that enter one function of the graph.
+    """
+
+    seed: int
+    kind: str
+    target: str
+    slope: float
+    measured: float
+    tolerance: float
+    kinked: float
+
+    @property
+    def error(self) -> float:
+        """Relative."""
+        return abs(self.measured - self.slope) / max(abs(self.slope), abs(self.measured), 1e-300)
+
+    @property
+    def inexact(self) -> bool:
+        return not abs(self.measured - self.slope) <= EXACT * abs(self.slope) + self.tolerance
+
+    @property
+    def tiny(self) -> bool:
+        """Whether nothing but rounding was compared."""
+        return self.tolerance > EXACT * abs(self.slope) and not self.inexact
+
+    def __str__(self) -> str:
+        return (
+            f"seed {self.seed}: {self.kind} {self.target}  slope {self.slope:.6g}  realised {self.measured:.6g}  "
+            f"off by {self.error:.2%}  at a kink: {self.kinked:.1%}"
+        )
+
+
+def copied(state: State, place: int) -> tuple[GrowthScheduler, Candidate]:
+    """A scheduler with a network of its own, and one candidate; the others would only take time."""
+    scheduler, plan = state
+    result: tuple[GrowthScheduler, Candidate] = copy.deepcopy((scheduler, plan.candidates[place]))
+    return result
+
+
+def difference(found: Problem, state: State, place: int, gamma: float) -> float:
+    """The decrease of the loss per unit of γ of a candidate that is applied to a copy."""
+    scheduler, candidate = copied(state, place)
+    before = found.value(scheduler.network)
+    scheduler.apply(candidate, gamma)
+    return (before - found.value(scheduler.network)) / gamma
+
+
+def gamma_for(slope: float, loss: float) -> float:
+    """Small, but the loss has to fall by more than its rounding."""
+    return min(LARGEST, max(GAMMA, FALL * loss / max(abs(slope), 1e-300)))
+
+
+def realised(found: Problem, state: State, place: int, gamma: float) -> float:
+    """The finite difference at γ = 0, as far as it has to be known."""
+    slope, difference_at = state[1].candidates[place].slope, partial(difference, found, state, place)
+    plain = difference_at(gamma)
+    if abs(plain - slope) <= 0.1 * EXACT * abs(slope):
+        return plain
+    # New weights are √γ large on both sides, so the next term is of order √γ: half the √γ takes it out.
+    return 2.0 * difference_at(gamma / 4) - plain
+
+
+def able(state: State, seed: int, most: int | None) -> list[int]:
+    """The places of the candidates that have a slope; of each kind so many at the most, drawn at random."""
+    by_kind: dict[str, list[int]] = {}
+    for place, candidate in enumerate(state[1].candidates):
+        if candidate.slope is not None:
+            by_kind.setdefault(candidate.kind, []).append(place)
+    chance = random.Random(seed)
+    some = [chance.sample(places, min(most or len(places), len(places))) for places in by_kind.values()]
+    return sorted(chain.from_iterable(some))
+
+
+def compared(seed: int, policy: Growth, most: int | None) -> tuple[list[Compared], Counter[str]]:
+    """The candidates of one graph that have a slope; how many were left out, by kind."""
+    found = problem(seed)
+    state = found.planned(policy)
+    candidates = state[1].candidates
+    loss, kinked = found.value(found.network), Kinks(found.network, found.inputs).worst
+    results: list[Compared] = []
+    for place in able(state, seed, most):
+        candidate = candidates[place]
+        gamma = gamma_for(candidate.slope, loss)
+        measured = realised(found, state, place, gamma)
+        tolerance = ROUNDING * max(loss, 1.0) / gamma
+        results.append(
+            Compared(seed, candidate.kind, candidate.target, candidate.slope, measured, tolerance, kinked)
+        )
+    return results, Counter(item.kind for item in candidates if item.slope is None)
+
+
+def show(seed: int, policy: Growth) -> None:
+    """One graph and its candidates, with the plain differences at several γ."""
+    found = problem(seed)
+    print(dump_spec(found.network.spec))
+    state = found.planned(policy)
+    kinked = Kinks(found.network, found.inputs).worst
+    print(f"loss {found.value(found.network):.6g}, at a kink: {kinked:.1%}")
+    for place, candidate in enumerate(state[1].candidates):
+        print(f"{candidate.kind} {candidate.target}: slope {candidate.slope}  {candidate.reason or ''}")
+        if candidate.slope is not None:
+            told = [f"{g:g}: {difference(found, state, place, g):.6g}" for g in (1e-2, 1e-4, 1e-6, 1e-8)]
+            print("    realised per γ at  " + "   ".join(told))
+
+
+def verdict(kept: bool) -> str:
+    return "ok" if kept else "MISSED"
+
+
+def predicted_against_realised(graphs: int, policy: Growth, most: int | None) -> bool:
+    """Print the counts and the misses; whether the targets are kept."""
+    results: list[Compared] = []
+    left_out: Counter[str] = Counter()
+    begin = time.perf_counter()
+    for seed in range(graphs):
+        some, others = compared(seed, policy, most)
+        results += some
+        left_out += others
+    seconds = time.perf_counter() - begin
+    print(f"predicted against realised: {len(results)} candidates of {graphs} graphs in {seconds:.0f} s")
+    for kind in sorted({*(item.kind for item in results), *left_out}):
+        print(_counts(kind, [item for item in results if item.kind == kind], left_out[kind]))
+    misses = [item for item in results if item.inexact]
+    for item in sorted(misses, key=lambda item: -item.error):
+        print(f"    {item}")
+    unexplained = sum(item.kinked == 0.0 for item in misses)
+    few = len(misses) < MISSES * max(1, len(results))
+    print(f"  inexact: {len(misses)} of {len(results)}, fewer than 1 in {1 / MISSES:.0f}: {verdict(few)}")
+    print(f"  inexact without a kink: {unexplained}, none: {verdict(unexplained == 0)}")
+    return few and unexplained == 0
+
+
+def _counts(kind: str, results: Sequence[Compared], left_out: int) -> str:
+    line = f"  {kind:9s} {left_out:5d} left out, {len(results):5d} compared"
+    told = sorted((item for item in results if not item.tiny), key=lambda item: item.error)
+    if not told:
+        return line
+    worst, middle = told[-1], told[len(told) // 2]
+    return (
+        f"{line}: {sum(item.inexact for item in results)} inexact, {len(results) - len(told)} too small to tell; "
+        f"relative error: median {middle.error:.1e}, worst {worst.error:.1e} (seed {worst.seed}, {worst.target})"
+    )
+
+
+def trained(seed: int) -> Problem:
+    """A random graph after some steps on the digits, one in five as images."""
+    chance = random.Random(seed)
+    shape: Shape = (1, 8, 8) if seed % 5 == 4 else (64,)
+    network = compile_network(
+        drawn(chance, [shape], chance.randint(6, 10), 10, f"digits {seed}"), seed=seed, dtype=torch.float64
+    )
+    x, y = sklearn.datasets.load_digits(return_X_y=True)
+    inputs = torch.tensor(x[:DIGITS] / 16.0).reshape(-1, *shape)
+    found = Problem(network, (inputs,), torch.tensor(y[:DIGITS]), BATCH)
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+    network.train()
+    for step in range(STEPS):
+        part = slice(step % (DIGITS // BATCH) * BATCH, None)
+        optimizer.zero_grad()
+        found.loss(network(inputs[part][:BATCH]), found.target[part][:BATCH]).backward()
+        optimizer.step()
+    found.see()
+    return found
+
+
+@dataclass(frozen=True)
+class Gained:
+    """A slope, and what the loss fell by once γ was searched."""
+
+    kind: str
+    slope: float
+    gain: float
+
+
+def gains(seed: int, policy: Growth, most: int | None) -> list[Gained]:
+    """The candidates of one trained graph, each applied to a copy."""
+    state = trained(seed).planned(policy)
+    found = []
+    for place in able(state, seed, most):
+        scheduler, candidate = copied(state, place)
+        event = scheduler.apply(candidate)
+        found.append(Gained(candidate.kind, candidate.slope, event.loss_before - event.loss_after))
+    return found
+
+
+def correlation(found: Sequence[Gained]) -> float | None:
+    """Spearman's; None where there is too little to rank."""
+    slopes, realised = [item.slope for item in found], [item.gain for item in found]
+    if len(found) < FEWEST or len(set(slopes)) == 1 or len(set(realised)) == 1:
+        return None
+    return float(spearmanr(slopes, realised).statistic)
+
+
+def rank_correlation(graphs: int, policy: Growth, most: int | None) -> None:
+    """Print the correlations of each graph and their means, over all candidates and within each kind."""
+    if not graphs:
+        return
+    print(f"rank correlation of slope and realised decrease: graphs after {STEPS} Adam steps on the digits")
+    collected: dict[str, list[float]] = {}
+    every = ((seed, gains(seed, policy, most)) for seed in range(10 * graphs))
+    for seed, found in islice((pair for pair in every if correlation(pair[1]) is not None), graphs):
+        print(f"  seed {seed:2d}: {_correlations(found, collected)}")
+    for name, values in collected.items():
+        print(f"  mean {name:9s} {mean(values):+.2f}   worst {min(values):+.2f}   of {len(values)} graphs")
+
+
+def _correlations(found: Sequence[Gained], collected: dict[str, list[float]]) -> str:
+    kinds = sorted({item.kind for item in found})
+    groups = {"all": found} | {kind: [item for item in found if item.kind == kind] for kind in kinds}
+    parts = []
+    for name, items in groups.items():
+        value = correlation(items)
+        if value is not None:
+            collected.setdefault(name, []).append(value)
+        parts.append(f"{name} {'  n/a' if value is None else f'{value:+.2f}'} ({len(items):2d})")
+    return "   ".join(parts)
+
+
+def main() -> int:
+    """Print both; 1 where a target is missed."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--graphs", type=int, default=200)
+    options.add_argument("--ranked", type=int, default=10)
+    options.add_argument("--actions", nargs="+", default=["widen"], help="of the growth policy")
+    options.add_argument("--most", type=int, help="candidates of a kind of each graph; all by default")
+    options.add_argument("--show", type=int, metavar="SEED", help="print one graph and its candidates alone")
+    chosen = options.parse_args()
+    warnings.filterwarnings("ignore", "Using padding='same' with even kernel lengths")
+    torch.set_num_threads(1)  # everything here is small
+    policy = Growth(actions=tuple(chosen.actions))
+    if chosen.show is not None:
+        show(chosen.show, policy)
+        return 0
+    kept = predicted_against_realised(chosen.graphs, policy, chosen.most)
+    rank_correlation(chosen.ranked, policy, chosen.most)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
