@@ -67,7 +67,7 @@ def _show(plan: Plan) -> None:
                 each.kind.replace("_", " "),
                 printable(each.target),
                 _neurons(each),
-                real(each.slope),
+                ("≈ " if each.inexact else "") + real(each.slope),
                 real(each.predicted),
                 signed(each.delta_parameters),
                 signed(each.delta_madds),
@@ -77,6 +77,8 @@ def _show(plan: Plan) -> None:
         typer.echo(
             "slope: measured decrease of the loss per unit of γ at γ = 0; predicted: what the statistics promise"
         )
+    for why in dict.fromkeys(each.inexact for each in able if each.inexact):
+        typer.echo(f"≈: the slope may be off: {printable(why)}")
     if plan.samples:
         typer.echo(f"statistics of {plan.samples:,} samples in {size(plan.memory)}")
     for each in plan.candidates:

@@ -13,6 +13,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import linked
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals, with_cost
 from gromo_graph.growth.gathering import Gathered, InputMoments, gather, let_go
+from gromo_graph.growth.kinks import marked, watching
 from gromo_graph.growth.new_paths import Found, middle_of, path_proposals, solved_paths
 from gromo_graph.growth.observe import Loader, Loss, Watched, is_sized
 from gromo_graph.growth.path_slopes import PathMeasurement
@@ -210,11 +211,13 @@ class _Work:
         members += [m for prune in prunes for m in prune.group.consumers]
         watched = _watched(self.network, members, gathered, bool(paths))
         limit = None if is_sized(self.loader) else self.policy.statistics.samples
-        samples = measure(self.network, self.loss, self.loader, watched, items, samples=limit)
+        with watching(self.network) as kinks:
+            samples = measure(self.network, self.loss, self.loader, watched, items, samples=limit)
         for each, measured in zip(wide, neurons, strict=True):
             found.append(self._chosen(each, measured, samples))
         found += [path.proposal(samples, self.policy) for path in on_paths]
-        return [*found, *(prune.measured(samples) for prune in prunes)]
+        found += [prune.measured(samples) for prune in prunes]
+        return marked(self.network.graph, found, kinks)
 
     def _chosen(self, wide: _Wide, measured: Sequence[NeuronSlopes], samples: int) -> Widening:
         proposal = chosen(wide.proposal, wide.group, measured, samples, self.policy)

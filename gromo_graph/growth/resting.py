@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from gromo_graph.graph import Graph
@@ -9,6 +10,9 @@ from gromo_graph.modules.crossing import window_of
 from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import GroupNeurons
+
+# What sums of weights may be off by, in units of their last place.
+_ROUNDING = 8.0
 
 
 def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
@@ -55,4 +59,8 @@ def compensation(linked: LinkedGroup, index: int, neurons: GroupNeurons) -> Tens
         if resting != 0.0:
             moved = part.flatten(1).sum(dim=1) * resting
             total = moved if total is None else total + moved
-    return None if total is None or not bool(total.any()) else total
+    if total is None:
+        return None
+    # Pairs of opposite units cancel but for rounding.
+    rounding = _ROUNDING * torch.finfo(total.dtype).eps * float(fan_out.weight.abs().sum())
+    return total if bool((total.abs() > rounding).any()) else None

@@ -21,6 +21,8 @@ class Candidate:
         delta_parameters: trainable numbers it adds.
         delta_madds: multiply-adds it adds to the forward pass of one sample.
         reason: why it was left out, or None.
+        inexact: why the slope may be off, or None: many old units stand exactly at the kink of their activation, where
+            the loss has no slope of its own.
     """
 
     kind: Literal["widen", "new_edge", "new_node", "prune"]
@@ -31,6 +33,7 @@ class Candidate:
     delta_parameters: int = 0
     delta_madds: int = 0
     reason: str | None = None
+    inexact: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the journal."""

@@ -116,10 +116,11 @@ def test_plan_is_what_the_scheduler_sees(spec: Path) -> None:
     able = [candidate for candidate in found if candidate["reason"] is None]
     for place, candidate in enumerate(able, start=1):
         cells = lines[place].split()
-        assert cells[:3] == [str(place), candidate["target"], f"+{candidate['neurons']}"]
-        assert float(cells[3].replace("−", "-")) == pytest.approx(candidate["slope"], rel=5e-3)
-        assert cells[5] == f"+{candidate['delta_parameters']:,}"
-    assert lines[len(able) + 2 :] == [
+        assert cells[:4] == [str(place), "widen", candidate["target"], f"+{candidate['neurons']}"]
+        assert float(cells[4].replace("−", "-")) == pytest.approx(candidate["slope"], rel=5e-3)
+        assert cells[6] == f"+{candidate['delta_parameters']:,}"
+    assert lines[len(able) + 2].startswith(f"statistics of {len(data.train.y)} samples in ")
+    assert lines[len(able) + 3 :] == [
         "left out: `narrow`: it is 2 wide: `grow.max` is 2",
         "left out: `logits`: its width is that of the output `logits`",
     ]

@@ -119,7 +119,7 @@ def test_grow_ends_with_a_summary(spec: Path, tmp_path: Path) -> None:
     for word in ("accuracy", "test", "growth steps", "report.html", "steps"):
         assert word in result.stdout
     assert "epoch 4/4" in result.stderr
-    assert "step 1: hidden +" in result.stderr
+    assert "step 1: hidden: +" in result.stderr
     assert load_run(tmp_path / "run").summary["steps"] >= 1
 
 

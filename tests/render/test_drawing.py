@@ -183,7 +183,7 @@ def test_an_event_of_another_graph_still_draws() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("new_edge", "new edge a->b"), ("new_node", "new node a->b: 4 features"), ("prune", "prune a->b: 4")],
+    [("new_edge", "new edge a->b"), ("new_node", "new node a->b: 4 features"), ("prune", "b: −4 features")],
 )
 def test_other_decisions_are_told_in_words(kind: str, words: str) -> None:
     decision = Decision(kind, "a->b", 4, ("b",), 1, 1)
