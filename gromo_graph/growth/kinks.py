@@ -9,50 +9,58 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 import networkx as nx
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra import tangent_of
-from gromo_graph.graph import Graph
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
+from gromo_graph.growth.changes import Change, change_of
+from gromo_graph.growth.observe import Loader, batches, evaluation_mode
 from gromo_graph.modules.adapters import operation_adapter, operations_of
 from gromo_graph.modules.adapters.operation import Elementwise
 from gromo_graph.modules.links import Linkable
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.settings import Growth
 
 Kind = TypeVar("Kind", bound=Proposal)
 
-# A smaller share of the values at a kink cannot put a slope off by a percent.
-_MANY = 1e-3
+# A smaller share, of the gradient behind a kink or of the values that leave it, cannot put a slope off by a percent.
+_MUCH = 1e-3
+# The step size at which it is looked whether they leave it.
+_TINY = 1e-6
+# So many batches show it.
+_BATCHES = 32
 
 
 @dataclass
 class Kinks:
-    """How many values stand exactly at a kink.
+    """How much of the gradient behind each activation stands where its input is exactly at the kink.
 
     Attributes:
-        counts: for each node whose activation has one, values at it and all values.
+        sums: by node, Σ|gradient| there, and everywhere.
     """
 
-    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sums: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def add(self, name: str, values: Tensor) -> None:
-        """Count what enters an activation."""
-        zeros, total = self.counts.get(name, (0, 0))
-        self.counts[name] = zeros + int((values == 0).sum()), total + values.numel()
+    def add(self, name: str, at: Tensor, gradient: Tensor) -> None:
+        """Count the gradient behind an activation; at: where its input is at the kink."""
+        there, everywhere = self.sums.get(name, (0.0, 0.0))
+        size = gradient.abs()
+        self.sums[name] = there + float((size * at).sum()), everywhere + float(size.sum())
 
     def share(self, name: str) -> float:
-        """Of the values that enter the activation of a node."""
-        zeros, total = self.counts.get(name, (0, 0))
-        return zeros / total if total else 0.0
+        """Of the gradient behind the activation of a node."""
+        there, everywhere = self.sums.get(name, (0.0, 0.0))
+        return there / everywhere if everywhere else 0.0
 
 
 @contextmanager
 def watching(network: GrowingNetwork) -> Iterator[Kinks]:
-    """Count while the network runs."""
+    """Count while gradients of the network are taken."""
     kinks = Kinks()
     handles = []
     for key, unit in network.graph.units.items():
@@ -60,7 +68,7 @@ def watching(network: GrowingNetwork) -> Iterator[Kinks]:
         if not isinstance(module, Linkable):
             continue
         kinked = [operation for operation in operations_of(module.function) if _has_kink(operation)]
-        handles += [each.register_forward_pre_hook(_counter(kinks, unit.node)) for each in kinked]
+        handles += [each.register_forward_hook(_counter(kinks, unit.node)) for each in kinked]
     try:
         yield kinks
     finally:
@@ -73,30 +81,89 @@ def _has_kink(operation: torch.nn.Module) -> bool:
     return isinstance(operation_adapter(operation), Elementwise) and tangent_of(operation).has_kink
 
 
-def _counter(kinks: Kinks, name: str) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:
-    def count(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if torch.is_grad_enabled():  # the network itself runs; measuring the function's slope also calls it
-            kinks.add(name, inputs[0].detach())
+def _counter(kinks: Kinks, name: str) -> Callable[[torch.nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def count(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output.requires_grad:  # the network itself runs; measuring the function's slope also calls it
+            at = inputs[0].detach() == 0
+            output.register_hook(lambda gradient: kinks.add(name, at, gradient.detach()))
 
     return count
 
 
-def marked(graph: Graph, proposals: Sequence[Kind], kinks: Kinks) -> list[Kind]:
-    """The proposals; those whose effect passes many values at a kink are marked as inexact."""
-    bad = {name: kinks.share(name) for name in kinks.counts if kinks.share(name) > _MANY}
+def marked(
+    network: GrowingNetwork, proposals: Sequence[Kind], kinks: Kinks, loader: Loader, policy: Growth
+) -> list[Kind]:
+    """The proposals; those that move many units away from a kink are marked as inexact.
+
+    Args:
+        loader: the data that `kinks` were counted on; read once more for each proposal that might.
+    """
+    bad = [name for name in kinks.sums if kinks.share(name) > _MUCH]
     if not bad:
         return list(proposals)
-    behind = {name: nx.ancestors(graph.digraph, name) | {name} for name in bad}
-    return [_marked(proposal, bad, behind) for proposal in proposals]
+    behind = {name: nx.ancestors(network.graph.digraph, name) | {name} for name in bad}
+    found = []
+    for proposal in proposals:
+        names = [name for name in bad if proposal.slope is not None and _changed(proposal) & behind[name]]
+        found.append(_marked(network, proposal, names, loader, policy))
+    return found
 
 
-def _marked(proposal: Kind, bad: dict[str, float], behind: dict[str, set[str]]) -> Kind:
-    changed = _changed(proposal)
-    for name, share in bad.items():
-        if proposal.slope is not None and changed & behind[name]:
-            why = f"{share:.1%} of what enters the activation of `{name}` lies exactly at its kink"
+def _marked(
+    network: GrowingNetwork, proposal: Kind, names: Sequence[str], loader: Loader, policy: Growth
+) -> Kind:
+    if not names:
+        return proposal
+    change = change_of(network, proposal, policy)
+    shares = [_moved(network, change, x, names) for x, _ in islice(batches(loader, network), _BATCHES)]
+    for name in names:
+        share = sum(each[name] for each in shares) / len(shares)
+        if share > _MUCH:
+            why = f"{share:.1%} of what enters the activation of `{name}` leaves its kink"
             return replace(proposal, inexact=why)
     return proposal
+
+
+def _moved(
+    network: GrowingNetwork, change: Change, inputs: tuple[Any, ...], names: Sequence[str]
+) -> dict[str, float]:
+    """The share of what enters each activation that a small change moves away from the kink."""
+    after: dict[str, Tensor] = {}
+
+    def look(changed: GrowingNetwork, extended: bool) -> float:
+        run = changed.extended_forward if extended else changed
+        after.update(_entering(changed, names, lambda: run(*inputs)))
+        return 0.0
+
+    before = _entering(network, names, lambda: network(*inputs))
+    change.loss_at(_TINY, look)
+    return {name: float(((before[name] == 0) & (after[name] != 0)).float().mean()) for name in names}
+
+
+@torch.no_grad()
+def _entering(network: GrowingNetwork, names: Sequence[str], run: Callable[[], object]) -> dict[str, Tensor]:
+    """What enters the kinked activations of some nodes, old features alone."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:
+        def hook(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            found.setdefault(name, inputs[0])  # new features pass behind the old ones
+
+        return hook
+
+    handles = []
+    for name in names:
+        module = network.unit(name)
+        assert isinstance(module, Linkable)
+        first = next(each for each in operations_of(module.function) if _has_kink(each))
+        handles.append(first.register_forward_pre_hook(keep(name)))
+    try:
+        with evaluation_mode(network):
+            run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
 
 
 def _changed(proposal: Proposal) -> set[str]:

@@ -217,7 +217,7 @@ class _Work:
             found.append(self._chosen(each, measured, samples))
         found += [path.proposal(samples, self.policy) for path in on_paths]
         found += [prune.measured(samples) for prune in prunes]
-        return marked(self.network.graph, found, kinks)
+        return marked(self.network, found, kinks, self.loader, self.policy)
 
     def _chosen(self, wide: _Wide, measured: Sequence[NeuronSlopes], samples: int) -> Widening:
         proposal = chosen(wide.proposal, wide.group, measured, samples, self.policy)

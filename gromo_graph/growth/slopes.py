@@ -40,14 +40,14 @@ class NeuronSlopes:
     Attributes:
         solution: the neurons. finite_scale: γ scales their fan-out alone.
         kept, flipped: slopes of the neurons, and of those with the opposite sign on both sides.
-        delta: slope of the consumers' optimal deltas.
+        deltas: slopes of the consumers' optimal deltas, by name.
     """
 
     solution: Solution
     finite_scale: bool
     kept: Tensor
     flipped: Tensor
-    delta: float = 0.0
+    deltas: dict[str, float] = field(default_factory=dict)
     layers: dict[MeasuredModule, torch.nn.Module] = field(default_factory=dict)
 
     @torch.no_grad()
@@ -73,7 +73,8 @@ class NeuronSlopes:
                 self.kept -= _by_neuron(pull * plus[slot], slot, consumer, neurons.size)
                 self.flipped += _by_neuron(pull * minus[slot], slot, consumer, neurons.size)
             change = _delta_layer(self.solution, consumer)(consumer.input)
-            self.delta += float((change * gradient).sum())
+            before = self.deltas.get(consumer.name, 0.0)
+            self.deltas[consumer.name] = before + float((change * gradient).sum())
 
     def _layer(self, consumer: MeasuredModule, fan_out: FanOut) -> torch.nn.Module:
         if consumer not in self.layers:
@@ -161,17 +162,18 @@ def chosen(
         assert isinstance(left_out, Widening)
         return left_out
     slope, predicted = float(total[:count].sum()), 0.0
-    deltas: dict[str, Tensor] = {}
     neurons = []
     for part, (_, order, sign) in zip(parts, found, strict=True):
         places = (order[:count, None] * unit + torch.arange(unit, device=order.device)).flatten()
         of_part = part.solution.neurons.selected(places, sign[order[:count]].repeat_interleave(unit))
         neurons.append(of_part)
         predicted += _predicted(part.solution, of_part)
-        if policy.apply_delta:
-            deltas.update(part.solution.deltas)
-            slope += part.delta / samples
-            predicted += part.delta / samples
+    deltas: dict[str, Tensor] = {}
+    if policy.apply_delta:  # a consumer of several parts has one delta
+        by_consumer = {name: value for part in parts for name, value in part.deltas.items()}
+        deltas = {name: delta for part in parts for name, delta in part.solution.deltas.items()}
+        slope += sum(by_consumer.values()) / samples
+        predicted += sum(by_consumer.values()) / samples
     weights = neurons[0] if len(parts) == 1 else united(union, [p.solution.linked for p in parts], neurons)
     return replace(
         proposal,
