@@ -85,6 +85,8 @@ def _resized(
             raise GraphError(f"`{name}` has {before} features: {-change} cannot be taken from them")
         nodes[name] = node.model_copy(update={"features": before + change})
     for name in operations:
+        if name not in nodes:
+            raise GraphError(f"`{name}` is no node of this spec")
         nodes[name] = nodes[name].widened(before, change)
     return nodes
 
@@ -123,7 +125,7 @@ class AddPath:
         new: dict[str, Node] = {}
         last = self.source
         for name, layer in self.layers:
-            if name in spec.nodes:
+            if name in spec.nodes or name in new:
                 raise GraphError(f"there is a node `{name}` already")
             new[name] = layer.model_copy(update={"sources": (last,)})
             last = name
@@ -140,6 +142,8 @@ def _as_sum(spec: Spec, name: str, node: Node, new: Mapping[str, Node], last: st
     if not isinstance(node, Layer):
         raise GraphError(f"`{name}` can take no new edge: expected a layer or a sum")
     own = linear_name(spec, name)
+    if own in new:
+        raise GraphError(f"`{own}` is the name that the layer `{name}` gets: give the new layer another one")
     merge = Merge(sources=(own, last), activation=node.activation)
     return {own: node.model_copy(update={"activation": "identity"}), **new, name: merge}
 

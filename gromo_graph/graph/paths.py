@@ -63,14 +63,18 @@ def _bridge(graph: Graph, source: str, target: str, entering: frozenset[str]) ->
         target,
         reader=reader if isinstance(reader, Layer) else None,
         reason=None if isinstance(reader, Layer) else reader,
-        has_edge=source in graph.sources(target)
-        or any(graph.sources(name) == (source,) for name in entering),
+        has_edge=source in graph.sources(target) or _reads(graph, entering, source),
         has_node=any(
-            graph.sources(middle) == (source,) and isinstance(graph.spec.nodes[middle], Layer)
+            _reads(graph, _entering(graph, middle), source)
             for name in entering
             for middle in graph.sources(name)
         ),
     )
+
+
+def _reads(graph: Graph, layers: frozenset[str], source: str) -> bool:
+    """Whether one of these layers reads a node."""
+    return any(graph.sources(name) == (source,) for name in layers)
 
 
 def sum_of(graph: Graph, name: str) -> str | None:
@@ -84,7 +88,7 @@ def sum_of(graph: Graph, name: str) -> str | None:
 
 
 def _entering(graph: Graph, target: str) -> frozenset[str]:
-    """The layers whose outputs are added up at a target, itself where it is a layer."""
+    """The layers whose outputs are added up at a node, itself where it is a layer."""
     if isinstance(graph.spec.nodes[target], Layer):
         return frozenset((target,))
     return frozenset(name for name in graph.sources(target) if sum_of(graph, name) == target)

@@ -103,11 +103,13 @@ class Pruning(Proposal):
     """Fewer neurons in a width group, and the consumers refitted to what is left.
 
     Attributes:
-        group: what would get narrower. removal: the neurons, the one that is missed least first, and the refitted
-            weights; None while they have not been found.
+        group: what would get narrower. planned_for: the graph that it was planned for.
+        removal: the neurons, the one that is missed least first, and the refitted weights; None while they have not
+            been found.
     """
 
     group: WidthGroup | None = field(default=None, compare=False, repr=False)
+    planned_for: Graph | None = field(default=None, compare=False, repr=False)
     removal: Removal | None = field(default=None, compare=False, repr=False)
 
     @property

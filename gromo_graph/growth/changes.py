@@ -19,6 +19,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.graph import narrowing, widening_cost
 from gromo_graph.growth.apply import clear_pending, linked, set_pending
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
+from gromo_graph.growth.new_paths import entering_layers
 from gromo_graph.modules.adapters.build import build_layer
 from gromo_graph.modules.removing import without
 from gromo_graph.network import GrowingNetwork
@@ -65,6 +66,14 @@ class Change(ABC):
     def smaller(self) -> Change | None:
         """A change of the same kind that does less, or None."""
         return None
+
+    def check(self, gamma: float) -> None:
+        """Refuse a step size that makes no sense for it.
+
+        Raises:
+            GrowthError: it does not.
+        """
+        return
 
 
 class WidenChange(Change):
@@ -130,9 +139,15 @@ class PathChange(Change):
         """The draft becomes the network."""
         self._put(gamma)
         with self._stepped(gamma, keep=True):
-            old = _first_parameter(self.network, self.path.target)
+            old = self._neighbour()
             beside = {p: old for layer in self.layers.values() for p in layer.parameters()}
             install(self.network, Draft(self.draft, beside=beside), optimizer=optimizer)
+
+    def _neighbour(self) -> Parameter:
+        """A parameter whose group of the optimizer the new layers join: of what enters the target with them."""
+        inside = [module.weight for module in entering_layers(self.network, self.path.target)]
+        own = self.network.unit(self.path.target).parameters()
+        return next(iter([*inside, *own, *self.network.parameters()]))
 
     @torch.no_grad()
     def _put(self, gamma: float) -> None:
@@ -182,11 +197,6 @@ def _fill(parameter: object, values: Tensor) -> None:
     parameter.copy_(values)
 
 
-def _first_parameter(network: GrowingNetwork, target: str) -> Parameter:
-    """One that the new layers join in the optimizer: of the target, else of the network."""
-    return next(network.unit(target).parameters(), next(network.parameters()))
-
-
 class PruneChange(Change):
     """Fewer neurons: layers without them, in a draft of the network."""
 
@@ -214,9 +224,12 @@ class PruneChange(Change):
 
     def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
         """The draft becomes the network."""
+        install(self.network, Draft(self.draft, self.left.changes), optimizer=optimizer)
+
+    def check(self, gamma: float) -> None:
+        """There is no part of it."""
         if gamma != 1.0:
             raise GrowthError(f"neurons are taken out as a whole: expected γ = 1 or None, found {gamma:g}")
-        install(self.network, Draft(self.draft, self.left.changes), optimizer=optimizer)
 
     def smaller(self) -> Change | None:
         """Half as many neurons, in whole units."""
@@ -262,6 +275,6 @@ def change_of(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Ch
 def _is_current(network: GrowingNetwork, proposal: Proposal) -> bool:
     """Whether what the proposal was planned for still is as it was."""
     graph = network.graph
-    if isinstance(proposal, Widening | Pruning):
+    if isinstance(proposal, Widening):
         return proposal.group in graph.groups
-    return not isinstance(proposal, NewPath) or proposal.planned_for is graph
+    return not isinstance(proposal, NewPath | Pruning) or proposal.planned_for is graph

@@ -58,6 +58,8 @@ class InputMoments:
         """Give those who read inputs what is known."""
         found: dict[Hashable, SharedMoment] = {}
         for reader in readers:
+            if isinstance(reader, Reading) and reader.shared is not None:
+                continue  # a layer counts for it
             sources = (reader.source,) if isinstance(reader, Reading) else network.graph.sources(reader.name)
             if isinstance(network.spec.nodes[sources[0]], Input):
                 weight = next(network.parameters())
@@ -123,8 +125,8 @@ def gather(
         for module in measured:
             module.update_computation(
                 desired_activation=seen.gradients[module.name],
-                weight_gradient=seen.weight_gradients[module.name],
-                bias_gradient=seen.bias_gradients[module.name],
+                weight_gradient=seen.weight_gradients.get(module.name),
+                bias_gradient=seen.bias_gradients.get(module.name),
             )
         for merge in merges:
             count(merge)

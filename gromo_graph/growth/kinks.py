@@ -137,7 +137,13 @@ def _moved(
 
     before = _entering(network, names, lambda: network(*inputs))
     change.loss_at(_TINY, look)
-    return {name: float(((before[name] == 0) & (after[name] != 0)).float().mean()) for name in names}
+    return {name: _share_moved(before[name], after[name]) for name in names}
+
+
+def _share_moved(before: Tensor, after: Tensor) -> float:
+    """Of all values; where some features are gone, those at the kink count as moved."""
+    at = before == 0
+    return float((at & (after != 0) if before.shape == after.shape else at).float().mean())
 
 
 @torch.no_grad()

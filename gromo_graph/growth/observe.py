@@ -46,14 +46,14 @@ class Observation:
     Attributes:
         samples: size of the batch.
         gradients: d(sum of the per-sample losses)/d(pre-activity) of each layer and sum, by module name.
-        weight_gradients, bias_gradients: the same for the parameters of the layers.
+        weight_gradients, bias_gradients: the same for the parameters of the layers, but for frozen ones.
         values: of the nodes that are watched, by name.
     """
 
     samples: int
     gradients: Mapping[str, Tensor]
     weight_gradients: Mapping[str, Tensor]
-    bias_gradients: Mapping[str, Tensor | None]
+    bias_gradients: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
 
 
@@ -185,22 +185,24 @@ def _observation(value: Tensor, samples: int, watched: Watched, values: Mapping[
     layers, every = watched.modules, [*watched.modules, *watched.sums]
     pre_activities = [module.pre_activity for module in every]
     with_parameters = layers if watched.parameters else ()
-    weights = [module.layer.weight for module in with_parameters]
-    biases = [module.layer.bias for module in with_parameters if module.use_bias]
+    # Of frozen layers M is a product of its own.
+    weighted = [module for module in with_parameters if module.layer.weight.requires_grad]
+    biased = [module for module in weighted if module.use_bias and module.layer.bias.requires_grad]
+    wanted = [module.layer.weight for module in weighted] + [module.layer.bias for module in biased]
     try:
-        found = torch.autograd.grad(value, [*pre_activities, *weights, *biases])
+        found = torch.autograd.grad(value, [*pre_activities, *wanted])
     except RuntimeError as error:
         raise GrowthError(
             "the loss does not depend on every layer that may grow: expected a loss computed from the "
             f"network's prediction by differentiable operations ({error})"
         ) from error
-    names = [module.name for module in with_parameters]
-    with_bias = iter(found[len(every) + len(names) :])
+    of_weights = found[len(every) : len(every) + len(weighted)]
+    of_biases = found[len(every) + len(weighted) :]
     return Observation(
         samples,
         dict(zip([module.name for module in every], found, strict=False)),
-        dict(zip(names, found[len(every) :], strict=False)),
-        {module.name: next(with_bias) if module.use_bias else None for module in with_parameters},
+        dict(zip([module.name for module in weighted], of_weights, strict=True)),
+        dict(zip([module.name for module in biased], of_biases, strict=True)),
         dict(values),
     )
 

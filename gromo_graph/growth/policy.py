@@ -11,6 +11,8 @@ from gromo_graph.spec.settings import Growth
 
 # Groups this close to the narrowest count as equally narrow; among them the slope decides.
 _NEAR_TIE = 1.25
+# A relative rise of the loss within this is rounding.
+_ROUNDING = 1e-6
 RULES = {
     "balanced": "steepest of the narrowest layers",
     "slope": "steepest",
@@ -132,7 +134,7 @@ def not_worth(graph: Graph, proposal: Proposal, before: float, after: float, pol
     gain = (before - after) / abs(before) if before else 0.0
     cost = proposal.delta_parameters / max(1, graph.parameter_count)
     if least is None or before == 0.0:
-        saves = cost < 0.0 and after > before
+        saves = cost < 0.0 and gain < -_ROUNDING
         return f"the held-out loss would rise by {-gain:.2%}" if saves else None
     if gain >= least * cost:
         return None

@@ -26,7 +26,7 @@ def prune_proposals(graph: Graph, policy: Growth) -> list[Pruning]:
 
 
 def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Pruning:
-    proposal = Pruning("prune", group.target, group=group)
+    proposal = Pruning("prune", group.target, group=group, planned_for=graph)
     reason = obstacle(graph, group, policy) or _why_whole(group)
     if reason is not None:
         return replace(proposal, reason=reason)

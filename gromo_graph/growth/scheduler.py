@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -288,6 +289,10 @@ class GrowthScheduler:
 
     def _trial(self, change: Change, before: float, gamma: float | None = None) -> Trial:
         """Find γ, or take the one that is given."""
+        if gamma is not None and not (math.isfinite(gamma) and gamma >= 0.0):
+            raise GrowthError(
+                f"`{change.proposal.target}` cannot be applied with γ = {gamma}: γ > 0 is needed, or 0 for nothing"
+            )
         if not change.searched:
             return self._whole(change, before, gamma)
         if gamma is not None:
@@ -300,9 +305,14 @@ class GrowthScheduler:
 
     def _whole(self, change: Change, before: float, gamma: float | None) -> Trial:
         """What has no step size is done as a whole or not at all; fewer neurons are taken out where all are missed."""
+        if gamma == 0.0:
+            return Trial(change, 0.0, before, _ZERO)
         if isinstance(change.proposal, Pruning):
+            if gamma is not None:
+                change.check(gamma)
+                return Trial(change, gamma, before)
             trial = self._pruned(change, before)
-            smaller = change.smaller() if gamma is None and trial.refusal is not None else None
+            smaller = change.smaller() if trial.refusal is not None else None
             return trial if smaller is None else self._whole(smaller, before, gamma)
         loss = before if change.harmless else self._loss_at(change, 1.0)
         worse = gamma is None and loss > before

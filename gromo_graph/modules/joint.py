@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 
 def modules_of(merge: MergeGrowingModule) -> tuple[MeasuredModule, ...]:
-    """The growing modules that enter a sum without a function of their own, or none for a concat."""
+    """The growing modules that enter a sum without a function of their own, or none for a concat.
+
+    One whose output leaves the network too has a gradient of its own.
+    """
     if merge.concatenates:
         return ()
     return tuple(
         module  # type: ignore[misc]  # what is no merge is a layer
         for module in merge.previous_modules
-        if not module.is_merge and not list(operations_of(module.function))
+        if not module.is_merge and not module.is_output and not list(operations_of(module.function))
     )
 
 

@@ -36,6 +36,7 @@ class Linkable(torch.nn.Module):
     Attributes:
         name: for messages.
         width_reason: why its width must stay as it is, where something outside of the modules says so.
+        is_output: its output also leaves the network.
         passed: what is known of pending channels on their way through its function, by segment of the output.
     """
 
@@ -51,6 +52,7 @@ class Linkable(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.width_reason: str | None = None
+        self.is_output = False
         self.passed = Segments()
         self._positions: int | None = None
 

@@ -82,7 +82,8 @@ class MergeGrowingModule(Junction):
         self._check_count(len(tensors))
         merged = _MERGES[self.merge](self, tensors)
         if self.store_pre_activity:
-            merged = kept(self, self.capture, merged)
+            # Of a single tensor the sum is that tensor: what else reads it has a gradient of its own.
+            merged = kept(self, self.capture, merged.view_as(merged))
         output: Tensor = self.post_merge_function(merged)
         if merged.dim() > output.dim():
             self.note_positions(output)

@@ -131,6 +131,10 @@ def _positions(graph: Graph, unit: Unit) -> int:
 def _say_what_grows(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
     """What the modules cannot see for themselves: outputs, limits of the author, kernels and jumps of the policy."""
     policy = graph.spec.growth
+    for name in graph.spec.outputs:
+        module = modules[graph.ends[name]]
+        if isinstance(module, Linkable):
+            module.is_output = True
     for group in graph.groups:
         reason = obstacle(graph, group)
         for name in group.producers:

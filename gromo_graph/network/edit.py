@@ -76,11 +76,13 @@ def drafted(network: GrowingNetwork, edit: Edit, new: Mapping[str, torch.nn.Modu
     parts = dict(network.parts)
     if isinstance(edit, AddPath) and isinstance(network.spec.nodes[edit.target], Layer):
         parts[linear_name(network.spec, edit.target)] = parts.pop(edit.target)
+    changed, added = set(new) & set(parts), set(new)
     parts |= new
-    old = set(network.modules())
+    kept = {inner for name, part in parts.items() if name not in added for inner in part.modules()}
+    kept |= {inner for name in changed for inner in parts[name].modules()}
     draft = GrowingNetwork(graph, parts)
     for module in draft.modules():
-        if module not in old:
+        if module not in kept:
             module.training = network.training
     return draft
 
