@@ -29,6 +29,25 @@ def test_the_code_on_growing_modules_runs() -> None:
         exec(compile(block, "docs/growing_module.md", "exec"), names)  # noqa: S102 - our own text
 
 
+def test_the_code_on_deciding_runs_and_every_action_is_on_the_page(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from typing import get_args
+
+    from gromo_graph.spec.settings import Action
+
+    text = (ROOT / "docs" / "deciding.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(block, "docs/deciding.md", "exec"), {})  # noqa: S102 - our own text
+    *candidates, last = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in candidates} == {"widen", "new_edge", "new_node"}
+    before, after, samples, _ = last.split()
+    assert float(after) < float(before)
+    assert samples == "200"
+    for action in get_args(Action):
+        assert f"| `{action}` |" in text
+
+
 def test_every_documented_member_has_its_test() -> None:
     rows = re.findall(r"^\| `(\w+)` \| .* \| \[(\w+)\]\(\.\./(\S+)\) \|$", MEMBERS, re.MULTILINE)
     assert len({member for member, _, _ in rows}) == 42
