@@ -41,10 +41,6 @@ class Proposal(Candidate):
             delta_madds=0,
         )
 
-    def costing(self, cost: Cost) -> Proposal:
-        """The same with its cost."""
-        return replace(self, delta_parameters=cost.parameters, delta_madds=cost.madds)
-
     @property
     def rescue(self) -> bool:
         """Whether it revives a dead layer and goes first."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -17,8 +16,16 @@ from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.gathering import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
 from gromo_graph.growth.planning import plan_proposals
-from gromo_graph.growth.policy import RULES, gained_little, goal_reached, not_worth, why_over
-from gromo_graph.growth.step_size import search
+from gromo_graph.growth.policy import RULES, gained_little, goal_reached, why_over
+from gromo_graph.growth.trials import (
+    ZERO,
+    Trial,
+    gain_per_parameter,
+    in_words,
+    trial_of,
+    why_none,
+    why_refused,
+)
 from gromo_graph.growth.watch import PlateauWatch
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
@@ -28,27 +35,6 @@ from gromo_graph.spec.settings import Growth
 # Proposals that are line-searched in one step before it is given up: γ = 0 is an ordinary outcome; and groups in which
 # it is tried to take neurons out.
 _MOST_TRIES, _MOST_PRUNED = 8, 4
-_ZERO = "γ = 0"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What came of trying a change; the network is as it was.
-
-    Attributes:
-        gamma: the step size. loss: held-out, with the change made at γ.
-        refusal: why it is not made, or None.
-    """
-
-    change: Change
-    gamma: float
-    loss: float
-    refusal: str | None = None
-
-    @property
-    def proposal(self) -> Proposal:
-        """What was tried."""
-        return self.change.proposal
 
 
 class GrowthScheduler:
@@ -181,9 +167,9 @@ class GrowthScheduler:
             )
         change = change_of(self.network, candidate, self.policy)
         before = self._loss_now()
-        trial = self._trial(change, before, gamma)
+        trial = trial_of(change, before, self._loss_at, self.policy, gamma)
         if trial.gamma == 0.0:
-            refusal = None if trial.refusal == _ZERO else trial.refusal
+            refusal = None if trial.refusal == ZERO else trial.refusal
             event = self._nothing(
                 refusal or f"no step size lowers the held-out loss of `{candidate.target}`", before, ()
             )
@@ -245,7 +231,7 @@ class GrowthScheduler:
             made = next(self._made(waiting, before, refused), None)
             if made is None:
                 if not applied:
-                    reason = _why_refused(refused) or _why_none(proposals)
+                    reason = why_refused(refused) or why_none(proposals)
                     yield self._nothing(reason, before, proposals)
                 return
             event = self._applied(made, before, proposals, refused)
@@ -281,47 +267,14 @@ class GrowthScheduler:
         tries = [*growing[:_MOST_TRIES], *prunings[:_MOST_PRUNED]]
         changes = (change_of(self.network, proposal, self.policy) for proposal in tries)
         if self.policy.select == "realised" and able and not able[0].rescue:
-            tried = [self._trial(change, before) for change in islice(changes, self.policy.trials)]
-            yield from sorted(tried, key=lambda trial: _gain_per_parameter(trial, before), reverse=True)
+            tried = [
+                trial_of(change, before, self._loss_at, self.policy)
+                for change in islice(changes, self.policy.trials)
+            ]
+            yield from sorted(tried, key=lambda trial: gain_per_parameter(trial, before), reverse=True)
             return
         for change in changes:
-            yield self._trial(change, before)
-
-    def _trial(self, change: Change, before: float, gamma: float | None = None) -> Trial:
-        """Find γ, or take the one that is given."""
-        if gamma is not None and not (math.isfinite(gamma) and gamma >= 0.0):
-            raise GrowthError(
-                f"`{change.proposal.target}` cannot be applied with γ = {gamma}: γ > 0 is needed, or 0 for nothing"
-            )
-        if not change.searched:
-            return self._whole(change, before, gamma)
-        if gamma is not None:
-            return Trial(change, gamma, before, None if gamma else _ZERO)
-        found = search(lambda value: self._loss_at(change, value), before)
-        if found.gamma == 0.0:
-            return Trial(change, 0.0, before, _ZERO)
-        refusal = not_worth(self.network.graph, change.proposal, before, found.loss, self.policy)
-        return Trial(change, found.gamma, found.loss, refusal)
-
-    def _whole(self, change: Change, before: float, gamma: float | None) -> Trial:
-        """What has no step size is done as a whole or not at all; fewer neurons are taken out where all are missed."""
-        if gamma == 0.0:
-            return Trial(change, 0.0, before, _ZERO)
-        if isinstance(change.proposal, Pruning):
-            if gamma is not None:
-                change.check(gamma)
-                return Trial(change, gamma, before)
-            trial = self._pruned(change, before)
-            smaller = change.smaller() if trial.refusal is not None else None
-            return trial if smaller is None else self._whole(smaller, before, gamma)
-        loss = before if change.harmless else self._loss_at(change, 1.0)
-        worse = gamma is None and loss > before
-        return Trial(change, 0.0 if worse else 1.0, loss, _ZERO if worse else None)
-
-    def _pruned(self, change: Change, before: float) -> Trial:
-        loss = self._loss_at(change, 1.0)
-        refusal = not_worth(self.network.graph, change.proposal, before, loss, self.policy)
-        return Trial(change, 1.0 if refusal is None else 0.0, loss, refusal)
+            yield trial_of(change, before, self._loss_at, self.policy)
 
     def _applied(
         self, trial: Trial, before: float, proposals: Sequence[Proposal], refused: Sequence[Trial]
@@ -362,7 +315,7 @@ class GrowthScheduler:
             return f"rescue: {proposal.note}"
         realised = self.policy.select == "realised"
         how = "" if realised else "next: " if refused else "first: "
-        skipped = _skipped(refused)
+        skipped = in_words(refused)
         rule = RULES[self.policy.select]
         if isinstance(proposal, Pruning):
             how, rule = "", "missed least"
@@ -418,30 +371,3 @@ def _decision(change: Change) -> Decision:
 def _layers(proposal: Widening) -> set[str]:
     """The layers that a growth of the group changes."""
     return {*proposal.widened.producers, *proposal.widened.consumers}
-
-
-def _gain_per_parameter(trial: Trial, before: float) -> tuple[bool, float]:
-    """Those that may be applied first, by what they truly gain."""
-    return trial.refusal is None, (before - trial.loss) / max(1, trial.proposal.delta_parameters)
-
-
-def _skipped(refused: Sequence[Trial]) -> str:
-    """What was tried before, and why it was not applied."""
-    zero = [f"`{trial.proposal.target}`" for trial in refused if trial.refusal == _ZERO]
-    others = [f"`{t.proposal.target}`: {t.refusal}" for t in refused if t.refusal != _ZERO]
-    return "; ".join([*([f"{_ZERO} for {', '.join(zero)}"] if zero else []), *others])
-
-
-def _why_refused(refused: Sequence[Trial]) -> str:
-    """Why nothing that was tried is applied; empty where nothing was tried."""
-    if refused and all(trial.refusal == _ZERO for trial in refused):
-        tried = ", ".join(f"`{trial.proposal.target}`" for trial in refused)
-        return f"{_ZERO}: no step size lowers the held-out loss for {tried}"
-    return _skipped(refused)
-
-
-def _why_none(proposals: Sequence[Proposal]) -> str:
-    """The reasons of all candidates in one line."""
-    if not proposals:
-        return "nothing can be done: `growth.actions` is empty, or the graph has no layer"
-    return "nothing can grow: " + "; ".join(f"`{p.target}`: {p.reason}" for p in proposals)

@@ -193,15 +193,8 @@ def test_without_what_takes_the_shift_back_the_loss_would_do_something_else(acti
     assert abs(measured - candidate.slope) > 0.5 * candidate.slope
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
-@given(
-    specs(names=st.sampled_from([f"n{place}" for place in range(12)]), max_nodes=8),
-    st.sampled_from(BOTH),
-    st.booleans(),
-)
-def test_slopes_of_random_graphs(spec: Spec, kind: Any, applied: bool) -> None:
+def check(spec: Spec, kind: Any, applied: bool) -> None:
+    """The slopes of all paths of a graph against finite differences."""
     network = compile_network(able_to_grow(spec), seed=0, dtype=F64).eval()
     data = data_for(network)
     policy = Growth(actions=(kind,), apply_delta=applied, neurons=Neurons(per_step=2))
@@ -216,3 +209,20 @@ def test_slopes_of_random_graphs(spec: Spec, kind: Any, applied: bool) -> None:
         gamma = 1e-6 / largest
         measured = 2.0 * decrease(gamma) - decrease(4.0 * gamma)
         assert measured == pytest.approx(candidate.slope, rel=1e-2, abs=1e-14 / gamma)
+
+
+RANDOM = specs(names=st.sampled_from([f"n{place}" for place in range(12)]), max_nodes=8)
+QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=QUIET)
+@given(RANDOM, st.sampled_from(BOTH), st.booleans())
+def test_slopes_of_random_graphs(spec: Spec, kind: Any, applied: bool) -> None:
+    check(spec, kind, applied)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None, suppress_health_check=QUIET)
+@given(RANDOM, st.sampled_from(BOTH), st.booleans())
+def test_slopes_of_hundreds_of_random_graphs(spec: Spec, kind: Any, applied: bool) -> None:
+    check(spec, kind, applied)
