@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from gromo_graph.modules.group import LinkedGroup, Slot
     from gromo_graph.modules.measured import MeasuredModule
 
-# Ridge on S relative to its mean diagonal, so that channels that are equal, or always zero, do not make it singular.
-_RIDGE = 1e-6
+# Ridge on S relative to its mean diagonal, so that channels that are equal, or always zero, do not make it singular: as
+# small as the precision of S allows, and no smaller than an inverse in double precision can bear.
+_ROUNDINGS, _LEAST_RIDGE = 16.0, 1e-11
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ class _Fit:
     """The least squares of one consumer."""
 
     def __init__(self, group: LinkedGroup, consumer: MeasuredModule) -> None:
-        s = consumer.tensor_s().to(torch.float64 if consumer.device.type != "mps" else torch.float32)
+        counted = consumer.tensor_s()
+        s = counted.to(torch.float64 if consumer.device.type != "mps" else torch.float32)
         adapter, layer = consumer.adapter, consumer.layer
         bias = None if consumer.bias is None else consumer.bias.detach()
         self.before = self.weight = adapter.matrix(consumer.weight.detach(), bias).to(s)
         self.power = float(((self.weight @ s) * self.weight).sum())
-        ridge = _RIDGE * float(s.diagonal().mean())
+        ridge = relative_ridge(counted.dtype) * float(s.diagonal().mean())
         self.inverse = torch.linalg.inv(s + max(ridge, torch.finfo(s.dtype).tiny) * torch.eye(len(s)).to(s))
         taps = adapter.fan_in(layer) // consumer.in_neurons
         self.columns = columns_of(group, consumer, torch.arange(group.width), taps).to(s.device)
@@ -71,6 +73,11 @@ class _Fit:
         self.inverse = self.inverse - rows.T @ torch.linalg.solve(inside, rows)
         self.weight[:, gone] = 0.0
         self.inverse[gone, gone] = 1.0  # its own block stays regular; what reads it is zero
+
+
+def relative_ridge(dtype: torch.dtype) -> float:
+    """What is added to the diagonal of S, relative to its mean, for sums that are kept in a dtype."""
+    return max(_ROUNDINGS * torch.finfo(dtype).eps, _LEAST_RIDGE)
 
 
 def columns_of(group: LinkedGroup, consumer: MeasuredModule, channels: Tensor, taps: int) -> Tensor:

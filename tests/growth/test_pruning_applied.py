@@ -64,6 +64,17 @@ def test_what_is_not_needed_at_all_is_taken_out_whatever_rounding_does_to_the_lo
     assert event.decision.neurons == 2
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_neurons_go_also_where_next_to_nothing_is_left_of_the_loss(seed: int) -> None:
+    """What the ridge of the refit costs is small beside the output, and not beside such a loss."""
+    network = compiled(ONE, seed=seed)
+    make_equal(network, network.graph.group_of("h"), 0, [2, 5])
+    data = learnt(network, noise=1e-3)
+    event = pruning(network, neurons=2, when=When(until=1.0)).step(data, data)
+    assert event.decision is not None, event.reason
+    assert event.decision.neurons == 2
+
+
 def test_what_would_raise_the_held_out_loss_is_refused_and_nothing_changes() -> None:
     network = compiled(ONE)
     with torch.no_grad():  # nearly equal, so that its readers hardly miss one of them
