@@ -131,11 +131,13 @@ def gained_little(before: float, after: float, policy: Growth) -> str | None:
 def not_worth(graph: Graph, proposal: Proposal, before: float, after: float, policy: Growth) -> str | None:
     """Said where the held-out loss would fall too little for what it costs, or rise too much for what it saves."""
     least = policy.when.worth
-    gain = (before - after) / abs(before) if before else 0.0
     cost = proposal.delta_parameters / max(1, graph.parameter_count)
     if least is None or before == 0.0:
-        saves = cost < 0.0 and gain < -_ROUNDING
-        return f"the held-out loss would rise by {-gain:.2%}" if saves else None
+        rises = after - before > _ROUNDING * abs(before)
+        return (
+            f"the held-out loss would rise from {before:.6g} to {after:.6g}" if cost < 0.0 and rises else None
+        )
+    gain = (before - after) / abs(before)
     if gain >= least * cost:
         return None
     if cost < 0.0:

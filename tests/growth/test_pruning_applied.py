@@ -90,7 +90,7 @@ def test_what_would_raise_the_held_out_loss_is_refused_and_nothing_changes() -> 
     before = state_of(network, optimizer)
     for event in (scheduler.apply(candidate), scheduler.step(data, data)):
         assert event.decision is None
-        assert "the held-out loss would rise by" in event.reason
+        assert "the held-out loss would rise from" in event.reason
         assert same(state_of(network, optimizer), before)
 
 
@@ -370,3 +370,14 @@ def test_pruning_makes_room_where_a_budget_is_used_up(select: Any) -> None:
     kinds = [scheduler.step(data, data).decision.kind for _ in range(2)]
     assert kinds == ["prune", "widen"]
     assert network.graph.parameter_count == stop["parameters"]
+
+
+def test_a_loss_of_zero_does_not_rise() -> None:
+    network = compiled(ONE)
+    with torch.no_grad():
+        data = [(x, network(x)) for x, _ in data_of(network)]
+    before = state_of(network)
+    event = pruning(network, when=When(until=1.0, worth=0.5)).step(data, data)
+    assert event.loss_before == 0.0
+    assert event.decision is None
+    assert same(state_of(network), before)
