@@ -62,6 +62,7 @@ def _group(graph: Graph, group: WidthGroup) -> dict[str, Any]:
         "passes": [*group.merges, *group.operations],
         "unit": group.unit,
         "max": group.grow.max,
+        "tie": group.grow.tie,
         "reason": _why_not(graph, group),
     }
 
@@ -112,6 +113,7 @@ def _show_groups(rows: list[dict[str, Any]]) -> None:
     )
     for row in rows:
         limits = [
+            f"tied as {printable(row['tie'])}" if row["tie"] else "",
             f"by {row['unit']}" if row["unit"] > 1 else "",
             f"up to {row['max']:,}" if row["max"] else "",
         ]

@@ -92,7 +92,10 @@ def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[An
         inputs = tuple(x) if isinstance(x, (tuple, list)) else (x,)
         yield tuple(value.to(device) for value in inputs), y.to(device)
     if empty:
-        raise GrowthError("the loader gave no batch: expected at least one (a loader is read once per pass)")
+        raise GrowthError(
+            "the loader gave no batch: expected at least one (a loader is read once per pass; a generator is empty "
+            "after the first one: give a list or a DataLoader)"
+        )
 
 
 @contextmanager

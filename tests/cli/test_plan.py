@@ -85,6 +85,7 @@ def test_show_groups(spec: Path) -> None:
         "passes": ["sum", "norm"],
         "unit": 1,
         "max": None,
+        "tie": None,
         "reason": None,
     }
     assert [group["target"] for group in groups] == ["a", "narrow", "wide", "logits"]
