@@ -50,6 +50,8 @@ def _show(plan: Plan) -> None:
     from gromo_graph.render.numbers import real, signed, size
 
     able = [candidate for candidate in plan.candidates if candidate.reason is None]
+    if not plan.candidates:
+        typer.echo("nothing can be done: `growth.actions` is empty, or the graph has no layer")
     if able:
         columns = (
             "neurons",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Self
 
 from torch import Tensor
 
@@ -21,15 +22,17 @@ class Proposal(Candidate):
 
     Attributes:
         note: how it was solved, where that is out of the ordinary.
+        planned_for: the graph that it was planned for.
     """
 
     note: str = ""
+    planned_for: Graph | None = field(default=None, compare=False, repr=False)
 
     def plain(self) -> Candidate:
         """The numbers alone."""
         return Candidate(**{f.name: getattr(self, f.name) for f in fields(Candidate)})
 
-    def left_out(self, reason: str) -> Proposal:
+    def left_out(self, reason: str) -> Self:
         """The same, not to be applied."""
         return replace(
             self,
@@ -82,14 +85,12 @@ class NewPath(Proposal):
 
     Attributes:
         bridge: from where to where. path: the edit.
-        planned_for: the graph that it was planned for.
         weights: weight and bias of each new layer: −δ of an edge, per unit of γ; of new neurons those at s = 1.
         deltas: (out, columns) of the optimal delta of each layer that enters the sum, where the policy applies it.
     """
 
     bridge: Bridge | None = field(default=None, compare=False, repr=False)
     path: AddPath | None = field(default=None, compare=False, repr=False)
-    planned_for: Graph | None = field(default=None, compare=False, repr=False)
     weights: tuple[tuple[Tensor, Tensor | None], ...] = field(default=(), compare=False, repr=False)
     deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
@@ -99,13 +100,12 @@ class Pruning(Proposal):
     """Fewer neurons in a width group, and the consumers refitted to what is left.
 
     Attributes:
-        group: what would get narrower. planned_for: the graph that it was planned for.
+        group: what would get narrower.
         removal: the neurons, the one that is missed least first, and the refitted weights; None while they have not
             been found.
     """
 
     group: WidthGroup | None = field(default=None, compare=False, repr=False)
-    planned_for: Graph | None = field(default=None, compare=False, repr=False)
     removal: Removal | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -139,7 +139,7 @@ def widen_proposals(graph: Graph, policy: Growth) -> list[Widening]:
 
 
 def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Widening:
-    proposal = Widening("widen", group.target, group=group)
+    proposal = Widening("widen", group.target, planned_for=graph, group=group)
     reason = obstacle(graph, group, policy)
     if reason is not None:
         return replace(proposal, reason=reason)

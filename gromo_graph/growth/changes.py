@@ -100,6 +100,13 @@ class WidenChange(Change):
         finally:
             clear_pending(self.group)
 
+    def check(self, gamma: float) -> None:
+        """Units that change nothing yet have no step size."""
+        if self.widening.drawn and gamma != 1.0:
+            raise GrowthError(
+                f"`{self.proposal.target}` gets units as they are: expected γ = 1 or None, found {gamma:g}"
+            )
+
     def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
         """Pending growth becomes weights."""
         set_pending(self.widening, self.group, gamma, finite_scale=self.finite_scale)
@@ -251,14 +258,10 @@ def change_of(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Ch
     """What a proposal would do.
 
     Raises:
-        GrowthError: it was left out, or belongs to another state of the network.
+        GrowthError: it was left out, or carries nothing to apply.
     """
     if proposal.reason is not None:
         raise GrowthError(f"`{proposal.target}` cannot be applied: {proposal.reason}")
-    if not _is_current(network, proposal):
-        raise GrowthError(
-            f"`{proposal.target}` was planned for another state of the network: call plan(loader) again"
-        )
     match proposal:
         case Widening():
             return WidenChange(network, proposal, policy)
@@ -270,11 +273,3 @@ def change_of(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Ch
             raise GrowthError(
                 f"`{proposal.target}` carries no weights: expected a candidate of scheduler.plan(loader)"
             )
-
-
-def _is_current(network: GrowingNetwork, proposal: Proposal) -> bool:
-    """Whether what the proposal was planned for still is as it was."""
-    graph = network.graph
-    if isinstance(proposal, Widening):
-        return proposal.group in graph.groups
-    return not isinstance(proposal, NewPath | Pruning) or proposal.planned_for is graph

@@ -15,6 +15,7 @@ from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.readings import image_of
 from gromo_graph.growth.slopes import best_signs, enough
 from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 
@@ -47,7 +48,7 @@ class PathMeasurement:
         gradient = image_of(seen.gradients[bridge.target])
         value = seen.values[bridge.source]
         if found.delta is not None:
-            change = image_of(self._layer(value, found.delta, None)(value))
+            change = image_of(self._layer(found.delta)(value))
             self.slope += float((change * gradient).sum())
             for name, delta in found.proposal.deltas.items():
                 layer = self.network.growing(name)
@@ -55,30 +56,25 @@ class PathMeasurement:
                 self.slope += float((change * gradient).sum())
         elif found.neurons is not None and len(found.neurons.singular_values):
             alpha, omega = found.neurons.alpha, found.neurons.omega
-            t = image_of(self._layer(value, alpha[:, :-1], alpha[:, -1])(value))
+            t = image_of(self._layer(alpha)(value))
             pull = torch.einsum("nohw,ok->nkhw", gradient, omega.to(gradient))
             kept = -(pull * self.tangent.apply(t)).sum(dim=(0, 2, 3))
             flipped = (pull * self.tangent.apply(-t)).sum(dim=(0, 2, 3))
             self.kept = kept if self.kept is None else self.kept + kept
             self.flipped = flipped if self.flipped is None else self.flipped + flipped
 
-    def _layer(self, value: Tensor, rows: Tensor, bias: Tensor | None) -> torch.nn.Module:
-        """A layer with these rows of weights that reads the source."""
-        if "" not in self.layers:
-            reading = self.found.reading
-            offset = None if bias is None else bias.to(value)
-            self.layers[""] = reading.adapter.layer_of(reading.layer, self._weight(rows.to(value)), offset)
-        return self.layers[""]
+    def _layer(self, matrix: Tensor) -> torch.nn.Module:
+        """The layer with these weights that reads the source."""
+        name = self.found.reading.source
+        if name not in self.layers:
+            self.layers[name] = self.found.reading.layer_of(matrix)
+        return self.layers[name]
 
     def _of_delta(self, module: MeasuredModule, delta: Tensor) -> torch.nn.Module:
         """A layer like one that enters the target, with its optimal delta as weights."""
         if module.name not in self.layers:
-            weight, bias = module.adapter.weight_and_bias(module.layer, delta.to(module.weight))
-            self.layers[module.name] = module.adapter.layer_of(module.layer, weight, bias)
+            self.layers[module.name] = layer_of_matrix(module, delta)
         return self.layers[module.name]
-
-    def _weight(self, rows: Tensor) -> Tensor:
-        return rows.reshape(rows.shape[0], *self.found.reading.layer.weight.shape[1:])  # type: ignore[index]
 
     def proposal(self, samples: int, policy: Growth) -> NewPath:
         """The path as it would be applied."""
@@ -88,19 +84,19 @@ class PathMeasurement:
         assert found.neurons is not None
         wanted, proposal = found.proposal.neurons, found.proposal
         if self.kept is None or self.flipped is None:
-            return _left_out(proposal, "no new neuron would lower the loss")
+            return proposal.left_out("no new neuron would lower the loss")
         best, sign = best_signs(self.kept / samples, self.flipped / samples)
         order = torch.argsort(best, descending=True, stable=True)
         order = order[: enough(best[order], wanted, policy.neurons)]
         if not len(order):
-            return _left_out(proposal, "no new neuron would lower the loss")
+            return proposal.left_out("no new neuron would lower the loss")
         return self._with_neurons(order, sign[order], float(best[order].sum()))
 
     def _edge(self, delta: Tensor, samples: int) -> NewPath:
         proposal, slope = self.found.proposal, self.slope / samples
         if not slope > 0.0:
-            return _left_out(proposal, "it would not lower the loss")
-        weight = -self._weight(delta)
+            return proposal.left_out("it would not lower the loss")
+        weight, _ = self.found.reading.weights(-delta)
         return replace(proposal, slope=slope, predicted=slope, weights=((weight, None),))
 
     def _with_neurons(self, order: Tensor, sign: Tensor, slope: float) -> NewPath:
@@ -109,22 +105,17 @@ class PathMeasurement:
         assert proposal.bridge is not None
         alpha = neurons.alpha[order] * sign.to(neurons.alpha)[:, None]
         omega = neurons.omega[:, order] * sign.to(neurons.omega)
-        ones = (1,) * (self.found.reading.layer.weight.dim() - 2)  # type: ignore[operator]
+        fan_in, bias = self.found.reading.weights(alpha)
+        fan_out = omega.reshape(*omega.shape, *(1,) * (fan_in.dim() - 2))
         shift = -self.tangent.value * omega.sum(dim=1) if self.middle.shifts else None
         found = replace(
             proposal,
             neurons=len(order),
             weights=(
-                (self._weight(alpha[:, :-1]), alpha[:, -1]),
-                (omega.reshape(*omega.shape, *ones), shift),
+                (fan_in, bias),
+                (fan_out, shift),
             ),
             slope=slope,
             predicted=self.tangent.right * float(neurons.singular_values[order].square().sum()),
         )
         return with_path(found, new_node(graph, proposal.bridge, self.middle, len(order)))
-
-
-def _left_out(proposal: NewPath, reason: str) -> NewPath:
-    found = proposal.left_out(reason)
-    assert isinstance(found, NewPath)
-    return found

@@ -127,7 +127,7 @@ def _followed(network: GrowingNetwork, proposal: Widening, policy: Growth) -> _W
     except GrowthError as error:
         reason = str(error)
     if reason is not None and policy.criterion in _SOLVED:
-        return _left_out(proposal, reason)
+        return proposal.left_out(reason)
     parts = linked_parts(network, proposal.widened, kernel=policy.kernel)
     return _Wide(proposal, group, (group,) if len(parts) == 1 else parts)
 
@@ -262,7 +262,7 @@ def _as_drawn(network: GrowingNetwork, wide: _Wide) -> Widening:
     return (
         _without_effect(network, found, wide)
         if found is not None
-        else _left_out(wide.proposal, "no gradient reaches it")
+        else wide.proposal.left_out("no gradient reaches it")
     )
 
 
@@ -276,7 +276,7 @@ def _unmeasured(network: GrowingNetwork, wide: _Wide) -> Widening:
     """Behind a layer norm there is no slope; the realised loss decides."""
     found = _first_neurons(wide)
     if found is None or found.weights is None or found.weights.values is None:
-        return _left_out(wide.proposal, "no new neuron would lower the loss")
+        return wide.proposal.left_out("no new neuron would lower the loss")
     predicted = wide.group.ways.gain * float(found.weights.values.square().sum())
     note = _joined(found.note, _NO_SLOPE)
     return with_cost(network.graph, replace(found, predicted=predicted, slope=None, note=note))
@@ -292,12 +292,6 @@ def _first_neurons(wide: _Wide) -> Widening | None:
     weights = found[0] if len(found) == 1 else united(wide.group, wide.parts, found)
     note = _joined(*dict.fromkeys(s.note for s in wide.solutions))
     return replace(wide.proposal, neurons=size, weights=weights, note=note)
-
-
-def _left_out(proposal: Widening, reason: str) -> Widening:
-    found = proposal.left_out(reason)
-    assert isinstance(found, Widening)
-    return found
 
 
 def _joined(*notes: str) -> str:

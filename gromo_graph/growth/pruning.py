@@ -13,6 +13,7 @@ from gromo_graph.growth.changes import with_narrowing_cost
 from gromo_graph.growth.observe import Observation
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.removing import Removal, least_missed, without
+from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 
@@ -55,11 +56,11 @@ def solved(network: GrowingNetwork, proposal: Pruning, group: LinkedGroup, polic
         removal = least_missed(group, proposal.neurons)
         without(group, removal.order, removal.changes[-1])  # whether every operation can lose features
     except GrowthError as error:
-        return _left_out(proposal, str(error))
+        return proposal.left_out(str(error))
     hardly = sum(error <= _HARDLY_MISSED for error in removal.errors)
     count = proposal.neurons if policy.when.worth is not None else hardly
     if count == 0:
-        return _left_out(proposal, f"without one neuron, {lost(removal, 1)}")
+        return proposal.left_out(f"without one neuron, {lost(removal, 1)}")
     found = replace(proposal, neurons=count, removal=removal, note=lost(removal, count))
     return with_narrowing_cost(network, found)
 
@@ -67,12 +68,6 @@ def solved(network: GrowingNetwork, proposal: Pruning, group: LinkedGroup, polic
 def lost(removal: Removal, count: int) -> str:
     """What is lost without so many neurons, in words."""
     return f"{removal.errors[count - 1]:.2%} of what its readers make of it is lost"
-
-
-def _left_out(proposal: Pruning, reason: str) -> Pruning:
-    found = proposal.left_out(reason)
-    assert isinstance(found, Pruning)
-    return found
 
 
 @dataclass
@@ -92,9 +87,8 @@ class PruneSlope:
         """Count a batch."""
         assert self.proposal.removal is not None
         for consumer in self.group.consumers:
-            change = self.proposal.removal.changes[self.proposal.neurons][consumer.name].to(consumer.weight)
-            weight, bias = consumer.adapter.weight_and_bias(consumer.layer, change)
-            moved = consumer.adapter.layer_of(consumer.layer, weight, bias)(consumer.input)
+            change = self.proposal.removal.changes[self.proposal.neurons][consumer.name]
+            moved = layer_of_matrix(consumer, change)(consumer.input)
             self.slope -= float((moved * seen.gradients[consumer.name]).sum())
 
     def measured(self, samples: int) -> Pruning:

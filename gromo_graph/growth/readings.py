@@ -61,6 +61,19 @@ class Reading:
         """The rows that such a layer reads of a batch."""
         return self.adapter.patches(self.layer, seen.values[self.source])
 
+    def weights(self, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of a layer that reads so, from rows (out, columns); without the constant there is no bias."""
+        columns = self.adapter.columns(self.layer)
+        if matrix.shape[1] == columns:
+            return self.adapter.weight_and_bias(self.layer, matrix)
+        weight, _ = self.adapter.weight_and_bias(self.layer, torch.nn.functional.pad(matrix, (0, 1)))
+        return weight, None
+
+    def layer_of(self, matrix: Tensor) -> torch.nn.Module:
+        """The layer with these weights, in the dtype of the network."""
+        weight, bias = self.weights(matrix.to(next(self.layer.parameters())))
+        return self.adapter.layer_of(self.layer, weight, bias)
+
     @torch.no_grad()
     def update(self, seen: Observation, *, project: bool) -> None:
         """Count a batch."""

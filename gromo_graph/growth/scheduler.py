@@ -165,14 +165,19 @@ class GrowthScheduler:
             raise GrowthError(
                 f"`{candidate.target}` cannot be applied: expected a candidate of scheduler.plan(loader)"
             )
+        if candidate.reason is None and candidate.planned_for is not self.network.graph:
+            raise GrowthError(
+                f"`{candidate.target}` was planned for another state of the network: call plan(loader) again"
+            )
         change = change_of(self.network, candidate, self.policy)
         before = self._loss_now()
         trial = trial_of(change, before, self._loss_at, self.policy, gamma)
         if trial.gamma == 0.0:
-            refusal = None if trial.refusal == ZERO else trial.refusal
-            event = self._nothing(
-                refusal or f"no step size lowers the held-out loss of `{candidate.target}`", before, ()
-            )
+            refusal = trial.refusal
+            if refusal == ZERO:
+                searched = f"no step size lowers the held-out loss of `{candidate.target}`"
+                refusal = searched if gamma is None else f"γ = 0 was asked for `{candidate.target}`"
+            event = self._nothing(refusal or "", before, ())
         else:
             event = self._applied(trial, before, (candidate,), ())
         if self.on_event is not None:

@@ -16,6 +16,7 @@ from gromo_graph.modules.flowing import at_scale_one, given, tangents
 from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import FanOut, GroupNeurons, united
+from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth, Neurons
 
@@ -72,7 +73,7 @@ class NeuronSlopes:
             for slot, pull in zip(linked.reads[consumer], parts, strict=True):
                 self.kept -= _by_neuron(pull * plus[slot], slot, consumer, neurons.size)
                 self.flipped += _by_neuron(pull * minus[slot], slot, consumer, neurons.size)
-            change = _delta_layer(self.solution, consumer)(consumer.input)
+            change = layer_of_matrix(consumer, self.solution.deltas[consumer.name])(consumer.input)
             before = self.deltas.get(consumer.name, 0.0)
             self.deltas[consumer.name] = before + float((change * gradient).sum())
 
@@ -106,12 +107,6 @@ def _by_neuron(products: Tensor, slot: Slot, consumer: MeasuredModule, size: int
     """Sums over samples and positions, (neurons,)."""
     by_feature = products.movedim(consumer.adapter.feature_dim, 0).flatten(1).sum(dim=1)
     return by_feature.reshape(size, slot.repeat).sum(dim=1)
-
-
-def _delta_layer(solution: Solution, consumer: MeasuredModule) -> torch.nn.Module:
-    delta = solution.deltas[consumer.name].to(consumer.weight)
-    weight, bias = consumer.adapter.weight_and_bias(consumer.layer, delta)
-    return consumer.adapter.layer_of(consumer.layer, weight, bias)
 
 
 def measure(
@@ -158,9 +153,7 @@ def chosen(
     total = torch.stack([best[:size] for best, _, _ in found]).sum(dim=0)
     count = enough(total, proposal.neurons // unit, policy.neurons)
     if count == 0:
-        left_out = proposal.left_out("no new neuron would lower the loss")
-        assert isinstance(left_out, Widening)
-        return left_out
+        return proposal.left_out("no new neuron would lower the loss")
     slope, predicted = float(total[:count].sum()), 0.0
     neurons = []
     for part, (_, order, sign) in zip(parts, found, strict=True):

@@ -70,9 +70,10 @@ def _whole(change: Change, before: float, loss_at: LossAt, policy: Growth, gamma
     """What has no step size is done as a whole or not at all; fewer neurons are taken out where all are missed."""
     if gamma == 0.0:
         return Trial(change, 0.0, before, ZERO)
+    if gamma is not None:
+        change.check(gamma)
     if isinstance(change.proposal, Pruning):
         if gamma is not None:
-            change.check(gamma)
             return Trial(change, gamma, before)
         trial = _pruned(change, before, loss_at, policy)
         smaller = change.smaller() if trial.refusal is not None else None

@@ -36,6 +36,12 @@ def layer_of_tensor(
     return module.adapter.layer_of(module.layer, weight, bias)
 
 
+def layer_of_matrix(module: MeasuredModule, matrix: Tensor) -> torch.nn.Module:
+    """A layer like the module's own with the weights of a matrix [weight | bias], (out, columns)."""
+    weight, bias = module.adapter.weight_and_bias(module.layer, matrix.to(module.weight))
+    return module.adapter.layer_of(module.layer, weight, bias)
+
+
 @torch.no_grad()
 def extend_in(module: MeasuredModule, weight: Tensor, at: int | None = None) -> list[Replaced]:
     """Insert inputs, by default behind the others.

@@ -10,7 +10,7 @@ import torch
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import AddPath, Edit, WidthGroup, apply, build_graph, widening
 from gromo_graph.graph.edit import linear_name
-from gromo_graph.modules.adapters import Change
+from gromo_graph.modules.adapters import ParameterChange
 from gromo_graph.modules.applying import apply_group, forget_group
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.pending import size_of_outputs
@@ -59,7 +59,7 @@ class Draft:
     """
 
     network: GrowingNetwork
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ParameterChange, ...] = ()
     beside: Mapping[torch.nn.Parameter, torch.nn.Parameter] | None = None
 
 
@@ -76,10 +76,10 @@ def drafted(network: GrowingNetwork, edit: Edit, new: Mapping[str, torch.nn.Modu
     parts = dict(network.parts)
     if isinstance(edit, AddPath) and isinstance(network.spec.nodes[edit.target], Layer):
         parts[linear_name(network.spec, edit.target)] = parts.pop(edit.target)
-    changed, added = set(new) & set(parts), set(new)
+    fresh = set(new) - set(parts)
     parts |= new
-    kept = {inner for name, part in parts.items() if name not in added for inner in part.modules()}
-    kept |= {inner for name in changed for inner in parts[name].modules()}
+    # What was there, or takes the place of something that was, is in the mode that somebody chose.
+    kept = {inner for name, part in parts.items() if name not in fresh for inner in part.modules()}
     draft = GrowingNetwork(graph, parts)
     for module in draft.modules():
         if module not in kept:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gromo_graph.modules.adapters import Change, Kept
+from gromo_graph.modules.adapters import Kept, ParameterChange
 
 # Running means of squared gradients, by the names that torch's optimizers give them.
 _SECOND_MOMENTS = frozenset({"exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum", "exp_inf"})
@@ -18,7 +18,9 @@ NewState = Literal["matched", "zeros", "fresh"]
 """What the optimizer knows of new entries."""
 
 
-def follow(optimizer: torch.optim.Optimizer, changes: Iterable[Change], new: NewState = "matched") -> None:
+def follow(
+    optimizer: torch.optim.Optimizer, changes: Iterable[ParameterChange], new: NewState = "matched"
+) -> None:
     """Put changed parameters in the place of the old ones in an optimizer; everything else about it stays.
 
     The state of old entries moves with them. New entries of a first moment are 0; those of a second moment are the
@@ -55,7 +57,7 @@ def join(optimizer: torch.optim.Optimizer, beside: Mapping[torch.nn.Parameter, t
             group["params"].append(new)
 
 
-def _followed(name: str, value: Any, change: Change, *, matched: bool) -> Any:
+def _followed(name: str, value: Any, change: ParameterChange, *, matched: bool) -> Any:
     if not isinstance(value, Tensor) or value.shape != change.old.shape or value.dim() == 0:
         return value
     if isinstance(change, Kept):

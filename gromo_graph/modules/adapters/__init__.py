@@ -34,15 +34,15 @@ from gromo_graph.modules.adapters.operation import (
     operations_of,
     operations_with_repeats,
 )
-from gromo_graph.modules.adapters.replaced import Change, Kept, Replaced
+from gromo_graph.modules.adapters.replaced import Kept, ParameterChange, Replaced
 
 __all__ = [
     "ADAPTERS",
-    "Change",
     "Kept",
     "Kernel",
     "LayerAdapter",
     "OperationAdapter",
+    "ParameterChange",
     "Replaced",
     "adapter_for",
     "operation_adapter",

@@ -36,7 +36,7 @@ class Kept:
         return value
 
 
-Change = Replaced | Kept
+ParameterChange = Replaced | Kept
 """What became of a parameter."""
 
 
