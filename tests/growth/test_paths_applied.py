@@ -384,3 +384,30 @@ def test_growth_is_over_where_a_budget_has_room_for_no_path() -> None:
     assert scheduler.step(data, data).decision is not None
     assert scheduler.step(data, data) is None
     assert "budget reached" in str(scheduler.reason)
+
+
+def test_a_widening_is_stale_where_the_width_is_the_same_again() -> None:
+    network = compiled(TANH)
+    data = data_of(network)
+    one = Neurons(per_step=1)
+    policy = Growth(actions=("widen", "prune"), when=When(worth=1e9), neurons=one)
+    scheduler = GrowthScheduler(network, MSE, policy=policy)
+    old = next(c for c in scheduler.plan(data).candidates if (c.kind, c.target) == ("widen", "h1"))
+    width = network.graph.features("h1")
+    scheduler.apply(old, 0.1)
+    pruned = next(c for c in scheduler.plan(data).candidates if (c.kind, c.target) == ("prune", "h1"))
+    scheduler.apply(pruned, 1.0)
+    assert network.graph.features("h1") == width
+    with pytest.raises(GrowthError, match="planned for another state"):
+        scheduler.apply(old, 0.1)
+
+
+def test_drawn_units_have_no_step_size() -> None:
+    network = compiled(TANH)
+    scheduler = GrowthScheduler(network, MSE, policy=Growth(criterion="random"))
+    candidate = next(c for c in scheduler.plan(data_of(network)).candidates if c.reason is None)
+    before = state_of(network)
+    with pytest.raises(GrowthError, match=r"expected γ = 1 or None, found 0\.5"):
+        scheduler.apply(candidate, 0.5)
+    assert same(state_of(network), before)
+    assert "γ = 0 was asked for" in scheduler.apply(candidate, 0.0).reason
