@@ -78,14 +78,14 @@ def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[An
     device = next(network.parameters()).device
     empty = True
     ends = is_sized(loader)
+    first: Any = None
     for number, batch in enumerate(loader):
         empty = False
         if not ends and number >= _MOST_BATCHES:
-            raise GrowthError(
-                f"the loader has given {number:,} batches and says no length, so it may never end: expected one that "
-                "ends; of an endless one `growth.statistics.samples` takes so many samples for a plan, and held-out "
-                "data must be a part of it, such as list(itertools.islice(loader, 10))"
-            )
+            raise _endless(f"has given {number:,} batches and says no length, so it may never end")
+        if not ends and batch is first and isinstance(batch, (tuple, list)):
+            raise _endless(f"begins to repeat itself after {number:,} batches (itertools.cycle?)")
+        first = batch if number == 0 else first
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise GrowthError(f"the loader gave a {type(batch).__name__}: expected pairs (x, y)")
         x, y = batch
@@ -96,6 +96,13 @@ def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[An
             "the loader gave no batch: expected at least one (a loader is read once per pass; a generator is empty "
             "after the first one: give a list or a DataLoader)"
         )
+
+
+def _endless(what: str) -> GrowthError:
+    return GrowthError(
+        f"the loader {what}: expected one that ends; of an endless one `growth.statistics.samples` takes so many "
+        "samples for a plan, and held-out data must be a part of it, such as list(itertools.islice(loader, 10))"
+    )
 
 
 @contextmanager

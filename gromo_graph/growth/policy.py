@@ -105,6 +105,11 @@ def why_over(
     if stop.steps is not None and applied >= stop.steps:
         return f"{applied} growth steps applied: `growth.stop.steps` is {stop.steps}"
     if epoch > limit:
+        if limit < policy.when.every:
+            return (
+                f"no growth step was due: `growth.when.every` is {policy.when.every} and growth ends after {limit:g} of "
+                f"{epochs} epochs (`growth.when.until` is {policy.when.until:g}); train longer, or change one of them"
+            )
         return f"growth ends after {limit:g} of {epochs} epochs: `growth.when.until` is {policy.when.until:g}"
     if stop.seconds is not None and seconds >= stop.seconds:
         return f"{seconds:.1f} seconds have passed: `growth.stop.seconds` is {stop.seconds:g}"
@@ -157,9 +162,15 @@ def budget_reached(graph: Graph, policy: Growth) -> str | None:
     paths = path_proposals(graph, policy)
     if any(path.reason is None for path in paths) or not (free or paths):
         return None
-    parts = []
+    parts, over = [], False
     if stop.parameters is not None:
         parts.append(f"{graph.parameter_count:,} of {stop.parameters:,} parameters")
+        over |= graph.parameter_count > stop.parameters
     if stop.madds is not None:
         parts.append(f"{graph.multiply_adds:,} of {stop.madds:,} multiply-adds")
+        over |= graph.multiply_adds > stop.madds
+    if over:
+        return (
+            f"over budget as it is: {', '.join(parts)}; raise `growth.stop`, or let `prune` take neurons out"
+        )
     return f"budget reached: {', '.join(parts)}, and one more feature would pass it"

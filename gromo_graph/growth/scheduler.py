@@ -49,6 +49,9 @@ class GrowthScheduler:
         on_event: called with each GrowthEvent.
         generator: for neurons drawn at random; None uses torch's global one.
 
+    Raises:
+        GrowthError: a loss that says it is no mean, a training without length.
+
     Attributes:
         reason: why growth is over, or None while it goes on.
         applied: growth steps applied so far.
@@ -83,6 +86,12 @@ class GrowthScheduler:
         on_event: Callable[[GrowthEvent], None] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        if getattr(loss, "reduction", "mean") != "mean":
+            raise GrowthError(
+                f"the loss has reduction={loss.reduction!r}: expected the mean over the batch, reduction='mean'"  # type: ignore[attr-defined]
+            )
+        if epochs is not None and not epochs > 0:
+            raise GrowthError(f"epochs={epochs!r}: expected the length of the training, 1 or more")
         self.network = network
         self.loss = loss
         self.optimizer = optimizer
@@ -162,9 +171,8 @@ class GrowthScheduler:
         """
         self._held_out = loader if loader is not None else self._held_out
         if not isinstance(candidate, Proposal) or self._held_out is None:
-            raise GrowthError(
-                f"`{candidate.target}` cannot be applied: expected a candidate of scheduler.plan(loader)"
-            )
+            what = f"`{candidate.target}`" if isinstance(candidate, Candidate) else f"{candidate!r}"
+            raise GrowthError(f"{what} cannot be applied: expected a candidate of scheduler.plan(loader)")
         if candidate.reason is None and candidate.planned_for is not self.network.graph:
             raise GrowthError(
                 f"`{candidate.target}` was planned for another state of the network: call plan(loader) again"

@@ -168,6 +168,9 @@ def chosen(
         slope += sum(by_consumer.values()) / samples
         predicted += sum(by_consumer.values()) / samples
     weights = neurons[0] if len(parts) == 1 else united(union, [p.solution.linked for p in parts], neurons)
+    notes = [part.solution.note for part in parts]
+    if count * unit < proposal.neurons:
+        notes.append(f"{count * unit} of {proposal.neurons} neurons: more would not lower the loss enough")
     return replace(
         proposal,
         neurons=count * unit,
@@ -175,7 +178,7 @@ def chosen(
         slope=slope,
         weights=weights,
         deltas=deltas,
-        note="; ".join(dict.fromkeys(part.solution.note for part in parts if part.solution.note)),
+        note="; ".join(dict.fromkeys(filter(None, notes))),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates import Proposal, Pruning
@@ -51,9 +52,10 @@ def trial_of(
     Raises:
         GrowthError: a γ that makes no sense.
     """
-    if gamma is not None and not (math.isfinite(gamma) and gamma >= 0.0):
+    if gamma is not None and not (isinstance(gamma, Real) and math.isfinite(gamma) and gamma >= 0.0):
         raise GrowthError(
-            f"`{change.proposal.target}` cannot be applied with γ = {gamma}: γ > 0 is needed, or 0 for nothing"
+            f"`{change.proposal.target}` cannot be applied with γ = {gamma!r}: expected a number above 0, or 0 for "
+            "nothing"
         )
     if not change.searched:
         return _whole(change, before, loss_at, policy, gamma)

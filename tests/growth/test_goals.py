@@ -214,3 +214,42 @@ def test_a_plateau_that_never_came_is_told() -> None:
     assert scheduler.reason is not None
     assert "`growth.when.until` is 0.02" in scheduler.reason
     assert "validation_loss never came to a plateau of 3 epochs" in scheduler.reason
+
+
+# What cannot be.
+
+
+def test_growth_that_was_never_due_says_so() -> None:
+    scheduler = GrowthScheduler(chain(), MSE, epochs=3)
+    scheduler.step(DATA, HELD_OUT)
+    assert scheduler.reason is not None
+    assert scheduler.reason.startswith(
+        "no growth step was due: `growth.when.every` is 1 and growth ends after 0.75"
+    )
+
+
+def test_a_loss_that_is_a_sum_and_a_training_without_length_are_refused() -> None:
+    with pytest.raises(GrowthError, match=r"reduction='sum': expected the mean over the batch"):
+        GrowthScheduler(chain(), torch.nn.MSELoss(reduction="sum"))
+    for epochs in (0, -1):
+        with pytest.raises(GrowthError, match=rf"epochs={epochs}: expected the length"):
+            GrowthScheduler(chain(), MSE, epochs=epochs)
+
+
+@pytest.mark.parametrize("gamma", ["big", 1j])
+def test_what_is_no_number_or_no_candidate_is_refused(gamma: object) -> None:
+    scheduler = scheduler_for("{}")
+    before = state(scheduler.network)
+    candidate = scheduler.plan(DATA).candidates[0]
+    with pytest.raises(GrowthError, match=r"expected a number above 0, or 0 for nothing"):
+        scheduler.apply(candidate, gamma)  # type: ignore[arg-type]
+    with pytest.raises(GrowthError, match=r"'h1' cannot be applied: expected a candidate of scheduler\.plan"):
+        scheduler.apply("h1")  # type: ignore[arg-type]
+    assert same(scheduler.network, before)
+
+
+def test_fewer_neurons_than_wanted_are_explained() -> None:
+    plan = scheduler_for("{neurons: {per_step: 64}}").plan(DATA)
+    (found, *_) = plan.candidates
+    assert found.neurons < 64
+    assert f"{found.neurons} of 64 neurons: more would not lower the loss enough" in found.note  # type: ignore[attr-defined]

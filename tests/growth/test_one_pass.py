@@ -116,6 +116,12 @@ def test_an_endless_loader_is_refused_and_says_what_to_do(monkeypatch: pytest.Mo
     assert json.dumps([p.tolist() for p in network.parameters()]) == before
 
 
+def test_a_loader_that_repeats_itself_is_refused_at_once() -> None:
+    scheduler = GrowthScheduler(chain(), MSE, policy=ALL, epochs=10)
+    with pytest.raises(GrowthError, match=r"begins to repeat itself after 3 batches \(itertools\.cycle\?\)"):
+        scheduler.plan(itertools.cycle(batches()))
+
+
 def test_so_many_samples_of_an_endless_loader_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gromo_graph.growth.observe._MOST_BATCHES", 20)
     policy = ALL.model_copy(update={"statistics": Statistics(samples=60)})

@@ -88,7 +88,7 @@ def test_a_step_size_that_is_none_is_refused_before_anything_changes(target: str
     scheduler = GrowthScheduler(network, MSE, policy=Growth(actions=BOTH))
     candidate = planned(scheduler, data, target)
     before = state_of(network)
-    with pytest.raises(GrowthError, match="γ > 0 is needed"):
+    with pytest.raises(GrowthError, match="expected a number above 0, or 0 for nothing"):
         scheduler.apply(candidate, gamma)
     assert same(state_of(network), before)
 

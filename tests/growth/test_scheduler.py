@@ -68,7 +68,7 @@ def test_budgets_are_kept_and_said() -> None:
     tight = chain(growth=f"{{stop: {{parameters: {start - 1}}}}}")
     exceeded = GrowthScheduler(tight, MSE)
     assert exceeded.step(data, data) is None
-    assert exceeded.reason.startswith("budget reached")
+    assert exceeded.reason.startswith("over budget as it is: ")
 
 
 def test_steps_are_counted() -> None:
