@@ -107,8 +107,9 @@ def why_over(
     if epoch > limit:
         if limit < policy.when.every:
             return (
-                f"no growth step was due: `growth.when.every` is {policy.when.every} and growth ends after {limit:g} of "
-                f"{epochs} epochs (`growth.when.until` is {policy.when.until:g}); train longer, or change one of them"
+                f"no growth step was due: `growth.when.every` is {policy.when.every} and growth ends after "
+                f"{limit:g} of {epochs} epochs (`growth.when.until` is {policy.when.until:g}): train longer, or "
+                "change one of them"
             )
         return f"growth ends after {limit:g} of {epochs} epochs: `growth.when.until` is {policy.when.until:g}"
     if stop.seconds is not None and seconds >= stop.seconds:

@@ -87,7 +87,8 @@ class MergeGrowingModule(Junction):
         output: Tensor = self.post_merge_function(merged)
         if merged.dim() > output.dim():
             self.note_positions(output)
-        self._last_output, self._last_pass = weakref.ref(output), object()
+        if not torch.compiler.is_compiling():  # a compiled pass gathers nothing, and must stay one graph
+            self._last_output, self._last_pass = weakref.ref(output), object()
         return output
 
     def extended_forward(self, *pairs: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:

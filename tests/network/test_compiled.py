@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gromo_graph import GrowthScheduler
+from gromo_graph import GrowthScheduler, compile_network, load_spec
 from tests.growth.problems import batches, chain
 
 MSE = torch.nn.functional.mse_loss
@@ -34,3 +34,11 @@ def test_a_compiled_network_is_compiled_again_after_growth() -> None:
             torch.testing.assert_close(gradient, parameter.grad)
         optimizer.step()
         torch.testing.assert_close(compiled(x), network(x))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_network_with_merges_is_one_compiled_graph() -> None:
+    network = compile_network(load_spec("specs/digits_residual.yaml"), seed=0)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    x = torch.linspace(-1.0, 1.0, 128).reshape(2, 64)
+    torch.testing.assert_close(compiled(x), network(x))
