@@ -18,6 +18,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import mean, stdev
 from typing import Any
 
@@ -52,17 +53,59 @@ DATA: dict[str, Callable[[int], Arrays]] = {
     "moons": lambda seed: sklearn.datasets.make_moons(600, noise=0.2, random_state=seed),
     "spirals": _spirals,
 }
-# data, number of inputs and of classes, parameters, activations, epochs
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network of hidden layers that begin two neurons wide, what it learns, and how large it may get."""
+
+    data: str
+    inputs: int
+    classes: int
+    parameters: int
+    activation: str
+    epochs: int
+    layers: int = 3
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+        deep = "" if self.layers == 3 else f" {self.layers} layers"
+        return f"{self.data} {self.parameters} {self.activation}{deep}"
+
+    @property
+    def text(self) -> str:
+        """The spec."""
+        names = ["x", *(f"h{place + 1}" for place in range(self.layers))]
+        hidden = [
+            f"  {name}: {{kind: linear, from: {source}, features: 2, activation: {self.activation}}}"
+            for source, name in pairwise(names)
+        ]
+        return "\n".join(
+            [
+                "name: quality",
+                "nodes:",
+                f"  x: {{kind: input, shape: [{self.inputs}]}}",
+                *hidden,
+                f"  y: {{kind: linear, from: {names[-1]}, features: {self.classes}}}",
+                "output: y",
+                f"growth: {{stop: {{parameters: {self.parameters}}}}}",
+                f"train: {{optimizer: {{name: adamw, lr: 0.01, weight_decay: 0.5}}, epochs: {self.epochs}}}",
+            ]
+        )
+
+
 TASKS = {
-    f"{data} {parameters} {activation}": (data, inputs, classes, parameters, activation, epochs)
-    for data, inputs, classes, parameters, activations, epochs in (
-        ("digits", 64, 10, 1000, ("relu", "gelu"), 60),
-        ("digits", 64, 10, 5000, ("relu", "gelu"), 60),
-        ("cancer", 30, 2, 500, ("relu", "gelu"), 60),
-        ("moons", 2, 2, 300, ("relu", "gelu"), 100),
-        ("spirals", 2, 2, 300, ("relu", "gelu"), 300),
+    task.name: task
+    for activation in ("relu", "gelu")
+    for task in (
+        Task("digits", 64, 10, 1000, activation, 60),
+        Task("digits", 64, 10, 5000, activation, 60),
+        Task("digits", 64, 10, 3000, activation, 60, layers=8),
+        Task("cancer", 30, 2, 500, activation, 60),
+        Task("moons", 2, 2, 300, activation, 100),
+        Task("spirals", 2, 2, 300, activation, 300),
     )
-    for activation in activations
 }
 IMAGES = "digits as images, residual"
 METHODS: dict[str, tuple[str, ...]] = {
@@ -70,24 +113,10 @@ METHODS: dict[str, tuple[str, ...]] = {
     "slope": ("growth.select=slope",),
     "gradmax": ("growth.criterion=gradmax",),
     "random": ("growth.criterion=random",),
+    "one group": ("growth.groups=1",),
+    "paths": ("growth.actions=[widen,new_edge,new_node]",),
+    "pruned": ("growth.actions=[widen,prune]", "growth.when.until=0.5"),
 }
-
-
-def mlp(task: str) -> str:
-    """Three hidden layers that begin two neurons wide."""
-    _, inputs, classes, parameters, activation, epochs = TASKS[task]
-    return f"""
-name: quality
-nodes:
-  x: {{kind: input, shape: [{inputs}]}}
-  h1: {{kind: linear, from: x, features: 2, activation: {activation}}}
-  h2: {{kind: linear, from: h1, features: 2, activation: {activation}}}
-  h3: {{kind: linear, from: h2, features: 2, activation: {activation}}}
-  y: {{kind: linear, from: h3, features: {classes}}}
-output: y
-growth: {{stop: {{parameters: {parameters}}}}}
-train: {{optimizer: {{name: adamw, lr: 0.005, weight_decay: 0.2}}, batch_size: 64, epochs: {epochs}}}
-"""
 
 
 @dataclass(frozen=True)
@@ -159,10 +188,10 @@ def measure(task: str, seeds: Sequence[int], methods: Sequence[str]) -> None:
     text = (
         (Path(__file__).resolve().parents[1] / "specs" / "digits_residual_cnn.yaml").read_text()
         if image
-        else mlp(task)
+        else TASKS[task].text
     )
     for seed in seeds:
-        x, y = DATA["digits" if image else TASKS[task][0]](seed)
+        x, y = DATA["digits" if image else TASKS[task].data](seed)
         order = np.random.default_rng(seed).permutation(len(x))
         data = (x[order], y[order])
         grown = trained(parse_spec(text), data, seed)

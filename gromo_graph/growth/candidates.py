@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
@@ -131,6 +132,14 @@ def neurons_at_once(policy: Growth, group: WidthGroup | None) -> int:
         return min([*shared, *([] if neurons.per_step is None else [neurons.per_step])])
     small = policy.stop.parameters is not None and policy.stop.parameters < 1500
     return 4 if small else 8
+
+
+def groups_at_once(policy: Growth, graph: Graph) -> int:
+    """How many width groups a step may grow: what the policy says, or one for each three that may grow at all."""
+    if policy.groups is not None:
+        return policy.groups
+    able = sum(obstacle(graph, group, policy) is None for group in graph.groups)
+    return max(1, math.ceil(able / 3))
 
 
 def widen_proposals(graph: Graph, policy: Growth) -> list[Widening]:

@@ -11,7 +11,7 @@ import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import widening_cost
-from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, within
+from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, groups_at_once, within
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.gathering import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
@@ -239,7 +239,10 @@ class GrowthScheduler:
         waiting = [proposal for proposal in proposals if proposal.reason is None]
         waiting.sort(key=lambda proposal: not proposal.rescue)
         applied: list[Proposal] = []
-        while len(applied) < self.policy.groups and self.reason is None:
+        at_once = groups_at_once(self.policy, self.network.graph)
+        if self.policy.stop.steps is not None:
+            at_once = min(at_once, self.policy.stop.steps - self.applied)
+        while len(applied) < at_once and self.reason is None:
             refused: list[Trial] = []
             made = next(self._made(waiting, before, refused), None)
             if made is None:

@@ -103,9 +103,10 @@ class Growth(Frozen):
     trials: Count = Field(
         4, description="With `select: realised`, so many of the steepest are tried and the best one is kept."
     )
-    groups: Count = Field(
-        1,
-        description="Width groups without a layer in common that may grow in one step, each with its own γ.",
+    groups: Count | None = Field(
+        None,
+        description="Width groups without a layer in common that may grow in one step, each with its own γ; by default "
+        "one for each three that may grow, so that deep networks need no more steps than shallow ones.",
     )
     criterion: Criterion = Field(
         "tiny",

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowthScheduler
+from gromo_graph.growth.candidates import groups_at_once
 from gromo_graph.spec.settings import Growth, Stop, When
 from tests.growth.problems import batches, chain
 
@@ -42,9 +43,14 @@ def test_they_have_no_layer_in_common() -> None:
     assert scheduler.network.graph.features(order[grown[0]]) > 3
 
 
-def test_one_is_the_default() -> None:
-    assert len(stepped(1)[1]) == 1
-    assert Growth().groups == 1
+def test_one_of_three_is_the_default() -> None:
+    assert [len(stepped(groups)[1]) for groups in (1, None)] == [1, 2]  # type: ignore[list-item]
+    for layers, expected in ((1, 1), (3, 1), (4, 2), (6, 2), (7, 3)):
+        assert groups_at_once(Growth(), chain(widths=(3,) * layers).graph) == expected
+
+
+def test_they_are_no_more_than_the_steps_that_are_left() -> None:
+    assert len(stepped(2, stop=Stop(steps=1))[1]) == 1
 
 
 def test_the_budget_holds_for_all_of_them_together() -> None:
