@@ -57,7 +57,7 @@ DATA: dict[str, Callable[[int], Arrays]] = {
 
 @dataclass(frozen=True)
 class Task:
-    """A network of hidden layers that begin two neurons wide, what it learns, and how large it may get."""
+    """A network of hidden layers, narrow at first as a rule, what it learns, and how large it may get."""
 
     data: str
     inputs: int
@@ -66,19 +66,21 @@ class Task:
     activation: str
     epochs: int
     layers: int = 3
+    width: int = 2
+    policy: str = ""
 
     @property
     def name(self) -> str:
         """What it is called on the command line."""
-        deep = "" if self.layers == 3 else f" {self.layers} layers"
-        return f"{self.data} {self.parameters} {self.activation}{deep}"
+        deep = "" if self.layers <= 3 else f" {self.layers} layers"
+        return f"{self.data} {'pruned' if self.policy else self.parameters} {self.activation}{deep}"
 
     @property
     def text(self) -> str:
         """The spec."""
         names = ["x", *(f"h{place + 1}" for place in range(self.layers))]
         hidden = [
-            f"  {name}: {{kind: linear, from: {source}, features: 2, activation: {self.activation}}}"
+            f"  {name}: {{kind: linear, from: {source}, features: {self.width}, activation: {self.activation}}}"
             for source, name in pairwise(names)
         ]
         return "\n".join(
@@ -89,12 +91,13 @@ class Task:
                 *hidden,
                 f"  y: {{kind: linear, from: {names[-1]}, features: {self.classes}}}",
                 "output: y",
-                f"growth: {{stop: {{parameters: {self.parameters}}}}}",
-                f"train: {{optimizer: {{name: adamw, lr: 0.01, weight_decay: 0.5}}, epochs: {self.epochs}}}",
+                f"growth: {{stop: {{parameters: {self.parameters}}}, {self.policy}}}",
+                f"train: {{optimizer: {{name: adamw, lr: 0.01, weight_decay: 0.4}}, epochs: {self.epochs}}}",
             ]
         )
 
 
+SHRINKING = "actions: [prune], when: {until: 1.0, worth: 0.5}"
 TASKS = {
     task.name: task
     for activation in ("relu", "gelu")
@@ -102,6 +105,7 @@ TASKS = {
         Task("digits", 64, 10, 1000, activation, 60),
         Task("digits", 64, 10, 5000, activation, 60),
         Task("digits", 64, 10, 3000, activation, 60, layers=8),
+        Task("digits", 64, 10, 9999, activation, 60, layers=2, width=40, policy=SHRINKING),
         Task("cancer", 30, 2, 500, activation, 60),
         Task("moons", 2, 2, 300, activation, 100),
         Task("spirals", 2, 2, 300, activation, 300),

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
-from gromo_graph import GrowingModule
+from gromo_graph import GrowingModule, GrowingNetwork, compile_network, dump_spec, load_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -46,6 +48,22 @@ def test_the_code_on_deciding_runs_and_every_action_is_on_the_page(
     assert samples == "200"
     for action in get_args(Action):
         assert f"| `{action}` |" in text
+
+
+def test_what_the_readme_keeps_of_a_network_gives_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = (block for block in blocks if "grown.safetensors" in block)
+    network = compile_network(load_spec(ROOT / "specs" / "digits_residual.yaml"), seed=3)
+    names: dict[str, object] = {"network": network, "Path": Path, "safetensors": safetensors}
+    names |= {"dump_spec": dump_spec, "load_spec": load_spec, "compile_network": compile_network}
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own text
+    again, x = names["network"], torch.linspace(-1.0, 1.0, 128).reshape(2, 64)
+    assert isinstance(again, GrowingNetwork)
+    assert again is not network
+    assert torch.equal(again(x), network(x))
 
 
 def test_every_documented_member_has_its_test() -> None:
