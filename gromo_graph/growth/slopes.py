@@ -39,13 +39,14 @@ class NeuronSlopes:
     """Sums over samples for the new neurons of one connected group.
 
     Attributes:
-        solution: the neurons. finite_scale: γ scales their fan-out alone.
+        solution: the neurons. finite_scale: γ scales their fan-out alone. with_delta: the deltas' slopes are wanted too.
         kept, flipped: slopes of the neurons, and of those with the opposite sign on both sides.
         deltas: slopes of the consumers' optimal deltas, by name.
     """
 
     solution: Solution
     finite_scale: bool
+    with_delta: bool
     kept: Tensor
     flipped: Tensor
     deltas: dict[str, float] = field(default_factory=dict)
@@ -73,9 +74,10 @@ class NeuronSlopes:
             for slot, pull in zip(linked.reads[consumer], parts, strict=True):
                 self.kept -= _by_neuron(pull * plus[slot], slot, consumer, neurons.size)
                 self.flipped += _by_neuron(pull * minus[slot], slot, consumer, neurons.size)
-            change = layer_of_matrix(consumer, self.solution.deltas[consumer.name])(consumer.input)
-            before = self.deltas.get(consumer.name, 0.0)
-            self.deltas[consumer.name] = before + float((change * gradient).sum())
+            if self.with_delta:
+                change = layer_of_matrix(consumer, self.solution.deltas[consumer.name])(consumer.input)
+                before = self.deltas.get(consumer.name, 0.0)
+                self.deltas[consumer.name] = before + float((change * gradient).sum())
 
     def _layer(self, consumer: MeasuredModule, fan_out: FanOut) -> torch.nn.Module:
         if consumer not in self.layers:
@@ -133,7 +135,7 @@ def measure(
 def neuron_slopes(solution: Solution, policy: Growth) -> NeuronSlopes:
     """Sums that are still empty."""
     zeros = solution.neurons.fan_in[0].weight.new_zeros(solution.neurons.size)
-    return NeuronSlopes(solution, policy.scale == "alpha_std", zeros, zeros.clone())
+    return NeuronSlopes(solution, policy.scale == "alpha_std", policy.apply_delta, zeros, zeros.clone())
 
 
 def chosen(

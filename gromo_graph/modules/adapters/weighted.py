@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 from typing import Any
 
@@ -91,7 +90,7 @@ def bare(kind: Any, **options: Any) -> torch.nn.Module:
     new: torch.nn.Module = kind.__new__(kind)
     new.__dict__.update(
         {
-            name: copy.copy(value) if isinstance(value, dict | set) else value
+            name: value.copy() if isinstance(value, dict | set) else value
             for name, value in vars(prototype).items()
         }
     )
