@@ -39,7 +39,7 @@ class NeuronSlopes:
     """Sums over samples for the new neurons of one connected group.
 
     Attributes:
-        solution: the neurons. finite_scale: γ scales their fan-out alone. with_delta: the deltas' slopes are wanted too.
+        solution: the neurons. finite_scale: γ scales their fan-out alone. with_delta: slopes of deltas are wanted too.
         kept, flipped: slopes of the neurons, and of those with the opposite sign on both sides.
         deltas: slopes of the consumers' optimal deltas, by name.
     """
