@@ -135,7 +135,7 @@ def spec_and_folder(
     if isinstance(spec, Spec):
         if overrides:
             raise RunError("overrides are for the path of a spec: give them to load_spec instead")
-        files = {origin.file for origin in spec.origins.values()}
+        files = {origin.file for origin in spec.origins.values() if origin.block is None}
         known = [Path(file) for file in files if Path(file).is_file()]
         return spec, known[0].parent if len(known) == 1 else None
     return load_spec(spec, overrides=overrides), Path(spec).parent

@@ -159,14 +159,15 @@ def learn_preparation(
 
 
 def fitted(x: Array, shape: tuple[int, ...], name: str, *, advice: str | None = None) -> Array:
-    """Samples in the input's shape: flat rows become images and back; a missing channel is added.
+    """Samples in the input's shape: flat rows become images and back; a single channel is added or left out.
 
     Raises:
         RunError: the sizes do not agree.
     """
     found = x.shape[1:]
     same_size = math.prod(found) == math.prod(shape)
-    if found == shape or (same_size and (len(found) == 1 or len(shape) == 1 or (1, *found) == shape)):
+    one_channel = (1, *found) == shape or found == (1, *shape)
+    if found == shape or one_channel or (same_size and (len(found) == 1 or len(shape) == 1)):
         return x.reshape(len(x), *shape)
     raise RunError(
         f"{name}: a sample has the shape {list(found)}, but the input of the spec has {list(shape)}: "

@@ -15,7 +15,7 @@ from gromo_graph.spec.meaning import Nodes, data_problem, name_problem
 from gromo_graph.spec.model import Origin, Spec
 from gromo_graph.spec.places import MAX_PROBLEMS, UNKNOWN, Document, Path, path_text
 from gromo_graph.spec.settings import Growth, Train
-from gromo_graph.spec.wording import Suggester, is_later, later_message, shown
+from gromo_graph.spec.wording import Suggester, shown
 
 VERSION = 1
 
@@ -25,7 +25,10 @@ class Root(Frozen):
 
     version: Any = None
     name: Any = None
+    include: Any = None
     vars: Any = None
+    defaults: Any = None
+    blocks: Any = None
     nodes: Any = None
     output: Any = None
     outputs: Any = None
@@ -37,7 +40,9 @@ def check_document(document: Document, suggester: Suggester) -> tuple[Spec | Non
     """The spec that an expanded document describes, or None, and every problem in the order of the text."""
     work = _Check(document, suggester)
     spec = work.run()
-    problems = tuple(sorted(dict.fromkeys((*document.problems, *work.problems)), key=_place)[:MAX_PROBLEMS])
+    found = dict.fromkeys((*document.problems, *work.problems))
+    own = document.file
+    problems = tuple(sorted(found, key=lambda p: (p.file != own, p.file, *_place(p)))[:MAX_PROBLEMS])
     return (None if problems else spec), problems
 
 
@@ -82,10 +87,19 @@ class _Check:
     suggester: Suggester
     problems: list[Problem] = field(default_factory=list)
     complete: bool = True  # every `from` and every output could be read
+    told: set[tuple[str, int, int, str]] = field(default_factory=set)
 
     def report(self, path: Path, message: str, *, key: bool = False) -> None:
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(self.document.problem(path, message, key=key))
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
+        problem = self.document.problem(path, message, key=key)
+        if path[:1] == ("nodes",) and len(path) > 1 and path[1] in self.document.unfolded:
+            # What is wrong in a block is told once, for the first node that is made of it.
+            told = (problem.file, problem.line, problem.column, message)
+            if told in self.told:
+                return
+            self.told.add(told)
+        self.problems.append(problem)
 
     def run(self) -> Spec | None:
         data = self.document.data
@@ -236,18 +250,13 @@ class _Check:
         if isinstance(kind, str) and kind in KINDS:
             return KINDS[kind]
         known = tuple(KINDS)
-        later = next((key for key in data if is_later(path, key)), None)
         where = (*path, "kind")
-        if later is not None and "kind" not in data:
-            self.report((*path, later), later_message(later, ("kind", "from")), key=True)
-        elif "kind" not in data:
+        if "kind" not in data:
             near = next((key for key in data if self.suggester.nearest(key, ("kind",))), None)
             if near is not None:
                 self.report((*path, near), f"unknown key: you wrote `{near}`, did you mean `kind`?", key=True)
             else:
-                self.report(where, f"`kind` is missing: one of {', '.join(known)}")
-        elif is_later(where, kind):
-            self.report(where, later_message(kind, known))
+                self.report(where, f"`kind` is missing: one of {', '.join(known)}; or `use` for a block")
         elif isinstance(kind, str):
             self.report(where, f"unknown kind {shown(kind)}: {self.suggester.hint(kind, known, 'kinds')}")
         elif kind is not UNKNOWN:
@@ -270,4 +279,6 @@ class _Check:
     def origin(self, name: str) -> Origin:
         path: Path = ("nodes", name)
         place = self.document.problem(path, "", key=True)
-        return Origin(self.document.file, place.line, place.column, path_text(path))
+        made = self.document.unfolded.get(name)
+        use, block = (None, None) if made is None else (made.use, made.block)
+        return Origin(place.file, place.line, place.column, path_text(path), use, block)

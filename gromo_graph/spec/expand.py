@@ -1,8 +1,9 @@
-"""`vars` and `${...}`: the document with every expression replaced by its value."""
+"""`vars` and `${...}`: values with every expression replaced by its own. `$${` stands for the text `${`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,21 +22,6 @@ _MAX_ARITHMETIC = 300_000  # characters inside `${}`; one expression written man
 _PIECE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 
 
-def expand(document: Document, suggester: Suggester) -> Document:
-    """The document without `vars` and `${...}`; what could not be expanded is UNKNOWN and reported.
-
-    `$${` stands for the text `${`.
-    """
-    data = document.data
-    if not isinstance(data, dict):
-        return document
-    work = _Expansion(document, suggester)
-    if "vars" in data:
-        work.read_vars(data["vars"])
-    expanded = {key: work.expand(value, (key,)) for key, value in data.items() if key != "vars"}
-    return replace(document, data=expanded, problems=(*document.problems, *work.problems))
-
-
 def escape(text: str) -> str:
     """Text as it has to be written so that nothing in it is expanded.
 
@@ -46,14 +32,35 @@ def escape(text: str) -> str:
 
 
 @dataclass
-class _Expansion:
+class _Spent:
+    """Characters of arithmetic so far, in all scopes of a document together."""
+
+    characters: int = 0
+
+
+@dataclass
+class Expansion:
+    """The names that expressions may use in one place of a document: the vars, and inside a block its params too.
+
+    Attributes:
+        values: by name; UNKNOWN where a value could not be had. what: what the names are called in messages.
+        known: False where `vars` itself is wrong, so that unknown names are no news.
+        problems: found on the way, in all scopes.
+        results: of expressions, once the values are there.
+    """
+
     document: Document
     suggester: Suggester
     values: dict[str, Value | Unknown] = field(default_factory=dict)
-    known: bool = True  # False: `vars` itself is wrong, so unknown names are no news
+    what: str = "vars"
+    known: bool = True
     problems: list[Problem] = field(default_factory=list)
-    results: dict[str, Value | Unknown] = field(default_factory=dict)  # by expression, once vars are read
-    arithmetic: int = 0
+    results: dict[str, Value | Unknown] = field(default_factory=dict)
+    spent: _Spent = field(default_factory=_Spent)
+
+    def with_params(self, params: Mapping[str, Value | Unknown]) -> Expansion:
+        """The scope inside a block: its params hide vars of the same name."""
+        return replace(self, values={**self.values, **params}, what="vars and params", results={})
 
     def report(self, path: Path, message: str, *, key: bool = False) -> None:
         if len(self.problems) < MAX_PROBLEMS:
@@ -133,9 +140,9 @@ class _Expansion:
     def value(self, expression: str, path: Path) -> Value | Unknown:
         if expression in self.results:
             return self.results[expression]
-        before = self.arithmetic
-        self.arithmetic += len(expression)
-        if self.arithmetic > _MAX_ARITHMETIC:
+        before = self.spent.characters
+        self.spent.characters += len(expression)
+        if self.spent.characters > _MAX_ARITHMETIC:
             if before <= _MAX_ARITHMETIC:
                 self.report(path, f"more than {_MAX_ARITHMETIC:,} characters of arithmetic in one document")
             return UNKNOWN
@@ -159,7 +166,7 @@ class _Expansion:
     def are_known(self, names: tuple[str, ...], path: Path) -> bool:
         unknown = [name for name in names if name not in self.values]
         for name in unknown if self.known else ():
-            hint = self.suggester.hint(name, list(self.values), "vars")
+            hint = self.suggester.hint(name, list(self.values), self.what)
             self.report(path, f"unknown var `{clipped(name)}`: {hint}")
         return not unknown
 

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from gromo_graph.spec.fields import Model, field_of, keys_of, section_of
 from gromo_graph.spec.places import UNKNOWN, Path, clipped
 from gromo_graph.spec.scalars import resolve
-from gromo_graph.spec.wording import Suggester, is_later, later_message, listed, shown
+from gromo_graph.spec.wording import Suggester, listed, shown
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Report = Callable[..., None]
@@ -48,12 +48,24 @@ def read_section(
     return None if unknown else read
 
 
+def wrong_values(
+    model: type[BaseModel], data: Mapping[str, Any], path: Path, *, report: Report, suggester: Suggester
+) -> set[str]:
+    """The keys of a part of a section whose values the model refuses, each of which is reported."""
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        wrong = [each for each in error.errors(include_url=False) if each["loc"] and each["loc"][0] in data]
+        for details in wrong:
+            if not _follows_from_another(details, set()):
+                _report_details(details, data, model, path, report=report, suggester=suggester)
+        return {str(details["loc"][0]) for details in wrong}
+    return set()
+
+
 def report_key(key: str, model: Model, path: Path, *, report: Report, suggester: Suggester) -> str | None:
     """Report a key that the section does not have; the key that was meant, where one is near."""
     keys = keys_of(model)
-    if is_later(path, key):
-        report((*path, key), later_message(key, keys), key=True)
-        return None
     field = model.model_fields.get(key)
     near = field.alias if field is not None and field.alias in keys else suggester.nearest(key, keys)
     if field_of(model, key) is not None:
@@ -129,8 +141,6 @@ def _literal_message(details: ErrorDetails, path: Path, suggester: Suggester) ->
     value = details["input"]
     expected = str(details["ctx"]["expected"])
     known = re.findall(r"'([^']*)'", expected) or [expected]
-    if is_later(path, value):
-        return later_message(value, known)
     if not isinstance(value, str):
         return f"found {shown(value)}, expected one of {listed(known)}"
     key = next((step for step in reversed(path) if isinstance(step, str)), "value")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from gromo_graph.errors import Problem, SpecError
 from gromo_graph.spec.check import Root, check_document, check_nodes
-from gromo_graph.spec.document import MAX_BYTES, broken, parse_document
-from gromo_graph.spec.expand import expand
+from gromo_graph.spec.document import parse_document
+from gromo_graph.spec.include import include
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.overrides import Overrides, apply_overrides
 from gromo_graph.spec.places import Document
+from gromo_graph.spec.reading import read_document
+from gromo_graph.spec.unfold import unfold
 from gromo_graph.spec.wording import Suggester
 
 
@@ -26,7 +27,7 @@ def load_spec(path: str | os.PathLike[str], *, overrides: Overrides = ()) -> Spe
     Raises:
         SpecError: with every problem of the document.
     """
-    return _sound(_examine(_read(path), overrides))
+    return _sound(_examine(read_document(path), overrides))
 
 
 def parse_spec(text: str, *, file: str = "<text>", overrides: Overrides = ()) -> Spec:
@@ -68,7 +69,7 @@ def check_spec(source: Spec | str | os.PathLike[str], *, overrides: Overrides = 
     if isinstance(source, Spec):
         return check_nodes(source)
     is_text = isinstance(source, str) and "\n" in source
-    document = parse_document(str(source), "<text>") if is_text else _read(source)
+    document = parse_document(str(source), "<text>") if is_text else read_document(source)
     return _examine(document, overrides)[1]
 
 
@@ -77,7 +78,8 @@ def _examine(document: Document, overrides: Overrides) -> tuple[Spec | None, tup
         return None, document.problems
     suggester = Suggester()
     document = apply_overrides(document, overrides, root=Root, suggester=suggester)
-    return check_document(expand(document, suggester), suggester)
+    document = include(document)
+    return check_document(unfold(document, suggester), suggester)
 
 
 def _sound(examined: tuple[Spec | None, tuple[Problem, ...]]) -> Spec:
@@ -85,28 +87,3 @@ def _sound(examined: tuple[Spec | None, tuple[Problem, ...]]) -> Spec:
     if spec is None:
         raise SpecError(problems)
     return spec
-
-
-def _read(path: str | os.PathLike[str]) -> Document:
-    """The document of a file; never more of the file is read than a document may hold."""
-    file = os.fspath(path)
-    try:
-        with Path(file).open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            return broken(
-                file, f"the file is too large: at most {MAX_BYTES // 1_000_000} MB are read", place=None
-            )
-        return parse_document(content.decode("utf-8-sig"), file)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
-        message = f"byte 0x{content[error.start]:02x} is no UTF-8: save the file as UTF-8"
-        return broken(file, message, place=(line, column))
-    except FileNotFoundError:
-        return broken(file, "there is no such file", place=None)
-    except IsADirectoryError:
-        return broken(file, "this is a folder, expected a YAML file", place=None)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        return broken(file, f"the file cannot be read: {reason}", place=None)

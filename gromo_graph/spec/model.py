@@ -13,12 +13,19 @@ from gromo_graph.spec.settings import Growth, Train
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a node was written: 1-based line and column in `file`."""
+    """Where a node was written: 1-based line and column in `file`.
+
+    Attributes:
+        path: of the node in the flat document.
+        use, block: the entry of `nodes` that made it, and the block it comes from; None for a node written as such.
+    """
 
     file: str
     line: int
     column: int
     path: str
+    use: str | None = None
+    block: str | None = None
 
 
 @dataclass(frozen=True)

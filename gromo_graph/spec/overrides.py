@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gromo_graph.errors import Problem
+from gromo_graph.spec.blocks import Block, Use
 from gromo_graph.spec.document import EMPTY, parse_document
 from gromo_graph.spec.fields import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
@@ -99,6 +100,10 @@ class _Walk:
     root: Model
     suggester: Suggester
     taken: list[str | int] = field(default_factory=list)
+    document: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.document = self.data
 
     def steps(self, path: Sequence[str]) -> Path | str:
         """The steps of the path, or what is wrong with it."""
@@ -121,14 +126,35 @@ class _Walk:
         if isinstance(data, list):
             return list(range(len(data)))
         written = list(data) if isinstance(data, dict) else []
+        if self.taken[-1:] == ["with"]:
+            written += self.params()
         return list(dict.fromkeys([*written, *(keys_of(section) if section is not None else ())]))
 
+    def params(self) -> list[str]:
+        """Those of the block that the use at hand stands for."""
+        data = self.document
+        for step in self.taken[:-1]:
+            data = data[step]
+        use = data.get("use") if isinstance(data, dict) else None
+        blocks = self.document.get("blocks")
+        block = blocks.get(use) if isinstance(blocks, dict) and isinstance(use, str) else None
+        params = block.get("params") if isinstance(block, dict) else None
+        return list(params) if isinstance(params, dict) else []
+
     def next_section(self, data: Any, section: Model | None, step: str) -> Model | None:
-        if len(self.taken) == 1 and self.taken[0] == "nodes":
-            node = data.get(step) if isinstance(data, dict) else None
-            kind = node.get("kind") if isinstance(node, dict) else None
-            return KINDS.get(kind) if isinstance(kind, str) else None
-        return section_of(section, step) if section is not None else None
+        match self.taken:
+            case ["nodes"] | ["blocks", _, "nodes"]:
+                node = data.get(step) if isinstance(data, dict) else None
+                if isinstance(node, dict) and "use" in node:
+                    return Use
+                kind = node.get("kind") if isinstance(node, dict) else None
+                return KINDS.get(kind) if isinstance(kind, str) else None
+            case ["blocks"]:
+                return Block
+            case ["defaults"]:
+                return KINDS.get(step)
+            case _:
+                return section_of(section, step) if section is not None else None
 
     def unknown(self, step: str, known: Sequence[str], rest: Sequence[str]) -> str:
         where = f" in `{path_text(tuple(self.taken))}`" if self.taken else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gromo_graph.errors import Problem
@@ -27,7 +28,8 @@ UNKNOWN: Final = Unknown()
 class Place:
     """Where a value and its key stand, 1-based (0: it has no key); `children` are its items or values.
 
-    `file` is set where the value stands in another text than the rest of the document (`--set`).
+    `file` is set where the value stands in another text than the rest of the document: an included file, or `--set`,
+    which has no lines (0).
     """
 
     line: int
@@ -36,6 +38,19 @@ class Place:
     key_column: int = 0
     file: str | None = None
     children: dict[str, Place] | list[Place] | None = None
+
+
+@dataclass(frozen=True)
+class Unfolded:
+    """Where a flat node comes from.
+
+    Attributes:
+        use: the entry of `nodes` that stands for a block. block: its name. turn: which of its repetitions, from 1.
+    """
+
+    use: str
+    block: str
+    turn: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,8 @@ class Document:
         root: the places, a tree like `data`.
         problems: what is wrong with the text itself.
         broken: the text could not be read to its end; `data` means nothing.
+        size: of the file in bytes, where it is one.
+        unfolded: of flat nodes that come from a block, which one.
     """
 
     file: str
@@ -55,6 +72,12 @@ class Document:
     root: Place
     problems: tuple[Problem, ...] = ()
     broken: bool = False
+    size: int = 0
+    unfolded: Mapping[str, Unfolded] = field(default_factory=dict)
+
+    def place(self, path: Path) -> Place:
+        """Where the value of `path` stands, or the nearest parent that is written."""
+        return self._find(path)[0]
 
     def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:
         """A problem at the value of `path`, or at its key.
@@ -62,11 +85,10 @@ class Document:
         Where the path is not written (something is missing), it stands at the key of the nearest parent.
         """
         place, found = self._find(path)
-        if place.file is not None:
-            return Problem(place.file, 0, 0, path_text(path), message)
-        if place.key_line and (key or not found):
-            return Problem(self.file, place.key_line, place.key_column, path_text(path), message)
-        return Problem(self.file, place.line, place.column, path_text(path), message)
+        file = place.file or self.file
+        if place.line and place.key_line and (key or not found):
+            return Problem(file, place.key_line, place.key_column, path_text(path), message)
+        return Problem(file, place.line, place.column, path_text(path), message)
 
     def _find(self, path: Path) -> tuple[Place, bool]:
         place = self.root

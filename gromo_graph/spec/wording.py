@@ -1,4 +1,4 @@
-"""The words of messages: values as a YAML author knows them, nearest names, words of later versions."""
+"""The words of messages: values as a YAML author knows them, and nearest names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from gromo_graph.spec.places import Path, clipped
+from gromo_graph.spec.places import clipped
 from gromo_graph.spec.scalars import represent
 
 _SHORT_LIST = 16
@@ -79,25 +79,3 @@ class Suggester:
         if known and (near is None or len(known) <= _SHORT_LIST):
             parts.append(f"{'K' if parts else 'k'}nown {what}: {listed(known)}")
         return " ".join(parts) or f"there are no {what}"
-
-
-_LATER: Mapping[Path, frozenset[str]] = {
-    (): frozenset({"blocks", "include", "defaults"}),
-    ("nodes", "*"): frozenset({"use", "with", "repeat"}),
-}
-
-
-def is_later(path: Path, word: Any) -> bool:
-    """Whether `word` is a key (or a value) of the language that this version does not have yet."""
-    steps = [step for step in path if isinstance(step, str)]
-    if len(steps) > 1 and steps[0] == "nodes":
-        steps[1] = "*"
-    return isinstance(word, str) and word in _LATER.get(tuple(steps), frozenset())
-
-
-def later_message(word: str, available: Sequence[str]) -> str:
-    """The message for such a word."""
-    return (
-        f"`{word}` belongs to the language but is not available in this version, "
-        f"which knows here: {listed(available)}"
-    )

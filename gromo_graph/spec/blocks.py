@@ -1,0 +1,68 @@
+"""Blocks: sub-graphs with parameters, written once and used as often as wanted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from gromo_graph.spec.kinds.base import Frozen, Sources
+from gromo_graph.spec.settings import Count
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        raise PydanticCustomError("form", "expected a number or a text")
+    return value
+
+
+def _given(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("form", "expected a number or a text")
+    return _scalar(value)
+
+
+Default = Annotated[Any, BeforeValidator(_scalar)]
+Given = Annotated[Any, BeforeValidator(_given)]
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+]
+
+
+class Block(Frozen):
+    """A sub-graph under `blocks`. It reads its inputs and its own nodes, nothing else.
+
+    Attributes:
+        params: by name, with the value they have where a use says nothing; None where it has to say something.
+        inputs: what the block reads, by the names that its nodes use.
+        nodes: as they are written.
+        output: the node that stands for the block. outputs: several of them, instead.
+    """
+
+    params: dict[str, Default] = Field(
+        default_factory=dict,
+        description="Names for `${...}` inside, each with a default; left empty, a use must say it.",
+    )
+    inputs: Names = Field(min_length=1, description="Names for what a use gives in `from`, in this order.")
+    nodes: dict[str, Any] = Field(min_length=1, description="Nodes, and uses of other blocks.")
+    output: str | None = Field(None, description="The node that stands for the block.")
+    outputs: Names | None = Field(
+        None, min_length=1, description="Several such nodes, read as `use.node` from outside."
+    )
+
+
+class Use(Frozen):
+    """An entry of `nodes` that stands for a block.
+
+    Attributes:
+        use: the block. sources: one for each of its inputs. params: for this use.
+        repeat: how often, each reading the one before; None for once, without a number in the names.
+    """
+
+    use: str = Field(description="The name of a block.")
+    sources: Sources = Field(alias="from", min_length=1, description="What it reads: a node for each input.")
+    params: dict[str, Given] = Field(
+        default_factory=dict, alias="with", description="Params for this use; the others keep their defaults."
+    )
+    repeat: Count | None = Field(None, description="How many of them in a row, each reading the one before.")

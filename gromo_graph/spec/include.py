@@ -1,0 +1,154 @@
+"""`include`: the blocks of other files in the spec's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path as File
+from typing import Any
+
+from gromo_graph.errors import Problem
+from gromo_graph.spec.document import MAX_BYTES
+from gromo_graph.spec.places import UNKNOWN, Document, Path, Place, clipped
+from gromo_graph.spec.reading import read_document
+from gromo_graph.spec.wording import shown
+
+_MOST_FILES = 100
+_SECTIONS = ("version", "blocks")
+
+
+def include(document: Document) -> Document:
+    """The document with the blocks of the files that it includes; what is wrong with those is reported."""
+    data = document.data
+    if document.broken or not isinstance(data, dict) or "include" not in data:
+        return document
+    work = _Including(document)
+    for path, name in work.names(data["include"]):
+        work.take(name, path)
+    return work.result()
+
+
+@dataclass
+class _Including:
+    """Attributes:
+    blocks, places: of all files, the document's own first. size: bytes of the files so far.
+    """
+
+    document: Document
+    problems: list[Problem] = field(default_factory=list)
+    blocks: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        own = self.document.data.get("blocks")
+        if isinstance(own, dict):
+            children = self.document.place(("blocks",)).children
+            self.blocks = dict(own)
+            self.places = dict(children) if isinstance(children, dict) else {}
+
+    def report(self, path: Path, message: str) -> None:
+        self.problems.append(self.document.problem(path, message))
+
+    def names(self, written: Any) -> list[tuple[Path, str]]:
+        """The files, with the place of each."""
+        if isinstance(written, str):
+            return [(("include",), written)]
+        if not isinstance(written, list):
+            if written is not UNKNOWN:
+                self.report(
+                    ("include",), f"found {shown(written)}, expected a list of files such as [blocks.yaml]"
+                )
+            return []
+        if len(written) > _MOST_FILES:
+            self.report(("include",), f"found {len(written)} files, at most {_MOST_FILES} are read")
+            return []
+        found: list[tuple[Path, str]] = []
+        for place, name in enumerate(written):
+            if isinstance(name, str):
+                found.append((("include", place), name))
+            elif name is not UNKNOWN:
+                self.report(("include", place), f"found {shown(name)}, expected the name of a file")
+        return found
+
+    def take(self, name: str, path: Path) -> None:
+        """Read the blocks of a file."""
+        file = self.file(name, path)
+        if file is None:
+            return
+        found = read_document(file)
+        self.size += found.size
+        if self.size > MAX_BYTES:
+            self.report(path, f"all files together are larger than {MAX_BYTES // 1_000_000} MB")
+            return
+        if found.broken and not found.problems[0].line:
+            self.report(path, f"`{clipped(name)}`: {found.problems[0].message}")
+            return
+        self.problems += found.problems
+        if found.broken:
+            return
+        if not isinstance(found.data, dict):
+            self.report(path, f"`{clipped(name)}` holds {shown(found.data)}, expected a map with `blocks`")
+            return
+        for key in found.data:
+            if key not in _SECTIONS:
+                message = f"an included file holds `blocks` alone: take `{clipped(key)}` out"
+                self.problems.append(found.problem((key,), message, key=True))
+        blocks = found.data.get("blocks")
+        if not isinstance(blocks, dict):
+            self.problems.append(
+                found.problem(("blocks",), "`blocks` is missing: a map from names to blocks")
+            )
+            return
+        self.add(found, blocks)
+
+    def add(self, found: Document, blocks: dict[str, Any]) -> None:
+        for block, data in blocks.items():
+            place = found.place(("blocks", block))
+            if block in self.blocks:
+                first = self.places[block]
+                where = f"{first.file or self.document.file}:{first.key_line}:{first.key_column}"
+                message = f"the block `{clipped(block)}` is there already, at {where}: give one another name"
+                self.problems.append(found.problem(("blocks", block), message, key=True))
+                continue
+            self.blocks[block] = data
+            self.places[block] = _in_file(place, found.file)
+
+    def file(self, name: str, path: Path) -> str | None:
+        """Where the file is, or None where it may not be read."""
+        if self.document.file.startswith("<"):
+            self.report(path, "a text has no folder that a file could be in: save it, and load the file")
+            return None
+        if "\0" in name or File(name).is_absolute():
+            self.report(
+                path, f"`{clipped(name)}` is no file in the folder of the spec: name it relative to that"
+            )
+            return None
+        folder = File(self.document.file).parent
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            self.report(
+                path, f"`{clipped(name)}` is outside the folder of the spec: only files inside are read"
+            )
+            return None
+        return str(folder / name)
+
+    def result(self) -> Document:
+        """The document with all blocks, and without `include`."""
+        document = self.document
+        data = {key: value for key, value in document.data.items() if key != "include"}
+        problems = (*document.problems, *self.problems)
+        if not self.blocks:
+            return replace(document, data=data, problems=problems)
+        children = dict(document.root.children) if isinstance(document.root.children, dict) else {}
+        children["blocks"] = replace(children.get("blocks", document.root), children=self.places)
+        root = replace(document.root, children=children)
+        return replace(document, data={**data, "blocks": self.blocks}, root=root, problems=problems)
+
+
+def _in_file(place: Place, file: str) -> Place:
+    """The place and all inside it, known to be in another file."""
+    children = place.children
+    if isinstance(children, dict):
+        children = {key: _in_file(inner, file) for key, inner in children.items()}
+    elif isinstance(children, list):
+        children = [_in_file(inner, file) for inner in children]
+    return replace(place, file=file, children=children)
