@@ -38,6 +38,7 @@ class _Including:
     blocks: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     size: int = 0
+    partial: bool = False
 
     def __post_init__(self) -> None:
         own = self.document.data.get("blocks")
@@ -74,6 +75,7 @@ class _Including:
         """Read the blocks of a file."""
         file = self.file(name, path)
         if file is None:
+            self.partial = True
             return
         found = read_document(file)
         self.size += found.size
@@ -82,9 +84,11 @@ class _Including:
             return
         if found.broken and not found.problems[0].line:
             self.report(path, f"`{clipped(name)}`: {found.problems[0].message}")
+            self.partial = True
             return
         self.problems += found.problems
         if found.broken:
+            self.partial = True
             return
         if not isinstance(found.data, dict):
             self.report(path, f"`{clipped(name)}` holds {shown(found.data)}, expected a map with `blocks`")
@@ -135,13 +139,15 @@ class _Including:
         """The document with all blocks, and without `include`."""
         document = self.document
         data = {key: value for key, value in document.data.items() if key != "include"}
-        problems = (*document.problems, *self.problems)
+        document = replace(
+            document, data=data, problems=(*document.problems, *self.problems), partial=self.partial
+        )
         if not self.blocks:
-            return replace(document, data=data, problems=problems)
+            return document
         children = dict(document.root.children) if isinstance(document.root.children, dict) else {}
         children["blocks"] = replace(children.get("blocks", document.root), children=self.places)
         root = replace(document.root, children=children)
-        return replace(document, data={**data, "blocks": self.blocks}, root=root, problems=problems)
+        return replace(document, data={**data, "blocks": self.blocks}, root=root)
 
 
 def _in_file(place: Place, file: str) -> Place:

@@ -64,6 +64,7 @@ class Document:
         problems: what is wrong with the text itself.
         broken: the text could not be read to its end; `data` means nothing.
         size: of the file in bytes, where it is one.
+        partial: an included file could not be read, so that blocks may be missing.
         unfolded: of flat nodes that come from a block, which one.
     """
 
@@ -73,6 +74,7 @@ class Document:
     problems: tuple[Problem, ...] = ()
     broken: bool = False
     size: int = 0
+    partial: bool = False
     unfolded: Mapping[str, Unfolded] = field(default_factory=dict)
 
     def place(self, path: Path) -> Place:

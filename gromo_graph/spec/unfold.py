@@ -240,6 +240,8 @@ class _Unfolding:
 
     def used(self, use: Use, path: Path, stack: tuple[str, ...]) -> Block | None:
         if use.use not in self.blocks:
+            if self.document.partial:
+                return None
             hint = self.work.suggester.hint(use.use, list(self.blocks), "blocks")
             self.report((*path, "use"), f"unknown block `{clipped(use.use)}`: {hint}")
             return None
