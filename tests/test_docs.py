@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,11 @@ def test_what_the_readme_keeps_of_a_network_gives_it_back(
     assert isinstance(again, GrowingNetwork)
     assert again is not network
     assert torch.equal(again(x), network(x))
+
+
+def test_the_reference_of_the_language_is_what_the_models_say() -> None:
+    found = runpy.run_path(str(ROOT / "docs" / "language.py"))
+    assert found["PAGE"].read_text(encoding="utf-8") == found["page"](), "run `python docs/language.py`"
 
 
 def test_every_documented_member_has_its_test() -> None:

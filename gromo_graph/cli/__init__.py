@@ -13,6 +13,7 @@ from gromo_graph.cli.new import new
 from gromo_graph.cli.plan import plan
 from gromo_graph.cli.predict import predict
 from gromo_graph.cli.render import render
+from gromo_graph.cli.schema import schema
 from gromo_graph.cli.show import show
 from gromo_graph.cli.validate import validate
 
@@ -43,5 +44,5 @@ def _main(
     pass
 
 
-for verb in (new, validate, render, show, plan, grow, evaluate, predict):
+for verb in (new, validate, render, show, schema, plan, grow, evaluate, predict):
     app.command()(verb)

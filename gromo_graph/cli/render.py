@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gromo_graph.cli.messages import reported, say
+from gromo_graph.cli.watch import Watch, watched
 
 
 @reported
@@ -17,8 +18,19 @@ def render(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="x.svg, x.png, x.pdf or x.dot; else SVG on stdout."),
     ] = None,
+    watch: Watch = False,
 ) -> None:
     """Draw a spec, or a run as it now stands with what grew last."""
+    if watch and out is None:
+        raise typer.BadParameter("--watch draws into a file: name it with -o")
+    if watch:
+        file = Path(target) / "journal.jsonl" if Path(target).is_dir() else target
+        watched(str(file), lambda: _draw(target, out))
+    else:
+        _draw(target, out)
+
+
+def _draw(target: str, out: Path | None) -> None:
     from gromo_graph.render import render as draw
 
     if out is None:

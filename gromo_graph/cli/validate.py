@@ -8,40 +8,42 @@ from typing import Annotated
 
 import typer
 
-from gromo_graph.cli.messages import WRONG, printable, reported, show_problems
-from gromo_graph.cli.options import AsJson, Overrides
+from gromo_graph.cli.messages import WRONG, printable, reported
+from gromo_graph.cli.options import Overrides
+from gromo_graph.cli.watch import Watch, watched
 
 
 @reported
 def validate(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="The YAML file.")],
     overrides: Overrides = None,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A list on stdout: file, line, column, path and message of each.")
+    ] = False,
+    watch: Watch = False,
 ) -> None:
     """Check a spec: all its problems, each with its line and what to do."""
-    from gromo_graph.errors import SpecError
+    if watch:
+        watched(spec, lambda: _sound(spec, overrides))
+        return
+    if not as_json:
+        _sound(spec, overrides)
+        return
+    from gromo_graph.spec import check_spec
+
+    problems = check_spec(spec, overrides=overrides or ())
+    typer.echo(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False))
+    if problems:
+        raise typer.Exit(WRONG)
+
+
+def _sound(spec: str, overrides: Overrides) -> None:
+    """Say what a sound spec is, and what in it will not grow."""
     from gromo_graph.graph import build_graph, obstacle
     from gromo_graph.spec import load_spec
 
-    try:
-        loaded = load_spec(spec, overrides=overrides or ())
-    except SpecError as error:
-        if as_json:
-            problems = [asdict(problem) for problem in error.problems]
-            typer.echo(json.dumps({"valid": False, "problems": problems}, ensure_ascii=False))
-        else:
-            show_problems(error.problems)
-        raise typer.Exit(WRONG) from None
+    loaded = load_spec(spec, overrides=overrides or ())
     graph = build_graph(loaded)
-    sizes = {
-        "name": loaded.name,
-        "nodes": len(loaded.nodes),
-        "parameters": graph.parameter_count,
-        "madds": graph.multiply_adds,
-    }
-    if as_json:
-        typer.echo(json.dumps({"valid": True, "problems": [], **sizes}, ensure_ascii=False))
-        return
     typer.echo(
         f"{printable(spec)}: sound: {printable(loaded.name)} has {len(loaded.nodes)} nodes, "
         f"{graph.parameter_count:,} parameters and {graph.multiply_adds:,} multiply-adds before any growth"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path as File
 from typing import Any
@@ -25,6 +26,16 @@ def include(document: Document) -> Document:
     for path, name in work.names(data["include"]):
         work.take(name, path)
     return work.result()
+
+
+def included_files(path: str | os.PathLike[str]) -> list[File]:
+    """The files that the document at `path` includes, as far as it can be read."""
+    document = read_document(path)
+    if document.broken or not isinstance(document.data, dict) or "include" not in document.data:
+        return []
+    work = _Including(document)
+    files = (work.file(name, place) for place, name in work.names(document.data["include"]))
+    return [File(file) for file in files if file is not None]
 
 
 @dataclass
@@ -142,7 +153,7 @@ class _Including:
         document = replace(
             document, data=data, problems=(*document.problems, *self.problems), partial=self.partial
         )
-        if not self.blocks:
+        if not self.blocks or not isinstance(data.get("blocks", {}), dict):
             return document
         children = dict(document.root.children) if isinstance(document.root.children, dict) else {}
         children["blocks"] = replace(children.get("blocks", document.root), children=self.places)

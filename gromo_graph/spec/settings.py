@@ -113,12 +113,12 @@ class Growth(Frozen):
         description="How new neurons are found: `tiny` solves for the best, `gradmax` follows the gradient, "
         "`random` and `variance_transfer` draw them.",
     )
-    neurons: Neurons = Neurons()
-    when: When = When()
-    stop: Stop = Stop()
+    neurons: Neurons = Field(Neurons(), description="How many neurons a growth step adds.")
+    when: When = Field(When(), description="When growth steps take place.")
+    stop: Stop = Field(Stop(), description="When growth ends: budgets and goals.")
     apply_delta: bool = Field(False, description="Also apply the optimal delta to the old weights.")
     ridge: float = Field(0.1, ge=0, description="Ridge on S when solving, relative to mean(diag S).")
-    statistics: Statistics = Statistics()
+    statistics: Statistics = Field(Statistics(), description="How much data a decision looks at.")
     scale: Literal["sqrt", "alpha_std"] = Field(
         "sqrt",
         description="√γ on both sides of a new neuron, or fan-in at the layer's scale and γ on fan-out.",
@@ -141,9 +141,11 @@ class Growth(Frozen):
 class Optimizer(Frozen):
     """The optimizer of the built-in training."""
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    name: Literal["sgd", "adam", "adamw"] = Field("adamw", description="Which one of torch's.")
     lr: float = Field(0.003, gt=0, description="Learning rate at the start.")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(
+        0.0, ge=0, description="Share of the weights taken off; apart from the gradient for adamw."
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="For sgd.")
 
 
@@ -151,11 +153,15 @@ class Train(Frozen):
     """The built-in training."""
 
     data: str = Field("digits", min_length=1, description="A built-in data set or a .npz or .csv file.")
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
-    optimizer: Optimizer = Optimizer()
-    schedule: Literal["cosine", "constant"] = "cosine"
-    batch_size: Count = 64
-    epochs: Count = 60
+    loss: Literal["cross_entropy", "mse"] = Field(
+        "cross_entropy", description="`cross_entropy` for classes, `mse` for numbers."
+    )
+    optimizer: Optimizer = Field(Optimizer(), description="How the weights follow the gradient.")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="How the learning rate goes on: down to 0, or not at all."
+    )
+    batch_size: Count = Field(64, description="Samples of a training step.")
+    epochs: Count = Field(60, description="Times the training data are seen.")
 
 
 __all__ = [

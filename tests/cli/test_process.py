@@ -68,6 +68,49 @@ def test_ctrl_c(spec: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("verb", ["validate", "render"])
+def test_watch_looks_again_after_each_save_and_survives_what_is_wrong(
+    spec: Path, tmp_path: Path, verb: str
+) -> None:
+    text = spec.read_text()
+    drawn = tmp_path / "drawn.svg"
+    out = ["-o", str(drawn)] if verb == "render" else []
+    process = subprocess.Popen(
+        [*_COMMAND, verb, str(spec), "--watch", *out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    seen: list[str] = []
+
+    def until_it_watches() -> str:
+        before = len(seen)
+        while not seen[before:] or not seen[-1].startswith("watching "):
+            line = process.stdout.readline()  # type: ignore[union-attr]
+            assert line, seen
+            seen.append(line)
+        return "".join(seen[before:])
+
+    try:
+        assert ("sound" if verb == "validate" else "drawn") in until_it_watches()
+        spec.write_text(text.replace("kind: linear", "kind: liner", 1))
+        assert "did you mean `linear`" in until_it_watches()
+        spec.unlink()
+        assert "there is no such file" in until_it_watches()
+        spec.write_text(text)
+        assert ("sound" if verb == "validate" else "drawn") in until_it_watches()
+        process.send_signal(signal.SIGINT)
+        out_text, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "interrupted" in out_text
+    assert "Traceback" not in out_text
+    assert drawn.exists() == (verb == "render")
+
+
+@pytest.mark.slow
 def test_one_seed_gives_one_journal_in_two_processes(spec: Path, tmp_path: Path) -> None:
     journals = []
     for name in ("a", "b"):

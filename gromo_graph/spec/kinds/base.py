@@ -182,6 +182,6 @@ class Layer(Node):
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "layer"
 
     features: Features = Field(description="Width of the output.")
-    bias: bool = True
-    activation: Activation = "identity"
+    bias: bool = Field(True, description="Whether a number is added to each feature.")
+    activation: Activation = Field("identity", description="Function that the output passes.")
     grow: GrowField = Field(default_factory=Grow, description="May the features grow, and how far.")

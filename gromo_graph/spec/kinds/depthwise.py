@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from gromo_graph.spec.kinds.base import Activation, Operation, Shape
 from gromo_graph.spec.kinds.sliding import Convolving
 
@@ -13,8 +15,8 @@ from gromo_graph.spec.kinds.sliding import Convolving
 class Depthwise(Convolving, Operation):
     """A depthwise convolution; it has no width of its own, it grows with what it reads."""
 
-    bias: bool = True
-    activation: Activation = "identity"
+    bias: bool = Field(True, description="Whether a number is added to each feature.")
+    activation: Activation = Field("identity", description="Function that the output passes.")
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ class Merge(Node):
 
     kind: Literal["merge"] = "merge"
     merge: Literal["sum", "concat"] = Field("sum", description="How the sources become one.")
-    activation: Activation = "identity"
+    activation: Activation = Field("identity", description="Function that the output passes.")
 
     @property
     def width_rule(self) -> WidthRule:  # type: ignore[override]  # it depends on the field `merge`

@@ -14,7 +14,7 @@ from gromo_graph.spec.kinds.base import Activation, Features, Operation, Shape, 
 class Norm(Operation):
     """A normalisation, its activation included."""
 
-    activation: Activation = "identity"
+    activation: Activation = Field("identity", description="Function that the output passes.")
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """That of the input."""

@@ -1,0 +1,164 @@
+"""Write docs/language.md again: the reference of the language, from the models that read it.
+
+python docs/language.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gromo_graph.spec.schema import EXPRESSION, json_schema
+
+PAGE = Path(__file__).with_name("language.md")
+SCHEMA = json_schema()
+DEFINITIONS = SCHEMA["definitions"]
+SECTIONS = {"neurons": "Neurons", "when": "When", "stop": "Stop", "statistics": "Statistics"}
+
+HEAD = """# The language
+
+A reference, made from the models that read a spec (`python docs/language.py`). `gromo-graph schema >
+gromo-graph.schema.json` gives the same to an editor: with `# yaml-language-server: $schema=gromo-graph.schema.json`
+as its first line a spec is completed and explained while it is written. [recipes.md](recipes.md) shows how the
+words go together.
+
+- A spec is one YAML document of plain data: no tags, no merge keys, no second document; at most 5 MB and 100,000
+  values.
+- Scalars follow the core rules of YAML 1.2: `true` and `false` are the only switches (`on`, `off`, `yes` and `no`
+  are text, which `grow` alone understands), `1:30` is text. Integers are integers: not `4.0`, not `"4"`.
+- A name is any text without `->` and control characters. A key that is no text is put in quotes: `"12"`.
+- Every problem is told at once, with line, column, what was found and what to do: `gromo-graph validate`.
+
+## Expressions
+
+`vars` name numbers, words and switches; `"${width}"`, in double quotes, stands for one. Inside `${}` there are
+names, numbers, `+ - * //` and parentheses. Vars may use each other; `$${` stands for the text `${`.
+
+## Blocks
+
+A block is a sub-graph with `params`, written once under `blocks` and used as an entry of `nodes`:
+
+```yaml
+vars: {width: 4}
+blocks:
+  residual:
+    params: {width: 16, act: relu}     # with defaults; one without (`width: `) has to be given by each use
+    inputs: [x]
+    nodes:
+      up:   {kind: linear, from: x, features: "${2 * width}", activation: "${act}"}
+      down: {kind: linear, from: up, features: "${width}"}
+      add:  {kind: merge, from: [x, down]}
+    output: add
+nodes:
+  pixels: {kind: input, shape: [64]}
+  stem:   {kind: linear, from: pixels, features: "${width}"}
+  body:   {use: residual, from: stem, with: {width: "${width}"}, repeat: 3}
+  logits: {kind: linear, from: body, features: 10}
+output: logits
+```
+
+- The nodes of a use are called `body.1.add`, `body.2.add`, ... (`body.add` without `repeat`); `body` stands for the
+  last output. They can be read from outside by these names.
+- A block reads its inputs and its own nodes, nothing else. `from` gives a node for each of `inputs`, in this order.
+- With `outputs: [a, b]` a use is read as `body.a` and `body.b`. Repeated blocks need as many outputs as inputs.
+- Inside, `${}` knows the params and the vars; a param hides a var of the same name. Blocks may use other blocks.
+- `include: [blocks.yaml]` brings the blocks of other files in the spec's folder. Such a file holds `blocks` alone.
+
+## A whole document
+"""
+
+
+def kind_of(schema: dict[str, Any]) -> str:
+    """The type of a value in a few words."""
+    choices = [each for each in schema.get("anyOf", ()) if each != EXPRESSION and each.get("type") != "null"]
+    if choices:
+        return " or ".join(dict.fromkeys(kind_of(each) for each in choices))
+    if "allOf" in schema or "$ref" in schema:
+        reference = (schema.get("allOf") or [schema])[0]["$ref"].rsplit("/", 1)[1]
+        return {"Grow": "limits"}.get(reference, "map")
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if schema.get("type") == "array":
+        items = kind_of(schema["items"])
+        return f"list of {items}" if "`" in items else f"list of {items.split(' ')[0]}s"
+    names = {
+        "string": "text",
+        "object": "map",
+        "boolean": "`true` or `false`",
+        "integer": "integer",
+        "number": "number",
+    }
+    name = names.get(schema.get("type", ""), "number, text or switch")
+    bounds = [
+        f"{words} {schema[key]:,}"
+        for key, words in (
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+            ("exclusiveMaximum", "<"),
+        )
+        if key in schema
+    ]
+    return f"{name} {', '.join(bounds)}" if bounds else name
+
+
+def default_of(schema: dict[str, Any], needed: bool) -> str:
+    if needed:
+        return "**needed**"
+    value = schema.get("default")
+    if value is None or isinstance(value, dict):
+        return ""
+    if isinstance(value, list):
+        return f"`[{', '.join(map(str, value))}]`" if value else ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def table(properties: dict[str, Any], needed: list[str]) -> Iterator[str]:
+    """A row for each key."""
+    yield "| key | value | default | meaning |"
+    yield "|---|---|---|---|"
+    for key, schema in properties.items():
+        meaning = schema.get("description", "").replace("|", "\\|").replace("\n", " ")
+        yield f"| `{key}` | {kind_of(schema)} | {default_of(schema, key in needed)} | {meaning} |"
+    yield ""
+
+
+def sections() -> Iterator[str]:
+    """The page."""
+    yield HEAD
+    yield from table(SCHEMA["properties"], ["nodes"])
+    yield "Exactly one of `output` and `outputs` is needed.\n"
+    yield "## Blocks and their uses\n"
+    yield "A block:\n"
+    yield from table(DEFINITIONS["block"]["properties"], DEFINITIONS["block"]["required"])
+    yield "A use of it:\n"
+    yield from table(DEFINITIONS["use"]["properties"], ["use", "from"])
+    yield "## Kinds of nodes\n"
+    for place, kind in enumerate(DEFINITIONS["node"]["properties"]["kind"]["enum"]):
+        schema = DEFINITIONS[kind]
+        needed = DEFINITIONS["complete"]["allOf"][place]["then"]["required"]
+        yield f"### `{kind}`\n"
+        yield f"{schema['description']}\n"
+        yield from table({k: v for k, v in schema["properties"].items() if k != "kind"}, needed)
+    yield "### `grow`\n"
+    yield "`false` and `off`: the features stay as they are. `true` and `on`: they may grow. A map limits how:\n"
+    yield from table(DEFINITIONS["Grow"]["properties"], [])
+    for title in ("growth", "train"):
+        yield f"## `{title}`\n"
+        yield from table(SCHEMA["properties"][title]["properties"], [])
+        for key, name in (SECTIONS if title == "growth" else {"optimizer": "Optimizer"}).items():
+            yield f"### `{title}.{key}`\n"
+            yield f"{DEFINITIONS[name]['description']}\n"
+            yield from table(DEFINITIONS[name]["properties"], [])
+
+
+def page() -> str:
+    """The text of docs/language.md."""
+    return "\n".join(sections()).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,50 @@
+"""`--watch`: look again whenever the spec, or a file that it includes, has been saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gromo_graph.cli.messages import failure, say, show_problems
+from gromo_graph.errors import GromoGraphError, SpecError
+
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Look again whenever the file is saved; Ctrl-C ends it.")
+]
+
+_PAUSE = 0.2  # seconds; a person who saves a file does not notice them
+Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+def watched(spec: str, look: Callable[[], None]) -> None:
+    """Look now and after each change, whatever is wrong with the file meanwhile; ends with KeyboardInterrupt."""
+    from gromo_graph.spec.include import included_files
+
+    while True:
+        seen = _signature([Path(spec), *included_files(spec)])
+        try:
+            look()
+        except SpecError as error:
+            show_problems(error.problems)
+        except GromoGraphError as error:
+            failure(str(error))
+        say(f"watching {spec}: Ctrl-C ends it")
+        while _signature([Path(spec), *included_files(spec)]) == seen:
+            time.sleep(_PAUSE)
+
+
+def _signature(files: Sequence[Path]) -> Signature:
+    """What changes when a file is saved, however the editor does it; None for a file that is not there."""
+    found: list[tuple[int, int, int] | None] = []
+    for file in files:
+        try:
+            state = file.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
+    return tuple(found)
