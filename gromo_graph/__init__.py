@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RunError,
         SpecError,
     )
+    from gromo_graph.graph.diff import Difference, diff
     from gromo_graph.growth import GrowthScheduler
     from gromo_graph.modules import (
         Conv1dGrowingModule,
@@ -43,6 +44,7 @@ _HOME = {
     "Conv1dGrowingModule": "modules",
     "Conv2dGrowingModule": "modules",
     "Conv2dMergeGrowingModule": "modules",
+    "Difference": "graph.diff",
     "GraphError": "errors",
     "GromoGraphError": "errors",
     "GrowingModule": "modules",
@@ -62,6 +64,7 @@ _HOME = {
     "TensorStatistic": "modules",
     "check_spec": "spec",
     "compile_network": "network",
+    "diff": "graph.diff",
     "dump_spec": "spec",
     "grow": "run",
     "load_run": "run",
@@ -75,6 +78,7 @@ __all__ = [
     "Conv1dGrowingModule",
     "Conv2dGrowingModule",
     "Conv2dMergeGrowingModule",
+    "Difference",
     "GraphError",
     "GromoGraphError",
     "GrowingModule",
@@ -94,6 +98,7 @@ __all__ = [
     "TensorStatistic",
     "check_spec",
     "compile_network",
+    "diff",
     "dump_spec",
     "grow",
     "load_run",

@@ -32,6 +32,17 @@ def test_the_code_on_growing_modules_runs() -> None:
         exec(compile(block, "docs/growing_module.md", "exec"), names)  # noqa: S102 - our own text
 
 
+@pytest.mark.parametrize("page", ["diff"])
+def test_the_code_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, f"docs/{page}.md", "exec"), names)  # noqa: S102 - our own text
+
+
 def test_the_code_on_deciding_runs_and_every_action_is_on_the_page(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

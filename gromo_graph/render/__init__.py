@@ -46,8 +46,8 @@ def render(
     """Draw a network.
 
     Args:
-        target: a spec, a graph, a network, a run, or the path of a spec file or a run folder. A run
-            is drawn as it now stands, with the last growth step that changed it.
+        target: a spec, a graph, a network, a run, a difference, or the path of a spec file or a run folder. A
+            run is drawn as it now stands, with the last growth step that changed it; `"RUN@3"` as it was after step 3.
         path: the file to write; without one the SVG (or DOT) text is returned.
         event: the growth step to highlight.
         format: svg, png, pdf or dot; by default what the name of the file says.
@@ -67,7 +67,8 @@ def render(
     >>> render(Spec("tiny", nodes, ("y",)))[:4]
     '<svg'
     """
-    from gromo_graph.render.dot import to_dot
+    from gromo_graph.graph.diff import Difference
+    from gromo_graph.render.dot import difference_to_dot, to_dot
     from gromo_graph.render.draw import chosen_format, draw, write
     from gromo_graph.render.target import resolve
 
@@ -77,8 +78,12 @@ def render(
         from gromo_graph.errors import RenderError
 
         raise RenderError(f"a {chosen} is no text: give the path of the file to write")
-    graph, shown = resolve(target, event)
-    data = draw(to_dot(graph, shown, direction=direction), chosen)
+    if isinstance(target, Difference):
+        drawing = difference_to_dot(target, direction=direction)
+    else:
+        graph, shown = resolve(target, event)
+        drawing = to_dot(graph, shown, direction=direction)
+    data = draw(drawing, chosen)
     if file is None:
         return data.decode()
     write(data, file)

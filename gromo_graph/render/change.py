@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gromo_graph.errors import GraphError
@@ -24,16 +24,24 @@ class Change:
         added: features that each layer got, or lost where the number is negative.
         new: layers that were not there before.
         before: the output shape that a node had, for every node whose output has another width now.
+        values: what else changed of a node, in words.
+        new_edges: edges that were not there before, by id.
+        old: the graph before, where nodes or edges are gone; removed, removed_edges: those, by name and id.
     """
 
     added: Mapping[str, int] = field(default_factory=dict)
     new: frozenset[str] = frozenset()
     before: Mapping[str, Shape] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    new_edges: frozenset[str] = frozenset()
+    old: Graph | None = None
+    removed: Sequence[str] = ()
+    removed_edges: Sequence[str] = ()
 
     @property
     def nodes(self) -> frozenset[str]:
-        """Every node that the change touched."""
-        return frozenset(self.added) | frozenset(self.before) | self.new
+        """Every node of the drawing that the change touched."""
+        return frozenset(self.added) | frozenset(self.before) | frozenset(self.values) | self.new
 
 
 def change_of(graph: Graph, event: GrowthEvent | None) -> Change:

@@ -13,16 +13,19 @@ import graphviz
 import networkx as nx
 
 from gromo_graph.graph import Edge, Graph, obstacle
+from gromo_graph.graph.diff import Difference
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render import style
 from gromo_graph.render.change import Change, change_of, plural
-from gromo_graph.render.heading import heading, sentence
+from gromo_graph.render.difference import change_of_difference, facts_of_difference, lines_of_difference
+from gromo_graph.render.heading import facts, heading, lines, sentence
 from gromo_graph.render.labels import Cell, Direction, Run, beside_line, table
 from gromo_graph.render.numbers import count, shape, shape_change
 from gromo_graph.render.text import clean, shortened
 from gromo_graph.spec.kinds import Layer
 
 _NAME_EMS = 17.0
+_VALUE_EMS = 34.0
 _DEEP = 6
 
 
@@ -68,17 +71,40 @@ def to_dot(graph: Graph, event: GrowthEvent | None = None, *, direction: Directi
     >>> "n0 -> n1" in drawing.dot
     True
     """
-    if direction is None:
-        direction = "down" if nx.dag_longest_path_length(graph.digraph) > _DEEP else "right"
-    return _Writer(graph, change_of(graph, event), event, direction).write()
+    title = graph.spec.name
+    label = heading(title, lines(event), facts(graph, event))
+    words = Words(clean(title), clean(sentence(graph, event)), label)
+    return _Writer(graph, change_of(graph, event), words, direction or _direction(graph)).write()
+
+
+def difference_to_dot(found: Difference, *, direction: Direction | None = None) -> Drawing:
+    """The drawing of two networks in one."""
+    names = dict.fromkeys((found.old.spec.name, found.new.spec.name))
+    title, legend, columns = " → ".join(names), lines_of_difference(found), facts_of_difference(found)
+    told = "; ".join([*(each.words for each in legend), *(f"{fact.word} {fact.value}" for fact in columns)])
+    words = Words(clean(title), clean(told), heading(title, legend, columns))
+    return _Writer(found.new, change_of_difference(found), words, direction or _direction(found.new)).write()
+
+
+def _direction(graph: Graph) -> Direction:
+    return "down" if nx.dag_longest_path_length(graph.digraph) > _DEEP else "right"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What stands above the picture, and what it says to those who hear it."""
+
+    title: str
+    description: str
+    label: str
 
 
 class _Writer:
-    def __init__(self, graph: Graph, change: Change, event: GrowthEvent | None, direction: Direction) -> None:
+    def __init__(self, graph: Graph, change: Change, words: Words, direction: Direction) -> None:
         self.direction = direction
         self.graph = graph
         self.change = change
-        self.event = event
+        self.words = words
         self.ids = {name: f"n{index}" for index, name in enumerate(graph.spec.nodes)}
         self.parts: dict[str, Part] = {}
         self.limits = dict(_growable(graph))
@@ -90,8 +116,6 @@ class _Writer:
         }
 
     def write(self) -> Drawing:
-        label = heading(self.graph, self.event)
-        title = clean(self.graph.spec.name)
         self.out = graphviz.Digraph(
             graph_attr={
                 "rankdir": "LR" if self.direction == "right" else "TB",
@@ -99,7 +123,7 @@ class _Writer:
                 "pad": "0.25",
                 "nodesep": "0.28",
                 "ranksep": "0.42" if self.direction == "right" else "0.3",
-                "label": label,
+                "label": self.words.label,
                 "labelloc": "t",
                 "labeljust": "l",
             },
@@ -117,8 +141,41 @@ class _Writer:
             self.edge(f"e{index}", edge)
         for index, name in enumerate(self.graph.spec.outputs):
             self.output(f"o{index}", name)
-        words = sentence(self.graph, self.event)
-        return Drawing(self.out.source, title, clean(words), self.direction, self.parts)
+        self.gone()
+        return Drawing(self.out.source, self.words.title, self.words.description, self.direction, self.parts)
+
+    def gone(self) -> None:
+        """What the old network had and the new one has not."""
+        old = self.change.old
+        if old is None:
+            return
+        for index, name in enumerate(self.change.removed):
+            node = old.spec.nodes[name]
+            title = Run(f"− {shortened(clean(name), _NAME_EMS)}", style.TEXT_SIZE, style.REMOVED)
+            sizes = Run(f"{node.kind} {shape(old.shapes[name])}", style.SMALL_SIZE, style.REMOVED)
+            self.ids[name] = f"g{index}"
+            self.out.node(
+                self.ids[name],
+                id=self.ids[name],
+                label=table([[Cell((title,))], [Cell((sizes,))]]),
+                color=style.REMOVED,
+                fillcolor=style.REMOVED_FILL,
+                style="rounded,filled,dashed",
+                **{"class": "removed"},
+            )
+            self.parts[self.ids[name]] = Part(name, clean(f"{name}: {node.kind}, removed"))
+        edges = {edge.id: edge for edge in old.edges}
+        for index, edge_id in enumerate(self.change.removed_edges):
+            edge = edges[edge_id]
+            self.out.edge(
+                self.ids[edge.source],
+                self.ids[edge.target],
+                id=f"r{index}",
+                color=style.REMOVED,
+                style="dashed",
+                **{"class": "removed"},
+            )
+            self.parts[f"r{index}"] = Part(edge.id, clean(f"{edge.id}: removed"))
 
     def node(self, name: str) -> None:
         node = self.graph.spec.nodes[name]
@@ -170,6 +227,9 @@ class _Writer:
         rows = [first if mark else [Cell((title,), span=2)], [Cell(self.kind_runs(name), span=2)]]
         if changed:
             rows.append([Cell(self.added_runs(name), span=2)])
+        if name in self.change.values:
+            words = shortened(self.change.values[name], _VALUE_EMS)
+            rows.append([Cell((Run(words, style.SMALL_SIZE, style.GROWN),), span=2)])
         return table(rows)
 
     def kind_runs(self, name: str) -> tuple[Run, ...]:
@@ -214,6 +274,8 @@ class _Writer:
                 if name in self.limits
                 else f"does not grow: {obstacle(self.graph, group) or 'at its max'}"
             )
+        if name in self.change.values:
+            words.append(self.change.values[name])
         if name in self.change.before:
             words.append(f"was {shape(self.change.before[name])} before this step")
         return clean(", ".join(words))
@@ -222,7 +284,8 @@ class _Writer:
         after = self.graph.shapes[edge.source]
         before = self.change.before.get(edge.source)
         words = shape(after) if before is None else shape_change(before, after)
-        new = edge.source in self.change.new or edge.target in self.change.new
+        touched = {edge.source, edge.target}
+        new = edge.id in self.change.new_edges or bool(touched & self.change.new)
         self.wire(part, edge.source, self.ids[edge.target], words, new=new)
         self.parts[part] = Part(edge.id, clean(f"{edge.id}: {words}"))
 

@@ -26,6 +26,15 @@ class Fact:
     share: str = ""
 
 
+@dataclass(frozen=True)
+class Line:
+    """Words of the second row of the heading."""
+
+    words: str
+    color: str = INK
+    bold: bool = False
+
+
 def facts(graph: Graph, event: GrowthEvent | None) -> tuple[Fact, ...]:
     """The numbers of the step, or of the network where there is none."""
     if event is None:
@@ -72,23 +81,22 @@ def sentence(graph: Graph, event: GrowthEvent | None) -> str:
     return f"{step_words(event)}: {outcome(event)}; {numbers}"
 
 
-def heading(graph: Graph, event: GrowthEvent | None) -> str:
-    """The label of the whole graph."""
-    rows = [[Cell((Run(shortened(clean(graph.spec.name), _TITLE_EMS), TITLE_SIZE, INK, bold=True),))]]
-    if event is not None:
-        done = event.decision is not None
-        words = shortened(clean(outcome(event)), _REASON_EMS)
-        rows.append(
-            [
-                Cell(
-                    (
-                        Run(f"{step_words(event)} ", NAME_SIZE, QUIET),
-                        Run(words, NAME_SIZE, GROWN if done else INK, bold=done),
-                    )
-                )
-            ]
-        )
-    columns = facts(graph, event)
+def lines(event: GrowthEvent | None) -> tuple[Line, ...]:
+    """The second row for an event: which step, and what it did."""
+    if event is None:
+        return ()
+    done = event.decision is not None
+    words = shortened(clean(outcome(event)), _REASON_EMS)
+    return Line(step_words(event), QUIET), Line(words, GROWN if done else INK, done)
+
+
+def heading(title: str, second: Sequence[Line], columns: Sequence[Fact]) -> str:
+    """The label of the whole graph: its title, a row of words, and numbers."""
+    rows = [[Cell((Run(shortened(clean(title), _TITLE_EMS), TITLE_SIZE, INK, bold=True),))]]
+    if second:
+        *first, last = second
+        runs = [Run(f"{each.words} ", NAME_SIZE, each.color, bold=each.bold) for each in first]
+        rows.append([Cell((*runs, Run(last.words, NAME_SIZE, last.color, bold=last.bold)))])
     span = len(columns) + 1  # the last column is empty and takes the room that the rows above need
     wide = [[Cell(row[0].runs, span=span)] for row in rows]
     return table([*wide, 3, *_fact_rows(columns), 10])

@@ -22,6 +22,8 @@ LAYER_WORD = "#1f63b5"
 GROWABLE_LINE = "#5b8fd0"
 GROWN = "#00734d"
 GROWN_FILL = "#dcf4e8"
+REMOVED = "#a34700"
+REMOVED_FILL = "#fbf1ea"
 PAPER = "#ffffff"
 
 TITLE_SIZE = 17

@@ -51,6 +51,9 @@ def last_applied(events: Iterable[GrowthEvent]) -> GrowthEvent | None:
 def _of_path(path: Path, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent | None]:
     from gromo_graph.spec import load_spec
 
+    run, at, step = str(path).rpartition("@")
+    if at and step.isdecimal() and not path.exists() and Path(run).is_dir():
+        return _at_step(Path(run), int(step))
     if not path.is_dir():
         return build_graph(load_spec(path)), event
     if not (path / SPEC).is_file():
@@ -62,3 +65,17 @@ def _of_path(path: Path, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent 
 
         event = last_applied(read_journal(path / JOURNAL).events)
     return build_graph(load_spec(path / SPEC)), event
+
+
+def _at_step(run: Path, step: int) -> tuple[Graph, GrowthEvent | None]:
+    """A run as it was after a growth step, `RUN@3`; 0 is before any."""
+    from gromo_graph.records.journal import read_journal
+    from gromo_graph.spec import parse_spec
+
+    journal = read_journal(run / JOURNAL)
+    if step == 0:
+        return build_graph(parse_spec(journal.header.spec, file=f"{run}@0")), None
+    event = next((event for event in journal.applied if event.step == step), None)
+    if event is None:
+        raise RenderError(f"{run}@{step}: there is no such step, the run has {len(journal.applied)}")
+    return build_graph(parse_spec(event.spec, file=f"{run}@{step}")), event

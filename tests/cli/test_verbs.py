@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from gromo_graph import __version__
 from gromo_graph.cli import app
+from gromo_graph.records.journal import read_journal
 from gromo_graph.run import load_run
 from gromo_graph.spec.starter import STARTERS
 from tests.run.specs import DIABETES, IRIS
@@ -290,3 +291,37 @@ def test_validate_says_what_will_not_grow(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "`stem`, `mix` will not grow: `mix` says `grow: false`" in result.stdout
     assert "logits" not in result.stdout
+
+
+def test_diff(spec: Path, run: Path, tmp_path: Path) -> None:
+    assert call("diff", spec, spec).exit_code == 0
+    assert json.loads(call("diff", run, run, "--json").stdout)["nodes"] == []
+    wider = tmp_path / "wider.yaml"
+    wider.write_text(spec.read_text().replace("features: 1", "features: 5"))
+    result = call("diff", spec, wider, "-o", tmp_path / "diff.svg")
+    assert result.exit_code == 1
+    assert "1 → 5" in result.stdout
+    assert "parameters 11 → 43 (+32)" in result.stdout
+    assert "+4 features" in (tmp_path / "diff.svg").read_text()
+    found = json.loads(call("diff", spec, wider, "--json").stdout)
+    assert (found["delta_parameters"], found["nodes"][0]["after"]) == (32, [5])
+
+
+def test_diff_of_two_steps_of_a_run(run: Path) -> None:
+    journal = read_journal(run)
+    last = len(journal.applied)
+    assert last >= 1
+    result = call("diff", f"{run}@0", f"{run}@{last}", "--json")
+    assert result.exit_code == 1
+    grown = sum(event.decision.delta_parameters for event in journal.applied)
+    assert json.loads(result.stdout)["delta_parameters"] == grown
+    assert call("diff", f"{run}@{last}", run).exit_code == 0
+    assert f"there is no such step, the run has {last}" in failed(call("diff", run, f"{run}@{last + 1}"), 1)
+    failed(call("diff", run, "missing.yaml"), 2)
+
+
+def test_a_step_of_a_run_is_shown_and_drawn(run: Path) -> None:
+    before = json.loads(call("show", f"{run}@0", "--json").stdout)["nodes"]
+    after = json.loads(call("show", f"{run}@1", "--json").stdout)["nodes"]
+    assert before != after
+    assert "step 1" in call("render", f"{run}@1").stdout
