@@ -196,7 +196,7 @@ class _Unfolding:
             self.report(path, f"a use of a block makes a node of that name too, `{clipped(flat)}`", key=True)
             return
         data, place = self.defaults.filled(data, place)
-        self.count(len(data) + 1 if isinstance(data, dict) else 1)
+        self.count(len(data) + 1 if isinstance(data, dict) else 2)
         self.nodes[flat] = _Node(data, place, scope, path)
         self.order.append(flat)
 
@@ -223,6 +223,9 @@ class _Unfolding:
         nodes = self.work.with_params(params).expand(block.nodes, inner_path)
         inputs = dict(zip(block.inputs, ((scope, source) for source in use.sources), strict=True))
         inner = scope
+        # Each node is two values at the least: what is too large anyhow is refused before it is begun.
+        if self.values + 2 * (use.repeat or 1) * len(block.nodes) > MAX_NODES:
+            raise _TooLarge
         for turn in range(1, (use.repeat or 1) + 1):
             self.count(1)
             number = "" if use.repeat is None else f"{turn}."
