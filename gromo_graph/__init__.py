@@ -20,6 +20,21 @@ if TYPE_CHECKING:
         SpecError,
     )
     from gromo_graph.graph.diff import Difference, diff
+    from gromo_graph.graph.edits import (
+        AddEdge,
+        AddNode,
+        DuplicateBlock,
+        Edits,
+        InsertBetween,
+        RemoveEdge,
+        RemoveNode,
+        RenameNode,
+        ReplaceLayer,
+        SetFeatures,
+        SetOptions,
+        SetOutput,
+        SetSection,
+    )
     from gromo_graph.growth import GrowthScheduler
     from gromo_graph.modules import (
         Conv1dGrowingModule,
@@ -32,6 +47,7 @@ if TYPE_CHECKING:
         TensorStatistic,
     )
     from gromo_graph.network import GrowingNetwork, compile_network
+    from gromo_graph.network.transaction import edit
     from gromo_graph.records import GrowthEvent, Plan
     from gromo_graph.render import render
     from gromo_graph.run import Run, grow, load_run
@@ -40,11 +56,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AddEdge": "graph.edits",
+    "AddNode": "graph.edits",
     "CompileError": "errors",
     "Conv1dGrowingModule": "modules",
     "Conv2dGrowingModule": "modules",
     "Conv2dMergeGrowingModule": "modules",
     "Difference": "graph.diff",
+    "DuplicateBlock": "graph.edits",
+    "Edits": "graph.edits",
     "GraphError": "errors",
     "GromoGraphError": "errors",
     "GrowingModule": "modules",
@@ -52,13 +72,22 @@ _HOME = {
     "GrowthError": "errors",
     "GrowthEvent": "records",
     "GrowthScheduler": "growth",
+    "InsertBetween": "graph.edits",
     "LinearGrowingModule": "modules",
     "LinearMergeGrowingModule": "modules",
     "MergeGrowingModule": "modules",
     "Plan": "records",
+    "RemoveEdge": "graph.edits",
+    "RemoveNode": "graph.edits",
+    "RenameNode": "graph.edits",
     "RenderError": "errors",
+    "ReplaceLayer": "graph.edits",
     "Run": "run",
     "RunError": "errors",
+    "SetFeatures": "graph.edits",
+    "SetOptions": "graph.edits",
+    "SetOutput": "graph.edits",
+    "SetSection": "graph.edits",
     "Spec": "spec",
     "SpecError": "errors",
     "TensorStatistic": "modules",
@@ -66,6 +95,7 @@ _HOME = {
     "compile_network": "network",
     "diff": "graph.diff",
     "dump_spec": "spec",
+    "edit": "network.transaction",
     "grow": "run",
     "load_run": "run",
     "load_spec": "spec",
@@ -74,11 +104,15 @@ _HOME = {
 }
 
 __all__ = [
+    "AddEdge",
+    "AddNode",
     "CompileError",
     "Conv1dGrowingModule",
     "Conv2dGrowingModule",
     "Conv2dMergeGrowingModule",
     "Difference",
+    "DuplicateBlock",
+    "Edits",
     "GraphError",
     "GromoGraphError",
     "GrowingModule",
@@ -86,13 +120,22 @@ __all__ = [
     "GrowthError",
     "GrowthEvent",
     "GrowthScheduler",
+    "InsertBetween",
     "LinearGrowingModule",
     "LinearMergeGrowingModule",
     "MergeGrowingModule",
     "Plan",
+    "RemoveEdge",
+    "RemoveNode",
+    "RenameNode",
     "RenderError",
+    "ReplaceLayer",
     "Run",
     "RunError",
+    "SetFeatures",
+    "SetOptions",
+    "SetOutput",
+    "SetSection",
     "Spec",
     "SpecError",
     "TensorStatistic",
@@ -100,6 +143,7 @@ __all__ = [
     "compile_network",
     "diff",
     "dump_spec",
+    "edit",
     "grow",
     "load_run",
     "load_spec",

@@ -15,8 +15,8 @@ from gromo_graph.spec.model import Spec
 class Edit(Protocol):
     """A change of a spec."""
 
-    def nodes_of(self, spec: Spec) -> Mapping[str, Node]:
-        """The nodes after the edit, in the order of the document.
+    def spec_of(self, spec: Spec) -> Spec:
+        """The spec after the edit; the given one is left as it was.
 
         Raises:
             GraphError: the edit is not possible.
@@ -29,7 +29,7 @@ def apply(spec: Spec, edit: Edit) -> Spec:
     Raises:
         GraphError: the edit is not possible.
     """
-    return replace(spec, nodes=edit.nodes_of(spec))
+    return edit.spec_of(spec)
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Widen:
     neurons: int
     operations: tuple[str, ...] = ()
 
-    def nodes_of(self, spec: Spec) -> Mapping[str, Node]:
-        """The nodes, some of them wider."""
+    def spec_of(self, spec: Spec) -> Spec:
+        """The spec with some wider nodes."""
         if self.neurons < 1:
             raise GraphError(f"a group can be widened by 1 feature or more, found {self.neurons}")
-        return _resized(spec, self.producers, self.neurons, self.operations)
+        return replace(spec, nodes=_resized(spec, self.producers, self.neurons, self.operations))
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Narrow:
     neurons: int
     operations: tuple[str, ...] = ()
 
-    def nodes_of(self, spec: Spec) -> Mapping[str, Node]:
-        """The nodes, some of them narrower."""
+    def spec_of(self, spec: Spec) -> Spec:
+        """The spec with some narrower nodes."""
         if self.neurons < 1:
             raise GraphError(f"a group can be narrowed by 1 feature or more, found {self.neurons}")
-        return _resized(spec, self.producers, -self.neurons, self.operations)
+        return replace(spec, nodes=_resized(spec, self.producers, -self.neurons, self.operations))
 
 
 def _resized(
@@ -117,8 +117,8 @@ class AddPath:
     target: str
     layers: tuple[tuple[str, Layer], ...]
 
-    def nodes_of(self, spec: Spec) -> Mapping[str, Node]:
-        """The nodes with the new ones just before the target."""
+    def spec_of(self, spec: Spec) -> Spec:
+        """The spec with the new nodes just before the target."""
         for name in (self.source, self.target):
             if name not in spec.nodes:
                 raise GraphError(f"`{name}` is no node of this spec")
@@ -132,7 +132,7 @@ class AddPath:
         nodes: dict[str, Node] = {}
         for name, node in spec.nodes.items():
             nodes |= {**_as_sum(spec, name, node, new, last)} if name == self.target else {name: node}
-        return nodes
+        return replace(spec, nodes=nodes)
 
 
 def _as_sum(spec: Spec, name: str, node: Node, new: Mapping[str, Node], last: str) -> Mapping[str, Node]:

@@ -57,12 +57,21 @@ def join(optimizer: torch.optim.Optimizer, beside: Mapping[torch.nn.Parameter, t
             group["params"].append(new)
 
 
+def drop(optimizer: torch.optim.Optimizer, parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Train parameters no longer that are no part of the network any more."""
+    gone = set(parameters)
+    for group in optimizer.param_groups:
+        group["params"] = [parameter for parameter in group["params"] if parameter not in gone]
+    for parameter in gone & set(optimizer.state):
+        del optimizer.state[parameter]
+
+
 def _followed(name: str, value: Any, change: ParameterChange, *, matched: bool) -> Any:
     if not isinstance(value, Tensor) or value.shape != change.old.shape or value.dim() == 0:
         return value
-    if isinstance(change, Kept):
-        return change.of(value)
     fill = value.mean() if matched and name in _SECOND_MOMENTS else value.new_zeros(())
+    if isinstance(change, Kept):
+        return change.of(value, fill)
     before, after = value.split([change.at, value.shape[change.dim] - change.at], dim=change.dim)
     shape = list(value.shape)
     shape[change.dim] = change.size

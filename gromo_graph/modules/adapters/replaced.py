@@ -23,16 +23,30 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Kept:
-    """A parameter and the one that took its place: of some dimensions only the entries at some places are left."""
+    """A parameter and the one that took its place: some entries are left, others may be new.
+
+    Attributes:
+        places: by dimension, where each entry of the new parameter stood in the old one; −1 where it is new.
+    """
 
     old: Parameter
     new: Parameter
     places: Mapping[int, Tensor]
 
-    def of(self, value: Tensor) -> Tensor:
-        """What is left of a tensor shaped like the old parameter."""
-        for dim, places in self.places.items():
-            value = value.index_select(dim, places.to(value.device))
+    def of(self, value: Tensor, fill: Tensor | float = 0.0) -> Tensor:
+        """What is left of a tensor shaped like the old parameter, `fill` in the new entries.
+
+        >>> change = Kept(Parameter(torch.zeros(3)), Parameter(torch.zeros(3)), {0: torch.tensor([2, -1, 0])})
+        >>> change.of(torch.tensor([5.0, 6.0, 7.0]), 1.0)
+        tensor([7., 1., 5.])
+        """
+        for dim, wanted in self.places.items():
+            places = wanted.to(value.device)
+            new = places < 0
+            value = value.index_select(dim, places.clamp_min(0))
+            if bool(new.any()):
+                shape = [-1 if axis == dim else 1 for axis in range(value.dim())]
+                value = torch.where(new.reshape(shape), torch.as_tensor(fill).to(value), value)
         return value
 
 

@@ -1,0 +1,73 @@
+"""Which features of one network are which of another: what the columns of a layer meant before an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from gromo_graph.graph.view import Graph
+from gromo_graph.spec.kinds import Input, Layer, WidthRule
+
+Origin = frozenset[tuple[str, int, int]]
+"""What a feature is made of: (layer or input, its feature, position after a flatten) of all that are added in it."""
+
+
+def lineage(
+    graph: Graph, names: Mapping[str, str] | None = None, through: Collection[str] = ()
+) -> dict[str, tuple[Origin, ...]]:
+    """The origin of each feature of each node.
+
+    Args:
+        names: what layers are called, where that is not their name.
+        through: layers that are the identity, so that what they give is what they read.
+
+    >>> from gromo_graph.graph import build_graph
+    >>> from gromo_graph.spec import parse_spec
+    >>> graph = build_graph(parse_spec('''
+    ... nodes:
+    ...   x: {kind: input, shape: [2]}
+    ...   a: {kind: linear, from: x, features: 1}
+    ...   b: {kind: merge, from: [x, a], merge: concat}
+    ... output: b
+    ... '''))
+    >>> [sorted(origin) for origin in lineage(graph)["b"]]
+    [[('x', 0, 0)], [('x', 1, 0)], [('a', 0, 0)]]
+    """
+    called = names or {}
+    found: dict[str, tuple[Origin, ...]] = {}
+    for name in graph.order:
+        node = graph.spec.nodes[name]
+        inputs = [found[source] for source in node.sources]
+        if name in through and len(inputs[0]) == graph.features(name):
+            found[name] = inputs[0]
+        elif isinstance(node, Layer | Input):
+            own = called.get(name, name)
+            found[name] = tuple(frozenset({(own, feature, 0)}) for feature in range(graph.features(name)))
+        elif node.width_rule is WidthRule.CONCATENATED:
+            found[name] = tuple(origin for features in inputs for origin in features)
+        elif node.width_rule is WidthRule.REPEATED:
+            positions = graph.features(name) // len(inputs[0])
+            found[name] = tuple(
+                frozenset((layer, feature, place * positions + position) for layer, feature, place in origin)
+                for origin in inputs[0]
+                for position in range(positions)
+            )
+        else:
+            found[name] = tuple(frozenset().union(*origins) for origins in zip(*inputs, strict=True))
+    return found
+
+
+def places(new: Sequence[Origin], old: Sequence[Origin]) -> tuple[int, ...]:
+    """Where each new feature stood among the old ones; −1 where it is new.
+
+    >>> a, b = frozenset({("a", 0, 0)}), frozenset({("b", 0, 0)})
+    >>> places([b, a, frozenset({("c", 0, 0)})], [a, b])
+    (1, 0, -1)
+    """
+    index = {part: place for place, origin in reversed(list(enumerate(old))) for part in origin}
+    taken: set[int] = set()
+    found = []
+    for origin in new:
+        known = sorted({index[part] for part in origin if part in index} - taken)
+        found.append(known[0] if known else -1)
+        taken.update(known[:1])
+    return tuple(found)

@@ -1,0 +1,256 @@
+"""The weights follow the spec: the parts of an edited network, made of those that were there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from gromo_graph.graph import Graph
+from gromo_graph.graph.edits import Edited, Start
+from gromo_graph.graph.lineage import Origin, lineage, places
+from gromo_graph.modules.adapters import Kept
+from gromo_graph.network.assembly import part_of
+from gromo_graph.network.network import GrowingNetwork
+from gromo_graph.spec.kinds import Layer, Node
+
+_NO_MATTER_OF_WEIGHTS = ("sources", "activation", "grow")
+
+
+@dataclass
+class Followed:
+    """The parts of an edited network.
+
+    Attributes:
+        parts: by node. changes: of parameters that others take the place of.
+        fresh: parameters that nothing was there for. notes: what of them could not be kept, or be made harmless.
+    """
+
+    parts: dict[str, torch.nn.Module] = field(default_factory=dict)
+    changes: list[Kept] = field(default_factory=list)
+    fresh: list[Parameter] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def follow_spec(
+    network: GrowingNetwork, graph: Graph, edited: Edited, generator: torch.Generator | None
+) -> Followed:
+    """The parts for a graph: what stays is taken over, what has another size keeps the weights of its old features.
+
+    New inputs of a layer that was there begin with weights of 0, so that new features before it change nothing yet. Of
+    a group that gets narrower those features stay that have the largest weights.
+
+    Args:
+        network: stays as it is. graph: after the edit. edited: names, first weights and copies.
+        generator: for first weights; None draws them from torch's global one.
+    """
+    return _Following(network, graph, edited, generator).done()
+
+
+class _Following:
+    def __init__(
+        self, network: GrowingNetwork, graph: Graph, edited: Edited, generator: torch.Generator | None
+    ) -> None:
+        self.network, self.graph, self.edited, self.generator = network, graph, edited, generator
+        self.like = next(network.parameters())
+        self.old = lineage(network.graph)
+        self.kept = _largest(network, graph, edited)
+        names = {name: self.was(name) or f"new {name}" for name in graph.order}
+        self.new = self._new_lineage(names)
+        self.result = Followed()
+
+    def done(self) -> Followed:
+        for name in self.graph.order:
+            fresh = part_of(self.graph, name, self.generator)
+            if fresh is not None:
+                self.result.parts[name] = self.part(name, fresh)
+        return self.result
+
+    def _new_lineage(self, names: Mapping[str, str]) -> dict[str, tuple[Origin, ...]]:
+        """Features of the new graph by what they were called, those of narrower layers by where they stood."""
+        through = {name for name, start in self.edited.starts.items() if start == "identity"}
+        found = lineage(self.graph, names, through)
+        if not self.kept:
+            return found
+
+        def moved(origin: Origin) -> Origin:
+            return frozenset(
+                (layer, self.kept[layer][feature] if layer in self.kept else feature, place)
+                for layer, feature, place in origin
+            )
+
+        return {name: tuple(map(moved, origins)) for name, origins in found.items()}
+
+    def was(self, name: str) -> str | None:
+        """The node whose weights a node has; None where it has none of before."""
+        if name in self.edited.copies:
+            return self.edited.copies[name]
+        return None if name in self.edited.added else self.edited.renamed.get(name, name)
+
+    def part(self, name: str, fresh: torch.nn.Module) -> torch.nn.Module:
+        node, start = self.graph.spec.nodes[name], self.edited.starts.get(name)
+        fresh = fresh.to(device=self.like.device, dtype=self.like.dtype)
+        copied = name in self.edited.copies
+        was = self.was(name)
+        before = None if was is None else self.network.parts.get(was)
+        if was is None or before is None or not _alike(node, self.network.spec.nodes[was], fresh, before):
+            if before is not None:
+                self.result.notes.append(f"`{name}` begins anew: what it was has another kind or kernel")
+            return self.made(name, fresh, start)
+        maps = self.maps(name, was)
+        same_node = _sizes(fresh) == _sizes(before) and all(_is_whole(each) for each in maps)
+        if same_node and not copied:
+            return before
+        self.fill(fresh, before, maps, tell=not copied)
+        fresh.train(before.training)
+        return self.made(name, fresh, start) if copied else fresh
+
+    def maps(self, name: str, was: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Where the rows and the columns of a part stood."""
+        node = self.graph.spec.nodes[name]
+        if isinstance(node, Layer):
+            read, was_read = self.new[node.sources[0]], self.old[self.network.graph.sources(was)[0]]
+            columns = places(read, was_read)
+            if max(columns) < 0 and len(read) == len(was_read):
+                # It reads something else of the same width: its weights are the best guess there is.
+                columns = tuple(range(len(read)))
+            return self.rows(name, was), columns
+        return places(self.new[name], self.old[was]), ()
+
+    def rows(self, name: str, was: str) -> tuple[int, ...]:
+        """Where the features of a layer stood."""
+        features, before = self.graph.features(name), self.network.graph.features(was)
+        stay = self.kept.get(was, range(before))
+        return tuple(stay[row] if row < len(stay) else -1 for row in range(features))
+
+    def fill(
+        self, fresh: torch.nn.Module, before: torch.nn.Module, maps: Sequence[Sequence[int]], *, tell: bool
+    ) -> None:
+        """Write what there was into a fresh part, parameters and running statistics."""
+        rows, columns = (torch.tensor(each, dtype=torch.long) for each in maps)
+        old_tensors = {**dict(before.named_parameters()), **dict(before.named_buffers())}
+        for key, tensor in [*fresh.named_parameters(), *fresh.named_buffers()]:
+            old = old_tensors.get(key)
+            if old is None:
+                continue
+            if old.dim() == 0:
+                with torch.no_grad():
+                    tensor.copy_(old)
+                continue
+            by_dim = {0: rows, 1: columns} if len(columns) and tensor.dim() > 1 else {0: rows}
+            _filled(tensor, old, by_dim)
+            if isinstance(tensor, Parameter) and isinstance(old, Parameter):
+                tensor.requires_grad_(old.requires_grad)
+                if tell:
+                    self.result.changes.append(Kept(old, tensor, by_dim))
+
+    def made(self, name: str, fresh: torch.nn.Module, start: Start | None) -> torch.nn.Module:
+        """A part that is new, with the first weights that are asked for."""
+        self.result.fresh += list(fresh.parameters())
+        with torch.no_grad():
+            if start == "zero":
+                for parameter in fresh.parameters():
+                    parameter.zero_()
+            elif start == "identity" and not _made_identity(fresh):
+                self.result.notes.append(f"`{name}` cannot begin as the identity: it changes what passes")
+        return fresh
+
+
+def _alike(node: Node, old: Node, fresh: torch.nn.Module, before: torch.nn.Module) -> bool:
+    """Whether the weights of the old part mean the same in the new one."""
+    if node.kind != old.kind or set(_sizes(fresh)) - set(_sizes(before)):
+        return False
+    kernels = ({key: size[2:] for key, size in _sizes(part).items()} for part in (fresh, before))
+    new, was = kernels
+    return all(new[key] == was[key] for key in new)
+
+
+def _sizes(part: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    named = [*part.named_parameters(), *part.named_buffers()]
+    options = {f"({key})": (-1, -1, hash(str(value))) for key, value in _options(part).items()}
+    return {key: tuple(tensor.shape) for key, tensor in named} | options
+
+
+def _options(part: torch.nn.Module) -> dict[str, Any]:
+    """What a part does beside its weights: stride, padding, probability."""
+    keys = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
+    return {key: getattr(part, key) for key in keys if hasattr(part, key)}
+
+
+def _is_whole(map_: Sequence[int]) -> bool:
+    return list(map_) == list(range(len(map_)))
+
+
+def _filled(tensor: Tensor, old: Tensor, places_by_dim: Mapping[int, Tensor]) -> None:
+    """Old entries at their new places; new columns of old rows are 0, new rows stay as they are."""
+    with torch.no_grad():
+        fresh = tensor.detach().clone()
+        rows = places_by_dim[0].to(old.device)
+        kept = Kept(
+            Parameter(old.detach(), requires_grad=False), Parameter(fresh, requires_grad=False), places_by_dim
+        )
+        values = kept.of(old.detach(), 0.0)
+        is_new = (rows < 0).reshape(-1, *[1] * (old.dim() - 1))
+        tensor.copy_(torch.where(is_new, fresh, values))
+
+
+def _made_identity(part: torch.nn.Module) -> bool:
+    """Give a part the weights with which what passes stays as it is; False where it has none such."""
+    weight = getattr(part, "weight", None)
+    if isinstance(part, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d):
+        assert isinstance(weight, Tensor)
+        if weight.shape[0] != weight.shape[1] or not _keeps_positions(part):
+            return False
+        weight.zero_()
+        if weight.dim() == 2:
+            weight.fill_diagonal_(1.0)
+        else:
+            torch.nn.init.dirac_(weight)
+        if part.bias is not None:
+            part.bias.zero_()
+        return True
+    if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+        part.weight.fill_((1.0 + part.eps) ** 0.5)  # the running variance begins at 1
+        return True
+    return isinstance(part, torch.nn.Dropout | torch.nn.Identity)
+
+
+def _keeps_positions(part: torch.nn.Module) -> bool:
+    if isinstance(part, torch.nn.Linear):
+        return True
+    assert isinstance(part, torch.nn.Conv1d | torch.nn.Conv2d)
+    same = [dilation * (kernel - 1) for dilation, kernel in zip(part.dilation, part.kernel_size, strict=True)]
+    padding = part.padding
+    centred = padding == "same" if isinstance(padding, str) else [2 * zeros for zeros in padding] == same
+    return centred and set(part.stride) == {1} and all(kernel % 2 for kernel in part.kernel_size)
+
+
+def _largest(network: GrowingNetwork, graph: Graph, edited: Edited) -> dict[str, list[int]]:
+    """Of each layer that gets narrower the features that stay: those of its group with the largest weights."""
+    found: dict[str, list[int]] = {}
+    for name, node in graph.spec.nodes.items():
+        was = edited.renamed.get(name, name)
+        old = None if name in edited.added else network.spec.nodes.get(was)
+        if not isinstance(node, Layer) or not isinstance(old, Layer) or was in found:
+            continue
+        if node.features < old.features:
+            group = network.graph.group_of(was)
+            stay = _importance(network, group.producers).topk(node.features).indices.sort().values.tolist()
+            found |= dict.fromkeys(group.producers, stay)
+    return found
+
+
+def _importance(network: GrowingNetwork, producers: Sequence[str]) -> Tensor:
+    """The norm of the weights that make each feature of a group."""
+    weights = [_weight(network.parts[name]) for name in producers]
+    return torch.stack([weight.detach().flatten(1).square().sum(dim=1) for weight in weights]).sum(dim=0)
+
+
+def _weight(part: torch.nn.Module) -> Tensor:
+    weight = part.weight
+    assert isinstance(weight, Tensor)
+    return weight

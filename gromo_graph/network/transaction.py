@@ -1,0 +1,315 @@
+"""`edit`: several edits of a spec or a live network that take place together, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gromo_graph.errors import GraphError, SpecError
+from gromo_graph.graph import build_graph
+from gromo_graph.graph.edits import (
+    AddEdge,
+    AddNode,
+    DuplicateBlock,
+    Edited,
+    InsertBetween,
+    RemoveEdge,
+    RemoveNode,
+    RenameNode,
+    ReplaceLayer,
+    Restore,
+    SetFeatures,
+    SetOptions,
+    SetOutput,
+    SetSection,
+    SpecEdit,
+    Written,
+    then,
+)
+from gromo_graph.network.edit import Draft, install
+from gromo_graph.network.following import follow_spec
+from gromo_graph.network.network import GrowingNetwork
+from gromo_graph.network.optimizer_state import NewState, drop
+from gromo_graph.spec import Spec, check_spec
+
+_SAMPLES = 4
+_CLOSE = {torch.float64: 1e-10}
+_LOOSELY = 1e-4
+
+
+@dataclass(frozen=True)
+class Undo(Restore):
+    """A network as it was: its spec, and the weights that the edit has taken out or rearranged."""
+
+    parts: Mapping[str, torch.nn.Module] = field(default_factory=dict)
+    state: Mapping[torch.nn.Parameter, Any] = field(default_factory=dict)
+    groups: Sequence[Sequence[torch.nn.Parameter]] = ()
+
+
+class Transaction:
+    """What `edit` gives: edits by name, or as values with `apply`.
+
+    Attributes:
+        spec: as it is after the edits so far.
+        inverse: once it is over, the edit that takes it back.
+        notes: of a network, where its function could not be kept, and why.
+        preserved: of a network, whether it computes what it did before, on a few random inputs.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self._before = spec
+        self._edited = Edited(spec)
+        self._undo: Undo | None = None
+        self.inverse: SpecEdit | None = None
+        self.notes: tuple[str, ...] = ()
+        self.preserved: bool | None = None
+
+    @property
+    def spec(self) -> Spec:
+        """As it is after the edits so far."""
+        return self._edited.spec
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The old name of each node that has a new one."""
+        return self._edited.renamed
+
+    def apply(self, edit: SpecEdit) -> Transaction:
+        """Apply an edit that is a value.
+
+        Raises:
+            GraphError, SpecError: it is not possible.
+        """
+        self._edited = then(self._edited, edit.edited(self.spec))
+        self._undo = edit if isinstance(edit, Undo) else None
+        return self
+
+    def add_node(self, name: str, node: Written, read_by: Sequence[str] = ()) -> Transaction:
+        """Add a node (AddNode)."""
+        return self.apply(AddNode(name, node, read_by))
+
+    def remove_node(self, name: str) -> Transaction:
+        """Take a node out (RemoveNode)."""
+        return self.apply(RemoveNode(name))
+
+    def rename(self, old: str, new: str) -> Transaction:
+        """Give a node another name (RenameNode)."""
+        return self.apply(RenameNode(old, new))
+
+    def connect(self, source: str, target: str, *, direct: bool = False) -> Transaction:
+        """Let a node read one more (AddEdge)."""
+        return self.apply(AddEdge(source, target, direct))
+
+    def disconnect(self, source: str, target: str) -> Transaction:
+        """Let a merge read one node less (RemoveEdge)."""
+        return self.apply(RemoveEdge(source, target))
+
+    def insert(self, source: str, target: str, name: str, node: Written) -> Transaction:
+        """Put a node on an edge (InsertBetween)."""
+        return self.apply(InsertBetween(source, target, name, node))
+
+    def set_features(self, name: str, features: int) -> Transaction:
+        """Give a layer, and all that must be as wide, another width (SetFeatures)."""
+        return self.apply(SetFeatures(name, features))
+
+    def set_options(self, name: str, **options: Any) -> Transaction:
+        """Give a node other options (SetOptions)."""
+        return self.apply(SetOptions(name, options))
+
+    def replace(self, name: str, node: Written) -> Transaction:
+        """Put another node in the place of one (ReplaceLayer)."""
+        return self.apply(ReplaceLayer(name, node))
+
+    def duplicate(self, names: Sequence[str], prefix: str = "copy.") -> Transaction:
+        """Put a copy of some nodes behind them (DuplicateBlock)."""
+        return self.apply(DuplicateBlock(names, prefix))
+
+    def set_output(self, *names: str, named: bool = False) -> Transaction:
+        """Give the network other outputs (SetOutput)."""
+        return self.apply(SetOutput(names, named))
+
+    def set_growth(self, **values: Any) -> Transaction:
+        """Change the section `growth` (SetSection)."""
+        return self.apply(SetSection("growth", values))
+
+    def set_train(self, **values: Any) -> Transaction:
+        """Change the section `train` (SetSection)."""
+        return self.apply(SetSection("train", values))
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+
+    def commit(self) -> None:
+        """Check the result as a whole, and make it real.
+
+        Raises:
+            SpecError: with every problem; nothing has changed.
+        """
+        problems = check_spec(self.spec)
+        if problems:
+            raise SpecError(problems)
+        back = {old: new for new, old in self._edited.renamed.items()}
+        self.inverse = Restore(self._before, back)
+
+
+class NetworkTransaction(Transaction):
+    """A transaction on a live network: weights and optimizer follow."""
+
+    def __init__(
+        self,
+        network: GrowingNetwork,
+        optimizer: torch.optim.Optimizer | None,
+        generator: torch.Generator | None,
+        new_state: NewState,
+    ) -> None:
+        super().__init__(network.spec)
+        self.network, self.optimizer, self.generator = network, optimizer, generator
+        self.new_state: NewState = new_state
+
+    def commit(self) -> None:
+        """Check the result as a whole, and make it real: spec, weights and optimizer.
+
+        Raises:
+            SpecError: with every problem; the network is as it was, to the bit.
+        """
+        super().commit()
+        network, undo = self.network, self._undo
+        if self.spec is network.spec:
+            self.preserved = True
+            return
+        graph = build_graph(self.spec)
+        before = _outputs(network)
+        memory = Undo(self._before, self.inverse.renamed, dict(network.parts), *_remembered(self.optimizer))  # type: ignore[union-attr]
+        if undo is not None and set(undo.parts) == {n for n in graph.order if n in undo.parts}:
+            install(network, Draft(GrowingNetwork(graph, undo.parts)))
+            _restore(self.optimizer, undo)
+        else:
+            self._follow(graph)
+        self.inverse = memory
+        self.preserved = _agree(before, _outputs(network))
+        if not self.preserved and not self.notes:
+            self.notes = ("the network computes something else now",)
+
+    def _follow(self, graph: Any) -> None:
+        network = self.network
+        followed = follow_spec(network, graph, self._edited, self.generator)
+        kept = {parameter for part in followed.parts.values() for parameter in part.parameters()}
+        old = [parameter for parameter in network.parameters() if parameter not in kept]
+        draft = GrowingNetwork(graph, followed.parts)
+        known = {inner for part in network.parts.values() for inner in part.modules()}
+        for module in draft.modules():
+            if module not in known:
+                module.training = network.training
+        beside = next(network.parameters())
+        replaced = {change.old for change in followed.changes}
+        stays = next((p for p in network.parameters() if p in kept), None)
+        anchor = stays if stays is not None else next((c.new for c in followed.changes), beside)
+        install(
+            network,
+            Draft(draft, tuple(followed.changes), dict.fromkeys(followed.fresh, anchor)),
+            optimizer=self.optimizer,
+            new_state=self.new_state,
+        )
+        if self.optimizer is not None:
+            drop(self.optimizer, [parameter for parameter in old if parameter not in replaced])
+        self.notes = tuple(followed.notes)
+
+
+def edit(
+    target: Spec | GrowingNetwork,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    generator: torch.Generator | None = None,
+    new_state: NewState = "matched",
+) -> Transaction:
+    """Edit a spec or a live network: all edits of the block take place together at its end, or none does.
+
+    On a network weights are kept. What can be added without a change of the function is: new edges begin with weights
+    of 0, inserted layers as the identity, new features with weights of 0 behind them. `preserved` says whether the
+    network computes what it did, `notes` why not; `inverse` takes everything back.
+
+    Args:
+        target: a spec stays as it is, the result is `e.spec`; a network changes in place.
+        optimizer: follows the network. new_state: what it knows of new entries (growth.optimizer_state).
+        generator: for the first weights of new layers; None draws them from torch's global one.
+
+    Raises:
+        GraphError, SpecError: an edit, or the result, is not possible; nothing has changed.
+
+    >>> from gromo_graph import edit, parse_spec
+    >>> spec = parse_spec('''
+    ... nodes:
+    ...   x: {kind: input, shape: [4]}
+    ...   y: {kind: linear, from: x, features: 2}
+    ... output: y
+    ... ''')
+    >>> with edit(spec) as e:
+    ...     _ = e.insert("x", "y", "h", {"kind": "linear", "features": 8, "activation": "relu"})
+    >>> list(e.spec.nodes), e.inverse.spec_of(e.spec) == spec
+    (['x', 'h', 'y'], True)
+    """
+    if isinstance(target, Spec):
+        return Transaction(target)
+    if isinstance(target, GrowingNetwork):
+        return NetworkTransaction(target, optimizer, generator, new_state)
+    raise GraphError(f"cannot edit a {type(target).__name__}: expected a spec or a network")
+
+
+def _outputs(network: GrowingNetwork) -> dict[str, Tensor] | None:
+    """What the network computes of a few random inputs, in evaluation mode; None where it cannot say."""
+    generator = torch.Generator().manual_seed(0)
+    like = next(network.parameters())
+    shapes = {name: network.graph.shapes[name] for name in network.spec.inputs}
+    inputs = {
+        name: torch.randn(_SAMPLES, *shape, generator=generator).to(like) for name, shape in shapes.items()
+    }
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        with torch.no_grad():
+            found = network(**inputs) if all(map(str.isidentifier, inputs)) else network(*inputs.values())
+    finally:
+        for module in training:
+            module.training = True
+    return found if isinstance(found, dict) else {"": found}
+
+
+def _agree(before: dict[str, Tensor] | None, after: dict[str, Tensor] | None) -> bool:
+    """Whether the outputs are the same but for rounding, whatever they are called."""
+    if before is None or after is None or len(before) != len(after):
+        return False
+    for old, new in zip(before.values(), after.values(), strict=True):
+        close = _CLOSE.get(old.dtype, _LOOSELY)
+        if old.shape != new.shape or not torch.allclose(old, new, rtol=close, atol=close):
+            return False
+    return True
+
+
+def _remembered(optimizer: torch.optim.Optimizer | None) -> tuple[Mapping[Any, Any], Sequence[Any]]:
+    if optimizer is None:
+        return {}, ()
+    return dict(optimizer.state), [list(group["params"]) for group in optimizer.param_groups]
+
+
+def _restore(optimizer: torch.optim.Optimizer | None, undo: Undo) -> None:
+    """Give the optimizer its old parameters back, with what it knew of those that were taken out."""
+    if optimizer is None or not undo.groups:
+        return
+    for group, parameters in zip(optimizer.param_groups, undo.groups, strict=True):
+        group["params"] = list(parameters)
+    there = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    for parameter in [known for known in optimizer.state if known not in there]:
+        del optimizer.state[parameter]
+    for parameter, state in undo.state.items():
+        optimizer.state.setdefault(parameter, state)
