@@ -51,12 +51,17 @@ def follow_spec(
     return _Following(network, graph, edited, generator).done()
 
 
+def any_weight(network: torch.nn.Module) -> Tensor:
+    """A weight of the network, for its device and dtype; where it has none, one as torch makes them."""
+    return next(network.parameters(), torch.nn.Parameter(torch.empty(0)))
+
+
 class _Following:
     def __init__(
         self, network: GrowingNetwork, graph: Graph, edited: Edited, generator: torch.Generator | None
     ) -> None:
         self.network, self.graph, self.edited, self.generator = network, graph, edited, generator
-        self.like = next(network.parameters())
+        self.like = any_weight(network)
         self.old = lineage(network.graph)
         self.kept = _largest(network, graph, edited)
         names = {name: self.was(name) or f"new {name}" for name in graph.order}

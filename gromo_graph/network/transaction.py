@@ -32,7 +32,7 @@ from gromo_graph.graph.edits import (
     then,
 )
 from gromo_graph.network.edit import Draft, install
-from gromo_graph.network.following import follow_spec
+from gromo_graph.network.following import any_weight, follow_spec
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizer_state import NewState, drop
 from gromo_graph.spec import Spec, check_spec
@@ -211,13 +211,17 @@ class NetworkTransaction(Transaction):
         for module in draft.modules():
             if module not in known:
                 module.training = network.training
-        beside = next(network.parameters())
         replaced = {change.old for change in followed.changes}
-        stays = next((p for p in network.parameters() if p in kept), None)
-        anchor = stays if stays is not None else next((c.new for c in followed.changes), beside)
+        # New parameters are trained in the group of one that stays, or in the first.
+        stays = [p for p in network.parameters() if p in kept] + [change.new for change in followed.changes]
+        beside = next(iter(stays or followed.fresh), None)
         install(
             network,
-            Draft(draft, tuple(followed.changes), dict.fromkeys(followed.fresh, anchor)),
+            Draft(
+                draft,
+                tuple(followed.changes),
+                dict.fromkeys(followed.fresh, beside) if beside is not None else {},
+            ),
             optimizer=self.optimizer,
             new_state=self.new_state,
         )
@@ -269,7 +273,7 @@ def edit(
 def _outputs(network: GrowingNetwork) -> dict[str, Tensor] | None:
     """What the network computes of a few random inputs, in evaluation mode; None where it cannot say."""
     generator = torch.Generator().manual_seed(0)
-    like = next(network.parameters())
+    like = any_weight(network)
     shapes = {name: network.graph.shapes[name] for name in network.spec.inputs}
     inputs = {
         name: torch.randn(_SAMPLES, *shape, generator=generator).to(like) for name, shape in shapes.items()
@@ -291,7 +295,7 @@ def _agree(before: dict[str, Tensor] | None, after: dict[str, Tensor] | None) ->
         return False
     for old, new in zip(before.values(), after.values(), strict=True):
         close = _CLOSE.get(old.dtype, _LOOSELY)
-        if old.shape != new.shape or not torch.allclose(old, new, rtol=close, atol=close):
+        if old.shape != new.shape or not torch.allclose(old.double(), new.double(), rtol=close, atol=close):
             return False
     return True
 

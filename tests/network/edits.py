@@ -64,7 +64,8 @@ def sequence(spec: Spec, chance: random.Random, length: int) -> Iterator[SpecEdi
             after = edit.spec_of(spec)
         except GromoGraphError:
             continue
-        if not check_spec(after):
+        layers = any(isinstance(node, Layer) for node in after.nodes.values())
+        if layers and not check_spec(after):
             spec = after
             yield edit
             length -= 1

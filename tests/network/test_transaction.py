@@ -298,6 +298,22 @@ def test_of_specs_likewise(seed: int, name: str, length: int) -> None:
         assert old in spec.nodes
 
 
+def test_a_network_may_be_left_without_weights_for_a_while() -> None:
+    network = network_of(
+        "nodes:\n  x: {kind: input, shape: [3]}\n  y: {kind: linear, from: x, features: 3}\noutput: y\n"
+    )
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    before = state(network)
+    with edit(network, optimizer=optimizer) as e:
+        e.replace("y", {"kind": "dropout"})
+    assert list(network.parameters()) == optimizer.param_groups[0]["params"] == []
+    assert e.inverse is not None
+    with edit(network, optimizer=optimizer) as back:
+        back.apply(e.inverse)
+    assert same(state(network), before)
+    assert optimizer.param_groups[0]["params"] == list(network.parameters())
+
+
 def test_an_edited_network_grows_and_its_optimizer_goes_on() -> None:
     network = network_of()
     optimizer = torch.optim.Adam([{"params": list(network.parameters()), "lr": 0.02}])
