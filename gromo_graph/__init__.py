@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from gromo_graph.render import render
     from gromo_graph.run import Run, grow, load_run
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
+    from gromo_graph.spec.write_back import write_back
 
 __version__ = "0.1.0"
 
@@ -101,6 +102,7 @@ _HOME = {
     "load_spec": "spec",
     "parse_spec": "spec",
     "render": "render",
+    "write_back": "spec.write_back",
 }
 
 __all__ = [
@@ -149,6 +151,7 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "render",
+    "write_back",
 ]
 
 

@@ -8,6 +8,7 @@ import typer
 
 from gromo_graph import __version__
 from gromo_graph.cli.diff import diff
+from gromo_graph.cli.edit import edit
 from gromo_graph.cli.evaluate import evaluate
 from gromo_graph.cli.grow import grow
 from gromo_graph.cli.new import new
@@ -45,5 +46,5 @@ def _main(
     pass
 
 
-for verb in (new, validate, render, show, diff, schema, plan, grow, evaluate, predict):
+for verb in (new, validate, render, show, edit, diff, schema, plan, grow, evaluate, predict):
     app.command()(verb)

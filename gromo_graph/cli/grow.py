@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gromo_graph.cli.messages import INTERRUPTED, failure, reported, say
 from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
+
+if TYPE_CHECKING:
+    from gromo_graph.run import Run
 
 
 @reported
@@ -31,6 +34,10 @@ def grow(
     device: Compute = Device.auto,
     overrides: Overrides = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")] = False,
+    back: Annotated[
+        bool,
+        typer.Option("--write-back", help="Write the sizes that it grew to into SPEC too; comments stay."),
+    ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -61,6 +68,8 @@ def grow(
         kept = f"what was there is saved in {path}" if holds_run(path) else "nothing was written"
         failure(f"interrupted: {kept}")
         raise typer.Exit(INTERRUPTED) from None
+    if back:
+        _write_back(spec, run)
     if as_json:
         typer.echo(json.dumps(run.summary, ensure_ascii=False))
         return
@@ -70,3 +79,12 @@ def grow(
     show_summary(run.summary)
     if not quiet:
         say(f"predict with it: gromo-graph predict {path} --data FILE -o out.csv")
+
+
+def _write_back(spec: str, run: Run) -> None:
+    from gromo_graph.spec.write_back import write_back
+
+    found = write_back(spec, run)
+    for note in found.notes:
+        say(f"note: {note}")
+    say(f"written back: {spec}" if found.changed else f"nothing grew that {spec} does not say")

@@ -35,8 +35,8 @@ def predict(
     if out is not None and out.exists() and not force:
         raise RunError(f"{out}: this file is there already: choose another -o, or replace it with --force")
 
+    from gromo_graph.records.files import write_atomically
     from gromo_graph.run import load_run
-    from gromo_graph.run.files import write_atomically
 
     loaded = load_run(run)
     text = as_csv(loaded, loaded.read(data, target=False))

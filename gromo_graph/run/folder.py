@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gromo_graph.errors import RunError
-from gromo_graph.run.files import sync_folder, write_atomically, writing
+from gromo_graph.records.files import sync_folder, write_atomically, writing
 
 SPEC = "spec.yaml"
 JOURNAL = "journal.jsonl"

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.files import writing
 from gromo_graph.records.journal import checksum
-from gromo_graph.run.files import writing
 
 VERSION = 1
 

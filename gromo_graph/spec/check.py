@@ -36,9 +36,15 @@ class Root(Frozen):
     train: Train | None = None
 
 
-def check_document(document: Document, suggester: Suggester) -> tuple[Spec | None, tuple[Problem, ...]]:
-    """The spec that an expanded document describes, or None, and every problem in the order of the text."""
-    work = _Check(document, suggester)
+def check_document(
+    document: Document, suggester: Suggester, *, between: bool = True
+) -> tuple[Spec | None, tuple[Problem, ...]]:
+    """The spec that an expanded document describes, or None, and every problem in the order of the text.
+
+    Args:
+        between: whether nodes are checked against each other; without, a spec may be no graph.
+    """
+    work = _Check(document, suggester, between=between)
     spec = work.run()
     found = dict.fromkeys((*document.problems, *work.problems))
     own = document.file
@@ -86,6 +92,7 @@ class _Check:
     document: Document
     suggester: Suggester
     problems: list[Problem] = field(default_factory=list)
+    between: bool = True
     complete: bool = True  # every `from` and every output could be read
     told: set[tuple[str, int, int, str]] = field(default_factory=set)
 
@@ -219,15 +226,16 @@ class _Check:
                 self.report(("nodes",), "`nodes` is missing: a map from names to nodes")
             return {}
         sound = {name: node for name in section if (node := self.node(name, section[name])) is not None}
-        Nodes(
-            names=list(section),
-            sound=sound,
-            readings={name: self.readings(section[name]) for name in section},
-            outputs=outputs,
-            complete=self.complete,
-            report=self.report,
-            suggester=self.suggester,
-        ).check()
+        if self.between:
+            Nodes(
+                names=list(section),
+                sound=sound,
+                readings={name: self.readings(section[name]) for name in section},
+                outputs=outputs,
+                complete=self.complete,
+                report=self.report,
+                suggester=self.suggester,
+            ).check()
         return sound
 
     def node(self, name: str, data: Any) -> Node | None:

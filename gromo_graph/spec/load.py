@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from gromo_graph.errors import Problem, SpecError
 from gromo_graph.spec.check import Root, check_document, check_nodes
@@ -54,6 +55,20 @@ def parse_spec(text: str, *, file: str = "<text>", overrides: Overrides = ()) ->
     return _sound(_examine(parse_document(text, file), overrides))
 
 
+def parse_unchecked(text: str, *, file: str = "<text>") -> Spec:
+    """The spec of a text in the middle of changes: each node is sound, but they need not fit each other.
+
+    Raises:
+        SpecError: with every problem of the nodes and sections themselves.
+    """
+    return _sound(_examine(parse_document(text, file), (), between=False))
+
+
+def aliases_of(text: str, *, file: str = "<text>") -> Mapping[str, str]:
+    """The flat node that each use of a block stands for."""
+    return unfold(include(parse_document(text, file)), Suggester()).aliases
+
+
 def check_spec(source: Spec | str | os.PathLike[str], *, overrides: Overrides = ()) -> tuple[Problem, ...]:
     """Every problem of a document, in the order of the text; it does not raise for a wrong one.
 
@@ -73,13 +88,15 @@ def check_spec(source: Spec | str | os.PathLike[str], *, overrides: Overrides = 
     return _examine(document, overrides)[1]
 
 
-def _examine(document: Document, overrides: Overrides) -> tuple[Spec | None, tuple[Problem, ...]]:
+def _examine(
+    document: Document, overrides: Overrides, *, between: bool = True
+) -> tuple[Spec | None, tuple[Problem, ...]]:
     if document.broken:
         return None, document.problems
     suggester = Suggester()
     document = apply_overrides(document, overrides, root=Root, suggester=suggester)
     document = include(document)
-    return check_document(unfold(document, suggester), suggester)
+    return check_document(unfold(document, suggester), suggester, between=between)
 
 
 def _sound(examined: tuple[Spec | None, tuple[Problem, ...]]) -> Spec:

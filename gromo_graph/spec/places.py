@@ -66,6 +66,7 @@ class Document:
         size: of the file in bytes, where it is one.
         partial: an included file could not be read, so that blocks may be missing.
         unfolded: of flat nodes that come from a block, which one.
+        aliases: the flat node that the name of a use stands for.
     """
 
     file: str
@@ -76,6 +77,7 @@ class Document:
     size: int = 0
     partial: bool = False
     unfolded: Mapping[str, Unfolded] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, path: Path) -> Place:
         """Where the value of `path` stands, or the nearest parent that is written."""

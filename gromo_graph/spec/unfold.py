@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,7 +40,14 @@ def unfold(document: Document, suggester: Suggester) -> Document:
     root = replace(document.root, children={**children, **unfolding.places()})
     expanded.pop("blocks", None)
     problems = (*document.problems, *work.problems)
-    return replace(document, data=expanded, root=root, problems=problems, unfolded=unfolding.unfolded)
+    return replace(
+        document,
+        data=expanded,
+        root=root,
+        problems=problems,
+        unfolded=unfolding.unfolded,
+        aliases=unfolding.aliases,
+    )
 
 
 @dataclass(eq=False)
@@ -49,21 +56,26 @@ class _Scope:
 
     Attributes:
         prefix: of the flat names. own: nodes written here.
-        inputs, uses: what these names stand for: a name in another scope; of a use with several outputs nothing.
+        inputs: what these names stand for: a name in another scope, and where that is written.
+        uses: likewise a name in another scope; of a use with several outputs nothing.
     """
 
     prefix: str = ""
     own: set[str] = field(default_factory=set)
-    inputs: dict[str, tuple[_Scope, str]] = field(default_factory=dict)
+    inputs: dict[str, tuple[_Scope, str, Path]] = field(default_factory=dict)
     uses: dict[str, tuple[_Scope, str] | None] = field(default_factory=dict)
 
-    def flat_name(self, name: str) -> str | None:
+    def flat_name(self, name: str, nodes: Collection[str]) -> str | None:
         """What the name stands for among the flat nodes; None where it means nothing here."""
-        meant = self.inputs.get(name) or self.uses.get(name)
+        if name in self.inputs:
+            scope, outer, _ = self.inputs[name]
+            return scope.flat_name(outer, nodes)
+        meant = self.uses.get(name)
         if meant is not None:
             scope, inner = meant
-            return scope.flat_name(inner)
-        return self.prefix + name if name in self.own else None
+            return scope.flat_name(inner, nodes)
+        # Also a node inside a use, by its own name.
+        return self.prefix + name if name in self.own or self.prefix + name in nodes else None
 
     @property
     def names(self) -> list[str]:
@@ -98,6 +110,7 @@ class _Unfolding:
     order: list[str] = field(default_factory=list)
     values: int = 0
     flattened: bool = False
+    aliases: dict[str, str] = field(default_factory=dict)
 
     def report(self, path: Path, message: str, *, key: bool = False) -> None:
         """What is wrong with a block is said once, however often it is used."""
@@ -119,6 +132,9 @@ class _Unfolding:
         for key in ("output", "outputs"):
             if key in data:
                 found[key] = self.renamed(data[key], top, (key,))
+        self.aliases = {
+            name: flat for name in top.uses if (flat := top.flat_name(name, self.nodes)) is not None
+        }
         return found
 
     def places(self) -> dict[str, Place]:
@@ -221,7 +237,11 @@ class _Unfolding:
             return
         inner_path = ("blocks", use.use, "nodes")
         nodes = self.work.with_params(params).expand(block.nodes, inner_path)
-        inputs = dict(zip(block.inputs, ((scope, source) for source in use.sources), strict=True))
+        many = len(use.sources) > 1
+        inputs = {
+            name: (scope, source, (*path, "from", place) if many else (*path, "from"))
+            for place, (name, source) in enumerate(zip(block.inputs, use.sources, strict=True))
+        }
         inner = scope
         # Each node is two values at the least: what is too large anyhow is refused before it is begun.
         if self.values + 2 * (use.repeat or 1) * len(block.nodes) > MAX_NODES:
@@ -235,7 +255,10 @@ class _Unfolding:
             made = Unfolded(scope.prefix + name, use.use, turn)
             for flat in self.order[before:]:
                 self.unfolded.setdefault(flat, made)
-            inputs = dict(zip(block.inputs, ((inner, output) for output in _outputs(block)), strict=False))
+            inputs = {
+                name: (inner, output, path)
+                for name, output in zip(block.inputs, _outputs(block), strict=False)
+            }
         if block.output is not None:
             scope.uses[name] = (inner, block.output)
         else:
@@ -311,27 +334,29 @@ class _Unfolding:
             return [self.renamed(inner, scope, (*path, place)) for place, inner in enumerate(written)]
         if not isinstance(written, str):
             return written
-        flat = scope.flat_name(written)
+        flat = scope.flat_name(written, self.nodes)
         if flat is not None:
             return flat
-        if scope.prefix + written in self.nodes:  # a node inside a use, by its own name
-            return scope.prefix + written
         if not scope.prefix and written not in scope.uses:
             return written  # unknown; the check of the whole says so
         self.unreadable(written, scope, path)
         return UNKNOWN
 
     def unreadable(self, name: str, scope: _Scope, path: Path) -> None:
+        while name in scope.inputs:  # what a use reads is wrong, not who reads it inside
+            scope, name, path = scope.inputs[name]
         if name in scope.uses:
             several = [other for other in scope.uses if other.startswith(f"{name}.")]
             if several:
                 names = ", ".join(f"`{clipped(other)}`" for other in several)
                 self.report(path, f"`{clipped(name)}` has several outputs: read one of {names}")
             return  # the use itself is wrong, and has been reported
-        hint = self.work.suggester.hint(name, scope.names, "nodes here")
-        self.report(
-            path, f"unknown node `{clipped(name)}`: {hint}; a block reads its inputs and its own nodes"
-        )
+        if scope.prefix:
+            hint = self.work.suggester.hint(name, scope.names, "nodes here")
+            hint += "; a block reads its inputs and its own nodes"
+        else:
+            hint = self.work.suggester.hint(name, [*self.nodes, *scope.uses], "nodes")
+        self.report(path, f"unknown node `{clipped(name)}`: {hint}")
 
 
 def _outputs(block: Block) -> Sequence[str]:

@@ -33,13 +33,13 @@ def dump_spec(spec: Spec) -> str:
     keys = {name: represent(name) for name in spec.nodes}
     width = max((len(key) for key in keys.values() if len(key) <= _WIDEST_COLUMN), default=0)
     for name, node in spec.nodes.items():
-        lines += _entry(keys[name], _node(node), indent=2, width=width)
+        lines += _entry(keys[name], written_node(node), indent=2, width=width)
     if spec.named_outputs:
         lines += _entry("outputs", list(spec.outputs), indent=0)
     else:
         lines.append(f"output: {_scalar(spec.outputs[0])}")
     for title, section in (("growth", spec.growth), ("train", spec.train)):
-        changed = _fields(section)
+        changed = written_fields(section)
         if changed:
             lines.append(f"{title}:")
             for key, value in changed.items():
@@ -47,8 +47,9 @@ def dump_spec(spec: Spec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _node(node: BaseModel) -> dict[str, Any]:
-    fields = _fields(node)
+def written_node(node: BaseModel) -> dict[str, Any]:
+    """A node as it stands in a document, `kind` and `from` first, what is default left out."""
+    fields = written_fields(node)
     kind = fields.pop("kind", None) or getattr(node, "kind", None)
     sources = fields.pop("from", None)
     first: dict[str, Any] = {"kind": kind}
@@ -57,8 +58,18 @@ def _node(node: BaseModel) -> dict[str, Any]:
     return {**first, **fields}
 
 
-def _fields(section: BaseModel) -> dict[str, Any]:
+def written_fields(section: BaseModel) -> dict[str, Any]:
+    """The keys of a section that are not default."""
     return section.model_dump(by_alias=True, exclude_defaults=True)
+
+
+def flow_text(value: Any) -> str:
+    """A value on one line, as it stands in a document.
+
+    >>> flow_text({"max": 8, "kernel": "full"}), flow_text([1, "a b"])
+    ('{max: 8, kernel: full}', '[1, a b]')
+    """
+    return " ".join(_pieces(value))
 
 
 def _entry(key: str, value: Any, *, indent: int, width: int = 0) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ def writing(path: Path) -> Iterator[None]:
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write beside the place, flush to the disk, move there: a crash leaves the old file or the new one.
 
+    Who may read and write an old file stays as it was.
+
     Raises:
         RunError: no permission, no space, no such folder.
     """
@@ -41,6 +44,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            with suppress(FileNotFoundError):
+                shutil.copymode(path, part)
             part.replace(path)
             sync_folder(path.parent)
         except BaseException:
