@@ -249,9 +249,18 @@ class _Check:
             return None
         model = self.kind(data, path)
         if model is None:
+            self.as_meant(data, path)
             return None
         node: Node | None = read_section(model, data, path, report=self.report, suggester=self.suggester)
         return node
+
+    def as_meant(self, data: dict[str, Any], path: Path) -> None:
+        """What else is wrong with a node whose kind is misspelt."""
+        kind = data.get("kind")
+        near = self.suggester.nearest(kind, tuple(KINDS)) if isinstance(kind, str) else None
+        if near is not None:
+            meant = {**data, "kind": near}
+            read_section(KINDS[near], meant, path, report=self.report, suggester=self.suggester)
 
     def kind(self, data: dict[str, Any], path: Path) -> type[Node] | None:
         kind = data.get("kind", UNKNOWN)

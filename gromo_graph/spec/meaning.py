@@ -10,7 +10,7 @@ import networkx as nx
 
 from gromo_graph.spec.explain import Report
 from gromo_graph.spec.kinds import Input, Layer, Node
-from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
 from gromo_graph.spec.order import cycle_text, cycles_in_order
 from gromo_graph.spec.places import Path, clipped
 from gromo_graph.spec.settings import BUILT_IN_DATA
@@ -56,12 +56,13 @@ class Nodes:
             self.report((*_node(cycle[0]), "from"), message)
         if complete:
             self._check_read()
-        tied: dict[str, str] = {}
+        tied: dict[str, list[str]] = {}
         for name, node in self.sound.items():
             if isinstance(node, Layer) and isinstance(node.grow, Grow):
                 self._check_limits(name, node, node.grow)
                 if node.grow.tie is not None:
-                    self._check_tie(name, node, tied.setdefault(node.grow.tie, name))
+                    tied.setdefault(node.grow.tie, []).append(name)
+        self._check_ties(tied)
         self._check_shapes(graph)
 
     def _check_readings(self, name: str, known: set[str]) -> bool:
@@ -132,15 +133,47 @@ class Nodes:
         elif grow.max is not None and grow.min is not None and grow.min > grow.max:
             self.report((*path, "min"), f"found {grow.min:,}, above `max`, which is {grow.max:,}")
 
-    def _check_tie(self, name: str, node: Layer, first: str) -> None:
-        """Nodes that are tied begin with the same width."""
-        other = self.sound[first]
-        if isinstance(other, Layer) and other.features != node.features:
+    def _check_ties(self, tied: Mapping[str, Sequence[str]]) -> None:
+        """Nodes that are tied are several, begin with the same width, and their limits leave room for one."""
+        for tie, names in tied.items():
+            first, *others = names
+            path = (*_node(first), "grow", "tie")
+            if not others and len(self.sound) == len(self.names):
+                near = self.suggester.nearest(tie, [other for other in tied if other != tie])
+                advice = (
+                    f"did you mean `{clipped(near)}`?"
+                    if near
+                    else "give it to another node too, or leave it out"
+                )
+                self.report(path, f"no other node is tied by `{clipped(tie)}`: {advice}")
+            for name in others:
+                self._check_tied(name, first)
+            self._check_room(names)
+
+    def _check_tied(self, name: str, first: str) -> None:
+        node, other = self.sound[name], self.sound[first]
+        assert isinstance(node, Layer)
+        assert isinstance(other, Layer)
+        if other.features != node.features:
             message = (
                 f"`{clipped(name)}` has {node.features:,} features and `{clipped(first)}`, to which it is tied, "
                 f"{other.features:,}: give both the same `features`, or tie them by different names"
             )
             self.report((*_node(name), "grow", "tie"), message)
+
+    def _check_room(self, names: Sequence[str]) -> None:
+        """Of nodes that are tied no `min` is above another's `max`."""
+        grows = {
+            name: grow for name in names if isinstance(grow := getattr(self.sound[name], "grow", None), Grow)
+        }
+        highest = max(grows, key=lambda name: grows[name].min or 0)
+        lowest = min(grows, key=lambda name: grows[name].max or MAX_FEATURES)
+        least, most = grows[highest].min, grows[lowest].max
+        if highest != lowest and least is not None and most is not None and least > most:
+            message = (
+                f"found {least:,}, above the `max` of `{clipped(lowest)}`, to which it is tied: {most:,}"
+            )
+            self.report((*_node(highest), "grow", "min"), message)
 
     def _check_shapes(self, graph: nx.DiGraph[str]) -> None:
         """Shapes behind sound nodes alone: what stands behind a wrong one would only be guessed."""
@@ -156,7 +189,8 @@ class Nodes:
         shapes = infer_shapes({name: self.sound[name] for name in usable}, order)
         for name in self.names:
             if name in shapes.mismatches:
-                path = _node(name) if isinstance(self.sound[name], Input) else (*_node(name), "from")
+                key = shapes.keys.get(name, "from")
+                path = _node(name) if isinstance(self.sound[name], Input) else (*_node(name), key)
                 self.report(path, shapes.mismatches[name])
 
 

@@ -19,17 +19,19 @@ class Shapes:
 
     Attributes:
         known: output shape by node name; a node behind a mismatch is missing.
-        mismatches: what is wrong, by the name of the node whose inputs do not fit.
+        mismatches: what is wrong, by the name of the node whose inputs do not fit. keys: which key is to blame.
     """
 
     known: Mapping[str, Shape] = field(default_factory=dict)
     mismatches: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
     """Walk the nodes in topological order; go on behind a mismatch so that all are found at once."""
     known: dict[str, Shape] = {}
     mismatches: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for name in order:
         node = nodes[name]
         if any(source not in known for source in node.sources):
@@ -40,6 +42,7 @@ def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
         except ShapeMismatch as mismatch:
             found = _edges_text(name, node.sources, inputs)
             mismatches[name] = f"{mismatch.expected}, but {found}: {mismatch.advice}"
+            keys[name] = mismatch.key
             continue
         if prod(shape) > MAX_VALUES:
             mismatches[name] = (
@@ -47,7 +50,7 @@ def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
             )
             continue
         known[name] = shape
-    return Shapes(known, mismatches)
+    return Shapes(known, mismatches, keys)
 
 
 def _edges_text(name: str, sources: Sequence[str], inputs: Sequence[Shape]) -> str:

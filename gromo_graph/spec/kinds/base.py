@@ -28,11 +28,14 @@ class ShapeMismatch(ValueError):  # noqa: N818 - it names the fact; the reader s
         expected: what the node needs, e.g. `a sum needs equal shapes`; what was found is added by the caller,
             who knows the names of the edges.
         advice: what to do.
+        key: the key of the node that is to blame.
     """
 
-    def __init__(self, expected: str, advice: str = "give the sources other shapes") -> None:
+    def __init__(
+        self, expected: str, advice: str = "give the sources other shapes", *, key: str = "from"
+    ) -> None:
         super().__init__(f"{expected}: {advice}")
-        self.expected, self.advice = expected, advice
+        self.expected, self.advice, self.key = expected, advice, key
 
 
 class Frozen(BaseModel):

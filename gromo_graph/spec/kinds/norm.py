@@ -63,11 +63,13 @@ class GroupNorm(Norm):
             raise ShapeMismatch(
                 f"{self.groups} groups need a number of features that they divide",
                 f"write `groups:` with a divisor of {inputs[0][0]}",
+                key="groups",
             )
         if prod(inputs[0]) == self.groups:
             raise ShapeMismatch(
                 f"{self.groups} groups leave one value in each, whose norm is always 0; they need more values",
                 "write fewer `groups:`",
+                key="groups",
             )
         return inputs[0]
 

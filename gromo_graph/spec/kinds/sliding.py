@@ -50,6 +50,7 @@ class Sliding(Frozen):
             raise ShapeMismatch(
                 f"a kernel that covers {reach} positions needs at least {reach - axis.before - axis.after}",
                 "take a smaller kernel, more padding, or pool less before",
+                key="kernel",
             )
         return outputs
 
