@@ -13,6 +13,7 @@ import yaml
 
 from gromo_graph.errors import SpecError
 from gromo_graph.records.files import write_atomically
+from gromo_graph.spec.differences import Key, default_of, differences
 from gromo_graph.spec.kinds import Node
 from gromo_graph.spec.layout import Path as Place
 from gromo_graph.spec.layout import Value
@@ -20,13 +21,10 @@ from gromo_graph.spec.load import aliases_of, load_spec, parse_spec, parse_unche
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.places import path_text
 from gromo_graph.spec.rewriting import Text
-from gromo_graph.spec.write import dump_spec, flow_text, written_fields, written_node
+from gromo_graph.spec.write import dump_spec, flow_text, written_node
 
 _NAME_ALONE = re.compile(r"\$\{\s*([^\W\d]\w*)\s*\}")
 _MOST_TRIES = 200
-
-Key = tuple[str, ...]
-"""Where two specs differ: ("nodes", name), ("nodes", name, option), ("growth", "stop", "steps"), ("output",)."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +331,7 @@ class _WriteBack:
             return
         if self.text.layout.value(key) is not None:
             self.text.remove(key)
-        full = _default(self.wanted, key)
+        full = default_of(self.wanted, key)
         if full is not None and key in differences(self._spec_or(self.wanted), self.wanted):
             self.text.set(key, full)  # a default of the document says something else
 
@@ -342,57 +340,6 @@ class _WriteBack:
             return self.spec()
         except SpecError:
             return other
-
-
-def differences(old: Spec, new: Spec) -> dict[Key, Any]:
-    """Where two specs differ, and what the new one says there; None where it leaves the key out."""
-    found: dict[Key, Any] = {}
-    for name in old.nodes:
-        if name not in new.nodes:
-            found["nodes", name] = None
-    for name, node in new.nodes.items():
-        if name not in old.nodes or old.nodes[name].kind != node.kind:
-            found["nodes", name] = written_node(node)
-        elif old.nodes[name] != node:
-            _compare(written_node(old.nodes[name]), written_node(node), ("nodes", name), found)
-    if (old.outputs, old.named_outputs) != (new.outputs, new.named_outputs):
-        one, other = ("outputs", "output") if new.named_outputs else ("output", "outputs")
-        if old.named_outputs != new.named_outputs:
-            found[other,] = None
-        found[one,] = list(new.outputs) if new.named_outputs else new.outputs[0]
-    if old.name != new.name:
-        found["name",] = new.name
-    for section in ("growth", "train"):
-        before, after = written_fields(getattr(old, section)), written_fields(getattr(new, section))
-        _compare(before, after, (section,), found)
-    return found
-
-
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any], path: Key, found: dict[Key, Any]) -> None:
-    for key in dict.fromkeys([*old, *new]):
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            _compare(before, after, (*path, key), found)
-        else:
-            found[*path, key] = list(after) if isinstance(after, tuple) else after
-
-
-def _default(spec: Spec, key: Key) -> Any:
-    """What a spec says at a place, its default included."""
-    value: Any
-    if key[0] == "nodes":
-        value = spec.nodes[key[1]].model_dump(by_alias=True)
-        rest = key[2:]
-    elif key[0] in ("growth", "train"):
-        value = getattr(spec, key[0]).model_dump(by_alias=True)
-        rest = key[1:]
-    else:
-        return None
-    for step in rest:
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return list(value) if isinstance(value, tuple) else value
 
 
 def write_back(

@@ -1,0 +1,120 @@
+"""What an edit is, what comes of it, and what all of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from gromo_graph.errors import GraphError
+from gromo_graph.graph.edit import free_name
+from gromo_graph.spec.kinds import Node
+from gromo_graph.spec.model import Spec
+from gromo_graph.spec.wording import Suggester
+
+Start = Literal["zero", "identity"]
+"""The first weights of a new layer that leave the function of a network as it is."""
+
+Written = Mapping[str, Any] | Node
+"""A node as it stands in a document, or as a model."""
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What an edit makes of a spec.
+
+    Attributes:
+        renamed: the old name of each node that has a new one. starts: first weights of new layers.
+        copies: of each node that is a copy, the node whose weights it has.
+        added: nodes that were not there before, whatever they are called.
+    """
+
+    spec: Spec
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    starts: Mapping[str, Start] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()
+
+
+class SpecEdit:
+    """Base of the edits: a change of a spec that may be one of several."""
+
+    def edited(self, spec: Spec) -> Edited:
+        """The spec after it, with what a live network has to know.
+
+        Raises:
+            GraphError, SpecError: it is not possible.
+        """
+        raise NotImplementedError
+
+    def spec_of(self, spec: Spec) -> Spec:
+        """The spec after it."""
+        return self.edited(spec).spec
+
+
+def then(first: Edited, second: Edited) -> Edited:
+    """Two edits as one: names, first weights and copies are those of the end.
+
+    Args:
+        first: everything so far. second: one edit of its spec.
+    """
+    was: dict[str, str] = {}
+    added: set[str] = set()
+    moved = set(second.renamed.values())
+    for name in second.spec.nodes:
+        middle = second.renamed.get(name, name)
+        is_new = name not in second.renamed and (name not in first.spec.nodes or name in moved)
+        if is_new or middle in first.added:
+            added.add(name)
+        else:
+            was[name] = first.renamed.get(middle, middle)
+    now = {old: new for new, old in second.renamed.items()}
+    starts = {now.get(name, name): start for name, start in first.starts.items()}
+    copies = {now.get(name, name): now.get(of, of) for name, of in first.copies.items()}
+    return Edited(
+        second.spec,
+        {new: old for new, old in was.items() if new != old},
+        {**starts, **second.starts},
+        {**copies, **second.copies},
+        frozenset(added),
+    )
+
+
+def node_named(spec: Spec, name: str) -> Node:
+    if name not in spec.nodes:
+        hint = Suggester().hint(str(name), list(spec.nodes), "nodes")
+        raise GraphError(f"unknown node `{name}`: {hint}")
+    return spec.nodes[name]
+
+
+def check_free(spec: Spec, name: str) -> None:
+    if name in spec.nodes:
+        raise GraphError(f"there is a node `{name}` already: `{free_name(spec, name)}` is free")
+
+
+def with_node(spec: Spec, name: str, node: Node) -> Spec:
+    return replace(spec, nodes={**spec.nodes, name: node})
+
+
+def inserted(nodes: Mapping[str, Node], name: str, node: Node, *, after: str | None) -> dict[str, Node]:
+    if after is None:
+        return {name: node, **nodes}
+    found: dict[str, Node] = {}
+    for other, old in nodes.items():
+        found[other] = old
+        if other == after:
+            found[name] = node
+    return found
+
+
+def last_of(spec: Spec, sources: Sequence[str]) -> str | None:
+    """The one of some nodes that stands last in the document; the last node where none is there."""
+    found = [name for name in spec.nodes if name in sources]
+    if found:
+        return found[-1]
+    inputs = spec.inputs
+    return inputs[-1] if inputs and not sources else next(reversed(list(spec.nodes)), None)
+
+
+def listed_names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,79 @@
+"""Copies of whole parts of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gromo_graph.errors import GraphError
+from gromo_graph.graph.edits.base import (
+    Edited,
+    SpecEdit,
+    Start,
+    check_free,
+    inserted,
+    listed_names,
+    node_named,
+)
+from gromo_graph.spec.kinds import Merge, Node
+from gromo_graph.spec.model import Spec
+
+
+@dataclass(frozen=True)
+class DuplicateBlock(SpecEdit):
+    """A copy of some nodes behind them: it reads their last one, and what read that reads the copy.
+
+    The copies are called `prefix` and the old name. Where the nodes are a residual block (they end in a sum that reads
+    what the block reads), the layers that enter the sum begin with weights of 0, so that the copy is the identity.
+    """
+
+    names: Sequence[str]
+    prefix: str = "copy."
+
+    def edited(self, spec: Spec) -> Edited:
+        """The nodes must have one entry and one exit."""
+        for name in self.names:
+            check_free(spec, self.prefix + str(node_named(spec, name) and name))
+        names = [name for name in spec.nodes if name in set(self.names)]
+        if not names:
+            raise GraphError("a block has one node at least: name those to copy")
+        entry, end = _entry(spec, names), _exit(spec, names)
+        nodes: dict[str, Node] = {}
+        for name, node in spec.nodes.items():
+            reads_end = end in node.sources and name not in names
+            nodes[name] = _reading(node, {end: self.prefix + end}) if reads_end else node
+        at = end
+        for name in names:
+            new = {other: self.prefix + other for other in names} | {entry: end}
+            nodes = inserted(nodes, self.prefix + name, _reading(spec.nodes[name], new), after=at)
+            at = self.prefix + name
+        outputs = tuple(self.prefix + end if name == end else name for name in spec.outputs)
+        copies = {self.prefix + name: name for name in names}
+        starts = dict(self._starts(spec, names, entry, end))
+        return Edited(replace(spec, nodes=nodes, outputs=outputs), starts=starts, copies=copies)
+
+    def _starts(self, spec: Spec, names: Sequence[str], entry: str, end: str) -> Iterator[tuple[str, Start]]:
+        last = spec.nodes[end]
+        if isinstance(last, Merge) and last.merge == "sum" and entry in last.sources:
+            yield from ((self.prefix + source, "zero") for source in last.sources if source in names)
+
+
+def _reading(node: Node, names: Mapping[str, str]) -> Node:
+    return node.model_copy(update={"sources": tuple(names.get(source, source) for source in node.sources)})
+
+
+def _entry(spec: Spec, names: Sequence[str]) -> str:
+    found = {source for name in names for source in spec.nodes[name].sources if source not in names}
+    if len(found) != 1:
+        raise GraphError(
+            f"a block reads one node to be put behind itself, found {listed_names(sorted(found)) or 'none'}"
+        )
+    return found.pop()
+
+
+def _exit(spec: Spec, names: Sequence[str]) -> str:
+    read = {source for name, node in spec.nodes.items() if name not in names for source in node.sources}
+    found = [name for name in names if name in read or name in spec.outputs]
+    if len(found) != 1:
+        raise GraphError(f"a block is read at one node to be repeated, found {listed_names(found) or 'none'}")
+    return found[0]

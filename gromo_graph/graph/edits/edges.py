@@ -1,0 +1,132 @@
+"""Edits of who reads whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import networkx as nx
+
+from gromo_graph.errors import GraphError
+from gromo_graph.graph.edits.base import (
+    Edited,
+    SpecEdit,
+    Start,
+    Written,
+    check_free,
+    inserted,
+    listed_names,
+    node_named,
+    with_node,
+)
+from gromo_graph.graph.paths import bridges, new_edge
+from gromo_graph.graph.view import Graph, build_graph
+from gromo_graph.spec.kinds import Merge, Node
+from gromo_graph.spec.model import Spec
+from gromo_graph.spec.pieces import node_of
+
+
+@dataclass(frozen=True)
+class AddEdge(SpecEdit):
+    """Let a node read one more.
+
+    A concat gets it as its last part. Into a sum or a layer leads a new layer `source.to.target` with weights of 0; a
+    layer becomes the sum `target` of `target.linear` and that one. With `direct` a sum adds the source itself.
+    """
+
+    source: str
+    target: str
+    direct: bool = False
+
+    def edited(self, spec: Spec) -> Edited:
+        """There must be a layer that leads from one to the other, and no way back."""
+        node_named(spec, self.source)
+        target = node_named(spec, self.target)
+        if self.source in target.sources:
+            raise GraphError(f"`{self.target}` reads `{self.source}` already")
+        if isinstance(target, Merge) and (self.direct or target.merge == "concat"):
+            sources = (*target.sources, self.source)
+            return Edited(with_node(spec, self.target, target.model_copy(update={"sources": sources})))
+        if self.direct:
+            raise GraphError(f"`{self.target}` is no merge: only those read several nodes as they are")
+        graph = build_graph(spec)
+        found = [b for b in bridges(graph) if (b.source, b.target) == (self.source, self.target)]
+        if not found or found[0].reader is None:
+            reason = found[0].reason if found else _why_not(graph, self.source, self.target)
+            raise GraphError(f"no layer leads from `{self.source}` to `{self.target}`: {reason}")
+        path = new_edge(graph, found[0])
+        new = path.spec_of(spec)
+        return Edited(new, _renamed_target(spec, new, self.target), {path.layers[0][0]: "zero"})
+
+
+def _renamed_target(old: Spec, new: Spec, target: str) -> Mapping[str, str]:
+    """A layer that became a sum goes on under another name."""
+    if isinstance(old.nodes[target], Merge):
+        return {}
+    moved = next(source for source in new.nodes[target].sources if source not in old.nodes)
+    return {moved: target}
+
+
+def _why_not(graph: Graph, source: str, target: str) -> str:
+    if graph.spec.nodes[target].drawn_as not in ("layer", "merge"):
+        return f"`{target}` is no layer and no sum"
+    if source == target or source in nx.descendants(graph.digraph, target):
+        return f"it would lead back: `{source}` reads `{target}`"
+    return "an end of it just enters a sum: connect the sum"
+
+
+@dataclass(frozen=True)
+class RemoveEdge(SpecEdit):
+    """Let a merge read one node less."""
+
+    source: str
+    target: str
+
+    def edited(self, spec: Spec) -> Edited:
+        """Something must be left to read."""
+        node_named(spec, self.source)
+        target = node_named(spec, self.target)
+        if self.source not in target.sources:
+            raise GraphError(
+                f"`{self.target}` does not read `{self.source}`: it reads {listed_names(target.sources)}"
+            )
+        left = tuple(source for source in target.sources if source != self.source)
+        if not left:
+            raise GraphError(
+                f"`{self.target}` reads nothing else than `{self.source}`: take the node out instead"
+            )
+        return Edited(with_node(spec, self.target, target.model_copy(update={"sources": left})))
+
+
+@dataclass(frozen=True)
+class InsertBetween(SpecEdit):
+    """A new node on an edge. A layer without `features` has those of the source, and begins as the identity."""
+
+    source: str
+    target: str
+    name: str
+    node: Written
+
+    def edited(self, spec: Spec) -> Edited:
+        """The edge must be there."""
+        check_free(spec, self.name)
+        node_named(spec, self.source)
+        target = node_named(spec, self.target)
+        if self.source not in target.sources:
+            raise GraphError(
+                f"`{self.target}` does not read `{self.source}`: it reads {listed_names(target.sources)}"
+            )
+        node = node_of(self.name, self._written(spec))
+        sources = tuple(self.name if source == self.source else source for source in target.sources)
+        nodes = inserted(spec.nodes, self.name, node, after=self.source)
+        nodes[self.target] = target.model_copy(update={"sources": sources})
+        starts: Mapping[str, Start] = {self.name: "identity"}
+        return Edited(replace(spec, nodes=nodes), starts=starts)
+
+    def _written(self, spec: Spec) -> Written:
+        if isinstance(self.node, Node):
+            return self.node.model_copy(update={"sources": (self.source,)})
+        written = {**self.node, "from": self.source}
+        if written.get("kind") in ("linear", "conv1d", "conv2d") and "features" not in written:
+            written["features"] = build_graph(spec).features(self.source)
+        return written
