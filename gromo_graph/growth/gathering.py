@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gromo_graph.growth.candidates import NewPath
@@ -14,6 +14,7 @@ from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.joint import count, modules_of
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.measuring import start_alone
+from gromo_graph.modules.saving import Snapshot, restored_statistic, saved_statistic
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import gather_for
@@ -48,15 +49,34 @@ class InputMoments:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, TensorStatistic] = {}
+        self._known: dict[str, TensorStatistic] = {}
 
     def forget(self) -> None:
         """The data are others now."""
         self._known.clear()
 
+    def saved(self) -> Snapshot:
+        """What is known, to go on with later."""
+        parts = {key: saved_statistic(statistic) for key, statistic in self._known.items()}
+        tensors = {
+            f"{n}.{key}": t for n, part in enumerate(parts.values()) for key, t in part.tensors.items()
+        }
+        return Snapshot({key: dict(part.plain) for key, part in parts.items()}, tensors)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Know what was known then."""
+        for place, (key, plain) in enumerate(snapshot.plain.items()):
+            begin = f"{place}."
+            tensors = {
+                name.removeprefix(begin): tensor
+                for name, tensor in snapshot.tensors.items()
+                if name.startswith(begin)
+            }
+            self._known[key] = restored_statistic(Snapshot(plain, tensors))
+
     def of(self, network: GrowingNetwork, readers: Sequence[MeasuredModule | Reading]) -> _Inputs:
         """Give those who read inputs what is known."""
-        found: dict[Hashable, SharedMoment] = {}
+        found: dict[str, SharedMoment] = {}
         for reader in readers:
             if isinstance(reader, Reading) and reader.shared is not None:
                 continue  # a layer counts for it
@@ -64,7 +84,7 @@ class InputMoments:
             if isinstance(network.spec.nodes[sources[0]], Input):
                 weight = next(network.parameters())
                 form = reader.adapter.moment_key(reader.layer)
-                key = (sources[0], form, weight.dtype, weight.device)
+                key = repr((sources[0], form, weight.dtype, str(weight.device)))
                 moment = found[key] = reader.input_moment
                 if key in self._known:
                     moment.hold(self._known[key])
@@ -75,8 +95,8 @@ class InputMoments:
 class _Inputs:
     """The moments of inputs in one pass."""
 
-    known: dict[Hashable, TensorStatistic]
-    found: Mapping[Hashable, SharedMoment]
+    known: dict[str, TensorStatistic]
+    found: Mapping[str, SharedMoment]
 
     def keep(self) -> None:
         """What was counted is known from now on."""

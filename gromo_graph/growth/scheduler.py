@@ -27,6 +27,7 @@ from gromo_graph.growth.trials import (
     why_refused,
 )
 from gromo_graph.growth.watch import PlateauWatch
+from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
@@ -192,6 +193,33 @@ class GrowthScheduler:
             self.on_event(event)
         return event
 
+    def saved(self) -> Snapshot:
+        """How far it is, to go on with later: an optimizer and a network are saved by themselves."""
+        known = self._known.saved()
+        plain = {
+            "epoch": self.epoch,
+            "applied": self.applied,
+            "reason": self.reason,
+            "plateau": {"values": self._plateau.values, "seen": self._plateau.seen},
+            "seconds": time.perf_counter() - self._began,
+            "known": known.plain,
+        }
+        tensors = {f"known.{name}": tensor for name, tensor in known.tensors.items()}
+        if self.generator is not None:
+            tensors["generator"] = self.generator.get_state()
+        return Snapshot(plain, tensors)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on where it was; with the same data it decides as if nothing had been between."""
+        plain, tensors = snapshot.plain, snapshot.tensors
+        self.epoch, self.applied, self.reason = plain["epoch"], plain["applied"], plain["reason"]
+        self._plateau.values, self._plateau.seen = list(plain["plateau"]["values"]), plain["plateau"]["seen"]
+        self._began = time.perf_counter() - plain["seconds"]
+        known = {key.removeprefix("known."): t for key, t in tensors.items() if key.startswith("known.")}
+        self._known.restore(Snapshot(plain["known"], known))
+        if self.generator is not None and "generator" in tensors:
+            self.generator.set_state(tensors["generator"])
+
     def _why_over(self) -> str | None:
         reason = why_over(
             self.network.graph,
@@ -219,7 +247,7 @@ class GrowthScheduler:
         return error_rate(self.network, self._held_out)
 
     def _proposals(self, loader: Loader) -> list[Proposal]:
-        if loader is not self._planned_on:
+        if self._planned_on is not None and loader is not self._planned_on:
             self._known.forget()
         self._planned_on = loader
         planned = plan_proposals(

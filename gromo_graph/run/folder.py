@@ -23,6 +23,8 @@ WEIGHTS = "weights.safetensors"
 SUMMARY = "summary.json"
 REPORT = "report.html"
 STEPS = "steps"
+CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
 
 _FILES = (JOURNAL, SUMMARY, REPORT, SPEC, COMMAND, DATA, WEIGHTS)
 _STAGE = ".new-"  # beginnings of a run; the rest of one that was killed is no content
@@ -172,11 +174,12 @@ def _remove_run(path: Path) -> None:
     """Take away what a run wrote and nothing else; links are taken away, never followed."""
     for name in _FILES:
         (path / name).unlink(missing_ok=True)
-    steps = path / STEPS
-    if steps.is_symlink():
-        steps.unlink()
-    elif steps.is_dir():
-        for drawing in steps.glob("[0-9]*.svg"):
-            drawing.unlink()
-        with suppress(OSError):
-            steps.rmdir()
+    for name, pattern in ((STEPS, "[0-9]*.svg"), (CHECKPOINTS, "[0-9]*.safetensors")):
+        folder = path / name
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.is_dir():
+            for file in folder.glob(pattern):
+                file.unlink()
+            with suppress(OSError):
+                folder.rmdir()

@@ -28,15 +28,27 @@ class JournalWriter:
     Args:
         path: of the file, which may be there already.
 
+    Attributes:
+        lines: written so far.
+
     Raises:
         RunError: from every method, where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.lines = 0
         self._started = time.perf_counter()
         with writing(path):
             self._file = path.open("ab", buffering=0)
+
+    def go_on_at(self, lines: int) -> None:
+        """Keep so many lines of those that are there, and write behind them."""
+        with writing(self.path):
+            kept = b"".join(self.path.read_bytes().splitlines(keepends=True)[:lines])
+            self._file.truncate(len(kept))
+            os.fsync(self._file.fileno())
+        self.lines = lines
 
     def __enter__(self) -> JournalWriter:
         return self
@@ -95,6 +107,7 @@ class JournalWriter:
         with writing(self.path):
             self._file.write(data)
             os.fsync(self._file.fileno())
+        self.lines += 1
 
 
 def finite(value: Any) -> Any:

@@ -19,6 +19,11 @@ from tests.run.specs import IRIS
 _COMMAND = [sys.executable, "-m", "gromo_graph"]
 
 
+def interruptible() -> None:
+    """What is started in the background ignores Ctrl-C: these processes are to hear it, wherever the tests run."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
@@ -48,6 +53,7 @@ def test_ctrl_c(spec: Path, tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interruptible,
     )
     try:
         until = time.monotonic() + 120
@@ -80,6 +86,7 @@ def test_watch_looks_again_after_each_save_and_survives_what_is_wrong(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=interruptible,
     )
     assert process.stdout is not None
     seen: list[str] = []
@@ -104,6 +111,8 @@ def test_watch_looks_again_after_each_save_and_survives_what_is_wrong(
         out_text, _ = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.stdout.close()
+        process.wait()
     assert process.returncode == 130
     assert "interrupted" in out_text
     assert "Traceback" not in out_text
