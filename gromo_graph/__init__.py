@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from gromo_graph.network.transaction import edit
     from gromo_graph.records import GrowthEvent, Plan
     from gromo_graph.render import render
-    from gromo_graph.run import Run, grow, load_run
+    from gromo_graph.run import Run, grow, load_run, resume
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.write_back import write_back
 
@@ -102,6 +102,7 @@ _HOME = {
     "load_spec": "spec",
     "parse_spec": "spec",
     "render": "render",
+    "resume": "run",
     "write_back": "spec.write_back",
 }
 
@@ -151,6 +152,7 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "render",
+    "resume",
     "write_back",
 ]
 

@@ -15,6 +15,7 @@ from gromo_graph.cli.new import new
 from gromo_graph.cli.plan import plan
 from gromo_graph.cli.predict import predict
 from gromo_graph.cli.render import render
+from gromo_graph.cli.resume import resume
 from gromo_graph.cli.schema import schema
 from gromo_graph.cli.show import show
 from gromo_graph.cli.validate import validate
@@ -46,5 +47,5 @@ def _main(
     pass
 
 
-for verb in (new, validate, render, show, edit, diff, schema, plan, grow, evaluate, predict):
+for verb in (new, validate, render, show, edit, diff, schema, plan, grow, resume, evaluate, predict):
     app.command()(verb)

@@ -65,7 +65,11 @@ def grow(
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
-        kept = f"what was there is saved in {path}" if holds_run(path) else "nothing was written"
+        kept = (
+            f"what was there is saved in {path}; go on with gromo-graph resume {path}"
+            if holds_run(path)
+            else "nothing was written"
+        )
         failure(f"interrupted: {kept}")
         raise typer.Exit(INTERRUPTED) from None
     if back:

@@ -94,7 +94,7 @@ def check_free(path: Path, *, force: bool = False) -> None:
             return
         if not path.is_dir():
             raise RunError(f"{path}: this is a file, expected a folder for the run")
-        content = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith(_STAGE))
+        content = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith((_STAGE, LOCK)))
     if not content:
         return
     if not holds_run(path):

@@ -88,7 +88,9 @@ def grow(
         "torch": str(torch.__version__),
     }
     recorder = (
-        None if path is None else Recorder(path, network, loaded, seed=seed, command=command, force=force)
+        None
+        if path is None
+        else Recorder.created(path, network, loaded, seed=seed, command=command, force=force)
     )
     with recorder or nullcontext(), seeded(seed, chosen), kept_threads(), Interruption() as interruption:
         loop = Loop(

@@ -1,4 +1,4 @@
-"""Ctrl-C at a safe place: the batch or growth step in work is finished first."""
+"""Ctrl-C, or the end that a cluster asks for, at a safe place: the batch or growth step in work is finished first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interruption:
-    """While it is entered, a first Ctrl-C is kept until `check` is called; a second one breaks off at once.
+    """While it is entered, a first Ctrl-C or SIGTERM is kept until `check` is called; a second one breaks off at once.
 
     A growth step that is broken off in the middle would leave a network of which nobody knows the sizes.
     Outside the main thread Python gives no signals, and nothing is changed.
@@ -17,24 +17,21 @@ class Interruption:
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: Any = None
-        self._active = False
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
         in_main = threading.current_thread() is threading.main_thread()
-        if (
-            in_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-        ):  # ignored by `nohup` and the like
-            self._before = signal.signal(signal.SIGINT, self._on_signal)
-            self._active = True
+        for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
+            if signal.getsignal(number) is not signal.SIG_IGN:  # ignored by `nohup` and the like
+                self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._active:
-            signal.signal(signal.SIGINT, signal.default_int_handler if self._before is None else self._before)
-            self._active = False
+        for number, before in self._before.items():
+            signal.signal(number, signal.default_int_handler if before is None else before)
+        self._before = {}
 
     def check(self) -> None:
         """A safe place.

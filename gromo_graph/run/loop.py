@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,15 @@ import torch
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
+from gromo_graph.run.checkpoint import (
+    Checkpoint,
+    restore_chance,
+    restore_network,
+    restore_optimizer,
+    saved_chance,
+    saved_network,
+    saved_optimizer,
+)
 from gromo_graph.run.data import Data
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.loader import TensorLoader
@@ -31,6 +40,7 @@ from gromo_graph.run.trainer import (
 )
 
 _EVALUATION_BATCH = 4096
+_BETWEEN_CHECKPOINTS = 10.0  # seconds; epochs with growth have one anyway
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class Loop:
         recorder: Recorder | None,
         interruption: Interruption,
         on_progress: Callable[[Progress], None] | None,
+        events: Sequence[GrowthEvent] = (),
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.network, self.data, self.recorder = network, data, recorder
         self.interruption, self.on_progress = interruption, on_progress
@@ -79,7 +91,8 @@ class Loop:
             name: TensorLoader(part, _EVALUATION_BATCH, device=device) for name, part in data.parts.items()
         }
         self.optimizer = make_optimizer(network, self.train.optimizer)
-        self.events: list[GrowthEvent] = []
+        self.events = list(events)
+        self.device, self.begin, self.kept = device, 0, time.monotonic()
         self.threads = torch.get_num_threads()
         self.scheduler = GrowthScheduler(
             network,
@@ -88,6 +101,8 @@ class Loop:
             on_event=self._on_event,
             generator=torch.Generator().manual_seed(seed),
         )
+        if checkpoint is not None:
+            self._restore(checkpoint)
 
     def run(self) -> Run:
         """All epochs.
@@ -97,7 +112,7 @@ class Loop:
             KeyboardInterrupt: Ctrl-C; what is there has been saved.
         """
         try:
-            for epoch in range(self.train.epochs):
+            for epoch in range(self.begin, self.train.epochs):
                 self._epoch(epoch)
                 self.interruption.check()
         except KeyboardInterrupt:
@@ -148,8 +163,28 @@ class Loop:
         )
         if self.recorder is not None:
             self.recorder.epoch(told)
+            if len(self.events) > told_before or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:
+                self._checkpoint(epoch + 1)
         if self.on_progress is not None:
             self.on_progress(self._progress(told, tuple(self.events[told_before:])))
+
+    def _checkpoint(self, epoch: int) -> None:
+        assert self.recorder is not None
+        parts = {
+            "network": saved_network(self.network),
+            "optimizer": saved_optimizer(self.optimizer, self.network),
+            "scheduler": self.scheduler.saved(),
+            "chance": saved_chance(self.device),
+        }
+        self.recorder.checkpoint(epoch, parts)
+        self.kept = time.monotonic()
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        restore_network(self.network, checkpoint.parts["network"])
+        restore_optimizer(self.optimizer, self.network, checkpoint.parts["optimizer"])
+        self.scheduler.restore(checkpoint.parts["scheduler"])
+        restore_chance(checkpoint.parts["chance"], self.device)
+        self.begin = checkpoint.epoch
 
     def _on_event(self, event: GrowthEvent) -> None:
         self.events.append(event)

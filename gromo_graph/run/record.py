@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import Any
 
 from gromo_graph.errors import RenderError
+from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import read_journal
 from gromo_graph.render import render
+from gromo_graph.run.checkpoint import Checkpoint, write_checkpoint
 from gromo_graph.run.data import Data
 from gromo_graph.run.folder import (
     COMMAND,
@@ -28,6 +30,7 @@ from gromo_graph.run.folder import (
     create_folder,
 )
 from gromo_graph.run.journal import JournalWriter, finite
+from gromo_graph.run.lock import RunLock
 from gromo_graph.run.weights import weights_bytes
 from gromo_graph.spec import dump_spec
 
@@ -57,18 +60,17 @@ class Recorder:
     """Keeps a run folder up to date; a context manager. What is in it can be loaded at every moment.
 
     Args:
-        path: of the folder to make.
-        network, data: before any growth.
-        seed: of the run.
-        command: the options of the run.
-        force: may another run be replaced?
-
-    Raises:
-        RunError: the folder cannot be made or written to.
+        folder: of the run. network: as it stands.
+        lock: of the folder, held until the end. lines: of the journal that is there, to go on behind.
     """
 
-    def __init__(
-        self,
+    def __init__(self, folder: RunFolder, network: GrowingNetwork, lock: RunLock, *, lines: int = 0) -> None:
+        self.folder, self.network, self.lock = folder, network, lock
+        self.journal = JournalWriter(folder.file(JOURNAL))
+        self.journal.go_on_at(lines)
+
+    @staticmethod
+    def created(
         path: Path,
         network: GrowingNetwork,
         data: Data,
@@ -76,8 +78,20 @@ class Recorder:
         seed: int,
         command: Mapping[str, Any],
         force: bool,
-    ) -> None:
-        self.network = network
+    ) -> Recorder:
+        """A new run.
+
+        Args:
+            path: of the folder to make.
+            network, data: before any growth.
+            seed: of the run.
+            command: the options of the run.
+            force: may another run be replaced?
+
+        Raises:
+            RunError: the folder cannot be made or written to, or another process writes it.
+        """
+        lock = RunLock(path) if path.is_dir() else None
         text = dump_spec(network.spec)
         files: dict[str, bytes | str] = {
             COMMAND: as_json(command),
@@ -88,12 +102,25 @@ class Recorder:
         first = _drawing(network, None)
         if first is not None:
             files["steps/000.svg"] = first
-        self.folder: RunFolder = create_folder(path, files, force=force)
-        self.journal = JournalWriter(self.folder.file(JOURNAL))
+        folder = create_folder(path, files, force=force)
+        recorder = Recorder(folder, network, lock or RunLock(path))
         sizes = {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
-        self.journal.header(
+        recorder.journal.header(
             name=network.spec.name, seed=seed, spec=text, data={"fingerprint": data.fingerprint, **sizes}
         )
+        return recorder
+
+    @staticmethod
+    def reopened(path: Path, network: GrowingNetwork, *, lines: int) -> Recorder:
+        """A run that goes on, behind so many lines of its journal.
+
+        Raises:
+            RunError: it cannot be written to, or another process writes it.
+        """
+        lock = RunLock(path)
+        recorder = Recorder(RunFolder(path), network, lock, lines=lines)
+        recorder.save()
+        return recorder
 
     def __enter__(self) -> Recorder:
         return self
@@ -102,6 +129,7 @@ class Recorder:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.journal.__exit__(kind, value, trace)
+        self.lock.__exit__(kind, value, trace)
 
     def step(self, event: GrowthEvent) -> None:
         """A growth step was tried: the journal tells it; where it was applied, the rest follows."""
@@ -116,6 +144,11 @@ class Recorder:
     def epoch(self, epoch: Epoch) -> None:
         """An epoch is over."""
         self.journal.epoch(**{name: getattr(epoch, name) for name in Epoch.__dataclass_fields__})
+
+    def checkpoint(self, epoch: int, parts: Mapping[str, Snapshot]) -> None:
+        """All that is needed to go on behind this epoch."""
+        spec = dump_spec(self.network.spec)
+        write_checkpoint(self.folder.path, Checkpoint(epoch, self.journal.lines, spec, parts))
 
     def save(self) -> None:
         """Weights and spec as the network now stands."""

@@ -1,0 +1,45 @@
+"""`gromo-graph resume`: go on with a run that was broken off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gromo_graph.cli.messages import INTERRUPTED, failure, reported
+from gromo_graph.cli.options import AsJson, Device
+
+
+@reported
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE|module:function",
+            help="The same data, where they have moved or came from code.",
+        ),
+    ] = None,
+    device: Annotated[Device | None, typer.Option(help="Where to compute; by default as before.")] = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Go on with a run that was broken off, as if nothing had happened; one that is over is shown."""
+    from gromo_graph.cli.progress import watching
+    from gromo_graph.cli.summary import show_summary
+    from gromo_graph.run.resuming import resume as go_on
+
+    try:
+        with watching(run.name, quiet=quiet) as on_progress:
+            found = go_on(
+                run, data=data, device=None if device is None else device.value, on_progress=on_progress
+            )
+    except KeyboardInterrupt:
+        failure(f"interrupted: go on with gromo-graph resume {run}")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        typer.echo(json.dumps(found.summary, ensure_ascii=False))
+    else:
+        show_summary(found.summary)

@@ -1,0 +1,104 @@
+"""`resume`: a run that was broken off goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from gromo_graph.errors import RunError
+from gromo_graph.records.journal import Journal, read_journal
+from gromo_graph.run.checkpoint import Checkpoint, checkpoints, read_checkpoint
+from gromo_graph.run.data import Data, load_data
+from gromo_graph.run.folder import COMMAND, SUMMARY, RunFolder, open_folder
+from gromo_graph.run.growing import choose_device, compiled, seeded
+from gromo_graph.run.interrupt import Interruption
+from gromo_graph.run.loop import Loop, Progress
+from gromo_graph.run.record import Recorder
+from gromo_graph.run.run import Run, load_run
+from gromo_graph.run.sources import Source
+from gromo_graph.run.threads import kept_threads
+from gromo_graph.spec import Spec, parse_spec
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    data: Source = None,
+    device: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Go on with a run from its last checkpoint; a run that is over is given as it is.
+
+    On a CPU the result is that of a run that was never broken off, to the bit: weights, journal (clocks aside) and
+    drawings. What was written behind the checkpoint is written again.
+
+    Args:
+        path: of the run folder.
+        data: as for `grow`, where the run's own are code or objects of Python, or have moved; they must be the same.
+        device: where to compute; by default as before.
+        on_progress: called after each epoch.
+
+    Raises:
+        RunError: there is no run, its data are others or missing, or another process writes it.
+        KeyboardInterrupt: Ctrl-C; what is there has been saved.
+    """
+    folder = open_folder(Path(path))
+    if folder.file(SUMMARY).is_file():
+        return load_run(folder.path)
+    journal = read_journal(folder.path)
+    command = folder.read_json(COMMAND)
+    checkpoint = last_checkpoint(folder)
+    spec = parse_spec(journal.header.spec if checkpoint is None else checkpoint.spec, file=str(folder.path))
+    loaded = _data(folder, journal, spec, data, command.get("data"))
+    chosen = choose_device(str(command.get("device", "auto")) if device is None else device)
+    seed = journal.header.seed
+    network = compiled(spec, seed, chosen)
+    lines = 1 if checkpoint is None else checkpoint.lines
+    events = journal.events[: _events_in(journal, checkpoint)]
+    recorder = Recorder.reopened(folder.path, network, lines=lines)
+    with recorder, seeded(seed, chosen), kept_threads(), Interruption() as interruption:
+        loop = Loop(
+            network,
+            loaded,
+            seed=seed,
+            recorder=recorder,
+            interruption=interruption,
+            on_progress=on_progress,
+            events=events,
+            checkpoint=checkpoint,
+        )
+        recorder.save()
+        return loop.run()
+
+
+def last_checkpoint(folder: RunFolder) -> Checkpoint | None:
+    """The newest whole one; a damaged one is named in a warning, and the one before is taken."""
+    for path in reversed(checkpoints(folder.path)):
+        try:
+            return read_checkpoint(path)
+        except RunError as error:
+            warnings.warn(f"{error}; going on from the one before", stacklevel=2)
+    return None
+
+
+def _events_in(journal: Journal, checkpoint: Checkpoint | None) -> int:
+    """How many growth events the journal tells up to the checkpoint."""
+    return 0 if checkpoint is None else sum(event.epoch <= checkpoint.epoch for event in journal.events)
+
+
+def _data(folder: RunFolder, journal: Journal, spec: Spec, given: Source, named: object) -> Data:
+    if given is None and not isinstance(named, str):
+        raise RunError(f"{folder.path}: the data of the run came from Python: give them with --data")
+    if given is None and ":" in str(named) and not Path(str(named)).exists():
+        raise RunError(
+            f"{folder.path}: the data of the run came from code, `{named}`: give them with --data again"
+        )
+    loaded = load_data(given if given is not None else str(named), spec, trusted=given is not None)
+    if loaded.fingerprint != journal.header.data.get("fingerprint"):
+        raise RunError(
+            f"{folder.path}: these are not the data that the run was trained on (fingerprint "
+            f"{loaded.fingerprint}, expected {journal.header.data.get('fingerprint')})"
+        )
+    return loaded
