@@ -11,6 +11,7 @@ from gromo_graph.cli.diff import diff
 from gromo_graph.cli.edit import edit
 from gromo_graph.cli.evaluate import evaluate
 from gromo_graph.cli.grow import grow
+from gromo_graph.cli.history import history
 from gromo_graph.cli.new import new
 from gromo_graph.cli.plan import plan
 from gromo_graph.cli.predict import predict
@@ -47,5 +48,5 @@ def _main(
     pass
 
 
-for verb in (new, validate, render, show, edit, diff, schema, plan, grow, resume, evaluate, predict):
+for verb in (new, validate, render, show, edit, diff, schema, plan, grow, resume, history, evaluate, predict):
     app.command()(verb)

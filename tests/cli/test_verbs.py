@@ -325,3 +325,35 @@ def test_a_step_of_a_run_is_shown_and_drawn(run: Path) -> None:
     after = json.loads(call("show", f"{run}@1", "--json").stdout)["nodes"]
     assert before != after
     assert "step 1" in call("render", f"{run}@1").stdout
+
+
+def test_history(run: Path) -> None:
+    journal = read_journal(run)
+    result = call("history", run)
+    assert result.exit_code == 0
+    for event in journal.applied:
+        assert f"{event.parameters:,}" in result.stdout
+    assert f"{len(journal.epochs)} epochs, {len(journal.applied)} growth steps applied" in result.stdout
+    told = json.loads(call("history", run, "--json").stdout)
+    assert [event["step"] for event in told["events"]] == [event.step for event in journal.events]
+    assert len(told["epochs"]) == len(journal.epochs)
+
+
+def test_history_verifies_every_line(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    copy.mkdir()
+    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
+    (copy / "journal.jsonl").write_text("".join(lines))
+    assert f"{len(lines)} lines are as they were written" in call("history", copy, "--verify").stdout
+    (copy / "journal.jsonl").write_text("".join(lines) + lines[-1][:30])
+    assert "cut off while it was written" in call("history", copy, "--verify").stdout
+    lines[2] = lines[2].replace('"epoch": 1', '"epoch": 7', 1)
+    (copy / "journal.jsonl").write_text("".join(lines))
+    assert "journal.jsonl:3: damaged line: its checksum" in failed(call("history", copy, "--verify"), 1)
+
+
+def test_resume_of_a_run_that_is_over(run: Path) -> None:
+    result = call("resume", run, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == load_run(run).summary
+    assert "there is no such folder" in failed(call("resume", run / "nowhere"), 1)

@@ -1,0 +1,94 @@
+"""`gromo-graph history`: what a run has done, from its journal alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gromo_graph.cli.messages import printable, reported
+from gromo_graph.cli.options import AsJson
+from gromo_graph.records.journal import Journal
+
+_BARS = "▁▂▃▄▅▆▇█"
+_WIDEST = 60
+
+
+@reported
+def history(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder, also of a run that goes on.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every line against its checksum, and tell no more.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the growth steps of a run, what was tried in vain too, and how loss and size went."""
+    from gromo_graph.records.journal import read_journal
+
+    journal = read_journal(run)
+    if verify:
+        torn = "; the last line was cut off while it was written, and is left out" if journal.torn else ""
+        lines = 1 + len(journal.epochs) + len(journal.events)
+        typer.echo(f"{printable(str(run))}: {lines} lines are as they were written{torn}")
+    elif as_json:
+        events = [event.to_dict() for event in journal.events]
+        epochs = [asdict(epoch) for epoch in journal.epochs]
+        typer.echo(json.dumps({"epochs": epochs, "events": events}, ensure_ascii=False))
+    else:
+        _show(journal)
+
+
+def _show(journal: Journal) -> None:
+    from gromo_graph.cli.console import console, plain_table
+    from gromo_graph.render.change import what_was_done
+    from gromo_graph.render.numbers import change, real
+
+    stdout = console()
+    numbers = ("step", "epoch", "slope", "γ", "held-out loss", "parameters")
+    table = plain_table("step", "epoch", "what", *numbers[2:], "why", numbers=numbers)
+    for event in journal.events:
+        done = event.decision is not None
+        table.add_row(
+            str(event.step) if done else "",
+            str(event.epoch),
+            printable(what_was_done(event.decision)) if event.decision is not None else "nothing",
+            real(event.slope) if done else "",
+            real(event.gamma) if done else "",
+            change(event.loss_before, event.loss_after) if done else real(event.loss_before),
+            f"{event.parameters:,}",
+            printable(event.reason),
+        )
+    if journal.events:
+        stdout.print(table)
+    for name, values in _curves(journal).items():
+        first, last = (f"{values[end]:,.4g}" for end in (0, -1))
+        typer.echo(f"{name:15s} {sparkline(values)}  {first} → {last}")
+    typer.echo(
+        f"{len(journal.epochs)} epochs, {len(journal.applied)} growth steps applied of {len(journal.events)} tried"
+    )
+
+
+def _curves(journal: Journal) -> dict[str, list[float]]:
+    found: dict[str, list[float | None]] = {
+        "validation loss": [epoch.validation.get("loss") for epoch in journal.epochs],
+        "parameters": [float(epoch.parameters) for epoch in journal.epochs],
+    }
+    known = {name: [value for value in values if value is not None] for name, values in found.items()}
+    return {name: values for name, values in known.items() if values}
+
+
+def sparkline(values: Sequence[float], width: int = _WIDEST) -> str:
+    """Values as a row of bars from the least to the greatest; of very many some are left out.
+
+    >>> sparkline([4.0, 2.0, 1.0, 0.5])
+    '█▄▂▁'
+    """
+    step = max(1, -(-len(values) // width))
+    shown = values[::step]
+    low, high = min(shown), max(shown)
+    span = (high - low) or 1.0
+    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in shown)
