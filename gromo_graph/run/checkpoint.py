@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
 def checkpoints(run: Path) -> list[Path]:
     """Those of a run, the oldest first."""
     return sorted((run / CHECKPOINTS).glob("[0-9]*.safetensors"))
+
+
+def remove_checkpoints(run: Path) -> None:
+    """A run that is over needs none."""
+    for path in checkpoints(run):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        (run / CHECKPOINTS).rmdir()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

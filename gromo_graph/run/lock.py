@@ -23,7 +23,8 @@ class RunLock:
     """
 
     def __init__(self, run: Path) -> None:
-        self._file = os.open(run / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        self._path = run / LOCK
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if fcntl is not None:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -42,4 +43,5 @@ class RunLock:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._path.unlink(missing_ok=True)
         os.close(self._file)

@@ -15,7 +15,7 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import read_journal
 from gromo_graph.render import render
-from gromo_graph.run.checkpoint import Checkpoint, write_checkpoint
+from gromo_graph.run.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from gromo_graph.run.data import Data
 from gromo_graph.run.folder import (
     COMMAND,
@@ -159,6 +159,7 @@ class Recorder:
         """The run is over: what came of it, and the report."""
         self.save()
         self.folder.write(SUMMARY, as_json(finite(results)))
+        remove_checkpoints(self.folder.path)
         self.report(results)
 
     def report(self, results: Mapping[str, Any] | None) -> None:

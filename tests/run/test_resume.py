@@ -131,7 +131,7 @@ def test_a_torn_line_and_a_damaged_checkpoint_are_no_harm(whole: dict[str, Path]
     with pytest.warns(UserWarning, match=f"{newest}.*no whole checkpoint.*going on from the one before"):
         resume(path)
     same_runs(path, whole["adamw"])
-    assert len(checkpoints(path)) <= 2
+    assert checkpoints(path) == []
 
 
 def test_other_data_are_refused_and_code_is_asked_for_again(tmp_path: Path) -> None:
