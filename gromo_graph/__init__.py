@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from gromo_graph.network.transaction import edit
     from gromo_graph.records import GrowthEvent, Plan
     from gromo_graph.render import render
-    from gromo_graph.run import Run, grow, load_run, resume
+    from gromo_graph.run import Run, branch, grow, load_run, replay, resume
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.write_back import write_back
 
@@ -92,6 +92,7 @@ _HOME = {
     "Spec": "spec",
     "SpecError": "errors",
     "TensorStatistic": "modules",
+    "branch": "run",
     "check_spec": "spec",
     "compile_network": "network",
     "diff": "graph.diff",
@@ -102,6 +103,7 @@ _HOME = {
     "load_spec": "spec",
     "parse_spec": "spec",
     "render": "render",
+    "replay": "run",
     "resume": "run",
     "write_back": "spec.write_back",
 }
@@ -142,6 +144,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "TensorStatistic",
+    "branch",
     "check_spec",
     "compile_network",
     "diff",
@@ -152,6 +155,7 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "render",
+    "replay",
     "resume",
     "write_back",
 ]

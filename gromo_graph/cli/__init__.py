@@ -16,6 +16,7 @@ from gromo_graph.cli.new import new
 from gromo_graph.cli.plan import plan
 from gromo_graph.cli.predict import predict
 from gromo_graph.cli.render import render
+from gromo_graph.cli.replay import branch, replay
 from gromo_graph.cli.resume import resume
 from gromo_graph.cli.schema import schema
 from gromo_graph.cli.show import show
@@ -48,5 +49,9 @@ def _main(
     pass
 
 
-for verb in (new, validate, render, show, edit, diff, schema, plan, grow, resume, history, evaluate, predict):
+_VERBS = (
+    *(new, validate, render, show, edit, diff, schema),
+    *(plan, grow, resume, history, replay, branch, evaluate, predict),
+)
+for verb in _VERBS:
     app.command()(verb)

@@ -193,6 +193,13 @@ class GrowthScheduler:
             self.on_event(event)
         return event
 
+    def use(self, policy: Growth, *, epochs: int, same_data: bool = True) -> None:
+        """Go on with another policy, in a training of another length; growth that was over may begin again."""
+        self.policy, self.epochs, self.reason = policy, epochs, None
+        if not same_data:
+            self._known.forget()
+        self._plateau = PlateauWatch(policy.when)
+
     def saved(self) -> Snapshot:
         """How far it is, to go on with later: an optimizer and a network are saved by themselves."""
         known = self._known.saved()

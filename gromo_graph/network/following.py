@@ -16,7 +16,7 @@ from gromo_graph.graph.lineage import Origin, lineage, places
 from gromo_graph.modules.adapters import Kept
 from gromo_graph.network.assembly import part_of
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.spec.kinds import Layer, Node
+from gromo_graph.spec.kinds import Depthwise, Layer, Node
 
 _NO_MATTER_OF_WEIGHTS = ("sources", "activation", "grow")
 
@@ -70,7 +70,8 @@ class _Following:
 
     def done(self) -> Followed:
         for name in self.graph.order:
-            fresh = part_of(self.graph, name, self.generator)
+            # What is taken over draws nothing: the first weights of others are drawn once they are wanted.
+            fresh = part_of(self.graph, name, torch.Generator())
             if fresh is not None:
                 self.result.parts[name] = self.part(name, fresh)
         return self.result
@@ -105,11 +106,13 @@ class _Following:
         if was is None or before is None or not _alike(node, self.network.spec.nodes[was], fresh, before):
             if before is not None:
                 self.result.notes.append(f"`{name}` begins anew: what it was has another kind or kernel")
+            self.draw(name, fresh)
             return self.made(name, fresh, start)
         maps = self.maps(name, was)
         same_node = _sizes(fresh) == _sizes(before) and all(_is_whole(each) for each in maps)
         if same_node and not copied:
             return before
+        self.draw(name, fresh)
         self.fill(fresh, before, maps, tell=not copied)
         fresh.train(before.training)
         return self.made(name, fresh, start) if copied else fresh
@@ -152,6 +155,13 @@ class _Following:
                 tensor.requires_grad_(old.requires_grad)
                 if tell:
                     self.result.changes.append(Kept(old, tensor, by_dim))
+
+    def draw(self, name: str, fresh: torch.nn.Module) -> None:
+        """First weights for a part that is not taken over as it is."""
+        if isinstance(self.graph.spec.nodes[name], Layer | Depthwise):
+            on_cpu = part_of(self.graph, name, self.generator)
+            assert on_cpu is not None
+            fresh.load_state_dict(on_cpu.state_dict())
 
     def made(self, name: str, fresh: torch.nn.Module, start: Start | None) -> torch.nn.Module:
         """A part that is new, with the first weights that are asked for."""

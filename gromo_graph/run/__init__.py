@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gromo_graph.run.growing import grow
     from gromo_graph.run.loop import Progress
+    from gromo_graph.run.replaying import branch, replay
     from gromo_graph.run.resuming import resume
     from gromo_graph.run.run import Run, load_run
 
-_HOME = {"Progress": "loop", "Run": "run", "grow": "growing", "load_run": "run", "resume": "resuming"}
+_HOME = {
+    "Progress": "loop",
+    "Run": "run",
+    "branch": "replaying",
+    "grow": "growing",
+    "load_run": "run",
+    "replay": "replaying",
+    "resume": "resuming",
+}
 
-__all__ = ["Progress", "Run", "grow", "load_run", "resume"]
+__all__ = ["Progress", "Run", "branch", "grow", "load_run", "replay", "resume"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,11 @@ from typing import Any
 
 import torch
 
+from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
+from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
 from gromo_graph.run.checkpoint import (
     Checkpoint,
@@ -22,6 +25,7 @@ from gromo_graph.run.checkpoint import (
     saved_network,
     saved_optimizer,
 )
+from gromo_graph.run.course import Course, EndOfReplay
 from gromo_graph.run.data import Data
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.loader import TensorLoader
@@ -80,10 +84,12 @@ class Loop:
         on_progress: Callable[[Progress], None] | None,
         events: Sequence[GrowthEvent] = (),
         checkpoint: Checkpoint | None = None,
+        course: Course | None = None,
     ) -> None:
         self.network, self.data, self.recorder = network, data, recorder
         self.interruption, self.on_progress = interruption, on_progress
         self.train = network.spec.train
+        self.seed, self.course = seed, course
         self.loss = LOSSES[self.train.loss]
         device = next(network.parameters()).device
         self.trained = TensorLoader(data.train, self.train.batch_size, seed=seed, device=device)
@@ -112,9 +118,15 @@ class Loop:
             KeyboardInterrupt: Ctrl-C; what is there has been saved.
         """
         try:
-            for epoch in range(self.begin, self.train.epochs):
+            epoch = self.begin
+            self._follow(epoch)
+            while epoch < self.train.epochs:
                 self._epoch(epoch)
+                epoch += 1
+                self._follow(epoch)
                 self.interruption.check()
+        except EndOfReplay:
+            pass
         except KeyboardInterrupt:
             if self.recorder is not None:
                 self.recorder.save()
@@ -168,6 +180,29 @@ class Loop:
         if self.on_progress is not None:
             self.on_progress(self._progress(told, tuple(self.events[told_before:])))
 
+    def _follow(self, epoch: int) -> None:
+        """Leave the run that is followed where that is due; also one that was broken off just there."""
+        if self.course is not None and self.scheduler.applied >= self.course.at:
+            self._leave(self.course, epoch)
+
+    def _leave(self, course: Course, epoch: int) -> None:
+        """Go on with other settings than the run that was followed so far."""
+        self.course = None
+        with edit(self.network) as change:
+            change.apply(Restore(course.spec_of(self.network.spec)))
+        before, self.train = self.train, self.network.spec.train
+        others = self.train.batch_size != before.batch_size
+        if others:
+            size = self.train.batch_size
+            self.trained = TensorLoader(self.data.train, size, seed=self.seed, device=self.device)
+        for group in self.optimizer.param_groups:
+            asked = self.train.optimizer.model_dump(exclude={"name", "lr"})
+            group.update({key: value for key, value in asked.items() if key in group})
+        self.scheduler.use(self.network.spec.growth, epochs=self.train.epochs, same_data=not others)
+        if self.recorder is not None:
+            self.recorder.save()
+            self._checkpoint(epoch)
+
     def _checkpoint(self, epoch: int) -> None:
         assert self.recorder is not None
         parts = {
@@ -175,6 +210,7 @@ class Loop:
             "optimizer": saved_optimizer(self.optimizer, self.network),
             "scheduler": self.scheduler.saved(),
             "chance": saved_chance(self.device),
+            "course": Snapshot({"left": self.course is None}),
         }
         self.recorder.checkpoint(epoch, parts)
         self.kept = time.monotonic()
@@ -185,19 +221,27 @@ class Loop:
         self.scheduler.restore(checkpoint.parts["scheduler"])
         restore_chance(checkpoint.parts["chance"], self.device)
         self.begin = checkpoint.epoch
+        if checkpoint.parts["course"].plain["left"]:
+            self.course = None
 
     def _on_event(self, event: GrowthEvent) -> None:
         self.events.append(event)
         if self.recorder is not None:
             self.recorder.step(event)
+        ends = self.course is not None and self.course.overrides is None
+        if ends and event.decision is not None and event.step == self.course.at:  # type: ignore[union-attr]
+            raise EndOfReplay
 
     def _measure(self, part: str) -> Metrics:
         return evaluate(self.network, self.loss, self.measured[part])
 
     def _results(self) -> dict[str, Any]:
+        replayed = f"replayed up to step {self.course.at}" if self.course is not None else None
         return {
             "steps": self.scheduler.applied,
-            "reason": self.scheduler.reason or f"the training is over: {self.train.epochs} epochs",
+            "reason": replayed
+            or self.scheduler.reason
+            or f"the training is over: {self.train.epochs} epochs",
             "parameters": self.network.graph.parameter_count,
             **{part: dict(self._measure(part)) for part in self.measured},
         }

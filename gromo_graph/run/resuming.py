@@ -10,6 +10,7 @@ from pathlib import Path
 from gromo_graph.errors import RunError
 from gromo_graph.records.journal import Journal, read_journal
 from gromo_graph.run.checkpoint import Checkpoint, checkpoints, read_checkpoint
+from gromo_graph.run.course import Course
 from gromo_graph.run.data import Data, load_data
 from gromo_graph.run.folder import COMMAND, SUMMARY, RunFolder, open_folder
 from gromo_graph.run.growing import choose_device, compiled, seeded
@@ -51,7 +52,7 @@ def resume(
     command = folder.read_json(COMMAND)
     checkpoint = last_checkpoint(folder)
     spec = parse_spec(journal.header.spec if checkpoint is None else checkpoint.spec, file=str(folder.path))
-    loaded = _data(folder, journal, spec, data, command.get("data"))
+    loaded = data_again(folder, journal, spec, data, command.get("data"))
     chosen = choose_device(str(command.get("device", "auto")) if device is None else device)
     seed = journal.header.seed
     network = compiled(spec, seed, chosen)
@@ -68,6 +69,7 @@ def resume(
             on_progress=on_progress,
             events=events,
             checkpoint=checkpoint,
+            course=Course.from_dict(command.get("course")),
         )
         recorder.save()
         return loop.run()
@@ -88,7 +90,7 @@ def _events_in(journal: Journal, checkpoint: Checkpoint | None) -> int:
     return 0 if checkpoint is None else sum(event.epoch <= checkpoint.epoch for event in journal.events)
 
 
-def _data(folder: RunFolder, journal: Journal, spec: Spec, given: Source, named: object) -> Data:
+def data_again(folder: RunFolder, journal: Journal, spec: Spec, given: Source, named: object) -> Data:
     if given is None and not isinstance(named, str):
         raise RunError(f"{folder.path}: the data of the run came from Python: give them with --data")
     if given is None and ":" in str(named) and not Path(str(named)).exists():
