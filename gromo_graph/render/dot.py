@@ -74,7 +74,7 @@ def to_dot(graph: Graph, event: GrowthEvent | None = None, *, direction: Directi
     title = graph.spec.name
     label = heading(title, lines(event), facts(graph, event))
     words = Words(clean(title), clean(sentence(graph, event)), label)
-    return _Writer(graph, change_of(graph, event), words, direction or _direction(graph)).write()
+    return _Writer(graph, change_of(graph, event), words, direction or direction_of(graph)).write()
 
 
 def difference_to_dot(found: Difference, *, direction: Direction | None = None) -> Drawing:
@@ -83,10 +83,13 @@ def difference_to_dot(found: Difference, *, direction: Direction | None = None) 
     title, legend, columns = " → ".join(names), lines_of_difference(found), facts_of_difference(found)
     told = "; ".join([*(each.words for each in legend), *(f"{fact.word} {fact.value}" for fact in columns)])
     words = Words(clean(title), clean(told), heading(title, legend, columns))
-    return _Writer(found.new, change_of_difference(found), words, direction or _direction(found.new)).write()
+    return _Writer(
+        found.new, change_of_difference(found), words, direction or direction_of(found.new)
+    ).write()
 
 
-def _direction(graph: Graph) -> Direction:
+def direction_of(graph: Graph) -> Direction:
+    """To the right, or down where the picture would be a ribbon."""
     return "down" if nx.dag_longest_path_length(graph.digraph) > _DEEP else "right"
 
 

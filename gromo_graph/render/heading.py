@@ -9,8 +9,8 @@ from gromo_graph.graph import Graph
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.change import plural, what_was_done
 from gromo_graph.render.labels import Cell, Run, table
-from gromo_graph.render.numbers import change, count, real, share
-from gromo_graph.render.style import GROWN, INK, NAME_SIZE, QUIET, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE
+from gromo_graph.render.numbers import change, count, real, rises, share
+from gromo_graph.render.style import GROWN, INK, NAME_SIZE, QUIET, REMOVED, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE
 from gromo_graph.render.text import clean, shortened
 
 _TITLE_EMS = 40.0
@@ -19,11 +19,12 @@ _REASON_EMS = 70.0
 
 @dataclass(frozen=True)
 class Fact:
-    """A number of the heading: a small word above, the value below, and how much it changed."""
+    """A number of the heading: a small word above, the value below, how much it changed, and whether for the worse."""
 
     word: str
     value: str
     share: str = ""
+    worse: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def facts(graph: Graph, event: GrowthEvent | None) -> tuple[Fact, ...]:
             "held-out loss",
             change(event.loss_before, event.loss_after),
             share(event.loss_before, event.loss_after),
+            worse=rises(event.loss_before, event.loss_after),
         ),
         Fact("parameters", f"{count(before)} → {count(after)}", share(before, after)),
     )
@@ -109,7 +111,11 @@ def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:
         Cell(
             (
                 Run(fact.value, TEXT_SIZE + 1, INK),
-                *((Run(f" {fact.share}", TEXT_SIZE + 1, GROWN, bold=True),) if fact.share else ()),
+                *(
+                    (Run(f" {fact.share}", TEXT_SIZE + 1, REMOVED if fact.worse else GROWN, bold=True),)
+                    if fact.share
+                    else ()
+                ),
                 gap,
             )
         )
@@ -117,3 +123,9 @@ def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:
     ]
     empty = Cell((Run("", 1),))
     return [[*words, empty], [*values, empty]]
+
+
+def _share(fact: Fact) -> tuple[Run, ...]:
+    if not fact.share:
+        return ()
+    return (Run(f" {fact.share}", TEXT_SIZE + 1, REMOVED if fact.worse else GROWN, bold=True),)

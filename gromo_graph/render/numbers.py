@@ -61,6 +61,15 @@ def change(before: float | None, after: float | None) -> str:
     return f"{real(before, digits)} → {real(after, digits)}"
 
 
+def rises(before: float | None, after: float | None) -> bool:
+    """Whether a value is known to be greater than it was.
+
+    >>> rises(0.5, 0.6), rises(0.6, 0.5), rises(None, 0.5)
+    (True, False, False)
+    """
+    return before is not None and after is not None and after > before
+
+
 def share(before: float | None, after: float | None) -> str:
     """The change relative to `before`, in percent; empty where that says nothing.
 

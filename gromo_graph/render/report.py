@@ -22,8 +22,9 @@ from gromo_graph.records.journal import Journal
 from gromo_graph.render import numbers
 from gromo_graph.render.change import plural, what_was_done
 from gromo_graph.render.curves import Line, Mark, plot
-from gromo_graph.render.dot import to_dot
+from gromo_graph.render.dot import direction_of, to_dot
 from gromo_graph.render.draw import draw_svg
+from gromo_graph.render.labels import Direction
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PARTS = ("train", "validation", "test")
@@ -82,7 +83,12 @@ def report_html(journal: Journal, *, results: Mapping[str, Any] | None = None) -
         "real": numbers.real,
         "done": what_was_done,
     }
-    environment.globals |= {"change": numbers.change, "share": numbers.share, "plural": plural}
+    environment.globals |= {
+        "change": numbers.change,
+        "share": numbers.share,
+        "rises": numbers.rises,
+        "plural": plural,
+    }
     return environment.get_template("report.html.j2").render(
         journal=journal,
         reason=results.get("reason"),
@@ -114,10 +120,15 @@ def _parameters(journal: Journal, results: Mapping[str, Any]) -> tuple[int, int]
 
 
 def _pictures(journal: Journal) -> Iterator[Picture]:
-    yield _picture(0, "before any growth", journal.header.spec, None, "s0-")
-    for index, event in enumerate(journal.applied, start=1):
+    """All in the direction of the last one, so that nothing turns between two steps."""
+    applied = journal.applied
+    last = applied[-1].spec if applied else journal.header.spec
+    direction = direction_of(build_graph(_spec(last)))
+    yield _picture(0, "before any growth", journal.header.spec, None, "s0-", direction)
+    for index, event in enumerate(applied, start=1):
         assert event.decision is not None
-        yield _picture(event.step, what_was_done(event.decision), event.spec, event, f"s{index}-")
+        words = what_was_done(event.decision)
+        yield _picture(event.step, words, event.spec, event, f"s{index}-", direction)
 
 
 def _last(journal: Journal) -> Picture:
@@ -127,8 +138,15 @@ def _last(journal: Journal) -> Picture:
     return _picture(len(journal.applied), "the network as it now stands", text, event, "last-")
 
 
-def _picture(step: int, words: str, text: str, event: GrowthEvent | None, prefix: str) -> Picture:
-    drawing = to_dot(build_graph(_spec(text)), event)
+def _picture(
+    step: int,
+    words: str,
+    text: str,
+    event: GrowthEvent | None,
+    prefix: str,
+    direction: Direction | None = None,
+) -> Picture:
+    drawing = to_dot(build_graph(_spec(text)), event, direction=direction)
     return Picture(step, words, Markup(draw_svg(drawing, prefix=prefix)), tall=drawing.direction == "down")
 
 
@@ -147,7 +165,9 @@ def _plots(journal: Journal) -> Iterator[tuple[str, str]]:
     for name, from_zero in (("loss", True), ("accuracy", False)):
         lines = [_line(journal, part, name) for part in ("train", "validation")]
         yield name, plot(name, lines, marks, from_zero=from_zero, id=name)
-    sizes = tuple((epoch.epoch, float(epoch.parameters)) for epoch in journal.epochs)
+    first = build_graph(_spec(journal.header.spec)).parameter_count
+    begin = [(0, float(first))] if journal.epochs else []
+    sizes = (*begin, *((epoch.epoch, float(epoch.parameters)) for epoch in journal.epochs))
     line = Line("", "size", sizes, stairs=True)
     yield "parameters", plot("parameters", [line], marks, from_zero=True, id="parameters")
 

@@ -10,11 +10,14 @@ from types import TracebackType
 from typing import Any
 
 from gromo_graph.errors import RenderError
+from gromo_graph.graph import build_graph
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import read_journal
 from gromo_graph.render import render
+from gromo_graph.render.dot import direction_of
+from gromo_graph.render.labels import Direction
 from gromo_graph.run.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from gromo_graph.run.data import Data
 from gromo_graph.run.folder import (
@@ -32,7 +35,7 @@ from gromo_graph.run.folder import (
 from gromo_graph.run.journal import JournalWriter, finite
 from gromo_graph.run.lock import RunLock
 from gromo_graph.run.weights import weights_bytes
-from gromo_graph.spec import dump_spec
+from gromo_graph.spec import dump_spec, parse_spec
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Recorder:
 
     def __init__(self, folder: RunFolder, network: GrowingNetwork, lock: RunLock, *, lines: int = 0) -> None:
         self.folder, self.network, self.lock = folder, network, lock
+        self.direction = direction_of(network.graph)  # of all drawings: nothing turns between two steps
         self.journal = JournalWriter(folder.file(JOURNAL))
         self.journal.go_on_at(lines)
 
@@ -99,7 +103,7 @@ class Recorder:
             WEIGHTS: weights_bytes(network),
             SPEC: text,
         }
-        first = _drawing(network, None)
+        first = _drawing(network, None, direction_of(network.graph))
         if first is not None:
             files["steps/000.svg"] = first
         folder = create_folder(path, files, force=force)
@@ -119,6 +123,8 @@ class Recorder:
         """
         lock = RunLock(path)
         recorder = Recorder(RunFolder(path), network, lock, lines=lines)
+        first = read_journal(path).header.spec
+        recorder.direction = direction_of(build_graph(parse_spec(first)))
         recorder.save()
         return recorder
 
@@ -137,7 +143,7 @@ class Recorder:
         if event.decision is None:
             return
         self.save()
-        drawing = _drawing(self.network, event)
+        drawing = _drawing(self.network, event, self.direction)
         if drawing is not None:
             self.folder.write(str(self.folder.drawing(event.step).relative_to(self.folder.path)), drawing)
 
@@ -174,10 +180,10 @@ class Recorder:
             self.folder.write(REPORT, page)
 
 
-def _drawing(network: GrowingNetwork, event: GrowthEvent | None) -> str | None:
+def _drawing(network: GrowingNetwork, event: GrowthEvent | None, direction: Direction) -> str | None:
     """The SVG; a network that cannot be drawn is no reason to lose its training."""
     try:
-        return render(network, event=event)
+        return render(network, event=event, direction=direction)
     except RenderError as error:
         warnings.warn(f"no drawing: {error}", stacklevel=2)
         return None
