@@ -7,6 +7,7 @@ Random examples are the same in every run, so that a change is what makes a test
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import torch
@@ -23,3 +24,10 @@ torch.set_num_threads(1)
 def seeded() -> None:
     """For what draws from the global generator."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hear_ctrl_c() -> None:
+    """What is started in the background ignores Ctrl-C; the tests of it must not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
