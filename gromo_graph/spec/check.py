@@ -235,6 +235,10 @@ class _Check:
                 complete=self.complete,
                 report=self.report,
                 suggester=self.suggester,
+                called=[
+                    *(name for name in section if name not in self.document.unfolded),
+                    *self.document.aliases,
+                ],
             ).check()
         return sound
 

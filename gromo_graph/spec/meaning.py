@@ -32,6 +32,7 @@ class Nodes:
         complete: every reading and output could be read; if not, who reads whom is not fully known.
         report: takes (path, message, key=False).
         suggester: finds the nearest names.
+        called: what an author may have meant by an unknown name; None for the names themselves.
     """
 
     names: Sequence[str]
@@ -41,6 +42,7 @@ class Nodes:
     complete: bool
     report: Report
     suggester: Suggester = field(default_factory=Suggester)
+    called: Sequence[str] | None = None
 
     def check(self) -> None:
         """Report everything that is wrong between the nodes, and nothing that only follows from it."""
@@ -91,7 +93,9 @@ class Nodes:
         return complete
 
     def _unknown_node(self, name: str) -> str:
-        return f"unknown node `{clipped(name)}`: {self.suggester.hint(name, self.names, 'nodes')}"
+        return (
+            f"unknown node `{clipped(name)}`: {self.suggester.hint(name, self.called or self.names, 'nodes')}"
+        )
 
     def _check_outputs(self, known: set[str]) -> bool:
         complete = True

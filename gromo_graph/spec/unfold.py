@@ -283,8 +283,10 @@ class _Unfolding:
     def params(self, use: Use, block: Block, path: Path) -> dict[str, Any] | None:
         """The value of each param for this use."""
         sound = True
+        meant: set[str | None] = set()
         for name in use.params:
             if name not in block.params:
+                meant.add(self.work.suggester.nearest(name, list(block.params)))
                 hint = self.work.suggester.hint(name, list(block.params), "params")
                 message = f"`{clipped(use.use)}` has no param `{clipped(name)}`: {hint}"
                 self.report((*path, "with", name), message, key=True)
@@ -293,14 +295,14 @@ class _Unfolding:
         for name, default in block.params.items():
             if name in use.params:
                 values[name] = use.params[name]
-            elif default is None:
+            elif default is not None:
+                values[name] = self.work.expand(default, ("blocks", use.use, "params", name))
+            elif name not in meant:
                 message = (
                     f"the param `{clipped(name)}` of `{clipped(use.use)}` has no default: give it in `with`"
                 )
                 self.report((*path, "with"), message, key=True)
                 sound = False
-            else:
-                values[name] = self.work.expand(default, ("blocks", use.use, "params", name))
         return values if sound else None
 
     def fits(self, use: Use, block: Block, path: Path) -> bool:

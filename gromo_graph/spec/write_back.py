@@ -21,6 +21,7 @@ from gromo_graph.spec.load import aliases_of, load_spec, parse_spec, parse_unche
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.places import path_text
 from gromo_graph.spec.rewriting import Text
+from gromo_graph.spec.scalars import resolve
 from gromo_graph.spec.write import dump_spec, flow_text, written_node
 
 _NAME_ALONE = re.compile(r"\$\{\s*([^\W\d]\w*)\s*\}")
@@ -130,9 +131,11 @@ class _WriteBack:
         found = written_node(node)
         defaults = self.text.layout.value(("defaults", node.kind))
         full = node.model_dump(by_alias=True)
-        for key, _ in (defaults.entries or ()) if defaults is not None else ():
-            if key.text in full and key.text not in found:
-                value = full[key.text]
+        for key, given in (defaults.entries or ()) if defaults is not None else ():
+            if key.text not in full or key.text in found:
+                continue
+            value = full[key.text]
+            if given.text is None or resolve(given.text) != value:
                 found[key.text] = list(value) if isinstance(value, tuple) else value
         return found
 
