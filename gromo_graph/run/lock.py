@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
 
 from gromo_graph.errors import RunError
 from gromo_graph.run.folder import LOCK
@@ -37,11 +36,7 @@ class RunLock:
         os.ftruncate(self._file, 0)
         os.write(self._file, str(os.getpid()).encode())
 
-    def __enter__(self) -> RunLock:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def release(self) -> None:
+        """Let others write."""
         self._path.unlink(missing_ok=True)
         os.close(self._file)

@@ -106,7 +106,12 @@ class Recorder:
         first = _drawing(network, None, direction_of(network.graph))
         if first is not None:
             files["steps/000.svg"] = first
-        folder = create_folder(path, files, force=force)
+        try:
+            folder = create_folder(path, files, force=force)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
         recorder = Recorder(folder, network, lock or RunLock(path))
         sizes = {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
         recorder.journal.header(
@@ -135,7 +140,7 @@ class Recorder:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.journal.__exit__(kind, value, trace)
-        self.lock.__exit__(kind, value, trace)
+        self.lock.release()
 
     def step(self, event: GrowthEvent) -> None:
         """A growth step was tried: the journal tells it; where it was applied, the rest follows."""
