@@ -35,11 +35,14 @@ def lines_of_difference(found: Difference) -> tuple[Line, ...]:
     edges = {"added": len(found.added_edges), "removed": len(found.removed_edges)}
     if not found:
         return (Line("no difference", QUIET),)
-    return (
-        Line(f"+ added: {_amount(nodes['added'], edges['added'])}", GROWN),
-        Line(f"− removed, dashed: {_amount(nodes['removed'], edges['removed'])}", REMOVED),
-        Line(f"→ changed: {_amount(nodes['changed'])}", GROWN),
-    )
+    told = []
+    if nodes["added"] or edges["added"]:
+        told.append(Line(f"+ added: {_amount(nodes['added'], edges['added'])}", GROWN))
+    if nodes["removed"] or edges["removed"]:
+        told.append(Line(f"− removed, dashed: {_amount(nodes['removed'], edges['removed'])}", REMOVED))
+    if nodes["changed"]:
+        told.append(Line(f"→ changed: {_amount(nodes['changed'])}", GROWN))
+    return tuple(told) or (Line("other settings, the same network", QUIET),)
 
 
 def facts_of_difference(found: Difference) -> tuple[Fact, ...]:
