@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from gromo_graph.errors import RunError
+from gromo_graph.records.files import writing
 from gromo_graph.run.folder import LOCK
 
 try:
@@ -23,7 +24,8 @@ class RunLock:
 
     def __init__(self, run: Path) -> None:
         self._path = run / LOCK
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        with writing(self._path):
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if fcntl is not None:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -22,6 +22,15 @@ def test_it_is_held_by_one_and_let_go(tmp_path: Path) -> None:
     RunLock(tmp_path).release()
 
 
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> int:
+        raise PermissionError("no")
+
+    monkeypatch.setattr("os.open", refused)
+    with pytest.raises(RunError, match="there is no permission to write here"):
+        RunLock(tmp_path)
+
+
 def test_a_run_that_cannot_be_made_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise RunError("no space")
