@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.modules.saving import Snapshot
-from gromo_graph.records.files import write_atomically
+from gromo_graph.records.files import write_atomically, writing
 from gromo_graph.run.folder import CHECKPOINTS
 
 VERSION = 1
@@ -45,7 +45,8 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         RunError: it cannot be written; what was there is still there.
     """
     folder = run / CHECKPOINTS
-    folder.mkdir(exist_ok=True)
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
     path = folder / f"{checkpoint.epoch:06d}.safetensors"
     tensors = {
         f"{part}/{name}": tensor.detach().cpu().contiguous()
@@ -60,8 +61,9 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         "parts": {part: snapshot.plain for part, snapshot in checkpoint.parts.items()},
     }
     write_atomically(path, safetensors.torch.save(tensors, {"gromo_graph": json.dumps(plain)}))
-    for old in checkpoints(run)[:-_KEPT]:
-        old.unlink(missing_ok=True)
+    with writing(folder):
+        for old in checkpoints(run)[:-_KEPT]:
+            old.unlink(missing_ok=True)
     return path
 
 
