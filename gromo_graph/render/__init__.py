@@ -50,7 +50,7 @@ def render(
             run is drawn as it now stands, with the last growth step that changed it; `"RUN@3"` as it was after step 3.
         path: the file to write; without one the SVG (or DOT) text is returned.
         event: the growth step to highlight.
-        format: svg, png, pdf or dot; by default what the name of the file says.
+        format: svg, png, pdf, dot or mermaid; by default what the name of the file says (.mmd: mermaid).
         direction: where the data flow, "right" or "down"; by default to the right, and down in a
             graph so deep that it would be a ribbon.
 
@@ -67,23 +67,27 @@ def render(
     >>> render(Spec("tiny", nodes, ("y",)))[:4]
     '<svg'
     """
+    from gromo_graph.errors import RenderError
     from gromo_graph.graph.diff import Difference
-    from gromo_graph.render.dot import difference_to_dot, to_dot
+    from gromo_graph.render.dot import difference_to_dot, direction_of, to_dot
     from gromo_graph.render.draw import chosen_format, draw, write
+    from gromo_graph.render.mermaid import to_mermaid
     from gromo_graph.render.target import resolve
 
     file = None if path is None else Path(fspath(path))
     chosen = chosen_format(file, format)
     if file is None and chosen in ("png", "pdf"):
-        from gromo_graph.errors import RenderError
-
         raise RenderError(f"a {chosen} is no text: give the path of the file to write")
     if isinstance(target, Difference):
-        drawing = difference_to_dot(target, direction=direction)
+        if chosen == "mermaid":
+            raise RenderError("a difference is drawn as svg, png, pdf or dot: mermaid has no dashed boxes")
+        data = draw(difference_to_dot(target, direction=direction), chosen)
     else:
         graph, shown = resolve(target, event)
-        drawing = to_dot(graph, shown, direction=direction)
-    data = draw(drawing, chosen)
+        if chosen == "mermaid":
+            data = to_mermaid(graph, shown, direction=direction or direction_of(graph)).encode()
+        else:
+            data = draw(to_dot(graph, shown, direction=direction), chosen)
     if file is None:
         return data.decode()
     write(data, file)

@@ -14,7 +14,8 @@ from gromo_graph.render.dot import Drawing
 from gromo_graph.render.stderr import caught
 from gromo_graph.render.svg import polished
 
-FORMATS = ("svg", "png", "pdf", "dot")
+FORMATS = ("svg", "png", "pdf", "dot", "mermaid")
+_SUFFIXES = {"mmd": "mermaid"}
 
 _DPI = 144
 _MAX_PIXELS = 30_000  # cairo draws no bitmap wider than 32,767
@@ -22,7 +23,7 @@ _GRAPHVIZ = threading.Lock()  # the C library keeps global state
 
 
 def draw(drawing: Drawing, format: str) -> bytes:
-    """The picture in one of FORMATS.
+    """The picture in one of FORMATS but Mermaid, which is no drawing of Graphviz (mermaid.py).
 
     Raises:
         RenderError: Graphviz refused; its own words are in the text.
@@ -83,6 +84,7 @@ def chosen_format(path: Path | None, format: str | None) -> str:
     if path is None:
         return "svg"
     suffix = path.suffix.removeprefix(".").lower()
+    suffix = _SUFFIXES.get(suffix, suffix)
     if suffix not in FORMATS:
         found = f"the suffix {path.suffix!r}" if suffix else "no suffix"
         raise RenderError(
