@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from gromo_graph.cli.messages import INTERRUPTED, failure, reported
+from gromo_graph.cli.following import followed
+from gromo_graph.cli.messages import reported
 from gromo_graph.cli.options import AsJson, Device
-
-if TYPE_CHECKING:
-    from gromo_graph.run import Run
 
 _Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder; it stays as it is.")]
 _Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run folder to make.")]
@@ -45,7 +41,7 @@ def replay(
     from gromo_graph.run.replaying import replay as again
 
     options: dict[str, Any] = {"data": data, "device": _name(device), "force": force}
-    _tell(run, out, lambda watch: again(run, to=to, out=out, on_progress=watch, **options), as_json, quiet)
+    followed(run, out, lambda watch: again(run, to=to, out=out, on_progress=watch, **options), as_json, quiet)
 
 
 @reported
@@ -76,24 +72,8 @@ def branch(
         "force": force,
         "overrides": overrides or (),
     }
-    _tell(run, out, lambda watch: again(run, at=at, out=out, on_progress=watch, **options), as_json, quiet)
+    followed(run, out, lambda watch: again(run, at=at, out=out, on_progress=watch, **options), as_json, quiet)
 
 
 def _name(device: Device | None) -> str | None:
     return None if device is None else device.value
-
-
-def _tell(run: Path, out: Path, again: Callable[[Any], Run], as_json: bool, quiet: bool) -> None:
-    from gromo_graph.cli.progress import watching
-    from gromo_graph.cli.summary import show_summary
-
-    try:
-        with watching(run.name, quiet=quiet) as on_progress:
-            found = again(on_progress)
-    except KeyboardInterrupt:
-        failure(f"interrupted: go on with gromo-graph resume {out}")
-        raise typer.Exit(INTERRUPTED) from None
-    if as_json:
-        typer.echo(json.dumps(found.summary, ensure_ascii=False))
-    else:
-        show_summary(found.summary)

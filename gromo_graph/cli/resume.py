@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gromo_graph.cli.messages import INTERRUPTED, failure, reported
+from gromo_graph.cli.following import followed
+from gromo_graph.cli.messages import reported
 from gromo_graph.cli.options import AsJson, Device
 
 
@@ -27,19 +27,7 @@ def resume(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Go on with a run that was broken off, as if nothing had happened; one that is over is shown."""
-    from gromo_graph.cli.progress import watching
-    from gromo_graph.cli.summary import show_summary
     from gromo_graph.run.resuming import resume as go_on
 
-    try:
-        with watching(run.name, quiet=quiet) as on_progress:
-            found = go_on(
-                run, data=data, device=None if device is None else device.value, on_progress=on_progress
-            )
-    except KeyboardInterrupt:
-        failure(f"interrupted: go on with gromo-graph resume {run}")
-        raise typer.Exit(INTERRUPTED) from None
-    if as_json:
-        typer.echo(json.dumps(found.summary, ensure_ascii=False))
-    else:
-        show_summary(found.summary)
+    where = None if device is None else device.value
+    followed(run, run, lambda watch: go_on(run, data=data, device=where, on_progress=watch), as_json, quiet)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -92,14 +93,33 @@ def grow(
         if path is None
         else Recorder.created(path, network, loaded, seed=seed, command=command, force=force)
     )
-    with recorder or nullcontext(), seeded(seed, chosen), kept_threads(), Interruption() as interruption:
+    return looped(network, loaded, seed=seed, device=chosen, recorder=recorder, on_progress=on_progress)
+
+
+def looped(
+    network: GrowingNetwork,
+    data: Data,
+    *,
+    seed: int,
+    device: torch.device,
+    recorder: Recorder | None,
+    on_progress: Callable[[Progress], None] | None,
+    **way: Any,
+) -> Run:
+    """All epochs of a run, under its own seed, with Ctrl-C at safe places.
+
+    Args:
+        way: `events`, `checkpoint` and `course` of a run that goes on or follows another (loop.py).
+    """
+    with recorder or nullcontext(), seeded(seed, device), kept_threads(), Interruption() as interruption:
         loop = Loop(
             network,
-            loaded,
+            data,
             seed=seed,
             recorder=recorder,
             interruption=interruption,
             on_progress=on_progress,
+            **way,
         )
         return loop.run()
 

@@ -118,6 +118,8 @@ class Loop:
             KeyboardInterrupt: Ctrl-C; what is there has been saved.
         """
         try:
+            if self.recorder is not None:
+                self.recorder.save()  # of a run that goes on the files may be of later than the checkpoint
             epoch = self.begin
             self._follow(epoch)
             while epoch < self.train.epochs:

@@ -130,7 +130,6 @@ class Recorder:
         recorder = Recorder(RunFolder(path), network, lock, lines=lines)
         first = read_journal(path).header.spec
         recorder.direction = direction_of(build_graph(parse_spec(first)))
-        recorder.save()
         return recorder
 
     def __enter__(self) -> Recorder:

@@ -13,14 +13,12 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal, read_journal
 from gromo_graph.run.course import Course
 from gromo_graph.run.folder import COMMAND, check_free, open_folder
-from gromo_graph.run.growing import choose_device, compiled, seeded
-from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.loop import Loop, Progress
+from gromo_graph.run.growing import choose_device, compiled, looped
+from gromo_graph.run.loop import Progress
 from gromo_graph.run.record import Recorder
 from gromo_graph.run.resuming import data_again
 from gromo_graph.run.run import Run
 from gromo_graph.run.sources import Source
-from gromo_graph.run.threads import kept_threads
 from gromo_graph.spec import parse_spec
 
 
@@ -97,17 +95,15 @@ def _again(
     network = compiled(spec, seed, chosen)
     told: dict[str, Any] = {**command, "course": course.to_dict()}
     recorder = Recorder.created(Path(out), network, loaded, seed=seed, command=told, force=force)
-    with recorder, seeded(seed, chosen), kept_threads(), Interruption() as interruption:
-        loop = Loop(
-            network,
-            loaded,
-            seed=seed,
-            recorder=recorder,
-            interruption=interruption,
-            on_progress=on_progress,
-            course=course,
-        )
-        run = loop.run()
+    run = looped(
+        network,
+        loaded,
+        seed=seed,
+        device=chosen,
+        recorder=recorder,
+        on_progress=on_progress,
+        course=course,
+    )
     _compare(journal, run.events, course.at)
     return run
 

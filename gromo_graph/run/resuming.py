@@ -13,13 +13,11 @@ from gromo_graph.run.checkpoint import Checkpoint, checkpoints, read_checkpoint
 from gromo_graph.run.course import Course
 from gromo_graph.run.data import Data, load_data
 from gromo_graph.run.folder import COMMAND, SUMMARY, RunFolder, open_folder
-from gromo_graph.run.growing import choose_device, compiled, seeded
-from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.loop import Loop, Progress
+from gromo_graph.run.growing import choose_device, compiled, looped
+from gromo_graph.run.loop import Progress
 from gromo_graph.run.record import Recorder
 from gromo_graph.run.run import Run, load_run
 from gromo_graph.run.sources import Source
-from gromo_graph.run.threads import kept_threads
 from gromo_graph.spec import Spec, parse_spec
 
 
@@ -59,20 +57,17 @@ def resume(
     lines = 1 if checkpoint is None else checkpoint.lines
     events = journal.events[: _events_in(journal, checkpoint)]
     recorder = Recorder.reopened(folder.path, network, lines=lines)
-    with recorder, seeded(seed, chosen), kept_threads(), Interruption() as interruption:
-        loop = Loop(
-            network,
-            loaded,
-            seed=seed,
-            recorder=recorder,
-            interruption=interruption,
-            on_progress=on_progress,
-            events=events,
-            checkpoint=checkpoint,
-            course=Course.from_dict(command.get("course")),
-        )
-        recorder.save()
-        return loop.run()
+    return looped(
+        network,
+        loaded,
+        seed=seed,
+        device=chosen,
+        recorder=recorder,
+        on_progress=on_progress,
+        events=events,
+        checkpoint=checkpoint,
+        course=Course.from_dict(command.get("course")),
+    )
 
 
 def last_checkpoint(folder: RunFolder) -> Checkpoint | None:
