@@ -16,7 +16,7 @@ Watch = Annotated[
     bool, typer.Option("--watch", help="Look again whenever the file is saved; Ctrl-C ends it.")
 ]
 
-_PAUSE = 0.2  # seconds; a person who saves a file does not notice them
+_PAUSE, _SETTLING = 0.2, 0.05  # seconds; a person who saves a file does not notice them
 Signature = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -25,7 +25,7 @@ def watched(spec: str, look: Callable[[], None]) -> None:
     from gromo_graph.spec.include import included_files
 
     while True:
-        seen = _signature([Path(spec), *included_files(spec)])
+        seen = _settled(lambda: _signature([Path(spec), *included_files(spec)]))
         try:
             look()
         except SpecError as error:
@@ -35,6 +35,17 @@ def watched(spec: str, look: Callable[[], None]) -> None:
         say(f"watching {spec}: Ctrl-C ends it")
         while _signature([Path(spec), *included_files(spec)]) == seen:
             time.sleep(_PAUSE)
+
+
+def _settled(signature: Callable[[], Signature]) -> Signature:
+    """Once nothing changes any more: an editor may empty a file before it writes it."""
+    before = signature()
+    while True:
+        time.sleep(_SETTLING)
+        now = signature()
+        if now == before:
+            return now
+        before = now
 
 
 def _signature(files: Sequence[Path]) -> Signature:

@@ -99,13 +99,18 @@ def test_watch_looks_again_after_each_save_and_survives_what_is_wrong(
             seen.append(line)
         return "".join(seen[before:])
 
+    def saved(content: str) -> None:
+        part = spec.with_suffix(".part")
+        part.write_text(content)
+        part.replace(spec)
+
     try:
         assert ("sound" if verb == "validate" else "drawn") in until_it_watches()
-        spec.write_text(text.replace("kind: linear", "kind: liner", 1))
+        saved(text.replace("kind: linear", "kind: liner", 1))
         assert "did you mean `linear`" in until_it_watches()
         spec.unlink()
         assert "there is no such file" in until_it_watches()
-        spec.write_text(text)
+        saved(text)
         assert ("sound" if verb == "validate" else "drawn") in until_it_watches()
         process.send_signal(signal.SIGINT)
         out_text, _ = process.communicate(timeout=60)
