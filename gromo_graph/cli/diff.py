@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gromo_graph.cli.messages import FAILED, printable, reported, say
+from gromo_graph.cli.messages import FAILED, WRONG, failure, printable, reported, say
 from gromo_graph.cli.options import AsJson
+from gromo_graph.errors import RenderError, RunError
 
 if TYPE_CHECKING:
     from gromo_graph.graph.diff import Difference, NodeChange
@@ -33,7 +34,11 @@ def diff(
     from gromo_graph.render import render
     from gromo_graph.render.target import resolve
 
-    before, after = (resolve(target, None)[0].spec for target in (old, new))
+    try:
+        before, after = (resolve(target, None)[0].spec for target in (old, new))
+    except (RunError, RenderError) as error:
+        failure(str(error))  # 1 says that they differ
+        raise typer.Exit(WRONG) from None
     found = compare(before, after)
     if out is not None:
         render(found, out)

@@ -84,12 +84,17 @@ def _wanted(before: Spec, action: str, words: Sequence[str]) -> tuple[Spec, Mapp
         from gromo_graph.render.target import resolve
 
         (run,) = _exactly(words, 1, action)
-        return grown(before, resolve(run, None)[0].spec), {}
+        begun = resolve(f"{run.rpartition('@')[0] or run}@0", None)[0].spec if _is_run(run) else before
+        return grown(before, begun, resolve(run, None)[0].spec, sizes=True), {}
     edited = _edit(action, words).edited(before)
     problems = check_spec(edited.spec)
     if problems:
         raise SpecError(problems)
     return edited.spec, edited.renamed
+
+
+def _is_run(address: str) -> bool:
+    return Path(address).is_dir() or Path(address.rpartition("@")[0]).is_dir()
 
 
 def _edit(action: str, words: Sequence[str]) -> SpecEdit:

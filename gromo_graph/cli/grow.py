@@ -13,6 +13,7 @@ from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
 
 if TYPE_CHECKING:
     from gromo_graph.run import Run
+    from gromo_graph.spec import Spec
 
 
 @reported
@@ -73,7 +74,7 @@ def grow(
         failure(f"interrupted: {kept}")
         raise typer.Exit(INTERRUPTED) from None
     if back:
-        _write_back(spec, run)
+        _write_back(spec, loaded, run)
     if as_json:
         typer.echo(json.dumps(run.summary, ensure_ascii=False))
         return
@@ -85,10 +86,11 @@ def grow(
         say(f"predict with it: gromo-graph predict {path} --data FILE -o out.csv")
 
 
-def _write_back(spec: str, run: Run) -> None:
-    from gromo_graph.spec.write_back import write_back
+def _write_back(spec: str, start: Spec, run: Run) -> None:
+    from gromo_graph.spec import load_spec
+    from gromo_graph.spec.write_back import grown, write_back
 
-    found = write_back(spec, run)
+    found = write_back(spec, grown(load_spec(spec), start, run.spec))
     for note in found.notes:
         say(f"note: {note}")
     say(f"written back: {spec}" if found.changed else f"nothing grew that {spec} does not say")

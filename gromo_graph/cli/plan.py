@@ -31,7 +31,7 @@ def plan(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure all candidates for growth on the training data, and show them, best first."""
+    """Measure all candidates for growth on the training data, and show them in the order of trying."""
     from gromo_graph.run.planning import plan as measure
 
     found = measure(

@@ -14,7 +14,7 @@ from gromo_graph.render.labels import Direction
 
 @reported
 def render(
-    target: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A YAML file, or a run folder.")],
+    target: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A YAML file, a run folder, or RUN@3.")],
     out: Annotated[
         Path | None,
         typer.Option(

@@ -14,7 +14,7 @@ from gromo_graph.graph import Graph, WidthGroup, obstacle
 
 @reported
 def show(
-    target: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A YAML file, or a run folder.")],
+    target: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A YAML file, a run folder, or RUN@3.")],
     groups: Annotated[
         bool, typer.Option("--groups", help="What grows together, instead of the nodes.")
     ] = False,

@@ -104,7 +104,7 @@ class _Following:
         was = self.was(name)
         before = None if was is None else self.network.parts.get(was)
         if was is None or before is None or not _alike(node, self.network.spec.nodes[was], fresh, before):
-            if before is not None:
+            if before is not None and list(before.parameters()):
                 self.result.notes.append(f"`{name}` begins anew: what it was has another kind or kernel")
             self.draw(name, fresh)
             return self.made(name, fresh, start)

@@ -13,7 +13,7 @@ from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
 from gromo_graph.spec.meaning import Nodes, data_problem, name_problem
 from gromo_graph.spec.model import Origin, Spec
-from gromo_graph.spec.places import MAX_PROBLEMS, UNKNOWN, Document, Path, path_text
+from gromo_graph.spec.places import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
 from gromo_graph.spec.settings import Growth, Train
 from gromo_graph.spec.wording import Suggester, shown
 
@@ -279,7 +279,10 @@ class _Check:
             else:
                 self.report(where, f"`kind` is missing: one of {', '.join(known)}; or `use` for a block")
         elif isinstance(kind, str):
-            self.report(where, f"unknown kind {shown(kind)}: {self.suggester.hint(kind, known, 'kinds')}")
+            hint = self.suggester.hint(kind, known, "kinds")
+            if kind in self.document.blocks:
+                hint = f"it is a block: write `use: {clipped(kind)}`"
+            self.report(where, f"unknown kind {shown(kind)}: {hint}")
         elif kind is not UNKNOWN:
             self.report(where, f"found {shown(kind)}, expected a kind: {', '.join(known)}")
         return None

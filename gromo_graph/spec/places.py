@@ -66,7 +66,7 @@ class Document:
         size: of the file in bytes, where it is one.
         partial: an included file could not be read, so that blocks may be missing.
         unfolded: of flat nodes that come from a block, which one.
-        aliases: the flat node that the name of a use stands for.
+        aliases: the flat node that the name of a use stands for. blocks: their names.
     """
 
     file: str
@@ -78,6 +78,7 @@ class Document:
     partial: bool = False
     unfolded: Mapping[str, Unfolded] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    blocks: frozenset[str] = frozenset()
 
     def place(self, path: Path) -> Place:
         """Where the value of `path` stands, or the nearest parent that is written."""

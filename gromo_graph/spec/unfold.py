@@ -47,6 +47,7 @@ def unfold(document: Document, suggester: Suggester) -> Document:
         problems=problems,
         unfolded=unfolding.unfolded,
         aliases=unfolding.aliases,
+        blocks=frozenset(unfolding.blocks if isinstance(unfolding.blocks, dict) else ()),
     )
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from gromo_graph.errors import SpecError
+from gromo_graph.errors import GraphError, SpecError
 from gromo_graph.records.files import write_atomically
 from gromo_graph.spec.differences import Key, default_of, differences
+from gromo_graph.spec.include import included_files
 from gromo_graph.spec.kinds import Node
+from gromo_graph.spec.layout import Layout, Value, layout_of
 from gromo_graph.spec.layout import Path as Place
-from gromo_graph.spec.layout import Value
-from gromo_graph.spec.load import aliases_of, load_spec, parse_spec, parse_unchecked
+from gromo_graph.spec.load import aliases_of, check_spec, load_spec, parse_spec, parse_unchecked
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.places import path_text
 from gromo_graph.spec.rewriting import Text
@@ -203,45 +204,58 @@ class _WriteBack:
     def sources_of(self, old: Spec, name: str, option: str) -> Iterator[Place]:
         origin = old.origins.get(name)
         if origin is None or origin.use is None:
-            yield from self.var_of(("nodes", name, option), ())
+            yield from self.var_of(("nodes", name, option))
             return
         use, block = origin.use, str(origin.block)
+        home = self.home_of(block)
         inner = name.removeprefix(f"{use}.")
-        nodes = self.text.layout.value(("blocks", block, "nodes"))
+        nodes = home.value(("blocks", block, "nodes"))
         names = [key.text for key, _ in nodes.entries or ()] if nodes is not None else []
         inner = inner if inner in names else inner.partition(".")[2]
         if inner in names:
             place: Place = ("blocks", block, "nodes", str(inner), option)
-            yield from self.var_of(place, (use, block))
-            yield place
+            yield from self.param_of(_expression(home, place), use, block)
+            if home is self.text.layout:
+                yield place
 
-    def var_of(self, path: Place, use: Sequence[str]) -> Iterator[Place]:
-        """The var or param that a place names, and where that has its value from."""
-        name = self.expression(path)
-        if name is None:
+    def param_of(self, param: str | None, use: str, block: str) -> Iterator[Place]:
+        """Where a param of a use has its value from."""
+        if not param:
             return
-        layout = self.text.layout
-        if use:
-            param: Place = ("blocks", use[1], "params", name)
-            if layout.entry(param) is not None:
-                given: Place = ("nodes", use[0], "with", name)
-                if layout.value(("nodes", use[0])) is not None:
-                    yield from self.var_of(given, ())
-                    if not self.expression(given):
-                        yield given
-                if not self.expression(param):
-                    yield param
-                return
-        if layout.value(("vars", name)) is not None and not self.expression(("vars", name)):
+        home, layout = self.home_of(block), self.text.layout
+        default: Place = ("blocks", block, "params", param)
+        if home.entry(default) is None:
+            yield from self.var_named(param)
+            return
+        if layout.value(("nodes", use)) is not None:
+            given: Place = ("nodes", use, "with", param)
+            yield from self.var_of(given)
+            yield given
+        if home is layout:
+            yield default
+
+    def var_of(self, path: Place) -> Iterator[Place]:
+        """The var that a place names."""
+        yield from self.var_named(self.expression(path))
+
+    def var_named(self, name: str | None) -> Iterator[Place]:
+        if (
+            name
+            and self.text.layout.value(("vars", name)) is not None
+            and not self.expression(("vars", name))
+        ):
             yield "vars", name
 
+    def home_of(self, block: str) -> Layout:
+        """The text that a block is written in: the document, or a file that it includes."""
+        layouts = (layout_of(file.read_text(encoding="utf-8")) for file in included_files(self.file))
+        here = self.text.layout
+        there = (layout for layout in layouts if layout.value(("blocks", block)) is not None)
+        return here if here.value(("blocks", block)) is not None else next(there, here)
+
     def expression(self, path: Place) -> str | None:
-        """The name that alone stands in an expression; empty for a longer one."""
-        value = self.text.layout.value(path)
-        if value is None or value.text is None or "${" not in value.text:
-            return None
-        found = _NAME_ALONE.fullmatch(value.text)
-        return found[1] if found else ""
+        """The name that alone stands in an expression of the document; empty for a longer one."""
+        return _expression(self.text.layout, path)
 
     # Blocks that no longer fit
 
@@ -363,7 +377,7 @@ def write_back(
     """
     file = Path(os.fspath(path))
     before = load_spec(file)
-    wanted = target if isinstance(target, Spec) else grown(before, target.spec)
+    wanted = target if isinstance(target, Spec) else grown(before, before, target.spec)
     text = file.read_bytes().decode("utf-8")
     found = write_back_text(text, wanted, renamed=renamed, file=str(file))
     if found.changed:
@@ -371,6 +385,44 @@ def write_back(
     return found
 
 
-def grown(author: Spec, run: Spec) -> Spec:
-    """The author's spec with the nodes of another."""
-    return replace(author, nodes=run.nodes, outputs=run.outputs, named_outputs=run.named_outputs)
+_SIZES = ("features", "groups", "sources")
+
+
+def grown(author: Spec, start: Spec, end: Spec, *, sizes: bool = False) -> Spec:
+    """The author's spec with what a run changed: its own settings (`--set`) stay out.
+
+    Args:
+        start, end: the spec that the run began with, and that of the step that is wanted.
+        sizes: take widths and readings as they were at that step, whatever the author's are now.
+
+    Raises:
+        GraphError: the run is of another network.
+    """
+    inputs = [(name, author.nodes.get(name)) for name in start.inputs]
+    if list(author.inputs) != list(start.inputs) or any(node != start.nodes[name] for name, node in inputs):
+        raise GraphError(
+            f"the run is of another network, `{start.name}`: its inputs are not those of `{author.name}`"
+        )
+    nodes: dict[str, Node] = {}
+    for name, node in end.nodes.items():
+        own, old = author.nodes.get(name), start.nodes.get(name)
+        if own is None or old is None or type(own) is not type(node) or type(old) is not type(node):
+            nodes[name] = node
+            continue
+        fields = [
+            key
+            for key in type(node).model_fields
+            if getattr(node, key) != getattr(old, key) or (sizes and key in _SIZES)
+        ]
+        nodes[name] = own.model_copy(update={key: getattr(node, key) for key in fields})
+    found = replace(author, nodes=nodes, outputs=end.outputs, named_outputs=end.named_outputs)
+    problems = check_spec(found)
+    return replace(found, nodes=end.nodes) if problems else found
+
+
+def _expression(layout: Layout, path: Place) -> str | None:
+    value = layout.value(path)
+    if value is None or value.text is None or "${" not in value.text:
+        return None
+    found = _NAME_ALONE.fullmatch(value.text)
+    return found[1] if found else ""

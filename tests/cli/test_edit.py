@@ -153,3 +153,21 @@ def test_it_needs_no_torch(spec: Path) -> None:
     words = ["edit", str(spec), "set", "mix", "activation=relu", "--dry-run"]
     result = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert result.stderr.splitlines()[-1] == "[]"
+
+
+def test_what_was_set_for_the_run_alone_is_not_written_back(spec: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ("--set", "nodes.stem.activation=tanh", "--set", "train.epochs=9", "--quiet")
+    assert call("grow", spec, "--out", run, "--write-back", *words).exit_code == 0
+    assert load_spec(spec).nodes["stem"].activation == "relu"
+    assert load_spec(spec).nodes["stem"].features == load_run(run).spec.nodes["stem"].features > 3
+
+
+def test_a_run_of_another_network_is_not_taken(spec: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(TEXT.replace("shape: [4]", "shape: [13]").replace("iris", "wine"))
+    assert call("grow", other, "--out", tmp_path / "run", "--quiet").exit_code == 0
+    result = call("edit", spec, "take", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "the run is of another network" in result.stderr
+    assert spec.read_text() == TEXT

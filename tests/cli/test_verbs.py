@@ -316,7 +316,7 @@ def test_diff_of_two_steps_of_a_run(run: Path) -> None:
     grown = sum(event.decision.delta_parameters for event in journal.applied)
     assert json.loads(result.stdout)["delta_parameters"] == grown
     assert call("diff", f"{run}@{last}", run).exit_code == 0
-    assert f"there is no such step, the run has {last}" in failed(call("diff", run, f"{run}@{last + 1}"), 1)
+    assert f"there is no such step, the run has {last}" in failed(call("diff", run, f"{run}@{last + 1}"), 2)
     failed(call("diff", run, "missing.yaml"), 2)
 
 

@@ -333,3 +333,14 @@ def test_an_edited_network_grows_and_its_optimizer_goes_on() -> None:
     optimizer.zero_grad()
     network(x).square().sum().backward()
     optimizer.step()
+
+
+def test_a_single_name_is_a_name_and_a_use_of_a_block_is_told() -> None:
+    spec = load_spec("specs/digits_residual_cnn.yaml")
+    with edit(spec) as e:
+        e.duplicate("last")
+    assert "copy.last" in e.spec.nodes
+    with pytest.raises(
+        GraphError, match=r"`body` is a use of the block `residual`: name one of its nodes, `body\.1\.norm`"
+    ):
+        SetFeatures("body", 4).spec_of(spec)

@@ -312,3 +312,27 @@ def test_the_file_keeps_its_mode_and_a_link_its_target(tmp_path: Path) -> None:
     stamp = real.stat().st_mtime_ns
     assert not write_back(link, wanted).changed
     assert real.stat().st_mtime_ns == stamp
+
+
+def test_a_param_of_an_included_block_changes_where_it_is_given(tmp_path: Path) -> None:
+    blocks, _, rest = BLOCK.partition("nodes:\n  x: {kind: input")
+    (tmp_path / "parts.yaml").write_text(blocks)
+    path = tmp_path / "spec.yaml"
+    text = f"include: [parts.yaml]\nnodes:\n  x: {{kind: input{rest}"
+    path.write_text(text)
+    wanted = SetFeatures("p.u", 8).spec_of(load_spec(path))
+    found = write_back(path, wanted)
+    assert changed_lines(text, path.read_text())[1] == [
+        "  p: {use: pair, from: x, with: {width: 8}}   # first"
+    ]
+    assert found.notes == ("`nodes.p.with.width` is 8 now",)
+
+
+def test_a_param_that_came_from_a_var_gets_a_value_of_its_own() -> None:
+    text = BLOCK.replace("nodes:\n  x:", "vars: {w: 5}\nnodes:\n  x:").replace(
+        "width: 5}}", 'width: "${w}"}}'
+    )
+    middle = '  m: {kind: linear, from: p, features: "${w}"}\n  q: {use'
+    text = text.replace("  q: {use", middle).replace("from: p, rep", "from: m, rep")
+    found = written(text, SetFeatures("p.u", 9))
+    assert changed_lines(text, found.text)[1] == ["  p: {use: pair, from: x, with: {width: 9}}   # first"]

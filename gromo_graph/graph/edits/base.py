@@ -82,6 +82,12 @@ def then(first: Edited, second: Edited) -> Edited:
 
 def node_named(spec: Spec, name: str) -> Node:
     if name not in spec.nodes:
+        made = [node for node, origin in spec.origins.items() if origin.use == name and node in spec.nodes]
+        if made:
+            block = spec.origins[made[0]].block
+            raise GraphError(
+                f"`{name}` is a use of the block `{block}`: name one of its nodes, {listed_names(made)}"
+            )
         hint = Suggester().hint(str(name), list(spec.nodes), "nodes")
         raise GraphError(f"unknown node `{name}`: {hint}")
     return spec.nodes[name]
@@ -118,3 +124,8 @@ def last_of(spec: Spec, sources: Sequence[str]) -> str | None:
 
 def listed_names(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def names_of(names: Sequence[str]) -> Sequence[str]:
+    """Some names, also where a single one was given as it is."""
+    return (names,) if isinstance(names, str) else names

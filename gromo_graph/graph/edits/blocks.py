@@ -13,6 +13,7 @@ from gromo_graph.graph.edits.base import (
     check_free,
     inserted,
     listed_names,
+    names_of,
     node_named,
 )
 from gromo_graph.spec.kinds import Merge, Node
@@ -32,9 +33,9 @@ class DuplicateBlock(SpecEdit):
 
     def edited(self, spec: Spec) -> Edited:
         """The nodes must have one entry and one exit."""
-        for name in self.names:
+        for name in names_of(self.names):
             check_free(spec, self.prefix + str(node_named(spec, name) and name))
-        names = [name for name in spec.nodes if name in set(self.names)]
+        names = [name for name in spec.nodes if name in set(names_of(self.names))]
         if not names:
             raise GraphError("a block has one node at least: name those to copy")
         entry, end = _entry(spec, names), _exit(spec, names)

@@ -15,6 +15,7 @@ from gromo_graph.graph.edits.base import (
     check_free,
     inserted,
     last_of,
+    names_of,
     node_named,
     with_node,
 )
@@ -37,7 +38,7 @@ class AddNode(SpecEdit):
         check_free(spec, self.name)
         node = node_of(self.name, self.node)
         nodes = inserted(spec.nodes, self.name, node, after=last_of(spec, node.sources))
-        for reader in self.read_by:
+        for reader in names_of(self.read_by):
             old = node_named(spec, reader)
             nodes[reader] = old.model_copy(update={"sources": (*old.sources, self.name)})
         return Edited(replace(spec, nodes=nodes))
