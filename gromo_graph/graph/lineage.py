@@ -18,7 +18,7 @@ def lineage(
 
     Args:
         names: what layers are called, where that is not their name.
-        through: layers that are the identity, so that what they give is what they read.
+        through: layers that begin as the identity: their first features are those that they read.
 
     >>> from gromo_graph.graph import build_graph
     >>> from gromo_graph.spec import parse_spec
@@ -37,8 +37,10 @@ def lineage(
     for name in graph.order:
         node = graph.spec.nodes[name]
         inputs = [found[source] for source in node.sources]
-        if name in through and len(inputs[0]) == graph.features(name):
-            found[name] = inputs[0]
+        if name in through and len(inputs[0]) <= graph.features(name):
+            own = called.get(name, name)
+            more = range(len(inputs[0]), graph.features(name))
+            found[name] = (*inputs[0], *(frozenset({(own, feature, 0)}) for feature in more))
         elif isinstance(node, Layer | Input):
             own = called.get(name, name)
             found[name] = tuple(frozenset({(own, feature, 0)}) for feature in range(graph.features(name)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,16 @@ class Followed:
 
     Attributes:
         parts: by node. changes: of parameters that others take the place of.
-        fresh: parameters that nothing was there for. notes: what of them could not be kept, or be made harmless.
+        fresh: parameters that nothing was there for, with the node they are of and their name in it.
+        notes: what of them could not be kept, or be made harmless.
+        reasons: what may have changed the function, should it turn out to be another one.
     """
 
     parts: dict[str, torch.nn.Module] = field(default_factory=dict)
     changes: list[Kept] = field(default_factory=list)
-    fresh: list[Parameter] = field(default_factory=list)
+    fresh: dict[Parameter, tuple[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
 
 def follow_spec(
@@ -49,6 +52,51 @@ def follow_spec(
         generator: for first weights; None draws them from torch's global one.
     """
     return _Following(network, graph, edited, generator).done()
+
+
+def neighbours(
+    network: GrowingNetwork,
+    graph: Graph,
+    edited: Edited,
+    followed: Followed,
+    trained: Collection[Parameter],
+) -> dict[Parameter, Parameter]:
+    """For each fresh parameter the one whose group of the optimizer it joins.
+
+    It is of the same node or of the one it is a copy of, where there is one; else of the nearest node, readers first.
+    Of that node it is the one of the same name, so that weights and biases stay apart where they were.
+
+    Args:
+        network: before the edit. graph: after it. trained: what the optimizer had; others are no neighbours.
+    """
+    old_of = {change.new: change.old for change in followed.changes}
+    known: dict[str, dict[str, Parameter]] = {}
+    for name in graph.order:
+        was = edited.copies.get(name) or (None if name in edited.added else edited.renamed.get(name, name))
+        own = dict(followed.parts[name].named_parameters()) if name in followed.parts else {}
+        before = network.parts.get(was) if was is not None else None
+        there = {} if before is None else dict(before.named_parameters())
+        there |= {key: p for key, p in own.items() if p not in followed.fresh}
+        known[name] = {key: p for key, p in there.items() if old_of.get(p, p) in trained}
+    return {
+        parameter: found
+        for parameter, (name, key) in followed.fresh.items()
+        if (found := _nearest(graph, name, key, known)) is not None
+    }
+
+
+def _nearest(
+    graph: Graph, name: str, key: str, known: Mapping[str, Mapping[str, Parameter]]
+) -> Parameter | None:
+    queue, seen = [name], {name}
+    for node in queue:
+        if known[node]:
+            return known[node].get(key, next(iter(known[node].values())))
+        for other in (*graph.digraph.successors(node), *graph.digraph.predecessors(node)):
+            if other not in seen:
+                seen.add(other)
+                queue.append(other)
+    return None
 
 
 def any_weight(network: torch.nn.Module) -> Tensor:
@@ -74,6 +122,9 @@ class _Following:
             fresh = part_of(self.graph, name, torch.Generator())
             if fresh is not None:
                 self.result.parts[name] = self.part(name, fresh)
+        for name, stay in self.kept.items():
+            gone = self.network.graph.features(name) - len(stay)
+            self.result.reasons.append(f"`{name}` loses {gone} features: those with the largest weights stay")
         return self.result
 
     def _new_lineage(self, names: Mapping[str, str]) -> dict[str, tuple[Origin, ...]]:
@@ -100,6 +151,7 @@ class _Following:
     def part(self, name: str, fresh: torch.nn.Module) -> torch.nn.Module:
         node, start = self.graph.spec.nodes[name], self.edited.starts.get(name)
         fresh = fresh.to(device=self.like.device, dtype=self.like.dtype)
+        fresh.train(self.network.training)
         copied = name in self.edited.copies
         was = self.was(name)
         before = None if was is None else self.network.parts.get(was)
@@ -165,13 +217,16 @@ class _Following:
 
     def made(self, name: str, fresh: torch.nn.Module, start: Start | None) -> torch.nn.Module:
         """A part that is new, with the first weights that are asked for."""
-        self.result.fresh += list(fresh.parameters())
+        self.result.fresh |= {parameter: (name, key) for key, parameter in fresh.named_parameters()}
         with torch.no_grad():
             if start == "zero":
                 for parameter in fresh.parameters():
                     parameter.zero_()
             elif start == "identity" and not _made_identity(fresh):
                 self.result.notes.append(f"`{name}` cannot begin as the identity: it changes what passes")
+            activation = getattr(self.graph.spec.nodes[name], "activation", "identity")
+            if start == "identity" and activation != "identity":
+                self.result.reasons.append(f"the activation {activation} of `{name}` changes what passes")
         return fresh
 
 
@@ -218,15 +273,18 @@ def _made_identity(part: torch.nn.Module) -> bool:
     weight = getattr(part, "weight", None)
     if isinstance(part, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d):
         assert isinstance(weight, Tensor)
-        if weight.shape[0] != weight.shape[1] or not _keeps_positions(part):
+        read = part.in_features if isinstance(part, torch.nn.Linear) else part.in_channels
+        if weight.shape[0] < read or weight.shape[1] != read or not _keeps_positions(part):
             return False
-        weight.zero_()
+        # Features beyond those that pass keep their first weights: they are read with zeros, and learn.
+        passing = weight[:read]
+        passing.zero_()
         if weight.dim() == 2:
-            weight.fill_diagonal_(1.0)
+            passing.fill_diagonal_(1.0)
         else:
-            torch.nn.init.dirac_(weight)
+            torch.nn.init.dirac_(passing)
         if part.bias is not None:
-            part.bias.zero_()
+            part.bias[:read] = 0.0
         return True
     if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
         part.weight.fill_((1.0 + part.eps) ** 0.5)  # the running variance begins at 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -11,12 +12,13 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GraphError, SpecError
-from gromo_graph.graph import build_graph
+from gromo_graph.graph import Graph, build_graph
 from gromo_graph.graph.edits import (
     AddEdge,
     AddNode,
     DuplicateBlock,
     Edited,
+    Edits,
     InsertBetween,
     RemoveEdge,
     RemoveNode,
@@ -32,14 +34,15 @@ from gromo_graph.graph.edits import (
     then,
 )
 from gromo_graph.network.edit import Draft, install
-from gromo_graph.network.following import any_weight, follow_spec
+from gromo_graph.network.following import any_weight, follow_spec, neighbours
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizer_state import NewState, drop
 from gromo_graph.spec import Spec, check_spec
 
 _SAMPLES = 4
-_CLOSE = {torch.float64: 1e-10}
-_LOOSELY = 1e-4
+_CLOSE = {torch.float64: 1e-12, torch.float32: 1e-6}
+_ROUNDINGS = 8
+"""How many roundings apart outputs of other types may be."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Undo(Restore):
     parts: Mapping[str, torch.nn.Module] = field(default_factory=dict)
     state: Mapping[torch.nn.Parameter, Any] = field(default_factory=dict)
     groups: Sequence[Sequence[torch.nn.Parameter]] = ()
+    like: Tensor | None = None
 
 
 class Transaction:
@@ -64,7 +68,6 @@ class Transaction:
     def __init__(self, spec: Spec) -> None:
         self._before = spec
         self._edited = Edited(spec)
-        self._undo: Undo | None = None
         self.inverse: SpecEdit | None = None
         self.notes: tuple[str, ...] = ()
         self.preserved: bool | None = None
@@ -86,7 +89,6 @@ class Transaction:
             GraphError, SpecError: it is not possible.
         """
         self._edited = then(self._edited, edit.edited(self.spec))
-        self._undo = edit if isinstance(edit, Undo) else None
         return self
 
     def add_node(self, name: str, node: Written, read_by: Sequence[str] = ()) -> Transaction:
@@ -176,6 +178,30 @@ class NetworkTransaction(Transaction):
         super().__init__(network.spec)
         self.network, self.optimizer, self.generator = network, optimizer, generator
         self.new_state: NewState = new_state
+        self._undo: Undo | None = None
+        self._since = self._edited
+
+    def apply(self, edit: SpecEdit) -> Transaction:
+        """Apply an edit that is a value.
+
+        Raises:
+            GraphError, SpecError: it is not possible.
+        """
+        if isinstance(edit, Edits):
+            before = self._edited, self._undo, self._since
+            try:
+                for each in edit.edits:
+                    self.apply(each)
+            except Exception:
+                self._edited, self._undo, self._since = before
+                raise
+            return self
+        super().apply(edit)
+        if isinstance(edit, Undo):  # whatever was done before it is gone with it
+            self._undo, self._since = edit, Edited(edit.spec)
+        else:
+            self._since = then(self._since, edit.edited(self._since.spec))
+        return self
 
     def commit(self) -> None:
         """Check the result as a whole, and make it real: spec, weights and optimizer.
@@ -184,50 +210,65 @@ class NetworkTransaction(Transaction):
             SpecError: with every problem; the network is as it was, to the bit.
         """
         super().commit()
-        network, undo = self.network, self._undo
+        network = self.network
         if self.spec is network.spec:
             self.preserved = True
             return
-        graph = build_graph(self.spec)
-        before = _outputs(network)
-        memory = Undo(self._before, self.inverse.renamed, dict(network.parts), *_remembered(self.optimizer))  # type: ignore[union-attr]
-        if undo is not None and set(undo.parts) == {n for n in graph.order if n in undo.parts}:
-            install(network, Draft(GrowingNetwork(graph, undo.parts)))
-            _restore(self.optimizer, undo)
-        else:
-            self._follow(graph)
+        assert isinstance(self.inverse, Restore)
+        like = any_weight(network).detach()[:0]
+        memory = Undo(
+            self._before, self.inverse.renamed, dict(network.parts), *_remembered(self.optimizer), like
+        )
+        was, nodes = (network._graph, network._parts), network.nodes
+        try:
+            self._make()
+        except BaseException:
+            (network._graph, network._parts), network.nodes = was, nodes
+            _take_back(self.optimizer, memory)
+            self.inverse, self.notes, self.preserved = None, (), None
+            raise
         self.inverse = memory
+
+    def _make(self) -> None:
+        network, undo = self.network, self._undo
+        before, reasons = _outputs(network), []
+        if undo is not None:
+            _recast(undo, network)
+            install(network, Draft(GrowingNetwork(build_graph(undo.spec), undo.parts)))
+            _restore(self.optimizer, undo)
+        if self._since.spec is not network.spec:
+            reasons = self._follow(build_graph(self.spec))
         self.preserved = _agree(before, _outputs(network))
         if not self.preserved and not self.notes:
-            self.notes = ("the network computes something else now",)
+            self.notes = tuple(reasons) or ("the network computes something else now",)
 
-    def _follow(self, graph: Any) -> None:
-        network = self.network
-        followed = follow_spec(network, graph, self._edited, self.generator)
+    def _follow(self, graph: Graph) -> list[str]:
+        network, edited = self.network, self._since
+        followed = follow_spec(network, graph, edited, self.generator)
         kept = {parameter for part in followed.parts.values() for parameter in part.parameters()}
         old = [parameter for parameter in network.parameters() if parameter not in kept]
         draft = GrowingNetwork(graph, followed.parts)
-        known = {inner for part in network.parts.values() for inner in part.modules()}
+        known = {inner for part in followed.parts.values() for inner in part.modules()}
         for module in draft.modules():
             if module not in known:
                 module.training = network.training
         replaced = {change.old for change in followed.changes}
-        # New parameters are trained in the group of one that stays, or in the first.
-        stays = [p for p in network.parameters() if p in kept] + [change.new for change in followed.changes]
-        beside = next(iter(stays or followed.fresh), None)
+        trained = (
+            {p for group in self.optimizer.param_groups for p in group["params"]} if self.optimizer else set()
+        )
+        beside = neighbours(network, graph, edited, followed, trained)
+        # Where nothing is near that is trained, the first group takes them.
+        beside = {parameter: beside.get(parameter, parameter) for parameter in followed.fresh}
         install(
             network,
-            Draft(
-                draft,
-                tuple(followed.changes),
-                dict.fromkeys(followed.fresh, beside) if beside is not None else {},
-            ),
+            Draft(draft, tuple(followed.changes), beside),
             optimizer=self.optimizer,
             new_state=self.new_state,
         )
         if self.optimizer is not None:
             drop(self.optimizer, [parameter for parameter in old if parameter not in replaced])
         self.notes = tuple(followed.notes)
+        return followed.reasons
 
 
 def edit(
@@ -294,8 +335,12 @@ def _agree(before: dict[str, Tensor] | None, after: dict[str, Tensor] | None) ->
     if before is None or after is None or len(before) != len(after):
         return False
     for old, new in zip(before.values(), after.values(), strict=True):
-        close = _CLOSE.get(old.dtype, _LOOSELY)
-        if old.shape != new.shape or not torch.allclose(old.double(), new.double(), rtol=close, atol=close):
+        if old.shape != new.shape:
+            return False
+        close = _CLOSE.get(old.dtype, _ROUNDINGS * torch.finfo(old.dtype).eps)
+        largest = float(old.abs().max()) if old.numel() else 1.0
+        scale = max(1.0, largest) if math.isfinite(largest) else 1.0
+        if not torch.allclose(old.double(), new.double(), rtol=0.0, atol=close * scale):
             return False
     return True
 
@@ -317,3 +362,26 @@ def _restore(optimizer: torch.optim.Optimizer | None, undo: Undo) -> None:
         del optimizer.state[parameter]
     for parameter, state in undo.state.items():
         optimizer.state.setdefault(parameter, state)
+
+
+def _take_back(optimizer: torch.optim.Optimizer | None, memory: Undo) -> None:
+    """Leave an optimizer as it was before an edit that could not be finished."""
+    if optimizer is None:
+        return
+    for group, parameters in zip(optimizer.param_groups, memory.groups, strict=True):
+        group["params"] = list(parameters)
+    optimizer.state.clear()
+    for parameter, state in memory.state.items():
+        optimizer.state[parameter] = state
+
+
+def _recast(undo: Undo, network: GrowingNetwork) -> None:
+    """Parts that were out of the network while it was moved, or got another dtype, follow it."""
+    now, was = any_weight(network), undo.like
+    if was is None or (now.device, now.dtype) == (was.device, was.dtype):
+        return
+    there = {inner for part in network.parts.values() for inner in part.modules()}
+    for part in undo.parts.values():
+        like = next(part.parameters(), None)
+        if part not in there and like is not None and (like.device, like.dtype) == (was.device, was.dtype):
+            part.to(device=now.device, dtype=now.dtype)
