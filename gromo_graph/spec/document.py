@@ -49,7 +49,7 @@ def parse_document(text: str, file: str) -> Document:
         return broken(file, f"not YAML: {error}")
     if builder.data is None:
         return broken(file, EMPTY)
-    return Document(file, builder.data, builder.root, tuple(builder.problems))
+    return Document(file, builder.data, builder.root, tuple(builder.problems), values=builder.size)
 
 
 def broken(

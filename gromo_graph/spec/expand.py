@@ -19,6 +19,7 @@ from gromo_graph.spec.wording import Suggester, shown
 _LONGEST_TEXT = 10_000
 _MAX_VARS = 10_000
 _MAX_ARITHMETIC = 300_000  # characters inside `${}`; one expression written many times counts once
+_MAX_TEXT = 10_000_000  # characters that come out, in all texts together
 _PIECE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 
 
@@ -33,9 +34,10 @@ def escape(text: str) -> str:
 
 @dataclass
 class _Spent:
-    """Characters of arithmetic so far, in all scopes of a document together."""
+    """Characters of arithmetic, and of texts that came out, in all scopes of a document together."""
 
     characters: int = 0
+    text: int = 0
 
 
 @dataclass
@@ -135,6 +137,12 @@ class Expansion:
             if length > _LONGEST_TEXT:
                 self.report(path, f"the text is longer than {_LONGEST_TEXT:,} characters once expanded")
                 return UNKNOWN
+        before = self.spent.text
+        self.spent.text += length
+        if self.spent.text > _MAX_TEXT:
+            if before <= _MAX_TEXT:
+                self.report(path, f"more than {_MAX_TEXT:,} characters of expanded text in one document")
+            return UNKNOWN
         return "".join([*pieces, text[end:]])
 
     def value(self, expression: str, path: Path) -> Value | Unknown:

@@ -8,7 +8,7 @@ from pathlib import Path as File
 from typing import Any
 
 from gromo_graph.errors import Problem
-from gromo_graph.spec.document import MAX_BYTES
+from gromo_graph.spec.document import MAX_BYTES, MAX_NODES
 from gromo_graph.spec.places import UNKNOWN, Document, Path, Place, clipped
 from gromo_graph.spec.reading import read_document
 from gromo_graph.spec.wording import shown
@@ -24,7 +24,8 @@ def include(document: Document) -> Document:
         return document
     work = _Including(document)
     for path, name in work.names(data["include"]):
-        work.take(name, path)
+        if not work.full:
+            work.take(name, path)
     return work.result()
 
 
@@ -41,7 +42,8 @@ def included_files(path: str | os.PathLike[str]) -> list[File]:
 @dataclass
 class _Including:
     """Attributes:
-    blocks, places: of all files, the document's own first. size: bytes of the files so far.
+    blocks, places: of all files, the document's own first.
+    size, values: bytes and values of the files so far. full: they are as many as are read.
     """
 
     document: Document
@@ -49,6 +51,8 @@ class _Including:
     blocks: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     size: int = 0
+    values: int = 0
+    full: bool = False
     partial: bool = False
 
     def __post_init__(self) -> None:
@@ -90,8 +94,11 @@ class _Including:
             return
         found = read_document(file)
         self.size += found.size
-        if self.size > MAX_BYTES:
-            self.report(path, f"all files together are larger than {MAX_BYTES // 1_000_000} MB")
+        self.values += found.values
+        if self.size > MAX_BYTES or self.values > MAX_NODES:
+            most = f"{MAX_BYTES // 1_000_000} MB and {MAX_NODES:,} values"
+            self.report(path, f"all files together are larger than {most}")
+            self.full = self.partial = True
             return
         if found.broken and not found.problems[0].line:
             self.report(path, f"`{clipped(name)}`: {found.problems[0].message}")
@@ -139,12 +146,16 @@ class _Including:
             )
             return None
         folder = File(self.document.file).parent
-        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        file = folder / name
+        if not File(os.path.realpath(file)).is_relative_to(os.path.realpath(folder)):
             self.report(
                 path, f"`{clipped(name)}` is outside the folder of the spec: only files inside are read"
             )
             return None
-        return str(folder / name)
+        if not file.is_file() and (file.is_fifo() or file.is_socket() or file.is_char_device()):
+            self.report(path, f"`{clipped(name)}` is no regular file: it would be waited for")
+            return None
+        return str(file)
 
     def result(self) -> Document:
         """The document with all blocks, and without `include`."""

@@ -63,7 +63,7 @@ class Document:
         root: the places, a tree like `data`.
         problems: what is wrong with the text itself.
         broken: the text could not be read to its end; `data` means nothing.
-        size: of the file in bytes, where it is one.
+        size: of the file in bytes, where it is one. values: how many it holds.
         partial: an included file could not be read, so that blocks may be missing.
         unfolded: of flat nodes that come from a block, which one.
         aliases: the flat node that the name of a use stands for. blocks: their names.
@@ -75,6 +75,7 @@ class Document:
     problems: tuple[Problem, ...] = ()
     broken: bool = False
     size: int = 0
+    values: int = 0
     partial: bool = False
     unfolded: Mapping[str, Unfolded] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)

@@ -12,11 +12,16 @@ from gromo_graph.spec.document import MAX_DEPTH, MAX_NODES
 from gromo_graph.spec.expand import Expansion
 from gromo_graph.spec.explain import read_section
 from gromo_graph.spec.order import cycle_text
-from gromo_graph.spec.places import UNKNOWN, Document, Path, Place, Unfolded, clipped
+from gromo_graph.spec.places import MAX_PROBLEMS, UNKNOWN, Document, Path, Place, Unfolded, clipped
 from gromo_graph.spec.wording import Suggester, shown
 
 _AS_WRITTEN = frozenset({"vars", "blocks"})
 """Sections that are not expanded where they stand: blocks are where they are used, with their params."""
+
+_MAX_HANDLED = 20 * MAX_NODES
+"""Values that may be read, again for each use, to write all blocks out."""
+
+_LONGEST_NAME = 1000
 
 
 def unfold(document: Document, suggester: Suggester) -> Document:
@@ -56,13 +61,13 @@ class _Scope:
     """Where names of nodes mean something: the document, or one use of a block.
 
     Attributes:
-        prefix: of the flat names. own: nodes written here.
+        prefix: of the flat names. own: nodes written here, in order.
         inputs: what these names stand for: a name in another scope, and where that is written.
         uses: likewise a name in another scope; of a use with several outputs nothing.
     """
 
     prefix: str = ""
-    own: set[str] = field(default_factory=set)
+    own: dict[str, None] = field(default_factory=dict)
     inputs: dict[str, tuple[_Scope, str, Path]] = field(default_factory=dict)
     uses: dict[str, tuple[_Scope, str] | None] = field(default_factory=dict)
 
@@ -94,8 +99,12 @@ class _Node:
     path: Path  # where it is written
 
 
-class _TooLarge(Exception):  # noqa: N818 - it ends the unfolding
-    """More values than a document may hold; it is reported where the outermost use stands."""
+class _Stop(Exception):  # noqa: N818 - it ends the unfolding
+    """There are enough problems."""
+
+
+class _TooLarge(_Stop):
+    """More than a document may hold; it is reported where the outermost use stands."""
 
 
 @dataclass
@@ -110,6 +119,7 @@ class _Unfolding:
     reported: set[tuple[Path, str]] = field(default_factory=set)
     order: list[str] = field(default_factory=list)
     values: int = 0
+    handled: int = 0
     flattened: bool = False
     aliases: dict[str, str] = field(default_factory=dict)
 
@@ -118,15 +128,21 @@ class _Unfolding:
         if (path, message) not in self.reported:
             self.reported.add((path, message))
             self.work.report(path, message, key=key)
+            if len(self.work.problems) >= MAX_PROBLEMS:
+                raise _Stop
 
     def flat(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The sections of the document that name nodes, with flat nodes instead."""
+        try:
+            return self.all_flat(data)
+        except _Stop:
+            self.flattened = False
+            return {"nodes": UNKNOWN}
+
+    def all_flat(self, data: Mapping[str, Any]) -> dict[str, Any]:
         self.check_blocks()
         top = _Scope()
-        try:
-            self.unfold(data["nodes"], top, self.document.place(("nodes",)), ("nodes",), ())
-        except _TooLarge:
-            return {"nodes": UNKNOWN}
+        self.unfold(data["nodes"], top, self.document.place(("nodes",)), ("nodes",), ())
         self.flattened = True
         nodes = {name: self.resolved(node) for name, node in self.nodes.items()}
         found: dict[str, Any] = {"nodes": nodes}
@@ -165,20 +181,22 @@ class _Unfolding:
 
     def are_sound(self, block: Block, path: Path) -> bool:
         before = len(self.work.problems)
+        inputs: set[str] = set()
         for place, name in enumerate(block.inputs):
             if name in block.nodes:
                 self.report(
                     (*path, "inputs", place), f"`{clipped(name)}` is a node too: give one another name"
                 )
-            elif name in block.inputs[:place]:
+            elif name in inputs:
                 self.report((*path, "inputs", place), f"`{clipped(name)}` stands twice among the inputs")
+            inputs.add(name)
         if (block.output is None) == (block.outputs is None):
             missing = "`output` is missing: name the node that stands for the block"
             both = "`output` and `outputs` stand there: keep one of the two"
             self.report(path, missing if block.output is None else both, key=True)
         for place, name in enumerate(_outputs(block)):
             where = (*path, "output") if block.outputs is None else (*path, "outputs", place)
-            if name in block.inputs:
+            if name in inputs:
                 self.report(where, f"`{clipped(name)}` is an input: an output is a node of the block")
             elif name not in block.nodes:
                 hint = self.work.suggester.hint(name, list(block.nodes), "nodes")
@@ -200,12 +218,12 @@ class _Unfolding:
             if isinstance(data, dict) and "use" in data:
                 try:
                     self.use(name, data, scope, where, stack)
-                except _TooLarge:
+                except _TooLarge as error:
                     if not stack:
-                        self.report(where, f"more than {MAX_NODES:,} values once its blocks are written out")
+                        self.report(where, str(error))
                     raise
             else:
-                scope.own.add(name)
+                scope.own[name] = None
                 self.put(scope.prefix + name, data, places.get(name, place), scope, where)
 
     def put(self, flat: str, data: Any, place: Place, scope: _Scope, path: Path) -> None:
@@ -213,19 +231,32 @@ class _Unfolding:
             self.report(path, f"a use of a block makes a node of that name too, `{clipped(flat)}`", key=True)
             return
         data, place = self.defaults.filled(data, place)
-        self.count(len(data) + 1 if isinstance(data, dict) else 2)
+        self.count(_size(data))
         self.nodes[flat] = _Node(data, place, scope, path)
         self.order.append(flat)
 
     def count(self, values: int) -> None:
+        self.must_fit(values)
         self.values += values
-        if self.values > MAX_NODES:
-            raise _TooLarge
+
+    def must_fit(self, values: int) -> None:
+        if self.values + values > MAX_NODES:
+            raise _TooLarge(f"more than {MAX_NODES:,} values once its blocks are written out")
+
+    def handle(self, values: int) -> None:
+        self.handled += values
+        if self.handled > _MAX_HANDLED:
+            raise _TooLarge(f"more than {_MAX_HANDLED:,} values are read to write its blocks out")
 
     def use(self, name: str, data: dict[str, Any], scope: _Scope, path: Path, stack: tuple[str, ...]) -> None:
         """Write a use of a block out."""
         scope.uses[name] = None
         self.count(len(data) + 1)
+        self.handle(_size(data))
+        if len(scope.prefix) + len(name) > _LONGEST_NAME:
+            message = f"names of more than {_LONGEST_NAME:,} characters once its blocks are written out"
+            self.report(path, message, key=True)
+            return
         if "kind" in data:
             self.report((*path, "kind"), "a node has a `kind` or a `use`: leave one of the two out", key=True)
             return
@@ -233,6 +264,7 @@ class _Unfolding:
         block = None if use is None else self.used(use, path, stack)
         if use is None or block is None:
             return
+        self.handle(len(block.params) + _size(block.nodes))
         params = self.params(use, block, path)
         if params is None or not self.fits(use, block, path):
             return
@@ -245,8 +277,7 @@ class _Unfolding:
         }
         inner = scope
         # Each node is two values at the least: what is too large anyhow is refused before it is begun.
-        if self.values + 2 * (use.repeat or 1) * len(block.nodes) > MAX_NODES:
-            raise _TooLarge
+        self.must_fit(2 * (use.repeat or 1) * len(block.nodes))
         for turn in range(1, (use.repeat or 1) + 1):
             self.count(1)
             number = "" if use.repeat is None else f"{turn}."
@@ -366,3 +397,10 @@ def _outputs(block: Block) -> Sequence[str]:
     if block.outputs is not None:
         return block.outputs
     return () if block.output is None else (block.output,)
+
+
+def _size(data: Any) -> int:
+    """How many values there are in one, itself counted."""
+    if isinstance(data, dict):
+        return 1 + sum(map(_size, data.values()))
+    return 1 + sum(map(_size, data)) if isinstance(data, list) else 1
