@@ -23,13 +23,18 @@ def followed(run: Path, out: Path, work: Callable[[Any], Run], as_json: bool, qu
     """
     from gromo_graph.cli.progress import watching
     from gromo_graph.cli.summary import show_summary
+    from gromo_graph.environment import process_rank
 
+    silent = process_rank() > 0  # of several processes the first one writes and speaks
     try:
-        with watching(run.name, quiet=quiet) as on_progress:
+        with watching(run.name, quiet=quiet or silent) as on_progress:
             found = work(on_progress)
     except KeyboardInterrupt:
-        failure(f"interrupted: go on with gromo-graph resume {out}")
+        if not silent:
+            failure(f"interrupted: go on with gromo-graph resume {out}")
         raise typer.Exit(INTERRUPTED) from None
+    if silent:
+        return
     if as_json:
         typer.echo(json.dumps(found.summary, ensure_ascii=False))
     else:

@@ -43,18 +43,21 @@ def grow(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a network, let it grow, and draw it after each step."""
+    from gromo_graph.environment import process_rank
     from gromo_graph.run.folder import check_free, free_path, holds_run
     from gromo_graph.spec import load_spec
 
     loaded = load_spec(spec, overrides=overrides or ())
     path = free_path(loaded.name) if out is None else out
-    check_free(path, force=force)
+    silent = process_rank() > 0  # of several processes the first one writes and speaks
+    if not silent:
+        check_free(path, force=force)
 
     from gromo_graph.cli.progress import watching
     from gromo_graph.run.growing import grow as grow_run
 
     try:
-        with watching(loaded.name, quiet=quiet) as on_progress:
+        with watching(loaded.name, quiet=quiet or silent) as on_progress:
             run = grow_run(
                 spec,
                 data=data,
@@ -66,6 +69,8 @@ def grow(
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
+        if silent:
+            raise typer.Exit(INTERRUPTED) from None
         kept = (
             f"what was there is saved in {path}; go on with gromo-graph resume {path}"
             if holds_run(path)
@@ -73,6 +78,8 @@ def grow(
         )
         failure(f"interrupted: {kept}")
         raise typer.Exit(INTERRUPTED) from None
+    if silent:
+        return
     if back:
         _write_back(spec, loaded, run)
     if as_json:

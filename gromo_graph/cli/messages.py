@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from gromo_graph.environment import process_rank
 from gromo_graph.errors import CompileError, GraphError, GromoGraphError, Problem, SpecError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -30,7 +31,8 @@ def reported(verb: _Verb) -> _Verb:
             with _plain_warnings():
                 verb(*args, **options)
         except SpecError as error:
-            show_problems(error.problems)
+            if not process_rank():  # all processes read the same document
+                show_problems(error.problems)
             raise typer.Exit(WRONG) from None
         except (GraphError, CompileError) as error:
             failure(str(error))
@@ -52,7 +54,8 @@ def say(text: str) -> None:
 
 def failure(text: str) -> None:
     """What went wrong."""
-    typer.echo(f"{styled('error:', fg='red', bold=True)} {printable(text)}", err=True)
+    who = f"process {process_rank()}: " if process_rank() else ""
+    typer.echo(f"{styled('error:', fg='red', bold=True)} {who}{printable(text)}", err=True)
 
 
 def show_problems(problems: tuple[Problem, ...]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gromo_graph.growth.candidates import NewPath
 from gromo_graph.growth.new_paths import entering_layers
 from gromo_graph.growth.observe import Loader, Loss, Watched, observe
+from gromo_graph.growth.processes import Processes
 from gromo_graph.growth.readings import Reading, readings_of
+from gromo_graph.growth.summing import sum_up
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.joint import count, modules_of
@@ -98,6 +101,10 @@ class _Inputs:
     known: dict[str, TensorStatistic]
     found: Mapping[str, SharedMoment]
 
+    def knew(self, statistic: TensorStatistic) -> bool:
+        """Whether it was known before this pass, so that nothing has been counted."""
+        return any(statistic is each for each in self.known.values())
+
     def keep(self) -> None:
         """What was counted is known from now on."""
         for key, moment in self.found.items():
@@ -115,6 +122,7 @@ def gather(
     narrow: Sequence[LinkedGroup],
     policy: Growth,
     known: InputMoments,
+    processes: Processes,
 ) -> Gathered:
     """One pass over the data, by the functions of the modules.
 
@@ -122,6 +130,7 @@ def gather(
         groups: that may widen. paths: that may be added. narrow: groups that may get narrower.
         policy: when the pass may end early; whether gradients have to be projected.
         known: second moments that need not be counted again.
+        processes: that count together, each on its share of the data.
     """
     bridges = list({(p.bridge.source, p.bridge.target): p.bridge for p in paths if p.bridge}.values())
     entering = {bridge.target: entering_layers(network, bridge.target) for bridge in bridges}
@@ -140,32 +149,45 @@ def gather(
     sums = list(dict.fromkeys(unit for unit in units if isinstance(unit, MergeGrowingModule)))
     targets = _distinct(unit for unit in units if isinstance(unit, MeasuredModule))
     watched = Watched(_distinct([*modules, *targets]), sums, list(dict.fromkeys(r.source for r in readings)))
-    samples, wanted = 0, policy.statistics
-    for seen in observe(network, loss, loader, watched, samples=wanted.samples):
-        for module in measured:
-            module.update_computation(
-                desired_activation=seen.gradients[module.name],
-                weight_gradient=seen.weight_gradients.get(module.name),
-                bias_gradient=seen.bias_gradients.get(module.name),
-            )
-        for merge in merges:
-            count(merge)
-        for reading in readings:
-            reading.update(seen, project=project)
-        samples += seen.samples
-        if wanted.error is not None and _precise(measured, readings, wanted.error):
-            break
-    inputs.keep()
+    samples, error = 0, policy.statistics.error
+    if error is not None:  # of a share of the data the error is so much larger
+        error *= math.sqrt(processes.count)
+    with processes.together():
+        for seen in observe(network, loss, loader, watched, samples=samples_each(policy, processes)):
+            for module in measured:
+                module.update_computation(
+                    desired_activation=seen.gradients[module.name],
+                    weight_gradient=seen.weight_gradients.get(module.name),
+                    bias_gradient=seen.bias_gradients.get(module.name),
+                )
+            for merge in merges:
+                count(merge)
+            for reading in readings:
+                reading.update(seen, project=project)
+            samples += seen.samples
+            if error is not None and _precise(measured, readings, error):
+                break
     statistics = _statistics(modules, merges, readings)
+    sum_up([each for each in statistics if not inputs.knew(each)], processes)
+    inputs.keep()
+    (total,) = processes.totals(samples)
+    for reading in readings:
+        reading.rows = round(processes.totals(reading.rows)[0])
     return Gathered(
         watched.modules,
         readings,
         targets,
         sums,
         _distinct(layers),
-        samples,
+        round(total),
         sum(statistic.nbytes for statistic in statistics),
     )
+
+
+def samples_each(policy: Growth, processes: Processes) -> int | None:
+    """How many samples each process looks at, where not all are wanted."""
+    wanted = policy.statistics.samples
+    return None if wanted is None else -(-wanted // processes.count)
 
 
 def _start(modules: Sequence[MeasuredModule], merges: Sequence[MergeGrowingModule]) -> None:

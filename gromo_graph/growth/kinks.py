@@ -20,6 +20,7 @@ from gromo_graph.algebra import tangent_of
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.observe import Loader, batches, evaluation_mode
+from gromo_graph.growth.processes import Processes
 from gromo_graph.modules.adapters import operation_adapter, operations_of
 from gromo_graph.modules.adapters.operation import Elementwise
 from gromo_graph.modules.links import Linkable
@@ -51,6 +52,12 @@ class Kinks:
         there, everywhere = self.sums.get(name, (0.0, 0.0))
         size = gradient.abs()
         self.sums[name] = there + float((size * at).sum()), everywhere + float(size.sum())
+
+    def add_up(self, processes: Processes) -> None:
+        """Add what the other processes have counted."""
+        for name, sums in sorted(self.sums.items()):
+            there, everywhere = processes.totals(*sums)
+            self.sums[name] = there, everywhere
 
     def share(self, name: str) -> float:
         """Of the gradient behind the activation of a node."""
@@ -91,13 +98,19 @@ def _counter(kinks: Kinks, name: str) -> Callable[[torch.nn.Module, tuple[Tensor
 
 
 def marked(
-    network: GrowingNetwork, proposals: Sequence[Kind], kinks: Kinks, loader: Loader, policy: Growth
+    network: GrowingNetwork,
+    proposals: Sequence[Kind],
+    kinks: Kinks,
+    loader: Loader,
+    policy: Growth,
+    processes: Processes,
 ) -> list[Kind]:
     """The proposals; those that move many units away from a kink are marked as inexact.
 
     Args:
         loader: the data that `kinks` were counted on; read once more for each proposal that might.
     """
+    kinks.add_up(processes)
     bad = [name for name in kinks.sums if kinks.share(name) > _MUCH]
     if not bad:
         return list(proposals)
@@ -105,19 +118,25 @@ def marked(
     found = []
     for proposal in proposals:
         names = [name for name in bad if proposal.slope is not None and _changed(proposal) & behind[name]]
-        found.append(_marked(network, proposal, names, loader, policy))
+        found.append(_marked(network, proposal, names, loader, policy, processes))
     return found
 
 
 def _marked(
-    network: GrowingNetwork, proposal: Kind, names: Sequence[str], loader: Loader, policy: Growth
+    network: GrowingNetwork,
+    proposal: Kind,
+    names: Sequence[str],
+    loader: Loader,
+    policy: Growth,
+    processes: Processes,
 ) -> Kind:
     if not names:
         return proposal
     change = change_of(network, proposal, policy)
     shares = [_moved(network, change, x, names) for x, _ in islice(batches(loader, network), _BATCHES)]
     for name in names:
-        share = sum(each[name] for each in shares) / len(shares)
+        total, number = processes.totals(sum(each[name] for each in shares), len(shares))
+        share = total / number
         if share > _MUCH:
             why = f"{share:.1%} of what enters the activation of `{name}` leaves its kink"
             return replace(proposal, inexact=why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
+from gromo_graph.growth.processes import Processes
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
@@ -121,25 +123,42 @@ def is_sized(loader: Loader) -> bool:
         return False
 
 
-def mean_loss(network: GrowingNetwork, loss: Loss, loader: Loader, *, extended: bool = False) -> float:
-    """Mean loss over a loader in evaluation mode; with `extended`, as if the pending growth were applied."""
+ALONE = Processes()
+
+
+def mean_loss(
+    network: GrowingNetwork,
+    loss: Loss,
+    loader: Loader,
+    *,
+    extended: bool = False,
+    processes: Processes = ALONE,
+) -> float:
+    """Mean loss over a loader in evaluation mode; with `extended`, as if the pending growth were applied.
+
+    Args:
+        processes: each with a share of the samples.
+    """
     total, count = 0.0, 0
-    with evaluation_mode(network), same_draws(network), torch.no_grad():
+    with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
         for inputs, target in batches(loader, network):
             prediction = network.extended_forward(*inputs) if extended else network(*inputs)
             total += float(_scalar(loss(prediction, target))) * len(target)
             count += len(target)
-    return total / count
+            if not math.isfinite(total):
+                break
+    total, samples = processes.totals(total, count)
+    return _finite(total / samples)
 
 
-def error_rate(network: GrowingNetwork, loader: Loader) -> float:
+def error_rate(network: GrowingNetwork, loader: Loader, *, processes: Processes = ALONE) -> float:
     """Share of the samples whose largest output is not at the index of their class, in evaluation mode.
 
     Raises:
         GrowthError: the targets are no class indices for the output.
     """
     wrong, count = 0, 0
-    with evaluation_mode(network), same_draws(network), torch.no_grad():
+    with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
         for inputs, target in batches(loader, network):
             prediction = network(*inputs)
             if isinstance(prediction, dict):
@@ -151,7 +170,8 @@ def error_rate(network: GrowingNetwork, loader: Loader) -> float:
                 )
             wrong += int((prediction.argmax(dim=1) != target).sum())
             count += len(target)
-    return wrong / count
+    errors, samples = processes.totals(wrong, count)
+    return errors / samples
 
 
 def observe(
@@ -184,7 +204,9 @@ def observe(
         torch.enable_grad(),
     ):
         for inputs, target in batches(loader, network):
-            value = _scalar(loss(network(*inputs), target)) * len(target)
+            value = _scalar(loss(network(*inputs), target))
+            _finite(float(value.detach()))
+            value = value * len(target)
             yield _observation(value, len(target), watched, values)
             seen += len(target)
             if samples is not None and seen >= samples:
@@ -260,8 +282,10 @@ def _scalar(value: Tensor) -> Tensor:
         raise GrowthError(
             f"the loss has shape {tuple(value.shape)}: expected a scalar, the mean over the batch"
         )
-    if not bool(torch.isfinite(value.detach())):
-        raise GrowthError(
-            f"the loss is {float(value.detach())}: expected a finite number (look at the data and the rate)"
-        )
     return value
+
+
+def _finite(loss: float) -> float:
+    if not math.isfinite(loss):
+        raise GrowthError(f"the loss is {loss}: expected a finite number (look at the data and the rate)")
+    return loss

@@ -12,6 +12,7 @@ from gromo_graph.graph import Middle, new_node
 from gromo_graph.growth.candidates import NewPath
 from gromo_graph.growth.new_paths import Found, with_path
 from gromo_graph.growth.observe import Observation
+from gromo_graph.growth.processes import Processes
 from gromo_graph.growth.readings import image_of
 from gromo_graph.growth.slopes import best_signs, enough
 from gromo_graph.modules.measured import MeasuredModule
@@ -62,6 +63,12 @@ class PathMeasurement:
             flipped = (pull * self.tangent.apply(-t)).sum(dim=(0, 2, 3))
             self.kept = kept if self.kept is None else self.kept + kept
             self.flipped = flipped if self.flipped is None else self.flipped + flipped
+
+    def share(self, processes: Processes) -> None:
+        """Add what the other processes have counted."""
+        (self.slope,) = processes.totals(self.slope)
+        if self.kept is not None and self.flipped is not None:
+            processes.add_up([self.kept, self.flipped])
 
     def _layer(self, matrix: Tensor) -> torch.nn.Module:
         """The layer with these weights that reads the source."""

@@ -12,12 +12,13 @@ from gromo_graph.algebra import tangent_of
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import linked
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals, with_cost
-from gromo_graph.growth.gathering import Gathered, InputMoments, gather, let_go
+from gromo_graph.growth.gathering import Gathered, InputMoments, gather, let_go, samples_each
 from gromo_graph.growth.kinks import marked, watching
 from gromo_graph.growth.new_paths import Found, middle_of, path_proposals, solved_paths
-from gromo_graph.growth.observe import Loader, Loss, Watched, is_sized
+from gromo_graph.growth.observe import ALONE, Loader, Loss, Watched, is_sized
 from gromo_graph.growth.path_slopes import PathMeasurement
 from gromo_graph.growth.policy import ranked
+from gromo_graph.growth.processes import Processes
 from gromo_graph.growth.pruning import PruneSlope, prune_proposals
 from gromo_graph.growth.pruning import solved as solved_pruning
 from gromo_graph.growth.resting import cannot_be_taken_back
@@ -79,11 +80,13 @@ def plan_proposals(
     policy: Growth,
     generator: torch.Generator | None,
     known: InputMoments | None = None,
+    processes: Processes = ALONE,
 ) -> Planned:
     """Everything that could be done: solved and measured, or with the reason why it is left out; best first.
 
     Args:
         known: what earlier plans on the same data have found out about it; this one adds to it.
+        processes: that plan together, each with a share of the data: sums are of all, what is solved is the first's.
 
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
@@ -106,9 +109,26 @@ def plan_proposals(
         wide = []
     if not (wide or paths or prunings):
         return Planned(ranked([*drawn, *left_out], policy))
-    work = _Work(network, loss, loader, policy, generator, InputMoments() if known is None else known)
+    known = InputMoments() if known is None else known
+    work = _Work(network, loss, loader, policy, generator, known, processes)
     found_all = work.done(wide, paths, prunings)
-    return Planned(ranked([*drawn, *found_all, *left_out], policy), work.samples, work.memory)
+    proposals = _in_one_order(ranked([*drawn, *found_all, *left_out], policy), processes)
+    return Planned(proposals, work.samples, work.memory)
+
+
+def _in_one_order(proposals: list[Proposal], processes: Processes) -> list[Proposal]:
+    """In the order of the first process: slopes that are equal to rounding must not part the others from it."""
+    if processes.count == 1:
+        return proposals
+    known = sorted(proposals, key=lambda proposal: (proposal.kind, proposal.target))
+    places = {id(proposal): place for place, proposal in enumerate(known)}
+    return [known[place] for place in processes.order([places[id(proposal)] for proposal in proposals])]
+
+
+def _of_first(solution: Solution, processes: Processes) -> Solution:
+    """What the first process has solved: another machine may round otherwise."""
+    neurons, deltas = processes.shared((solution.neurons, dict(solution.deltas)))
+    return replace(solution, neurons=neurons, deltas=deltas)
 
 
 def _able(proposals: Sequence[Kind], left_out: list[Proposal]) -> list[Kind]:
@@ -142,6 +162,7 @@ class _Work:
     policy: Growth
     generator: torch.Generator | None
     known: InputMoments
+    processes: Processes
     samples: int = 0
     memory: int = 0
 
@@ -159,14 +180,16 @@ class _Work:
             narrow=[group for _, group in narrow],
             policy=self.policy,
             known=self.known,
+            processes=self.processes,
         )
         self.samples, self.memory = gathered.samples, gathered.memory
         dead = [each for each in wide if self.policy.rescue and all(map(is_dead, each.parts))]
         alive = [each for each in wide if each not in dead]
         for each in alive:
-            each.solutions = [solve(each.proposal, part, self.policy) for part in each.parts]
+            solved = [solve(each.proposal, part, self.policy) for part in each.parts]
+            each.solutions = [_of_first(solution, self.processes) for solution in solved]
         found_paths = self._solved_paths(gathered, paths)
-        pruned = [(solved_pruning(self.network, p, group, self.policy), group) for p, group in narrow]
+        pruned = [(self._pruning(p, group), group) for p, group in narrow]
         let_go(gathered.modules)
         found: list[Proposal] = [_rescued(self.network, each, self.policy, self.generator) for each in dead]
         if self.policy.criterion == "gradmax":
@@ -175,6 +198,10 @@ class _Work:
         found += [_unmeasured(self.network, each) for each in alive if each.jumps]
         steep = [each for each in alive if not each.jumps]
         return [*found, *self._measured(gathered, steep, found_paths, pruned)]
+
+    def _pruning(self, proposal: Pruning, group: LinkedGroup) -> Pruning:
+        found = solved_pruning(self.network, proposal, group, self.policy)
+        return replace(found, removal=self.processes.shared(found.removal))
 
     def _solved_paths(self, gathered: Gathered, paths: Sequence[NewPath]) -> list[Found]:
         if any(path.kind == "new_node" for path in paths):
@@ -189,7 +216,12 @@ class _Work:
         for reading in gathered.readings:
             own = [p for bridge in reading.bridges for p in by_bridge[bridge.source, bridge.target]]
             found += solved_paths(self.network, reading, own, self.policy)
-        return found
+        return [self._path_of_first(each) for each in found]
+
+    def _path_of_first(self, found: Found) -> Found:
+        parts = (found.delta, found.neurons, dict(found.proposal.deltas))
+        delta, neurons, deltas = self.processes.shared(parts)
+        return replace(found, delta=delta, neurons=neurons, proposal=replace(found.proposal, deltas=deltas))
 
     def _measured(
         self,
@@ -210,14 +242,22 @@ class _Work:
         members = [m for each in wide for m in (*each.group.producers, *each.group.consumers)]
         members += [m for prune in prunes for m in prune.group.consumers]
         watched = _watched(self.network, members, gathered, bool(paths))
-        limit = None if is_sized(self.loader) else self.policy.statistics.samples
+        limit = None if is_sized(self.loader) else samples_each(self.policy, self.processes)
         with watching(self.network) as kinks:
-            samples = measure(self.network, self.loss, self.loader, watched, items, samples=limit)
+            samples = measure(
+                self.network,
+                self.loss,
+                self.loader,
+                watched,
+                items,
+                samples=limit,
+                processes=self.processes,
+            )
         for each, measured in zip(wide, neurons, strict=True):
             found.append(self._chosen(each, measured, samples))
         found += [path.proposal(samples, self.policy) for path in on_paths]
         found += [prune.measured(samples) for prune in prunes]
-        return marked(self.network, found, kinks, self.loader, self.policy)
+        return marked(self.network, found, kinks, self.loader, self.policy, self.processes)
 
     def _chosen(self, wide: _Wide, measured: Sequence[NeuronSlopes], samples: int) -> Widening:
         proposal = chosen(wide.proposal, wide.group, measured, samples, self.policy)

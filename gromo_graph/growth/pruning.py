@@ -11,6 +11,7 @@ from gromo_graph.graph import Graph, WidthGroup, obstacle
 from gromo_graph.growth.candidates import Pruning, neurons_at_once
 from gromo_graph.growth.changes import with_narrowing_cost
 from gromo_graph.growth.observe import Observation
+from gromo_graph.growth.processes import Processes
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.removing import Removal, least_missed, without
 from gromo_graph.modules.surgery import layer_of_matrix
@@ -90,6 +91,10 @@ class PruneSlope:
             change = self.proposal.removal.changes[self.proposal.neurons][consumer.name]
             moved = layer_of_matrix(consumer, change)(consumer.input)
             self.slope -= float((moved * seen.gradients[consumer.name]).sum())
+
+    def share(self, processes: Processes) -> None:
+        """Add what the other processes have counted."""
+        (self.slope,) = processes.totals(self.slope)
 
     def measured(self, samples: int) -> Pruning:
         """The proposal with its slope."""

@@ -13,10 +13,12 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.graph import widening_cost
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, groups_at_once, within
 from gromo_graph.growth.changes import Change, change_of
-from gromo_graph.growth.gathering import InputMoments
+from gromo_graph.growth.gathering import InputMoments, let_go
+from gromo_graph.growth.memory import out_of_memory
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
 from gromo_graph.growth.planning import plan_proposals
 from gromo_graph.growth.policy import RULES, gained_little, goal_reached, why_over
+from gromo_graph.growth.processes import Processes
 from gromo_graph.growth.trials import (
     ZERO,
     Trial,
@@ -27,6 +29,7 @@ from gromo_graph.growth.trials import (
     why_refused,
 )
 from gromo_graph.growth.watch import PlateauWatch
+from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
@@ -49,6 +52,8 @@ class GrowthScheduler:
         epochs: the length of your training, which `until` is a share of; None takes the spec's `train.epochs`.
         on_event: called with each GrowthEvent.
         generator: for neurons drawn at random; None uses torch's global one.
+        processes: that grow the network together, each calling `step` with its share of the data; None takes those of
+            torch.distributed where it has been initialised. What they decide is one decision.
 
     Raises:
         GrowthError: a loss that says it is no mean, a training without length.
@@ -86,6 +91,7 @@ class GrowthScheduler:
         epochs: int | None = None,
         on_event: Callable[[GrowthEvent], None] | None = None,
         generator: torch.Generator | None = None,
+        processes: Processes | None = None,
     ) -> None:
         if getattr(loss, "reduction", "mean") != "mean":
             raise GrowthError(
@@ -100,6 +106,7 @@ class GrowthScheduler:
         self.epochs = network.spec.train.epochs if epochs is None else epochs
         self.on_event = on_event
         self.generator = generator
+        self.processes = Processes.current() if processes is None else processes
         self.reason: str | None = None
         self.applied = 0
         self.epoch = 0
@@ -118,7 +125,8 @@ class GrowthScheduler:
             validation_loader: held-out pairs for the step size; read once for each trial.
 
         Returns:
-            What happened, or None where nothing was due. Where the policy lets several groups grow in one step, each is
+            What happened, or None where nothing was due. A step whose statistics do not fit into memory is left out,
+            with that as its reason. Where the policy lets several groups grow in one step, each is
             an event of its own, told to `on_event`, and the last one is returned.
 
         Raises:
@@ -135,7 +143,12 @@ class GrowthScheduler:
         if not settled or self.epoch % self.policy.when.every:
             return None
         started = time.perf_counter()
-        proposals = self._proposals(train_loader)
+        try:
+            proposals = self._proposals(train_loader)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or self.processes.count > 1:
+                raise
+            return self._skipped(f"the statistics do not fit into memory: {str(error).splitlines()[0]}")
         decided = time.perf_counter()
         event: GrowthEvent | None = None
         for event in self._try_in_order(proposals):
@@ -146,6 +159,14 @@ class GrowthScheduler:
                 self.reason = event.reason
             if self.on_event is not None:
                 self.on_event(event)
+        return event
+
+    def _skipped(self, reason: str) -> GrowthEvent:
+        """This step is left out; whatever was gathered for it is dropped."""
+        let_go(module for module in self.network.modules() if isinstance(module, MeasuredModule))
+        event = self._nothing(reason, self._loss_now(), ())
+        if self.on_event is not None:
+            self.on_event(event)
         return event
 
     def plan(self, loader: Loader) -> Plan:
@@ -234,7 +255,7 @@ class GrowthScheduler:
             applied=self.applied,
             epoch=self.epoch,
             epochs=self.epochs,
-            seconds=time.perf_counter() - self._began,
+            seconds=self.processes.number(time.perf_counter() - self._began),
         )
         if reason is None and self.policy.stop.accuracy is not None:
             reason = goal_reached(self._error_now(), self.policy)
@@ -246,12 +267,12 @@ class GrowthScheduler:
         if self.policy.when.watch == "validation_error":
             return self._error_now()
         if self.policy.when.watch == "train_loss":
-            return mean_loss(self.network, self.loss, train_loader)
+            return mean_loss(self.network, self.loss, train_loader, processes=self.processes)
         return self._loss_now()
 
     def _error_now(self) -> float:
         assert self._held_out is not None
-        return error_rate(self.network, self._held_out)
+        return error_rate(self.network, self._held_out, processes=self.processes)
 
     def _proposals(self, loader: Loader) -> list[Proposal]:
         if self._planned_on is not None and loader is not self._planned_on:
@@ -264,6 +285,7 @@ class GrowthScheduler:
             policy=self.policy,
             generator=self.generator,
             known=self._known,
+            processes=self.processes,
         )
         self._samples, self._memory = planned.samples, planned.memory
         return planned.proposals
@@ -347,14 +369,14 @@ class GrowthScheduler:
 
     def _loss_now(self) -> float:
         assert self._held_out is not None
-        return mean_loss(self.network, self.loss, self._held_out)
+        return mean_loss(self.network, self.loss, self._held_out, processes=self.processes)
 
     def _loss_at(self, change: Change, gamma: float) -> float:
         held_out = self._held_out
         assert held_out is not None
 
         def loss_of(network: GrowingNetwork, extended: bool) -> float:
-            return mean_loss(network, self.loss, held_out, extended=extended)
+            return mean_loss(network, self.loss, held_out, extended=extended, processes=self.processes)
 
         try:
             return change.loss_at(gamma, loss_of)

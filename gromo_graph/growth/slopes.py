@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gromo_graph.growth.candidates import Widening
 from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
+from gromo_graph.growth.processes import Processes
 from gromo_graph.growth.solve import Solution
 from gromo_graph.modules.flowing import at_scale_one, given, tangents
 from gromo_graph.modules.group import LinkedGroup, Slot
@@ -32,6 +33,9 @@ class Measurement(Protocol):
 
     def add(self, seen: Observation) -> None:
         """Count a batch."""
+
+    def share(self, processes: Processes) -> None:
+        """Add what the other processes have counted."""
 
 
 @dataclass
@@ -79,6 +83,12 @@ class NeuronSlopes:
                 before = self.deltas.get(consumer.name, 0.0)
                 self.deltas[consumer.name] = before + float((change * gradient).sum())
 
+    def share(self, processes: Processes) -> None:
+        """Add what the other processes have counted."""
+        processes.add_up([self.kept, self.flipped])
+        totals = processes.totals(*self.deltas.values())
+        self.deltas = dict(zip(self.deltas, totals, strict=True))
+
     def _layer(self, consumer: MeasuredModule, fan_out: FanOut) -> torch.nn.Module:
         if consumer not in self.layers:
             self.layers[consumer] = consumer.adapter.layer_of(consumer.layer, fan_out.weight, None)
@@ -119,17 +129,21 @@ def measure(
     items: Sequence[Measurement],
     *,
     samples: int | None = None,
+    processes: Processes,
 ) -> int:
-    """Let everything whose slope is wanted see the data, in one pass; how many samples there were.
+    """Let everything whose slope is wanted see the data, in one pass; how many samples there were in all processes.
 
     No weight is touched, and the items know nothing of each other.
     """
     seen_samples = 0
-    for seen in observe(network, loss, loader, watched, samples=samples):
-        seen_samples += seen.samples
-        for item in items:
-            item.add(seen)
-    return seen_samples
+    with processes.together():
+        for seen in observe(network, loss, loader, watched, samples=samples):
+            seen_samples += seen.samples
+            for item in items:
+                item.add(seen)
+    for item in items:
+        item.share(processes)
+    return round(processes.totals(seen_samples)[0])
 
 
 def neuron_slopes(solution: Solution, policy: Growth) -> NeuronSlopes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,18 @@ from gromo_graph.errors import GrowthError
 # Entries of a tensor that its error is judged by, and how many times they are remembered (an even number).
 _ENTRIES = 1 << 12
 _MARKS = 64
+
+
+class Counted(NamedTuple):
+    """What a statistic has counted: the sum itself (of an `upper` one only what is on and above the diagonal means
+
+    something), and what its error is estimated from.
+    """
+
+    total: Tensor
+    upper: bool
+    squares: float
+    parts: int
 
 
 class TensorStatistic:
@@ -193,6 +206,22 @@ class TensorStatistic:
         self._parts += other._parts
         self.samples += other.samples
         self.updates += other.updates
+        self._marks = [(self._mark(), 0)]
+
+    def counted(self) -> Counted:
+        """What has been counted; to change the sum is to change the statistic.
+
+        Raises:
+            GrowthError: nothing has been counted yet.
+        """
+        self._work_out()
+        if self._sum is None:
+            raise GrowthError(f"{self.name} has no samples yet")
+        return Counted(self._sum, self._upper, self._squares, self._parts)
+
+    def recount(self, samples: int, updates: int, *, squares: float, parts: int) -> None:
+        """Say how much the sum of `counted` stands for, after others' has been added to it."""
+        self.samples, self.updates, self._squares, self._parts = samples, updates, squares, parts
         self._marks = [(self._mark(), 0)]
 
     @property

@@ -11,10 +11,15 @@ from typing import Any
 import torch
 
 import gromo_graph
+from gromo_graph.environment import local_rank, process_count, process_rank
 from gromo_graph.errors import RunError
 from gromo_graph.graph import Graph, build_graph
+from gromo_graph.growth.memory import out_of_memory
+from gromo_graph.growth.observe import ALONE
+from gromo_graph.growth.processes import Processes
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.run.data import Data, check_trainable, load_data
+from gromo_graph.run.distributed import joined
 from gromo_graph.run.folder import check_free
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.loop import Loop, Progress
@@ -73,27 +78,56 @@ def grow(
     check_seed(seed)
     check_trainable(spec)
     chosen = choose_device(device)
-    path = None if out is None else Path(out)
-    if path is not None:
-        check_free(path, force=force)
-    source = spec.train.data if data is None else data
-    loaded = data_of(spec, data, folder)
-    network = compiled(spec, seed, chosen)
-    command = {
-        "version": 1,
-        "data": _named(source, folder if data is None else None),
-        "seed": seed,
-        "device": device,
-        "overrides": _listed(overrides),
-        "gromo_graph": gromo_graph.__version__,
-        "torch": str(torch.__version__),
-    }
-    recorder = (
-        None
-        if path is None
-        else Recorder.created(path, network, loaded, seed=seed, command=command, force=force)
-    )
-    return looped(network, loaded, seed=seed, device=chosen, recorder=recorder, on_progress=on_progress)
+    path = None if out is None or process_rank() else Path(out)
+    with joined(chosen) as processes:
+        with processes.together():
+            if path is not None:
+                check_free(path, force=force)
+            source = spec.train.data if data is None else data
+            loaded = data_of(spec, data, folder)
+            check_shares(spec, loaded, processes)
+            network = compiled(spec, seed, chosen)
+            command = {
+                "version": 1,
+                "data": _named(source, folder if data is None else None),
+                "seed": seed,
+                "device": device,
+                "overrides": _listed(overrides),
+                "gromo_graph": gromo_graph.__version__,
+                "torch": str(torch.__version__),
+            }
+            recorder = (
+                None
+                if path is None
+                else Recorder.created(path, network, loaded, seed=seed, command=command, force=force)
+            )
+        return looped(
+            network,
+            loaded,
+            seed=seed,
+            device=chosen,
+            recorder=recorder,
+            on_progress=on_progress,
+            processes=processes,
+        )
+
+
+def check_shares(spec: Spec, data: Data, processes: Processes) -> None:
+    """Refuse data of which some process would see nothing.
+
+    Raises:
+        RunError: batches, or a part of the data, with fewer samples than there are processes.
+    """
+    if spec.train.batch_size < processes.count:
+        raise RunError(
+            f"train.batch_size is {spec.train.batch_size} for {processes.count} processes: expected at least one "
+            "sample of each batch for each process"
+        )
+    for name, part in data.parts.items():
+        if len(part) < processes.count:
+            raise RunError(
+                f"the {name} part has {len(part)} samples for {processes.count} processes: start fewer"
+            )
 
 
 def looped(
@@ -104,11 +138,13 @@ def looped(
     device: torch.device,
     recorder: Recorder | None,
     on_progress: Callable[[Progress], None] | None,
+    processes: Processes = ALONE,
     **way: Any,
 ) -> Run:
     """All epochs of a run, under its own seed, with Ctrl-C at safe places.
 
     Args:
+        processes: that make the run together; `recorder` and `on_progress` are the first one's.
         way: `events`, `checkpoint` and `course` of a run that goes on or follows another (loop.py).
     """
     with recorder or nullcontext(), seeded(seed, device), kept_threads(), Interruption() as interruption:
@@ -118,7 +154,8 @@ def looped(
             seed=seed,
             recorder=recorder,
             interruption=interruption,
-            on_progress=on_progress,
+            on_progress=on_progress if processes.is_first else None,
+            processes=processes,
             **way,
         )
         return loop.run()
@@ -142,12 +179,24 @@ def choose_device(name: str) -> torch.device:
     """
     available = torch.cuda.is_available()
     if name == "auto":
-        return torch.device("cuda" if available else "cpu")
+        return _own_device("cuda" if available else "cpu")
     if name not in ("cpu", "cuda"):
         raise RunError(f"unknown device {name!r}: expected auto, cpu or cuda")
     if name == "cuda" and not available:
         raise RunError("this torch sees no GPU: use --device cpu or auto")
-    return torch.device(name)
+    return _own_device(name)
+
+
+def _own_device(kind: str) -> torch.device:
+    """Of several processes on one machine each has a GPU of its own."""
+    if kind != "cuda" or process_count() == 1:
+        return torch.device(kind)
+    if local_rank() >= torch.cuda.device_count():
+        raise RunError(
+            f"process {local_rank()} of this machine has no GPU: there are {torch.cuda.device_count()}; start so many "
+            "processes, or use --device cpu"
+        )
+    return torch.device("cuda", local_rank())
 
 
 def spec_and_folder(
@@ -184,7 +233,7 @@ def compiled(spec: Spec, seed: int, device: torch.device) -> GrowingNetwork:
     try:
         return compile_network(spec, seed=seed, device=device)
     except (RuntimeError, MemoryError) as error:
-        if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
+        if not out_of_memory(error):
             raise
         raise RunError(
             f"`{spec.name}` does not fit into memory: it has {graph.parameter_count:,} parameters before any growth"

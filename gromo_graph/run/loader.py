@@ -21,6 +21,7 @@ class TensorLoader:
         batch_size: of all batches but the last.
         seed: of the order; None keeps that of the data.
         device: where the batches are.
+        share: which one of how many: (0, 2) yields every second sample of each batch, (1, 2) the others.
 
     >>> part = Part(torch.arange(5.0)[:, None], torch.arange(5))
     >>> [y.tolist() for _, y in TensorLoader(part, 2)]
@@ -34,12 +35,14 @@ class TensorLoader:
         *,
         seed: int | None = None,
         device: torch.device | str = "cpu",
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.x = part.x.to(device)
         self.y = part.y.to(device)
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        self.place, self.shares = share
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""
@@ -50,7 +53,21 @@ class TensorLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for rows in torch.split(self._order(), self.batch_size):
-            yield self.x[rows], self.y[rows]
+            own = rows[self.place :: self.shares]
+            if len(own):
+                yield self.x[own], self.y[own]
+
+    def weighted(self) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """(x, y, weight) of each batch for training together: the mean over processes of weight · own mean loss is the
+        mean over the batch.
+
+        Of a last batch too small for all some have none; they get a sample with weight 0, as all take part in each.
+        """
+        for rows in torch.split(self._order(), self.batch_size):
+            own = rows[self.place :: self.shares]
+            weight = len(own) * self.shares / len(rows)
+            own = own if len(own) else rows[:1]
+            yield self.x[own], self.y[own], weight
 
     def _order(self) -> Tensor:
         if self.seed is None:

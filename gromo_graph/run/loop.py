@@ -12,6 +12,7 @@ import torch
 
 from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
+from gromo_graph.growth.processes import Processes
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit
@@ -27,6 +28,7 @@ from gromo_graph.run.checkpoint import (
 )
 from gromo_graph.run.course import Course, EndOfReplay
 from gromo_graph.run.data import Data
+from gromo_graph.run.distributed import wrapped
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.loader import TensorLoader
 from gromo_graph.run.record import Epoch, Recorder
@@ -45,6 +47,7 @@ from gromo_graph.run.trainer import (
 
 _EVALUATION_BATCH = 4096
 _BETWEEN_CHECKPOINTS = 10.0  # seconds; epochs with growth have one anyway
+_BETWEEN_AGREEMENTS = 20  # batches after which several processes ask each other whether to stop
 
 
 @dataclass(frozen=True)
@@ -85,20 +88,24 @@ class Loop:
         events: Sequence[GrowthEvent] = (),
         checkpoint: Checkpoint | None = None,
         course: Course | None = None,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = Processes() if processes is None else processes
         self.network, self.data, self.recorder = network, data, recorder
         self.interruption, self.on_progress = interruption, on_progress
         self.train = network.spec.train
         self.seed, self.course = seed, course
         self.loss = LOSSES[self.train.loss]
-        device = next(network.parameters()).device
-        self.trained = TensorLoader(data.train, self.train.batch_size, seed=seed, device=device)
+        self.device = device = next(network.parameters()).device
+        self.share = (self.processes.rank, self.processes.count)
+        self.trained = self._training_loader()
         self.measured = {
-            name: TensorLoader(part, _EVALUATION_BATCH, device=device) for name, part in data.parts.items()
+            name: TensorLoader(part, _EVALUATION_BATCH, device=device, share=self.share)
+            for name, part in data.parts.items()
         }
         self.optimizer = make_optimizer(network, self.train.optimizer)
         self.events = list(events)
-        self.device, self.begin, self.kept = device, 0, time.monotonic()
+        self.begin, self.kept = 0, time.monotonic()
         self.threads = torch.get_num_threads()
         self.scheduler = GrowthScheduler(
             network,
@@ -106,9 +113,16 @@ class Loop:
             optimizer=self.optimizer,
             on_event=self._on_event,
             generator=torch.Generator().manual_seed(seed),
+            processes=self.processes,
         )
         if checkpoint is not None:
             self._restore(checkpoint)
+        self.model = wrapped(network, self.processes)
+        self.batches = 0
+
+    def _training_loader(self) -> TensorLoader:
+        size = self.train.batch_size
+        return TensorLoader(self.data.train, size, seed=self.seed, device=self.device, share=self.share)
 
     def run(self) -> Run:
         """All epochs.
@@ -126,7 +140,7 @@ class Loop:
                 self._epoch(epoch)
                 epoch += 1
                 self._follow(epoch)
-                self.interruption.check()
+                self._check()
         except EndOfReplay:
             pass
         except KeyboardInterrupt:
@@ -149,20 +163,25 @@ class Loop:
 
     def _epoch(self, epoch: int) -> None:
         started = time.perf_counter()
+        if not self.processes.is_first:  # or dropout would leave out the same units in each share of a batch
+            torch.manual_seed((self.seed * 1_000_003 + epoch) * 1_009 + self.processes.rank)
         choose_threads(self.network.graph.multiply_adds * self.train.batch_size, self.threads)
         self.trained.set_epoch(epoch)
         batches = len(self.trained)
         measured = train_epoch(
-            self.network,
+            self.model,
             self.loss,
             self.trained,
             self.optimizer,
             rate=lambda batch: learning_rate(self.train, (epoch + batch / batches) / self.train.epochs),
-            after_batch=self.interruption.check,
+            after_batch=self._after_batch,
             clock=f"epoch {epoch + 1}",
+            processes=self.processes,
         )
         told_before = len(self.events)
         self.scheduler.step(self.trained, self.measured["validation"])
+        if any(event.decision is not None for event in self.events[told_before:]):
+            self._wrap_anew()
         lr, validation = self.optimizer.param_groups[0]["lr"], self._measure("validation")
         if not math.isfinite(validation["loss"]):
             raise not_finite("validation", validation["loss"], f"epoch {epoch + 1}", lr)
@@ -182,6 +201,20 @@ class Loop:
         if self.on_progress is not None:
             self.on_progress(self._progress(told, tuple(self.events[told_before:])))
 
+    def _wrap_anew(self) -> None:
+        self.model = self.network  # nothing may hold what was around it before
+        self.model = wrapped(self.network, self.processes)
+
+    def _after_batch(self) -> None:
+        self.batches += 1
+        if self.processes.count == 1 or self.batches % _BETWEEN_AGREEMENTS == 0:
+            self._check()
+
+    def _check(self) -> None:
+        """A safe place to stop; all processes stop at the same one."""
+        self.interruption.asked = self.processes.any(self.interruption.asked)
+        self.interruption.check()
+
     def _follow(self, epoch: int) -> None:
         """Leave the run that is followed where that is due; also one that was broken off just there."""
         if self.course is not None and self.scheduler.applied >= self.course.at:
@@ -195,8 +228,7 @@ class Loop:
         before, self.train = self.train, self.network.spec.train
         others = self.train.batch_size != before.batch_size
         if others:
-            size = self.train.batch_size
-            self.trained = TensorLoader(self.data.train, size, seed=self.seed, device=self.device)
+            self.trained = self._training_loader()
         for group in self.optimizer.param_groups:
             asked = self.train.optimizer.model_dump(exclude={"name", "lr"})
             group.update({key: value for key, value in asked.items() if key in group})
@@ -235,7 +267,7 @@ class Loop:
             raise EndOfReplay
 
     def _measure(self, part: str) -> Metrics:
-        return evaluate(self.network, self.loss, self.measured[part])
+        return evaluate(self.network, self.loss, self.measured[part], processes=self.processes)
 
     def _results(self) -> dict[str, Any]:
         replayed = f"replayed up to step {self.course.at}" if self.course is not None else None

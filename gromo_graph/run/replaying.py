@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal, read_journal
@@ -81,6 +82,8 @@ def _again(
     force: bool,
     on_progress: Callable[[Progress], None] | None,
 ) -> Run:
+    if process_count() > 1:
+        raise RunError("a replay or a branch is made by one process: leave torchrun out")
     folder = open_folder(Path(path))
     journal = read_journal(folder.path)
     if not 1 <= course.at <= len(journal.applied):

@@ -12,8 +12,9 @@ from gromo_graph.records.journal import Journal, read_journal
 from gromo_graph.run.checkpoint import Checkpoint, checkpoints, read_checkpoint
 from gromo_graph.run.course import Course
 from gromo_graph.run.data import Data, load_data
+from gromo_graph.run.distributed import joined
 from gromo_graph.run.folder import COMMAND, SUMMARY, RunFolder, open_folder
-from gromo_graph.run.growing import choose_device, compiled, looped
+from gromo_graph.run.growing import check_shares, choose_device, compiled, looped
 from gromo_graph.run.loop import Progress
 from gromo_graph.run.record import Recorder
 from gromo_graph.run.run import Run, load_run
@@ -56,18 +57,23 @@ def resume(
     network = compiled(spec, seed, chosen)
     lines = 1 if checkpoint is None else checkpoint.lines
     events = journal.events[: _events_in(journal, checkpoint)]
-    recorder = Recorder.reopened(folder.path, network, lines=lines)
-    return looped(
-        network,
-        loaded,
-        seed=seed,
-        device=chosen,
-        recorder=recorder,
-        on_progress=on_progress,
-        events=events,
-        checkpoint=checkpoint,
-        course=Course.from_dict(command.get("course")),
-    )
+    with joined(chosen) as processes:
+        with processes.together():
+            check_shares(spec, loaded, processes)
+        with processes.together():  # all have read what is there
+            recorder = Recorder.reopened(folder.path, network, lines=lines) if processes.is_first else None
+        return looped(
+            network,
+            loaded,
+            seed=seed,
+            device=chosen,
+            recorder=recorder,
+            on_progress=on_progress,
+            processes=processes,
+            events=events,
+            checkpoint=checkpoint,
+            course=Course.from_dict(command.get("course")),
+        )
 
 
 def last_checkpoint(folder: RunFolder) -> Checkpoint | None:

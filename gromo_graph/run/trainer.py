@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import RunError
-from gromo_graph.growth.observe import evaluation_mode
+from gromo_graph.growth.observe import ALONE, evaluation_mode
+from gromo_graph.growth.processes import Processes, lost_peers
 from gromo_graph.spec.settings import Optimizer, Train
 
 Loss = Callable[[Any, Tensor], Tensor]
@@ -75,6 +76,7 @@ def train_epoch(
     rate: Callable[[int], float],
     after_batch: Callable[[], None] = lambda: None,
     clock: str = "",
+    processes: Processes = ALONE,
 ) -> Metrics:
     """Train on every batch once.
 
@@ -83,6 +85,7 @@ def train_epoch(
         rate: the learning rate of the n-th batch.
         after_batch: called after each batch: a safe place to stop.
         clock: what messages call this epoch.
+        processes: that train together, each with its share of every batch; the network then averages the gradients.
 
     Returns:
         Means over the samples as they were trained on, the network changing on the way.
@@ -92,26 +95,37 @@ def train_epoch(
     """
     network.train()
     sums = _Sums(_device_of(network))
-    for index, (x, y) in enumerate(loader):
+    for index, (x, y, weight) in enumerate(_weighted(loader)):
         lr = rate(index)
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
-        prediction = single_output(network(x))
+        with lost_peers():
+            prediction = single_output(network(x))
         value = loss(prediction, y)
         if not torch.isfinite(value):
             raise not_finite(
                 "training", float(value.detach()), f"{clock or 'an epoch'}, batch {index + 1}", lr
             )
-        value.backward()
+        with lost_peers():
+            (value if weight == 1.0 else value * weight).backward()
         optimizer.step()
-        sums.add(value.detach(), prediction.detach(), y)
+        if weight:
+            sums.add(value.detach(), prediction.detach(), y)
         after_batch()
-    return sums.means()
+    return sums.means(processes)
 
 
-def evaluate(network: torch.nn.Module, loss: Loss, loader: Batches) -> Metrics:
-    """Means over all samples, in evaluation mode; nothing changes.
+def _weighted(loader: Batches) -> Iterable[tuple[Tensor, Tensor, float]]:
+    """Batches with what the share of this process weighs."""
+    own = getattr(loader, "weighted", None)
+    return own() if own is not None else ((x, y, 1.0) for x, y in loader)
+
+
+def evaluate(
+    network: torch.nn.Module, loss: Loss, loader: Batches, *, processes: Processes = ALONE
+) -> Metrics:
+    """Means over all samples, of all processes together, in evaluation mode; nothing changes.
 
     Raises:
         RunError: there are no samples.
@@ -121,7 +135,7 @@ def evaluate(network: torch.nn.Module, loss: Loss, loader: Batches) -> Metrics:
         for x, y in loader:
             prediction = single_output(network(x))
             sums.add(loss(prediction, y), prediction, y)
-    return sums.means()
+    return sums.means(processes)
 
 
 def not_finite(what: str, loss: float, when: str, lr: float) -> RunError:
@@ -163,11 +177,13 @@ class _Sums:
             self.labels = True
             self.right += (prediction.argmax(dim=1) == y).sum()
 
-    def means(self) -> Metrics:
-        if not self.samples:
+    def means(self, processes: Processes) -> Metrics:
+        loss, right, samples, labels = processes.totals(
+            float(self.loss), int(self.right), self.samples, self.labels
+        )
+        if not samples:
             raise RunError("there are no samples to measure")
-        accuracy = int(self.right) / self.samples if self.labels else None
-        return Metrics(loss=float(self.loss) / self.samples, accuracy=accuracy)
+        return Metrics(loss=loss / samples, accuracy=right / samples if labels else None)
 
 
 def _device_of(network: torch.nn.Module) -> torch.device:

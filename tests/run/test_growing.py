@@ -223,15 +223,14 @@ def test_on_a_gpu(tmp_path: Path) -> None:
 
 def test_each_epoch_has_its_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
     orders: list[list[float]] = []
-    real = TensorLoader.__iter__
+    real = TensorLoader.weighted
 
-    def spy(loader: TensorLoader) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def spy(loader: TensorLoader) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
         batches = list(real(loader))
-        if loader.seed is not None:
-            orders.append([value for x, _ in batches for value in x[:, 0].tolist()])
+        orders.append([value for x, _, _ in batches for value in x[:, 0].tolist()])
         return iter(batches)
 
-    monkeypatch.setattr(TensorLoader, "__iter__", spy)
+    monkeypatch.setattr(TensorLoader, "weighted", spy)
     grow(iris(growth__when__until="0.01", train__epochs="3"))
     assert len({tuple(order) for order in orders}) == 3
     assert len({tuple(sorted(order)) for order in orders}) == 1

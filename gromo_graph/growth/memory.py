@@ -1,0 +1,16 @@
+"""Errors that say there is too little memory."""
+
+from __future__ import annotations
+
+import torch
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that something does not fit into memory, on a GPU or a CPU.
+
+    >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "memory" in str(error).lower()

@@ -1,0 +1,120 @@
+"""What one of several processes does: `torchrun -m tests.run.together TASK FILE` writes FILE.<rank>."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gromo_graph import GrowthScheduler, compile_network, parse_spec
+from gromo_graph.errors import GromoGraphError
+from gromo_graph.growth import processes as messages
+from gromo_graph.growth.processes import Processes
+from gromo_graph.run.data import Part
+from gromo_graph.run.distributed import joined, wrapped
+from gromo_graph.run.loader import TensorLoader
+from gromo_graph.run.trainer import train_epoch
+
+SPEC = """
+nodes:
+  x: {kind: input, shape: [6]}
+  a: {kind: linear, from: x, features: 2, activation: tanh}
+  b: {kind: linear, from: a, features: 2, activation: relu}
+  c: {kind: linear, from: x, features: 2}
+  s: {kind: merge, from: [b, c]}
+  h: {kind: linear, from: s, features: 3, activation: relu}
+  y: {kind: linear, from: h, features: 3}
+output: y
+growth: {actions: [widen, new_edge, new_node, prune], groups: 1, when: {until: 1.0}}
+train: {epochs: 3}
+"""
+
+
+def samples(count: int) -> Part:
+    x = torch.randn(count, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return Part(x, (x[:, :3] * x[:, 3:]).argmax(dim=1))
+
+
+def grown(processes: Processes, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
+    """Three epochs, each with a growth step, and a plan at the end."""
+    network = compile_network(parse_spec(SPEC), seed=0, dtype=dtype)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    share = (processes.rank, processes.count)
+    # 101 samples in batches of 25: the last batch has one sample, and one process none of it.
+    loader = TensorLoader(samples(101), 25, seed=3, share=share)
+    held_out = TensorLoader(samples(40), 40, share=share)
+    loss = torch.nn.functional.cross_entropy
+    scheduler = GrowthScheduler(network, loss, optimizer=optimizer, processes=processes)
+    told, plans = [], []
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        train_epoch(
+            wrapped(network, processes), loss, loader, optimizer, rate=lambda _: 0.05, processes=processes
+        )
+        plan = scheduler.plan(loader)
+        slopes = {f"{c.kind} {c.target} {c.neurons}": c.slope for c in plan.candidates}
+        plans.append({"slopes": slopes, "samples": plan.samples, "order": list(slopes)})
+        event = scheduler.step(loader, held_out)
+        assert event is not None
+        what = None if event.decision is None else [event.decision.kind, event.decision.target]
+        told.append(
+            {"what": what, "gamma": event.gamma, "before": event.loss_before, "after": event.loss_after}
+        )
+    weights = [parameter.detach().reshape(-1).tolist() for parameter in network.parameters()]
+    return {"told": told, "plans": plans, "weights": weights}
+
+
+def exchanged(processes: Processes) -> dict[str, Any]:
+    """Messages in pieces, values of the first one, errors of one alone."""
+    messages._BUCKET = 64
+    rank = processes.rank
+    tensors: list[Tensor] = [
+        torch.full((5, 7), rank + 1.0),
+        torch.full((3,), rank + 1, dtype=torch.int64),
+        torch.full((2, 2), rank + 0.5, dtype=torch.float64),
+        torch.zeros(0),
+    ]
+    processes.add_up(tensors)
+    other = {"a": (torch.full((rank + 1, 2), float(rank)), "text"), "b": [torch.tensor(rank)]}
+    shared = processes.shared(other)
+    failures = []
+    for failing in (0, 1):
+        try:
+            with processes.together():
+                if rank == failing:
+                    raise GromoGraphError("this one")
+        except GromoGraphError as error:
+            failures.append(str(error))
+    return {
+        "sums": [tensor.reshape(-1).tolist() for tensor in tensors],
+        "shared": [shared["a"][0].tolist(), shared["a"][1], shared["b"][0].tolist()],
+        "any": [processes.any(rank == 1), processes.any(False)],
+        "order": processes.order([2, 0, 1] if rank == 0 else [0, 1, 2]),
+        "number": processes.number(rank + 0.25),
+        "failures": failures,
+    }
+
+
+def shares(processes: Processes) -> dict[str, Any]:
+    """One process has no sample for the statistics."""
+    network = compile_network(parse_spec(SPEC), seed=0, dtype=torch.float64)
+    scheduler = GrowthScheduler(network, torch.nn.functional.cross_entropy)
+    part = samples(8)
+    try:
+        scheduler.plan([(part.x, part.y)] if processes.is_first else [])
+    except GromoGraphError as error:
+        return {"error": str(error)}
+    return {}
+
+
+TASKS = {"grown": grown, "exchanged": exchanged, "shares": shares}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with joined(torch.device("cpu")) as here:
+        found = TASKS[sys.argv[1]](here)
+        Path(f"{sys.argv[2]}.{here.rank}").write_text(json.dumps(found), encoding="utf-8")
