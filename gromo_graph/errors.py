@@ -6,6 +6,7 @@ GromoGraphError
 ├── CompileError   a spec is sound but no network can be built from it
 ├── GrowthError    a growing module or a scheduler was misused, or its numbers are not finite
 ├── RunError       data, a run folder or the training failed
+│   └── NotFiniteError  (a GrowthError too) a loss is NaN or infinite
 └── RenderError    a drawing could not be made
 """
 
@@ -67,6 +68,19 @@ class GrowthError(GromoGraphError):
 
 class RunError(GromoGraphError):
     """Data, a run folder, or the training itself failed."""
+
+
+class NotFiniteError(GrowthError, RunError):
+    """A loss is NaN or infinite.
+
+    Args:
+        found: which one, and where.
+        advice: what to do about it.
+    """
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(f"{found}: {advice}")
+        self.found = found
 
 
 class RenderError(GromoGraphError):

@@ -35,6 +35,12 @@ def grow(
     device: Compute = Device.auto,
     overrides: Overrides = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")] = False,
+    amp: Annotated[
+        bool,
+        typer.Option(
+            "--amp", help="Train in bfloat16 where that is precise enough; growth stays in float32."
+        ),
+    ] = False,
     back: Annotated[
         bool,
         typer.Option("--write-back", help="Write the sizes that it grew to into SPEC too; comments stay."),
@@ -66,6 +72,7 @@ def grow(
                 device=device.value,
                 force=force,
                 overrides=overrides or (),
+                amp=amp,
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:

@@ -67,6 +67,10 @@ def _show(journal: Journal) -> None:
     for name, values in _curves(journal).items():
         first, last = (f"{values[end]:,.4g}" for end in (0, -1))
         typer.echo(f"{name:15s} {sparkline(values)}  {first} → {last}")
+    setbacks = sum(epoch.setbacks for epoch in journal.epochs)
+    if setbacks:
+        again = ", ".join(str(epoch.epoch) for epoch in journal.epochs if epoch.setbacks)
+        typer.echo(f"begun anew at half the learning rate, as a loss was not finite: epoch {again}")
     typer.echo(
         f"{len(journal.epochs)} epochs, {len(journal.applied)} growth steps applied of {len(journal.events)} tried"
     )

@@ -60,6 +60,7 @@ class Epoch:
         train, validation: measured values by name, `loss` and perhaps `accuracy`.
         parameters, madds: of the network in this epoch.
         lr: the learning rate.
+        setbacks: how often it was begun anew, at half the learning rate, as a loss was not finite.
     """
 
     epoch: int
@@ -68,6 +69,7 @@ class Epoch:
     parameters: int
     madds: int
     lr: float
+    setbacks: int = 0
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def _epoch(values: Mapping[str, Any]) -> Epoch:
         values["parameters"],
         values["madds"],
         values["lr"],
+        values.get("setbacks", 0),
     )
 
 

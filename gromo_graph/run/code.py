@@ -26,11 +26,11 @@ def is_call(text: str) -> bool:
     return _CALL.fullmatch(text) is not None
 
 
-def read_call(text: str) -> Raw:
+def call(text: str) -> Any:
     """What `module:function` returns when called without arguments. It runs the user's own code.
 
     Raises:
-        RunError: no such module or function, it failed, or it returned something else.
+        RunError: no such module or function, or it failed.
     """
     match = _CALL.fullmatch(text)
     if match is None:
@@ -48,10 +48,9 @@ def read_call(text: str) -> Raw:
     except Exception as error:
         raise RunError(f"{text}: importing `{module}` raised {type(error).__name__}: {error}") from error
     try:
-        value = called()
+        return called()
     except Exception as error:
         raise RunError(f"{text}: `{function}()` raised {type(error).__name__}: {error}") from error
-    return read_object(value, name=text)
 
 
 def read_object(value: Any, *, name: str = "data") -> Raw:

@@ -25,7 +25,9 @@ from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.loop import Loop, Progress
 from gromo_graph.run.record import Recorder
 from gromo_graph.run.run import Run
+from gromo_graph.run.samples import size_of
 from gromo_graph.run.sources import Source, is_file
+from gromo_graph.run.stream import dead_workers_told
 from gromo_graph.run.threads import kept_threads
 from gromo_graph.spec import Spec, load_spec
 
@@ -39,6 +41,7 @@ def grow(
     device: str = "auto",
     force: bool = False,
     overrides: Mapping[str, str] | Sequence[str] = (),
+    amp: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train a network and grow it on the way.
@@ -46,13 +49,15 @@ def grow(
     Args:
         spec: a spec, or the path of one.
         data: a built-in set (digits, iris, wine, breast_cancer, diabetes), a .npz or .csv file,
-            "module:function", or an object: (x, y), {"x": x, "y": y}, a data set of pairs. None takes what the
-            spec names; its file names are relative to the spec's folder.
+            "module:function", or an object: (x, y), {"x": x, "y": y}, a data set of pairs, or loaders by part,
+            {"train": loader, "validation": loader}, also with "test", which give batches as the network reads them.
+            None takes what the spec names; its file names are relative to the spec's folder.
         out: the run folder to make. None keeps the run in memory and writes nothing.
         seed: of first weights, data order and dropout. One seed gives one journal.
         device: auto (a GPU where there is one), cpu or cuda.
         force: replace the run that `out` may hold.
         overrides: `["train.epochs=3"]`, for the path of a spec.
+        amp: train in bfloat16 where that is precise enough; statistics and measures stay in float32.
         on_progress: called after each epoch.
 
     Raises:
@@ -93,6 +98,7 @@ def grow(
                 "seed": seed,
                 "device": device,
                 "overrides": _listed(overrides),
+                "amp": amp,
                 "gromo_graph": gromo_graph.__version__,
                 "torch": str(torch.__version__),
             }
@@ -109,6 +115,7 @@ def grow(
             recorder=recorder,
             on_progress=on_progress,
             processes=processes,
+            amp=amp,
         )
 
 
@@ -124,10 +131,9 @@ def check_shares(spec: Spec, data: Data, processes: Processes) -> None:
             "sample of each batch for each process"
         )
     for name, part in data.parts.items():
-        if len(part) < processes.count:
-            raise RunError(
-                f"the {name} part has {len(part)} samples for {processes.count} processes: start fewer"
-            )
+        size = size_of(part)
+        if size is not None and size < processes.count:
+            raise RunError(f"the {name} part has {size} samples for {processes.count} processes: start fewer")
 
 
 def looped(
@@ -145,9 +151,15 @@ def looped(
 
     Args:
         processes: that make the run together; `recorder` and `on_progress` are the first one's.
-        way: `events`, `checkpoint` and `course` of a run that goes on or follows another (loop.py).
+        way: `amp`; `events`, `checkpoint` and `course` of a run that goes on or follows another (loop.py).
     """
-    with recorder or nullcontext(), seeded(seed, device), kept_threads(), Interruption() as interruption:
+    with (
+        dead_workers_told(),
+        recorder or nullcontext(),
+        seeded(seed, device),
+        kept_threads(),
+        Interruption() as interruption,
+    ):
         loop = Loop(
             network,
             data,

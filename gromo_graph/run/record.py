@@ -34,6 +34,7 @@ from gromo_graph.run.folder import (
 )
 from gromo_graph.run.journal import JournalWriter, finite
 from gromo_graph.run.lock import RunLock
+from gromo_graph.run.samples import size_of
 from gromo_graph.run.weights import weights_bytes
 from gromo_graph.spec import dump_spec, parse_spec
 
@@ -48,6 +49,7 @@ class Epoch:
         parameters, madds: of the network now.
         lr: the learning rate at the end of it.
         seconds: it took.
+        setbacks: how often it was begun anew, at half the learning rate, as a loss was not finite.
     """
 
     epoch: int
@@ -57,6 +59,7 @@ class Epoch:
     madds: int
     lr: float
     seconds: float
+    setbacks: int = 0
 
 
 class Recorder:
@@ -113,7 +116,7 @@ class Recorder:
                 lock.release()
             raise
         recorder = Recorder(folder, network, lock or RunLock(path))
-        sizes = {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
+        sizes = {name: size_of(part) for name, part in data.parts.items()}
         recorder.journal.header(
             name=network.spec.name, seed=seed, spec=text, data={"fingerprint": data.fingerprint, **sizes}
         )

@@ -106,6 +106,7 @@ def _again(
         recorder=recorder,
         on_progress=on_progress,
         course=course,
+        amp=bool(command.get("amp", False)),
     )
     _compare(journal, run.events, course.at)
     return run

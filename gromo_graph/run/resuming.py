@@ -73,6 +73,7 @@ def resume(
             events=events,
             checkpoint=checkpoint,
             course=Course.from_dict(command.get("course")),
+            amp=bool(command.get("amp", False)),
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,18 +18,19 @@ from gromo_graph.growth.observe import evaluation_mode
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal, read_journal
-from gromo_graph.run.data import Data, Part, as_part, prepare
+from gromo_graph.run.batches import batches_of
+from gromo_graph.run.data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.folder import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
-from gromo_graph.run.loader import TensorLoader
 from gromo_graph.run.preparation import Preparation
 from gromo_graph.run.raw import Array, Raw, check_finite, raw_from
-from gromo_graph.run.sources import Source, read_source
+from gromo_graph.run.samples import Samples
+from gromo_graph.run.sources import Source, find_source, read_source
 from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
 from gromo_graph.run.weights import load_weights
 from gromo_graph.spec import Spec, load_spec
 
 _BATCH = 4096
-_NOT_MEASURED: Mapping[str, None] = {"loss": None, "accuracy": None}
+NOT_MEASURED: Mapping[str, None] = {"loss": None, "accuracy": None}
 OWN_PARTS = ("train", "validation", "test")
 
 
@@ -119,16 +121,17 @@ class Run(Displayed):
         """As `evaluate`, by part: train, validation and test of the run's own data, or "all" of others."""
         return {name: self._measure(part) for name, part in self.parts(data).items()}
 
-    def samples(self, raw: Raw) -> Part:
+    def samples(self, raw: Raw) -> Samples:
         """Raw data with targets, prepared for the network.
 
         Raises:
             RunError: they are not finite, or do not fit the network.
         """
         check_finite(raw)
-        return as_part(raw, self.preparation)
+        (part,) = as_parts(raw, self.preparation, (np.arange(len(raw.x)),))
+        return part
 
-    def parts(self, data: Source = None) -> dict[str, Part]:
+    def parts(self, data: Source = None) -> dict[str, Samples]:
         """Train, validation and test of the run's own data (None, or the same content), or "all" of others, prepared.
 
         Raises:
@@ -136,7 +139,9 @@ class Run(Displayed):
         """
         if data is None and self.data is not None:
             return self.data.parts
-        raw = self._read_own() if data is None else self.read(data)
+        raw = self._read_own() if data is None else self._found(data)
+        if not isinstance(raw, Raw):
+            return of_loaders(raw, self.spec).parts
         if raw.fingerprint == self.fingerprint:
             return prepare(raw, self.spec).parts
         if data is None:
@@ -154,8 +159,13 @@ class Run(Displayed):
         Raises:
             RunError: they cannot be read.
         """
-        names, size = self.preparation.features, len(self.preparation.mean)
-        return read_source(source, trusted=trusted, known=names, size=size, target=target)
+        return read_source(source, trusted=trusted, target=target, **self._columns())
+
+    def _found(self, source: Source) -> Raw | Mapping[str, Any]:
+        return find_source(source, **self._columns())
+
+    def _columns(self) -> dict[str, Any]:
+        return {"known": self.preparation.features, "size": len(self.preparation.mean)}
 
     def _read_own(self) -> Raw:
         if self.path is None:
@@ -168,10 +178,10 @@ class Run(Displayed):
         except RunError as error:
             raise RunError(f"{error}; where the data have moved, give them with --data") from error
 
-    def _measure(self, part: Part) -> Metrics:
+    def _measure(self, part: Samples) -> Metrics:
         device = next(self.network.parameters()).device
         loss = LOSSES[self.spec.train.loss]
-        return evaluate(self.network, loss, TensorLoader(part, _BATCH, device=device))
+        return evaluate(self.network, loss, batches_of(part, _BATCH, device=device))
 
 
 def load_run(path: str | Path) -> Run:
@@ -213,7 +223,7 @@ def _results(folder: RunFolder, journal: Journal) -> dict[str, Any]:
     return {
         "steps": len(journal.applied),
         "reason": f"not finished: {last.epoch if last else 0} epochs done",
-        "train": {**_NOT_MEASURED, **(last.train if last else {})},
-        "validation": {**_NOT_MEASURED, **(last.validation if last else {})},
-        "test": dict(_NOT_MEASURED),
+        "train": {**NOT_MEASURED, **(last.train if last else {})},
+        "validation": {**NOT_MEASURED, **(last.validation if last else {})},
+        "test": dict(NOT_MEASURED),
     }

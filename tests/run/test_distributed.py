@@ -56,7 +56,7 @@ def test_shares_are_the_batch() -> None:
     own = [TensorLoader(part, 4, seed=1, share=(rank, 3)) for rank in range(3)]
     assert sorted(int(y) for loader in own for _, ys in loader for y in ys) == list(range(11))
     for (x, _), *parts in zip(whole, *(loader.weighted() for loader in own), strict=True):
-        mean = sum(weight * float(share.mean()) for share, _, weight in parts) / 3
+        mean = sum(weight * float(share.mean()) for share, _, weight, _ in parts) / 3
         assert mean == pytest.approx(float(x.mean()))
 
 
