@@ -41,6 +41,12 @@ def grow(
             "--amp", help="Train in bfloat16 where that is precise enough; growth stays in float32."
         ),
     ] = False,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="2GB", help="What the statistics of a growth step may take; refused beforehand."
+        ),
+    ] = None,
     back: Annotated[
         bool,
         typer.Option("--write-back", help="Write the sizes that it grew to into SPEC too; comments stay."),
@@ -73,6 +79,7 @@ def grow(
                 force=force,
                 overrides=overrides or (),
                 amp=amp,
+                max_memory=max_memory,
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:

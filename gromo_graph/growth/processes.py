@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gromo_graph.errors import RunError
+from gromo_graph.growth.memory import SharedMemoryError, out_of_memory
 
 # Bytes of one message: larger sums go in several.
 _BUCKET = 32 * 1024 * 1024
@@ -94,13 +95,19 @@ class Processes:
 
         Raises:
             RunError: it failed in another process, whose own message says why.
+            SharedMemoryError: in one or several there was too little memory, and nothing else was wrong.
         """
         try:
             yield
-        except BaseException:
-            self.any(True)
+        except BaseException as error:
+            failed, lacking = self.totals(1, out_of_memory(error))
+            if self.count > 1 and failed == lacking:
+                raise SharedMemoryError(str(error)) from error
             raise
-        if self.any(False):
+        failed, lacking = self.totals(0, 0)
+        if failed and failed == lacking:
+            raise SharedMemoryError("in another process")
+        if failed:
             raise RunError("another process of the run has failed: its own message says why")
 
     def _received(self, own: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ class GrowthEvent:
         madds: multiply-adds of a forward pass of one sample after it.
         candidates: all that were considered, best first.
         spec: the YAML text of the network after it.
+        memory: bytes that the statistics of the step took; 0 where it needed none, or where that is not known.
         time: everything about clocks, in seconds; never part of a comparison.
     """
 
@@ -41,6 +42,7 @@ class GrowthEvent:
     madds: int
     candidates: tuple[Candidate, ...] = ()
     spec: str = ""
+    memory: int = 0
     time: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -63,6 +65,7 @@ class GrowthEvent:
             "madds": self.madds,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "spec": self.spec,
+            "memory": self.memory,
             "time": dict(self.time),
         }
 
@@ -83,5 +86,6 @@ class GrowthEvent:
             madds=values["madds"],
             candidates=tuple(Candidate.from_dict(candidate) for candidate in values["candidates"]),
             spec=values["spec"],
+            memory=values.get("memory", 0),
             time=values.get("time", {}),
         )

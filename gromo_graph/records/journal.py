@@ -17,6 +17,9 @@ from typing import Any
 from gromo_graph.errors import RunError
 from gromo_graph.records.events import GrowthEvent
 
+VERSION = 1
+"""Of the format. Fields that are added later have a default, so that older journals stay readable."""
+
 _DIGITS = 16
 _NOT_SUMMED = ("time", "checksum")
 
@@ -165,7 +168,10 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _header(values: Mapping[str, Any]) -> Header:
-    return Header(values["version"], values["name"], values["seed"], values["spec"], values["data"])
+    version = values["version"]
+    if not isinstance(version, int) or version > VERSION:
+        raise ValueError(f"version {version!r} of the journal, this release reads up to {VERSION}")
+    return Header(version, values["name"], values["seed"], values["spec"], values["data"])
 
 
 def _epoch(values: Mapping[str, Any]) -> Epoch:

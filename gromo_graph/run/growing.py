@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 import gromo_graph
+from gromo_graph.amounts import bytes_of, size
 from gromo_graph.environment import local_rank, process_count, process_rank
 from gromo_graph.errors import RunError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.growth.memory import out_of_memory
 from gromo_graph.growth.observe import ALONE
+from gromo_graph.growth.planning import expected_memory
 from gromo_graph.growth.processes import Processes
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.run.data import Data, check_trainable, load_data
@@ -42,6 +44,7 @@ def grow(
     force: bool = False,
     overrides: Mapping[str, str] | Sequence[str] = (),
     amp: bool = False,
+    max_memory: int | str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train a network and grow it on the way.
@@ -58,11 +61,13 @@ def grow(
         force: replace the run that `out` may hold.
         overrides: `["train.epochs=3"]`, for the path of a spec.
         amp: train in bfloat16 where that is precise enough; statistics and measures stay in float32.
+        max_memory: bytes that the statistics of a growth step may take, also as "2GB": refused here where the first
+            step would need more; where the network has grown so far, growth ends.
         on_progress: called after each epoch.
 
     Raises:
         SpecError: the spec is wrong.
-        RunError: the data, the folder, the device or the training.
+        RunError: the data, the folder, the device, the memory or the training.
         KeyboardInterrupt: Ctrl-C; what is there has been saved.
 
     >>> from gromo_graph import grow, parse_spec
@@ -92,6 +97,8 @@ def grow(
             loaded = data_of(spec, data, folder)
             check_shares(spec, loaded, processes)
             network = compiled(spec, seed, chosen)
+            limit = bytes_of(max_memory) if isinstance(max_memory, str) else max_memory
+            check_memory(network, limit)
             command = {
                 "version": 1,
                 "data": _named(source, folder if data is None else None),
@@ -99,6 +106,7 @@ def grow(
                 "device": device,
                 "overrides": _listed(overrides),
                 "amp": amp,
+                "max_memory": limit,
                 "gromo_graph": gromo_graph.__version__,
                 "torch": str(torch.__version__),
             }
@@ -116,6 +124,25 @@ def grow(
             on_progress=on_progress,
             processes=processes,
             amp=amp,
+            max_memory=limit,
+        )
+
+
+def check_memory(network: GrowingNetwork, limit: int | None) -> None:
+    """Refuse a run whose first growth step would take more memory than is allowed.
+
+    Raises:
+        RunError: it would, by sizes alone; or the limit is none.
+    """
+    if limit is None:
+        return
+    if limit <= 0:
+        raise RunError(f"max_memory={limit}: expected a number of bytes above 0")
+    needed = expected_memory(network, network.spec.growth)
+    if needed > limit:
+        raise RunError(
+            f"the statistics of a growth step of `{network.spec.name}` take about {size(needed)}, and {size(limit)} "
+            "are allowed: allow more with --max-memory, or let fewer layers grow (`grow: false`, fewer `actions`)"
         )
 
 
@@ -131,9 +158,11 @@ def check_shares(spec: Spec, data: Data, processes: Processes) -> None:
             "sample of each batch for each process"
         )
     for name, part in data.parts.items():
-        size = size_of(part)
-        if size is not None and size < processes.count:
-            raise RunError(f"the {name} part has {size} samples for {processes.count} processes: start fewer")
+        samples = size_of(part)
+        if samples is not None and samples < processes.count:
+            raise RunError(
+                f"the {name} part has {samples} samples for {processes.count} processes: start fewer"
+            )
 
 
 def looped(
@@ -151,7 +180,7 @@ def looped(
 
     Args:
         processes: that make the run together; `recorder` and `on_progress` are the first one's.
-        way: `amp`; `events`, `checkpoint` and `course` of a run that goes on or follows another (loop.py).
+        way: `amp`, `max_memory`; of a run that goes on or follows another `events`, `checkpoint`, `course` (loop.py).
     """
     with (
         dead_workers_told(),

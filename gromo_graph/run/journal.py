@@ -18,9 +18,7 @@ from typing import Any
 
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.files import writing
-from gromo_graph.records.journal import checksum
-
-VERSION = 1
+from gromo_graph.records.journal import VERSION, checksum
 
 
 class JournalWriter:

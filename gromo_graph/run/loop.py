@@ -93,6 +93,7 @@ class Loop:
         course: Course | None = None,
         processes: Processes | None = None,
         amp: bool = False,
+        max_memory: int | None = None,
     ) -> None:
         self.processes = Processes() if processes is None else processes
         self.network, self.data, self.recorder = network, data, recorder
@@ -119,6 +120,8 @@ class Loop:
             optimizer=self.optimizer,
             on_event=self._on_event,
             generator=torch.Generator().manual_seed(seed),
+            undoable=False,  # a folder can be replayed up to any step
+            max_memory=max_memory,
             processes=self.processes,
         )
         if checkpoint is not None:

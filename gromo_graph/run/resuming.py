@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from gromo_graph.errors import RunError
 from gromo_graph.records.journal import Journal, read_journal
@@ -73,8 +74,13 @@ def resume(
             events=events,
             checkpoint=checkpoint,
             course=Course.from_dict(command.get("course")),
-            amp=bool(command.get("amp", False)),
+            **asked(command),
         )
+
+
+def asked(command: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run that go on with it, from its `command.json`."""
+    return {"amp": bool(command.get("amp", False)), "max_memory": command.get("max_memory")}
 
 
 def last_checkpoint(folder: RunFolder) -> Checkpoint | None:

@@ -27,7 +27,7 @@ from gromo_graph.run.samples import Samples
 from gromo_graph.run.sources import Source, find_source, read_source
 from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
 from gromo_graph.run.weights import load_weights
-from gromo_graph.spec import Spec, load_spec
+from gromo_graph.spec import Spec, dump_spec, load_spec, parse_spec
 
 _BATCH = 4096
 NOT_MEASURED: Mapping[str, None] = {"loss": None, "accuracy": None}
@@ -200,8 +200,7 @@ def load_run(path: str | Path) -> Run:
         preparation = Preparation.from_dict(folder.read_json(DATA))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder.file(DATA)}: this file is damaged: {error!r}") from error
-    network = compile_network(spec, seed=0)
-    load_weights(folder.file(WEIGHTS), network)
+    network = _weighted(folder, spec, journal)
     return Run(
         network=network,
         events=journal.events,
@@ -210,6 +209,27 @@ def load_run(path: str | Path) -> Run:
         results=_results(folder, journal),
         path=folder.path,
     )
+
+
+def _weighted(folder: RunFolder, spec: Spec, journal: Journal) -> GrowingNetwork:
+    """The network with its weights; where the run broke off between the two files, the journal has the newer spec.
+
+    Raises:
+        RunError: the weights are missing or damaged, or of neither.
+    """
+    specs = [spec]
+    if journal.applied and journal.applied[-1].spec != dump_spec(spec):
+        specs.append(parse_spec(journal.applied[-1].spec, file=str(folder.path)))
+    problems: list[RunError] = []
+    for each in specs:
+        network = compile_network(each, seed=0)
+        try:
+            load_weights(folder.file(WEIGHTS), network)
+        except RunError as error:
+            problems.append(error)
+        else:
+            return network
+    raise problems[0]
 
 
 def _results(folder: RunFolder, journal: Journal) -> dict[str, Any]:

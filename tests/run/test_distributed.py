@@ -112,6 +112,21 @@ def test_a_process_without_samples_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_too_little_memory_in_one_leaves_the_step_out_in_all(tmp_path: Path) -> None:
+    first, second = together("starved", tmp_path)
+    assert [done for done, _ in first["told"]] == [done for done, _ in second["told"]] == [False, True]
+    for found in (first, second):
+        assert found["told"][0][1].startswith("the statistics do not fit into memory: ")
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_in_one_stops_all(tmp_path: Path) -> None:
+    first, second = together("diverged", tmp_path)
+    assert "the training loss is nan in epoch 4, batch 6" in first["error"]
+    assert "not finite in epoch 4" in second["error"] or "is nan in epoch 4, batch 7" in second["error"]
+
+
+@pytest.mark.slow
 def test_a_run_of_two_is_a_run(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(SPEC, encoding="utf-8")
