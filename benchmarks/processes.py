@@ -60,6 +60,15 @@ def measured(folder: Path, processes: int) -> tuple[float, float]:
     return median(plain[1:]), median(grown) - median(plain[1:])
 
 
+def modelled(one: float, two: float, count: int) -> float:
+    """Seconds of so many processes from those of one and of two, each with a core of its own.
+
+    What is computed is shared; of what is sent, each process of a ring sends 2 (n − 1) / n times the whole.
+    """
+    sent = max(0.0, two - one / 2)
+    return one / count + sent * 2 * (count - 1) / count
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -71,9 +80,14 @@ def main() -> None:
             for count, times in found.items():
                 times.append(measured(Path(folder), count))
     print(f"{'processes':>9}  {'epoch':>8}  {'growth':>8}")
-    for count, times in found.items():
-        epoch, growth = (median(each) for each in zip(*times, strict=True))
+    measured_times = {
+        count: tuple(median(each) for each in zip(*times, strict=True)) for count, times in found.items()
+    }
+    for count, (epoch, growth) in measured_times.items():
         print(f"{count:>9}  {epoch:>7.3f}s  {growth:>7.3f}s")
+    for count in (4, 8, 16):
+        epoch, growth = (modelled(one, two, count) for one, two in zip(*measured_times.values(), strict=True))
+        print(f"{count:>9}  {epoch:>7.3f}s  {growth:>7.3f}s  (modelled)")
     ratios = [(one[0] / two[0], one[1] / two[1]) for one, two in zip(found[1], found[2], strict=True)]
     epoch, growth = (median(each) for each in zip(*ratios, strict=True))
     print(f"two are faster by: epoch {epoch:.2f} times, growth {growth:.2f} times")

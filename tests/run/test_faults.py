@@ -146,9 +146,8 @@ loader = [(part, part[:, :10].argmax(dim=1)) for part in x.split(64)]
 scheduler = GrowthScheduler(network, torch.nn.functional.cross_entropy, optimizer=optimizer, epochs=10_000)
 
 class Allocated(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks".split()] + [
-        ("fordblks", ctypes.c_size_t), ("keepcost", ctypes.c_size_t)
-    ]
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
 
 mallinfo = ctypes.CDLL("libc.so.6").mallinfo2
 mallinfo.restype = Allocated
