@@ -61,12 +61,16 @@ def _without_journal(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [_removed, _without_journal])
 def test_what_is_taken_away_under_a_run_is_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    seen = []
+
     def watch(progress: object) -> None:
+        seen.append(progress)
         if progress.epoch == 3:  # type: ignore[attr-defined]
             damage(tmp_path / "run")
 
     with pytest.raises(RunError, match=r"it was removed while the run goes on|No such file or directory"):
         grow(parse_spec(mlp("{when: {until: 0.01}}")), out=tmp_path / "run", device="cpu", on_progress=watch)
+    assert len(seen) == 3  # not only at the end
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,11 @@ def test_each_epoch_draws_anew_and_the_same_again() -> None:
     assert not torch.equal(seen[0], seen[1])
 
 
+def test_what_is_drawn_in_an_epoch_differs_from_batch_to_batch() -> None:
+    batches = [x for x, _ in StreamLoader(Stream("train", DataLoader(Endless(), batch_size=None), (2,), 2, True))]
+    assert len({float(x[0, 0]) for x in batches}) == len(batches) == 6
+
+
 def test_samplers_are_told_the_epoch() -> None:
     told: list[int] = []
     loader = DataLoader(points(), batch_size=96)
