@@ -46,6 +46,7 @@ class Drawing:
         title, description: of the whole picture.
         direction: where the data flow.
         parts: by the id that nodes and edges have in the DOT (`n0`, `e0`, `o0`).
+        engine: of Graphviz: `dot` lays the picture out, `nop2` takes positions that stand in the DOT (union.py).
     """
 
     dot: str
@@ -53,6 +54,7 @@ class Drawing:
     description: str
     direction: Direction
     parts: Mapping[str, Part]
+    engine: str = "dot"
 
 
 def to_dot(graph: Graph, event: GrowthEvent | None = None, *, direction: Direction | None = None) -> Drawing:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from gromo_graph.graph import Graph, Widen, apply, build_graph
+from gromo_graph.graph import AddPath, Graph, Widen, apply, build_graph
 from gromo_graph.records import Candidate, Decision, GrowthEvent, checksum
 from gromo_graph.spec import Spec, dump_spec
 from gromo_graph.spec.kinds import Dropout, Flatten, Input, Linear, Merge
@@ -101,7 +102,9 @@ class Picture:
         return [element.attrib["id"] for element in self.root.iter() if "id" in element.attrib]
 
 
-def write_journal(path: Path, spec: Spec = RESIDUAL, *, groups: tuple[tuple[str, ...], ...] = ()) -> Spec:
+def write_journal(
+    path: Path, spec: Spec = RESIDUAL, *, groups: Sequence[tuple[str, ...] | AddPath] = ()
+) -> Spec:
     """A journal of as many steps as groups (an empty group: nothing applied), two epochs each; the last spec."""
     lines: list[dict[str, object]] = [
         {
@@ -119,9 +122,9 @@ def write_journal(path: Path, spec: Spec = RESIDUAL, *, groups: tuple[tuple[str,
         lines += [_epoch(before, epoch) for epoch in (2 * index + 1, 2 * index + 2)]
         decision = None
         if group:
-            spec = apply(spec, Widen(group, 4))
+            spec = apply(spec, group if isinstance(group, AddPath) else Widen(group, 4))
             added = build_graph(spec).parameter_count - before.parameter_count
-            decision = Decision("widen", group[0], 4, group, added, added)
+            decision = _decision(group, added)
             applied += 1
         graph = build_graph(spec)
         event = GrowthEvent(
@@ -142,6 +145,16 @@ def write_journal(path: Path, spec: Spec = RESIDUAL, *, groups: tuple[tuple[str,
     text = "".join(json.dumps(line | {"time": {}, "checksum": checksum(line)}) + "\n" for line in lines)
     path.write_text(text, encoding="utf-8")
     return spec
+
+
+def _decision(group: tuple[str, ...] | AddPath, added: int) -> Decision:
+    if not isinstance(group, AddPath):
+        return Decision("widen", group[0], 4, group, added, added)
+    new = tuple(name for name, _ in group.layers)
+    if len(new) == 1:
+        return Decision("new_edge", f"{group.source}->{group.target}", 0, new, added, added)
+    target = f"{group.source}->{new[0]}->{group.target}"
+    return Decision("new_node", target, group.layers[0][1].features, new, added, added)
 
 
 def _epoch(graph: Graph, epoch: int) -> dict[str, object]:
