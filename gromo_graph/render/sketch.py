@@ -34,8 +34,8 @@ class Sketch:
     """A drawing read back."""
 
     graph: Mapping[str, str]
-    nodes: Mapping[Key, Stroke]
-    edges: Mapping[Key, Stroke]
+    nodes: dict[Key, Stroke]
+    edges: dict[Key, Stroke]
 
 
 def sketch_of(drawing: Drawing, source: Any) -> Sketch:
