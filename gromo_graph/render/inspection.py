@@ -19,7 +19,7 @@ from gromo_graph.records import Candidate, GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.render.change import what_was_done
 from gromo_graph.render.dot import direction_of
-from gromo_graph.render.timeline import Timeline
+from gromo_graph.render.timeline import Once, Timeline
 from gromo_graph.spec import parse_spec
 
 _DIGITS = 6  # more than any page shows
@@ -51,7 +51,7 @@ class Inspection:
         specs = [journal.header.spec, *(event.spec for event in journal.applied)]
         self._follow(specs)
         assert self._last is not None
-        texts = _Texts()
+        texts = Once()
         return {
             "name": journal.header.name,
             "seed": journal.header.seed,
@@ -62,7 +62,7 @@ class Inspection:
             "graph": self._timeline.data(direction_of(self._last)),
             "states": self._states(journal),
             "events": [_event(event, texts) for event in journal.events],
-            "texts": texts.all,
+            "texts": texts.values,
             "epochs": epochs_of(journal.epochs),
             "specs": spec_changes(specs),
         }
@@ -119,21 +119,7 @@ def _counts(told: str) -> tuple[int, int]:
     return (int(epochs), int(events)) if epochs.isdecimal() and events.isdecimal() else (0, 0)
 
 
-class _Texts:
-    """Texts by number, each once."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, int] = {}
-
-    def __call__(self, text: str | None) -> int | None:
-        return None if text is None else self.known.setdefault(text, len(self.known))
-
-    @property
-    def all(self) -> list[str]:
-        return list(self.known)
-
-
-def _event(event: GrowthEvent, texts: _Texts) -> dict[str, Any]:
+def _event(event: GrowthEvent, texts: Once) -> dict[str, Any]:
     decision = event.decision
     return {
         "step": event.step,
@@ -153,7 +139,7 @@ def _event(event: GrowthEvent, texts: _Texts) -> dict[str, Any]:
     }
 
 
-def _candidate(candidate: Candidate, texts: _Texts) -> list[Any]:
+def _candidate(candidate: Candidate, texts: Once) -> list[Any]:
     """In this order: kind, target, neurons, slope, predicted, parameters, multiply-adds, left out because, inexact."""
     return [
         texts(candidate.kind),
@@ -163,8 +149,8 @@ def _candidate(candidate: Candidate, texts: _Texts) -> list[Any]:
         _short(candidate.predicted),
         candidate.delta_parameters,
         candidate.delta_madds,
-        texts(candidate.reason),
-        texts(candidate.inexact),
+        None if candidate.reason is None else texts(candidate.reason),
+        None if candidate.inexact is None else texts(candidate.inexact),
     ]
 
 

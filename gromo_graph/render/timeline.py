@@ -6,7 +6,9 @@ changes is kept, so that a long run of a large network stays small.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from math import hypot
 from typing import Any
 
@@ -33,12 +35,32 @@ _LABEL_ROW = 13.0
 _ARROW, _ARROW_HALF = 9.0, 4.6
 
 
+class Once:
+    """Values by their place in a list, each in it once.
+
+    >>> once = Once()
+    >>> once([1]), once([2]), once([1]), once.values
+    (0, 1, 0, [[1], [2]])
+    """
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[str, int] = {}
+
+    def __call__(self, value: Any) -> int:
+        place = self._places.setdefault(json.dumps(value, sort_keys=True), len(self.values))
+        if place == len(self.values):
+            self.values.append(value)
+        return place
+
+
 class Timeline:
     """The states of all nodes and edges; `add` is called with the graph of each state in turn.
 
     Attributes:
         states: how many there are.
         nodes, edges: what was when, by what it stands for.
+        options, groups: of nodes, each once: states give their places in these lists.
 
     >>> from gromo_graph.spec import parse_spec
     >>> from gromo_graph.graph import build_graph
@@ -57,13 +79,52 @@ class Timeline:
         self.nodes: dict[Key, States] = {}
         self.edges: dict[Key, States] = {}
         self.ends: dict[Key, tuple[Key, Key]] = {}
+        self.options, self.groups = Once(), Once()
 
     def add(self, graph: Graph) -> None:
         """The next state of the network."""
-        _note(self.nodes, dict(_nodes(graph)), self.states)
+        _note(self.nodes, dict(self._nodes(graph)), self.states)
         edges = dict(_edges(graph, self.ends))
         _note(self.edges, edges, self.states)
         self.states += 1
+
+    def _nodes(self, graph: Graph) -> Iterable[tuple[Key, State]]:
+        limits = dict(growable(graph))
+        groups = {name: group for group in graph.groups for name in group.producers}
+        for name, node in graph.spec.nodes.items():
+            words = [text for text in (sizes_of(graph, name), *node.details) if text]
+            state: State = {
+                "role": node.drawn_as,
+                "kind": node.kind,
+                "words": " · ".join(words),
+                "shape": list(graph.shapes[name]),
+                "parameters": graph.parameters(name),
+                "madds": graph.madds(name),
+                "options": self.options(options_of(node)),
+            }
+            if node.symbol:
+                state["symbol"] = node.symbol
+            if name in limits:
+                state["mark"] = mark_of(limits[name])
+            if (group := groups.get(name)) is not None:
+                state["group"] = self.groups(list(group.producers))
+                if name not in limits:
+                    state["fixed"] = obstacle(graph, group) or "it is as wide as its max"
+            yield ("node", name), state
+        for name in graph.spec.outputs:
+            yield (
+                ("output", name),
+                {
+                    "role": "output",
+                    "kind": "output",
+                    "words": output_amount(graph, name),
+                    "shape": list(graph.shapes[name]),
+                    "parameters": 0,
+                    "madds": 0,
+                    "options": self.options({}),
+                    **({"named": True} if graph.spec.named_outputs else {}),
+                },
+            )
 
     def data(self, direction: Direction) -> dict[str, Any]:
         """The union of all states, laid out, as plain values for the page; y grows downwards in it.
@@ -92,6 +153,8 @@ class Timeline:
                 for key, place in layout.nodes.items()
             ],
             "edges": [self._edge(key, layout, index) for key in layout.edges],
+            "options": self.options.values,
+            "groups": self.groups.values,
         }
 
     def _layout(self, direction: Direction) -> Layout:
@@ -156,45 +219,6 @@ def _at(states: States, at: int) -> State | None:
     return next((then for since, then in reversed(states) if since <= at), None)
 
 
-def _nodes(graph: Graph) -> Iterable[tuple[Key, State]]:
-    limits = dict(growable(graph))
-    groups = {name: group for group in graph.groups for name in group.producers}
-    for name, node in graph.spec.nodes.items():
-        words = [text for text in (sizes_of(graph, name), *node.details) if text]
-        state: State = {
-            "role": node.drawn_as,
-            "kind": node.kind,
-            "words": " · ".join(words),
-            "shape": list(graph.shapes[name]),
-            "parameters": graph.parameters(name),
-            "madds": graph.madds(name),
-            "options": options_of(node),
-        }
-        if node.symbol:
-            state["symbol"] = node.symbol
-        if name in limits:
-            state["mark"] = mark_of(limits[name])
-        if (group := groups.get(name)) is not None:
-            state["group"] = list(group.producers)
-            if name not in limits:
-                state["fixed"] = obstacle(graph, group) or "it is as wide as its max"
-        yield ("node", name), state
-    for name in graph.spec.outputs:
-        yield (
-            ("output", name),
-            {
-                "role": "output",
-                "kind": "output",
-                "words": output_amount(graph, name),
-                "shape": list(graph.shapes[name]),
-                "parameters": 0,
-                "madds": 0,
-                "options": {},
-                **({"named": True} if graph.spec.named_outputs else {}),
-            },
-        )
-
-
 def _edges(graph: Graph, ends: dict[Key, tuple[Key, Key]]) -> Iterable[tuple[Key, State]]:
     """The edges, those into the boxes of outputs too; `ends` learns what they lead from and to."""
     captions = {
@@ -232,9 +256,16 @@ def _box(key: Key, states: States) -> Box:
             first += 8 + points(mark, style.SMALL_SIZE)
         second = points(f"{state['kind']} {state['words']}", style.TEXT_SIZE)
         width = max(width, first, second)
-    changes = len(states) > 1 or states[0][0] > 0
-    rows = _TITLE_ROW + _ROW * (2 if changes else 1)
+    rows = _TITLE_ROW + _ROW * (2 if _differs(states) else 1)
     return Box(width + 2 * _PADDING, rows + 2 * _MARGIN)
+
+
+def _differs(states: States) -> bool:
+    """Whether something is ever told of it: that it is new or gone, wider, or something else."""
+    if states[0][0] > 0:
+        return True
+    told = [state and [state[key] for key in ("kind", "shape", "options")] for _, state in states]
+    return any(one != other for one, other in pairwise(told))
 
 
 def _label_size(states: States) -> Point:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from gromo_graph.graph import AddPath, Graph, Widen, apply, build_graph
 from gromo_graph.records import Candidate, Decision, GrowthEvent, checksum
 from gromo_graph.spec import Spec, dump_spec
-from gromo_graph.spec.kinds import Dropout, Flatten, Input, Linear, Merge
+from gromo_graph.spec.kinds import Dropout, Flatten, Input, Linear, Merge, Node
 from gromo_graph.spec.kinds.base import Grow
 
 NS = "{http://www.w3.org/2000/svg}"
@@ -103,7 +103,11 @@ class Picture:
 
 
 def write_journal(
-    path: Path, spec: Spec = RESIDUAL, *, groups: Sequence[tuple[str, ...] | AddPath] = ()
+    path: Path,
+    spec: Spec = RESIDUAL,
+    *,
+    groups: Sequence[tuple[str, ...] | AddPath] = (),
+    candidates: Sequence[Candidate] = CANDIDATES,
 ) -> Spec:
     """A journal of as many steps as groups (an empty group: nothing applied), two epochs each; the last spec."""
     lines: list[dict[str, object]] = [
@@ -138,7 +142,7 @@ def write_journal(
             loss_after=0.9 if group else 1.0,
             parameters=graph.parameter_count,
             madds=graph.multiply_adds,
-            candidates=CANDIDATES,
+            candidates=tuple(candidates),
             spec=dump_spec(spec),
         )
         lines.append({"type": "step", **event.to_dict()})
@@ -167,3 +171,39 @@ def _epoch(graph: Graph, epoch: int) -> dict[str, object]:
         "madds": graph.multiply_adds,
         "lr": 0.003,
     }
+
+
+def write_large_journal(path: Path, *, blocks: int = 58, steps: int = 200) -> None:
+    """A deep residual network of 3 nodes a block that widens, and gets 25 new nodes, in so many steps."""
+    nodes: dict[str, Node] = {"x": Input(kind="input", shape=(32,))}
+    last = "x"
+    for block in range(blocks):
+        lift, mix, join = (f"block.{block}.{part}" for part in ("lift", "mix", "join"))
+        nodes[lift] = Linear(sources=(last,), features=4, activation="relu")
+        nodes[mix] = Linear(sources=(lift,), features=32)
+        nodes[join] = Merge(sources=(last, mix), activation="relu")
+        last = join
+    nodes["y"] = Linear(sources=(last,), features=10)
+    groups: list[tuple[str, ...] | AddPath] = []
+    for step in range(steps):
+        block = 7 * step % blocks
+        if step % 8 == 0 and step // 8 < min(blocks, 25):
+            layer = Linear(sources=("x",), features=32, bias=False)
+            target = f"block.{step // 8 + 1}.join"
+            groups.append(AddPath(f"block.{step // 8}.join", target, ((f"path.{step // 8}", layer),)))
+        else:
+            groups.append((f"block.{block}.lift",))
+    candidates = [
+        *(
+            Candidate("widen", f"block.{b}.lift", 4, 0.01 / (b + 1), 0.0123456 / (b + 1), 272, 260)
+            for b in range(blocks)
+        ),
+        *(
+            Candidate(
+                "new_edge", f"block.{b}.lift->block.{b + 1}.lift", 0, 0.001, 0.00123456 / (b + 1), 16, 16
+            )
+            for b in range(blocks - 1)
+        ),
+        Candidate("widen", "y", reason="its width is that of the output `y`"),
+    ]
+    write_journal(path, Spec("large", nodes, ("y",)), groups=groups, candidates=candidates)

@@ -30,6 +30,8 @@ function then(states, at) {
 }
 const lastState = () => data.states.length - 1;
 const nodeAt = (index, at) => then(data.graph.nodes[index].states, at);
+const optionsOf = (state) => data.graph.options[state.options];
+const groupOf = (state) => (state && known(state.group) ? data.graph.groups[state.group] : null);
 const edgeAt = (index, at) => then(data.graph.edges[index].states, at);
 const eventOf = (at) => (data.states[at].event === null ? null : data.events[data.states[at].event]);
 const stateOf = (event) => data.states.findIndex((state) => state.event === event);
@@ -91,6 +93,7 @@ function share(before, after) {
   const text = percent.toFixed(Math.abs(percent) >= 9.95 ? 0 : 1);
   return /[1-9]/.test(text) ? `${percent > 0 ? "+" : ""}${minus(text)}${THIN}%` : "";
 }
+const percent = (ratio) => `${minus((100 * ratio).toFixed(Math.abs(ratio) < 0.0995 ? 1 : 0))}${THIN}%`;
 const shape = (sizes) => sizes.map(count).join("×");
 const plural = (word, number) => (number === 1 ? word : `${word}s`);
 const amount = (number, word) => `${count(number)} ${plural(word, number)}`;

@@ -15,7 +15,7 @@ function compare(from, to) {
     };
     if (before && after) {
       found.values = before.kind === after.kind
-        ? changes(before.options, after.options, "")
+        ? changes(optionsOf(before), optionsOf(after), "")
         : [{ key: "kind", before: before.kind, after: after.kind }];
       const same = shape(before.shape) === shape(after.shape);
       if (!found.values.length && same && !found.parameters && !found.madds) return;

@@ -12,6 +12,7 @@ function build() {
   $("slider").max = lastState();
   fill("base", [html("option", { value: "" }, "the step before"), data.states.map((_, at) => html("option", { value: at }, stateName(at)))]);
   $("base").value = view.base === null ? "" : String(view.base);
+  fill("names", data.graph.nodes.filter((node) => node.what === "node").map((node) => html("option", { value: node.name })));
   fill("sheet", makeDrawing(select));
   $("network").classList.toggle("wide", parts.width > 1.5 * parts.height);
   document.body.classList.toggle("ribbon", parts.width > 1.5 * parts.height);
@@ -79,6 +80,11 @@ function show({ scroll = true } = {}) {
     const changed = difference.nodes.map((node) => parts.nodes[node.index]).filter((part) => part.there);
     if (changed.length) reveal(changed);
   }
+  const row = document.querySelector("#steps tr.here");
+  if (row) {
+    const list = row.closest(".scroll"), top = row.offsetTop - list.clientHeight / 2;
+    if (row.offsetTop < list.scrollTop + 30 || row.offsetTop + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top;
+  }
   keepPlace();
 }
 
@@ -117,6 +123,20 @@ function selectTarget(target) {
   view.selected = null;
   if (edge >= 0) select("edges", edge);
   else if (node >= 0) select("nodes", node);
+}
+
+// A node by its name, or by the beginning or a part of it.
+function find() {
+  const wanted = $("find").value.trim().toLowerCase();
+  if (!wanted) return;
+  const tests = [(text) => text === wanted, (text) => text.startsWith(wanted), (text) => text.includes(wanted)];
+  for (const fits of tests) {
+    const index = data.graph.nodes.findIndex((node, at) => node.what === "node" && nodeAt(at, view.at) && fits(node.name.toLowerCase()));
+    if (index < 0) continue;
+    view.selected = null;
+    select("nodes", index);
+    return;
+  }
 }
 
 async function copySpec() {
@@ -273,6 +293,7 @@ function start() {
   for (const [id, to] of Object.entries(step)) $(id).addEventListener("click", () => { stopPlaying(); goTo(to()); });
   $("play").addEventListener("click", play);
   $("base").addEventListener("change", () => { view.base = $("base").value === "" ? null : Number($("base").value); show(); });
+  $("find").addEventListener("change", find);
   $("closer").addEventListener("click", () => zoom(1.25));
   $("farther").addEventListener("click", () => zoom(0.8));
   $("whole").addEventListener("click", () => { view.zoom = view.zoom === "fit" ? null : "fit"; rescale(); });

@@ -1,7 +1,8 @@
 // What is told in words and tables: the decision of a step, what is selected, what differs, the spec.
 
-const facts = (pairs) => html("dl", {}, pairs.filter(Boolean).map(([word, value, more, worse]) =>
-  html("div", {}, html("dt", {}, word), html("dd", {}, value, more ? [" ", html("span", { class: worse ? "worse" : "better" }, more)] : null))));
+const facts = (pairs) => html("dl", {}, pairs.filter(Boolean).map(([word, value, more, look]) =>
+  html("div", {}, html("dt", {}, word), html("dd", {}, value, more ? [" ", html("span", { class: look || "aside" }, more)] : null))));
+const judged = (better) => (better ? "better" : "worse");
 const cell = (text, kind) => html("td", kind ? { class: kind } : {}, text);
 const head = (...columns) => html("thead", {}, html("tr", {}, columns.map(([text, kind]) =>
   html("th", { scope: "col", class: kind || null }, text))));
@@ -55,8 +56,8 @@ function decisionPanel(event, at) {
       ["epoch", String(event.epoch)],
       ["slope", real(event.slope)], ["γ", real(event.gamma)],
       ["predicted, slope × γ", real(predicted)],
-      ["realised", real(realised), known(predicted) && predicted > 0 && known(realised) ? `${minus((100 * realised / predicted).toPrecision(2))}${THIN}% of it` : "", realised < 0],
-      ["held-out loss", change(event.before, event.after), share(event.before, event.after), event.after > event.before],
+      ["realised", real(realised), known(predicted) && predicted > 0 && known(realised) ? `${percent(realised / predicted)} of it` : "", judged(realised > 0)],
+      ["held-out loss", change(event.before, event.after), share(event.before, event.after), judged(event.after <= event.before)],
       ["parameters", `${count(before.parameters)} → ${count(data.states[state].parameters)}`, share(before.parameters, data.states[state].parameters)],
       ["multiply-adds", `${count(before.madds)} → ${count(data.states[state].madds)}`, share(before.madds, data.states[state].madds)],
       ranked && ["rank", ranked],
@@ -76,7 +77,7 @@ function candidatesPanel(event, more, onMore, onTarget) {
     html("td", { class: "what" }, html("button", { type: "button", class: "link", click: () => onTarget(row.target) },
       `${kindWords(row.kind)} `, name(row.target)), row.chosen ? html("b", { class: "tag" }, "chosen") : null),
     cell(row.reason ? "–" : count(row.neurons), "n"),
-    html("td", { class: "n bar" }, svg("svg", { viewBox: "0 0 40 8", width: 40, height: 8, "aria-hidden": "true" },
+    html("td", { class: "n slope" }, svg("svg", { viewBox: "0 0 40 8", width: 40, height: 8, "aria-hidden": "true" },
       svg("rect", { width: Math.max(0, 40 * (row.slope || 0) / top), height: 8 })), real(row.slope)),
     cell(real(row.predicted), "n"),
     cell(row.reason ? "–" : signed(row.parameters), "n"), cell(row.reason ? "–" : signed(row.madds), "n"),
@@ -120,20 +121,21 @@ function nodePanel(index, at) {
   const node = data.graph.nodes[index], state = nodeAt(index, at);
   const title = html("h2", {}, name(node.what === "output" && !(state || {}).named ? `output of ${node.name}` : node.name));
   if (!state) return [title, html("p", {}, "It is not there at this step."), widthsPlot(node.states, at)];
-  const total = data.states[at].parameters, part = total ? share(total, total + state.parameters).replace("+", "") : "";
-  const options = Object.entries(state.options).filter(([key, value]) => key !== "kind" && key !== "grow" && value !== null && value !== "identity");
+  const total = data.states[at].parameters, part = total ? percent(state.parameters / total) : "";
+  const group = groupOf(state), given = optionsOf(state);
+  const options = Object.entries(given).filter(([key, value]) => key !== "kind" && key !== "grow" && value !== null && value !== "identity");
   return [
     title,
     facts([
       ["kind", state.kind], ["output", shape(state.shape)],
       node.what === "node" && ["parameters", count(state.parameters), state.parameters ? `${part} of all` : ""],
       node.what === "node" && ["multiply-adds", count(state.madds)],
-      state.group && state.group.length > 1 && ["grows together with", name(state.group.filter((each) => each !== node.name).join(", "))],
+      group && group.length > 1 && ["grows together with", name(listWords(group.filter((each) => each !== node.name)))],
       ["since", sinceWords(node.states)],
     ]),
-    state.group ? html("p", { class: "why" }, state.fixed ? [html("b", {}, "It does not grow: "), name(state.fixed)] : ["It may grow", state.options.grow && state.options.grow.max ? ` up to ${count(state.options.grow.max)} features.` : "."]) : null,
+    group ? html("p", { class: "why" }, state.fixed ? [html("b", {}, "It does not grow: "), name(state.fixed)] : ["It may grow", given.grow && given.grow.max ? ` up to ${count(given.grow.max)} features.` : "."]) : null,
     options.length ? html("p", { class: "quiet options" }, name(options.map(([key, value]) => `${key}: ${shown(value)}`).join(" · "))) : null,
-    widthsPlot(node.states, at), slopesPart(state.group ? state.group[0] : node.name, node.name),
+    howItGrew(widthsPlot(node.states, at), slopesPart(group ? group[0] : node.name, node.name)),
   ];
 }
 
@@ -141,14 +143,18 @@ function edgePanel(index, at, select) {
   const edge = data.graph.edges[index], state = edgeAt(index, at);
   const ends = edge.ends.map((end) => html("button", { type: "button", class: "link", click: () => select("nodes", end) },
     name(data.graph.nodes[end].what === "output" ? "output" : data.graph.nodes[end].name)));
-  const source = nodeAt(edge.ends[0], at), group = source && source.group ? source.group[0] : data.graph.nodes[edge.ends[0]].name;
+  const group = (groupOf(nodeAt(edge.ends[0], at)) || [data.graph.nodes[edge.ends[0]].name])[0];
   return [
     html("h2", {}, name(edgeName(edge))),
     html("p", {}, "from ", ends[0], " to ", ends[1]),
     state ? facts([["carries", state.words], ["since", sinceWords(edge.states)]]) : html("p", {}, "It is not there at this step."),
-    widthsPlot(data.graph.nodes[edge.ends[0]].states, at, edge.states), slopesPart(group, data.graph.nodes[edge.ends[0]].name),
+    howItGrew(widthsPlot(data.graph.nodes[edge.ends[0]].states, at, edge.states),
+      slopesPart(group, data.graph.nodes[edge.ends[0]].name)),
   ];
 }
+
+const listWords = (names) => (names.length > 6 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", "));
+const howItGrew = (widths, [slopes, table]) => [html("div", { class: "small-plots" }, widths, slopes), table];
 
 function sinceWords(states) {
   const first = states.find(([, state]) => state)[0];
