@@ -59,10 +59,10 @@ def _write(run: Path, out: Path | None, open_: bool) -> None:
 
 
 def _serve(run: Path, port: int, open_: bool) -> None:
-    from gromo_graph.cli.serving import serving
+    from gromo_graph.cli.serving import Server
 
     try:
-        with serving(run, port, results_of) as server:
+        with Server(run, port, results_of) as server:
             say(f"serving {run} at {server.address} : Ctrl-C ends it")
             if open_:
                 show(server.address)

@@ -68,7 +68,7 @@ class Following:
         return self._journal
 
 
-class serving(ThreadingHTTPServer):  # noqa: N801 - used as a context manager
+class Server(ThreadingHTTPServer):
     """The server; it listens as soon as it is made.
 
     Args:
@@ -103,7 +103,7 @@ class serving(ThreadingHTTPServer):  # noqa: N801 - used as a context manager
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: serving
+    server: Server
     protocol_version = "HTTP/1.1"
     timeout = 30
 

@@ -224,7 +224,7 @@ function differencePanel(difference, select) {
     title,
     facts([["parameters", `${count(one.parameters)} → ${count(other.parameters)}`, share(one.parameters, other.parameters)],
       ["multiply-adds", `${count(one.madds)} → ${count(other.madds)}`, share(one.madds, other.madds)]]),
-    scrolling("nodes and edges that differ", html("table", { id: "differences" }, head(["", "sign"], ["node"], ["output"], ["what"], ["parameters", "n"], ["multiply-adds", "n"]),
+    scrolling("nodes and edges that differ", html("table", { id: "differences" }, head(["±", "sign"], ["node"], ["output"], ["what"], ["parameters", "n"], ["multiply-adds", "n"]),
       html("tbody", {}, rows, edgeRows))),
   ];
 }
@@ -239,7 +239,7 @@ function specPanel(from, to, copy) {
     html("p", { class: "quiet" }, from === to ? `At ${stateName(to)}.` : `At ${stateName(to)}; ${amount(marked, "line")} marked against ${stateName(from)}.`),
     html("button", { type: "button", id: "copy", click: copy }, "Copy as YAML"),
     html("span", { id: "copied", role: "status", class: "quiet" }),
-    html("div", { class: "scroll code", tabindex: "0", role: "region", "aria-label": "spec" }, html("ol", { id: "lines" },
+    html("div", { class: "scroll code", tabindex: "0", role: "region", "aria-label": "lines of the spec" }, html("ol", { id: "lines" },
       rows.map(([sign, text, number]) => html("li", { class: kinds[sign], "data-line": number === null ? "" : number }, html("span", { class: "sign" }, sign), html("code", {}, text))))),
   ];
 }

@@ -175,7 +175,7 @@ function scatterPlot(points, pick) {
     marks.map((mark) => mark.group));
   const kinds = [...new Set(good.map((point) => point.kind))];
   const legend = kinds.map((kind) => html("span", { class: "key" },
-    svg("svg", { class: `growth point ${kind}`, viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, symbolOf(kind, 0, 0)), kindWords(kind)));
+    svg("svg", { class: `point ${kind}`, viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, symbolOf(kind, 0, 0)), kindWords(kind)));
   return {
     title: "predicted and realised", marks, point() {},
     figure: html("figure", { class: "card plotted" },
