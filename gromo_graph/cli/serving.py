@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gromo_graph.errors import GromoGraphError, RunError
 from gromo_graph.records.journal import Journal, read_journal
-from gromo_graph.render.inspection import Inspection, news
+from gromo_graph.render.inspection import Inspection, news, seen, shown_results
 from gromo_graph.render.inspector import page_of, policy
 
 HOST = "127.0.0.1"
@@ -36,6 +36,7 @@ class Following:
         self._inspection = Inspection()
         self._journal: Journal | None = None
         self._signature: tuple[int, int, int] | None = None
+        self._seen = ""
         self._lock = threading.Lock()  # several pages may ask at once
 
     def page(self) -> str:
@@ -51,7 +52,10 @@ class Following:
         """What is new since a page was told `told`; why it has to wait, where the journal cannot be read now."""
         with self._lock:
             try:
-                return news(self._inspection, self._read(), told, self.results(self.run))
+                journal, results = self._read(), self.results(self.run)
+                if told == self._seen:  # nothing new, as most of the time: nothing is worked out
+                    return {"results": shown_results(results)}
+                return news(self._inspection, journal, told, results)
             except GromoGraphError as error:
                 return {"waiting": str(error)}
 
@@ -64,7 +68,7 @@ class Following:
         signature = (state.st_mtime_ns, state.st_size, state.st_ino)
         if self._journal is None or signature != self._signature:
             self._journal = read_journal(self._file)
-            self._signature = signature
+            self._signature, self._seen = signature, seen(self._journal)
         return self._journal
 
 

@@ -57,7 +57,7 @@ class Inspection:
             "seed": journal.header.seed,
             "samples": {k: v for k, v in journal.header.data.items() if isinstance(v, int)},
             "torn": journal.torn,
-            "results": _results(results),
+            "results": shown_results(results),
             "seen": seen(journal),
             "graph": self._timeline.data(direction_of(self._last)),
             "states": self._states(journal),
@@ -98,7 +98,7 @@ def news(
     epochs, events = _counts(told)
     if told != seen(journal, epochs, events) or events < len(journal.events):
         return {"all": inspection.data(journal, results)}
-    found: dict[str, Any] = {"results": _results(results)}
+    found: dict[str, Any] = {"results": shown_results(results)}
     if epochs < len(journal.epochs):
         found |= {"epochs": epochs_of(journal.epochs[epochs:]), "seen": seen(journal)}
     return found
@@ -187,7 +187,7 @@ def _splices(before: list[str], after: list[str]) -> Iterable[list[Any]]:
             yield [start, end - start, after[new:new_end]]
 
 
-def _results(results: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def shown_results(results: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """What the page shows of a summary, which is a file that anybody may have written."""
     if results is None:
         return None

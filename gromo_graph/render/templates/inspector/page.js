@@ -219,6 +219,7 @@ function zoom(factor) {
 }
 function rescale() {
   const used = scaleDrawing(view.zoom);
+  $("whole").setAttribute("aria-pressed", String(view.zoom === "fit"));
   $("scale").textContent = `${Math.round(used * 100)}${THIN}%`;
 }
 

@@ -170,7 +170,7 @@ function widthsPlot(states, at, within) {
   }
   if (lastState() < 1) return null;
   const line = { name: "", role: "size", points, stairs: true, until: lastState() };
-  const plot = linePlot({ title: "features", across: "step", lines: [line], marks: [], fromZero: true, hover: (x) => plot && plot.point(x) });
+  const plot = linePlot({ box: SMALL, title: "features", across: "step", lines: [line], marks: [], fromZero: true, hover: (x) => plot && plot.point(x) });
   if (plot) plot.point(at);
   return plot && plot.figure;
 }
@@ -186,7 +186,7 @@ function slopesPart(target, own) {
   });
   const own_ = rows.filter((each) => each.touches && known(each.row.slope));
   const points = own_.map(({ event, row }) => [event.epoch, row.slope, row.chosen ? "chosen" : ""]);
-  const plot = points.length ? linePlot({ title: "slope of widening it", across: "epoch", marks: [], fromZero: true, hover() {},
+  const plot = points.length ? linePlot({ box: SMALL, title: "slope of widening it", across: "epoch", marks: [], fromZero: true, powers: true, hover() {},
     lines: [{ name: "", role: "slope", points, dots: true }] }) : null;
   const listed = rows.filter((each) => each.touches || each.row.chosen);
   return [

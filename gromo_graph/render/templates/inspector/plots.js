@@ -1,6 +1,7 @@
 // Curves over the epochs, and points against each other, as plain SVG. What is pointed at in one is marked in all.
 
 const PLOT = { width: 420, height: 230, left: 54, right: 70, top: 16, bottom: 36 };
+const SMALL = { width: 270, height: 160, left: 50, right: 14, top: 10, bottom: 34 };
 let plots = [];
 
 // Three to seven round numbers that enclose the values.
@@ -17,28 +18,38 @@ function ticksOf(low, high) {
   }
   return ticks;
 }
+function powersOf(low, high) {
+  const first = Math.floor(Math.log10(low)), last = Math.max(first + 1, Math.ceil(Math.log10(high)));
+  const every = Math.ceil((last - first) / 5), ticks = [];
+  for (let power = first; power < last + every; power += every) ticks.push(10 ** power);
+  return ticks;
+}
 const scale = (low, high, start, end) => (value) => start + ((value - low) / (high - low)) * (end - start);
 const tickWords = (value) => (Math.abs(value) >= 1000 && Number.isInteger(value) ? count(value) : real(value, 4));
 const place = (value) => Math.round(value * 10) / 10;
 
 // A plot of lines over a whole number. `marks`: {x, event, words}; `hover(x)` tells the others, `pick(event)` goes there.
-function linePlot({ title, across, lines, marks, fromZero, hover, pick }) {
+function linePlot({ title, across, lines, marks, fromZero, powers, hover, pick, box = PLOT }) {
   const drawn = lines.map((line) => ({ ...line, points: line.points.filter(([, value]) => known(value)) }))
     .filter((line) => line.points.length);
   if (!drawn.length) return null;
   const xs = [...drawn.flatMap((line) => line.points.map(([x]) => x)), ...marks.map((mark) => mark.x)];
   const ys = drawn.flatMap((line) => line.points.map(([, y]) => y));
-  const ticks = ticksOf(fromZero ? Math.min(0, least(ys)) : least(ys), greatest(ys));
+  // Values of very different sizes, all above 0, stand on a scale of powers of 10 where that is asked for.
+  const log = powers && least(ys) > 0 && greatest(ys) > 50 * least(ys);
+  const ticks = log ? powersOf(least(ys), greatest(ys)) : ticksOf(fromZero ? Math.min(0, least(ys)) : least(ys), greatest(ys));
   const low = Math.min(0, least(xs)), high = Math.max(1, greatest(xs));
-  const x = scale(low, high, PLOT.left, PLOT.width - PLOT.right);
-  const y = scale(ticks[0], ticks[ticks.length - 1], PLOT.height - PLOT.bottom, PLOT.top);
-  const guide = svg("line", { class: "guide", y1: PLOT.top, y2: PLOT.height - PLOT.bottom, visibility: "hidden" });
+  const x = scale(low, high, box.left, box.width - box.right);
+  const height = log ? Math.log10 : Number;
+  const linear = scale(height(ticks[0]), height(ticks[ticks.length - 1]), box.height - box.bottom, box.top);
+  const y = (value) => linear(height(value));
+  const guide = svg("line", { class: "guide", y1: box.top, y2: box.height - box.bottom, visibility: "hidden" });
   const dots = drawn.map((line) => svg("circle", { class: `dot ${line.role}`, r: 4, visibility: "hidden" }));
-  const drawnMarks = marks.map((mark) => drawMark(mark, place(x(mark.x)), pick));
-  const root = svg("svg", { class: "plot", viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img" },
+  const drawnMarks = marks.map((mark) => drawMark(mark, place(x(mark.x)), pick, box));
+  const root = svg("svg", { class: "plot", viewBox: `0 0 ${box.width} ${box.height}`, role: "img" },
     svg("title", {}, summary(title, across, drawn)),
-    axes(x, y, ticks, low, high, across), drawnMarks.map((mark) => mark.group),
-    drawn.map((line) => curve(line, x, y)), guide, dots, endNames(drawn, y));
+    axes(x, y, ticks, [low, high], across, box), drawnMarks.map((mark) => mark.group),
+    drawn.map((line) => curve(line, x, y)), guide, dots, endNames(drawn, y, box));
   const readout = html("span", { class: "readout" });
   const found = {
     title, marks: drawnMarks,
@@ -60,8 +71,8 @@ function linePlot({ title, across, lines, marks, fromZero, hover, pick }) {
     },
   };
   const follow = (event) => {
-    const box = root.getBoundingClientRect(), at = ((event.clientX - box.left) / box.width) * PLOT.width;
-    const value = low + ((at - PLOT.left) / (PLOT.width - PLOT.right - PLOT.left)) * (high - low);
+    const seen = root.getBoundingClientRect(), at = ((event.clientX - seen.left) / seen.width) * box.width;
+    const value = low + ((at - box.left) / (box.width - box.right - box.left)) * (high - low);
     hover(Math.min(high, Math.max(low, Math.round(value))));
   };
   root.addEventListener("pointermove", follow);
@@ -89,23 +100,23 @@ function summary(title, across, lines) {
   return `${title} over the ${plural(across, 2)}: ${told.join(", ")}`;
 }
 
-function axes(x, y, ticks, low, high, across) {
+function axes(x, y, ticks, [low, high], across, box) {
   const rows = ticks.map((tick) => [
-    svg("line", { class: "grid", x1: PLOT.left, x2: PLOT.width - PLOT.right, y1: place(y(tick)), y2: place(y(tick)) }),
-    svg("text", { class: "tick", "text-anchor": "end", x: PLOT.left - 6, y: place(y(tick)) + 3.5 }, tickWords(tick)),
+    svg("line", { class: "grid", x1: box.left, x2: box.width - box.right, y1: place(y(tick)), y2: place(y(tick)) }),
+    svg("text", { class: "tick", "text-anchor": "end", x: box.left - 6, y: place(y(tick)) + 3.5 }, tickWords(tick)),
   ]);
-  const whole = [...new Set(ticksOf(low, high).map(Math.round))].filter((tick) => tick >= low && tick <= high);
+  const whole = ticksOf(low, high).filter((tick) => Number.isInteger(tick) && tick >= low && tick <= high);
   const columns = whole.map((tick) =>
-    svg("text", { class: "tick", "text-anchor": "middle", x: place(x(tick)), y: PLOT.height - PLOT.bottom + 15 }, count(tick)));
-  const middle = (PLOT.left + PLOT.width - PLOT.right) / 2;
-  return [rows, columns, svg("text", { class: "tick", "text-anchor": "middle", x: middle, y: PLOT.height - 5 }, across)];
+    svg("text", { class: "tick", "text-anchor": "middle", x: place(x(tick)), y: box.height - box.bottom + 15 }, count(tick)));
+  const middle = (box.left + box.width - box.right) / 2;
+  return [rows, columns, svg("text", { class: "tick", "text-anchor": "middle", x: middle, y: box.height - 5 }, across)];
 }
 
-function drawMark(mark, at, pick) {
-  const top = PLOT.top, group = svg("g", { class: "growth", "data-event": mark.event },
+function drawMark(mark, at, pick, box) {
+  const top = box.top, group = svg("g", { class: "growth", "data-event": mark.event },
     svg("title", {}, mark.words),
-    svg("line", { x1: at, x2: at, y1: top, y2: PLOT.height - PLOT.bottom }),
-    svg("rect", { class: "reach", x: at - 5, width: 10, y: top - 10, height: PLOT.height - PLOT.bottom - top + 10 }),
+    svg("line", { x1: at, x2: at, y1: top, y2: box.height - box.bottom }),
+    svg("rect", { class: "reach", x: at - 5, width: 10, y: top - 10, height: box.height - box.bottom - top + 10 }),
     svg("path", { d: `M${at},${top - 1} l4.5,-9 h-9 z` }));
   group.addEventListener("pointerenter", () => lightUp(mark.event));
   group.addEventListener("pointerleave", () => lightUp(null));
@@ -128,16 +139,16 @@ function curve(line, x, y) {
 }
 
 // The names at the ends of the lines: no two touch, and all are between top and axis.
-function endNames(lines, y) {
+function endNames(lines, y, box) {
   const ends = lines.filter((line) => line.name)
     .map((line) => [y(line.points[line.points.length - 1][1]), line]).sort((one, other) => other[0] - one[0]);
   const heights = [];
   for (const [height] of ends) {
-    heights.push(Math.min(height + 4, heights.length ? heights[heights.length - 1] - 13 : PLOT.height - PLOT.bottom));
+    heights.push(Math.min(height + 4, heights.length ? heights[heights.length - 1] - 13 : box.height - box.bottom));
   }
-  const down = heights.length ? Math.max(0, PLOT.top + 4 - heights[heights.length - 1]) : 0;
+  const down = heights.length ? Math.max(0, box.top + 4 - heights[heights.length - 1]) : 0;
   return ends.map(([, line], index) =>
-    svg("text", { class: `name ${line.role}`, x: PLOT.width - PLOT.right + 6, y: place(heights[index] + down) }, line.name));
+    svg("text", { class: `name ${line.role}`, x: box.width - box.right + 6, y: place(heights[index] + down) }, line.name));
 }
 
 // What growth steps promised at first order, slope × γ, against what they brought at once; both on scales of powers of 10.
