@@ -60,6 +60,7 @@ def _curves(page: Page) -> None:
     """The curves with an epoch pointed at, and the candidates below them."""
     page.locator("#slider").fill("3")
     page.evaluate("document.getElementById('training').scrollIntoView()")
+    page.evaluate("document.activeElement.blur()")
     page.locator("#plots figure:first-child svg").hover(position={"x": 150, "y": 90})
 
 

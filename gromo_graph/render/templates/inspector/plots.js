@@ -46,7 +46,7 @@ function linePlot({ title, across, lines, marks, fromZero, powers, hover, pick, 
   const guide = svg("line", { class: "guide", y1: box.top, y2: box.height - box.bottom, visibility: "hidden" });
   const dots = drawn.map((line) => svg("circle", { class: `dot ${line.role}`, r: 4, visibility: "hidden" }));
   const drawnMarks = marks.map((mark) => drawMark(mark, place(x(mark.x)), pick, box));
-  const root = svg("svg", { class: "plot", viewBox: `0 0 ${box.width} ${box.height}`, role: "img" },
+  const root = svg("svg", { class: marks.length > 50 ? "plot dense" : "plot", viewBox: `0 0 ${box.width} ${box.height}`, role: "img" },
     svg("title", {}, summary(title, across, drawn)),
     axes(x, y, ticks, [low, high], across, box), drawnMarks.map((mark) => mark.group),
     drawn.map((line) => curve(line, x, y)), guide, dots, endNames(drawn, y, box));
@@ -182,7 +182,7 @@ function scatterPlot(points, pick) {
     ]),
     svg("line", { class: "even", x1: PLOT.left, y1: PLOT.height - PLOT.bottom, x2: right, y2: PLOT.top }),
     svg("text", { class: "tick", "text-anchor": "middle", x: (PLOT.left + right) / 2, y: PLOT.height - 5 }, "predicted: slope × γ"),
-    svg("text", { class: "tick", x: PLOT.left + 6, y: PLOT.top + 4 }, "realised"),
+    svg("text", { class: "tick", x: PLOT.left + 6, y: PLOT.top + 13 }, "realised"),
     marks.map((mark) => mark.group));
   const kinds = [...new Set(good.map((point) => point.kind))];
   const legend = kinds.map((kind) => html("span", { class: "key" },
