@@ -12,6 +12,7 @@ from gromo_graph.cli.edit import edit
 from gromo_graph.cli.evaluate import evaluate
 from gromo_graph.cli.grow import grow
 from gromo_graph.cli.history import history
+from gromo_graph.cli.inspect import inspect
 from gromo_graph.cli.new import new
 from gromo_graph.cli.plan import plan
 from gromo_graph.cli.predict import predict
@@ -51,7 +52,7 @@ def _main(
 
 _VERBS = (
     *(new, validate, render, show, edit, diff, schema),
-    *(plan, grow, resume, history, replay, branch, evaluate, predict),
+    *(plan, grow, resume, history, inspect, replay, branch, evaluate, predict),
 )
 for verb in _VERBS:
     app.command()(verb)

@@ -168,10 +168,11 @@ def _comparable(old: Node, new: Node) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of two nodes; of nodes of two kinds the kind says it all."""
     if old.kind != new.kind:
         return {"kind": old.kind}, {"kind": new.kind}
-    return _fields(old), _fields(new)
+    return options_of(old), options_of(new)
 
 
-def _fields(node: BaseModel) -> dict[str, Any]:
+def options_of(node: BaseModel) -> dict[str, Any]:
+    """The options of a node as they are compared: plain values, without what it reads and limits that are not set."""
     fields = node.model_dump(by_alias=True)
     fields.pop("from", None)
     if isinstance(node, Layer) and isinstance(fields["grow"], Mapping):

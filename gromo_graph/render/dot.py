@@ -46,6 +46,7 @@ class Drawing:
         title, description: of the whole picture.
         direction: where the data flow.
         parts: by the id that nodes and edges have in the DOT (`n0`, `e0`, `o0`).
+        engine: of Graphviz: `dot` lays the picture out, `nop2` takes positions that stand in the DOT (union.py).
     """
 
     dot: str
@@ -53,6 +54,7 @@ class Drawing:
     description: str
     direction: Direction
     parts: Mapping[str, Part]
+    engine: str = "dot"
 
 
 def to_dot(graph: Graph, event: GrowthEvent | None = None, *, direction: Direction | None = None) -> Drawing:
@@ -110,7 +112,7 @@ class _Writer:
         self.words = words
         self.ids = {name: f"n{index}" for index, name in enumerate(graph.spec.nodes)}
         self.parts: dict[str, Part] = {}
-        self.limits = dict(_growable(graph))
+        self.limits = dict(growable(graph))
         # A merge is too small for its name: it stands on the first edge that leaves it.
         self.captions = {
             name: " · ".join((shortened(clean(name), _NAME_EMS), *node.details))
@@ -237,16 +239,8 @@ class _Writer:
 
     def kind_runs(self, name: str) -> tuple[Run, ...]:
         node = self.graph.spec.nodes[name]
-        after = self.graph.shapes[name]
-        sizes = shape(after)
-        if node.sources and after != (source := self.graph.shapes[node.sources[0]]):
-            sizes = f"{shape(source)} → {sizes}"
-        elif isinstance(node, Layer):
-            sizes = f"{sizes} → {sizes}"
-        elif node.sources:
-            sizes = ""
         word = style.LAYER_WORD if isinstance(node, Layer) else style.QUIET
-        rest = " · ".join(text for text in (sizes, *node.details) if text)
+        rest = " · ".join(text for text in (sizes_of(self.graph, name), *node.details) if text)
         return (
             Run(node.kind, style.TEXT_SIZE, word),
             *((Run(f" {rest}", style.TEXT_SIZE, style.QUIET),) if rest else ()),
@@ -261,10 +255,7 @@ class _Writer:
         return (Run(words, style.TEXT_SIZE, style.GROWN, bold=True),)
 
     def mark(self, name: str) -> str:
-        if name not in self.limits:
-            return ""
-        limit = self.limits[name]
-        return "↑" if limit is None else f"↑ max {count(limit)}"
+        return mark_of(self.limits[name]) if name in self.limits else ""
 
     def tooltip(self, name: str) -> str:
         node = self.graph.spec.nodes[name]
@@ -310,13 +301,10 @@ class _Writer:
         )
 
     def output(self, part: str, name: str) -> None:
-        spec = self.graph.spec
-        features = self.graph.features(name)
-        word = "class" if spec.train.loss == "cross_entropy" else "value"
-        plural_word = {"class": "classes", "value": "values"}[word]
-        title = shortened(clean(name), _NAME_EMS) if spec.named_outputs else "output"
-        amount = f"{shape(self.graph.shapes[name])} {word if features == 1 else plural_word}"
-        words = ("output", f" {amount}") if spec.named_outputs else (amount,)
+        named = self.graph.spec.named_outputs
+        title = shortened(clean(name), _NAME_EMS) if named else "output"
+        amount = output_amount(self.graph, name)
+        words = ("output", f" {amount}") if named else (amount,)
         rows = [
             [Cell((Run(title, style.NAME_SIZE, bold=True),))],
             [Cell(tuple(Run(word, style.TEXT_SIZE, style.QUIET) for word in words))],
@@ -336,7 +324,35 @@ class _Writer:
         self.parts[f"{part}w"] = Part(f"{name}->", clean(f"output of {name}"))
 
 
-def _growable(graph: Graph) -> Iterator[tuple[str, int | None]]:
+def output_amount(graph: Graph, name: str) -> str:
+    """What an output gives: `10 classes`, `1 value`."""
+    classes = graph.spec.train.loss == "cross_entropy"
+    one, several = ("class", "classes") if classes else ("value", "values")
+    return f"{shape(graph.shapes[name])} {one if graph.features(name) == 1 else several}"
+
+
+def sizes_of(graph: Graph, name: str) -> str:
+    """The sizes that stand in a node's box: in → out, or nothing where they stand on the edges already."""
+    node = graph.spec.nodes[name]
+    after = graph.shapes[name]
+    sizes = shape(after)
+    if node.sources and after != (source := graph.shapes[node.sources[0]]):
+        return f"{shape(source)} → {sizes}"
+    if isinstance(node, Layer):
+        return f"{sizes} → {sizes}"
+    return "" if node.sources else sizes
+
+
+def mark_of(limit: int | None) -> str:
+    """The mark of a layer that may grow, up to a limit.
+
+    >>> mark_of(None), mark_of(64)
+    ('↑', '↑ max 64')
+    """
+    return "↑" if limit is None else f"↑ max {count(limit)}"
+
+
+def growable(graph: Graph) -> Iterator[tuple[str, int | None]]:
     """The layers whose width group may still grow, each with the limit of its group."""
     for group in graph.groups:
         limit = group.grow.max

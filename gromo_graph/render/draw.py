@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,39 +31,50 @@ def draw(drawing: Drawing, format: str) -> bytes:
     """
     if format == "dot":
         return drawing.dot.encode()
-    data = _graphviz(drawing.dot, format)
+    data = _graphviz(drawing, format)
     return polished(data.decode(), drawing).encode() if format == "svg" else data
 
 
 def draw_svg(drawing: Drawing, *, prefix: str = "") -> str:
     """The picture as SVG text; `prefix` stands before every id in it."""
-    return polished(_graphviz(drawing.dot, "svg").decode(), drawing, prefix=prefix)
+    return polished(_graphviz(drawing, "svg").decode(), drawing, prefix=prefix)
 
 
-def _graphviz(dot: str, format: str) -> bytes:
+@contextmanager
+def reading(dot: str, layout: str | None = None, *, doing: str = "draw the graph") -> Iterator[Any]:
+    """The DOT as a pygraphviz graph for as long as the block lasts, laid out if an engine of Graphviz is named.
+
+    Raises:
+        RenderError: Graphviz refused; its own words are in the text.
+    """
     import pygraphviz
 
     said: list[str] = []
     try:
         with _GRAPHVIZ, caught() as said:
             graph = pygraphviz.AGraph(string=dot)
-            if format == "png":
-                graph.graph_attr["dpi"] = str(_dpi(pygraphviz.AGraph(string=dot)))
-            data: bytes = graph.draw(format=format, prog="dot")
+            if layout is not None:
+                graph.layout(prog=layout)
+            yield graph
             graph.close()
     except (ValueError, OSError, pygraphviz.DotError) as error:
-        words = " ".join([str(error), *said])
-        raise RenderError(f"Graphviz could not draw the graph as {format}: {words}") from error
-    if not data:
-        raise RenderError(
-            f"Graphviz could not draw the graph as {format}: {' '.join(said) or 'no reason given'}"
-        )
+        words = " ".join([str(error), *said]).strip()
+        raise RenderError(f"Graphviz could not {doing}: {words or 'no reason given'}") from error
+
+
+def _graphviz(drawing: Drawing, format: str) -> bytes:
+    with reading(drawing.dot, doing=f"draw the graph as {format}") as graph:
+        if format == "png":
+            graph.graph_attr["dpi"] = str(_dpi(type(graph)(string=drawing.dot), drawing.engine))
+        data: bytes = graph.draw(format=format, prog=drawing.engine)
+        if not data:
+            raise ValueError
     return data
 
 
-def _dpi(graph: Any) -> int:
+def _dpi(graph: Any, engine: str) -> int:
     """Sharp, unless the picture is so large that no bitmap can hold it."""
-    graph.layout(prog="dot")
+    graph.layout(prog=engine)
     points = max(float(corner) for corner in graph.graph_attr["bb"].split(",")[2:])
     return min(_DPI, int(_MAX_PIXELS * 72 / (points + 72)))
 

@@ -22,11 +22,12 @@ DATA = "data.json"
 WEIGHTS = "weights.safetensors"
 SUMMARY = "summary.json"
 REPORT = "report.html"
+INSPECTION = "inspect.html"  # written when it is asked for
 STEPS = "steps"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 
-_FILES = (JOURNAL, SUMMARY, REPORT, SPEC, COMMAND, DATA, WEIGHTS)
+_FILES = (JOURNAL, SUMMARY, REPORT, INSPECTION, SPEC, COMMAND, DATA, WEIGHTS)
 _STAGE = ".new-"  # beginnings of a run; the rest of one that was killed is no content
 _LONGEST_NAME = 60
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from gromo_graph.graph import Graph, Widen, apply, build_graph
+from gromo_graph.graph import AddPath, Graph, Widen, apply, build_graph
 from gromo_graph.records import Candidate, Decision, GrowthEvent, checksum
 from gromo_graph.spec import Spec, dump_spec
-from gromo_graph.spec.kinds import Dropout, Flatten, Input, Linear, Merge
+from gromo_graph.spec.kinds import Dropout, Flatten, Input, Linear, Merge, Node
 from gromo_graph.spec.kinds.base import Grow
 
 NS = "{http://www.w3.org/2000/svg}"
@@ -101,7 +102,13 @@ class Picture:
         return [element.attrib["id"] for element in self.root.iter() if "id" in element.attrib]
 
 
-def write_journal(path: Path, spec: Spec = RESIDUAL, *, groups: tuple[tuple[str, ...], ...] = ()) -> Spec:
+def write_journal(
+    path: Path,
+    spec: Spec = RESIDUAL,
+    *,
+    groups: Sequence[tuple[str, ...] | AddPath] = (),
+    candidates: Sequence[Candidate] = CANDIDATES,
+) -> Spec:
     """A journal of as many steps as groups (an empty group: nothing applied), two epochs each; the last spec."""
     lines: list[dict[str, object]] = [
         {
@@ -119,9 +126,9 @@ def write_journal(path: Path, spec: Spec = RESIDUAL, *, groups: tuple[tuple[str,
         lines += [_epoch(before, epoch) for epoch in (2 * index + 1, 2 * index + 2)]
         decision = None
         if group:
-            spec = apply(spec, Widen(group, 4))
+            spec = apply(spec, group if isinstance(group, AddPath) else Widen(group, 4))
             added = build_graph(spec).parameter_count - before.parameter_count
-            decision = Decision("widen", group[0], 4, group, added, added)
+            decision = _decision(group, added)
             applied += 1
         graph = build_graph(spec)
         event = GrowthEvent(
@@ -135,13 +142,23 @@ def write_journal(path: Path, spec: Spec = RESIDUAL, *, groups: tuple[tuple[str,
             loss_after=0.9 if group else 1.0,
             parameters=graph.parameter_count,
             madds=graph.multiply_adds,
-            candidates=CANDIDATES,
+            candidates=tuple(candidates),
             spec=dump_spec(spec),
         )
         lines.append({"type": "step", **event.to_dict()})
     text = "".join(json.dumps(line | {"time": {}, "checksum": checksum(line)}) + "\n" for line in lines)
     path.write_text(text, encoding="utf-8")
     return spec
+
+
+def _decision(group: tuple[str, ...] | AddPath, added: int) -> Decision:
+    if not isinstance(group, AddPath):
+        return Decision("widen", group[0], 4, group, added, added)
+    new = tuple(name for name, _ in group.layers)
+    if len(new) == 1:
+        return Decision("new_edge", f"{group.source}->{group.target}", 0, new, added, added)
+    target = f"{group.source}->{new[0]}->{group.target}"
+    return Decision("new_node", target, group.layers[0][1].features, new, added, added)
 
 
 def _epoch(graph: Graph, epoch: int) -> dict[str, object]:
@@ -154,3 +171,39 @@ def _epoch(graph: Graph, epoch: int) -> dict[str, object]:
         "madds": graph.multiply_adds,
         "lr": 0.003,
     }
+
+
+def write_large_journal(path: Path, *, blocks: int = 58, steps: int = 200) -> None:
+    """A deep residual network of 3 nodes a block that widens, and gets 25 new nodes, in so many steps."""
+    nodes: dict[str, Node] = {"x": Input(kind="input", shape=(32,))}
+    last = "x"
+    for block in range(blocks):
+        lift, mix, join = (f"block.{block}.{part}" for part in ("lift", "mix", "join"))
+        nodes[lift] = Linear(sources=(last,), features=4, activation="relu")
+        nodes[mix] = Linear(sources=(lift,), features=32)
+        nodes[join] = Merge(sources=(last, mix), activation="relu")
+        last = join
+    nodes["y"] = Linear(sources=(last,), features=10)
+    groups: list[tuple[str, ...] | AddPath] = []
+    for step in range(steps):
+        block = 7 * step % blocks
+        if step % 8 == 0 and step // 8 < min(blocks, 25):
+            layer = Linear(sources=("x",), features=32, bias=False)
+            target = f"block.{step // 8 + 1}.join"
+            groups.append(AddPath(f"block.{step // 8}.join", target, ((f"path.{step // 8}", layer),)))
+        else:
+            groups.append((f"block.{block}.lift",))
+    candidates = [
+        *(
+            Candidate("widen", f"block.{b}.lift", 4, 0.01 / (b + 1), 0.0123456 / (b + 1), 272, 260)
+            for b in range(blocks)
+        ),
+        *(
+            Candidate(
+                "new_edge", f"block.{b}.lift->block.{b + 1}.lift", 0, 0.001, 0.00123456 / (b + 1), 16, 16
+            )
+            for b in range(blocks - 1)
+        ),
+        Candidate("widen", "y", reason="its width is that of the output `y`"),
+    ]
+    write_journal(path, Spec("large", nodes, ("y",)), groups=groups, candidates=candidates)

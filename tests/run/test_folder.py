@@ -30,6 +30,7 @@ def test_another_run_is_kept_unless_forced(tmp_path: Path) -> None:
     path = create_folder(tmp_path / "run", _FIRST).path
     (path / "steps" / "003.svg").write_text("<svg/>")
     (path / "journal.jsonl").write_text("{}\n")
+    (path / "inspect.html").write_text("<html>")
     (path / "notes.txt").write_text("mine")
     before = _content(path)
     with pytest.raises(RunError, match=r"holds another run: .*--force"):

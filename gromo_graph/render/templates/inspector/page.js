@@ -1,0 +1,319 @@
+// What is shown now, and what the person does: the slider, keys, clicks, the theme, and news of a run that goes on.
+
+const view = { at: lastState(), base: null, event: null, selected: null, more: false, zoom: null, playing: null };
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const baseOf = (at) => (view.base === null ? Math.max(0, at - 1) : Math.min(view.base, lastState()));
+const shownEvent = () => (view.event === null ? eventOf(view.at) : data.events[view.event]);
+const fill = (id, content) => $(id).replaceChildren(...[content].flat(9).filter((each) => each));
+
+function build() {
+  document.title = `${data.name} · growth`;
+  fill("name", name(data.name));
+  $("slider").max = lastState();
+  fill("base", [html("option", { value: "" }, "the step before"), data.states.map((_, at) => html("option", { value: at }, stateName(at)))]);
+  $("base").value = view.base === null ? "" : String(view.base);
+  fill("names", data.graph.nodes.filter((node) => node.what === "node").map((node) => html("option", { value: node.name })));
+  fill("sheet", makeDrawing(select));
+  $("network").classList.toggle("wide", parts.width > 1.5 * parts.height);
+  document.body.classList.toggle("ribbon", parts.width > 1.5 * parts.height);
+  stop = null;
+  rescale();
+  tellRun();
+}
+
+function tellRun() {
+  $("lead").textContent = leadWords();
+  $("torn").hidden = !data.torn;
+  fill("summary", summaryFacts());
+  makePlots();
+}
+
+function makePlots() {
+  const marks = data.events.map((event, index) => ({ x: event.epoch, event: index, words: `step ${event.step}: ${event.words}` }))
+    .filter((mark) => data.events[mark.event].kind !== null);
+  const columns = data.epochs, column = (key) => columns.epoch.map((epoch, index) => [epoch, columns[key][index]]);
+  const common = { across: "epoch", marks, hover: pointAt, pick: showEvent };
+  const metrics = [...new Set(Object.keys(columns).filter((key) => key.includes(".")).map((key) => key.slice(key.indexOf(".") + 1)))];
+  const lines = (metric) => ["train", "validation"].filter((part) => `${part}.${metric}` in columns)
+    .map((part) => ({ name: part, role: part, points: column(`${part}.${metric}`) }));
+  const size = (key) => [{ name: "", role: "size", stairs: true, points: columns.epoch.length ? [[0, data.states[0][key]], ...column(key)] : [] }];
+  const predicted = data.events.map((event, index) => ({
+    event: index, kind: event.kind, predicted: known(event.slope) ? event.slope * event.gamma : 0,
+    realised: known(event.before) && known(event.after) ? event.before - event.after : 0,
+    words: `step ${event.step}: ${event.words}; predicted ${real(event.slope * event.gamma)}, realised ${real(event.before - event.after)}`,
+  })).filter((point) => point.kind !== null);
+  plots = [
+    ...metrics.map((metric) => linePlot({ ...common, title: metric, lines: lines(metric), fromZero: metric === "loss" })),
+    linePlot({ ...common, title: "parameters", lines: size("parameters"), fromZero: true }),
+    linePlot({ ...common, title: "multiply-adds", lines: size("madds"), fromZero: true }),
+    scatterPlot(predicted, showEvent),
+  ].filter(Boolean);
+  fill("plots", plots.map((plot) => plot.figure));
+  $("training").hidden = !plots.length;
+}
+
+// One epoch pointed at in one plot is pointed at in all; a growth step near it lights up.
+function pointAt(epoch) {
+  plots.forEach((plot) => plot.point(epoch));
+}
+
+function show({ scroll = true } = {}) {
+  const at = view.at, from = baseOf(at), event = shownEvent(), difference = compare(from, at);
+  $("slider").value = at;
+  $("slider").setAttribute("aria-valuetext", `${stateName(at)} of ${lastState()}${eventOf(at) ? `: ${eventOf(at).words}` : ""}`);
+  fill("at", [html("b", {}, eventOf(at) ? `Step ${eventOf(at).step} of ${lastState()}` : `Beginning of ${amount(lastState(), "step")}`),
+    eventOf(at) ? [` · epoch ${eventOf(at).epoch}`] : null]);
+  $("first").disabled = $("back").disabled = at === 0;
+  $("last").disabled = $("next").disabled = at === lastState();
+  $("drawing").setAttribute("aria-label", `the network at ${stateName(at)}`);
+  showState(at, difference);
+  showSelected(view.selected);
+  fill("decision", decisionPanel(event, at));
+  fill("candidates", candidatesPanel(event, view.more, () => { view.more = !view.more; show({ scroll: false }); }, selectTarget));
+  fill("steps", stepsPanel(event, showEvent));
+  fill("difference", differencePanel(difference, select));
+  fill("spec", specPanel(from, at, copySpec));
+  fill("selection", selectionPanel(view.selected, at, select));
+  const here = data.states[at].event;
+  document.querySelectorAll("#plots [data-event]").forEach((mark) => mark.classList.toggle("here", mark.dataset.event === String(here)));
+  if (scroll) {
+    const changed = difference.nodes.map((node) => parts.nodes[node.index]).filter((part) => part.there);
+    if (changed.length) reveal(changed);
+  }
+  const row = document.querySelector("#steps tr.here");
+  if (row) {
+    const list = row.closest(".scroll"), top = row.offsetTop - list.clientHeight / 2;
+    if (row.offsetTop < list.scrollTop + 30 || row.offsetTop + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top;
+  }
+  keepPlace();
+}
+
+function goTo(at, { byHand = true } = {}) {
+  view.at = Math.min(lastState(), Math.max(0, at));
+  view.event = null;
+  if (byHand && $("follow")) $("follow").checked = view.at === lastState() && $("follow").checked;
+  show();
+}
+
+// An event that changed nothing is shown at the state that it left as it was.
+function showEvent(index) {
+  const state = stateOf(index);
+  if (state >= 0) { stopPlaying(); goTo(state); return; }
+  const before = data.events.slice(0, index).filter((event) => event.kind !== null).length;
+  goTo(before);
+  view.event = index;
+  show();
+}
+
+function select(what, index) {
+  const same = view.selected && view.selected.what === what && view.selected.index === index;
+  view.selected = same ? null : { what, index };
+  showSelected(view.selected);
+  fill("selection", selectionPanel(view.selected, view.at, select));
+  const chosen = view.selected && parts[what][index];
+  if (chosen && chosen.there) { keepOneStop(chosen); reveal([chosen]); }
+  keepPlace();
+}
+
+// The target of a candidate: a node, or the node or edge that was made of it, or else where it would begin.
+function selectTarget(target) {
+  const [first] = target.split("->");
+  const edge = data.graph.edges.findIndex((each) => each.name === target);
+  const node = data.graph.nodes.findIndex((each) => each.what === "node" && each.name === (edge < 0 ? first : target));
+  view.selected = null;
+  if (edge >= 0) select("edges", edge);
+  else if (node >= 0) select("nodes", node);
+}
+
+// A node by its name, or by the beginning or a part of it.
+function find() {
+  const wanted = $("find").value.trim().toLowerCase();
+  if (!wanted) return;
+  const tests = [(text) => text === wanted, (text) => text.startsWith(wanted), (text) => text.includes(wanted)];
+  for (const fits of tests) {
+    const index = data.graph.nodes.findIndex((node, at) => node.what === "node" && nodeAt(at, view.at) && fits(node.name.toLowerCase()));
+    if (index < 0) continue;
+    view.selected = null;
+    select("nodes", index);
+    return;
+  }
+}
+
+async function copySpec() {
+  const text = specAt(view.at).join("\n");
+  let done = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = html("textarea", { "aria-hidden": "true", class: "offscreen" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    done = document.execCommand("copy");
+    area.remove();
+  }
+  $("copied").textContent = done ? "copied" : "the browser does not let it be copied: select the text";
+}
+
+// Play.
+function stopPlaying() {
+  if (view.playing !== null) clearInterval(view.playing);
+  view.playing = null;
+  $("play").setAttribute("aria-pressed", "false");
+  $("play").setAttribute("aria-label", "play");
+  $("play").classList.remove("on");
+}
+function play() {
+  if (view.playing !== null) { stopPlaying(); return; }
+  if (view.at === lastState()) goTo(0);
+  $("play").setAttribute("aria-pressed", "true");
+  $("play").setAttribute("aria-label", "pause");
+  $("play").classList.add("on");
+  view.playing = setInterval(() => {
+    if (view.at === lastState()) stopPlaying();
+    else goTo(view.at + 1);
+  }, 1000);
+}
+
+// The place of the reader outlives a reload: it stands behind the # of the address.
+function keepPlace() {
+  const chosen = view.selected && data.graph[view.selected.what][view.selected.index];
+  const words = [`step=${view.at}`];
+  if (view.base !== null) words.push(`base=${view.base}`);
+  if (chosen) words.push(`${view.selected.what}=${encodeURIComponent(chosen.name)}`);
+  try { history.replaceState(null, "", `#${words.join("&")}`); } catch { /* a place where addresses cannot be changed */ }
+}
+function takePlace() {
+  for (const word of location.hash.slice(1).split("&")) {
+    const [key, value] = word.split("=");
+    const number = Number(value);
+    if (key === "step" && Number.isInteger(number)) view.at = Math.min(lastState(), Math.max(0, number));
+    if (key === "base" && Number.isInteger(number) && number >= 0 && number <= lastState()) view.base = number;
+    if ((key === "nodes" || key === "edges") && value) {
+      let wanted = null;
+      try { wanted = decodeURIComponent(value); } catch { /* an address that was cut off */ }
+      const index = data.graph[key].findIndex((each) => each.name === wanted);
+      if (index >= 0) view.selected = { what: key, index };
+    }
+  }
+}
+
+// Light and dark: as the system says, until the button says otherwise.
+function theme(next) {
+  const kept = () => { try { return localStorage.getItem("gromo-graph theme"); } catch { return null; } };
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = next || kept() || "auto";
+  if (!["auto", "light", "dark"].includes(chosen)) chosen = "auto";
+  if (next) { try { localStorage.setItem("gromo-graph theme", next); } catch { /* not kept */ } }
+  document.documentElement.dataset.theme = chosen;
+  const isDark = chosen === "dark" || (chosen === "auto" && dark.matches);
+  $("theme").textContent = isDark ? "Light" : "Dark";
+  $("theme").onclick = () => theme(isDark ? "light" : "dark");
+  dark.onchange = () => theme();
+}
+
+function zoom(factor) {
+  const used = view.zoom === "fit" || view.zoom === null ? scaleDrawing(view.zoom) : view.zoom;
+  view.zoom = Math.min(4, Math.max(0.05, used * factor));
+  rescale();
+}
+function rescale() {
+  const used = scaleDrawing(view.zoom);
+  $("whole").setAttribute("aria-pressed", String(view.zoom === "fit"));
+  $("scale").textContent = `${Math.round(used * 100)}${THIN}%`;
+}
+
+// News of a run that goes on. What the reader looks at stays, unless the newest step is followed.
+function takeNews(news) {
+  $("live").textContent = data.results ? "the run is over" : "live";
+  if (news.waiting) { $("live").textContent = `waiting: ${news.waiting}`; return; }
+  if (news.all) {
+    const chosen = view.selected && data.graph[view.selected.what][view.selected.index].name;
+    const what = view.selected && view.selected.what;
+    const focused = document.activeElement && document.activeElement.closest("#drawing [data-name]");
+    const focus = focused && [focused.dataset.name, focused.classList.contains("edge")];
+    const place = [$("sheet").scrollLeft, $("sheet").scrollTop];
+    const [live, top, open] = [data.live, scrollY, [...document.querySelectorAll("details")].map((each) => each.open)];
+    data = { ...news.all, live };
+    specs.length = 0;
+    if ($("follow").checked) view.at = lastState();
+    view.at = Math.min(view.at, lastState());
+    if (view.base !== null) view.base = Math.min(view.base, lastState());
+    if (view.event !== null && view.event >= data.events.length) view.event = null;
+    if (chosen !== null) {
+      const index = data.graph[what].findIndex((each) => each.name === chosen);
+      view.selected = index < 0 ? null : { what, index };
+    }
+    build();
+    show({ scroll: $("follow").checked });
+    if (!$("follow").checked) $("sheet").scrollTo({ left: place[0], top: place[1], behavior: "instant" });
+    document.querySelectorAll("details").forEach((each, index) => { each.open = Boolean(open[index]); });
+    if (focus) {
+      const again = parts.order.find((each) => each.group.dataset.name === focus[0] && (each.what === "edges") === focus[1]);
+      if (again && again.there) { keepOneStop(again); again.group.focus({ preventScroll: true }); }
+    }
+    scrollTo({ top, behavior: "instant" });
+  } else {
+    const changed = JSON.stringify(news.results) !== JSON.stringify(data.results) || news.epochs;
+    data.results = news.results;
+    if (news.epochs) {
+      const before = data.epochs.epoch.length;
+      for (const key of new Set([...Object.keys(data.epochs), ...Object.keys(news.epochs)])) {
+        const missing = (columns) => new Array(columns.epoch.length).fill(null);
+        data.epochs[key] = [...(data.epochs[key] || new Array(before).fill(null)), ...(news.epochs[key] || missing(news.epochs))];
+      }
+      data.seen = news.seen;
+    }
+    if (changed) {
+      tellRun();
+      const here = data.states[view.at].event;
+      document.querySelectorAll("#plots [data-event]").forEach((mark) => mark.classList.toggle("here", mark.dataset.event === String(here)));
+    }
+  }
+  $("live").textContent = data.results ? "the run is over" : "live";
+}
+
+async function listen() {
+  let pause = 1000;
+  try {
+    const answer = await fetch(`news?seen=${encodeURIComponent(data.seen)}`, { cache: "no-store" });
+    if (!answer.ok) throw new Error(String(answer.status));
+    takeNews(await answer.json());
+  } catch {
+    $("live").textContent = "the server does not answer";
+    pause = 3000;
+  }
+  setTimeout(listen, pause);
+}
+
+function start() {
+  theme();
+  takePlace();
+  $("slider").addEventListener("input", () => { stopPlaying(); goTo(Number($("slider").value)); });
+  const step = { first: () => 0, back: () => view.at - 1, next: () => view.at + 1, last: lastState };
+  for (const [id, to] of Object.entries(step)) $(id).addEventListener("click", () => { stopPlaying(); goTo(to()); });
+  $("play").addEventListener("click", play);
+  $("base").addEventListener("change", () => { view.base = $("base").value === "" ? null : Number($("base").value); show(); });
+  $("find").addEventListener("change", find);
+  $("closer").addEventListener("click", () => zoom(1.25));
+  $("farther").addEventListener("click", () => zoom(0.8));
+  $("whole").addEventListener("click", () => { view.zoom = view.zoom === "fit" ? null : "fit"; rescale(); });
+  addEventListener("resize", rescale);
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const target = event.target;
+    if (target.closest("input, select, textarea")) return;
+    const region = target.closest(".scroll");
+    const scrolls = region && region.id !== "sheet" && region.scrollWidth > region.clientWidth;
+    if (event.key === "Escape" && view.selected) { select(view.selected.what, view.selected.index); return; }
+    if (scrolls || (event.key !== "ArrowLeft" && event.key !== "ArrowRight")) return;
+    event.preventDefault();
+    stopPlaying();
+    goTo(view.at + (event.key === "ArrowRight" ? 1 : -1));
+  });
+  build();
+  show();
+  document.body.classList.add("ready");
+  if (data.live) { $("following").hidden = false; listen(); }
+}
+start();
