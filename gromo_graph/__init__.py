@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     from gromo_graph.network import GrowingNetwork, compile_network
     from gromo_graph.network.transaction import edit
     from gromo_graph.records import GrowthEvent, Plan
-    from gromo_graph.render import render
+    from gromo_graph.render import render, render_steps
     from gromo_graph.run import Run, branch, grow, load_run, replay, resume
+    from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.write_back import write_back
 
@@ -93,6 +94,7 @@ _HOME = {
     "SetSection": "graph.edits",
     "Spec": "spec",
     "SpecError": "errors",
+    "TensorBoardWriter": "run.tensorboard",
     "TensorStatistic": "modules",
     "branch": "run",
     "check_spec": "spec",
@@ -105,6 +107,7 @@ _HOME = {
     "load_spec": "spec",
     "parse_spec": "spec",
     "render": "render",
+    "render_steps": "render",
     "replay": "run",
     "resume": "run",
     "write_back": "spec.write_back",
@@ -146,6 +149,7 @@ __all__ = [
     "SetSection",
     "Spec",
     "SpecError",
+    "TensorBoardWriter",
     "TensorStatistic",
     "branch",
     "check_spec",
@@ -158,6 +162,7 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "render",
+    "render_steps",
     "replay",
     "resume",
     "write_back",

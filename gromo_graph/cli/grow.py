@@ -41,6 +41,10 @@ def grow(
             "--amp", help="Train in bfloat16 where that is precise enough; growth stays in float32."
         ),
     ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write curves, widths and drawings for TensorBoard too."),
+    ] = None,
     max_memory: Annotated[
         str | None,
         typer.Option(
@@ -65,11 +69,14 @@ def grow(
     if not silent:
         check_free(path, force=force)
 
-    from gromo_graph.cli.progress import watching
+    from gromo_graph.cli.progress import logging, watching
     from gromo_graph.run.growing import grow as grow_run
 
     try:
-        with watching(loaded.name, quiet=quiet or silent) as on_progress:
+        with (
+            watching(loaded.name, quiet=quiet or silent) as watch,
+            logging(None if silent else tensorboard, watch) as on_progress,
+        ):
             run = grow_run(
                 spec,
                 data=data,

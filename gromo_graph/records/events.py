@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gromo_graph.display import Tabled
 from gromo_graph.records.candidates import Candidate, Decision
 
 
 @dataclass(frozen=True)
-class GrowthEvent:
+class GrowthEvent(Tabled):
     """One growth step that was tried, in plain numbers.
 
     Attributes:

@@ -20,6 +20,7 @@ from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import Epoch as ToldEpoch
 from gromo_graph.run.batches import AnyLoader, batches_of
 from gromo_graph.run.checkpoint import (
     Checkpoint,
@@ -89,6 +90,7 @@ class Loop:
         interruption: Interruption,
         on_progress: Callable[[Progress], None] | None,
         events: Sequence[GrowthEvent] = (),
+        told: Sequence[ToldEpoch] = (),
         checkpoint: Checkpoint | None = None,
         course: Course | None = None,
         processes: Processes | None = None,
@@ -109,7 +111,7 @@ class Loop:
             for name, part in data.parts.items()
         }
         self.optimizer = make_optimizer(network, self.train.optimizer)
-        self.events = list(events)
+        self.events, self.told = list(events), list(told)
         self.begin, self.kept = 0, time.monotonic()
         self.setbacks = 0  # epochs that were done again, each at half the learning rate of before
         self.counted: int | None = None  # batches of an epoch, of a loader that does not say it
@@ -164,6 +166,7 @@ class Loop:
         return Run(
             network=self.network,
             events=tuple(self.events),
+            epochs=tuple(self.told),
             preparation=self.data.preparation,
             fingerprint=self.data.fingerprint,
             results=results,
@@ -228,6 +231,7 @@ class Loop:
             seconds=time.perf_counter() - started,
             setbacks=setbacks,
         )
+        self.told.append(told.plain())
         if self.recorder is not None:
             self.recorder.epoch(told)
             if len(self.events) > told_before or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:

@@ -14,6 +14,7 @@ from gromo_graph.graph import build_graph
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import Epoch as ToldEpoch
 from gromo_graph.records.journal import read_journal
 from gromo_graph.render import render
 from gromo_graph.render.dot import direction_of
@@ -60,6 +61,14 @@ class Epoch:
     lr: float
     seconds: float
     setbacks: int = 0
+
+    def plain(self) -> ToldEpoch:
+        """As the journal tells it; measures that there are not are left out."""
+        train, validation = (
+            {name: value for name, value in part.items() if value is not None}
+            for part in (self.train, self.validation)
+        )
+        return ToldEpoch(self.epoch, train, validation, self.parameters, self.madds, self.lr, self.setbacks)
 
 
 class Recorder:

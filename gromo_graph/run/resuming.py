@@ -72,6 +72,7 @@ def resume(
             on_progress=on_progress,
             processes=processes,
             events=events,
+            told=journal.epochs[: 0 if checkpoint is None else checkpoint.epoch],
             checkpoint=checkpoint,
             course=Course.from_dict(command.get("course")),
             **asked(command),

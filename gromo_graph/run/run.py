@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from gromo_graph.errors import RunError, SpecError
 from gromo_graph.growth.observe import evaluation_mode
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.records import GrowthEvent
-from gromo_graph.records.journal import Journal, read_journal
+from gromo_graph.records.journal import Epoch, Journal, read_journal
 from gromo_graph.run.batches import batches_of
 from gromo_graph.run.data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.folder import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
+from gromo_graph.run.plotting import plot_run
 from gromo_graph.run.preparation import Preparation
 from gromo_graph.run.raw import Array, Raw, check_finite, raw_from
 from gromo_graph.run.samples import Samples
@@ -28,6 +29,9 @@ from gromo_graph.run.sources import Source, find_source, read_source
 from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
 from gromo_graph.run.weights import load_weights
 from gromo_graph.spec import Spec, dump_spec, load_spec, parse_spec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BATCH = 4096
 NOT_MEASURED: Mapping[str, None] = {"loss": None, "accuracy": None}
@@ -44,6 +48,7 @@ class Run(Displayed):
         preparation: how raw data are read.
         fingerprint: of the data it was trained on.
         results: steps, reason, and the measures of each part.
+        epochs: what was measured after each.
         path: the run folder; None for a run in memory.
         data: the data of its training, where they are in memory.
     """
@@ -53,6 +58,7 @@ class Run(Displayed):
     preparation: Preparation
     fingerprint: str
     results: Mapping[str, Any] = field(repr=False)
+    epochs: tuple[Epoch, ...] = field(default=(), repr=False)
     path: Path | None = None
     data: Data | None = field(default=None, repr=False)
 
@@ -72,6 +78,14 @@ class Run(Displayed):
             "parameters": self.network.graph.parameter_count,
             **{part: dict(self.results[part]) for part in OWN_PARTS},
         }
+
+    def plot(self) -> Figure:
+        """Loss, accuracy and parameters over the epochs as a matplotlib figure, growth steps marked.
+
+        Raises:
+            RunError: matplotlib is not installed, or no epoch is over.
+        """
+        return plot_run(self.spec.name, self.epochs, self.events)
 
     def predict(self, x: Any) -> Array:
         """Predictions for raw samples, in the words and units of the data.
@@ -204,6 +218,7 @@ def load_run(path: str | Path) -> Run:
     return Run(
         network=network,
         events=journal.events,
+        epochs=journal.epochs,
         preparation=preparation,
         fingerprint=str(journal.header.data.get("fingerprint")),
         results=_results(folder, journal),

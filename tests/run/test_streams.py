@@ -124,7 +124,9 @@ def test_each_epoch_draws_anew_and_the_same_again() -> None:
 
 
 def test_what_is_drawn_in_an_epoch_differs_from_batch_to_batch() -> None:
-    batches = [x for x, _ in StreamLoader(Stream("train", DataLoader(Endless(), batch_size=None), (2,), 2, True))]
+    batches = [
+        x for x, _ in StreamLoader(Stream("train", DataLoader(Endless(), batch_size=None), (2,), 2, True))
+    ]
     assert len({float(x[0, 0]) for x in batches}) == len(batches) == 6
 
 
