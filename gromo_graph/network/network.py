@@ -13,6 +13,7 @@ from gromo_graph.graph import Graph
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.network.assembly import Parts, assembled
 from gromo_graph.network.keys import module_key
+from gromo_graph.network.plain import plain_module
 from gromo_graph.spec.model import Spec
 
 
@@ -99,6 +100,30 @@ class GrowingNetwork(Displayed, torch.nn.Module):
                 arguments = [values[source] for source in unit.reads] if unit.reads else [values[key]]
                 values[key], extensions[key] = module(*arguments), None
         return self._outputs(values)
+
+    def to_torch(self) -> torch.fx.GraphModule:
+        """A plain module of torch layers that computes the same, in training and in evaluation, with copies of the weights.
+
+        It needs no gromo_graph: it can be trained, copied, moved, compiled and pickled where only torch is. Inputs are
+        given by position or by name, made an identifier of Python where it is none. Pending growth is not part of it.
+
+        Returns:
+            A module that returns what `forward` does: a tensor (batch, *shape), or a dict of them by name. Its `code`
+            shows what it computes.
+
+        >>> from gromo_graph import compile_network, parse_spec
+        >>> network = compile_network(parse_spec('''
+        ... nodes:
+        ...   x: {kind: input, shape: [3]}
+        ...   hidden: {kind: linear, from: x, features: 4, activation: relu}
+        ...   y: {kind: linear, from: hidden, features: 2}
+        ... output: y
+        ... '''), seed=0)
+        >>> plain, x = network.to_torch(), torch.ones(5, 3)
+        >>> torch.equal(plain(x), network(x)), plain.hidden
+        (True, Linear(in_features=3, out_features=4, bias=True))
+        """
+        return plain_module(self._graph, self._parts, training=self.training)
 
     def extra_repr(self) -> str:
         """Name and size."""
