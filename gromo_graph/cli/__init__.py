@@ -10,6 +10,7 @@ from gromo_graph import __version__
 from gromo_graph.cli.diff import diff
 from gromo_graph.cli.edit import edit
 from gromo_graph.cli.evaluate import evaluate
+from gromo_graph.cli.export import export
 from gromo_graph.cli.grow import grow
 from gromo_graph.cli.history import history
 from gromo_graph.cli.new import new
@@ -51,7 +52,7 @@ def _main(
 
 _VERBS = (
     *(new, validate, render, show, edit, diff, schema),
-    *(plan, grow, resume, history, replay, branch, evaluate, predict),
+    *(plan, grow, resume, history, replay, branch, evaluate, predict, export),
 )
 for verb in _VERBS:
     app.command()(verb)

@@ -102,10 +102,11 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         return self._outputs(values)
 
     def to_torch(self) -> torch.fx.GraphModule:
-        """A plain module of torch layers that computes the same, in training and in evaluation, with copies of the weights.
+        """A plain module of torch layers that computes the same, in training and in evaluation.
 
-        It needs no gromo_graph: it can be trained, copied, moved, compiled and pickled where only torch is. Inputs are
-        given by position or by name, made an identifier of Python where it is none. Pending growth is not part of it.
+        It has copies of the weights and needs no gromo_graph: it can be trained, copied, moved, compiled and pickled
+        where only torch is. Inputs are given by position or by name, made an identifier of Python where it is none.
+        Pending growth is not part of it.
 
         Returns:
             A module that returns what `forward` does: a tensor (batch, *shape), or a dict of them by name. Its `code`

@@ -30,7 +30,7 @@ FUNCTIONS: Mapping[str, str] = {
     "softplus": "functional.softplus",
     "elu": "functional.elu",
 }
-"""The activations of the spec language as functions, by the names they have where `torch` and `functional` are known."""
+"""The activations of the spec language as functions, named as where `torch` and `functional` are imported."""
 
 _LONGEST = 60
 _IN_THE_SOURCE = ("self", "torch", "nn", "functional", "Tensor", "load", "Path", "load_file", "annotations")
