@@ -247,7 +247,10 @@ def _sizes(part: torch.nn.Module) -> dict[str, tuple[int, ...]]:
 
 def _options(part: torch.nn.Module) -> dict[str, Any]:
     """What a part does beside its weights: stride, padding, probability."""
-    keys = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
+    keys = (
+        *("stride", "padding", "dilation", "kernel_size", "output_size"),
+        *("p", "num_groups", "eps", "momentum"),
+    )
     return {key: getattr(part, key) for key in keys if hasattr(part, key)}
 
 

@@ -207,3 +207,23 @@ def test_an_error_at_the_end_changes_nothing() -> None:
     assert all(optimizer.state[p] is known[p] for p in known)
     assert len(optimizer.state) == len(known)
     assert (e.inverse, e.preserved) == (None, None)
+
+
+def test_a_norm_with_another_eps_keeps_its_weights_and_statistics() -> None:
+    text = """
+nodes:
+  x: {kind: input, shape: [3]}
+  n: {kind: batch_norm, from: x}
+  y: {kind: linear, from: n, features: 2}
+output: y
+"""
+    network = compile_network(parse_spec(text), seed=0)
+    network.train()(torch.randn(20, 3) * 4.0)
+    mean = network.parts["n"].running_mean.clone()
+    with edit(network) as e:
+        e.set_options("n", eps=0.5, momentum=0.25)
+    part = network.parts["n"]
+    assert isinstance(part, torch.nn.BatchNorm1d)
+    assert (part.eps, part.momentum) == (0.5, 0.25)
+    assert torch.equal(part.running_mean, mean)
+    assert e.preserved is False
