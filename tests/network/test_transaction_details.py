@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gromo_graph import Edits, GraphError, RemoveNode, RenameNode, compile_network, edit
+from gromo_graph import Edits, GraphError, RemoveNode, RenameNode, compile_network, edit, parse_spec
 from gromo_graph.network.transaction import _agree
 from tests.network.test_transaction import inputs_of, network_of, output_of, same, state
 
@@ -210,15 +210,8 @@ def test_an_error_at_the_end_changes_nothing() -> None:
 
 
 def test_a_norm_with_another_eps_keeps_its_weights_and_statistics() -> None:
-    text = """
-nodes:
-  x: {kind: input, shape: [3]}
-  n: {kind: batch_norm, from: x}
-  y: {kind: linear, from: n, features: 2}
-output: y
-"""
-    network = compile_network(parse_spec(text), seed=0)
-    network.train()(torch.randn(20, 3) * 4.0)
+    network = compile_network(parse_spec(NORMED), seed=0)
+    network.train()(torch.randn(20, 6) * 4.0)
     mean = network.parts["n"].running_mean.clone()
     with edit(network) as e:
         e.set_options("n", eps=0.5, momentum=0.25)
