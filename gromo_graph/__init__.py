@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gromo_graph.environment import VERSION as __version__
+
 if TYPE_CHECKING:
     from gromo_graph.errors import (
         CompileError,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         RenderError,
         RunError,
         SpecError,
+        TorchImportError,
     )
     from gromo_graph.graph.diff import Difference, diff
     from gromo_graph.graph.edits import (
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
         SetSection,
     )
     from gromo_graph.growth import GrowthScheduler
+    from gromo_graph.interop import export, from_torch
     from gromo_graph.modules import (
         Conv1dGrowingModule,
         Conv2dGrowingModule,
@@ -53,8 +57,6 @@ if TYPE_CHECKING:
     from gromo_graph.run import Run, branch, grow, load_run, replay, resume
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.write_back import write_back
-
-__version__ = "0.1.0"
 
 _HOME = {
     "AddEdge": "graph.edits",
@@ -92,12 +94,15 @@ _HOME = {
     "Spec": "spec",
     "SpecError": "errors",
     "TensorStatistic": "modules",
+    "TorchImportError": "errors",
     "branch": "run",
     "check_spec": "spec",
     "compile_network": "network",
     "diff": "graph.diff",
     "dump_spec": "spec",
     "edit": "network.transaction",
+    "export": "interop",
+    "from_torch": "interop",
     "grow": "run",
     "load_run": "run",
     "load_spec": "spec",
@@ -144,12 +149,15 @@ __all__ = [
     "Spec",
     "SpecError",
     "TensorStatistic",
+    "TorchImportError",
     "branch",
     "check_spec",
     "compile_network",
     "diff",
     "dump_spec",
     "edit",
+    "export",
+    "from_torch",
     "grow",
     "load_run",
     "load_spec",

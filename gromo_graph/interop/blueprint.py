@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from gromo_graph.spec.kinds import Flatten, Merge, Node, Shape, ShapeMismatch
+from gromo_graph.spec.kinds import Flatten, Input, Merge, Node, Shape, ShapeMismatch
 
 
 class Unmapped(Exception):  # noqa: N818 - it names the fact; the reader sees a TorchImportError
@@ -81,6 +81,12 @@ class Blueprint:
         if source is not None:
             self.sources[called] = source
         return View(called, shape, shape)
+
+    def lost(self, shape: Shape) -> str:
+        """A node in the place of something that could not be mapped; no spec is made with it."""
+        name = self.free("lost")
+        self.nodes[name], self.shapes[name] = Input.model_construct(sources=(), shape=shape), shape
+        return name
 
     def free(self, name: str) -> str:
         """A name like this that no node has."""

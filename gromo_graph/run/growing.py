@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-import gromo_graph
-from gromo_graph.environment import local_rank, process_count, process_rank
+from gromo_graph.environment import VERSION, local_rank, process_count, process_rank
 from gromo_graph.errors import RunError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.growth.memory import out_of_memory
@@ -93,7 +92,7 @@ def grow(
                 "seed": seed,
                 "device": device,
                 "overrides": _listed(overrides),
-                "gromo_graph": gromo_graph.__version__,
+                "gromo_graph": VERSION,
                 "torch": str(torch.__version__),
             }
             recorder = (
