@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gromo_graph.environment import VERSION as __version__
+from gromo_graph.environment import VERSION
 
 if TYPE_CHECKING:
     from gromo_graph.errors import (
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from gromo_graph.run import Run, branch, grow, load_run, replay, resume
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.write_back import write_back
+
+__version__ = VERSION
 
 _HOME = {
     "AddEdge": "graph.edits",

@@ -31,8 +31,8 @@ def from_torch(model: nn.Module, example_input: Example, *, name: str | None = N
     """A network that computes what a torch module does, with copies of its weights, and can grow.
 
     The module is traced by torch.fx, and by torch.export where fx cannot follow it. Layers, norms, pools, activations,
-    sums and concatenations become nodes, called by the paths of their modules. Weights, running statistics, the mode and
-    what is frozen are taken over. What was made is compared with the module, in evaluation and in training.
+    sums and concatenations become nodes, called by the paths of their modules. Weights, running statistics, the mode
+    and what is frozen are taken over. What was made is compared with the module, in evaluation and in training.
 
     Args:
         model: stays as it is.
@@ -75,27 +75,12 @@ def from_torch(model: nn.Module, example_input: Example, *, name: str | None = N
 
 def _by_name(model: nn.Module, example: Any) -> dict[str, Tensor]:
     """The inputs by the names of the arguments of the forward pass."""
-    given = dict(example) if isinstance(example, Mapping) else None
-    if given is None:
-        row = [example] if isinstance(example, Tensor) else example
-        if not isinstance(row, Sequence) or isinstance(row, str) or not row:
-            raise TorchImportError(
-                [
-                    Obstacle(
-                        "", f"the example input is a {type(example).__name__}: expected a tensor or several"
-                    )
-                ]
-            )
-        try:
-            given = dict(inspect.signature(model.forward).bind(*row).arguments)
-        except TypeError as error:
-            raise TorchImportError(
-                [Obstacle("", f"the example input does not fit `forward`: {error}")]
-            ) from error
-        if any(isinstance(value, tuple) for value in given.values()):  # forward(*tensors)
-            raise TorchImportError(
-                [Obstacle("", "`forward` takes any number of arguments: expected named ones")]
-            )
+    signature = inspect.signature(model.forward)
+    if isinstance(example, Mapping):
+        ordered = [name for name in signature.parameters if name in example]
+        given = {name: example[name] for name in dict.fromkeys((*ordered, *example))}
+    else:
+        given = _by_position(signature, example)
     wrong = [
         f"the example input `{name}` is {_kind(value)}: expected a tensor of floats (batch, ...)"
         for name, value in given.items()
@@ -103,6 +88,22 @@ def _by_name(model: nn.Module, example: Any) -> dict[str, Tensor]:
     ]
     if wrong:
         raise TorchImportError([Obstacle("", text) for text in wrong])
+    return given
+
+
+def _by_position(signature: inspect.Signature, example: Any) -> dict[str, Any]:
+    row = [example] if isinstance(example, Tensor) else example
+    if not isinstance(row, Sequence) or isinstance(row, str) or not row:
+        text = f"the example input is a {type(example).__name__}: expected a tensor or several"
+        raise TorchImportError([Obstacle("", text)])
+    try:
+        given = dict(signature.bind(*row).arguments)
+    except TypeError as error:
+        raise TorchImportError(
+            [Obstacle("", f"the example input does not fit `forward`: {error}")]
+        ) from error
+    if any(isinstance(value, tuple) for value in given.values()):
+        raise TorchImportError([Obstacle("", "`forward` takes any number of arguments: expected named ones")])
     return given
 
 

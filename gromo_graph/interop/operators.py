@@ -372,10 +372,10 @@ HINTS: Mapping[str, str] = {
         ("mul", "imul", "sub", "truediv", "div", "matmul", "bmm"), "a spec can add and concatenate, no more"
     ),
     **dict.fromkeys(("permute", "transpose", "t"), "a spec keeps the order of dimensions: features first"),
-    **dict.fromkeys(("chunk", "split", "getitem"), "a spec hands on whole values"),
+    **dict.fromkeys(("chunk", "split", "getitem", "select", "slice"), "a spec hands on whole values"),
     **dict.fromkeys(
         ("interpolate", "upsample", "conv_transpose2d", "conv_transpose1d"), "the language has no upsampling"
     ),
-    "setitem": "a spec changes nothing in place",
+    **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
     "detach": "a spec does not cut the gradient",
 }

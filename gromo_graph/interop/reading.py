@@ -17,7 +17,7 @@ from gromo_graph.interop.blueprint import Blueprint, Unmapped, View
 from gromo_graph.interop.calls import Call, Constant, Weight
 from gromo_graph.interop.layers import layer_of
 from gromo_graph.interop.operators import FUNCTIONS, HINTS, VIEWS
-from gromo_graph.interop.tracing import Seen, Trace
+from gromo_graph.interop.tracing import Seen, Trace, line_of
 from gromo_graph.spec.kinds import Input
 
 _ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul"}
@@ -92,7 +92,7 @@ class _Reader:
             obstacle = Obstacle(str(node.target), f"{type(module).__name__}: {reason}")
         else:
             named = f"`{_name_of(node)[0]}`: " if node.op.startswith("call") else ""
-            obstacle = Obstacle(self.trace.owner(node), f"{named}{reason}")
+            obstacle = Obstacle(self.trace.owner(node), f"{named}{reason}{line_of(node)}")
         if obstacle not in self.result.obstacles:
             self.result.obstacles.append(obstacle)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -59,6 +60,7 @@ class _Tracer(fx.Tracer):
         super().__init__()
         self.opaque = opaque
         self.failed = ""
+        self.record_stack_traces = True
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (
@@ -177,13 +179,23 @@ def _what_ended(error: Exception) -> str:
 
 
 def _place(error: Exception) -> str:
-    here = str(Path(torch.__file__).parent)
-    own = str(Path(__file__).parent)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, own))]
-    if not frames:
-        return ""
-    last = frames[-1]
-    return f"; {Path(last.filename).name}:{last.lineno}: `{(last.line or '').strip()[:100]}`"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    return _line(frames[-1].filename, frames[-1].lineno, frames[-1].line) if frames else ""
+
+
+def line_of(node: fx.Node) -> str:
+    """The line of the user's code that makes a call, or nothing where that is not known."""
+    found = re.findall(r'File "(.+)", line (\d+), in .*\n\s*(.*)', node.stack_trace or "")
+    lines = [(file, number, text) for file, number, text in found if _is_users(file)]
+    return _line(*lines[-1]) if lines else ""
+
+
+def _is_users(file: str) -> bool:
+    return not file.startswith((str(Path(torch.__file__).parent), str(Path(__file__).parent), "<"))
+
+
+def _line(file: str, number: object, text: str | None) -> str:
+    return f"; {Path(file).name}:{number}: `{(text or '').strip()[:100]}`"
 
 
 def _first_line(error: BaseException) -> str:
