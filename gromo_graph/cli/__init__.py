@@ -13,6 +13,7 @@ from gromo_graph.cli.evaluate import evaluate
 from gromo_graph.cli.export import export
 from gromo_graph.cli.grow import grow
 from gromo_graph.cli.history import history
+from gromo_graph.cli.import_ import import_
 from gromo_graph.cli.new import new
 from gromo_graph.cli.plan import plan
 from gromo_graph.cli.predict import predict
@@ -52,7 +53,8 @@ def _main(
 
 _VERBS = (
     *(new, validate, render, show, edit, diff, schema),
-    *(plan, grow, resume, history, replay, branch, evaluate, predict, export),
+    *(plan, grow, resume, history, replay, branch, evaluate, predict),
+    *(import_, export),
 )
 for verb in _VERBS:
-    app.command()(verb)
+    app.command(verb.__name__.rstrip("_"))(verb)  # `import` is a word of Python

@@ -32,6 +32,18 @@ def read_call(text: str) -> Raw:
     Raises:
         RunError: no such module or function, it failed, or it returned something else.
     """
+    return read_object(call(text), name=text)
+
+
+def call(text: str) -> Any:
+    """What the user's own `module:function` returns when called without arguments.
+
+    Raises:
+        RunError: no such module or function, or it failed.
+
+    >>> call("collections:OrderedDict")
+    OrderedDict()
+    """
     match = _CALL.fullmatch(text)
     if match is None:
         raise RunError(f"{text}: expected module:function")
@@ -48,10 +60,9 @@ def read_call(text: str) -> Raw:
     except Exception as error:
         raise RunError(f"{text}: importing `{module}` raised {type(error).__name__}: {error}") from error
     try:
-        value = called()
+        return called()
     except Exception as error:
         raise RunError(f"{text}: `{function}()` raised {type(error).__name__}: {error}") from error
-    return read_object(value, name=text)
 
 
 def read_object(value: Any, *, name: str = "data") -> Raw:
