@@ -161,7 +161,8 @@ class _Following:
             self.draw(name, fresh)
             return self.made(name, fresh, start)
         maps = self.maps(name, was)
-        same_node = _sizes(fresh) == _sizes(before) and all(_is_whole(each) for each in maps)
+        same = _sizes(fresh) == _sizes(before) and _settings(fresh) == _settings(before)
+        same_node = same and all(_is_whole(each) for each in maps)
         if same_node and not copied:
             return before
         self.draw(name, fresh)
@@ -249,6 +250,11 @@ def _options(part: torch.nn.Module) -> dict[str, Any]:
     """What a part does beside its weights: stride, padding, probability."""
     keys = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
     return {key: getattr(part, key) for key in keys if hasattr(part, key)}
+
+
+def _settings(part: torch.nn.Module) -> tuple[Any, ...]:
+    """What may change without the weights meaning something else."""
+    return getattr(part, "eps", None), getattr(part, "momentum", None)
 
 
 def _is_whole(map_: Sequence[int]) -> bool:

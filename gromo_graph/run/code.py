@@ -32,6 +32,18 @@ def call(text: str) -> Any:
     Raises:
         RunError: no such module or function, or it failed.
     """
+    return read_object(call(text), name=text)
+
+
+def call(text: str) -> Any:
+    """What the user's own `module:function` returns when called without arguments.
+
+    Raises:
+        RunError: no such module or function, or it failed.
+
+    >>> call("collections:OrderedDict")
+    OrderedDict()
+    """
     match = _CALL.fullmatch(text)
     if match is None:
         raise RunError(f"{text}: expected module:function")
