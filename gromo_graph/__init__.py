@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from gromo_graph.run import Run, branch, grow, load_run, replay, resume
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
+    from gromo_graph.spec.kinds.own import register_kind
     from gromo_graph.spec.write_back import write_back
 
 __version__ = VERSION
@@ -113,6 +114,7 @@ _HOME = {
     "load_run": "run",
     "load_spec": "spec",
     "parse_spec": "spec",
+    "register_kind": "spec.kinds.own",
     "render": "render",
     "render_steps": "render",
     "replay": "run",
@@ -171,6 +173,7 @@ __all__ = [
     "load_run",
     "load_spec",
     "parse_spec",
+    "register_kind",
     "render",
     "render_steps",
     "replay",
