@@ -33,7 +33,7 @@ def test_the_code_on_growing_modules_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["diff", "editing", "inspecting", "interop", "processes", "runs", "writing-back"]
+    "page", ["diff", "drawing", "editing", "inspecting", "interop", "processes", "runs", "writing-back"]
 )
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
