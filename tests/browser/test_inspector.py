@@ -206,6 +206,9 @@ def test_hovering_one_curve_marks_the_others(page: Page, journal: Journal) -> No
     (epoch,) = (int(words.split()[1]) for words in epochs)
     assert told[2].endswith(count(journal.epochs[epoch - 1].parameters))
     assert page.locator("#plots .guide[visibility=visible]").count() == 4
+    page.mouse.move(5, 5)
+    shown = f"epoch {journal.applied[-1].epoch}"
+    assert text(page, "#plots figure:first-child .readout").startswith(shown), "that of the step shown"
 
     figures.first.locator('.growth[data-event="0"] .reach').hover()
     assert page.locator("#plots .growth.lit").count() == 5
@@ -296,6 +299,7 @@ def test_nodes_are_found_by_a_part_of_their_name(page: Page) -> None:
     page.locator("#find").fill("hid")
     page.locator("#find").press("Enter")
     assert text(page, "#selection h2") == "hidden"
+    assert not page.locator("#map").is_visible(), "the whole of it is to be seen"
     scale = text(page, "#scale")
     page.locator("#closer").click()
     assert text(page, "#scale") != scale
@@ -308,10 +312,12 @@ def test_no_page_scrolls_to_the_side(opened: Opened, page_file: Path, width: int
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_stands_in_the_way_of_anybody(opened: Opened, page_file: Path, scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 360)])
+def test_nothing_stands_in_the_way_of_anybody(
+    opened: Opened, page_file: Path, scheme: str, width: int
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
-    page = opened(page_file, color_scheme=scheme)
+    page = opened(page_file, color_scheme=scheme, viewport={"width": width, "height": 800})
     named(page, "hidden").click()
     page.locator("#base").select_option("0")
     found = axe.run(page).response["violations"]
@@ -388,3 +394,7 @@ def test_200_nodes_and_200_steps(opened: Opened, tmp_path: Path) -> None:
     assert box is not None
     assert sheet is not None
     assert sheet["y"] <= box["y"] <= sheet["y"] + sheet["height"], "it has been scrolled to"
+
+    page.locator("#map").click(position={"x": 20, "y": 3})
+    assert page.evaluate("document.getElementById('sheet').scrollTop") == 0
+    assert page.locator("#map .changed").count() == page.locator("#drawing .node.changed").count() > 50

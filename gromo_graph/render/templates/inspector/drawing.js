@@ -163,11 +163,15 @@ function walk(from, by) {
 function reveal(wanted) {
   const sheet = $("sheet"), view = sheet.getBoundingClientRect();
   const boxes = wanted.map((each) => each.group.getBoundingClientRect()).filter((box) => box.width || box.height);
-  const seen = (box) => box.right > view.left + 8 && box.left < view.right - 8 && box.bottom > view.top + 8 && box.top < view.bottom - 8;
+  const middle = (box) => [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+  const seen = (box) => {
+    const [x, y] = middle(box);
+    return x > view.left && x < view.right && y > view.top && y < view.bottom;
+  };
   if (!boxes.length || boxes.some(seen)) return;
-  const [box] = boxes;
+  const [here, there] = [middle(view), middle(boxes[0])];
   sheet.scrollBy({
-    left: (box.left + box.right - view.left - view.right) / 2, top: (box.top + box.bottom - view.top - view.bottom) / 2,
+    left: there[0] - here[0], top: there[1] - here[1],
     behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
   });
 }

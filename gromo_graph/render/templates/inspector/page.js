@@ -14,6 +14,8 @@ function build() {
   $("base").value = view.base === null ? "" : String(view.base);
   fill("names", data.graph.nodes.filter((node) => node.what === "node").map((node) => html("option", { value: node.name })));
   fill("sheet", makeDrawing(select));
+  if (map) map.root.remove();
+  $("table").append(makeMap());
   $("network").classList.toggle("wide", parts.width > 1.5 * parts.height);
   document.body.classList.toggle("ribbon", parts.width > 1.5 * parts.height);
   stop = null;
@@ -52,9 +54,10 @@ function makePlots() {
   $("training").hidden = !plots.length;
 }
 
-// One epoch pointed at in one plot is pointed at in all; a growth step near it lights up.
+// One epoch pointed at in one plot is pointed at in all; where none is, it is that of the step shown.
 function pointAt(epoch) {
-  plots.forEach((plot) => plot.point(epoch));
+  const event = eventOf(view.at);
+  plots.forEach((plot) => plot.point(known(epoch) || !event ? epoch : event.epoch));
 }
 
 function show({ scroll = true } = {}) {
@@ -68,6 +71,8 @@ function show({ scroll = true } = {}) {
   $("drawing").setAttribute("aria-label", `the network at ${stateName(at)}`);
   showState(at, difference);
   showSelected(view.selected);
+  showMap();
+  pointAt(null);
   fill("decision", decisionPanel(event, at));
   fill("candidates", candidatesPanel(event, view.more, () => { view.more = !view.more; show({ scroll: false }); }, selectTarget));
   fill("steps", stepsPanel(event, showEvent));
@@ -109,6 +114,7 @@ function select(what, index) {
   const same = view.selected && view.selected.what === what && view.selected.index === index;
   view.selected = same ? null : { what, index };
   showSelected(view.selected);
+  showMap();
   fill("selection", selectionPanel(view.selected, view.at, select));
   const chosen = view.selected && parts[what][index];
   if (chosen && chosen.there) { keepOneStop(chosen); reveal([chosen]); }
@@ -220,6 +226,7 @@ function zoom(factor) {
 function rescale() {
   const used = scaleDrawing(view.zoom);
   $("whole").setAttribute("aria-pressed", String(view.zoom === "fit"));
+  followMap();
   $("scale").textContent = `${Math.round(used * 100)}${THIN}%`;
 }
 
@@ -266,6 +273,7 @@ function takeNews(news) {
     }
     if (changed) {
       tellRun();
+      pointAt(null);
       const here = data.states[view.at].event;
       document.querySelectorAll("#plots [data-event]").forEach((mark) => mark.classList.toggle("here", mark.dataset.event === String(here)));
     }
@@ -299,6 +307,7 @@ function start() {
   $("farther").addEventListener("click", () => zoom(0.8));
   $("whole").addEventListener("click", () => { view.zoom = view.zoom === "fit" ? null : "fit"; rescale(); });
   addEventListener("resize", rescale);
+  $("sheet").addEventListener("scroll", followMap, { passive: true });
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const target = event.target;
