@@ -286,6 +286,15 @@ def test_dark_and_light(opened: Opened, page_file: Path) -> None:
     assert not page.locator("#play").is_visible()
 
 
+@pytest.mark.parametrize(("motion", "seconds"), [("reduce", "0s"), ("no-preference", "0.35s")])
+def test_nothing_moves_for_those_who_ask_for_that(
+    opened: Opened, page_file: Path, motion: str, seconds: str
+) -> None:
+    page = opened(page_file, reduced_motion=motion)
+    duration = "getComputedStyle(document.querySelector('#drawing .node')).transitionDuration"
+    assert page.evaluate(duration) == seconds
+
+
 def test_a_place_outlives_a_reload(page: Page) -> None:
     page.locator("#slider").fill("1")
     named(page, "hidden").click()
@@ -398,3 +407,22 @@ def test_200_nodes_and_200_steps(opened: Opened, tmp_path: Path) -> None:
     page.locator("#map").click(position={"x": 20, "y": 3})
     assert page.evaluate("document.getElementById('sheet').scrollTop") == 0
     assert page.locator("#map .changed").count() == page.locator("#drawing .node.changed").count() > 50
+
+
+def test_all_candidates_by_the_keyboard_and_what_is_unfolded_stays(opened: Opened, tmp_path: Path) -> None:
+    write_large_journal(tmp_path / "journal.jsonl", blocks=20, steps=4)
+    file = tmp_path / "page.html"
+    file.write_text(inspector_html(read_journal(tmp_path)), encoding="utf-8")
+    page = opened(file)
+    rows = page.locator("#candidates tbody tr")
+    few = rows.count()
+    page.locator("#more").press("Enter")
+    assert rows.count() == 20 + 19 + 1 > few
+    assert page.evaluate("document.activeElement.id") == "more"
+    named(page, "block.3.lift").click()
+    page.locator("#selection summary").click()
+    page.locator("body").press("ArrowLeft")
+    assert step_of(page).startswith("Step 3 of 4")
+    assert page.locator("#selection details").get_attribute("open") is not None
+    page.locator("#candidates button.link").first.click()
+    assert text(page, "#selection h2") == "block.0.lift"

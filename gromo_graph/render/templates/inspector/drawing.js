@@ -78,8 +78,16 @@ function showState(at, difference) {
   keepOneStop();
 }
 
+// Most parts stay as they were: writing them again would make the browser set all of their text again.
+function isAsItWas(drawn, now) {
+  const same = drawn.shown && now.every((value, index) => value === drawn.shown[index]);
+  drawn.shown = now;
+  return same;
+}
+
 function showNode(drawn, index, state, found, ghost) {
   const { group } = drawn, node = data.graph.nodes[index];
+  if (isAsItWas(drawn, [state, found ? badge(found) : null, ghost])) return;
   drawn.there = Boolean(state);
   group.classList.toggle("absent", !state);
   group.setAttribute("aria-hidden", String(!state));
@@ -113,6 +121,7 @@ function nodeWords(node, state) {
 
 function showEdge(drawn, index, state, { ghost, changed }) {
   const { group } = drawn, edge = data.graph.edges[index];
+  if (isAsItWas(drawn, [state, ghost, changed])) return;
   drawn.there = Boolean(state);
   group.setAttribute("aria-hidden", String(!state));
   const selected = group.classList.contains("selected") ? " selected" : "";

@@ -28,7 +28,6 @@ function makeMap() {
 
 function showMap() {
   map.boxes.forEach((box, index) => { box.setAttribute("class", parts.nodes[index].group.getAttribute("class")); });
-  followMap();
 }
 
 // The part that is to be seen; the map itself only where that is a small one.

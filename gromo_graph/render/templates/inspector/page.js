@@ -20,6 +20,7 @@ function build() {
   document.body.classList.toggle("ribbon", parts.width > 1.5 * parts.height);
   stop = null;
   rescale();
+  fill("steps", stepsPanel(showEvent));
   tellRun();
 }
 
@@ -60,6 +61,12 @@ function pointAt(epoch) {
   plots.forEach((plot) => plot.point(known(epoch) || !event ? epoch : event.epoch));
 }
 
+function markHere() {
+  document.querySelectorAll("#plots .here").forEach((mark) => mark.classList.remove("here"));
+  const here = data.states[view.at].event;
+  if (here !== null) document.querySelectorAll(`#plots [data-event="${here}"]`).forEach((mark) => mark.classList.add("here"));
+}
+
 function show({ scroll = true } = {}) {
   const at = view.at, from = baseOf(at), event = shownEvent(), difference = compare(from, at);
   $("slider").value = at;
@@ -74,23 +81,32 @@ function show({ scroll = true } = {}) {
   showMap();
   pointAt(null);
   fill("decision", decisionPanel(event, at));
-  fill("candidates", candidatesPanel(event, view.more, () => { view.more = !view.more; show({ scroll: false }); }, selectTarget));
-  fill("steps", stepsPanel(event, showEvent));
+  fill("candidates", candidatesPanel(event, view.more, showMore, selectTarget));
   fill("difference", differencePanel(difference, select));
   fill("spec", specPanel(from, at, copySpec));
-  fill("selection", selectionPanel(view.selected, at, select));
-  const here = data.states[at].event;
-  document.querySelectorAll("#plots [data-event]").forEach((mark) => mark.classList.toggle("here", mark.dataset.event === String(here)));
+  showSelection();
+  markHere();
   if (scroll) {
     const changed = difference.nodes.map((node) => parts.nodes[node.index]).filter((part) => part.there);
     if (changed.length) reveal(changed);
   }
-  const row = document.querySelector("#steps tr.here");
-  if (row) {
-    const list = row.closest(".scroll"), top = row.offsetTop - list.clientHeight / 2;
-    if (row.offsetTop < list.scrollTop + 30 || row.offsetTop + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top;
-  }
+  followMap();
+  markStep(event ? data.events.indexOf(event) : null);
   keepPlace();
+}
+
+// What was unfolded stays unfolded.
+function showSelection() {
+  const before = $("selection").querySelector("details"), open = Boolean(before && before.open);
+  fill("selection", selectionPanel(view.selected, view.at, select));
+  const after = $("selection").querySelector("details");
+  if (after) after.open = open;
+}
+
+function showMore() {
+  view.more = !view.more;
+  show({ scroll: false });
+  if ($("more")) $("more").focus();
 }
 
 function goTo(at, { byHand = true } = {}) {
@@ -115,7 +131,7 @@ function select(what, index) {
   view.selected = same ? null : { what, index };
   showSelected(view.selected);
   showMap();
-  fill("selection", selectionPanel(view.selected, view.at, select));
+  showSelection();
   const chosen = view.selected && parts[what][index];
   if (chosen && chosen.there) { keepOneStop(chosen); reveal([chosen]); }
   keepPlace();
@@ -240,7 +256,7 @@ function takeNews(news) {
     const focused = document.activeElement && document.activeElement.closest("#drawing [data-name]");
     const focus = focused && [focused.dataset.name, focused.classList.contains("edge")];
     const place = [$("sheet").scrollLeft, $("sheet").scrollTop];
-    const [live, top, open] = [data.live, scrollY, [...document.querySelectorAll("details")].map((each) => each.open)];
+    const [live, top] = [data.live, scrollY];
     data = { ...news.all, live };
     specs.length = 0;
     if ($("follow").checked) view.at = lastState();
@@ -254,7 +270,6 @@ function takeNews(news) {
     build();
     show({ scroll: $("follow").checked });
     if (!$("follow").checked) $("sheet").scrollTo({ left: place[0], top: place[1], behavior: "instant" });
-    document.querySelectorAll("details").forEach((each, index) => { each.open = Boolean(open[index]); });
     if (focus) {
       const again = parts.order.find((each) => each.group.dataset.name === focus[0] && (each.what === "edges") === focus[1]);
       if (again && again.there) { keepOneStop(again); again.group.focus({ preventScroll: true }); }
@@ -274,8 +289,7 @@ function takeNews(news) {
     if (changed) {
       tellRun();
       pointAt(null);
-      const here = data.states[view.at].event;
-      document.querySelectorAll("#plots [data-event]").forEach((mark) => mark.classList.toggle("here", mark.dataset.event === String(here)));
+      markHere();
     }
   }
   $("live").textContent = data.results ? "the run is over" : "live";
