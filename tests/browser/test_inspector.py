@@ -92,6 +92,26 @@ def test_nodes_keep_their_places_and_appear(page: Page, journal: Journal) -> Non
         before = now
 
 
+def test_boxes_hold_their_texts(opened: Opened, page_file: Path, hostile: Path) -> None:
+    for file in (page_file, hostile):
+        page = opened(file)
+        for base in ("", "0"):
+            page.locator("#base").select_option(base)
+            over = page.evaluate(
+                """() => [...document.querySelectorAll("#drawing .node.box:not(.absent)")].flatMap((node) => {
+                    const box = node.querySelector("rect").getBBox();
+                    return [...node.querySelectorAll("text")].filter((text) => text.textContent).map((text) => {
+                        const inner = text.getBBox();
+                        const right = inner.x + inner.width - box.x - box.width, left = box.x - inner.x;
+                        const down = inner.y + inner.height - box.y - box.height, up = box.y - inner.y;
+                        return [text.textContent, Math.max(right, left, down, up)];
+                    });
+                })"""
+            )
+            assert len(over) >= 6
+            assert [each for each in over if each[1] > 0] == []
+
+
 def test_what_a_step_changed_lights_up(page: Page, journal: Journal) -> None:
     index, event = next(
         (index, event)

@@ -100,7 +100,7 @@ function showNode(drawn, index, state, found, ghost) {
   const [, , symbol, title, mark, second, third] = group.children;
   symbol.textContent = circle ? state.symbol || "" : "";
   const named = node.what === "node" || state.named;
-  title.textContent = circle ? "" : shortened(named ? node.name : "output", 24);
+  title.textContent = circle ? "" : named ? node.title : "output";
   mark.textContent = circle ? "" : state.mark || "";
   second.replaceChildren();
   third.textContent = circle ? "" : words;
