@@ -53,7 +53,7 @@ function makeNode(node, index, onSelect) {
 
 function makeEdge(edge, index, onSelect) {
   const [x, y] = edge.label || [0, 0];
-  const group = svg("g", { class: "edge", role: "button", tabindex: "-1", "data-name": edge.name },
+  const group = svg("g", { class: "edge", role: "button", tabindex: "-1", "data-name": edge.name, "data-what": "edge" },
     svg("path", { class: "reach" }), svg("path", { class: "line" }), svg("polygon", {}),
     svg("text", { class: "caption", x, y, "text-anchor": "middle" }),
     svg("text", { class: "width", x, y, "text-anchor": "middle" }),

@@ -1,5 +1,16 @@
 // What the page does for its reader beside showing steps: copying, playing, keeping the place, light and dark.
 
+// The focus stays where it was in a panel that is written anew: on what now stands at the same place.
+function keepingFocus(work) {
+  const active = document.activeElement, section = active && active.closest("section");
+  const stops = () => [...section.querySelectorAll("button, summary, [tabindex='0']")];
+  const index = section ? stops().indexOf(active) : -1;
+  work();
+  if (index < 0 || document.contains(active)) return;
+  const again = stops()[index];
+  if (again) again.focus({ preventScroll: true });
+}
+
 async function copySpec() {
   const text = specAt(view.at).join("\n");
   let done = true;

@@ -67,7 +67,11 @@ function markHere() {
   if (here !== null) document.querySelectorAll(`#plots [data-event="${here}"]`).forEach((mark) => mark.classList.add("here"));
 }
 
-function show({ scroll = true } = {}) {
+function show(options) {
+  keepingFocus(() => showAll(options || {}));
+}
+
+function showAll({ scroll = true }) {
   const at = view.at, from = baseOf(at), event = shownEvent(), difference = compare(from, at);
   $("slider").value = at;
   $("slider").setAttribute("aria-valuetext", `${stateName(at)} of ${lastState()}${eventOf(at) ? `: ${eventOf(at).words}` : ""}`);
