@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from gromo_graph.spec.kinds import Flatten, Input, Merge, Node, Shape, ShapeMismatch
 
@@ -37,11 +37,13 @@ class Source:
 
     Attributes:
         tensors: parameters and buffers, by their names in the node's torch module.
+        module: the module itself, of a node that is imported as it is.
         training: the mode its module is in; None for that of the model.
     """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     training: bool | None = None
+    module: nn.Module | None = None
 
 
 class Blueprint:
@@ -57,6 +59,7 @@ class Blueprint:
         self.sources: dict[str, Source] = {}
         self.outputs: list[str] = []
         self._flat: dict[str, str] = {}
+        self._lost: set[str] = set()
 
     def add(self, name: str, kind: type[Node], source: Source | None = None, **fields: Any) -> View:
         """A new node.
@@ -86,7 +89,14 @@ class Blueprint:
         """A node in the place of something that could not be mapped; no spec is made with it."""
         name = self.free("lost")
         self.nodes[name], self.shapes[name] = Input.model_construct(sources=(), shape=shape), shape
+        self._lost.add(name)
         return name
+
+    def known(self, view: View) -> View:
+        """The view itself; of what could not be mapped something new in its shape, for which nothing is to blame."""
+        if view.node not in self._lost or view.own == view.shape:
+            return view
+        return View(self.lost(view.shape or (1,)), view.shape or (1,), view.shape)
 
     def free(self, name: str) -> str:
         """A name like this that no node has."""

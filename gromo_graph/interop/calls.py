@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gromo_graph.interop.blueprint import Blueprint, Source, Unmapped, View
-from gromo_graph.spec.kinds import Node, Shape
+from gromo_graph.spec.kinds import Fixed, Node, Shape
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,33 @@ class Call:
             self._owners[id(weight.tensor)] = view.node
         return view
 
+    def keep(self, module: nn.Module, values: Sequence[Any]) -> View:
+        """A node that is the module itself.
+
+        Raises:
+            Unmapped: it shares weights, or reads or gives something that no node does.
+        """
+        for parameter in module.parameters():
+            if id(parameter) in self._owners:
+                raise Unmapped(f"it shares its weights with `{self._owners[id(parameter)]}`")
+        if not 1 <= len(self.shape) <= 3:
+            raise Unmapped(f"it gives {list(self.shape)} of a sample: expected 1 to 3 dimensions")
+        sources = tuple(self.exact(value) for value in values)
+        if len(set(sources)) < len(sources):
+            raise Unmapped("it takes the same value twice")
+        view = self.blueprint.add(
+            self.named(Fixed, {}),
+            Fixed,
+            Source(training=self.training, module=module),
+            sources=sources,
+            module=type(module).__name__,
+            takes=tuple(self.blueprint.shapes[source] for source in sources),
+            shape=self.shape,
+            parameters=sum(parameter.numel() for parameter in module.parameters()),
+        )
+        self._owners.update(dict.fromkeys(map(id, module.parameters()), view.node))
+        return view
+
     def named(self, kind: type[Node], tensors: Mapping[str, Weight]) -> str:
         """The path of the module, or that of the weights; else that of the module around, and what is called."""
         if self.is_module:
@@ -91,7 +118,7 @@ class Call:
             Unmapped: it is something else.
         """
         if isinstance(value, View):
-            return value
+            return self.blueprint.known(value)
         if isinstance(value, Weight):
             raise Unmapped(f"it takes the parameter `{value.path}` for a value: expected values of nodes")
         if isinstance(value, Constant):

@@ -23,11 +23,14 @@ from gromo_graph.spec import Spec, check_spec
 Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 _ADVICE = (
-    "expected the kinds of docs/language.md: change these modules, or leave them out of what is imported"
+    "expected the kinds of docs/language.md: change these modules, or keep modules as they are, which do not grow, "
+    "with allow_fixed=True"
 )
 
 
-def from_torch(model: nn.Module, example_input: Example, *, name: str | None = None) -> GrowingNetwork:
+def from_torch(
+    model: nn.Module, example_input: Example, *, name: str | None = None, allow_fixed: bool = False
+) -> GrowingNetwork:
     """A network that computes what a torch module does, with copies of its weights, and can grow.
 
     The module is traced by torch.fx, and by torch.export where fx cannot follow it. Layers, norms, pools, activations,
@@ -39,6 +42,8 @@ def from_torch(model: nn.Module, example_input: Example, *, name: str | None = N
         example_input: one tensor (batch, features), (batch, channels, length) or (batch, channels, height, width);
             several of them for several inputs, in the order of the arguments of `forward`, or by their names.
         name: of the spec; by default the class of the module.
+        allow_fixed: keep modules that a spec cannot say as they are, each as a node of the kind `fixed`. They are
+            trained with the rest; what enters and leaves them does not grow; such a spec exists in Python alone.
 
     Returns:
         A network whose outputs are those of the model. Where the model returns several tensors, the network returns a
@@ -64,6 +69,8 @@ def from_torch(model: nn.Module, example_input: Example, *, name: str | None = N
         raise TorchImportError(found, _ADVICE)
     inputs = _batches(model, given)
     reading = _read(model, inputs)
+    if reading.obstacles and allow_fixed:
+        reading = _read_around(model, inputs, reading)
     if reading.obstacles:
         raise TorchImportError(reading.obstacles, _ADVICE)
     network = _network(model, reading, name or type(model).__name__)
@@ -159,6 +166,24 @@ def _read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
     return Reading(obstacles=[*trace, *other])
 
 
+def _read_around(model: nn.Module, inputs: Mapping[str, Tensor], reading: Reading) -> Reading:
+    """What is left once modules with obstacles are kept as they are; those around them, where that is not enough."""
+    batch = len(next(iter(inputs.values())))
+    fixed: set[str] = set()
+    while reading.obstacles:
+        paths = {obstacle.path for obstacle in reading.obstacles}
+        if "" in paths or paths <= fixed:
+            return reading
+        fixed |= paths
+        trace = trace_by_fx(copy.deepcopy(model).train(), inputs, fixed)
+        reading = (
+            read(trace, model, batch=batch, fixed=fixed)
+            if isinstance(trace, Trace)
+            else Reading(obstacles=list(trace))
+        )
+    return reading
+
+
 def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
     blueprint = reading.blueprint
     blueprint.finish()
@@ -178,22 +203,27 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
     except GraphError as error:
         raise TorchImportError([Obstacle("", str(error))]) from error
     generator = torch.Generator()
-    parts = {
-        node: _filled(part, blueprint.sources.get(node))
-        for node in graph.order
-        if (part := part_of(graph, node, generator)) is not None
-    }
+    parts: dict[str, nn.Module] = {}
+    for node in graph.order:
+        source = blueprint.sources.get(node, Source())
+        kept = copy.deepcopy(source.module)
+        part = part_of(graph, node, generator) if kept is None else kept
+        if part is not None:
+            parts[node] = _filled(part, source)
     network = GrowingNetwork(graph, parts).train(model.training)
     for node, part in parts.items():
-        training = blueprint.sources.get(node, Source()).training
-        if training is not None:
-            part.train(training)
+        source = blueprint.sources.get(node, Source())
+        if source.module is not None:
+            for inner, own in zip(part.modules(), source.module.modules(), strict=True):
+                inner.training = own.training
+        elif source.training is not None:
+            part.train(source.training)
     return network
 
 
-def _filled(part: nn.Module, source: Source | None) -> nn.Module:
+def _filled(part: nn.Module, source: Source) -> nn.Module:
     """A part with copies of the weights of the model, of their type and on their device."""
-    for name, tensor in ({} if source is None else source.tensors).items():
+    for name, tensor in source.tensors.items():
         copied = tensor.detach().clone()
         if isinstance(tensor, nn.Parameter):
             setattr(part, name, nn.Parameter(copied, requires_grad=tensor.requires_grad))

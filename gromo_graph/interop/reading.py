@@ -55,18 +55,19 @@ class Reading:
     functional_dropout: bool = False
 
 
-def read(trace: Trace, model: nn.Module, *, batch: int) -> Reading:
+def read(trace: Trace, model: nn.Module, *, batch: int, fixed: Collection[str] = ()) -> Reading:
     """Read a trace.
 
     Args:
         trace: of a copy of the model. model: the one that has the weights and the modes. batch: samples in the trace.
+        fixed: paths of modules that are kept as they are.
     """
-    return _Reader(trace, model, batch).read()
+    return _Reader(trace, model, batch, fixed).read()
 
 
 class _Reader:
-    def __init__(self, trace: Trace, model: nn.Module, batch: int) -> None:
-        self.trace, self.model, self.batch = trace, model, batch
+    def __init__(self, trace: Trace, model: nn.Module, batch: int, fixed: Collection[str]) -> None:
+        self.trace, self.model, self.batch, self.fixed = trace, model, batch, fixed
         self.result = Reading()
         self.values: dict[fx.Node, Any] = {}
         self.memory: dict[fx.Node, tuple[_Memory, int]] = {}
@@ -89,7 +90,10 @@ class _Reader:
         """Module and reason, once."""
         if node.op == "call_module":
             module = self.trace.root.get_submodule(str(node.target))
-            obstacle = Obstacle(str(node.target), f"{type(module).__name__}: {reason}")
+            path = str(node.target)
+            if path in self.fixed:  # what is wrong with keeping it is up to the module around it
+                path, reason = path.rpartition(".")[0], f"`{path}` cannot be kept as it is, {reason}"
+            obstacle = Obstacle(path, f"{type(module).__name__}: {reason}")
         else:
             named = f"`{_name_of(node)[0]}`: " if node.op.startswith("call") else ""
             obstacle = Obstacle(self.trace.owner(node), f"{named}{reason}{line_of(node)}")
@@ -192,6 +196,11 @@ class _Reader:
         layer = layer_of(module)
         known = _module_at(self.model, path)
         original = module if known is None else known
+        if path in self.fixed:
+            if path in self.called:
+                raise Unmapped("it is called more than once")
+            self.called[path] = path
+            return lambda call, *arguments: call.keep(original, arguments)
         if layer is None:
             raise Unmapped("the language has no such kind")
         if parametrize.is_parametrized(original):
@@ -343,12 +352,10 @@ def _module_at(module: nn.Module, path: str) -> nn.Module | None:
         return None
 
 
-def standing_in_the_way(model: nn.Module, opaque: Collection[str] = ()) -> list[Obstacle]:
+def standing_in_the_way(model: nn.Module) -> list[Obstacle]:
     """What of a model no tracing would see: hooks, and weights that have no size yet."""
     found = []
     for path, module in model.named_modules():
-        if any(path == each or path.startswith(f"{each}.") for each in opaque):
-            continue
         hooks = ("_forward_hooks", "_forward_pre_hooks")
         if any(getattr(module, name, None) for name in hooks):
             found.append(Obstacle(path, "it has forward hooks, which a spec cannot hold: remove them first"))

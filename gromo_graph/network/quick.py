@@ -93,6 +93,12 @@ def _generated(graph: Graph, nodes: torch.nn.ModuleDict) -> fx.GraphModule:
 
     for key, unit in graph.units.items():
         module = nodes[module_key(key)]
+        if unit.role == "fixed":
+            modules[f"m{len(modules)}"] = module
+            values[key] = plan.call_module(
+                f"m{len(modules) - 1}", tuple(values[source] for source in unit.reads)
+            )
+            continue
         value = _entering(plan, unit, module, [values[source] for source in unit.reads] or [values[key]])
         if isinstance(module, GrowingModule):
             value = called(module.layer, value)
