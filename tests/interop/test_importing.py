@@ -20,7 +20,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "vgg": (VGG, (3, 16, 16)),
     "resnet": (ResNet18, (3, 32, 32)),
     "densenet": (DenseNet, (3, 8, 8)),
-    "unet": (UNet, (1, 8, 8)),
+    "unet": (lambda: UNet(up=nn.Upsample(scale_factor=2)), (1, 8, 8)),
+    "dilated unet": (UNet, (1, 8, 8)),
     "convmixer": (ConvMixer, (8, 8)),
 }
 
