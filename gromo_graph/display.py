@@ -1,4 +1,4 @@
-"""How specs, networks and runs show themselves in a notebook.
+"""How specs, networks, runs, plans and events show themselves in a notebook.
 
 The one upward call of the library: `render` is asked for by name, when a notebook wants a picture.
 """
@@ -25,3 +25,14 @@ class Displayed:
         text = {"text/plain": repr(self)}
         svg = self._repr_svg_()
         return text if svg is None else {"image/svg+xml": svg, **text}
+
+
+class Tabled:
+    """Mixin: an object that `gromo_graph.render.tables` can show."""
+
+    def _repr_html_(self) -> str | None:
+        try:  # as above
+            html: str = import_module("gromo_graph.render.tables").html_of(self)
+        except Exception:
+            return None
+        return html

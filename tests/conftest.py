@@ -19,6 +19,7 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 torch.set_num_threads(1)
+os.environ.setdefault("MPLBACKEND", "Agg")  # figures are drawn without a screen
 
 
 @pytest.fixture

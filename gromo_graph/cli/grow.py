@@ -35,6 +35,22 @@ def grow(
     device: Compute = Device.auto,
     overrides: Overrides = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")] = False,
+    amp: Annotated[
+        bool,
+        typer.Option(
+            "--amp", help="Train in bfloat16 where that is precise enough; growth stays in float32."
+        ),
+    ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write curves, widths and drawings for TensorBoard too."),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="2GB", help="What the statistics of a growth step may take; refused beforehand."
+        ),
+    ] = None,
     back: Annotated[
         bool,
         typer.Option("--write-back", help="Write the sizes that it grew to into SPEC too; comments stay."),
@@ -53,11 +69,14 @@ def grow(
     if not silent:
         check_free(path, force=force)
 
-    from gromo_graph.cli.progress import watching
+    from gromo_graph.cli.progress import logging, watching
     from gromo_graph.run.growing import grow as grow_run
 
     try:
-        with watching(loaded.name, quiet=quiet or silent) as on_progress:
+        with (
+            watching(loaded.name, quiet=quiet or silent) as watch,
+            logging(None if silent else tensorboard, watch) as on_progress,
+        ):
             run = grow_run(
                 spec,
                 data=data,
@@ -66,6 +85,8 @@ def grow(
                 device=device.value,
                 force=force,
                 overrides=overrides or (),
+                amp=amp,
+                max_memory=max_memory,
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:

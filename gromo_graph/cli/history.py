@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from gromo_graph.amounts import size
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson
 from gromo_graph.records.journal import Journal
@@ -67,6 +68,13 @@ def _show(journal: Journal) -> None:
     for name, values in _curves(journal).items():
         first, last = (f"{values[end]:,.4g}" for end in (0, -1))
         typer.echo(f"{name:15s} {sparkline(values)}  {first} → {last}")
+    memory = max((event.memory for event in journal.events), default=0)
+    if memory:
+        typer.echo(f"the statistics of a growth step took up to {size(memory)}")
+    setbacks = sum(epoch.setbacks for epoch in journal.epochs)
+    if setbacks:
+        again = ", ".join(str(epoch.epoch) for epoch in journal.epochs if epoch.setbacks)
+        typer.echo(f"begun anew at half the learning rate, as a loss was not finite: epoch {again}")
     typer.echo(
         f"{len(journal.epochs)} epochs, {len(journal.applied)} growth steps applied of {len(journal.events)} tried"
     )

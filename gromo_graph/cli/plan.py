@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gromo_graph.amounts import size
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
 from gromo_graph.records import Candidate, Plan
@@ -47,7 +48,7 @@ def plan(
 
 def _show(plan: Plan) -> None:
     from gromo_graph.cli.console import console, plain_table
-    from gromo_graph.render.numbers import real, signed, size
+    from gromo_graph.render.numbers import real, signed
 
     able = [candidate for candidate in plan.candidates if candidate.reason is None]
     if not plan.candidates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -38,6 +39,26 @@ def watching(name: str, *, quiet: bool) -> Iterator[Callable[[Progress], None] |
             yield show
     else:
         yield _tell
+
+
+@contextmanager
+def logging(
+    folder: Path | None, watch: Callable[[Progress], None] | None
+) -> Iterator[Callable[[Progress], None] | None]:
+    """What `grow` calls where TensorBoard is to hear of it too."""
+    if folder is None:
+        yield watch
+        return
+    from gromo_graph.run.tensorboard import TensorBoardWriter
+
+    with TensorBoardWriter(folder) as writer:
+
+        def both(progress: Progress) -> None:
+            writer(progress)
+            if watch is not None:
+                watch(progress)
+
+        yield both
 
 
 def decision(event: GrowthEvent) -> str:

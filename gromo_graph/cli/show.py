@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,10 @@ import typer
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson
 from gromo_graph.graph import Graph, WidthGroup, obstacle
+from gromo_graph.render.blocks import block_names
+
+_STEP = "  "  # of the names of a block's nodes, below its own
+_MOST_NAMED = 3
 
 
 @reported
@@ -81,9 +86,16 @@ def _show_nodes(graph: Graph, rows: list[dict[str, Any]]) -> None:
 
     numbers = ("parameters", "multiply-adds")
     table = plain_table("node", "kind", "reads", "shape", "activation", *numbers, "grows", numbers=numbers)
+    blocks = block_names([row["name"] for row in rows])
+    shown: set[str] = set()
     for row in rows:
+        around = [block for block in blocks if row["name"].startswith(f"{block}.")]
+        for depth, block in enumerate(around):
+            if block not in shown:
+                table.add_row(*_block(block, depth, rows))
+                shown.add(block)
         table.add_row(
-            printable(row["name"]),
+            _indented(row["name"], around),
             row["kind"],
             _names(row["from"]),
             shape(tuple(row["shape"])),
@@ -99,9 +111,24 @@ def _show_nodes(graph: Graph, rows: list[dict[str, Any]]) -> None:
     )
 
 
+def _block(block: str, depth: int, rows: list[dict[str, Any]]) -> list[str]:
+    """The row above the nodes of a block, with what they cost together."""
+    own = [row for row in rows if row["name"].startswith(f"{block}.")]
+    parameters, madds = (sum(row[cost] for row in own) for cost in ("parameters", "madds"))
+    outer = block.rpartition(".")[0] if depth else ""
+    name = f"{_STEP * depth}{printable(block.removeprefix(f'{outer}.'))}"
+    return [name, f"{len(own)} nodes", "", "", "", f"{parameters:,}", f"{madds:,}", ""]
+
+
+def _indented(name: str, around: Sequence[str]) -> str:
+    """A node's name below those of its blocks, which are not said again."""
+    inner = name.removeprefix(f"{around[-1]}.") if around else name
+    return f"{_STEP * len(around)}{printable(inner)}"
+
+
 def _growth(row: dict[str, Any]) -> str:
     if row["grows"]:
-        return f"↑ with {_names(row['grows_with'])}" if row["grows_with"] else "↑"
+        return f"↑ with {_some(row['grows_with'])}" if row["grows_with"] else "↑"
     return "" if row["reason"] is None else f"no: {printable(row['reason'])}"
 
 
@@ -130,3 +157,9 @@ def _show_groups(rows: list[dict[str, Any]]) -> None:
 
 def _names(names: list[str]) -> str:
     return printable(", ".join(names))
+
+
+def _some(names: list[str]) -> str:
+    """The first of them; `--groups` and `--json` have all."""
+    more = len(names) - _MOST_NAMED
+    return _names(names) if more <= 1 else f"{_names(names[:_MOST_NAMED])} and {more} more"

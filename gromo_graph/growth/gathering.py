@@ -112,25 +112,50 @@ class _Inputs:
                 moment.hold(self.known.setdefault(key, moment.statistic))
 
 
-def gather(
+@dataclass(frozen=True)
+class Sums:
+    """Which sums a pass keeps, none of them counted yet.
+
+    Attributes:
+        measured: layers that count S and M, and what the growth through them needs.
+        modules: those, and the layers that would gain outputs. merges: whose layers are solved together.
+        readings: of new paths. targets: layers into which they lead. sums: merges into which they lead.
+        entering: layers that enter those sums today. project: whether their gradients have to be projected.
+    """
+
+    measured: Sequence[MeasuredModule]
+    modules: Sequence[MeasuredModule]
+    merges: Sequence[MergeGrowingModule]
+    readings: Sequence[Reading]
+    targets: Sequence[MeasuredModule]
+    sums: Sequence[MergeGrowingModule]
+    entering: Sequence[MeasuredModule]
+    project: bool
+
+    def statistics(self) -> list[TensorStatistic]:
+        """Every sum that is held, each once."""
+        found = [statistic for module in self.modules for statistic in (module.tensor_s, module.tensor_m)]
+        for module in self.modules:
+            for link in module.growth_links or ():
+                found += [link.m_prev, link.cross, link.s_growth.statistic]
+        found += [block for merge in self.merges for block in merge.joint_blocks.values()]
+        found += [statistic for reading in self.readings for statistic in reading.statistics()]
+        return list({id(statistic): statistic for statistic in found}.values())
+
+
+def sums_of(
     network: GrowingNetwork,
-    loss: Loss,
-    loader: Loader,
     *,
     groups: Sequence[LinkedGroup],
     paths: Sequence[NewPath],
     narrow: Sequence[LinkedGroup],
     policy: Growth,
-    known: InputMoments,
-    processes: Processes,
-) -> Gathered:
-    """One pass over the data, by the functions of the modules.
+) -> Sums:
+    """Make ready for a pass.
 
     Args:
         groups: that may widen. paths: that may be added. narrow: groups that may get narrower.
-        policy: when the pass may end early; whether gradients have to be projected.
-        known: second moments that need not be counted again.
-        processes: that count together, each on its share of the data.
+        policy: whether gradients have to be projected.
     """
     bridges = list({(p.bridge.source, p.bridge.target): p.bridge for p in paths if p.bridge}.values())
     entering = {bridge.target: entering_layers(network, bridge.target) for bridge in bridges}
@@ -144,11 +169,33 @@ def gather(
     _start(modules, merges)
     gather_for(groups)
     readings = readings_of(network.graph, bridges, entering, measured, next(network.parameters()))
-    inputs = known.of(network, [*modules, *readings])
     units = [network.unit(bridge.target) for bridge in bridges]
     sums = list(dict.fromkeys(unit for unit in units if isinstance(unit, MergeGrowingModule)))
     targets = _distinct(unit for unit in units if isinstance(unit, MeasuredModule))
-    watched = Watched(_distinct([*modules, *targets]), sums, list(dict.fromkeys(r.source for r in readings)))
+    return Sums(measured, modules, merges, readings, targets, sums, _distinct(layers), project)
+
+
+def gather(
+    network: GrowingNetwork,
+    loss: Loss,
+    loader: Loader,
+    kept: Sums,
+    *,
+    policy: Growth,
+    known: InputMoments,
+    processes: Processes,
+) -> Gathered:
+    """One pass over the data, by the functions of the modules.
+
+    Args:
+        kept: the sums. policy: when the pass may end early.
+        known: second moments that need not be counted again.
+        processes: that count together, each on its share of the data.
+    """
+    readings, measured, merges = kept.readings, kept.measured, kept.merges
+    inputs = known.of(network, [*kept.modules, *readings])
+    sources = list(dict.fromkeys(reading.source for reading in readings))
+    watched = Watched(_distinct([*kept.modules, *kept.targets]), kept.sums, sources)
     samples, error = 0, policy.statistics.error
     if error is not None:  # of a share of the data the error is so much larger
         error *= math.sqrt(processes.count)
@@ -163,11 +210,11 @@ def gather(
             for merge in merges:
                 count(merge)
             for reading in readings:
-                reading.update(seen, project=project)
+                reading.update(seen, project=kept.project)
             samples += seen.samples
             if error is not None and _precise(measured, readings, error):
                 break
-    statistics = _statistics(modules, merges, readings)
+    statistics = kept.statistics()
     sum_up([each for each in statistics if not inputs.knew(each)], processes)
     inputs.keep()
     (total,) = processes.totals(samples)
@@ -176,9 +223,9 @@ def gather(
     return Gathered(
         watched.modules,
         readings,
-        targets,
-        sums,
-        _distinct(layers),
+        kept.targets,
+        kept.sums,
+        kept.entering,
         round(total),
         sum(statistic.nbytes for statistic in statistics),
     )
@@ -211,19 +258,6 @@ def _precise(modules: Sequence[MeasuredModule], readings: Sequence[Reading], err
     """Whether S and M of every layer are known to a relative error; N is made of the same data."""
     known = all(m.tensor_s.is_precise(error) and m.tensor_m.is_precise(error) for m in modules)
     return known and all(statistic.is_precise(error) for r in readings for statistic in r.statistics())
-
-
-def _statistics(
-    modules: Sequence[MeasuredModule], merges: Sequence[MergeGrowingModule], readings: Sequence[Reading]
-) -> list[TensorStatistic]:
-    """Every sum that is held, each once."""
-    found = [statistic for module in modules for statistic in (module.tensor_s, module.tensor_m)]
-    for module in modules:
-        for link in module.growth_links or ():
-            found += [link.m_prev, link.cross, link.s_growth.statistic]
-    found += [block for merge in merges for block in merge.joint_blocks.values()]
-    found += [statistic for reading in readings for statistic in reading.statistics()]
-    return list({id(statistic): statistic for statistic in found}.values())
 
 
 def _distinct(modules: Iterable[MeasuredModule]) -> list[MeasuredModule]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 
 
+class SharedMemoryError(MemoryError):
+    """There was too little memory in one of several processes, and all of them know it."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that something does not fit into memory, on a GPU or a CPU.
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gromo_graph.errors import GrowthError
+from gromo_graph.errors import GrowthError, NotFiniteError
 from gromo_graph.growth.processes import Processes
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured import MeasuredModule
@@ -287,5 +287,7 @@ def _scalar(value: Tensor) -> Tensor:
 
 def _finite(loss: float) -> float:
     if not math.isfinite(loss):
-        raise GrowthError(f"the loss is {loss}: expected a finite number (look at the data and the rate)")
+        raise NotFiniteError(
+            f"the loss is {loss}", "expected a finite number (look at the data and the learning rate)"
+        )
     return loss

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -12,7 +13,8 @@ from gromo_graph.algebra import tangent_of
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import linked
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals, with_cost
-from gromo_graph.growth.gathering import Gathered, InputMoments, gather, let_go, samples_each
+from gromo_graph.growth.expecting import expected_bytes
+from gromo_graph.growth.gathering import Gathered, InputMoments, Sums, gather, let_go, samples_each, sums_of
 from gromo_graph.growth.kinks import marked, watching
 from gromo_graph.growth.new_paths import Found, middle_of, path_proposals, solved_paths
 from gromo_graph.growth.observe import ALONE, Loader, Loss, Watched, is_sized
@@ -37,6 +39,7 @@ _SOLVED = ("tiny", "gradmax")
 _NO_SLOPE = "no slope behind a layer norm: judged by the loss"
 
 Kind = TypeVar("Kind", bound=Proposal)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,65 @@ def plan_proposals(
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
     """
+    able = _able_ones(network, policy)
+    drawn: list[Proposal] = [
+        _drawn(network, each, policy, each.proposal.neurons, generator) for each in able.drawn
+    ]
+    if not able.need_statistics:
+        return Planned(ranked([*drawn, *able.left_out], policy))
+    known = InputMoments() if known is None else known
+    work = _Work(network, loss, loader, policy, generator, known, processes)
+    found_all = work.done(able)
+    proposals = _in_one_order(ranked([*drawn, *found_all, *able.left_out], policy), processes)
+    return Planned(proposals, work.samples, work.memory)
+
+
+def expected_memory(network: GrowingNetwork, policy: Growth) -> int:
+    """Bytes that the statistics of a plan would take, from the sizes of the network alone; nothing is changed.
+
+    The activations of a batch, as large as in training, come to it.
+    """
+    able = _able_ones(network, policy)
+    if not able.need_statistics:
+        return 0
+    sums = able.sums(network, policy)
+    try:
+        return expected_bytes(sums, network.graph)
+    finally:
+        let_go(sums.modules)
+
+
+@dataclass(frozen=True)
+class _Able:
+    """What nothing speaks against before anything is measured.
+
+    Attributes:
+        wide: groups whose new neurons are solved for. drawn: groups that get neurons which are drawn.
+        paths, narrow: new paths, and prunings with their groups. left_out: all others, with the reason.
+    """
+
+    wide: Sequence[_Wide]
+    drawn: Sequence[_Wide]
+    paths: Sequence[NewPath]
+    narrow: Sequence[tuple[Pruning, LinkedGroup]]
+    left_out: Sequence[Proposal]
+
+    @property
+    def need_statistics(self) -> bool:
+        return bool(self.wide or self.paths or self.narrow)
+
+    def sums(self, network: GrowingNetwork, policy: Growth) -> Sums:
+        """The sums that they are solved from."""
+        return sums_of(
+            network,
+            groups=[part for each in self.wide for part in each.parts],
+            paths=self.paths,
+            narrow=[group for _, group in self.narrow],
+            policy=policy,
+        )
+
+
+def _able_ones(network: GrowingNetwork, policy: Growth) -> _Able:
     left_out: list[Proposal] = []
     wide: list[_Wide] = []
     if "widen" in policy.actions:
@@ -102,18 +164,9 @@ def plan_proposals(
                 left_out.append(found)
     paths = _able(path_proposals(network.graph, policy), left_out)
     prunings = _able(prune_proposals(network.graph, policy) if "prune" in policy.actions else [], left_out)
+    narrow = [(pruning, linked_group(network, pruning.narrowed)) for pruning in prunings]
     solves = policy.criterion in _SOLVED
-    drawn: list[Proposal] = []
-    if not solves:
-        drawn = [_drawn(network, each, policy, each.proposal.neurons, generator) for each in wide]
-        wide = []
-    if not (wide or paths or prunings):
-        return Planned(ranked([*drawn, *left_out], policy))
-    known = InputMoments() if known is None else known
-    work = _Work(network, loss, loader, policy, generator, known, processes)
-    found_all = work.done(wide, paths, prunings)
-    proposals = _in_one_order(ranked([*drawn, *found_all, *left_out], policy), processes)
-    return Planned(proposals, work.samples, work.memory)
+    return _Able(wide if solves else [], [] if solves else wide, paths, narrow, left_out)
 
 
 def _in_one_order(proposals: list[Proposal], processes: Processes) -> list[Proposal]:
@@ -166,32 +219,25 @@ class _Work:
     samples: int = 0
     memory: int = 0
 
-    def done(
-        self, wide: Sequence[_Wide], paths: Sequence[NewPath], prunings: Sequence[Pruning]
-    ) -> list[Proposal]:
+    def done(self, able: _Able) -> list[Proposal]:
         """All of them solved and measured."""
-        narrow = [(p, linked_group(self.network, p.narrowed)) for p in prunings]
         gathered = gather(
             self.network,
             self.loss,
             self.loader,
-            groups=[part for each in wide for part in each.parts],
-            paths=paths,
-            narrow=[group for _, group in narrow],
+            able.sums(self.network, self.policy),
             policy=self.policy,
             known=self.known,
             processes=self.processes,
         )
         self.samples, self.memory = gathered.samples, gathered.memory
-        dead = [each for each in wide if self.policy.rescue and all(map(is_dead, each.parts))]
-        alive = [each for each in wide if each not in dead]
-        for each in alive:
-            solved = [solve(each.proposal, part, self.policy) for part in each.parts]
-            each.solutions = [_of_first(solution, self.processes) for solution in solved]
-        found_paths = self._solved_paths(gathered, paths)
-        pruned = [(self._pruning(p, group), group) for p, group in narrow]
+        dead = [each for each in able.wide if self.policy.rescue and all(map(is_dead, each.parts))]
+        failed: list[Proposal] = []
+        alive = self._solved(able.wide, dead, failed)
+        found_paths = self._solved_paths(gathered, able.paths, failed)
+        pruned = [(self._pruning(p, group), group) for p, group in able.narrow]
         let_go(gathered.modules)
-        found: list[Proposal] = [_rescued(self.network, each, self.policy, self.generator) for each in dead]
+        found = [*failed, *(_rescued(self.network, each, self.policy, self.generator) for each in dead)]
         if self.policy.criterion == "gradmax":
             found += [_as_drawn(self.network, each) for each in alive]
             alive = []
@@ -199,15 +245,48 @@ class _Work:
         steep = [each for each in alive if not each.jumps]
         return [*found, *self._measured(gathered, steep, found_paths, pruned)]
 
+    def _solved(self, wide: Sequence[_Wide], dead: Sequence[_Wide], failed: list[Proposal]) -> list[_Wide]:
+        """Those that live, with their solutions; what no solver could do is put aside."""
+        alive: list[_Wide] = []
+        for each in wide:
+            if each in dead:
+                continue
+            solved = self._or_failure(partial(self._solutions, each))
+            if isinstance(solved, str):
+                failed.append(each.proposal.left_out(solved))
+                continue
+            each.solutions = [_of_first(solution, self.processes) for solution in solved]
+            alive.append(each)
+        return alive
+
+    def _solutions(self, wide: _Wide) -> list[Solution]:
+        return [solve(wide.proposal, part, self.policy) for part in wide.parts]
+
+    def _or_failure(self, solver: Callable[[], Result]) -> Result | str:
+        """What is solved, or the words for a decomposition that does not converge, in whichever process."""
+        found: Result | None = None
+        said = "another process"
+        try:
+            found = solver()
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            said = str(error).splitlines()[0]
+        if self.processes.any(found is None) or found is None:
+            return f"its statistics cannot be decomposed: {said}"
+        return found
+
     def _pruning(self, proposal: Pruning, group: LinkedGroup) -> Pruning:
-        found = solved_pruning(self.network, proposal, group, self.policy)
+        found = self._or_failure(lambda: solved_pruning(self.network, proposal, group, self.policy))
+        if isinstance(found, str):
+            return proposal.left_out(found)
         return replace(found, removal=self.processes.shared(found.removal))
 
-    def _solved_paths(self, gathered: Gathered, paths: Sequence[NewPath]) -> list[Found]:
+    def _solved_paths(
+        self, gathered: Gathered, paths: Sequence[NewPath], failed: list[Proposal]
+    ) -> list[Found]:
         if any(path.kind == "new_node" for path in paths):
             for layer in gathered.entering:
-                if layer.delta_raw is None:
-                    compute_delta(layer, self.policy.ridge)
+                if layer.delta_raw is None:  # where that fails the raw gradient is followed
+                    self._or_failure(partial(compute_delta, layer, self.policy.ridge))
         found: list[Found] = []
         by_bridge: dict[tuple[str, str], list[NewPath]] = {}
         for path in paths:
@@ -215,7 +294,11 @@ class _Work:
             by_bridge.setdefault((path.bridge.source, path.bridge.target), []).append(path)
         for reading in gathered.readings:
             own = [p for bridge in reading.bridges for p in by_bridge[bridge.source, bridge.target]]
-            found += solved_paths(self.network, reading, own, self.policy)
+            solved = self._or_failure(partial(solved_paths, self.network, reading, own, self.policy))
+            if isinstance(solved, str):
+                failed += [path.left_out(solved) for path in own]
+            else:
+                found += solved
         return [self._path_of_first(each) for each in found]
 
     def _path_of_first(self, found: Found) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -12,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gromo_graph.errors import RunError
+from gromo_graph.growth.memory import SharedMemoryError, out_of_memory
 
 # Bytes of one message: larger sums go in several.
 _BUCKET = 32 * 1024 * 1024
@@ -76,7 +78,18 @@ class Processes:
         """
         if self.count == 1:
             return value
-        found: Value = _with_tensors(value, iter([self._received(tensor) for tensor in _tensors_in(value)]))
+        own = list(_tensors_in(value))
+        shapes = self._shapes([tuple(tensor.shape) for tensor in own])
+        received: dict[int, Tensor] = {}
+        for dtype, device in dict.fromkeys((tensor.dtype, tensor.device) for tensor in own):
+            places = [i for i, t in enumerate(own) if (t.dtype, t.device) == (dtype, device)]
+            sizes = [math.prod(shapes[i]) for i in places]
+            flat = torch.empty(sum(sizes), dtype=dtype, device=device)
+            if self.is_first:
+                flat = torch.cat([own[i].detach().reshape(-1) for i in places])
+            parts = self._sent(flat).split(sizes)
+            received |= {i: part.reshape(shapes[i]) for i, part in zip(places, parts, strict=True)}
+        found: Value = _with_tensors(value, iter([received[i] for i in range(len(own))]))
         return found
 
     def number(self, value: float) -> float:
@@ -94,22 +107,27 @@ class Processes:
 
         Raises:
             RunError: it failed in another process, whose own message says why.
+            SharedMemoryError: in one or several there was too little memory, and nothing else was wrong.
         """
         try:
             yield
-        except BaseException:
-            self.any(True)
+        except BaseException as error:
+            failed, lacking = self.totals(1, out_of_memory(error))
+            if self.count > 1 and failed == lacking:
+                raise SharedMemoryError(str(error)) from error
             raise
-        if self.any(False):
+        failed, lacking = self.totals(0, 0)
+        if failed and failed == lacking:
+            raise SharedMemoryError("in another process")
+        if failed:
             raise RunError("another process of the run has failed: its own message says why")
 
-    def _received(self, own: Tensor) -> Tensor:
-        dimensions = self._sent(torch.tensor([own.dim()]))
-        shape = self._sent(
-            torch.tensor(own.shape) if self.is_first else dimensions.new_zeros(int(dimensions))
-        )
-        size = tuple(shape.tolist())
-        return self._sent(own.detach() if self.is_first else own.new_zeros(size))
+    def _shapes(self, own: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Those of the first process, of as many tensors."""
+        words = torch.tensor([word for shape in own for word in (len(shape), *shape)], dtype=torch.int64)
+        length = int(self._sent(torch.tensor(len(words))))
+        sent = iter(self._sent(words if self.is_first else torch.empty(length, dtype=torch.int64)).tolist())
+        return [tuple(next(sent) for _ in range(next(sent))) for _ in own]
 
     def _sent(self, tensor: Tensor) -> Tensor:
         message = tensor.to(self.device).contiguous()

@@ -9,14 +9,15 @@ from itertools import islice
 
 import torch
 
+from gromo_graph.amounts import size
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import widening_cost
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, groups_at_once, within
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.gathering import InputMoments, let_go
-from gromo_graph.growth.memory import out_of_memory
+from gromo_graph.growth.memory import SharedMemoryError, out_of_memory
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
-from gromo_graph.growth.planning import plan_proposals
+from gromo_graph.growth.planning import expected_memory, plan_proposals
 from gromo_graph.growth.policy import RULES, gained_little, goal_reached, why_over
 from gromo_graph.growth.processes import Processes
 from gromo_graph.growth.trials import (
@@ -32,6 +33,7 @@ from gromo_graph.growth.watch import PlateauWatch
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.memory import Memory, go_back, remember
 from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
 from gromo_graph.spec.settings import Growth
@@ -52,6 +54,9 @@ class GrowthScheduler:
         epochs: the length of your training, which `until` is a share of; None takes the spec's `train.epochs`.
         on_event: called with each GrowthEvent.
         generator: for neurons drawn at random; None uses torch's global one.
+        undoable: keep the network and the optimizer as they were before the last step, so that `undo` can bring them
+            back; that takes as much memory as both.
+        max_memory: bytes that the statistics of a step may take; before a step that would need more growth ends.
         processes: that grow the network together, each calling `step` with its share of the data; None takes those of
             torch.distributed where it has been initialised. What they decide is one decision.
 
@@ -91,6 +96,8 @@ class GrowthScheduler:
         epochs: int | None = None,
         on_event: Callable[[GrowthEvent], None] | None = None,
         generator: torch.Generator | None = None,
+        undoable: bool = True,
+        max_memory: int | None = None,
         processes: Processes | None = None,
     ) -> None:
         if getattr(loss, "reduction", "mean") != "mean":
@@ -106,6 +113,8 @@ class GrowthScheduler:
         self.epochs = network.spec.train.epochs if epochs is None else epochs
         self.on_event = on_event
         self.generator = generator
+        self.undoable = undoable
+        self.max_memory = max_memory
         self.processes = Processes.current() if processes is None else processes
         self.reason: str | None = None
         self.applied = 0
@@ -115,6 +124,7 @@ class GrowthScheduler:
         self._held_out: Loader | None = None
         self._planned_on: Loader | None = None
         self._samples = self._memory = 0
+        self._before_last: Memory | None = None
         self._known = InputMoments()
 
     def step(self, train_loader: Loader, validation_loader: Loader) -> GrowthEvent | None:
@@ -142,11 +152,15 @@ class GrowthScheduler:
         settled = self._plateau.reached(lambda: self._watched(train_loader))
         if not settled or self.epoch % self.policy.when.every:
             return None
+        self.reason = self._too_large()
+        if self.reason is not None:
+            return self._skipped(self.reason)
         started = time.perf_counter()
         try:
             proposals = self._proposals(train_loader)
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error) or self.processes.count > 1:
+            known_to_all = self.processes.count == 1 or isinstance(error, SharedMemoryError)
+            if not (out_of_memory(error) and known_to_all):
                 raise
             return self._skipped(f"the statistics do not fit into memory: {str(error).splitlines()[0]}")
         decided = time.perf_counter()
@@ -161,9 +175,19 @@ class GrowthScheduler:
                 self.on_event(event)
         return event
 
+    def _too_large(self) -> str | None:
+        """Why no step can be measured any more: a network that has grown needs no less memory than before."""
+        if self.max_memory is None:
+            return None
+        needed = expected_memory(self.network, self.policy)
+        if needed <= self.max_memory:
+            return None
+        return f"the statistics of a growth step would take {size(needed)}, and {size(self.max_memory)} are allowed"
+
     def _skipped(self, reason: str) -> GrowthEvent:
         """This step is left out; whatever was gathered for it is dropped."""
         let_go(module for module in self.network.modules() if isinstance(module, MeasuredModule))
+        self._memory = 0
         event = self._nothing(reason, self._loss_now(), ())
         if self.on_event is not None:
             self.on_event(event)
@@ -213,6 +237,25 @@ class GrowthScheduler:
         if self.on_event is not None:
             self.on_event(event)
         return event
+
+    def undo(self) -> None:
+        """Take the last growth step back: network and optimizer are, in place, what they were right before it.
+
+        What was trained since then is lost too. Of a step in which several groups grew the last one is taken back. The
+        epochs that were counted stay counted.
+
+        Raises:
+            GrowthError: there is no step to take back, or it has been taken back already.
+        """
+        if self._before_last is None:
+            what = (
+                "no step has been applied" if self.undoable else "the scheduler was made with undoable=False"
+            )
+            raise GrowthError(f"there is nothing to undo: {what} (a step is taken back once)")
+        go_back(self.network, self.optimizer, self._before_last)
+        self._before_last = None
+        self.applied -= 1
+        self.reason = None
 
     def use(self, policy: Growth, *, epochs: int, same_data: bool = True) -> None:
         """Go on with another policy, in a training of another length; growth that was over may begin again."""
@@ -355,6 +398,7 @@ class GrowthScheduler:
         """Make the change that was tried, and say what happened."""
         proposal = trial.proposal
         why = self._why(proposal, refused)
+        self._before_last = remember(self.network, self.optimizer) if self.undoable else None
         trial.change.make(trial.gamma, self.optimizer, self._see_pending)
         self.applied += 1
         self._plateau.start_again()
@@ -426,6 +470,7 @@ class GrowthScheduler:
             madds=graph.multiply_adds,
             candidates=tuple(proposal.plain() for proposal in proposals),
             spec=dump_spec(self.network.spec),
+            memory=self._memory,
         )
 
 

@@ -19,6 +19,10 @@ class Snapshot:
     plain: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def copied(self) -> Snapshot:
+        """The same, with tensors of its own."""
+        return Snapshot(self.plain, {name: tensor.detach().clone() for name, tensor in self.tensors.items()})
+
 
 _PLAIN = ("name", "samples", "updates", "_upper", "_in_place", "_squares", "_parts", "_every", "_unmarked")
 

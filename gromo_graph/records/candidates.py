@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from gromo_graph.display import Tabled
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -76,7 +78,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Tabled):
     """All candidates of one moment.
 
     Attributes:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gromo_graph.display import Tabled
 from gromo_graph.records.candidates import Candidate, Decision
 
 
 @dataclass(frozen=True)
-class GrowthEvent:
+class GrowthEvent(Tabled):
     """One growth step that was tried, in plain numbers.
 
     Attributes:
@@ -26,6 +27,7 @@ class GrowthEvent:
         madds: multiply-adds of a forward pass of one sample after it.
         candidates: all that were considered, best first.
         spec: the YAML text of the network after it.
+        memory: bytes that the statistics of the step took; 0 where it needed none, or where that is not known.
         time: everything about clocks, in seconds; never part of a comparison.
     """
 
@@ -41,6 +43,7 @@ class GrowthEvent:
     madds: int
     candidates: tuple[Candidate, ...] = ()
     spec: str = ""
+    memory: int = 0
     time: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -63,6 +66,7 @@ class GrowthEvent:
             "madds": self.madds,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "spec": self.spec,
+            "memory": self.memory,
             "time": dict(self.time),
         }
 
@@ -83,5 +87,6 @@ class GrowthEvent:
             madds=values["madds"],
             candidates=tuple(Candidate.from_dict(candidate) for candidate in values["candidates"]),
             spec=values["spec"],
+            memory=values.get("memory", 0),
             time=values.get("time", {}),
         )

@@ -17,6 +17,9 @@ from typing import Any
 from gromo_graph.errors import RunError
 from gromo_graph.records.events import GrowthEvent
 
+VERSION = 1
+"""Of the format. Fields that are added later have a default, so that older journals stay readable."""
+
 _DIGITS = 16
 _NOT_SUMMED = ("time", "checksum")
 
@@ -60,6 +63,7 @@ class Epoch:
         train, validation: measured values by name, `loss` and perhaps `accuracy`.
         parameters, madds: of the network in this epoch.
         lr: the learning rate.
+        setbacks: how often it was begun anew, at half the learning rate, as a loss was not finite.
     """
 
     epoch: int
@@ -68,6 +72,7 @@ class Epoch:
     parameters: int
     madds: int
     lr: float
+    setbacks: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,10 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _header(values: Mapping[str, Any]) -> Header:
-    return Header(values["version"], values["name"], values["seed"], values["spec"], values["data"])
+    version = values["version"]
+    if not isinstance(version, int) or version > VERSION:
+        raise ValueError(f"version {version!r} of the journal, this release reads up to {VERSION}")
+    return Header(version, values["name"], values["seed"], values["spec"], values["data"])
 
 
 def _epoch(values: Mapping[str, Any]) -> Epoch:
@@ -174,6 +182,7 @@ def _epoch(values: Mapping[str, Any]) -> Epoch:
         values["parameters"],
         values["madds"],
         values["lr"],
+        values.get("setbacks", 0),
     )
 
 

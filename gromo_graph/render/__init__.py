@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, overload
 if TYPE_CHECKING:
     from gromo_graph.records import GrowthEvent
     from gromo_graph.render.labels import Direction
+    from gromo_graph.render.look import Colour, Look, Theme
 
-__all__ = ["render"]
+__all__ = ["render", "render_steps"]
 
 
 @overload
@@ -23,6 +25,10 @@ def render(
     event: GrowthEvent | None = None,
     format: str | None = None,
     direction: Direction | None = None,
+    theme: Theme = "light",
+    colour: Colour = "role",
+    collapsed: Sequence[str] = (),
+    seconds: float = 1.0,
 ) -> str: ...
 @overload
 def render(
@@ -32,6 +38,10 @@ def render(
     event: GrowthEvent | None = None,
     format: str | None = None,
     direction: Direction | None = None,
+    theme: Theme = "light",
+    colour: Colour = "role",
+    collapsed: Sequence[str] = (),
+    seconds: float = 1.0,
 ) -> Path: ...
 
 
@@ -42,6 +52,10 @@ def render(
     event: GrowthEvent | None = None,
     format: str | None = None,
     direction: Direction | None = None,
+    theme: Theme = "light",
+    colour: Colour = "role",
+    collapsed: Sequence[str] = (),
+    seconds: float = 1.0,
 ) -> str | Path:
     """Draw a network.
 
@@ -50,15 +64,20 @@ def render(
             run is drawn as it now stands, with the last growth step that changed it; `"RUN@3"` as it was after step 3.
         path: the file to write; without one the SVG (or DOT) text is returned.
         event: the growth step to highlight.
-        format: svg, png, pdf, dot or mermaid; by default what the name of the file says (.mmd: mermaid).
+        format: svg, png, pdf, dot or mermaid; gif or webp of a run's steps, one after the other. By default
+            what the name of the file says (.mmd: mermaid).
         direction: where the data flow, "right" or "down"; by default to the right, and down in a
             graph so deep that it would be a ribbon.
+        theme: "light" or "dark".
+        colour: what boxes are filled by: "role", "kind", or "slope" of more features in the event.
+        collapsed: blocks that are drawn as one box, such as "body" or "body.2"; "all" stands for all of them.
+        seconds: that each step of an animation is shown.
 
     Returns:
         The path that was written, or the text.
 
     Raises:
-        RenderError: no such format, nothing that can be drawn, or the file cannot be written.
+        RenderError: no such format, look or block, nothing that can be drawn, or the file cannot be written.
         SpecError: the spec file is missing or wrong.
 
     >>> from gromo_graph.spec import Spec
@@ -68,30 +87,83 @@ def render(
     '<svg'
     """
     from gromo_graph.errors import RenderError
-    from gromo_graph.graph.diff import Difference
-    from gromo_graph.render.dot import difference_to_dot, direction_of, to_dot
-    from gromo_graph.render.draw import chosen_format, draw, write
-    from gromo_graph.render.mermaid import to_mermaid
-    from gromo_graph.render.target import resolve
+    from gromo_graph.render.draw import chosen_format, write
+    from gromo_graph.render.look import Look
 
     file = None if path is None else Path(fspath(path))
     chosen = chosen_format(file, format)
-    if file is None and chosen in ("png", "pdf"):
+    if file is None and chosen not in ("svg", "dot", "mermaid"):
         raise RenderError(f"a {chosen} is no text: give the path of the file to write")
-    if isinstance(target, Difference):
-        if chosen == "mermaid":
-            raise RenderError("a difference is drawn as svg, png, pdf or dot: mermaid has no dashed boxes")
-        data = draw(difference_to_dot(target, direction=direction), chosen)
-    else:
-        graph, shown = resolve(target, event)
-        if chosen == "mermaid":
-            data = to_mermaid(graph, shown, direction=direction or direction_of(graph)).encode()
-        else:
-            data = draw(to_dot(graph, shown, direction=direction), chosen)
+    look = Look(direction, theme, colour, tuple(collapsed))
+    data = _data(target, event, chosen, look, seconds)
     if file is None:
         return data.decode()
     write(data, file)
     return file
+
+
+def render_steps(
+    target: Any,
+    folder: str | PathLike[str],
+    *,
+    format: str = "svg",
+    direction: Direction | None = None,
+    theme: Theme = "light",
+    colour: Colour = "role",
+    collapsed: Sequence[str] = (),
+) -> list[Path]:
+    """Draw every growth step of a run, each node in one place: `000.svg` (before any), `001.svg`, ...
+
+    Args:
+        target: a run that has a folder, or the path of one.
+        folder: where the files go; it is made where it is not there.
+        format: svg, png, pdf or dot.
+        direction, theme, colour, collapsed: as for `render`.
+
+    Returns:
+        The paths that were written.
+
+    Raises:
+        RenderError: it is no run, no such format or look, or the files cannot be written.
+        RunError: the journal is damaged.
+    """
+    from gromo_graph.errors import RenderError
+    from gromo_graph.render.draw import chosen_format
+    from gromo_graph.render.look import Look
+    from gromo_graph.render.steps import write_steps
+
+    chosen = chosen_format(None, format)
+    if chosen not in ("svg", "png", "pdf", "dot"):
+        raise RenderError(
+            f"steps are drawn as svg, png, pdf or dot, found {chosen}: name a .{chosen} file to render"
+        )
+    return write_steps(target, Path(fspath(folder)), chosen, Look(direction, theme, colour, tuple(collapsed)))
+
+
+def _data(target: Any, event: GrowthEvent | None, chosen: str, look: Look, seconds: float) -> bytes:
+    from gromo_graph.errors import RenderError
+    from gromo_graph.graph.diff import Difference
+    from gromo_graph.render.dot import difference_to_dot, direction_of, to_dot
+    from gromo_graph.render.draw import draw
+    from gromo_graph.render.look import Look
+    from gromo_graph.render.mermaid import to_mermaid
+    from gromo_graph.render.steps import ANIMATIONS, animated
+    from gromo_graph.render.target import resolve
+
+    if chosen in ANIMATIONS:
+        return animated(target, chosen, look, seconds=seconds)
+    if chosen == "mermaid" and look != Look(look.direction):
+        raise RenderError(
+            "Mermaid text has no theme, colour or collapsed blocks: the page that shows it draws it"
+        )
+    if isinstance(target, Difference):
+        if chosen == "mermaid":
+            raise RenderError("a difference is drawn as svg, png, pdf or dot: mermaid has no dashed boxes")
+        return draw(difference_to_dot(target, look=look), chosen)
+    graph, shown = resolve(target, event)
+    if chosen == "mermaid":
+        return to_mermaid(graph, shown, direction=look.direction or direction_of(graph)).encode()
+    return draw(to_dot(graph, shown, look=look), chosen)
 
 
 class _CallableModule(ModuleType):

@@ -7,21 +7,26 @@ stand in labels, escaped.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import graphviz
 import networkx as nx
 
+from gromo_graph.errors import RenderError
 from gromo_graph.graph import Edge, Graph, obstacle
 from gromo_graph.graph.diff import Difference
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render import style
+from gromo_graph.render.blocks import Block, blocks_of
 from gromo_graph.render.change import Change, change_of, plural
 from gromo_graph.render.difference import change_of_difference, facts_of_difference, lines_of_difference
 from gromo_graph.render.heading import facts, heading, lines, sentence
 from gromo_graph.render.labels import Cell, Direction, Run, beside_line, table
+from gromo_graph.render.look import Look
 from gromo_graph.render.numbers import count, shape, shape_change
 from gromo_graph.render.text import clean, shortened
+from gromo_graph.render.theme import themed
+from gromo_graph.render.tints import Tints, tints_of
 from gromo_graph.spec.kinds import Layer
 
 _NAME_EMS = 17.0
@@ -57,11 +62,20 @@ class Drawing:
     engine: str = "dot"
 
 
-def to_dot(graph: Graph, event: GrowthEvent | None = None, *, direction: Direction | None = None) -> Drawing:
+def to_dot(
+    graph: Graph,
+    event: GrowthEvent | None = None,
+    *,
+    direction: Direction | None = None,
+    look: Look | None = None,
+) -> Drawing:
     """The drawing of a graph; with an event, what it changed is highlighted.
 
-    The data flow to the right, or down: by default to the right, unless the graph is so deep that the
-    picture would be a ribbon.
+    Args:
+        graph, event: what is drawn. look: how. direction: where the data flow, above what the look says.
+
+    Raises:
+        RenderError: a block is to be collapsed that is none.
 
     >>> from gromo_graph.graph import build_graph
     >>> from gromo_graph.spec.kinds import Input, Linear
@@ -74,20 +88,41 @@ def to_dot(graph: Graph, event: GrowthEvent | None = None, *, direction: Directi
     True
     """
     title = graph.spec.name
-    label = heading(title, lines(event), facts(graph, event))
+    look = look or Look()
+    tints = tints_of(graph, event, look.colour)
+    label = heading(title, lines(event), facts(graph, event), tints.legend)
     words = Words(clean(title), clean(sentence(graph, event)), label)
-    return _Writer(graph, change_of(graph, event), words, direction or direction_of(graph)).write()
+    return drawn(
+        graph, change_of(graph, event), words, replace(look, direction=direction or look.direction), tints
+    )
 
 
-def difference_to_dot(found: Difference, *, direction: Direction | None = None) -> Drawing:
-    """The drawing of two networks in one."""
+def difference_to_dot(
+    found: Difference, *, direction: Direction | None = None, look: Look | None = None
+) -> Drawing:
+    """The drawing of two networks in one.
+
+    Raises:
+        RenderError: boxes are to be filled by slope, which a difference has not, or a block that is none collapsed.
+    """
+    look = look or Look()
+    if look.colour == "slope":
+        raise RenderError("a difference has no slopes: expected colour=role or colour=kind")
+    if look.collapsed:
+        raise RenderError("a difference is drawn with all of its nodes: leave out collapsed")
+    tints = tints_of(found.new, None, look.colour)
     names = dict.fromkeys((found.old.spec.name, found.new.spec.name))
     title, legend, columns = " → ".join(names), lines_of_difference(found), facts_of_difference(found)
     told = "; ".join([*(each.words for each in legend), *(f"{fact.word} {fact.value}" for fact in columns)])
-    words = Words(clean(title), clean(told), heading(title, legend, columns))
-    return _Writer(
-        found.new, change_of_difference(found), words, direction or direction_of(found.new)
-    ).write()
+    words = Words(clean(title), clean(told), heading(title, legend, columns, tints.legend))
+    look = replace(look, direction=direction or look.direction)
+    return drawn(found.new, change_of_difference(found), words, look, tints)
+
+
+def drawn(graph: Graph, change: Change, words: Words, look: Look, tints: Tints) -> Drawing:
+    """The drawing as it is asked for."""
+    drawing = _Writer(graph, change, words, look, tints).write()
+    return replace(drawing, dot=themed(drawing.dot, look.theme))
 
 
 def direction_of(graph: Graph) -> Direction:
@@ -105,19 +140,22 @@ class Words:
 
 
 class _Writer:
-    def __init__(self, graph: Graph, change: Change, words: Words, direction: Direction) -> None:
-        self.direction = direction
+    def __init__(self, graph: Graph, change: Change, words: Words, look: Look, tints: Tints) -> None:
+        self.direction: Direction = look.direction or direction_of(graph)
         self.graph = graph
         self.change = change
         self.words = words
+        self.tints = tints
+        self.blocks = blocks_of(graph, look.collapsed)
         self.ids = {name: f"n{index}" for index, name in enumerate(graph.spec.nodes)}
+        self.ids |= {name: self.ids[block.nodes[0]] for name, block in self.blocks.items()}
         self.parts: dict[str, Part] = {}
         self.limits = dict(growable(graph))
         # A merge is too small for its name: it stands on the first edge that leaves it.
         self.captions = {
             name: " · ".join((shortened(clean(name), _NAME_EMS), *node.details))
             for name, node in graph.spec.nodes.items()
-            if node.drawn_as == "merge"
+            if node.drawn_as == "merge" and name not in self.blocks
         }
 
     def write(self) -> Drawing:
@@ -141,9 +179,16 @@ class _Writer:
         )
         self.out.attr("graph", fontname=style.FONTS)
         for name in self.graph.spec.nodes:
-            self.node(name)
+            if name not in self.blocks:
+                self.node(name)
+            elif name == self.blocks[name].nodes[0]:
+                self.block(self.blocks[name])
+        joined: set[tuple[str, str]] = set()
         for index, edge in enumerate(self.graph.edges):
-            self.edge(f"e{index}", edge)
+            ends = edge.source, self.ids[edge.target]  # one line for all that read the same inside a block
+            if self.ids[edge.source] != self.ids[edge.target] and ends not in joined:
+                self.edge(f"e{index}", edge)
+            joined.add(ends)
         for index, name in enumerate(self.graph.spec.outputs):
             self.output(f"o{index}", name)
         self.gone()
@@ -187,7 +232,8 @@ class _Writer:
         role = node.drawn_as
         grown = name in self.change.nodes
         growable = name in self.limits
-        look = style.box(role, growable=growable, grown=grown)
+        lost = self.change.added.get(name, 0) < 0
+        look = self.tinted(name, style.box(role, growable=growable, grown=grown, lost=lost))
         classes = ["node", role, *(["growable"] if growable else []), *(["grown"] if grown else [])]
         attributes = {
             "id": self.ids[name],
@@ -203,6 +249,42 @@ class _Writer:
             attributes["label"] = self.label(name)
         self.out.node(self.ids[name], **attributes)
         self.parts[self.ids[name]] = Part(name, self.tooltip(name))
+
+    def tinted(self, name: str, look: style.Box) -> style.Box:
+        """Filled by its tint; what grew keeps its thick line."""
+        tint = self.tints.by_node.get(name)
+        if tint is None:
+            return look
+        return replace(look, fill=tint.fill, line=look.line if name in self.change.nodes else tint.line)
+
+    def block(self, block: Block) -> None:
+        """Several nodes as one box with a double frame."""
+        names = block.nodes
+        parameters = sum(self.graph.parameters(name) for name in names)
+        words = f"{len(names)} nodes · {count(parameters)} parameters"
+        rows = [
+            [Cell((Run(shortened(clean(block.name), _NAME_EMS), style.NAME_SIZE, bold=True),))],
+            [Cell((Run(words, style.TEXT_SIZE, style.QUIET),))],
+        ]
+        changed = [name for name in names if name in self.change.nodes]
+        added = sum(self.change.added.get(name, 0) for name in names)
+        if changed:
+            told = _features(added) if added else "changed"
+            rows.append([Cell((Run(told, style.TEXT_SIZE, style.GROWN, bold=True),))])
+        look = style.box("layer", growable=any(name in self.limits for name in names), grown=bool(changed))
+        self.out.node(
+            self.ids[names[0]],
+            id=self.ids[names[0]],
+            label=table(rows),
+            peripheries="2",
+            color=look.line,
+            fillcolor=look.fill,
+            penwidth=f"{look.penwidth:g}",
+            style=look.style,
+            **{"class": " ".join(["block", *(["grown"] if changed else [])])},
+        )
+        listed = ", ".join(names)
+        self.parts[self.ids[names[0]]] = Part(block.name, clean(f"{block.name}: {words}: {listed}"))
 
     def merge(self, name: str) -> dict[str, str]:
         node = self.graph.spec.nodes[name]
@@ -227,11 +309,14 @@ class _Writer:
         )
         mark = self.mark(name)
         changed = name in self.change.added or name in self.change.new
-        ink = style.GROWN if changed else style.LAYER_WORD
+        tinted = name in self.tints.by_node
+        ink = style.GROWN if changed else style.INK if tinted else style.LAYER_WORD
         first = [Cell((title,)), Cell((Run(mark, style.SMALL_SIZE, ink),), "RIGHT")]
         rows = [first if mark else [Cell((title,), span=2)], [Cell(self.kind_runs(name), span=2)]]
         if changed:
             rows.append([Cell(self.added_runs(name), span=2)])
+        if name in self.tints.words:
+            rows.append([Cell((Run(self.tints.words[name], style.SMALL_SIZE, self.quiet(name)),), span=2)])
         if name in self.change.values:
             words = shortened(self.change.values[name], _VALUE_EMS)
             rows.append([Cell((Run(words, style.SMALL_SIZE, style.GROWN),), span=2)])
@@ -239,20 +324,24 @@ class _Writer:
 
     def kind_runs(self, name: str) -> tuple[Run, ...]:
         node = self.graph.spec.nodes[name]
-        word = style.LAYER_WORD if isinstance(node, Layer) else style.QUIET
+        quiet = self.quiet(name)
+        word = style.LAYER_WORD if isinstance(node, Layer) and quiet == style.QUIET else quiet
         rest = " · ".join(text for text in (sizes_of(self.graph, name), *node.details) if text)
         return (
             Run(node.kind, style.TEXT_SIZE, word),
-            *((Run(f" {rest}", style.TEXT_SIZE, style.QUIET),) if rest else ()),
+            *((Run(f" {rest}", style.TEXT_SIZE, quiet),) if rest else ()),
         )
+
+    def quiet(self, name: str) -> str:
+        """The ink of what is less important; on a fill of any tint all text is dark."""
+        return style.INK if name in self.tints.by_node else style.QUIET
 
     def added_runs(self, name: str) -> tuple[Run, ...]:
         if name in self.change.new:
             return (Run("new", style.TEXT_SIZE, style.GROWN, bold=True),)
         added = self.change.added[name]
-        sign = "+" if added > 0 else "−"
-        words = f"{sign}{count(abs(added))} {plural('feature', abs(added))}"
-        return (Run(words, style.TEXT_SIZE, style.GROWN, bold=True),)
+        ink = style.GROWN if added > 0 else style.REMOVED
+        return (Run(_features(added), style.TEXT_SIZE, ink, bold=True),)
 
     def mark(self, name: str) -> str:
         return mark_of(self.limits[name]) if name in self.limits else ""
@@ -322,6 +411,11 @@ class _Writer:
         self.parts[part] = Part(name, clean(f"output: {name}, {amount}"))
         self.wire(f"{part}w", name, part, shape(self.graph.shapes[name]))
         self.parts[f"{part}w"] = Part(f"{name}->", clean(f"output of {name}"))
+
+
+def _features(added: int) -> str:
+    """`+4 features`, `−1 feature`."""
+    return f"{'+' if added > 0 else '−'}{count(abs(added))} {plural('feature', abs(added))}"
 
 
 def output_amount(graph: Graph, name: str) -> str:

@@ -15,7 +15,7 @@ from gromo_graph.render.dot import Drawing
 from gromo_graph.render.stderr import caught
 from gromo_graph.render.svg import polished
 
-FORMATS = ("svg", "png", "pdf", "dot", "mermaid")
+FORMATS = ("svg", "png", "pdf", "dot", "mermaid", "gif", "webp")
 _SUFFIXES = {"mmd": "mermaid"}
 
 _DPI = 144
@@ -23,21 +23,21 @@ _MAX_PIXELS = 30_000  # cairo draws no bitmap wider than 32,767
 _GRAPHVIZ = threading.Lock()  # the C library keeps global state
 
 
-def draw(drawing: Drawing, format: str) -> bytes:
-    """The picture in one of FORMATS but Mermaid, which is no drawing of Graphviz (mermaid.py).
+def draw(drawing: Drawing, format: str, *, dpi: int = _DPI) -> bytes:
+    """The picture in one of FORMATS but Mermaid (mermaid.py) and animations (steps.py); `dpi` is for png.
 
     Raises:
         RenderError: Graphviz refused; its own words are in the text.
     """
     if format == "dot":
         return drawing.dot.encode()
-    data = _graphviz(drawing, format)
+    data = _graphviz(drawing, format, dpi)
     return polished(data.decode(), drawing).encode() if format == "svg" else data
 
 
 def draw_svg(drawing: Drawing, *, prefix: str = "") -> str:
     """The picture as SVG text; `prefix` stands before every id in it."""
-    return polished(_graphviz(drawing, "svg").decode(), drawing, prefix=prefix)
+    return polished(_graphviz(drawing, "svg", _DPI).decode(), drawing, prefix=prefix)
 
 
 @contextmanager
@@ -62,21 +62,21 @@ def reading(dot: str, layout: str | None = None, *, doing: str = "draw the graph
         raise RenderError(f"Graphviz could not {doing}: {words or 'no reason given'}") from error
 
 
-def _graphviz(drawing: Drawing, format: str) -> bytes:
+def _graphviz(drawing: Drawing, format: str, dpi: int) -> bytes:
     with reading(drawing.dot, doing=f"draw the graph as {format}") as graph:
         if format == "png":
-            graph.graph_attr["dpi"] = str(_dpi(type(graph)(string=drawing.dot), drawing.engine))
+            graph.graph_attr["dpi"] = str(_dpi(type(graph)(string=drawing.dot), drawing.engine, dpi))
         data: bytes = graph.draw(format=format, prog=drawing.engine)
         if not data:
             raise ValueError
     return data
 
 
-def _dpi(graph: Any, engine: str) -> int:
+def _dpi(graph: Any, engine: str, wanted: int) -> int:
     """Sharp, unless the picture is so large that no bitmap can hold it."""
     graph.layout(prog=engine)
     points = max(float(corner) for corner in graph.graph_attr["bb"].split(",")[2:])
-    return min(_DPI, int(_MAX_PIXELS * 72 / (points + 72)))
+    return min(wanted, int(_MAX_PIXELS * 72 / (points + 72)))
 
 
 def chosen_format(path: Path | None, format: str | None) -> str:

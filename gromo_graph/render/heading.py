@@ -92,16 +92,23 @@ def lines(event: GrowthEvent | None) -> tuple[Line, ...]:
     return Line(step_words(event), QUIET), Line(words, GROWN if done else INK, done)
 
 
-def heading(title: str, second: Sequence[Line], columns: Sequence[Fact]) -> str:
-    """The label of the whole graph: its title, a row of words, and numbers."""
-    rows = [[Cell((Run(shortened(clean(title), _TITLE_EMS), TITLE_SIZE, INK, bold=True),))]]
-    if second:
-        *first, last = second
-        runs = [Run(f"{each.words} ", NAME_SIZE, each.color, bold=each.bold) for each in first]
-        rows.append([Cell((*runs, Run(last.words, NAME_SIZE, last.color, bold=last.bold)))])
-    span = len(columns) + 1  # the last column is empty and takes the room that the rows above need
-    wide = [[Cell(row[0].runs, span=span)] for row in rows]
-    return table([*wide, 3, *_fact_rows(columns), 10])
+def heading(title: str, second: Sequence[Line], columns: Sequence[Fact], legend: Sequence[Line] = ()) -> str:
+    """The label of the whole graph: its title, a row of words, numbers, and a legend."""
+    first = (Run(shortened(clean(title), _TITLE_EMS), TITLE_SIZE, INK, bold=True),)
+    span = len(columns) + 1  # the last column is empty and takes the room that the wide rows need
+    wide = [[Cell(runs, span=span)] for runs in (first, _runs(second, NAME_SIZE)) if runs]
+    rows: list[Sequence[Cell] | int] = [*wide, 3, *_fact_rows(columns)]
+    if legend:
+        rows += [3, [Cell(_runs(legend, TEXT_SIZE), span=span)]]
+    return table([*rows, 10])
+
+
+def _runs(row: Sequence[Line], size: float) -> tuple[Run, ...]:
+    """Words side by side."""
+    return tuple(
+        Run(each.words if each is row[-1] else f"{each.words} ", size, each.color, bold=each.bold)
+        for each in row
+    )
 
 
 def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:

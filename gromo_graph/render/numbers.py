@@ -26,18 +26,6 @@ def signed(value: int) -> str:
     return f"+{count(value)}" if value > 0 else count(value)
 
 
-def size(bytes_: int) -> str:
-    """An amount of memory.
-
-    >>> size(812), size(1_234_000), size(5_000)
-    ('812 bytes', '1.23 MB', '5 kB')
-    """
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if bytes_ >= scale:
-            return f"{real(bytes_ / scale)} {unit}"
-    return f"{bytes_} bytes"
-
-
 def real(value: float | None, digits: int = 3) -> str:
     """A number with `digits` significant digits; a dash where there is none.
 

@@ -13,7 +13,7 @@ FONTS = "Helvetica,Arial,DejaVu Sans,sans-serif"
 """The first that the viewer has is taken; Graphviz measures with what this machine has for it."""
 
 INK = "#1b2430"
-QUIET = "#66707d"
+QUIET = "#616a77"
 LINE = "#9aa5b1"
 WIRE = "#8793a1"
 DATA_FILL = "#eef1f6"
@@ -42,9 +42,11 @@ class Box:
     style: str
 
 
-def box(role: str, *, growable: bool, grown: bool) -> Box:
+def box(role: str, *, growable: bool, grown: bool, lost: bool = False) -> Box:
     """The box of a node: data with corners, what computes rounded, growth with a thick line."""
     style = "filled" if role in ("input", "output") else "rounded,filled"
+    if lost:  # a ghost of what it was
+        return Box(REMOVED, REMOVED_FILL, 1.6, f"{style},dashed")
     if grown:
         return Box(GROWN, GROWN_FILL, 2.2, style)
     if role in ("input", "output"):

@@ -18,6 +18,7 @@ from gromo_graph.render.dot import Drawing, Part, direction_of, to_dot
 from gromo_graph.render.draw import draw_svg, reading
 from gromo_graph.render.labels import Direction
 from gromo_graph.render.layout import INCH, Box, Layout, Wire, greatest, lay_out, size_of
+from gromo_graph.render.look import Look
 from gromo_graph.render.sketch import Key, Sketch, Stroke, sketch_of
 from gromo_graph.render.spline import Point, points_of, reaching, shortened_by, text_of
 from gromo_graph.spec import parse_spec
@@ -46,20 +47,22 @@ class StepDrawing:
         return draw_svg(self.drawing, prefix=prefix)
 
 
-def drawings_of_steps(journal: Journal, direction: Direction | None = None) -> list[StepDrawing]:
+def drawings_of_steps(
+    journal: Journal, direction: Direction | None = None, *, look: Look | None = None
+) -> list[StepDrawing]:
     """A drawing of every step that was applied, the first one before any growth; common nodes keep their places.
 
     Args:
         journal: of the run.
-        direction: where the data flow; by default what fits the last step.
+        direction: where the data flow; by default what fits the last step. look: how all of them are drawn.
 
     Raises:
         SpecError: a spec in the journal is none (the journal is of a later version).
         RenderError: Graphviz refused.
     """
     steps = graphs_of_steps(journal)
-    direction = direction or direction_of(steps[-1][1])
-    drawings = [to_dot(graph, event, direction=direction) for event, graph in steps]
+    direction = direction or (look.direction if look else None) or direction_of(steps[-1][1])
+    drawings = [to_dot(graph, event, direction=direction, look=look) for event, graph in steps]
     return [
         StepDrawing(event.step if event else 0, event, graph, drawing)
         for (event, graph), drawing in zip(steps, at_fixed_places(drawings), strict=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gromo_graph.errors import RunError
+from gromo_graph.plugins import imported
 from gromo_graph.run.raw import Raw, raw_from
 
 _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
@@ -26,32 +24,26 @@ def is_call(text: str) -> bool:
     return _CALL.fullmatch(text) is not None
 
 
-def read_call(text: str) -> Raw:
-    """What `module:function` returns when called without arguments. It runs the user's own code.
+def call(text: str) -> Any:
+    """What the user's own `module:function` returns when called without arguments.
 
     Raises:
-        RunError: no such module or function, it failed, or it returned something else.
+        RunError: no such module or function, or it failed.
+
+    >>> call("collections:OrderedDict")
+    OrderedDict()
     """
     match = _CALL.fullmatch(text)
     if match is None:
         raise RunError(f"{text}: expected module:function")
     module, function = match.groups()
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does: the user's module lies beside the spec
+    called = getattr(imported(module, what=text), function, None)
+    if called is None:
+        raise RunError(f"{text}: the module `{module}` has no function `{function}`")
     try:
-        called = getattr(importlib.import_module(module), function)
-    except ImportError as error:
-        raise RunError(f"{text}: the module `{module}` cannot be imported: {error}") from error
-    except AttributeError as error:
-        raise RunError(f"{text}: the module `{module}` has no function `{function}`") from error
-    except Exception as error:
-        raise RunError(f"{text}: importing `{module}` raised {type(error).__name__}: {error}") from error
-    try:
-        value = called()
+        return called()
     except Exception as error:
         raise RunError(f"{text}: `{function}()` raised {type(error).__name__}: {error}") from error
-    return read_object(value, name=text)
 
 
 def read_object(value: Any, *, name: str = "data") -> Raw:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import Any
 
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.run.preparation import Preparation, class_indices, class_names, learn_preparation
-from gromo_graph.run.raw import Raw, Task, check_finite
-from gromo_graph.run.sources import Source, read_source
+from gromo_graph.run.raw import Array, Raw, Task, check_finite, is_mapped
+from gromo_graph.run.samples import MappedPart, Part, Samples
+from gromo_graph.run.sources import Source, find_source
 from gromo_graph.run.split import split
+from gromo_graph.run.stream import as_they_are, fingerprint_of, streams
 from gromo_graph.spec.model import Spec
 
 _TASKS: dict[str, Task] = {"cross_entropy": "classification", "mse": "regression"}
@@ -20,41 +22,26 @@ _TASKS: dict[str, Task] = {"cross_entropy": "classification", "mse": "regression
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Some samples.
-
-    Attributes:
-        x: float32 (samples, *input shape), standardised.
-        y: int64 class indices (samples,), or float32 standardised values (samples, outputs).
-    """
-
-    x: Tensor
-    y: Tensor
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-@dataclass(frozen=True, eq=False)
 class Data:
     """All samples in three parts.
 
     Attributes:
-        train, validation, test: 60, 20 and 20 %, the same for every seed.
+        train, validation, test: 60, 20 and 20 %, the same for every seed; or what loaders give, perhaps without test.
         preparation: standardisation, classes and names; learned from the training part alone.
-        fingerprint: sha256 of the raw content.
+        fingerprint: sha256 of the raw content; of loaders, of the first batch that is held out.
     """
 
-    train: Part
-    validation: Part
-    test: Part
+    train: Samples
+    validation: Samples
+    test: Samples | None
     preparation: Preparation
     fingerprint: str
 
     @property
-    def parts(self) -> dict[str, Part]:
-        """train, validation and test by name."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
+    def parts(self) -> dict[str, Samples]:
+        """train, validation and test by name, as far as they are there."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted: bool = True) -> Data:
@@ -82,7 +69,32 @@ def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted
     (12, 4, 4, (0, 1))
     """
     check_trainable(spec)
-    return prepare(read_source(source, folder=folder, trusted=trusted), spec)
+    found = find_source(source, folder=folder, trusted=trusted)
+    return prepare(found, spec) if isinstance(found, Raw) else of_loaders(found, spec)
+
+
+def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
+    """Data out of loaders (stream.py), given as the network reads them.
+
+    Raises:
+        RunError: they give something else.
+    """
+    shape, outputs = _ends(spec)
+    task = _TASKS[spec.train.loss]
+    parts = streams(loaders, shape=shape, outputs=outputs, task=task)
+    return Data(
+        parts["train"],
+        parts["validation"],
+        parts.get("test"),
+        as_they_are(shape, outputs, task),
+        fingerprint_of(parts),
+    )
+
+
+def _ends(spec: Spec) -> tuple[tuple[int, ...], int]:
+    """The shape of the one input, and the features of the one output."""
+    shapes = build_graph(spec).shapes
+    return shapes[spec.inputs[0]], shapes[spec.outputs[0]][0]
 
 
 def prepare(raw: Raw, spec: Spec) -> Data:
@@ -92,8 +104,7 @@ def prepare(raw: Raw, spec: Spec) -> Data:
         RunError: they are not sound, or do not fit the spec.
     """
     check_finite(raw)
-    shapes = build_graph(spec).shapes
-    shape, outputs = shapes[spec.inputs[0]], shapes[spec.outputs[0]][0]
+    shape, outputs = _ends(spec)
     task = _task(raw, spec)
     classes: tuple[str | int, ...] = ()
     labels = None
@@ -103,17 +114,19 @@ def prepare(raw: Raw, spec: Spec) -> Data:
         labels = class_indices(raw.y, classes, raw.name)
     rows = split(raw.name, len(raw.x), labels, classes)
     preparation = learn_preparation(raw, rows.train, task=task, shape=shape, classes=classes, outputs=outputs)
-    whole = as_part(raw, preparation)
-    train, validation, test = (
-        Part(whole.x[part], whole.y[part]) for part in (rows.train, rows.validation, rows.test)
-    )
+    train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
     return Data(train, validation, test, preparation, raw.fingerprint)
 
 
-def as_part(raw: Raw, preparation: Preparation) -> Part:
-    """All samples, prepared as the network expects them."""
+def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list[Part | MappedPart]:
+    """Some rows of the data each, prepared as the network expects them; of a mapped file when they are used."""
     assert raw.y is not None
-    return Part(preparation.inputs(raw.x, name=raw.name), preparation.targets(raw.y, name=raw.name))
+    y = preparation.targets(raw.y, name=raw.name)
+    if is_mapped(raw.x):
+        preparation.inputs(raw.x[:1], name=raw.name)  # refuses another shape now, not in the middle of a run
+        return [MappedPart(raw.x, rows, y[rows], preparation, raw.name) for rows in parts]
+    x = preparation.inputs(raw.x, name=raw.name)
+    return [Part(x[rows], y[rows]) for rows in parts]
 
 
 def check_trainable(spec: Spec) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-import gromo_graph
-from gromo_graph.environment import local_rank, process_count, process_rank
+from gromo_graph.amounts import bytes_of, size
+from gromo_graph.environment import VERSION, local_rank, process_count, process_rank
 from gromo_graph.errors import RunError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.growth.memory import out_of_memory
 from gromo_graph.growth.observe import ALONE
+from gromo_graph.growth.planning import expected_memory
 from gromo_graph.growth.processes import Processes
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.run.data import Data, check_trainable, load_data
@@ -25,7 +26,9 @@ from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.loop import Loop, Progress
 from gromo_graph.run.record import Recorder
 from gromo_graph.run.run import Run
+from gromo_graph.run.samples import size_of
 from gromo_graph.run.sources import Source, is_file
+from gromo_graph.run.stream import dead_workers_told
 from gromo_graph.run.threads import kept_threads
 from gromo_graph.spec import Spec, load_spec
 
@@ -39,6 +42,8 @@ def grow(
     device: str = "auto",
     force: bool = False,
     overrides: Mapping[str, str] | Sequence[str] = (),
+    amp: bool = False,
+    max_memory: int | str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train a network and grow it on the way.
@@ -46,18 +51,22 @@ def grow(
     Args:
         spec: a spec, or the path of one.
         data: a built-in set (digits, iris, wine, breast_cancer, diabetes), a .npz or .csv file,
-            "module:function", or an object: (x, y), {"x": x, "y": y}, a data set of pairs. None takes what the
-            spec names; its file names are relative to the spec's folder.
+            "module:function", or an object: (x, y), {"x": x, "y": y}, a data set of pairs, or loaders by part,
+            {"train": loader, "validation": loader}, also with "test", which give batches as the network reads them.
+            None takes what the spec names; its file names are relative to the spec's folder.
         out: the run folder to make. None keeps the run in memory and writes nothing.
         seed: of first weights, data order and dropout. One seed gives one journal.
         device: auto (a GPU where there is one), cpu or cuda.
         force: replace the run that `out` may hold.
         overrides: `["train.epochs=3"]`, for the path of a spec.
+        amp: train in bfloat16 where that is precise enough; statistics and measures stay in float32.
+        max_memory: bytes that the statistics of a growth step may take, also as "2GB": refused here where the first
+            step would need more; where the network has grown so far, growth ends.
         on_progress: called after each epoch.
 
     Raises:
         SpecError: the spec is wrong.
-        RunError: the data, the folder, the device or the training.
+        RunError: the data, the folder, the device, the memory or the training.
         KeyboardInterrupt: Ctrl-C; what is there has been saved.
 
     >>> from gromo_graph import grow, parse_spec
@@ -87,13 +96,17 @@ def grow(
             loaded = data_of(spec, data, folder)
             check_shares(spec, loaded, processes)
             network = compiled(spec, seed, chosen)
+            limit = bytes_of(max_memory) if isinstance(max_memory, str) else max_memory
+            check_memory(network, limit)
             command = {
                 "version": 1,
                 "data": _named(source, folder if data is None else None),
                 "seed": seed,
                 "device": device,
                 "overrides": _listed(overrides),
-                "gromo_graph": gromo_graph.__version__,
+                "amp": amp,
+                "max_memory": limit,
+                "gromo_graph": VERSION,
                 "torch": str(torch.__version__),
             }
             recorder = (
@@ -109,6 +122,26 @@ def grow(
             recorder=recorder,
             on_progress=on_progress,
             processes=processes,
+            amp=amp,
+            max_memory=limit,
+        )
+
+
+def check_memory(network: GrowingNetwork, limit: int | None) -> None:
+    """Refuse a run whose first growth step would take more memory than is allowed.
+
+    Raises:
+        RunError: it would, by sizes alone; or the limit is none.
+    """
+    if limit is None:
+        return
+    if limit <= 0:
+        raise RunError(f"max_memory={limit}: expected a number of bytes above 0")
+    needed = expected_memory(network, network.spec.growth)
+    if needed > limit:
+        raise RunError(
+            f"the statistics of a growth step of `{network.spec.name}` take about {size(needed)}, and {size(limit)} "
+            "are allowed: allow more with --max-memory, or let fewer layers grow (`grow: false`, fewer `actions`)"
         )
 
 
@@ -124,9 +157,10 @@ def check_shares(spec: Spec, data: Data, processes: Processes) -> None:
             "sample of each batch for each process"
         )
     for name, part in data.parts.items():
-        if len(part) < processes.count:
+        samples = size_of(part)
+        if samples is not None and samples < processes.count:
             raise RunError(
-                f"the {name} part has {len(part)} samples for {processes.count} processes: start fewer"
+                f"the {name} part has {samples} samples for {processes.count} processes: start fewer"
             )
 
 
@@ -145,9 +179,15 @@ def looped(
 
     Args:
         processes: that make the run together; `recorder` and `on_progress` are the first one's.
-        way: `events`, `checkpoint` and `course` of a run that goes on or follows another (loop.py).
+        way: `amp`, `max_memory`; of a run that goes on or follows another `events`, `checkpoint`, `course` (loop.py).
     """
-    with recorder or nullcontext(), seeded(seed, device), kept_threads(), Interruption() as interruption:
+    with (
+        dead_workers_told(),
+        recorder or nullcontext(),
+        seeded(seed, device),
+        kept_threads(),
+        Interruption() as interruption,
+    ):
         loop = Loop(
             network,
             data,

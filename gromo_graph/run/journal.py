@@ -6,6 +6,7 @@ seed gives the same bytes but for `time`.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,9 +18,7 @@ from typing import Any
 
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.files import writing
-from gromo_graph.records.journal import checksum
-
-VERSION = 1
+from gromo_graph.records.journal import VERSION, checksum
 
 
 class JournalWriter:
@@ -80,6 +79,7 @@ class JournalWriter:
         madds: int,
         lr: float,
         seconds: float,
+        setbacks: int = 0,
     ) -> None:
         """One epoch, as `records.journal.Epoch` describes it; measures that there are not are left out."""
         content = {
@@ -90,6 +90,7 @@ class JournalWriter:
             "parameters": parameters,
             "madds": madds,
             "lr": lr,
+            **({"setbacks": setbacks} if setbacks else {}),
         }
         self._append(content, {"seconds": seconds})
 
@@ -105,6 +106,8 @@ class JournalWriter:
         line["checksum"] = checksum(line)
         data = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         with writing(self.path):
+            if not os.fstat(self._file.fileno()).st_nlink:  # or lines would go into a file that nobody sees
+                raise FileNotFoundError(errno.ENOENT, "it was removed while the run goes on", str(self.path))
             self._file.write(data)
             os.fsync(self._file.fileno())
         self.lines += 1

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from gromo_graph.errors import NotFiniteError
 from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
+from gromo_graph.growth.observe import is_sized
 from gromo_graph.growth.processes import Processes
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import Epoch as ToldEpoch
+from gromo_graph.run.batches import AnyLoader, batches_of
 from gromo_graph.run.checkpoint import (
     Checkpoint,
     restore_chance,
@@ -30,9 +35,8 @@ from gromo_graph.run.course import Course, EndOfReplay
 from gromo_graph.run.data import Data
 from gromo_graph.run.distributed import wrapped
 from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.loader import TensorLoader
 from gromo_graph.run.record import Epoch, Recorder
-from gromo_graph.run.run import Run
+from gromo_graph.run.run import NOT_MEASURED, OWN_PARTS, Run
 from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (
     LOSSES,
@@ -86,26 +90,31 @@ class Loop:
         interruption: Interruption,
         on_progress: Callable[[Progress], None] | None,
         events: Sequence[GrowthEvent] = (),
+        told: Sequence[ToldEpoch] = (),
         checkpoint: Checkpoint | None = None,
         course: Course | None = None,
         processes: Processes | None = None,
+        amp: bool = False,
+        max_memory: int | None = None,
     ) -> None:
         self.processes = Processes() if processes is None else processes
         self.network, self.data, self.recorder = network, data, recorder
         self.interruption, self.on_progress = interruption, on_progress
         self.train = network.spec.train
-        self.seed, self.course = seed, course
+        self.seed, self.course, self.amp = seed, course, amp
         self.loss = LOSSES[self.train.loss]
         self.device = device = next(network.parameters()).device
         self.share = (self.processes.rank, self.processes.count)
         self.trained = self._training_loader()
         self.measured = {
-            name: TensorLoader(part, _EVALUATION_BATCH, device=device, share=self.share)
+            name: batches_of(part, _EVALUATION_BATCH, device=device, share=self.share)
             for name, part in data.parts.items()
         }
         self.optimizer = make_optimizer(network, self.train.optimizer)
-        self.events = list(events)
+        self.events, self.told = list(events), list(told)
         self.begin, self.kept = 0, time.monotonic()
+        self.setbacks = 0  # epochs that were done again, each at half the learning rate of before
+        self.counted: int | None = None  # batches of an epoch, of a loader that does not say it
         self.threads = torch.get_num_threads()
         self.scheduler = GrowthScheduler(
             network,
@@ -113,16 +122,19 @@ class Loop:
             optimizer=self.optimizer,
             on_event=self._on_event,
             generator=torch.Generator().manual_seed(seed),
+            undoable=False,  # a folder can be replayed up to any step
+            max_memory=max_memory,
             processes=self.processes,
         )
         if checkpoint is not None:
-            self._restore(checkpoint)
+            self._restore(checkpoint.parts)
+            self.begin = checkpoint.epoch
         self.model = wrapped(network, self.processes)
         self.batches = 0
 
-    def _training_loader(self) -> TensorLoader:
+    def _training_loader(self) -> AnyLoader:
         size = self.train.batch_size
-        return TensorLoader(self.data.train, size, seed=self.seed, device=self.device, share=self.share)
+        return batches_of(self.data.train, size, seed=self.seed, device=self.device, share=self.share)
 
     def run(self) -> Run:
         """All epochs.
@@ -137,7 +149,7 @@ class Loop:
             epoch = self.begin
             self._follow(epoch)
             while epoch < self.train.epochs:
-                self._epoch(epoch)
+                self._done(epoch)
                 epoch += 1
                 self._follow(epoch)
                 self._check()
@@ -154,6 +166,7 @@ class Loop:
         return Run(
             network=self.network,
             events=tuple(self.events),
+            epochs=tuple(self.told),
             preparation=self.data.preparation,
             fingerprint=self.data.fingerprint,
             results=results,
@@ -161,23 +174,46 @@ class Loop:
             data=self.data,
         )
 
-    def _epoch(self, epoch: int) -> None:
+    def _done(self, epoch: int) -> None:
+        """An epoch; where a loss in it is not finite, from its beginning again at half the learning rate.
+
+        Raises:
+            NotFiniteError: it was once too often, or the network has grown in the meantime.
+        """
+        before, told = self.setbacks, len(self.events)
+        while True:
+            start = self._state(copied=True) if self.setbacks < self.train.retries else None
+            try:
+                self._epoch(epoch, setbacks=self.setbacks - before)
+                return
+            except NotFiniteError as error:
+                if start is None or len(self.events) > told:
+                    raise
+                self._restore(start)
+                self.setbacks += 1
+                if self.processes.is_first:
+                    warnings.warn(f"{error.found}: this epoch is done again at half of it", stacklevel=2)
+
+    def _epoch(self, epoch: int, *, setbacks: int) -> None:
         started = time.perf_counter()
         if not self.processes.is_first:  # or dropout would leave out the same units in each share of a batch
             torch.manual_seed((self.seed * 1_000_003 + epoch) * 1_009 + self.processes.rank)
         choose_threads(self.network.graph.multiply_adds * self.train.batch_size, self.threads)
         self.trained.set_epoch(epoch)
-        batches = len(self.trained)
+        begun = self.batches
         measured = train_epoch(
             self.model,
             self.loss,
             self.trained,
             self.optimizer,
-            rate=lambda batch: learning_rate(self.train, (epoch + batch / batches) / self.train.epochs),
+            rate=lambda batch: self._rate(epoch, batch),
             after_batch=self._after_batch,
             clock=f"epoch {epoch + 1}",
+            accumulate=self.train.accumulate,
+            amp=self.amp,
             processes=self.processes,
         )
+        self.counted = self.batches - begun
         told_before = len(self.events)
         self.scheduler.step(self.trained, self.measured["validation"])
         if any(event.decision is not None for event in self.events[told_before:]):
@@ -193,13 +229,21 @@ class Loop:
             madds=self.network.graph.multiply_adds,
             lr=lr,
             seconds=time.perf_counter() - started,
+            setbacks=setbacks,
         )
+        self.told.append(told.plain())
         if self.recorder is not None:
             self.recorder.epoch(told)
             if len(self.events) > told_before or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:
                 self._checkpoint(epoch + 1)
         if self.on_progress is not None:
             self.on_progress(self._progress(told, tuple(self.events[told_before:])))
+
+    def _rate(self, epoch: int, batch: int) -> float:
+        """The learning rate of a batch; in a first epoch of unknown length that of its beginning."""
+        batches = len(self.trained) if is_sized(self.trained) else self.counted
+        done = min(batch / batches, 1.0) if batches else 0.0
+        return learning_rate(self.train, (epoch + done) / self.train.epochs) * 0.5**self.setbacks
 
     def _wrap_anew(self) -> None:
         self.model = self.network  # nothing may hold what was around it before
@@ -239,23 +283,30 @@ class Loop:
 
     def _checkpoint(self, epoch: int) -> None:
         assert self.recorder is not None
+        self.recorder.checkpoint(epoch, self._state())
+        self.kept = time.monotonic()
+
+    def _state(self, *, copied: bool = False) -> dict[str, Snapshot]:
+        """All that decides how the run goes on; copied, it stays as it is while the run does."""
         parts = {
             "network": saved_network(self.network),
             "optimizer": saved_optimizer(self.optimizer, self.network),
             "scheduler": self.scheduler.saved(),
             "chance": saved_chance(self.device),
-            "course": Snapshot({"left": self.course is None}),
+            "course": Snapshot(
+                {"left": self.course is None, "setbacks": self.setbacks, "batches": self.counted}
+            ),
         }
-        self.recorder.checkpoint(epoch, parts)
-        self.kept = time.monotonic()
+        return {name: part.copied() for name, part in parts.items()} if copied else parts
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        restore_network(self.network, checkpoint.parts["network"])
-        restore_optimizer(self.optimizer, self.network, checkpoint.parts["optimizer"])
-        self.scheduler.restore(checkpoint.parts["scheduler"])
-        restore_chance(checkpoint.parts["chance"], self.device)
-        self.begin = checkpoint.epoch
-        if checkpoint.parts["course"].plain["left"]:
+    def _restore(self, parts: Mapping[str, Snapshot]) -> None:
+        restore_network(self.network, parts["network"])
+        restore_optimizer(self.optimizer, self.network, parts["optimizer"])
+        self.scheduler.restore(parts["scheduler"])
+        restore_chance(parts["chance"], self.device)
+        course = parts["course"].plain
+        self.setbacks, self.counted = course.get("setbacks", 0), course.get("batches")
+        if course["left"]:
             self.course = None
 
     def _on_event(self, event: GrowthEvent) -> None:
@@ -277,7 +328,10 @@ class Loop:
             or self.scheduler.reason
             or f"the training is over: {self.train.epochs} epochs",
             "parameters": self.network.graph.parameter_count,
-            **{part: dict(self._measure(part)) for part in self.measured},
+            **{
+                part: dict(self._measure(part)) if part in self.measured else NOT_MEASURED
+                for part in OWN_PARTS
+            },
         }
 
     def _progress(self, told: Epoch, events: tuple[GrowthEvent, ...]) -> Progress:

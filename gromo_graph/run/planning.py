@@ -12,11 +12,11 @@ from gromo_graph.errors import RunError
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Plan
-from gromo_graph.run.data import Part
+from gromo_graph.run.batches import batches_of
 from gromo_graph.run.folder import holds_run
 from gromo_graph.run.growing import check_seed, choose_device, compiled, data_of, seeded, spec_and_folder
-from gromo_graph.run.loader import TensorLoader
 from gromo_graph.run.run import load_run
+from gromo_graph.run.samples import Samples
 from gromo_graph.run.sources import Source
 from gromo_graph.run.trainer import batch_loss
 from gromo_graph.run.weights import load_weights
@@ -75,7 +75,7 @@ def plan(
     generator = torch.Generator().manual_seed(seed)
     scheduler = GrowthScheduler(network, batch_loss(train.loss), generator=generator)
     with seeded(seed, chosen):
-        return scheduler.plan(TensorLoader(part, train.batch_size, seed=seed, device=chosen))
+        return scheduler.plan(batches_of(part, train.batch_size, seed=seed, device=chosen))
 
 
 def _of_run(
@@ -83,7 +83,7 @@ def _of_run(
     data: Source,
     weights: str | os.PathLike[str] | None,
     overrides: Mapping[str, str] | Sequence[str],
-) -> tuple[GrowingNetwork, Part]:
+) -> tuple[GrowingNetwork, Samples]:
     if weights is not None or overrides:
         given = "weights" if weights is not None else "overrides"
         raise RunError(f"{path}: a run has its own {given}: give its spec.yaml to plan with others")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import RunError
-from gromo_graph.run.raw import Array, Raw, Task, is_text
+from gromo_graph.run.raw import CHUNK, Array, Raw, Task, is_text
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,14 @@ def learn_preparation(
         RunError: numbers too large to be standardised.
     """
     form = shape if len(shape) > 1 else raw.x.shape[1:]
-    rows = fitted(raw.x, shape, raw.name).reshape(len(raw.x), *form)[train]
-    mean, scale = _mean_and_scale(rows, (0, *range(2, rows.ndim)), raw.name)
+    rows = fitted(raw.x, shape, raw.name).reshape(len(raw.x), *form)
+    mean, scale = _mean_and_scale(rows, train, (0, *range(2, rows.ndim)), raw.name)
     target_mean: tuple[float, ...] = ()
     target_scale: tuple[float, ...] = ()
     if task == "regression":
         assert raw.y is not None
-        values = regression_values(raw.y, outputs, raw.name)[train]
-        target_mean, target_scale = (_listed(row) for row in _mean_and_scale(values, (0,), raw.name))
+        values = regression_values(raw.y, outputs, raw.name)
+        target_mean, target_scale = (_listed(row) for row in _mean_and_scale(values, train, (0,), raw.name))
     return Preparation(
         task=task,
         shape=shape,
@@ -247,12 +247,26 @@ def regression_values(y: Array, outputs: int, name: str) -> Array:
     return values
 
 
-def _mean_and_scale(rows: Array, axes: tuple[int, ...], name: str) -> tuple[Array, Array]:
+def _mean_and_scale(rows: Array, train: Array, axes: tuple[int, ...], name: str) -> tuple[Array, Array]:
+    """Mean and standard deviation over some rows and the other axes, in two passes over pieces of them."""
+    size = max(1, CHUNK // max(1, math.prod(rows.shape[1:])))
+    pieces = [train[start : start + size] for start in range(0, len(train), size)]
+
+    def mean_of(function: Callable[[Array], Array]) -> Array:
+        """Mean over the rows of something of each."""
+        total: Array = sum(
+            function(np.asarray(rows[piece], dtype=np.float64)).mean(axis=axes, keepdims=True)
+            * (len(piece) / len(train))
+            for piece in pieces
+        )
+        return total
+
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = rows.mean(axis=axes, keepdims=True)
-        scale = rows.std(axis=axes, keepdims=True)
+        mean = mean_of(lambda values: values)
+        scale = np.sqrt(mean_of(lambda values: np.square(values - mean)))
     if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
-        raise RunError(f"{name}: numbers as large as {np.abs(rows).max():.3g} cannot be standardised")
+        largest = max(float(np.abs(rows[piece]).max()) for piece in pieces)
+        raise RunError(f"{name}: numbers as large as {largest:.3g} cannot be standardised")
     constant = scale <= 1e-12 * np.maximum(np.abs(mean), 1.0)
     return mean, np.where(constant, 1.0, scale)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from gromo_graph.errors import RunError
 
+CHUNK = 1 << 22  # numbers that are looked at at once
 Task = Literal["classification", "regression"]
 Array = NDArray[Any]
 
@@ -21,7 +24,7 @@ class Raw:
 
     Attributes:
         name: what messages call the data.
-        x: float64, (samples, ...).
+        x: float64, (samples, ...); mapped from a file it stays what it is there.
         y: numbers or text, (samples,) or (samples, outputs); None where there is no target.
         features: the names of the columns of x, or () where they have none.
         classes: the names of the classes 0, 1, ..., or () where they have none.
@@ -47,8 +50,21 @@ class Raw:
             else:
                 rows = array.reshape(len(array), -1)  # a flat image is the same image
                 digest.update(repr(rows.shape).encode())
-                digest.update(np.ascontiguousarray(rows, dtype="<f8").tobytes())
+                for chunk in chunks(rows):
+                    digest.update(np.ascontiguousarray(chunk, dtype="<f8").tobytes())
         return digest.hexdigest()
+
+
+def is_mapped(array: Array) -> bool:
+    """Does it lie on the disk, to be read where it is used?"""
+    return isinstance(array, np.memmap)
+
+
+def chunks(rows: Array) -> Iterator[Array]:
+    """Rows in pieces that are no burden on the memory; the same pieces for the same data."""
+    size = max(1, CHUNK // max(1, math.prod(rows.shape[1:])))
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def is_text(array: Array) -> bool:
@@ -92,18 +108,24 @@ def check_finite(raw: Raw) -> None:
 
 
 def _check_finite(raw: Raw, array: Array, what: str) -> None:
-    rows = array.reshape(len(array), -1)
-    bad = np.argwhere(~np.isfinite(rows))
-    if not len(bad):
+    if array.dtype.kind not in "fc":
+        return  # whole numbers are finite
+    found, first, seen = 0, (0, 0), 0
+    for chunk in chunks(array.reshape(len(array), -1)):
+        bad = np.argwhere(~np.isfinite(chunk))
+        if len(bad) and not found:
+            first = (seen + int(bad[0][0]), int(bad[0][1]))
+        found, seen = found + len(bad), seen + len(chunk)
+    if not found:
         return
-    row, column = (int(index) for index in bad[0])
+    row, column = first
     if what == "y":
         place = "the target"
     elif column < len(raw.features) and array.ndim == 2:
         place = f"column `{raw.features[column]}`"
     else:
         place = f"column {column + 1}"
-    number = "1 value that is" if len(bad) == 1 else f"{len(bad)} values that are"
+    number = "1 value that is" if found == 1 else f"{found} values that are"
     raise RunError(
         f"{raw.name}: {number} missing, NaN or infinite, the first in row {row + 1}, {place}: "
         "leave out those rows or fill them in"
@@ -120,10 +142,10 @@ def _array(name: str, what: str, values: Any) -> Array:
 
 
 def _numbers(name: str, what: str, values: Any) -> Array:
-    array = _array(name, what, values)
+    array = values if is_mapped(values) else _array(name, what, values)
     if array.dtype.kind not in "biuf":
         raise RunError(f"{name}: {what} holds {array.dtype}: expected numbers")
-    return array.astype(np.float64)
+    return array if is_mapped(array) and what == "x" else array.astype(np.float64)
 
 
 def _targets(name: str, values: Any) -> Array:

@@ -14,6 +14,7 @@ from gromo_graph.graph import build_graph
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import Epoch as ToldEpoch
 from gromo_graph.records.journal import read_journal
 from gromo_graph.render import render
 from gromo_graph.render.dot import direction_of
@@ -34,6 +35,7 @@ from gromo_graph.run.folder import (
 )
 from gromo_graph.run.journal import JournalWriter, finite
 from gromo_graph.run.lock import RunLock
+from gromo_graph.run.samples import size_of
 from gromo_graph.run.weights import weights_bytes
 from gromo_graph.spec import dump_spec, parse_spec
 
@@ -48,6 +50,7 @@ class Epoch:
         parameters, madds: of the network now.
         lr: the learning rate at the end of it.
         seconds: it took.
+        setbacks: how often it was begun anew, at half the learning rate, as a loss was not finite.
     """
 
     epoch: int
@@ -57,6 +60,15 @@ class Epoch:
     madds: int
     lr: float
     seconds: float
+    setbacks: int = 0
+
+    def plain(self) -> ToldEpoch:
+        """As the journal tells it; measures that there are not are left out."""
+        train, validation = (
+            {name: value for name, value in part.items() if value is not None}
+            for part in (self.train, self.validation)
+        )
+        return ToldEpoch(self.epoch, train, validation, self.parameters, self.madds, self.lr, self.setbacks)
 
 
 class Recorder:
@@ -113,7 +125,7 @@ class Recorder:
                 lock.release()
             raise
         recorder = Recorder(folder, network, lock or RunLock(path))
-        sizes = {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
+        sizes = {name: size_of(part) for name, part in data.parts.items()}
         recorder.journal.header(
             name=network.spec.name, seed=seed, spec=text, data={"fingerprint": data.fingerprint, **sizes}
         )

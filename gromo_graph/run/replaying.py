@@ -17,7 +17,7 @@ from gromo_graph.run.folder import COMMAND, check_free, open_folder
 from gromo_graph.run.growing import choose_device, compiled, looped
 from gromo_graph.run.loop import Progress
 from gromo_graph.run.record import Recorder
-from gromo_graph.run.resuming import data_again
+from gromo_graph.run.resuming import asked, data_again
 from gromo_graph.run.run import Run
 from gromo_graph.run.sources import Source
 from gromo_graph.spec import parse_spec
@@ -106,6 +106,7 @@ def _again(
         recorder=recorder,
         on_progress=on_progress,
         course=course,
+        **asked(command),
     )
     _compare(journal, run.events, course.at)
     return run

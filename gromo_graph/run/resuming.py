@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from gromo_graph.errors import RunError
 from gromo_graph.records.journal import Journal, read_journal
@@ -71,9 +72,16 @@ def resume(
             on_progress=on_progress,
             processes=processes,
             events=events,
+            told=journal.epochs[: 0 if checkpoint is None else checkpoint.epoch],
             checkpoint=checkpoint,
             course=Course.from_dict(command.get("course")),
+            **asked(command),
         )
+
+
+def asked(command: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run that go on with it, from its `command.json`."""
+    return {"amp": bool(command.get("amp", False)), "max_memory": command.get("max_memory")}
 
 
 def last_checkpoint(folder: RunFolder) -> Checkpoint | None:

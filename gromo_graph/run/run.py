@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,19 +17,24 @@ from gromo_graph.errors import RunError, SpecError
 from gromo_graph.growth.observe import evaluation_mode
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.records import GrowthEvent
-from gromo_graph.records.journal import Journal, read_journal
-from gromo_graph.run.data import Data, Part, as_part, prepare
+from gromo_graph.records.journal import Epoch, Journal, read_journal
+from gromo_graph.run.batches import batches_of
+from gromo_graph.run.data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.folder import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
-from gromo_graph.run.loader import TensorLoader
+from gromo_graph.run.plotting import plot_run
 from gromo_graph.run.preparation import Preparation
 from gromo_graph.run.raw import Array, Raw, check_finite, raw_from
-from gromo_graph.run.sources import Source, read_source
+from gromo_graph.run.samples import Samples
+from gromo_graph.run.sources import Source, find_source, read_source
 from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
 from gromo_graph.run.weights import load_weights
-from gromo_graph.spec import Spec, load_spec
+from gromo_graph.spec import Spec, dump_spec, load_spec, parse_spec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BATCH = 4096
-_NOT_MEASURED: Mapping[str, None] = {"loss": None, "accuracy": None}
+NOT_MEASURED: Mapping[str, None] = {"loss": None, "accuracy": None}
 OWN_PARTS = ("train", "validation", "test")
 
 
@@ -42,6 +48,7 @@ class Run(Displayed):
         preparation: how raw data are read.
         fingerprint: of the data it was trained on.
         results: steps, reason, and the measures of each part.
+        epochs: what was measured after each.
         path: the run folder; None for a run in memory.
         data: the data of its training, where they are in memory.
     """
@@ -51,6 +58,7 @@ class Run(Displayed):
     preparation: Preparation
     fingerprint: str
     results: Mapping[str, Any] = field(repr=False)
+    epochs: tuple[Epoch, ...] = field(default=(), repr=False)
     path: Path | None = None
     data: Data | None = field(default=None, repr=False)
 
@@ -70,6 +78,14 @@ class Run(Displayed):
             "parameters": self.network.graph.parameter_count,
             **{part: dict(self.results[part]) for part in OWN_PARTS},
         }
+
+    def plot(self) -> Figure:
+        """Loss, accuracy and parameters over the epochs as a matplotlib figure, growth steps marked.
+
+        Raises:
+            RunError: matplotlib is not installed, or no epoch is over.
+        """
+        return plot_run(self.spec.name, self.epochs, self.events)
 
     def predict(self, x: Any) -> Array:
         """Predictions for raw samples, in the words and units of the data.
@@ -119,16 +135,17 @@ class Run(Displayed):
         """As `evaluate`, by part: train, validation and test of the run's own data, or "all" of others."""
         return {name: self._measure(part) for name, part in self.parts(data).items()}
 
-    def samples(self, raw: Raw) -> Part:
+    def samples(self, raw: Raw) -> Samples:
         """Raw data with targets, prepared for the network.
 
         Raises:
             RunError: they are not finite, or do not fit the network.
         """
         check_finite(raw)
-        return as_part(raw, self.preparation)
+        (part,) = as_parts(raw, self.preparation, (np.arange(len(raw.x)),))
+        return part
 
-    def parts(self, data: Source = None) -> dict[str, Part]:
+    def parts(self, data: Source = None) -> dict[str, Samples]:
         """Train, validation and test of the run's own data (None, or the same content), or "all" of others, prepared.
 
         Raises:
@@ -136,7 +153,9 @@ class Run(Displayed):
         """
         if data is None and self.data is not None:
             return self.data.parts
-        raw = self._read_own() if data is None else self.read(data)
+        raw = self._read_own() if data is None else self._found(data)
+        if not isinstance(raw, Raw):
+            return of_loaders(raw, self.spec).parts
         if raw.fingerprint == self.fingerprint:
             return prepare(raw, self.spec).parts
         if data is None:
@@ -154,8 +173,13 @@ class Run(Displayed):
         Raises:
             RunError: they cannot be read.
         """
-        names, size = self.preparation.features, len(self.preparation.mean)
-        return read_source(source, trusted=trusted, known=names, size=size, target=target)
+        return read_source(source, trusted=trusted, target=target, **self._columns())
+
+    def _found(self, source: Source) -> Raw | Mapping[str, Any]:
+        return find_source(source, **self._columns())
+
+    def _columns(self) -> dict[str, Any]:
+        return {"known": self.preparation.features, "size": len(self.preparation.mean)}
 
     def _read_own(self) -> Raw:
         if self.path is None:
@@ -168,10 +192,10 @@ class Run(Displayed):
         except RunError as error:
             raise RunError(f"{error}; where the data have moved, give them with --data") from error
 
-    def _measure(self, part: Part) -> Metrics:
+    def _measure(self, part: Samples) -> Metrics:
         device = next(self.network.parameters()).device
         loss = LOSSES[self.spec.train.loss]
-        return evaluate(self.network, loss, TensorLoader(part, _BATCH, device=device))
+        return evaluate(self.network, loss, batches_of(part, _BATCH, device=device))
 
 
 def load_run(path: str | Path) -> Run:
@@ -190,16 +214,37 @@ def load_run(path: str | Path) -> Run:
         preparation = Preparation.from_dict(folder.read_json(DATA))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder.file(DATA)}: this file is damaged: {error!r}") from error
-    network = compile_network(spec, seed=0)
-    load_weights(folder.file(WEIGHTS), network)
+    network = _weighted(folder, spec, journal)
     return Run(
         network=network,
         events=journal.events,
+        epochs=journal.epochs,
         preparation=preparation,
         fingerprint=str(journal.header.data.get("fingerprint")),
         results=_results(folder, journal),
         path=folder.path,
     )
+
+
+def _weighted(folder: RunFolder, spec: Spec, journal: Journal) -> GrowingNetwork:
+    """The network with its weights; where the run broke off between the two files, the journal has the newer spec.
+
+    Raises:
+        RunError: the weights are missing or damaged, or of neither.
+    """
+    specs = [spec]
+    if journal.applied and journal.applied[-1].spec != dump_spec(spec):
+        specs.append(parse_spec(journal.applied[-1].spec, file=str(folder.path)))
+    problems: list[RunError] = []
+    for each in specs:
+        network = compile_network(each, seed=0)
+        try:
+            load_weights(folder.file(WEIGHTS), network)
+        except RunError as error:
+            problems.append(error)
+        else:
+            return network
+    raise problems[0]
 
 
 def _results(folder: RunFolder, journal: Journal) -> dict[str, Any]:
@@ -213,7 +258,7 @@ def _results(folder: RunFolder, journal: Journal) -> dict[str, Any]:
     return {
         "steps": len(journal.applied),
         "reason": f"not finished: {last.epoch if last else 0} epochs done",
-        "train": {**_NOT_MEASURED, **(last.train if last else {})},
-        "validation": {**_NOT_MEASURED, **(last.validation if last else {})},
-        "test": dict(_NOT_MEASURED),
+        "train": {**NOT_MEASURED, **(last.train if last else {})},
+        "validation": {**NOT_MEASURED, **(last.validation if last else {})},
+        "test": dict(NOT_MEASURED),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 from gromo_graph.errors import RunError
 from gromo_graph.run.arrays import read_npz
 from gromo_graph.run.builtin import TASKS, read_builtin
-from gromo_graph.run.code import is_call, read_call, read_object
+from gromo_graph.run.code import call, is_call, read_object
 from gromo_graph.run.raw import Raw
+from gromo_graph.run.stream import is_loaders
 from gromo_graph.run.table import read_csv
 
 Source = Any
@@ -39,10 +40,26 @@ def read_source(
         target: True asks for a target; False leaves out one that may be there.
 
     Raises:
-        RunError: no such data, or they cannot be read.
+        RunError: no such data, or they cannot be read; or they are loaders, which are for training alone.
     """
+    found = find_source(source, folder=folder, trusted=trusted, known=known, size=size, target=target)
+    if isinstance(found, Raw):
+        return found
+    raise RunError("data: found loaders by part: expected samples (x, y)")
+
+
+def find_source(
+    source: Source,
+    *,
+    folder: Path | None = None,
+    trusted: bool = True,
+    known: Sequence[str] = (),
+    size: int | None = None,
+    target: bool = True,
+) -> Raw | Mapping[str, Any]:
+    """As `read_source`; loaders by part (stream.py) are given as they are."""
     if not isinstance(source, (str, os.PathLike)):
-        return read_object(source)
+        return source if is_loaders(source) else read_object(source)
     name = os.fspath(source)
     if name in TASKS:
         return read_builtin(name)
@@ -54,7 +71,10 @@ def read_source(
         case _ if is_call(name):
             if not trusted:
                 raise RunError(f"data {name!r} is code: it runs only where it is given with --data")
-            raw = read_call(name)
+            value = call(name)
+            if is_loaders(value):
+                return value  # type: ignore[no-any-return]
+            raw = read_object(value, name=name)
         case _:
             raise RunError(_unknown(name))
     if target and raw.y is None:

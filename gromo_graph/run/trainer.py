@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from gromo_graph.errors import RunError
+from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.growth.observe import ALONE, evaluation_mode
 from gromo_graph.growth.processes import Processes, lost_peers
 from gromo_graph.spec.settings import Optimizer, Train
@@ -76,6 +76,8 @@ def train_epoch(
     rate: Callable[[int], float],
     after_batch: Callable[[], None] = lambda: None,
     clock: str = "",
+    accumulate: int = 1,
+    amp: bool = False,
     processes: Processes = ALONE,
 ) -> Metrics:
     """Train on every batch once.
@@ -85,41 +87,92 @@ def train_epoch(
         rate: the learning rate of the n-th batch.
         after_batch: called after each batch: a safe place to stop.
         clock: what messages call this epoch.
+        accumulate: batches that make one step together, by the mean over all their samples.
+        amp: compute in bfloat16 where that is precise enough (torch.autocast).
         processes: that train together, each with its share of every batch; the network then averages the gradients.
 
     Returns:
         Means over the samples as they were trained on, the network changing on the way.
 
     Raises:
-        RunError: the loss is not finite.
+        NotFiniteError: the loss is NaN or infinite.
     """
     network.train()
-    sums = _Sums(_device_of(network))
-    for index, (x, y, weight) in enumerate(_weighted(loader)):
-        lr = rate(index)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.zero_grad(set_to_none=True)
-        with lost_peers():
+    device = _device_of(network)
+    sums = _Sums(device)
+    step = _Step(optimizer, accumulate)
+    failure: NotFiniteError | None = None
+    for index, (x, y, weight, samples) in enumerate(_weighted(loader)):
+        if step.begins:
+            step.begin(rate(index))
+        with lost_peers(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
             prediction = single_output(network(x))
-        value = loss(prediction, y)
-        if not torch.isfinite(value):
-            raise not_finite(
-                "training", float(value.detach()), f"{clock or 'an epoch'}, batch {index + 1}", lr
-            )
+            value = loss(prediction, y)
+        if failure is None and not torch.isfinite(value):
+            where = f"{clock or 'an epoch'}, batch {index + 1}"
+            failure = not_finite("training", float(value.detach()), where, step.lr)
+            if processes.count == 1:
+                raise failure
         with lost_peers():
-            (value if weight == 1.0 else value * weight).backward()
-        optimizer.step()
+            step.backward(value, weight, samples)
         if weight:
             sums.add(value.detach(), prediction.detach(), y)
         after_batch()
+    step.end()
+    if processes.any(failure is not None):  # all go through the same batches, and stop at the same place
+        raise failure or NotFiniteError(
+            f"the training loss of another process is not finite in {clock}", "lower the learning rate"
+        )
     return sums.means(processes)
 
 
-def _weighted(loader: Batches) -> Iterable[tuple[Tensor, Tensor, float]]:
-    """Batches with what the share of this process weighs."""
+class _Step:
+    """A training step, of one batch or of several.
+
+    Args:
+        optimizer: that makes it. accumulate: batches it is made of, at the most.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, accumulate: int) -> None:
+        self.optimizer, self.accumulate = optimizer, accumulate
+        self.lr, self.batches, self.samples = 0.0, 0, 0
+
+    @property
+    def begins(self) -> bool:
+        return self.batches == 0
+
+    def begin(self, lr: float) -> None:
+        self.lr = lr
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, value: Tensor, weight: float, samples: int) -> None:
+        """The gradient of a batch's mean loss; of several, that of their sum until the step is made."""
+        scale = weight if self.accumulate == 1 else weight * samples
+        (value if scale == 1.0 else value * scale).backward()
+        self.batches += 1
+        self.samples += samples
+        if self.batches == self.accumulate:
+            self.end()
+
+    def end(self) -> None:
+        """Make the step, also where there are fewer batches left."""
+        if self.begins:
+            return
+        if self.accumulate > 1:
+            for group in self.optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.div_(self.samples)
+        self.optimizer.step()
+        self.batches = self.samples = 0
+
+
+def _weighted(loader: Batches) -> Iterable[tuple[Tensor, Tensor, float, int]]:
+    """Batches with what the share of this process weighs, and how many samples the whole batch has."""
     own = getattr(loader, "weighted", None)
-    return own() if own is not None else ((x, y, 1.0) for x, y in loader)
+    return own() if own is not None else ((x, y, 1.0, len(y)) for x, y in loader)
 
 
 def evaluate(
@@ -138,11 +191,11 @@ def evaluate(
     return sums.means(processes)
 
 
-def not_finite(what: str, loss: float, when: str, lr: float) -> RunError:
+def not_finite(what: str, loss: float, when: str, lr: float) -> NotFiniteError:
     """The error for a loss that is NaN or infinite."""
-    return RunError(
-        f"the {what} loss is {loss} in {when}, at learning rate {lr:.3g}: lower it "
-        f"(--set train.optimizer.lr={lr / 10:.1g}) or look at the data"
+    return NotFiniteError(
+        f"the {what} loss is {loss} in {when}, at learning rate {lr:.3g}",
+        f"lower it (--set train.optimizer.lr={lr / 10:.1g}) or look at the data",
     )
 
 

@@ -161,7 +161,16 @@ class Train(Frozen):
         "cosine", description="How the learning rate goes on: down to 0, or not at all."
     )
     batch_size: Count = Field(64, description="Samples of a training step.")
+    accumulate: Count = Field(
+        1, description="Batches whose gradients make one training step together, as if they were one batch."
+    )
     epochs: Count = Field(60, description="Times the training data are seen.")
+    retries: int = Field(
+        3,
+        ge=0,
+        description="Times that an epoch with a loss that is not finite is done again, at half the learning rate from "
+        "then on; the next such epoch ends the run.",
+    )
 
 
 __all__ = [

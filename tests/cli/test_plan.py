@@ -74,6 +74,34 @@ def test_show_has_a_line_for_each_node_and_the_sums(spec: Path) -> None:
     )
 
 
+def test_show_is_a_tree_of_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "blocks.yaml"
+    path.write_text("""
+blocks:
+  pair:
+    inputs: [x]
+    nodes:
+      a: {kind: linear, from: x, features: 4}
+      b: {kind: linear, from: a, features: 4}
+      s: {kind: merge, from: [x, b]}
+    output: s
+nodes:
+  x: {kind: input, shape: [4]}
+  body: {use: pair, from: x, repeat: 5}
+  y: {kind: linear, from: body, features: 2}
+output: y
+""")
+    lines = call("show", path).stdout.splitlines()
+    assert lines[2].split() == ["body", "15", "nodes", "200", "160"]
+    assert lines[3].split() == ["1", "3", "nodes", "40", "32"]
+    assert lines[4].startswith("    a  ")
+    assert lines[3].startswith("  1  ")
+    assert "body.4.b and" not in lines[5]
+    assert any("↑ with" in line and "more" in line for line in lines) or all(
+        "no:" in line for line in lines if " b " in line
+    )
+
+
 def test_show_groups(spec: Path) -> None:
     groups = json.loads(call("show", spec, "--groups", "--json").stdout)["groups"]
     assert groups[0] == {

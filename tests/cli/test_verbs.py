@@ -109,7 +109,24 @@ def test_render_on_stdout(spec: Path) -> None:
 
 
 def test_render_refused(spec: Path, tmp_path: Path) -> None:
-    assert "gif" in failed(call("render", spec, "-o", tmp_path / "x.gif"), 1)
+    assert "no run folder" in failed(call("render", spec, "-o", tmp_path / "x.gif"), 1)
+    assert "'.bmp' names no drawing format" in failed(call("render", spec, "-o", tmp_path / "x.bmp"), 1)
+    assert "into a folder" in failed(call("render", spec, "--steps"), 2)
+    assert "no block `bodi`" in failed(call("render", spec, "--collapse", "bodi"), 1)
+
+
+def test_render_looks_and_steps(spec: Path, run: Path, tmp_path: Path) -> None:
+    plain = call("render", spec).stdout
+    dark = call("render", spec, "--dark", "--colour", "kind").stdout
+    assert "#14181d" in dark
+    assert "#14181d" not in plain
+    done = call("render", run, "--steps", "-o", tmp_path / "steps", "--format", "png", "--down")
+    assert done.exit_code == 0
+    files = sorted(path.name for path in (tmp_path / "steps").iterdir())
+    assert files[0] == "000.png"
+    assert f"drawn: {tmp_path / 'steps' / '000.png'} to {files[-1]}" in done.stderr
+    assert call("render", run, "-o", tmp_path / "x.gif", "--seconds", "0.1").exit_code == 0
+    assert (tmp_path / "x.gif").read_bytes()[:3] == b"GIF"
     assert "no such file" in failed(call("render", tmp_path / "none.yaml", "-o", tmp_path / "x.svg"), 2)
     assert "no run folder" in failed(call("render", tmp_path, "-o", tmp_path / "x.svg"), 1)
 

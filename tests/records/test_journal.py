@@ -9,6 +9,8 @@ import pytest
 
 from gromo_graph.errors import RunError
 from gromo_graph.records import GrowthEvent, checksum, read_journal
+from gromo_graph.render.report import report_html
+from gromo_graph.spec import parse_spec
 from tests.render.samples import WIDENED, write_journal
 
 
@@ -135,3 +137,26 @@ def test_the_checksum_does_not_hang_on_the_order_of_keys_and_is_pinned() -> None
     line = {"type": "epoch", "epoch": 3, "train": {"loss": 0.1, "name": "é"}}
     assert checksum(line) == checksum(dict(reversed(line.items()))) == "fdc72d83a1cd5885"
     assert checksum(line | {"epoch": 4}) != checksum(line)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent / "journals").iterdir()), ids=lambda path: path.stem
+)
+def test_journals_of_older_releases_stay_readable(file: Path) -> None:
+    """Each was written by a release of that day, for a run of three epochs on the irises."""
+    journal = read_journal(file)
+    assert (journal.header.name, journal.header.version) == ("old", 1)
+    assert [epoch.epoch for epoch in journal.epochs] == [1, 2, 3]
+    assert len(journal.applied) == 3
+    for event in journal.applied:
+        assert parse_spec(event.spec).nodes["a"].features == 1 + 2 * event.step  # type: ignore[attr-defined]
+        assert event.loss_after < event.loss_before
+        assert event.candidates[0].slope == event.slope
+    page = report_html(journal)
+    assert page.count("<svg") > 4
+
+
+def test_a_later_version_is_told(file: Path) -> None:
+    rewrite(file, 1, version=2)
+    with pytest.raises(RunError, match="version 2 of the journal, this release reads up to 1"):
+        read_journal(file)

@@ -56,7 +56,7 @@ def test_shares_are_the_batch() -> None:
     own = [TensorLoader(part, 4, seed=1, share=(rank, 3)) for rank in range(3)]
     assert sorted(int(y) for loader in own for _, ys in loader for y in ys) == list(range(11))
     for (x, _), *parts in zip(whole, *(loader.weighted() for loader in own), strict=True):
-        mean = sum(weight * float(share.mean()) for share, _, weight in parts) / 3
+        mean = sum(weight * float(share.mean()) for share, _, weight, _ in parts) / 3
         assert mean == pytest.approx(float(x.mean()))
 
 
@@ -109,6 +109,21 @@ def test_a_process_without_samples_is_told(tmp_path: Path) -> None:
     first, second = together("shares", tmp_path)
     assert "another process of the run has failed" in first["error"]
     assert "the loader gave no batch" in second["error"]
+
+
+@pytest.mark.slow
+def test_too_little_memory_in_one_leaves_the_step_out_in_all(tmp_path: Path) -> None:
+    first, second = together("starved", tmp_path)
+    assert [done for done, _ in first["told"]] == [done for done, _ in second["told"]] == [False, True]
+    for found in (first, second):
+        assert found["told"][0][1].startswith("the statistics do not fit into memory: ")
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_in_one_stops_all(tmp_path: Path) -> None:
+    first, second = together("diverged", tmp_path)
+    assert "the training loss is nan in epoch 4, batch 6" in first["error"]
+    assert "not finite in epoch 4" in second["error"] or "is nan in epoch 4, batch 7" in second["error"]
 
 
 @pytest.mark.slow

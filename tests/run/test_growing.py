@@ -18,7 +18,7 @@ from gromo_graph.graph import build_graph
 from gromo_graph.records.journal import read_journal
 from gromo_graph.run import Progress, grow, load_run
 from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.loader import TensorLoader
+from gromo_graph.run.loader import Batch, TensorLoader
 from gromo_graph.spec import dump_spec, load_spec, parse_spec
 from tests.run.specs import DIABETES, IRIS, iris
 
@@ -154,8 +154,14 @@ def test_a_loss_that_is_not_finite_leaves_a_readable_run(tmp_path: Path) -> None
     spec = parse_spec(
         DIABETES, overrides={"train.optimizer": "{name: sgd, lr: 1000000.0}", "train.epochs": "40"}
     )
-    with pytest.raises(
-        RunError, match=r"the training loss is (nan|inf) in epoch \d+, batch \d+, at learning rate .*lower it"
+    with (
+        pytest.warns(
+            UserWarning, match=r"the training loss is (nan|inf) .*: this epoch is done again at half of it"
+        ),
+        pytest.raises(
+            RunError,
+            match=r"the training loss is (nan|inf) in epoch \d+, batch \d+, at learning rate .*lower it",
+        ),
     ):
         grow(spec, out=tmp_path / "run")
     run = load_run(tmp_path / "run")
@@ -225,9 +231,10 @@ def test_each_epoch_has_its_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
     orders: list[list[float]] = []
     real = TensorLoader.weighted
 
-    def spy(loader: TensorLoader) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+    def spy(loader: TensorLoader) -> Iterator[Batch]:
         batches = list(real(loader))
-        orders.append([value for x, _, _ in batches for value in x[:, 0].tolist()])
+        if loader.seed is not None:
+            orders.append([value for batch in batches for value in batch.x[:, 0].tolist()])
         return iter(batches)
 
     monkeypatch.setattr(TensorLoader, "weighted", spy)

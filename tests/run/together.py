@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowthScheduler, compile_network, parse_spec
-from gromo_graph.errors import GromoGraphError
+from gromo_graph.errors import GromoGraphError, NotFiniteError
 from gromo_graph.growth import processes as messages
 from gromo_graph.growth.processes import Processes
 from gromo_graph.run.data import Part
@@ -111,7 +111,40 @@ def shares(processes: Processes) -> dict[str, Any]:
     return {}
 
 
-TASKS = {"grown": grown, "exchanged": exchanged, "shares": shares}
+def starved(processes: Processes) -> dict[str, Any]:
+    """In one process there is once too little memory for the statistics."""
+    network = compile_network(parse_spec(SPEC), seed=0, dtype=torch.float64)
+    calls: list[int] = []
+
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        calls.append(1)
+        if not processes.is_first and len(calls) == 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return torch.nn.functional.cross_entropy(prediction, target)
+
+    scheduler = GrowthScheduler(network, loss)
+    loader = TensorLoader(samples(60), 10, seed=3, share=(processes.rank, processes.count))
+    events = [scheduler.step(loader, loader) for _ in range(2)]
+    return {"told": [[event.decision is not None, event.reason] for event in events if event is not None]}
+
+
+def diverged(processes: Processes) -> dict[str, Any]:
+    """The loss of one process is not a number in the middle of an epoch."""
+    part = samples(64)
+    part.x[40] = float("nan")
+    network = compile_network(parse_spec(SPEC), seed=0, dtype=torch.float64)
+    loader = TensorLoader(part, 8, share=(processes.rank, processes.count))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+    loss = torch.nn.functional.cross_entropy
+    model = wrapped(network, processes)
+    try:
+        train_epoch(model, loss, loader, optimizer, rate=lambda _: 0.05, clock="epoch 4", processes=processes)
+    except NotFiniteError as error:
+        return {"error": str(error)}
+    return {}
+
+
+TASKS = {"starved": starved, "diverged": diverged, "grown": grown, "exchanged": exchanged, "shares": shares}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -1,0 +1,76 @@
+"""How much memory the statistics of a plan will take, from sizes alone."""
+
+from __future__ import annotations
+
+import math
+
+from gromo_graph.algebra import accumulation_dtype
+from gromo_graph.graph import Graph
+from gromo_graph.growth.gathering import Sums
+from gromo_graph.growth.readings import Reading
+from gromo_graph.modules.crossing import readings_of, window_of
+from gromo_graph.modules.growth_moment import is_input_moment
+from gromo_graph.modules.joint import modules_of
+from gromo_graph.modules.link import GrowthLink
+from gromo_graph.modules.measured import MeasuredModule
+
+
+def expected_bytes(sums: Sums, graph: Graph) -> int:
+    """Bytes of all sums together; each is a product of what some layers read and of what others read or give."""
+    entries: dict[int, int] = {}
+    for module in sums.modules:
+        columns = _columns(module)
+        entries[id(module.tensor_s)] = columns**2
+        entries[id(module.tensor_m)] = columns * module.adapter.out_neurons(module.layer)
+        for link in module.growth_links or ():
+            entries |= _of_link(module, link, graph)
+    for merge in sums.merges:
+        parts = [_columns(module) for module in modules_of(merge)]
+        entries[id(merge)] = (sum(parts) ** 2 - sum(size**2 for size in parts)) // 2
+    for reading in sums.readings:
+        entries |= _of_reading(reading, sums.project)
+    dtype = next((accumulation_dtype(m.layer.weight.dtype) for m in sums.modules), None)
+    if dtype is None:
+        dtype = next(accumulation_dtype(next(r.layer.parameters()).dtype) for r in sums.readings)
+    return sum(entries.values()) * dtype.itemsize
+
+
+def _columns(module: MeasuredModule) -> int:
+    return module.adapter.columns(module.layer)
+
+
+def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[int, int]:
+    group = link.group
+    producers = sum(_columns(producer) for producer in group.producers)
+    readings = sum(readings_of(consumer, group, slot) for slot in group.reads[consumer])
+    beside = sum(_columns(partner) for partner in consumer.partners)
+    if window_of(consumer, group) is None:  # a layer of rows is held against all that its producers read
+        read = sum(_read_by(producer, graph) for producer in group.producers)
+    else:
+        read = producers * readings
+    found = {
+        id(link.m_prev): producers * readings * consumer.adapter.out_neurons(consumer.layer),
+        id(link.cross): read * beside,
+    }
+    if not is_input_moment(group):
+        found[id(link.s_growth.statistic)] = producers**2
+    return found
+
+
+def _read_by(module: MeasuredModule, graph: Graph) -> int:
+    """The numbers of a sample that a layer reads, and its constant."""
+    (source,) = graph.sources(module.name)
+    return math.prod(graph.shapes[source]) + module.adapter.has_bias(module.layer)
+
+
+def _of_reading(reading: Reading, project: bool) -> dict[int, int]:
+    columns = reading.adapter.columns(reading.layer)
+    features = sum(bridge.reader.features for bridge in reading.bridges if bridge.reader is not None)
+    layers = {layer for each in reading.entering.values() for layer in each} if project else ()
+    found = {
+        id(reading.m): columns * features,
+        id(reading): columns * sum(_columns(layer) for layer in layers),
+    }
+    if reading.shared is None:
+        found[id(reading.input_moment.statistic)] = columns**2
+    return found

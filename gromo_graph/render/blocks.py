@@ -1,0 +1,73 @@
+"""Blocks that are drawn as one box: nodes whose names begin alike, as those of `body: {use: ...}` do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from gromo_graph.errors import RenderError
+from gromo_graph.graph import Graph
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Nodes that are drawn as one.
+
+    Attributes:
+        name: what their names begin with. nodes: their names.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+
+
+def blocks_of(graph: Graph, wanted: Sequence[str]) -> Mapping[str, Block]:
+    """The block that each node stands in, of those that are wanted.
+
+    Raises:
+        RenderError: no node is in a block of that name.
+
+    >>> from gromo_graph.graph import build_graph
+    >>> from gromo_graph.spec import parse_spec
+    >>> text = '''
+    ... nodes:
+    ...   x: {kind: input, shape: [2]}
+    ...   body.1: {kind: linear, from: x, features: 2}
+    ...   body.2: {kind: linear, from: body.1, features: 2}
+    ... output: body.2
+    ... '''
+    >>> {name: block.name for name, block in blocks_of(build_graph(parse_spec(text)), ["all"]).items()}
+    {'body.1': 'body', 'body.2': 'body'}
+    """
+    names = list(graph.spec.nodes)
+    known = block_names(names)
+    outermost = [name for name in known if not any(name.startswith(f"{other}.") for other in known)]
+    chosen = list(dict.fromkeys(name for each in wanted for name in (outermost if each == ALL else [each])))
+    found: dict[str, Block] = {}
+    for name in sorted(chosen, key=len, reverse=True):  # of blocks in blocks the outer one is drawn
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`? " if near else ""
+            listed = ", ".join(known[:12]) or "none"
+            raise RenderError(f"no block `{name}`: {hint}The blocks are {listed}")
+        nodes = tuple(node for node in names if node.startswith(f"{name}."))
+        found |= dict.fromkeys(nodes, Block(name, nodes))
+    return found
+
+
+def block_names(names: Sequence[str]) -> list[str]:
+    """What several names begin with, up to a dot, in their order.
+
+    >>> block_names(["x", "body.1.a", "body.1.b", "body.2.a", "y.z"])
+    ['body', 'body.1']
+    """
+    counts: dict[str, int] = {}
+    for name in names:
+        parts = name.split(".")
+        for length in range(1, len(parts)):
+            prefix = ".".join(parts[:length])
+            counts[prefix] = counts.get(prefix, 0) + 1
+    return [prefix for prefix, count in counts.items() if count > 1]

@@ -1,0 +1,80 @@
+"""A run as TensorBoard shows it: its curves, the width of every layer, and the drawing after each step."""
+
+from __future__ import annotations
+
+import io
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gromo_graph.errors import RenderError, RunError
+from gromo_graph.records import GrowthEvent
+from gromo_graph.render.dot import to_dot
+from gromo_graph.render.draw import draw
+from gromo_graph.render.look import Look
+from gromo_graph.spec import parse_spec
+
+if TYPE_CHECKING:
+    from gromo_graph.run.loop import Progress
+
+_DPI = 72
+
+
+class TensorBoardWriter:
+    """Writes event files; give it to `grow` as `on_progress`. A context manager.
+
+    Args:
+        folder: for the event files.
+
+    Raises:
+        RunError: TensorBoard is not installed.
+
+    >>> from gromo_graph import grow, load_spec
+    >>> with TensorBoardWriter("logs") as writer:  # doctest: +SKIP
+    ...     grow("my.yaml", on_progress=writer)
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise RunError("TensorBoard is missing: pip install 'gromo_graph[tensorboard]'") from error
+        self._writer = SummaryWriter(os.fspath(folder))
+
+    def __enter__(self) -> TensorBoardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """An epoch is over."""
+        scalars: dict[str, float | None] = {"parameters": progress.parameters}
+        for part in ("train", "validation"):
+            scalars |= {f"{name}/{part}": value for name, value in getattr(progress, part).items()}
+        scalars |= {f"width/{name}": width for name, width in progress.features.items()}
+        for event in progress.events:
+            if event.decision is not None:
+                scalars |= {"growth/gamma": event.gamma, "growth/slope": event.slope}
+                self._draw(event)
+        for name, number in scalars.items():
+            if number is not None:
+                self._writer.add_scalar(name, number, progress.epoch)
+        self._writer.flush()
+
+    def _draw(self, event: GrowthEvent) -> None:
+        """A network that cannot be drawn is no reason to lose its training."""
+        from PIL import Image
+
+        from gromo_graph.graph import build_graph
+
+        try:
+            png = draw(to_dot(build_graph(parse_spec(event.spec)), event, look=Look()), "png", dpi=_DPI)
+        except RenderError:
+            return
+        image = Image.open(io.BytesIO(png)).convert("RGB")
+        self._writer.add_image("network", np.asarray(image), event.step, dataformats="HWC")

@@ -1,0 +1,191 @@
+"""What may go wrong under a run: a full disk, a folder that is taken away, files that somebody damaged."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gromo_graph import GromoGraphError, grow, load_run, parse_spec, resume
+from gromo_graph.errors import RunError
+from gromo_graph.run.checkpoint import checkpoints
+from tests.run.test_resume import broken_off, mlp, same_runs
+
+TEXT = mlp()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "run"
+    grow(parse_spec(TEXT), out=path, seed=5, device="cpu")
+    return path
+
+
+@pytest.mark.parametrize("after", [0, 3, 7, 20, 33])
+def test_a_full_disk_ends_the_run_in_words_and_it_goes_on(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Whatever is being written when there is no space left: journal, weights, drawing or checkpoint."""
+    real, calls = os.fsync, [0]
+
+    def full(descriptor: int) -> None:
+        calls[0] += 1
+        if calls[0] > 16 + after:  # the first ones make the folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(RunError, match=r"cannot be written: No space left on device; free some space"):
+            grow(parse_spec(TEXT), out=tmp_path / "run", seed=5, device="cpu")
+    assert load_run(tmp_path / "run").summary["reason"].startswith("not finished")
+    resume(tmp_path / "run")
+    same_runs(tmp_path / "run", whole)
+
+
+def _removed(path: Path) -> None:
+    shutil.rmtree(path)
+
+
+def _without_journal(path: Path) -> None:
+    (path / "journal.jsonl").unlink()
+
+
+@pytest.mark.parametrize("damage", [_removed, _without_journal])
+def test_what_is_taken_away_under_a_run_is_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    seen = []
+
+    def watch(progress: object) -> None:
+        seen.append(progress)
+        if progress.epoch == 3:  # type: ignore[attr-defined]
+            damage(tmp_path / "run")
+
+    with pytest.raises(RunError, match=r"it was removed while the run goes on|No such file or directory"):
+        grow(parse_spec(mlp("{when: {until: 0.01}}")), out=tmp_path / "run", device="cpu", on_progress=watch)
+    assert len(seen) == 3  # not only at the end
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("broken") / "run"
+    broken_off(TEXT, path, 5)
+    assert checkpoints(path)
+    return path
+
+
+def _cut(data: bytes, random: random.Random) -> bytes:
+    return data[: random.randrange(len(data))]
+
+
+def _changed(data: bytes, random: random.Random) -> bytes:
+    place = random.randrange(len(data))
+    return data[:place] + bytes([data[place] ^ (1 << random.randrange(8))]) + data[place + 1 :]
+
+
+def _mixed(data: bytes, random: random.Random) -> bytes:
+    start = random.randrange(len(data))
+    return data[:start] + random.randbytes(20) + data[start + 20 :]
+
+
+def _emptied(data: bytes, random: random.Random) -> bytes:
+    return b""
+
+
+def _refused(read: Callable[[Path], object], path: Path) -> str | None:
+    """What is said where a folder is not read."""
+    try:
+        read(path)
+    except GromoGraphError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*going on from the one before")
+@pytest.mark.filterwarnings("ignore:.*loss is.*this epoch is done again")
+def test_two_hundred_damaged_folders(broken: Path, whole: Path, tmp_path: Path) -> None:
+    """Each is read and resumed, or refused in words; nothing else is raised."""
+    dice = random.Random(0)
+    files = [path for path in broken.rglob("*") if path.is_file() and path.stat().st_size]
+    names = sorted(str(path.relative_to(broken)) for path in files)
+    refused = resumed = 0
+    for number in range(200):
+        path = tmp_path / str(number)
+        shutil.copytree(broken, path)
+        for name in dice.sample(names, dice.choice([1, 1, 2])):
+            file = path / name
+            if dice.random() < 0.1:
+                file.unlink()
+            else:
+                file.write_bytes(dice.choice([_cut, _changed, _mixed, _emptied])(file.read_bytes(), dice))
+        for said in (_refused(load_run, path), _refused(partial(resume, device="cpu"), path)):
+            assert said is None or str(path) in said or "data" in said
+            refused, resumed = refused + (said is not None), resumed + (said is None)
+        shutil.rmtree(path)
+    assert refused > 50
+    assert resumed > 50
+
+
+@pytest.mark.slow
+def test_a_hundred_growth_steps_leave_nothing_behind(tmp_path: Path) -> None:
+    """Grown, undone and grown again, the process does not get larger."""
+    script = """
+import ctypes, gc
+from pathlib import Path
+import torch
+from gromo_graph import GrowthScheduler, compile_network, parse_spec
+
+network = compile_network(parse_spec(Path("spec.yaml").read_text()), seed=0)
+optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+x = torch.randn(128, 64, generator=torch.Generator().manual_seed(0))
+loader = [(part, part[:, :10].argmax(dim=1)) for part in x.split(64)]
+scheduler = GrowthScheduler(network, torch.nn.functional.cross_entropy, optimizer=optimizer, epochs=10_000)
+
+class Allocated(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+mallinfo = ctypes.CDLL("libc.so.6").mallinfo2
+mallinfo.restype = Allocated
+
+def measured():  # bytes in use, whatever the allocator keeps beside them
+    gc.collect()
+    found = mallinfo()
+    tensors = sum(type(each) in (torch.Tensor, torch.nn.Parameter) for each in gc.get_objects())
+    return tensors, found.uordblks + found.hblkhd
+
+for step in range(120):
+    for part, target in loader:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(part), target).backward()
+        optimizer.step()
+    assert scheduler.step(loader, loader) is not None
+    scheduler.undo()
+    if step == 19:
+        before = measured()
+after = measured()
+print(after[0] - before[0], after[1] - before[1])
+"""
+    (tmp_path / "spec.yaml").write_text("""
+nodes:
+  x: {kind: input, shape: [64]}
+  a: {kind: linear, from: x, features: 40, activation: relu}
+  b: {kind: linear, from: a, features: 40, activation: relu}
+  y: {kind: linear, from: b, features: 10}
+output: y
+growth: {actions: [widen, new_edge, new_node], when: {until: 1.0}}
+""")
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=280
+    )
+    more_tensors, more_bytes = map(int, done.stdout.split())
+    assert more_tensors <= 0
+    assert more_bytes < 2_000_000

@@ -1,0 +1,96 @@
+"""An epoch whose loss is not finite is done again at half the learning rate, and then the run ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from gromo_graph import NotFiniteError, grow, load_run, parse_spec, resume
+from gromo_graph.run import trainer
+from gromo_graph.run.folder import JOURNAL
+from tests.run.test_resume import BrokenOffError, mlp, same_runs
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, at: set[int]) -> list[float]:
+    """From now on training losses with these numbers are NaN; the list is of all that were asked for."""
+    real = torch.nn.functional.cross_entropy
+    seen: list[float] = []
+
+    def loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        value = real(prediction, target)
+        if not torch.is_grad_enabled() or len(target) > 16:
+            return value
+        seen.append(float(value.detach()))
+        return value * float("nan") if len(seen) in at else value
+
+    monkeypatch.setitem(trainer.LOSSES, "cross_entropy", loss)
+    return seen
+
+
+TEXT = mlp("{when: {until: 0.01}}", "{name: adamw, lr: 0.02}")
+
+
+def epochs(path: Path) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in (path / JOURNAL).read_text().splitlines()]
+    return [line for line in lines if line["type"] == "epoch"]
+
+
+def test_the_epoch_is_done_again_from_where_it_began(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = failing(monkeypatch, {6 * 2 + 3})  # the third batch of the third epoch
+    with pytest.warns(
+        UserWarning, match="loss is nan in epoch 3, batch 3, .*: this epoch is done again at half of it"
+    ):
+        run = grow(parse_spec(TEXT), out=tmp_path / "run", seed=5, device="cpu")
+    assert seen[12] == seen[15]  # the same weights, batch and dropout as when the epoch first began
+    told = epochs(tmp_path / "run")
+    assert [line.get("setbacks", 0) for line in told] == [0, 0, 1] + [0] * 9
+    plain = grow(parse_spec(TEXT), seed=5, device="cpu")
+    assert plain.events == run.events == ()
+    expected = [trainer.learning_rate(parse_spec(TEXT).train, (epoch + 5 / 6) / 12) for epoch in range(12)]
+    assert [line["lr"] for line in told] == pytest.approx(
+        [lr * (1.0 if epoch < 2 else 0.5) for epoch, lr in enumerate(expected)]
+    )
+
+
+def test_a_run_with_a_setback_is_resumed_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = parse_spec(mlp("{when: {until: 0.8}}"))
+
+    def crash(progress: object) -> None:
+        if progress.epoch == 4:  # type: ignore[attr-defined]
+            raise BrokenOffError
+
+    with monkeypatch.context() as patched:
+        failing(patched, {2})
+        with pytest.warns(UserWarning, match="done again"):
+            grow(text, out=tmp_path / "whole", seed=5, device="cpu")
+    with monkeypatch.context() as patched:
+        failing(patched, {2})
+        with pytest.warns(UserWarning, match="done again"), pytest.raises(BrokenOffError):
+            grow(text, out=tmp_path / "broken", seed=5, device="cpu", on_progress=crash)
+    resume(tmp_path / "broken")
+    same_runs(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_it_ends_after_so_many_retries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    failing(monkeypatch, set(range(9, 100)))
+    spec = parse_spec(TEXT, overrides={"train.retries": "2"})
+    with (
+        pytest.warns(UserWarning, match="done again") as said,
+        pytest.raises(NotFiniteError, match=r"training loss is nan in epoch 2, batch 1, .*lower it"),
+    ):
+        grow(spec, out=tmp_path / "run", seed=5, device="cpu")
+    assert len(said) == 2
+    assert len(epochs(tmp_path / "run")) == 1
+    assert load_run(tmp_path / "run").summary["reason"] == "not finished: 1 epochs done"
+
+
+def test_none_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, {3})
+    with pytest.raises(NotFiniteError, match="training loss is nan in epoch 1, batch 3"):
+        grow(parse_spec(TEXT, overrides={"train.retries": "0"}), device="cpu")
