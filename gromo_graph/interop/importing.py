@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
-from gromo_graph.interop.blueprint import Source, legal
+from gromo_graph.interop.blueprint import Source, free, legal
 from gromo_graph.interop.reading import Reading, read, standing_in_the_way
 from gromo_graph.interop.tracing import Trace, run_once, trace_by_export, trace_by_fx
 from gromo_graph.interop.verifying import disagreement
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.assembly import part_of
 from gromo_graph.spec import Spec, check_spec
+from gromo_graph.spec.kinds import Input
 
 Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -191,9 +192,11 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
     if unread:
         raise TorchImportError([Obstacle("", f"no output depends on the input `{each}`") for each in unread])
     if reading.keys:
-        blueprint.rename(
-            {old: legal(key) for old, key in zip(blueprint.outputs, reading.keys, strict=True) if old != key}
-        )
+        called: dict[str, str] = {}
+        inputs = {name for name, node in blueprint.nodes.items() if isinstance(node, Input)}
+        for old, key in zip(blueprint.outputs, reading.keys, strict=True):
+            called[old] = free(legal(key), {*called.values(), *(inputs - {old})})  # inputs keep their names
+        blueprint.rename(called)
     spec = Spec(legal(name), blueprint.nodes, tuple(blueprint.outputs), named_outputs=reading.several)
     problems = check_spec(spec)
     if problems:
