@@ -71,7 +71,7 @@ def from_torch(
     inputs = _batches(model, given)
     reading = _read(model, inputs)
     if reading.obstacles and allow_fixed:
-        reading = _read_around(model, inputs, reading)
+        reading = _read_around(model, inputs)
     if reading.obstacles:
         raise TorchImportError(reading.obstacles, _ADVICE)
     network = _network(model, reading, name or type(model).__name__)
@@ -167,22 +167,20 @@ def _read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
     return Reading(obstacles=[*trace, *other])
 
 
-def _read_around(model: nn.Module, inputs: Mapping[str, Tensor], reading: Reading) -> Reading:
+def _read_around(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
     """What is left once modules with obstacles are kept as they are; those around them, where that is not enough."""
     batch = len(next(iter(inputs.values())))
     fixed: set[str] = set()
-    while reading.obstacles:
+    while True:
+        trace = trace_by_fx(copy.deepcopy(model).train(), inputs, fixed)
+        if isinstance(trace, Trace):
+            reading = read(trace, model, batch=batch, fixed=fixed)
+        else:
+            reading = Reading(obstacles=list(trace))
         paths = {obstacle.path for obstacle in reading.obstacles}
         if "" in paths or paths <= fixed:
             return reading
         fixed |= paths
-        trace = trace_by_fx(copy.deepcopy(model).train(), inputs, fixed)
-        reading = (
-            read(trace, model, batch=batch, fixed=fixed)
-            if isinstance(trace, Trace)
-            else Reading(obstacles=list(trace))
-        )
-    return reading
 
 
 def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
