@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SetSection,
     )
     from gromo_graph.growth import GrowthScheduler
+    from gromo_graph.interop.estimators import GrowingClassifier, GrowingRegressor
     from gromo_graph.modules import (
         Conv1dGrowingModule,
         Conv2dGrowingModule,
@@ -70,8 +71,10 @@ _HOME = {
     "Edits": "graph.edits",
     "GraphError": "errors",
     "GromoGraphError": "errors",
+    "GrowingClassifier": "interop.estimators",
     "GrowingModule": "modules",
     "GrowingNetwork": "network",
+    "GrowingRegressor": "interop.estimators",
     "GrowthError": "errors",
     "GrowthEvent": "records",
     "GrowthScheduler": "growth",
@@ -125,8 +128,10 @@ __all__ = [
     "Edits",
     "GraphError",
     "GromoGraphError",
+    "GrowingClassifier",
     "GrowingModule",
     "GrowingNetwork",
+    "GrowingRegressor",
     "GrowthError",
     "GrowthEvent",
     "GrowthScheduler",

@@ -42,7 +42,7 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
         self,
         spec: Spec | str | os.PathLike[str] | None = None,
         *,
-        hidden: Sequence[int] = (4, 4),
+        hidden: Sequence[int] = (8, 8),
         epochs: int | None = None,
         batch_size: int | None = None,
         lr: float | None = None,
@@ -161,7 +161,7 @@ class GrowingClassifier(ClassifierMixin, _GrowingEstimator):  # type: ignore[mis
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class, {self.classes_[0]!r}: expected two classes or more")
+            raise ValueError(f"y has one class, `{self.classes_[0]}`: expected two classes or more")
         raw = self._raw(x, indices, classes=tuple(map(str, self.classes_)))
         self._grown(raw, outputs=len(self.classes_), loss="cross_entropy")
         return self

@@ -72,16 +72,17 @@ def sized(spec: Spec, features: int, outputs: int) -> Spec:
             f"{math.prod(ends.shape)} numbers: expected as many columns, or another `shape`"
         )
     layer = output
-    while not isinstance(spec.nodes[layer], Layer):
+    while not isinstance(spec.nodes[layer], Layer | Input):
         layer = spec.nodes[layer].sources[0]
-    sized = SetFeatures(layer, outputs).spec_of(spec)
-    found = build_graph(sized).shapes[output][0]
+    if isinstance(spec.nodes[layer], Layer):
+        spec = SetFeatures(layer, outputs).spec_of(spec)
+    found = build_graph(spec).shapes[output][0]
     if found != outputs:
         raise RunError(
             f"the output `{output}` of `{spec.name}` would have {found} features where {outputs} are needed: "
             "expected a linear layer as the output"
         )
-    return sized
+    return spec
 
 
 def with_settings(spec: Spec, train: Mapping[str, Any], *, max_parameters: int | None) -> Spec:
