@@ -32,7 +32,7 @@ examples: $(READY)  ## run every example
 	@set -e; for example in examples/*.py; do echo "$$example"; $(BIN)/python -W error::DeprecationWarning $$example; done
 
 benchmarks: $(READY)  ## print what the figures in the README come from
-	@missed=0; for name in cold_start spec compile demo solve statistics growth_step slopes quality checkpoint processes; do \
+	@missed=0; for name in cold_start spec compile demo solve statistics growth_step slopes interop quality checkpoint processes; do \
 	  echo "benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || missed=1; done; exit $$missed
 
 picture: $(READY)  ## draw the pictures of the README again

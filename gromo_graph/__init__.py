@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gromo_graph.environment import VERSION
+
 if TYPE_CHECKING:
     from gromo_graph.errors import (
         CompileError,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         RenderError,
         RunError,
         SpecError,
+        TorchImportError,
     )
     from gromo_graph.graph.diff import Difference, diff
     from gromo_graph.graph.edits import (
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
         SetSection,
     )
     from gromo_graph.growth import GrowthScheduler
+    from gromo_graph.interop import export, from_torch
     from gromo_graph.interop.estimators import GrowingClassifier, GrowingRegressor
     from gromo_graph.modules import (
         Conv1dGrowingModule,
@@ -55,9 +59,10 @@ if TYPE_CHECKING:
     from gromo_graph.run import Run, branch, grow, load_run, replay, resume
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
+    from gromo_graph.spec.kinds.own import register_kind
     from gromo_graph.spec.write_back import write_back
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOME = {
     "AddEdge": "graph.edits",
@@ -99,16 +104,20 @@ _HOME = {
     "SpecError": "errors",
     "TensorBoardWriter": "run.tensorboard",
     "TensorStatistic": "modules",
+    "TorchImportError": "errors",
     "branch": "run",
     "check_spec": "spec",
     "compile_network": "network",
     "diff": "graph.diff",
     "dump_spec": "spec",
     "edit": "network.transaction",
+    "export": "interop",
+    "from_torch": "interop",
     "grow": "run",
     "load_run": "run",
     "load_spec": "spec",
     "parse_spec": "spec",
+    "register_kind": "spec.kinds.own",
     "render": "render",
     "render_steps": "render",
     "replay": "run",
@@ -156,16 +165,20 @@ __all__ = [
     "SpecError",
     "TensorBoardWriter",
     "TensorStatistic",
+    "TorchImportError",
     "branch",
     "check_spec",
     "compile_network",
     "diff",
     "dump_spec",
     "edit",
+    "export",
+    "from_torch",
     "grow",
     "load_run",
     "load_spec",
     "parse_spec",
+    "register_kind",
     "render",
     "render_steps",
     "replay",

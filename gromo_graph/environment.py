@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+VERSION = "0.1.0"
+"""Of this release."""
+
 
 def process_count() -> int:
     """How many processes the launcher has started; 1 without one."""

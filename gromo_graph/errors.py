@@ -5,6 +5,7 @@ GromoGraphError
 ├── GraphError     a graph or an edit of it is impossible
 ├── CompileError   a spec is sound but no network can be built from it
 ├── GrowthError    a growing module or a scheduler was misused, or its numbers are not finite
+├── TorchImportError   a torch module cannot become a network; carries every obstacle at once
 ├── RunError       data, a run folder or the training failed
 │   └── NotFiniteError  (a GrowthError too) a loss is NaN or infinite
 └── RenderError    a drawing could not be made
@@ -64,6 +65,35 @@ class CompileError(GromoGraphError):
 
 class GrowthError(GromoGraphError):
     """A growing module or the scheduler was misused, or a statistic is not finite."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One thing in a torch module that a spec cannot say.
+
+    Args:
+        path: of the submodule, as in `named_modules()`; empty for the model itself.
+        reason: what was found, what was expected.
+
+    >>> str(Obstacle("block.0", "it is a LSTM")), str(Obstacle("", "it has hooks"))
+    ('`block.0`: it is a LSTM', 'the model itself: it has hooks')
+    """
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{f'`{self.path}`' if self.path else 'the model itself'}: {self.reason}"
+
+
+class TorchImportError(GromoGraphError):
+    """A torch module cannot become a network; `obstacles` lists all that stands in the way, by module path."""
+
+    def __init__(self, obstacles: Sequence[Obstacle], advice: str = "") -> None:
+        self.obstacles = tuple(obstacles)
+        count = "1 obstacle" if len(self.obstacles) == 1 else f"{len(self.obstacles)} obstacles"
+        lines = [f"this model cannot be imported, {count}:", *(f"  {each}" for each in self.obstacles)]
+        super().__init__("\n".join([*lines, advice] if advice else lines))
 
 
 class RunError(GromoGraphError):

@@ -32,7 +32,9 @@ def test_the_code_on_growing_modules_runs() -> None:
         exec(compile(block, "docs/growing_module.md", "exec"), names)  # noqa: S102 - our own text
 
 
-@pytest.mark.parametrize("page", ["diff", "editing", "inspecting", "processes", "runs", "writing-back"])
+@pytest.mark.parametrize(
+    "page", ["diff", "drawing", "editing", "inspecting", "interop", "processes", "runs", "writing-back"]
+)
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

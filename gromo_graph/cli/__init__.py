@@ -10,8 +10,10 @@ from gromo_graph import __version__
 from gromo_graph.cli.diff import diff
 from gromo_graph.cli.edit import edit
 from gromo_graph.cli.evaluate import evaluate
+from gromo_graph.cli.export import export
 from gromo_graph.cli.grow import grow
 from gromo_graph.cli.history import history
+from gromo_graph.cli.import_ import import_
 from gromo_graph.cli.inspect import inspect
 from gromo_graph.cli.new import new
 from gromo_graph.cli.plan import plan
@@ -53,6 +55,7 @@ def _main(
 _VERBS = (
     *(new, validate, render, show, edit, diff, schema),
     *(plan, grow, resume, history, inspect, replay, branch, evaluate, predict),
+    *(import_, export),
 )
 for verb in _VERBS:
-    app.command()(verb)
+    app.command(verb.__name__.rstrip("_"))(verb)  # `import` is a word of Python

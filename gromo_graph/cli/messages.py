@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from gromo_graph.environment import process_rank
-from gromo_graph.errors import CompileError, GraphError, GromoGraphError, Problem, SpecError
+from gromo_graph.errors import CompileError, GraphError, GromoGraphError, Problem, RunError, SpecError
+from gromo_graph.plugins import imported
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 _WIDEST = 110
+_PLUGIN = "plugin"
 _Verb = TypeVar("_Verb", bound=Callable[..., None])
 
 
@@ -29,6 +32,7 @@ def reported(verb: _Verb) -> _Verb:
     def wrapped(*args: Any, **options: Any) -> None:
         try:
             with _plain_warnings():
+                _load(options.pop(_PLUGIN, None) or ())
                 verb(*args, **options)
         except SpecError as error:
             if not process_rank():  # all processes read the same document
@@ -44,7 +48,27 @@ def reported(verb: _Verb) -> _Verb:
             failure("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
+    own = inspect.signature(verb, eval_str=True)
+    wrapped.__signature__ = own.replace(parameters=[*own.parameters.values(), _plugin_option()])  # type: ignore[attr-defined]
     return wrapped  # type: ignore[return-value]
+
+
+def _load(plugins: Iterable[str]) -> None:
+    for module in plugins:
+        try:
+            imported(module, what=f"--{_PLUGIN} {module}")
+        except RunError as error:
+            failure(str(error))
+            raise typer.Exit(WRONG) from None
+
+
+def _plugin_option() -> inspect.Parameter:
+    """What every verb has beside its own options."""
+    told = typer.Option(
+        f"--{_PLUGIN}", metavar="MODULE", help="A module of yours that registers kinds; may be repeated."
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(_PLUGIN, kind, default=None, annotation=Annotated[list[str] | None, told])
 
 
 def say(text: str) -> None:

@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gromo_graph.spec.kinds import Fixed
 from gromo_graph.spec.model import Spec
 
-Role = Literal["input", "layer", "merge", "operation", "fan_out"]
+Role = Literal["input", "layer", "merge", "operation", "fixed", "fan_out"]
+
+_PLAIN = ("input", "fixed")
+"""Roles of units that are neither growing nor merge modules."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Unit:
 
     Attributes:
         key: the name of its node, or `"name->"` for the merge behind the fan-out `name`.
-        role: what kind of module it becomes. An operation that could not be folded is a merge of one.
+        role: what kind of module it becomes. An operation that could not be folded is a merge of one; a module that was
+            imported as it is stays one.
         node: the node it was made for (for a fan-out: the node with several readers).
         operations: nodes folded into it, in the order they apply after the node itself.
         reads: keys of the units whose values it takes, in the order of `from`.
@@ -54,9 +59,10 @@ def resolve_units(spec: Spec, order: tuple[str, ...]) -> Mapping[str, Unit]:
     value_of: dict[str, str] = {}  # node -> key of the unit that gives its value to readers
     for name in order:
         node = spec.nodes[name]
-        role: Role = node.drawn_as
+        role: Role = "fixed" if isinstance(node, Fixed) else node.drawn_as
         sources = node.sources
-        if role == "operation" and len(readers[sources[0]]) == 1 and sources[0] not in spec.outputs:
+        alone = role == "operation" and len(readers[sources[0]]) == 1 and sources[0] not in spec.outputs
+        if alone and units[value_of[sources[0]]].role != "fixed":
             key = value_of[sources[0]]
             units[key] = replace(units[key], operations=(*units[key].operations, name))
         else:
@@ -73,9 +79,10 @@ def _with_neighbours(units: dict[str, Unit]) -> dict[str, Unit]:
     following: dict[str, list[str]] = {key: [] for key in units}
     previous: dict[str, tuple[str, ...]] = {}
     for key, unit in units.items():
-        previous[key] = tuple(source for source in unit.reads if units[source].role != "input")
-        for source in unit.reads:
-            following[source].append(key)
+        previous[key] = tuple(source for source in unit.reads if units[source].role not in _PLAIN)
+        if unit.role not in _PLAIN:
+            for source in unit.reads:
+                following[source].append(key)
     return {
         key: replace(unit, previous=previous[key], next=tuple(following[key])) for key, unit in units.items()
     }

@@ -72,6 +72,17 @@ class Graph(Displayed):
         """The key of the unit that gives a node's value to its readers, for those whose value leaves a unit."""
         return {unit.last: key for key, unit in self.units.items() if unit.role != "fan_out"}
 
+    @cached_property
+    def spent(self) -> Mapping[str, tuple[str, ...]]:
+        """For each unit the units whose values are read for the last time by it; outputs are kept to the end."""
+        last = {source: key for key, unit in self.units.items() for source in unit.reads}
+        kept = {self.ends[name] for name in self.spec.outputs}
+        found: dict[str, list[str]] = {key: [] for key in self.units}
+        for source, key in last.items():
+            if source not in kept:
+                found[key].append(source)
+        return {key: tuple(sources) for key, sources in found.items()}
+
     def sources(self, name: str) -> tuple[str, ...]:
         """The nodes that `name` reads, in the order of `from`."""
         return self.spec.nodes[name].sources

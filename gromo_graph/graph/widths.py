@@ -58,7 +58,10 @@ def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) 
         match node.width_rule:
             case WidthRule.FIXED:
                 rows[name] = (Segment(name, shapes[name][0]),)
-                classes.refuse(rows[name], f"its width is that of the input `{name}`")
+                what = "input" if not node.sources else "imported module"
+                classes.refuse(rows[name], f"its width is that of the {what} `{name}`")
+                for row in inputs:
+                    classes.refuse(row, f"the imported module `{name}` reads it as it is")
             case WidthRule.OWNED:
                 rows[name] = (Segment(name, shapes[name][0]),)
             case WidthRule.SHARED:

@@ -222,9 +222,10 @@ class MergeGrowingModule(Junction):
 
 
 def _sum(merge: MergeGrowingModule, tensors: tuple[Tensor, ...]) -> Tensor:
-    shapes = {tuple(tensor.shape) for tensor in tensors}
-    if len(shapes) > 1:
-        raise GrowthError(f"{merge.name} cannot sum tensors of shapes {sorted(shapes)}: expected one shape")
+    first = tensors[0].shape
+    if any(tensor.shape != first for tensor in tensors):
+        shapes = sorted({tuple(tensor.shape) for tensor in tensors})
+        raise GrowthError(f"{merge.name} cannot sum tensors of shapes {shapes}: expected one shape")
     return reduce(torch.add, tensors)
 
 

@@ -15,7 +15,7 @@ from gromo_graph.graph import Graph, Unit, obstacle
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.adapters.build import activation_module, build_layer, build_operation
 from gromo_graph.modules.links import Linkable
-from gromo_graph.spec.kinds import Depthwise, Input, Layer, Merge, WidthRule
+from gromo_graph.spec.kinds import Depthwise, Fixed, Input, Layer, Merge, WidthRule
 
 Parts = Mapping[str, torch.nn.Module]
 """The torch half of each node that has one: the layer of a layer, the module of an operation."""
@@ -30,6 +30,10 @@ def part_of(graph: Graph, name: str, generator: torch.Generator | None) -> torch
     node = graph.spec.nodes[name]
     if isinstance(node, Input | Merge):
         return None
+    if isinstance(node, Fixed):
+        raise CompileError(
+            f"`{name}` is a {node.module} that was imported as it is: only from_torch can make it"
+        )
     if node.drawn_as == "operation":
         operation = build_operation(node, graph.input_shapes(name))
         if isinstance(node, Depthwise):
@@ -69,6 +73,8 @@ def _module(graph: Graph, unit: Unit, parts: Parts) -> torch.nn.Module:
             return GrowingModule(parts[unit.node], post_layer_function=function, name=unit.key)
         case "merge" | "fan_out" | "operation":
             return _merge(graph, unit, after, parts)
+        case "fixed":
+            return parts[unit.node]
         case _:
             return _chain(after)
 

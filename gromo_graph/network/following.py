@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
 from gromo_graph.graph.edits import Edited, Start
 from gromo_graph.graph.lineage import Origin, lineage, places
 from gromo_graph.modules.adapters import Kept
 from gromo_graph.network.assembly import part_of
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.spec.kinds import Depthwise, Layer, Node
+from gromo_graph.spec.kinds import Depthwise, Fixed, Layer, Node
 
 _NO_MATTER_OF_WEIGHTS = ("sources", "activation", "grow")
 
@@ -118,6 +120,9 @@ class _Following:
 
     def done(self) -> Followed:
         for name in self.graph.order:
+            if isinstance(self.graph.spec.nodes[name], Fixed):
+                self.result.parts[name] = self.fixed(name)
+                continue
             # What is taken over draws nothing: the first weights of others are drawn once they are wanted.
             fresh = part_of(self.graph, name, torch.Generator())
             if fresh is not None:
@@ -148,6 +153,14 @@ class _Following:
             return self.edited.copies[name]
         return None if name in self.edited.added else self.edited.renamed.get(name, name)
 
+    def fixed(self, name: str) -> torch.nn.Module:
+        """A module that was imported as it is, or a copy of it; no new one can be made."""
+        was = self.was(name)
+        if was is None or was not in self.network.parts:
+            raise GraphError(f"`{name}` is a module that was imported as it is: only from_torch can make it")
+        before = self.network.parts[was]
+        return copy.deepcopy(before) if name in self.edited.copies else before
+
     def part(self, name: str, fresh: torch.nn.Module) -> torch.nn.Module:
         node, start = self.graph.spec.nodes[name], self.edited.starts.get(name)
         fresh = fresh.to(device=self.like.device, dtype=self.like.dtype)
@@ -161,7 +174,8 @@ class _Following:
             self.draw(name, fresh)
             return self.made(name, fresh, start)
         maps = self.maps(name, was)
-        same_node = _sizes(fresh) == _sizes(before) and all(_is_whole(each) for each in maps)
+        same = _sizes(fresh) == _sizes(before) and _settings(fresh) == _settings(before)
+        same_node = same and all(_is_whole(each) for each in maps)
         if same_node and not copied:
             return before
         self.draw(name, fresh)
@@ -249,6 +263,11 @@ def _options(part: torch.nn.Module) -> dict[str, Any]:
     """What a part does beside its weights: stride, padding, probability."""
     keys = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
     return {key: getattr(part, key) for key in keys if hasattr(part, key)}
+
+
+def _settings(part: torch.nn.Module) -> tuple[Any, ...]:
+    """What may change without the weights meaning something else."""
+    return getattr(part, "eps", None), getattr(part, "momentum", None)
 
 
 def _is_whole(map_: Sequence[int]) -> bool:

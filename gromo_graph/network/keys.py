@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+_OF_THE_CONTAINER = frozenset((*dir(torch.nn.ModuleDict), *vars(torch.nn.ModuleDict())))
+
 
 def module_key(name: str) -> str:
     """An escaped form of a name, readable and different for different names.
@@ -15,4 +17,4 @@ def module_key(name: str) -> str:
     ['stem', 'a%2Eb', 'keys%', '50%25']
     """
     key = name.replace("%", "%25").replace(".", "%2E")
-    return f"{key}%" if hasattr(torch.nn.ModuleDict, key) or key in vars(torch.nn.ModuleDict()) else key
+    return f"{key}%" if key in _OF_THE_CONTAINER else key

@@ -13,6 +13,8 @@ from gromo_graph.graph import Graph
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.network.assembly import Parts, assembled
 from gromo_graph.network.keys import module_key
+from gromo_graph.network.plain import plain_module
+from gromo_graph.network.quick import QuickPass
 from gromo_graph.spec.model import Spec
 
 
@@ -30,6 +32,7 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         super().__init__()
         self._graph = graph
         self._parts = dict(parts)  # a dict registers nothing: the units hold them
+        self._quick = QuickPass()
         units = assembled(graph, parts)
         self.nodes = torch.nn.ModuleDict({module_key(key): module for key, module in units.items()})
 
@@ -78,9 +81,17 @@ class GrowingNetwork(Displayed, torch.nn.Module):
             GraphError: an input is missing, unknown, or has another shape than the spec says.
         """
         values = self._inputs(inputs, named)
+        quick = self._quick.module(self._graph, self.nodes)
+        if quick is not None:
+            found: Tensor | dict[str, Tensor] = quick.forward(*(values[name] for name in self.spec.inputs))
+            return found
+        modules = self.nodes
+        spent = {} if torch.compiler.is_compiling() else self._graph.spent
         for key, unit in self._graph.units.items():
             arguments = [values[source] for source in unit.reads] if unit.reads else [values[key]]
-            values[key] = self.nodes[module_key(key)](*arguments)
+            for source in spent.get(key, ()):
+                del values[source]  # the memory of what nobody reads any more is there for what comes
+            values[key] = modules[module_key(key)](*arguments)
         return self._outputs(values)
 
     def extended_forward(self, *inputs: Tensor, **named: Tensor) -> Tensor | dict[str, Tensor]:
@@ -100,6 +111,31 @@ class GrowingNetwork(Displayed, torch.nn.Module):
                 values[key], extensions[key] = module(*arguments), None
         return self._outputs(values)
 
+    def to_torch(self) -> torch.fx.GraphModule:
+        """A plain module of torch layers that computes the same, in training and in evaluation.
+
+        It has copies of the weights and needs no gromo_graph: it can be trained, copied, moved, compiled and pickled
+        where only torch is. Inputs are given by position or by name, made an identifier of Python where it is none.
+        Pending growth is not part of it.
+
+        Returns:
+            A module that returns what `forward` does: a tensor (batch, *shape), or a dict of them by name. Its `code`
+            shows what it computes.
+
+        >>> from gromo_graph import compile_network, parse_spec
+        >>> network = compile_network(parse_spec('''
+        ... nodes:
+        ...   x: {kind: input, shape: [3]}
+        ...   hidden: {kind: linear, from: x, features: 4, activation: relu}
+        ...   y: {kind: linear, from: hidden, features: 2}
+        ... output: y
+        ... '''), seed=0)
+        >>> plain, x = network.to_torch(), torch.ones(5, 3)
+        >>> torch.equal(plain(x), network(x)), plain.hidden
+        (True, Linear(in_features=3, out_features=4, bias=True))
+        """
+        return plain_module(self._graph, self._parts, training=self.training)
+
     def extra_repr(self) -> str:
         """Name and size."""
         return f"{self.spec.name}: {len(self.spec.nodes)} nodes, {self.graph.parameter_count:,} parameters"
@@ -118,6 +154,9 @@ class GrowingNetwork(Displayed, torch.nn.Module):
                     f"input `{name}` has shape {tuple(value.shape)}: "
                     f"expected (batch, {', '.join(map(str, self._graph.shapes[name]))})"
                 )
+        if len({len(value) for value in values.values()}) > 1:
+            sizes = ", ".join(f"{len(value)} of `{name}`" for name, value in values.items())
+            raise GraphError(f"the inputs have batches of different sizes, {sizes}: expected one size")
         return values
 
     def _outputs(self, values: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:

@@ -20,6 +20,7 @@ from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.render.change import what_was_done
 from gromo_graph.render.dot import direction_of
 from gromo_graph.render.timeline import Once, Timeline
+from gromo_graph.render.timeline_layout import laid_out
 from gromo_graph.spec import parse_spec
 
 _DIGITS = 6  # more than any page shows
@@ -59,7 +60,7 @@ class Inspection:
             "torn": journal.torn,
             "results": shown_results(results),
             "seen": seen(journal),
-            "graph": self._timeline.data(direction_of(self._last)),
+            "graph": laid_out(self._timeline, direction_of(self._last)),
             "states": self._states(journal),
             "events": [_event(event, texts) for event in journal.events],
             "texts": texts.values,

@@ -21,7 +21,7 @@ from gromo_graph.records.journal import Journal
 from gromo_graph.render.inspection import Inspection
 
 _FOLDER = Path(__file__).parent / "templates" / "inspector"
-_SCRIPTS = ("data", "difference", "drawing", "plots", "panels", "page")
+_SCRIPTS = ("data", "difference", "drawing", "map", "plots", "panels", "habits", "live", "page")
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 

@@ -20,8 +20,8 @@ def html_of(value: Any) -> str:
     Raises:
         TypeError: it is neither.
 
-    >>> html_of(Plan((Candidate("widen", "<b>", neurons=2, slope=0.5),), samples=10))[:55]
-    '<p>1 candidate, measured on 10\u202fsamples</p><table><thead>'
+    >>> html_of(Plan((Candidate("widen", "<b>", neurons=2, slope=0.5),), samples=10))[:56]
+    '<p>1 candidate, measured on 10 samples</p><table><thead>'
     """
     if isinstance(value, Plan):
         many = len(value.candidates)

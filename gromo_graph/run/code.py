@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gromo_graph.errors import RunError
+from gromo_graph.plugins import imported
 from gromo_graph.run.raw import Raw, raw_from
 
 _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
@@ -27,26 +25,21 @@ def is_call(text: str) -> bool:
 
 
 def call(text: str) -> Any:
-    """What `module:function` returns when called without arguments. It runs the user's own code.
+    """What the user's own `module:function` returns when called without arguments.
 
     Raises:
         RunError: no such module or function, or it failed.
+
+    >>> call("collections:OrderedDict")
+    OrderedDict()
     """
     match = _CALL.fullmatch(text)
     if match is None:
         raise RunError(f"{text}: expected module:function")
     module, function = match.groups()
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does: the user's module lies beside the spec
-    try:
-        called = getattr(importlib.import_module(module), function)
-    except ImportError as error:
-        raise RunError(f"{text}: the module `{module}` cannot be imported: {error}") from error
-    except AttributeError as error:
-        raise RunError(f"{text}: the module `{module}` has no function `{function}`") from error
-    except Exception as error:
-        raise RunError(f"{text}: importing `{module}` raised {type(error).__name__}: {error}") from error
+    called = getattr(imported(module, what=text), function, None)
+    if called is None:
+        raise RunError(f"{text}: the module `{module}` has no function `{function}`")
     try:
         return called()
     except Exception as error:

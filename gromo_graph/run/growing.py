@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-import gromo_graph
 from gromo_graph.amounts import bytes_of, size
-from gromo_graph.environment import local_rank, process_count, process_rank
+from gromo_graph.environment import VERSION, local_rank, process_count, process_rank
 from gromo_graph.errors import RunError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.growth.memory import out_of_memory
@@ -107,7 +106,7 @@ def grow(
                 "overrides": _listed(overrides),
                 "amp": amp,
                 "max_memory": limit,
-                "gromo_graph": gromo_graph.__version__,
+                "gromo_graph": VERSION,
                 "torch": str(torch.__version__),
             }
             recorder = (

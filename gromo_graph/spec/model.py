@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 from gromo_graph.display import Displayed
@@ -74,7 +75,7 @@ class Spec(Displayed):
             ),
         )
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The names of the input nodes, in the order of the document."""
         return tuple(name for name, node in self.nodes.items() if isinstance(node, Input))

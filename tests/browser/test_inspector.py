@@ -92,6 +92,26 @@ def test_nodes_keep_their_places_and_appear(page: Page, journal: Journal) -> Non
         before = now
 
 
+def test_boxes_hold_their_texts(opened: Opened, page_file: Path, hostile: Path) -> None:
+    for file in (page_file, hostile):
+        page = opened(file)
+        for base in ("", "0"):
+            page.locator("#base").select_option(base)
+            over = page.evaluate(
+                """() => [...document.querySelectorAll("#drawing .node.box:not(.absent)")].flatMap((node) => {
+                    const box = node.querySelector("rect").getBBox();
+                    return [...node.querySelectorAll("text")].filter((text) => text.textContent).map((text) => {
+                        const inner = text.getBBox();
+                        const right = inner.x + inner.width - box.x - box.width, left = box.x - inner.x;
+                        const down = inner.y + inner.height - box.y - box.height, up = box.y - inner.y;
+                        return [text.textContent, Math.max(right, left, down, up)];
+                    });
+                })"""
+            )
+            assert len(over) >= 6
+            assert [each for each in over if each[1] > 0] == []
+
+
 def test_what_a_step_changed_lights_up(page: Page, journal: Journal) -> None:
     index, event = next(
         (index, event)
@@ -206,6 +226,9 @@ def test_hovering_one_curve_marks_the_others(page: Page, journal: Journal) -> No
     (epoch,) = (int(words.split()[1]) for words in epochs)
     assert told[2].endswith(count(journal.epochs[epoch - 1].parameters))
     assert page.locator("#plots .guide[visibility=visible]").count() == 4
+    page.mouse.move(5, 5)
+    shown = f"epoch {journal.applied[-1].epoch}"
+    assert text(page, "#plots figure:first-child .readout").startswith(shown), "that of the step shown"
 
     figures.first.locator('.growth[data-event="0"] .reach').hover()
     assert page.locator("#plots .growth.lit").count() == 5
@@ -283,6 +306,15 @@ def test_dark_and_light(opened: Opened, page_file: Path) -> None:
     assert not page.locator("#play").is_visible()
 
 
+@pytest.mark.parametrize(("motion", "seconds"), [("reduce", "0s"), ("no-preference", "0.35s")])
+def test_nothing_moves_for_those_who_ask_for_that(
+    opened: Opened, page_file: Path, motion: str, seconds: str
+) -> None:
+    page = opened(page_file, reduced_motion=motion)
+    duration = "getComputedStyle(document.querySelector('#drawing .node')).transitionDuration"
+    assert page.evaluate(duration) == seconds
+
+
 def test_a_place_outlives_a_reload(page: Page) -> None:
     page.locator("#slider").fill("1")
     named(page, "hidden").click()
@@ -296,6 +328,7 @@ def test_nodes_are_found_by_a_part_of_their_name(page: Page) -> None:
     page.locator("#find").fill("hid")
     page.locator("#find").press("Enter")
     assert text(page, "#selection h2") == "hidden"
+    assert not page.locator("#map").is_visible(), "the whole of it is to be seen"
     scale = text(page, "#scale")
     page.locator("#closer").click()
     assert text(page, "#scale") != scale
@@ -308,10 +341,12 @@ def test_no_page_scrolls_to_the_side(opened: Opened, page_file: Path, width: int
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_stands_in_the_way_of_anybody(opened: Opened, page_file: Path, scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 360)])
+def test_nothing_stands_in_the_way_of_anybody(
+    opened: Opened, page_file: Path, scheme: str, width: int
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
-    page = opened(page_file, color_scheme=scheme)
+    page = opened(page_file, color_scheme=scheme, viewport={"width": width, "height": 800})
     named(page, "hidden").click()
     page.locator("#base").select_option("0")
     found = axe.run(page).response["violations"]
@@ -388,3 +423,26 @@ def test_200_nodes_and_200_steps(opened: Opened, tmp_path: Path) -> None:
     assert box is not None
     assert sheet is not None
     assert sheet["y"] <= box["y"] <= sheet["y"] + sheet["height"], "it has been scrolled to"
+
+    page.locator("#map").click(position={"x": 20, "y": 3})
+    assert page.evaluate("document.getElementById('sheet').scrollTop") == 0
+    assert page.locator("#map .changed").count() == page.locator("#drawing .node.changed").count() > 50
+
+
+def test_all_candidates_by_the_keyboard_and_what_is_unfolded_stays(opened: Opened, tmp_path: Path) -> None:
+    write_large_journal(tmp_path / "journal.jsonl", blocks=20, steps=4)
+    file = tmp_path / "page.html"
+    file.write_text(inspector_html(read_journal(tmp_path)), encoding="utf-8")
+    page = opened(file)
+    rows = page.locator("#candidates tbody tr")
+    few = rows.count()
+    page.locator("#more").press("Enter")
+    assert rows.count() == 20 + 19 + 1 > few
+    assert page.evaluate("document.activeElement.id") == "more"
+    named(page, "block.3.lift").click()
+    page.locator("#selection summary").click()
+    page.locator("body").press("ArrowLeft")
+    assert step_of(page).startswith("Step 3 of 4")
+    assert page.locator("#selection details").get_attribute("open") is not None
+    page.locator("#candidates button.link").first.click()
+    assert text(page, "#selection h2") == "block.0.lift"

@@ -87,10 +87,13 @@ def test_who_looks_at_a_step_keeps_it(opened: Opened, growing: GrowingRun, addre
     assert not page.locator("#follow").is_checked()
     page.locator("#candidates").scroll_into_view_if_needed()
     scrolled = page.evaluate("scrollY")
+    page.locator("#candidates button.link").nth(1).focus()
     growing.up_to_step(4)
     expect(page.locator("#at")).to_contain_text("Step 1 of 4")
     assert page.locator("#selection h2").inner_text() == "hidden"
     assert page.evaluate("scrollY") == scrolled
+    focused = "[...document.querySelectorAll('#candidates button.link')].indexOf(document.activeElement)"
+    assert page.evaluate(focused) == 1
     page.locator("#last").click()
     expect(page.locator("#at")).to_contain_text("Step 4 of 4")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gromo_graph import Edits, GraphError, RemoveNode, RenameNode, compile_network, edit
+from gromo_graph import Edits, GraphError, RemoveNode, RenameNode, compile_network, edit, parse_spec
 from gromo_graph.network.transaction import _agree
 from tests.network.test_transaction import inputs_of, network_of, output_of, same, state
 
@@ -207,3 +207,16 @@ def test_an_error_at_the_end_changes_nothing() -> None:
     assert all(optimizer.state[p] is known[p] for p in known)
     assert len(optimizer.state) == len(known)
     assert (e.inverse, e.preserved) == (None, None)
+
+
+def test_a_norm_with_another_eps_keeps_its_weights_and_statistics() -> None:
+    network = compile_network(parse_spec(NORMED), seed=0)
+    network.train()(torch.randn(20, 6) * 4.0)
+    mean = network.parts["n"].running_mean.clone()
+    with edit(network) as e:
+        e.set_options("n", eps=0.5, momentum=0.25)
+    part = network.parts["n"]
+    assert isinstance(part, torch.nn.BatchNorm1d)
+    assert (part.eps, part.momentum) == (0.5, 0.25)
+    assert torch.equal(part.running_mean, mean)
+    assert e.preserved is False

@@ -112,7 +112,7 @@ def test_states_of_nodes_and_edges_are_those_of_the_graphs(journal: Journal) -> 
     assert [state["event"] for state in data["states"]] == [None, 0, 2, 3]
 
 
-def test_boxes_of_all_states_are_apart_and_hold_their_texts(journal: Journal) -> None:
+def test_boxes_of_all_states_are_apart_and_within_the_drawing(journal: Journal) -> None:
     graph = Inspection().data(journal)["graph"]
     boxes = [node["place"] for node in graph["nodes"]]
     left, top, width, height = graph["box"]

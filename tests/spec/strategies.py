@@ -111,8 +111,8 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
     choices: list[Node] = [
         Dropout(sources=(source,), p=draw(st.sampled_from([0.5, 0, 0.1]))),
         Flatten(sources=(source,)),
-        BatchNorm(sources=(source,), activation=activation),
-        LayerNorm(sources=(source,)),
+        BatchNorm(sources=(source,), activation=activation, momentum=draw(st.sampled_from([0.1, 0.5]))),
+        LayerNorm(sources=(source,), eps=draw(st.sampled_from([1e-5, 1e-3]))),
     ]
     if prod(shape) > 1:
         groups = [number for number in divisors(shape[0]) if number < prod(shape)]

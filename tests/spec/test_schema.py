@@ -39,6 +39,7 @@ def test_it_is_a_schema_of_draft_07() -> None:
 
 def fences() -> list[str]:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    pages.remove(ROOT / "docs" / "own_kinds.md")  # its kind is one that has to be registered
     blocks = [
         block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     ]

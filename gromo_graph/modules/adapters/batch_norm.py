@@ -27,7 +27,7 @@ from gromo_graph.spec.kinds import BatchNorm, Shape
 def build(node: BatchNorm, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch module of the node, by the number of axes it reads."""
     kind = torch.nn.BatchNorm2d if len(inputs[0]) == 3 else torch.nn.BatchNorm1d
-    return kind(inputs[0][0])
+    return kind(inputs[0][0], eps=node.eps, momentum=node.momentum)
 
 
 class BatchNormAdapter(OperationAdapter):

@@ -19,7 +19,10 @@ from gromo_graph.modules.adapters import (
     linear,
     pool,
 )
+from gromo_graph.modules.adapters.base import register
+from gromo_graph.modules.adapters.operation import register_operation
 from gromo_graph.spec.kinds import Node, Shape
+from gromo_graph.spec.kinds.own import OWN
 
 ACTIVATIONS: dict[str, Callable[[], torch.nn.Module]] = {
     "identity": torch.nn.Identity,
@@ -87,6 +90,18 @@ def build_operation(node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:
 
 
 def _build(table: dict[str, Builder], node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:
+    if node.kind in OWN and node.kind not in table:
+        table[node.kind] = _own(node)
     if node.kind not in table:
         raise CompileError(f"the kind `{node.kind}` has no torch half: expected one of {', '.join(table)}")
     return table[node.kind](node, inputs)
+
+
+def _own(node: Node) -> Builder:
+    """The builder of a kind that was registered; what growth must know of it is known from now on."""
+    build, adapter = OWN[node.kind]()
+    if adapter is not None and node.drawn_as == "operation":
+        register_operation(adapter)
+    elif adapter is not None:
+        register(adapter)
+    return build

@@ -25,7 +25,7 @@ from gromo_graph.spec.kinds import GroupNorm, Shape
 
 def build(node: GroupNorm, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch module of the node."""
-    return torch.nn.GroupNorm(node.groups, inputs[0][0])
+    return torch.nn.GroupNorm(node.groups, inputs[0][0], eps=node.eps)
 
 
 class GroupNormAdapter(OperationAdapter):

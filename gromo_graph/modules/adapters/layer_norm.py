@@ -24,7 +24,7 @@ from gromo_graph.spec.kinds import LayerNorm, Shape
 
 def build(node: LayerNorm, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch module of the node: all values of a sample together."""
-    return torch.nn.LayerNorm(list(inputs[0]))
+    return torch.nn.LayerNorm(list(inputs[0]), eps=node.eps)
 
 
 class LayerNormAdapter(OperationAdapter):

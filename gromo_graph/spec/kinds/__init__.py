@@ -6,6 +6,7 @@ from gromo_graph.spec.kinds.base import Layer, Node, Operation, Shape, ShapeMism
 from gromo_graph.spec.kinds.convolution import Conv1d, Conv2d, Convolution
 from gromo_graph.spec.kinds.depthwise import Depthwise, DepthwiseConv1d, DepthwiseConv2d
 from gromo_graph.spec.kinds.dropout import Dropout
+from gromo_graph.spec.kinds.fixed import Fixed
 from gromo_graph.spec.kinds.flatten import Flatten
 from gromo_graph.spec.kinds.input import Input
 from gromo_graph.spec.kinds.linear import Linear
@@ -55,6 +56,7 @@ __all__ = [
     "DepthwiseConv1d",
     "DepthwiseConv2d",
     "Dropout",
+    "Fixed",
     "Flatten",
     "GroupNorm",
     "Input",

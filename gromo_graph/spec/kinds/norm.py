@@ -15,6 +15,7 @@ class Norm(Operation):
     """A normalisation, its activation included."""
 
     activation: Activation = Field("identity", description="Function that the output passes.")
+    eps: float = Field(1e-5, gt=0, description="Added to the variance before its root is taken.")
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """That of the input."""
@@ -33,6 +34,7 @@ class BatchNorm(Norm):
     """Each feature by its mean and variance over the batch; in evaluation by running ones."""
 
     kind: Literal["batch_norm"] = "batch_norm"
+    momentum: float = Field(0.1, ge=0, le=1, description="Share of a batch in the running mean and variance.")
 
 
 class LayerNorm(Norm):

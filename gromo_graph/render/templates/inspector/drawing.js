@@ -53,7 +53,7 @@ function makeNode(node, index, onSelect) {
 
 function makeEdge(edge, index, onSelect) {
   const [x, y] = edge.label || [0, 0];
-  const group = svg("g", { class: "edge", role: "button", tabindex: "-1", "data-name": edge.name },
+  const group = svg("g", { class: "edge", role: "button", tabindex: "-1", "data-name": edge.name, "data-what": "edge" },
     svg("path", { class: "reach" }), svg("path", { class: "line" }), svg("polygon", {}),
     svg("text", { class: "caption", x, y, "text-anchor": "middle" }),
     svg("text", { class: "width", x, y, "text-anchor": "middle" }),
@@ -78,8 +78,16 @@ function showState(at, difference) {
   keepOneStop();
 }
 
+// Most parts stay as they were: writing them again would make the browser set all of their text again.
+function isAsItWas(drawn, now) {
+  const same = drawn.shown && now.every((value, index) => value === drawn.shown[index]);
+  drawn.shown = now;
+  return same;
+}
+
 function showNode(drawn, index, state, found, ghost) {
   const { group } = drawn, node = data.graph.nodes[index];
+  if (isAsItWas(drawn, [state, found ? badge(found) : null, ghost])) return;
   drawn.there = Boolean(state);
   group.classList.toggle("absent", !state);
   group.setAttribute("aria-hidden", String(!state));
@@ -92,7 +100,7 @@ function showNode(drawn, index, state, found, ghost) {
   const [, , symbol, title, mark, second, third] = group.children;
   symbol.textContent = circle ? state.symbol || "" : "";
   const named = node.what === "node" || state.named;
-  title.textContent = circle ? "" : shortened(named ? node.name : "output", 24);
+  title.textContent = circle ? "" : named ? node.title : "output";
   mark.textContent = circle ? "" : state.mark || "";
   second.replaceChildren();
   third.textContent = circle ? "" : words;
@@ -113,6 +121,7 @@ function nodeWords(node, state) {
 
 function showEdge(drawn, index, state, { ghost, changed }) {
   const { group } = drawn, edge = data.graph.edges[index];
+  if (isAsItWas(drawn, [state, ghost, changed])) return;
   drawn.there = Boolean(state);
   group.setAttribute("aria-hidden", String(!state));
   const selected = group.classList.contains("selected") ? " selected" : "";
@@ -163,11 +172,15 @@ function walk(from, by) {
 function reveal(wanted) {
   const sheet = $("sheet"), view = sheet.getBoundingClientRect();
   const boxes = wanted.map((each) => each.group.getBoundingClientRect()).filter((box) => box.width || box.height);
-  const seen = (box) => box.right > view.left + 8 && box.left < view.right - 8 && box.bottom > view.top + 8 && box.top < view.bottom - 8;
+  const middle = (box) => [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+  const seen = (box) => {
+    const [x, y] = middle(box);
+    return x > view.left && x < view.right && y > view.top && y < view.bottom;
+  };
   if (!boxes.length || boxes.some(seen)) return;
-  const [box] = boxes;
+  const [here, there] = [middle(view), middle(boxes[0])];
   sheet.scrollBy({
-    left: (box.left + box.right - view.left - view.right) / 2, top: (box.top + box.bottom - view.top - view.bottom) / 2,
+    left: there[0] - here[0], top: there[1] - here[1],
     behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
   });
 }

@@ -14,10 +14,13 @@ function build() {
   $("base").value = view.base === null ? "" : String(view.base);
   fill("names", data.graph.nodes.filter((node) => node.what === "node").map((node) => html("option", { value: node.name })));
   fill("sheet", makeDrawing(select));
+  if (map) map.root.remove();
+  $("table").append(makeMap());
   $("network").classList.toggle("wide", parts.width > 1.5 * parts.height);
   document.body.classList.toggle("ribbon", parts.width > 1.5 * parts.height);
   stop = null;
   rescale();
+  fill("steps", stepsPanel(showEvent));
   tellRun();
 }
 
@@ -52,12 +55,23 @@ function makePlots() {
   $("training").hidden = !plots.length;
 }
 
-// One epoch pointed at in one plot is pointed at in all; a growth step near it lights up.
+// One epoch pointed at in one plot is pointed at in all; where none is, it is that of the step shown.
 function pointAt(epoch) {
-  plots.forEach((plot) => plot.point(epoch));
+  const event = eventOf(view.at);
+  plots.forEach((plot) => plot.point(known(epoch) || !event ? epoch : event.epoch));
 }
 
-function show({ scroll = true } = {}) {
+function markHere() {
+  document.querySelectorAll("#plots .here").forEach((mark) => mark.classList.remove("here"));
+  const here = data.states[view.at].event;
+  if (here !== null) document.querySelectorAll(`#plots [data-event="${here}"]`).forEach((mark) => mark.classList.add("here"));
+}
+
+function show(options) {
+  keepingFocus(() => showAll(options || {}));
+}
+
+function showAll({ scroll = true }) {
   const at = view.at, from = baseOf(at), event = shownEvent(), difference = compare(from, at);
   $("slider").value = at;
   $("slider").setAttribute("aria-valuetext", `${stateName(at)} of ${lastState()}${eventOf(at) ? `: ${eventOf(at).words}` : ""}`);
@@ -68,24 +82,35 @@ function show({ scroll = true } = {}) {
   $("drawing").setAttribute("aria-label", `the network at ${stateName(at)}`);
   showState(at, difference);
   showSelected(view.selected);
+  showMap();
+  pointAt(null);
   fill("decision", decisionPanel(event, at));
-  fill("candidates", candidatesPanel(event, view.more, () => { view.more = !view.more; show({ scroll: false }); }, selectTarget));
-  fill("steps", stepsPanel(event, showEvent));
+  fill("candidates", candidatesPanel(event, view.more, showMore, selectTarget));
   fill("difference", differencePanel(difference, select));
   fill("spec", specPanel(from, at, copySpec));
-  fill("selection", selectionPanel(view.selected, at, select));
-  const here = data.states[at].event;
-  document.querySelectorAll("#plots [data-event]").forEach((mark) => mark.classList.toggle("here", mark.dataset.event === String(here)));
+  showSelection();
+  markHere();
   if (scroll) {
     const changed = difference.nodes.map((node) => parts.nodes[node.index]).filter((part) => part.there);
     if (changed.length) reveal(changed);
   }
-  const row = document.querySelector("#steps tr.here");
-  if (row) {
-    const list = row.closest(".scroll"), top = row.offsetTop - list.clientHeight / 2;
-    if (row.offsetTop < list.scrollTop + 30 || row.offsetTop + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top;
-  }
+  followMap();
+  markStep(event ? data.events.indexOf(event) : null);
   keepPlace();
+}
+
+// What was unfolded stays unfolded.
+function showSelection() {
+  const before = $("selection").querySelector("details"), open = Boolean(before && before.open);
+  fill("selection", selectionPanel(view.selected, view.at, select));
+  const after = $("selection").querySelector("details");
+  if (after) after.open = open;
+}
+
+function showMore() {
+  view.more = !view.more;
+  show({ scroll: false });
+  if ($("more")) $("more").focus();
 }
 
 function goTo(at, { byHand = true } = {}) {
@@ -109,7 +134,8 @@ function select(what, index) {
   const same = view.selected && view.selected.what === what && view.selected.index === index;
   view.selected = same ? null : { what, index };
   showSelected(view.selected);
-  fill("selection", selectionPanel(view.selected, view.at, select));
+  showMap();
+  showSelection();
   const chosen = view.selected && parts[what][index];
   if (chosen && chosen.there) { keepOneStop(chosen); reveal([chosen]); }
   keepPlace();
@@ -139,79 +165,6 @@ function find() {
   }
 }
 
-async function copySpec() {
-  const text = specAt(view.at).join("\n");
-  let done = true;
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    const area = html("textarea", { "aria-hidden": "true", class: "offscreen" });
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    done = document.execCommand("copy");
-    area.remove();
-  }
-  $("copied").textContent = done ? "copied" : "the browser does not let it be copied: select the text";
-}
-
-// Play.
-function stopPlaying() {
-  if (view.playing !== null) clearInterval(view.playing);
-  view.playing = null;
-  $("play").setAttribute("aria-pressed", "false");
-  $("play").setAttribute("aria-label", "play");
-  $("play").classList.remove("on");
-}
-function play() {
-  if (view.playing !== null) { stopPlaying(); return; }
-  if (view.at === lastState()) goTo(0);
-  $("play").setAttribute("aria-pressed", "true");
-  $("play").setAttribute("aria-label", "pause");
-  $("play").classList.add("on");
-  view.playing = setInterval(() => {
-    if (view.at === lastState()) stopPlaying();
-    else goTo(view.at + 1);
-  }, 1000);
-}
-
-// The place of the reader outlives a reload: it stands behind the # of the address.
-function keepPlace() {
-  const chosen = view.selected && data.graph[view.selected.what][view.selected.index];
-  const words = [`step=${view.at}`];
-  if (view.base !== null) words.push(`base=${view.base}`);
-  if (chosen) words.push(`${view.selected.what}=${encodeURIComponent(chosen.name)}`);
-  try { history.replaceState(null, "", `#${words.join("&")}`); } catch { /* a place where addresses cannot be changed */ }
-}
-function takePlace() {
-  for (const word of location.hash.slice(1).split("&")) {
-    const [key, value] = word.split("=");
-    const number = Number(value);
-    if (key === "step" && Number.isInteger(number)) view.at = Math.min(lastState(), Math.max(0, number));
-    if (key === "base" && Number.isInteger(number) && number >= 0 && number <= lastState()) view.base = number;
-    if ((key === "nodes" || key === "edges") && value) {
-      let wanted = null;
-      try { wanted = decodeURIComponent(value); } catch { /* an address that was cut off */ }
-      const index = data.graph[key].findIndex((each) => each.name === wanted);
-      if (index >= 0) view.selected = { what: key, index };
-    }
-  }
-}
-
-// Light and dark: as the system says, until the button says otherwise.
-function theme(next) {
-  const kept = () => { try { return localStorage.getItem("gromo-graph theme"); } catch { return null; } };
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  let chosen = next || kept() || "auto";
-  if (!["auto", "light", "dark"].includes(chosen)) chosen = "auto";
-  if (next) { try { localStorage.setItem("gromo-graph theme", next); } catch { /* not kept */ } }
-  document.documentElement.dataset.theme = chosen;
-  const isDark = chosen === "dark" || (chosen === "auto" && dark.matches);
-  $("theme").textContent = isDark ? "Light" : "Dark";
-  $("theme").onclick = () => theme(isDark ? "light" : "dark");
-  dark.onchange = () => theme();
-}
-
 function zoom(factor) {
   const used = view.zoom === "fit" || view.zoom === null ? scaleDrawing(view.zoom) : view.zoom;
   view.zoom = Math.min(4, Math.max(0.05, used * factor));
@@ -220,70 +173,8 @@ function zoom(factor) {
 function rescale() {
   const used = scaleDrawing(view.zoom);
   $("whole").setAttribute("aria-pressed", String(view.zoom === "fit"));
+  followMap();
   $("scale").textContent = `${Math.round(used * 100)}${THIN}%`;
-}
-
-// News of a run that goes on. What the reader looks at stays, unless the newest step is followed.
-function takeNews(news) {
-  $("live").textContent = data.results ? "the run is over" : "live";
-  if (news.waiting) { $("live").textContent = `waiting: ${news.waiting}`; return; }
-  if (news.all) {
-    const chosen = view.selected && data.graph[view.selected.what][view.selected.index].name;
-    const what = view.selected && view.selected.what;
-    const focused = document.activeElement && document.activeElement.closest("#drawing [data-name]");
-    const focus = focused && [focused.dataset.name, focused.classList.contains("edge")];
-    const place = [$("sheet").scrollLeft, $("sheet").scrollTop];
-    const [live, top, open] = [data.live, scrollY, [...document.querySelectorAll("details")].map((each) => each.open)];
-    data = { ...news.all, live };
-    specs.length = 0;
-    if ($("follow").checked) view.at = lastState();
-    view.at = Math.min(view.at, lastState());
-    if (view.base !== null) view.base = Math.min(view.base, lastState());
-    if (view.event !== null && view.event >= data.events.length) view.event = null;
-    if (chosen !== null) {
-      const index = data.graph[what].findIndex((each) => each.name === chosen);
-      view.selected = index < 0 ? null : { what, index };
-    }
-    build();
-    show({ scroll: $("follow").checked });
-    if (!$("follow").checked) $("sheet").scrollTo({ left: place[0], top: place[1], behavior: "instant" });
-    document.querySelectorAll("details").forEach((each, index) => { each.open = Boolean(open[index]); });
-    if (focus) {
-      const again = parts.order.find((each) => each.group.dataset.name === focus[0] && (each.what === "edges") === focus[1]);
-      if (again && again.there) { keepOneStop(again); again.group.focus({ preventScroll: true }); }
-    }
-    scrollTo({ top, behavior: "instant" });
-  } else {
-    const changed = JSON.stringify(news.results) !== JSON.stringify(data.results) || news.epochs;
-    data.results = news.results;
-    if (news.epochs) {
-      const before = data.epochs.epoch.length;
-      for (const key of new Set([...Object.keys(data.epochs), ...Object.keys(news.epochs)])) {
-        const missing = (columns) => new Array(columns.epoch.length).fill(null);
-        data.epochs[key] = [...(data.epochs[key] || new Array(before).fill(null)), ...(news.epochs[key] || missing(news.epochs))];
-      }
-      data.seen = news.seen;
-    }
-    if (changed) {
-      tellRun();
-      const here = data.states[view.at].event;
-      document.querySelectorAll("#plots [data-event]").forEach((mark) => mark.classList.toggle("here", mark.dataset.event === String(here)));
-    }
-  }
-  $("live").textContent = data.results ? "the run is over" : "live";
-}
-
-async function listen() {
-  let pause = 1000;
-  try {
-    const answer = await fetch(`news?seen=${encodeURIComponent(data.seen)}`, { cache: "no-store" });
-    if (!answer.ok) throw new Error(String(answer.status));
-    takeNews(await answer.json());
-  } catch {
-    $("live").textContent = "the server does not answer";
-    pause = 3000;
-  }
-  setTimeout(listen, pause);
 }
 
 function start() {
@@ -299,6 +190,7 @@ function start() {
   $("farther").addEventListener("click", () => zoom(0.8));
   $("whole").addEventListener("click", () => { view.zoom = view.zoom === "fit" ? null : "fit"; rescale(); });
   addEventListener("resize", rescale);
+  $("sheet").addEventListener("scroll", followMap, { passive: true });
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const target = event.target;

@@ -86,28 +86,42 @@ function candidatesPanel(event, more, onMore, onTarget) {
     title,
     scrolling("candidates of this step", html("table", {}, head(["rank", "n"], ["candidate"], ["neurons", "n"], ["slope", "n"],
       ["predicted", "n"], ["parameters", "n"], ["multiply-adds", "n"], ["left out because"]), html("tbody", {}, body))),
-    listed.length < rows.length || more ? html("button", { type: "button", click: onMore },
+    listed.length < rows.length || more ? html("button", { type: "button", id: "more", click: onMore },
       more ? "Show the first ones" : `Show all ${count(rows.length)}`) : null,
     html("p", { class: "quiet" }, "Slope: the measured decrease of the loss per unit of γ. Predicted: what the statistics promised before it was measured."),
   ];
 }
 
-function stepsPanel(shownEvent, pick) {
+function stepsPanel(pick) {
   const title = html("h2", {}, "Steps");
   if (!data.events.length) return [title, html("p", { class: "quiet" }, "No growth step was tried.")];
   const rows = data.events.map((event, index) => {
     const applied = event.kind !== null;
     return html("tr", {
-      "data-event": index, class: [applied ? "" : "quiet", event === shownEvent ? "here" : ""].join(" ").trim() || null,
+      "data-event": index, class: applied ? null : "quiet",
       pointerenter: () => lightUp(index), pointerleave: () => lightUp(null), focusin: () => lightUp(index), focusout: () => lightUp(null),
     }, cell(applied ? String(event.step) : "–", "n"), cell(String(event.epoch), "n"),
-    html("td", { class: "what" }, html("button", { type: "button", class: "link", "aria-current": event === shownEvent ? "step" : null, click: () => pick(index) }, name(event.words))),
+    html("td", { class: "what" }, html("button", { type: "button", class: "link", click: () => pick(index) }, name(event.words))),
     cell(real(event.slope), "n"), cell(applied ? real(event.gamma) : "–", "n"),
     cell(applied ? change(event.before, event.after) : real(event.before), "n"),
     cell(applied ? signed(event.cost[0]) : "–", "n"), html("td", { class: "note-cell" }, name(event.reason)));
   });
   return [title, scrolling("growth steps", html("table", {}, head(["step", "n"], ["epoch", "n"], ["what"], ["slope", "n"], ["γ", "n"],
     ["held-out loss", "n"], ["parameters", "n"], ["why"]), html("tbody", {}, rows)))];
+}
+
+// Mark the row of a step among all, and scroll its table, not the page, to it.
+function markStep(index) {
+  document.querySelectorAll("#steps .here").forEach((row) => {
+    row.classList.remove("here");
+    row.querySelector("button").removeAttribute("aria-current");
+  });
+  const row = known(index) && document.querySelector(`#steps tr[data-event="${index}"]`);
+  if (!row) return;
+  row.classList.add("here");
+  row.querySelector("button").setAttribute("aria-current", "step");
+  const list = row.closest(".scroll"), [top, bottom] = [row.offsetTop, row.offsetTop + row.offsetHeight];
+  if (top < list.scrollTop + 30 || bottom > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 2;
 }
 
 // What is selected: a node or an edge, as it is at a state, and how it became so.

@@ -1,0 +1,114 @@
+"""`gromo-graph import`: a model of PyTorch as a spec and its weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gromo_graph.cli.messages import reported, say
+from gromo_graph.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_INPUT = re.compile(r"(?:(?P<name>[^\W\d]\w*)=)?(?P<shape>[0-9]+(,[0-9]+)*)")
+
+
+@reported
+def import_(
+    model: Annotated[
+        str, typer.Argument(metavar="module:factory", help="Your own function or class that gives the model.")
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE",
+            help="The shape of an example input, the batch first: 1,3,32,32. Once for each input of the model.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The YAML file to write.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Where to write the weights, as .safetensors; else they are not kept."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the network; by default the class of the model.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files if they are there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a model of PyTorch as a spec that can be drawn, edited and grown. It runs the code that you name."""
+    from gromo_graph.errors import RunError
+
+    shapes = [_read(text) for text in inputs]
+    for path in filter(None, (out, weights)):
+        if path.exists() and not force:
+            raise RunError(
+                f"{path}: this file is there already: choose another one, or replace it with --force"
+            )
+
+    import torch
+
+    from gromo_graph.interop import from_torch
+    from gromo_graph.records.files import write_atomically
+    from gromo_graph.run.code import call
+    from gromo_graph.run.weights import weights_bytes
+    from gromo_graph.spec import dump_spec
+
+    made = call(model)
+    if not isinstance(made, torch.nn.Module):
+        raise RunError(f"{model}: it gave a {type(made).__name__}: expected a torch.nn.Module")
+    network = from_torch(made, _examples(made, shapes), name=name)
+    write_atomically(out, dump_spec(network.spec))
+    if weights is not None:
+        write_atomically(weights, weights_bytes(network))
+    if as_json:
+        told = {
+            "spec": str(out),
+            "weights": None if weights is None else str(weights),
+            "nodes": len(network.spec.nodes),
+            "parameters": network.graph.parameter_count,
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False))
+        return
+    say(f"written: {', '.join(map(str, filter(None, (out, weights))))}")
+    say(
+        f"{len(network.spec.nodes)} nodes, {network.graph.parameter_count:,} parameters; outputs are the model's"
+    )
+    if weights is None:
+        say("note: the weights are not kept: name a file with --weights to have them")
+
+
+def _read(text: str) -> tuple[str | None, tuple[int, ...]]:
+    match = _INPUT.fullmatch(text.replace(" ", ""))
+    shape = tuple(int(size) for size in match["shape"].split(",")) if match else ()
+    if match is None or len(shape) < 2 or not all(shape):
+        raise typer.BadParameter(
+            f"found {text!r}: expected the sizes of one input, the batch first, such as 1,3,32,32",
+            param_hint="'--input'",
+        )
+    return match["name"], shape
+
+
+def _examples(
+    model: nn.Module, shapes: list[tuple[str | None, tuple[int, ...]]]
+) -> list[Tensor] | dict[str, Tensor]:
+    """Random inputs in the precision of the model."""
+    import torch
+
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(*shape, generator=generator).to(like.detach()) for _, shape in shapes]
+    names = [name for name, _ in shapes if name is not None]
+    if not names:
+        return tensors
+    if len(names) < len(shapes) or len(set(names)) < len(names):
+        raise typer.BadParameter("name all inputs differently, or none", param_hint="'--input'")
+    return dict(zip(names, tensors, strict=True))

@@ -1,0 +1,223 @@
+"""A spec in the making: nodes, the weights they will have, and the views that a model takes of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from gromo_graph.spec.kinds import Flatten, Input, Merge, Node, Shape, ShapeMismatch
+
+
+class Unmapped(Exception):  # noqa: N818 - it names the fact; the reader sees a TorchImportError
+    """What a model does here is nothing that a spec can say; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A value of the model: the output of a node, read as another shape.
+
+    Attributes:
+        node: its name. own: the node's shape. shape: as which the model reads it. Both are without the batch, and the
+            numbers stand in the same order.
+    """
+
+    node: str
+    own: Shape
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights of a node are in the model.
+
+    Attributes:
+        tensors: parameters and buffers, by their names in the node's torch module.
+        module: the module itself, of a node that is imported as it is.
+        training: the mode its module is in; None for that of the model.
+    """
+
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    training: bool | None = None
+    module: nn.Module | None = None
+
+
+class Blueprint:
+    """Nodes by name, in the order in which the model computes them.
+
+    Attributes:
+        nodes, shapes: by name. sources: where the weights of those come from that have any. outputs: names.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.shapes: dict[str, Shape] = {}
+        self.sources: dict[str, Source] = {}
+        self.outputs: list[str] = []
+        self._flat: dict[str, str] = {}
+        self._lost: set[str] = set()
+
+    def add(self, name: str, kind: type[Node], source: Source | None = None, **fields: Any) -> View:
+        """A new node.
+
+        Args:
+            name: another one is taken where it is not free. kind, fields: its model.
+
+        Raises:
+            Unmapped: the language has no such node, or it does not fit what it reads.
+        """
+        try:
+            node = kind(**fields)
+            shape = node.output_shape([self.shapes[each] for each in node.sources])
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise Unmapped(f"{where + ': ' if where else ''}{first['msg']}") from error
+        except ShapeMismatch as error:
+            raise Unmapped(error.expected) from error
+        called = self.free(name)
+        self.nodes[called], self.shapes[called] = node, shape
+        if source is not None:
+            self.sources[called] = source
+        return View(called, shape, shape)
+
+    def lost(self, shape: Shape) -> str:
+        """A node in the place of something that could not be mapped; no spec is made with it."""
+        name = self.free("lost")
+        self.nodes[name], self.shapes[name] = Input.model_construct(sources=(), shape=shape), shape
+        self._lost.add(name)
+        return name
+
+    def known(self, view: View) -> View:
+        """The view itself; of what could not be mapped something new in its shape, for which nothing is to blame."""
+        if view.node not in self._lost or view.own == view.shape:
+            return view
+        return View(self.lost(view.shape or (1,)), view.shape or (1,), view.shape)
+
+    def free(self, name: str) -> str:
+        """A name like this that no node has."""
+        return _free(legal(name), self.nodes)
+
+    def merge(self, name: str, how: str, views: Sequence[View]) -> View:
+        """A sum or a concatenation of values.
+
+        Raises:
+            Unmapped: one stands there twice, or they do not fit together.
+        """
+        sources = tuple(self.exact(view) for view in views)
+        twice = next((source for source in sources if sources.count(source) > 1), None)
+        if twice is not None:
+            raise Unmapped(f"it takes the value of `{twice}` twice: expected each source once")
+        return self.add(name, Merge, sources=sources, merge=how)
+
+    def exact(self, view: View) -> str:
+        """The node whose shape is that of the view; a flatten is added where it takes one.
+
+        Raises:
+            Unmapped: the view is no flattening.
+        """
+        if view.own == view.shape:
+            return view.node
+        if view.shape != (prod(view.own),):
+            raise Unmapped(
+                f"it reads {list(view.own)} of each sample as {list(view.shape)}: expected them as they are, or flat"
+            )
+        if view.node not in self._flat:
+            self._flat[view.node] = self.add(f"{view.node}.flat", Flatten, sources=(view.node,)).node
+        return self._flat[view.node]
+
+    def finish(self) -> None:
+        """Leave out what nobody reads, and put activations and sums into the nodes that can hold them."""
+        self._prune()
+        for name in list(self.nodes):
+            node = self.nodes.get(name)
+            if isinstance(node, Merge) and len(node.sources) == 1:
+                self._fold_activation(name, node)
+        for name in list(self.nodes):
+            node = self.nodes.get(name)
+            if isinstance(node, Merge) and node.merge == "sum":
+                self._fold_sum(name, node)
+
+    def _prune(self) -> None:
+        read, waiting = set(self.outputs), list(self.outputs)
+        while waiting:
+            for source in self.nodes[waiting.pop()].sources:
+                if source not in read:
+                    read.add(source)
+                    waiting.append(source)
+        self.nodes = {n: node for n, node in self.nodes.items() if n in read or node.drawn_as == "input"}
+
+    def unread_inputs(self) -> list[str]:
+        """Inputs that no output depends on."""
+        read = {source for node in self.nodes.values() for source in node.sources} | set(self.outputs)
+        return [name for name, node in self.nodes.items() if node.drawn_as == "input" and name not in read]
+
+    def _readers(self, name: str) -> list[str]:
+        return [other for other, node in self.nodes.items() if name in node.sources]
+
+    def _fold_activation(self, name: str, node: Merge) -> None:
+        """`relu(conv(x))` is one node, where nothing else reads what the convolution gives."""
+        (before,) = node.sources
+        inner = self.nodes[before]
+        alone = self._readers(before) == [name] and before not in self.outputs
+        if not alone or getattr(inner, "activation", None) != "identity":
+            return
+        self.nodes[before] = inner.model_copy(update={"activation": node.activation})
+        self._take_out(name, before)
+
+    def _fold_sum(self, name: str, node: Merge) -> None:
+        """(a + b) + c is one sum of three, added up in the same order."""
+        first = node.sources[0]
+        inner = self.nodes[first]
+        if not isinstance(inner, Merge) or (inner.merge, inner.activation) != ("sum", "identity"):
+            return
+        together = (*inner.sources, *node.sources[1:])
+        if self._readers(first) != [name] or first in self.outputs or len(set(together)) < len(together):
+            return
+        self.nodes[name] = node.model_copy(update={"sources": together})
+        del self.nodes[first]
+
+    def _take_out(self, name: str, instead: str) -> None:
+        del self.nodes[name]
+        self._read_as({name: instead})
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give nodes other names, all at once; one that has such a name makes way."""
+        changed = dict(names)
+        taken = {*self.nodes, *names.values()}
+        for wanted in names.values():
+            if wanted in self.nodes and wanted not in names:
+                changed[wanted] = _free(wanted, taken)
+                taken.add(changed[wanted])
+        self.nodes = {changed.get(name, name): node for name, node in self.nodes.items()}
+        self.sources = {changed.get(name, name): source for name, source in self.sources.items()}
+        self._read_as(changed)
+
+    def _read_as(self, changed: Mapping[str, str]) -> None:
+        for name, node in self.nodes.items():
+            if any(source in changed for source in node.sources):
+                sources = tuple(changed.get(source, source) for source in node.sources)
+                self.nodes[name] = node.model_copy(update={"sources": sources})
+        self.outputs = [changed.get(name, name) for name in self.outputs]
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name itself, or with the first number behind it that nobody has."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}.{number}"
+    return found
+
+
+def legal(name: str) -> str:
+    """A name that a node may have.
+
+    >>> legal("layer1.0.conv"), legal("a->b\\n"), legal("")
+    ('layer1.0.conv', 'a-b', 'node')
+    """
+    return "".join(c for c in name.replace("->", "-") if c.isprintable()) or "node"

@@ -1,0 +1,285 @@
+"""`export`: a network as files that need no gromo_graph, each checked against the network before it is written."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from gromo_graph.errors import RunError
+from gromo_graph.interop.source import source_of, weights_of
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.plain import identifiers
+from gromo_graph.records.files import write_atomically, writing
+
+Format = Literal["torch", "source", "onnx", "torchexport"]
+"""What a network can be written as."""
+
+_BY_SUFFIX: Mapping[str, Format] = {".py": "source", ".onnx": "onnx", ".pt2": "torchexport"}
+_WEIGHTS = "weights.safetensors"
+_SAMPLES = 3
+_OTHER_SAMPLES = 5
+_CLOSE: Mapping[Format, float] = {"torchexport": 1e-6, "onnx": 1e-4}
+"""How far outputs may be apart, relative to the largest; another runtime sums in another order."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        format: what it is. files: where.
+        difference: the largest one between its outputs and the network's, on random inputs of another batch size; None
+            where it was not run.
+        runtime: what ran it, or why nothing did.
+    """
+
+    format: Format
+    files: tuple[Path, ...]
+    difference: float | None
+    runtime: str
+
+
+def export(
+    network: GrowingNetwork,
+    out: str | os.PathLike[str],
+    *,
+    format: Format | None = None,
+    force: bool = False,
+) -> Exported:
+    """Write a network as files that need no gromo_graph.
+
+    - `torch`: a folder that Python can import, with the source and `weights.safetensors`: `import it; it.load()`.
+    - `source`: the same as two files, `out` and the weights beside it.
+    - `onnx`: one file, in evaluation mode, with any batch size; it needs the extra `onnx`.
+    - `torchexport`: a program of `torch.export`, in evaluation mode, with any batch size.
+
+    Nothing is written that computes something else than the network does.
+
+    Args:
+        network: stays as it is. out: the file, or the folder for `torch`.
+        format: None goes by the ending of `out`: .py, .onnx, .pt2, else `torch`.
+        force: replace what is there.
+
+    Raises:
+        RunError: there is a file already, it cannot be written, a package is missing, or the outputs differ.
+        CompileError: no source can be written for a node.
+
+    >>> import tempfile
+    >>> from gromo_graph import compile_network, parse_spec
+    >>> network = compile_network(parse_spec('''
+    ... nodes:
+    ...   x: {kind: input, shape: [3]}
+    ...   y: {kind: linear, from: x, features: 2}
+    ... output: y
+    ... '''))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     done = export(network, f"{folder}/small.py")
+    >>> done.format, [path.name for path in done.files], done.difference
+    ('source', ['small.py', 'small.safetensors'], 0.0)
+    """
+    path = Path(out)
+    chosen = format_of(path) if format is None else format
+    if chosen not in get_args(Format):
+        raise RunError(f"there is no format {chosen!r}: expected one of {', '.join(get_args(Format))}")
+    files = _files(path, chosen)
+    _check_free(path, chosen, files, force=force)
+    with _evaluating(network):
+        match chosen:
+            case "torch" | "source":
+                return _write_source(network, chosen, files)
+            case "torchexport":
+                return _write_program(network, files)
+            case _:
+                return _write_onnx(network, files)
+
+
+def format_of(path: Path) -> Format:
+    """The format that the ending of a file asks for.
+
+    >>> format_of(Path("a.onnx")), format_of(Path("model"))
+    ('onnx', 'torch')
+    """
+    return _BY_SUFFIX.get(path.suffix, "torch")
+
+
+def _files(path: Path, chosen: Format) -> tuple[Path, ...]:
+    if chosen == "torch":
+        return path / "__init__.py", path / _WEIGHTS
+    if chosen == "source":
+        return path, path.with_suffix(".safetensors")
+    return (path,)
+
+
+def _check_free(path: Path, chosen: Format, files: tuple[Path, ...], *, force: bool) -> None:
+    if chosen == "source" and path.suffix == ".safetensors":
+        raise RunError(f"{path}: the weights are put beside the source: give it the ending .py")
+    if chosen == "torch" and path.exists() and not path.is_dir():
+        raise RunError(f"{path}: this is a file, expected a folder for the format `torch`")
+    for file in files:
+        if file.is_dir():
+            raise RunError(f"{file}: this is a folder, expected a file for the format `{chosen}`")
+        if file.exists() and not force:
+            raise RunError(
+                f"{file}: this file is there already: choose another -o, or replace it with --force"
+            )
+
+
+def _write_source(network: GrowingNetwork, chosen: Format, files: tuple[Path, ...]) -> Exported:
+    source, weights = files
+    text, tensors = source_of(network, weights=weights.name), weights_of(network)
+    # The text is not run here: it was made of a spec that anybody may have written. Its steps are those of the module.
+    difference = _compared(network, chosen, network.to_torch())
+    if chosen == "torch":
+        with writing(source.parent):
+            source.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(weights, tensors)
+    write_atomically(source, text)
+    return Exported(chosen, files, difference, f"torch {torch.__version__}, the same steps as a module")
+
+
+def _write_program(network: GrowingNetwork, files: tuple[Path, ...]) -> Exported:
+    plain = network.to_torch()
+    with _quiet():
+        program = torch.export.export(
+            plain, random_inputs(network, _SAMPLES), dynamic_shapes=_any_batch(network)
+        )
+        content = io.BytesIO()
+        torch.export.save(program, content)
+        content.seek(0)
+        again: Any = torch.export.load(content).module()
+    difference = _compared(network, "torchexport", again)
+    write_atomically(files[0], content.getvalue())
+    return Exported("torchexport", files, difference, f"torch {torch.__version__}")
+
+
+def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...]) -> Exported:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch's exporter uses it
+    except ImportError as error:
+        raise RunError(
+            f"the format onnx needs a package that is not installed ({error.name}): "
+            "pip install 'gromo_graph[onnx]'"
+        ) from error
+    given = network.spec.inputs  # an output may be one of these
+    ends = [f"{name} output" if name in given else name for name in network.spec.outputs]
+    names = identifiers(dict.fromkeys((*given, *ends)))
+    outputs = [names[name] for name in ends]
+    with _quiet():
+        program: Any = torch.onnx.export(
+            network.to_torch(),
+            random_inputs(network, _SAMPLES),
+            dynamo=True,
+            dynamic_shapes=_any_batch(network),
+            input_names=[names[name] for name in given],
+            output_names=outputs,
+            verbose=False,
+        )
+    _make_way(program, {*names.values()})
+    content: bytes = program.model_proto.SerializeToString()
+    try:
+        onnx.checker.check_model(content)
+    except onnx.checker.ValidationError as error:
+        raise RunError(f"torch made an ONNX file that is not sound, nothing was written: {error}") from error
+    try:
+        import onnxruntime
+    except ImportError:
+        difference, runtime = None, "not run: pip install onnxruntime"
+    else:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        called = [given.name for given in session.get_inputs()]
+
+        def run(*inputs: Tensor) -> Any:
+            arrays = {name: tensor.cpu().numpy() for name, tensor in zip(called, inputs, strict=True)}
+            found = [torch.from_numpy(value) for value in session.run(outputs, arrays)]
+            return (
+                dict(zip(network.spec.outputs, found, strict=True))
+                if network.spec.named_outputs
+                else found[0]
+            )
+
+        difference, runtime = _compared(network, "onnx", run), f"onnxruntime {onnxruntime.__version__}"
+    write_atomically(files[0], content)
+    return Exported("onnx", files, difference, runtime)
+
+
+def _make_way(program: Any, names: set[str]) -> None:
+    """Values inside that torch has named like an input or an output get another name."""
+    ends = {id(value) for value in (*program.model.graph.inputs, *program.model.graph.outputs)}
+    for node in program.model.graph:
+        for value in node.outputs:
+            if value.name in names and id(value) not in ends:
+                value.name = f"inside/{value.name}"
+
+
+def random_inputs(network: GrowingNetwork, samples: int, *, seed: int = 0) -> tuple[Tensor, ...]:
+    """Inputs of the shapes, dtype and device that the network has, the same for a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    like = next(network.parameters(), torch.zeros(()))
+    shapes = (network.graph.shapes[name] for name in network.spec.inputs)
+    return tuple(torch.randn(samples, *shape, generator=generator).to(like) for shape in shapes)
+
+
+def _any_batch(network: GrowingNetwork) -> tuple[Any, ...]:
+    batch = torch.export.Dim("batch")
+    return tuple({0: batch} for _ in network.spec.inputs)
+
+
+def _compared(network: GrowingNetwork, chosen: Format, run: Any) -> float:
+    """The largest difference of the outputs from the network's, on another batch size than was exported.
+
+    Raises:
+        RunError: it is more than rounding.
+    """
+    inputs = random_inputs(network, _OTHER_SAMPLES, seed=1)
+    with torch.no_grad():
+        expected, found = network(*inputs), run(*inputs)
+    one = expected if isinstance(expected, dict) else {"": expected}
+    other = found if isinstance(found, dict) else {"": found}
+    largest = 0.0
+    for name, value in one.items():
+        apart = float((value.cpu() - other[name].cpu()).abs().max())
+        scale = max(1.0, float(value.abs().max()))
+        largest = max(largest, apart)
+        if not apart <= _CLOSE.get(chosen, 0.0) * scale:
+            raise RunError(
+                f"what was exported as {chosen} gives other outputs than the network: they differ by {apart:.3g}"
+                f"{f' in `{name}`' if name else ''}; nothing was written"
+            )
+    return largest
+
+
+@contextmanager
+def _evaluating(network: GrowingNetwork) -> Iterator[None]:
+    """The network in evaluation mode, and back as it was."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch's exporters talk of packages they do not find and of their own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,232 @@
+"""`from_torch`: a network of PyTorch as a spec and a GrowingNetwork with the same weights."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gromo_graph.errors import GraphError, Obstacle, TorchImportError
+from gromo_graph.graph import build_graph
+from gromo_graph.interop.blueprint import Source, legal
+from gromo_graph.interop.reading import Reading, read, standing_in_the_way
+from gromo_graph.interop.tracing import Trace, run_once, trace_by_export, trace_by_fx
+from gromo_graph.interop.verifying import disagreement
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.assembly import part_of
+from gromo_graph.spec import Spec, check_spec
+
+Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+
+_ADVICE = (
+    "expected the kinds of docs/language.md: change these modules, or keep modules as they are, which do not grow, "
+    "with allow_fixed=True"
+)
+
+
+def from_torch(
+    model: nn.Module, example_input: Example, *, name: str | None = None, allow_fixed: bool = False
+) -> GrowingNetwork:
+    """A network that computes what a torch module does, with copies of its weights, and can grow.
+
+    The module is traced by torch.fx, and by torch.export where fx cannot follow it. Layers, norms, pools, activations,
+    sums and concatenations become nodes, called by the paths of their modules. Weights, running statistics, the mode
+    and what is frozen are taken over. What was made is compared with the module, in evaluation and in training.
+
+    Args:
+        model: stays as it is.
+        example_input: one tensor (batch, features), (batch, channels, length) or (batch, channels, height, width);
+            several of them for several inputs, in the order of the arguments of `forward`, or by their names.
+        name: of the spec; by default the class of the module.
+        allow_fixed: keep modules that a spec cannot say as they are, each as a node of the kind `fixed`. They are
+            trained with the rest; what enters and leaves them does not grow; such a spec exists in Python alone.
+
+    Returns:
+        A network whose outputs are those of the model. Where the model returns several tensors, the network returns a
+        dict: by the same keys, or, of a tuple, in the same order by the names of the nodes.
+
+    Raises:
+        TorchImportError: with every obstacle, each by the path of its module and with the reason.
+
+    >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    >>> network = from_torch(model, torch.zeros(1, 3), name="small")
+    >>> list(network.spec.nodes), network.spec.nodes["linear.0"].activation
+    (['input', 'linear.0', 'linear.2'], 'relu')
+    >>> torch.equal(network(torch.ones(5, 3)), model(torch.ones(5, 3)))
+    True
+    """
+    if isinstance(model, GrowingNetwork):
+        raise TorchImportError([Obstacle("", "it is a GrowingNetwork already")])
+    if not isinstance(model, nn.Module):
+        raise TorchImportError([Obstacle("", f"it is a {type(model).__name__}: expected a torch.nn.Module")])
+    given = _by_name(model, example_input)
+    found = standing_in_the_way(model)
+    if found:
+        raise TorchImportError(found, _ADVICE)
+    inputs = _batches(model, given)
+    reading = _read(model, inputs)
+    if reading.obstacles and allow_fixed:
+        reading = _read_around(model, inputs, reading)
+    if reading.obstacles:
+        raise TorchImportError(reading.obstacles, _ADVICE)
+    network = _network(model, reading, name or type(model).__name__)
+    apart = disagreement(model, network, inputs, train=not reading.functional_dropout)
+    if apart is not None:
+        raise TorchImportError([Obstacle("", apart)])
+    return network
+
+
+def _by_name(model: nn.Module, example: Any) -> dict[str, Tensor]:
+    """The inputs by the names of the arguments of the forward pass."""
+    signature = inspect.signature(model.forward)
+    if isinstance(example, Mapping):
+        ordered = [name for name in signature.parameters if name in example]
+        given = {name: example[name] for name in dict.fromkeys((*ordered, *example))}
+    else:
+        given = _by_position(signature, example)
+    wrong = [
+        f"the example input `{name}` is {_kind(value)}: expected a tensor of floats (batch, ...)"
+        for name, value in given.items()
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.dim() < 2 or not len(value)
+    ]
+    if wrong:
+        raise TorchImportError([Obstacle("", text) for text in wrong])
+    return given
+
+
+def _by_position(signature: inspect.Signature, example: Any) -> dict[str, Any]:
+    row = [example] if isinstance(example, Tensor) else example
+    if not isinstance(row, Sequence) or isinstance(row, str) or not row:
+        text = f"the example input is a {type(example).__name__}: expected a tensor or several"
+        raise TorchImportError([Obstacle("", text)])
+    try:
+        given = dict(signature.bind(*row).arguments)
+    except TypeError as error:
+        raise TorchImportError(
+            [Obstacle("", f"the example input does not fit `forward`: {error}")]
+        ) from error
+    if any(isinstance(value, tuple) for value in given.values()):
+        raise TorchImportError([Obstacle("", "`forward` takes any number of arguments: expected named ones")])
+    return given
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+def _batches(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs with at least two samples, so that the batch can be told from a dimension of 1.
+
+    Raises:
+        TorchImportError: the model does not run on them.
+    """
+    sizes = {name: len(value) for name, value in given.items()}
+    if len(set(sizes.values())) > 1:
+        raise TorchImportError(
+            [Obstacle("", f"the example inputs have batches of {sizes}: expected one size")]
+        )
+    try:
+        run_once(model, given, nn.Module.eval)
+    except Exception as error:
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in given.items())
+        raise TorchImportError(
+            [
+                Obstacle(
+                    "", f"it does not run on the example input ({shapes}): {type(error).__name__}: {error}"
+                )
+            ]
+        ) from error
+    if next(iter(sizes.values())) > 1:
+        return dict(given)
+    inputs = {name: torch.cat([value, value]) for name, value in given.items()}
+    try:
+        run_once(model, inputs, nn.Module.eval)
+    except Exception as error:
+        raise TorchImportError(
+            [Obstacle("", f"it runs on one sample but not on two: expected any batch size; {error}")]
+        ) from error
+    return inputs
+
+
+def _read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
+    """By fx; by export where fx cannot follow; where neither can, what fx has to say."""
+    batch = len(next(iter(inputs.values())))
+    trace = trace_by_fx(copy.deepcopy(model).train(), inputs)
+    if isinstance(trace, Trace):
+        return read(trace, model, batch=batch)
+    other = trace_by_export(copy.deepcopy(model).train(), inputs)
+    if isinstance(other, Trace):
+        return read(other, model, batch=batch)
+    return Reading(obstacles=[*trace, *other])
+
+
+def _read_around(model: nn.Module, inputs: Mapping[str, Tensor], reading: Reading) -> Reading:
+    """What is left once modules with obstacles are kept as they are; those around them, where that is not enough."""
+    batch = len(next(iter(inputs.values())))
+    fixed: set[str] = set()
+    while reading.obstacles:
+        paths = {obstacle.path for obstacle in reading.obstacles}
+        if "" in paths or paths <= fixed:
+            return reading
+        fixed |= paths
+        trace = trace_by_fx(copy.deepcopy(model).train(), inputs, fixed)
+        reading = (
+            read(trace, model, batch=batch, fixed=fixed)
+            if isinstance(trace, Trace)
+            else Reading(obstacles=list(trace))
+        )
+    return reading
+
+
+def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
+    blueprint = reading.blueprint
+    blueprint.finish()
+    unread = blueprint.unread_inputs()
+    if unread:
+        raise TorchImportError([Obstacle("", f"no output depends on the input `{each}`") for each in unread])
+    if reading.keys:
+        blueprint.rename(
+            {old: legal(key) for old, key in zip(blueprint.outputs, reading.keys, strict=True) if old != key}
+        )
+    spec = Spec(legal(name), blueprint.nodes, tuple(blueprint.outputs), named_outputs=reading.several)
+    problems = check_spec(spec)
+    if problems:
+        raise TorchImportError([Obstacle("", f"{each.path}: {each.message}") for each in problems])
+    try:
+        graph = build_graph(spec)
+    except GraphError as error:
+        raise TorchImportError([Obstacle("", str(error))]) from error
+    generator = torch.Generator()
+    parts: dict[str, nn.Module] = {}
+    for node in graph.order:
+        source = blueprint.sources.get(node, Source())
+        kept = copy.deepcopy(source.module)
+        part = part_of(graph, node, generator) if kept is None else kept
+        if part is not None:
+            parts[node] = _filled(part, source)
+    network = GrowingNetwork(graph, parts).train(model.training)
+    for node, part in parts.items():
+        source = blueprint.sources.get(node, Source())
+        if source.module is not None:
+            for inner, own in zip(part.modules(), source.module.modules(), strict=True):
+                inner.training = own.training
+        elif source.training is not None:
+            part.train(source.training)
+    return network
+
+
+def _filled(part: nn.Module, source: Source) -> nn.Module:
+    """A part with copies of the weights of the model, of their type and on their device."""
+    for name, tensor in source.tensors.items():
+        copied = tensor.detach().clone()
+        if isinstance(tensor, nn.Parameter):
+            setattr(part, name, nn.Parameter(copied, requires_grad=tensor.requires_grad))
+        else:
+            setattr(part, name, copied)
+    return part

@@ -1,0 +1,381 @@
+"""What the functions of torch are in a spec: one short function for each, called as torch calls it.
+
+The names are those of `torch.nn.functional`, of tensor methods and of the operators that torch.export leaves; where
+they take their arguments in the same order, one function serves all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gromo_graph.interop.blueprint import Unmapped, View
+from gromo_graph.interop.calls import Call, Weight, same_along_axes
+from gromo_graph.spec.kinds import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    BatchNorm,
+    Conv1d,
+    Conv2d,
+    DepthwiseConv1d,
+    DepthwiseConv2d,
+    Dropout,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    MaxPool1d,
+    MaxPool2d,
+    Merge,
+)
+
+Handler = Callable[..., Any]
+
+
+# Layers
+
+
+def linear(call: Call, input: Any, weight: Any, bias: Any = None) -> View:
+    view, weights = call.view(input), _weights(call, weight=weight, bias=bias)
+    if len(view.shape) > 1:
+        raise Unmapped(
+            f"it reads the last of the dimensions {list(view.shape)}, alike along the others: expected one row of "
+            "features, or a convolution with a kernel of 1 over channels that come first"
+        )
+    features = _size(weights["weight"], 0)
+    return call.add(
+        Linear, weights, sources=(call.exact(view),), features=features, bias=weights["bias"] is not None
+    )
+
+
+def convolution(dimensions: int) -> Handler:
+    kinds = ((Conv1d, DepthwiseConv1d), (Conv2d, DepthwiseConv2d))[dimensions - 1]
+
+    def handle(
+        call: Call,
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> View:
+        weights = _weights(call, weight=weight, bias=bias)
+        out, own, *kernel = (_size(weights["weight"], dim) for dim in range(2 + dimensions))
+        fields: dict[str, Any] = {
+            "sources": (call.exact(input),),
+            "kernel": same_along_axes(kernel, "kernel"),
+            "stride": same_along_axes(stride, "stride"),
+            "padding": 0 if padding == "valid" else same_along_axes(padding, "padding"),
+            "dilation": same_along_axes(dilation, "dilation"),
+            "bias": weights["bias"] is not None,
+        }
+        if groups == 1:
+            return call.add(kinds[0], weights, features=out, **fields)
+        if own == 1 and out == groups:
+            return call.add(kinds[1], weights, **fields)
+        raise Unmapped(
+            f"it has {groups} groups of {own} channels that give {out}: expected one group, or a depthwise convolution "
+            "with a kernel for each channel"
+        )
+
+    return handle
+
+
+# Norms
+
+
+def batch_norm(
+    call: Call,
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float | None = 0.1,
+    eps: float = 1e-5,
+    num_batches_tracked: Any = None,
+) -> View:
+    if running_mean is None or running_var is None:
+        raise Unmapped("it keeps no running mean and variance: expected track_running_stats=True")
+    if weight is None or bias is None:
+        raise Unmapped("it has no weight and bias: expected affine=True")
+    if momentum is None:
+        raise Unmapped("its running mean is that of all batches (momentum=None): expected a number")
+    weights = _weights(
+        call,
+        weight=weight,
+        bias=bias,
+        running_mean=running_mean,
+        running_var=running_var,
+        num_batches_tracked=num_batches_tracked,
+    )
+    return call.add(
+        BatchNorm, weights, sources=(call.exact(input),), eps=float(eps), momentum=float(momentum)
+    )
+
+
+def aten_batch_norm(
+    call: Call,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn: bool = False,
+) -> View:
+    return batch_norm(call, input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def layer_norm(
+    call: Call,
+    input: Any,
+    normalized_shape: Any,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn: bool = False,
+) -> View:
+    view = call.view(input)
+    if tuple(normalized_shape) != view.shape:
+        raise Unmapped(
+            f"it normalises {tuple(normalized_shape)} of {list(view.shape)}: expected all values of a sample together"
+        )
+    if weight is None or bias is None:
+        raise Unmapped("it has no weight or no bias: expected elementwise_affine=True and bias=True")
+    weights = _weights(call, weight=weight, bias=bias)
+    return call.add(LayerNorm, weights, sources=(call.exact(view),), eps=float(eps))
+
+
+def group_norm(
+    call: Call,
+    input: Any,
+    num_groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn: bool = False,
+) -> View:
+    if weight is None or bias is None:
+        raise Unmapped("it has no weight and bias: expected affine=True")
+    weights = _weights(call, weight=weight, bias=bias)
+    return call.add(GroupNorm, weights, sources=(call.exact(input),), groups=num_groups, eps=float(eps))
+
+
+# Activations: each value alone, so that they do not care as which shape a value is read
+
+
+def activation(name: str, **expected: Any) -> Handler:
+    """The activation `name`, which the language knows with these settings alone."""
+
+    def handle(call: Call, input: Any, *settings: Any, inplace: bool = False, **named: Any) -> View:
+        given = dict(zip(expected, settings, strict=False)) | named
+        for key, value in given.items():
+            if key in expected and value != expected[key]:
+                raise Unmapped(
+                    f"its {key} is {value!r}: the language knows {name} with {expected[key]!r} alone"
+                )
+        view = call.view(input)
+        node = call.add(Merge, sources=(view.node,), activation=name)
+        return View(node.node, view.own, view.shape)
+
+    return handle
+
+
+def dropout(call: Call, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> View:
+    view = call.view(input)
+    return view if not training else call.add(Dropout, sources=(call.exact(view),), p=float(p))
+
+
+# Pools
+
+
+def max_pool(dimensions: int) -> Handler:
+    kind = (MaxPool1d, MaxPool2d)[dimensions - 1]
+
+    def handle(
+        call: Call,
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> View:
+        if same_along_axes(dilation, "dilation") != 1:
+            raise Unmapped(f"its dilation is {dilation}: expected 1")
+        return call.add(kind, sources=(call.exact(input),), **_window(kernel_size, stride, padding))
+
+    return handle
+
+
+def avg_pool(dimensions: int) -> Handler:
+    kind = (AvgPool1d, AvgPool2d)[dimensions - 1]
+
+    def handle(
+        call: Call,
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: Any = None,
+    ) -> View:
+        window = _window(kernel_size, stride, padding)
+        if window["padding"] and not count_include_pad:
+            raise Unmapped("it leaves the padding out of the mean: expected count_include_pad=True")
+        if divisor_override is not None:
+            raise Unmapped(f"it divides by {divisor_override}: expected the number of positions")
+        return call.add(kind, sources=(call.exact(input),), **window)
+
+    return handle
+
+
+def adaptive_avg_pool(dimensions: int) -> Handler:
+    kind = (AdaptiveAvgPool1d, AdaptiveAvgPool2d)[dimensions - 1]
+
+    def handle(call: Call, input: Any, output_size: Any) -> View:
+        source = call.exact(input)
+        size = same_along_axes(call.shape[1:] if output_size is None else output_size, "output size")
+        return call.add(kind, sources=(source,), size=size)
+
+    return handle
+
+
+def mean(call: Call, input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> View:
+    """The mean over all positions is a pool of size 1."""
+    view = call.view(input)
+    dims = {place % (len(view.shape) + 1) for place in ([dim] if isinstance(dim, int) else dim or ())}
+    positions = view.shape[1:]
+    same_channels = view.own[:1] == view.shape[:1]
+    if not positions or dims != set(range(2, len(view.shape) + 1)) or not same_channels or dtype is not None:
+        raise Unmapped(
+            f"it takes the mean over {dim!r} of {list(view.shape)}: expected all positions of each channel"
+        )
+    kind = (AdaptiveAvgPool1d, AdaptiveAvgPool2d)[len(view.own) - 2]
+    pooled = call.add(kind, sources=(view.node,), size=1)
+    return View(pooled.node, pooled.own, call.shape)
+
+
+def _window(kernel: Any, stride: Any, padding: Any) -> dict[str, Any]:
+    size, step = same_along_axes(kernel, "kernel"), same_along_axes(stride, "stride")
+    return {
+        "kernel": size,
+        "stride": None if step == size else step,
+        "padding": same_along_axes(padding, "padding"),
+    }
+
+
+# Where several meet
+
+
+def add(call: Call, input: Any, other: Any, *, alpha: Any = 1) -> View:
+    for value, number in ((input, other), (other, input)):
+        if isinstance(number, int | float) and not isinstance(value, int | float):
+            if number == 0:  # as Python's sum() begins
+                return call.view(value)
+            raise Unmapped(f"it adds the number {number}: expected values of nodes")
+    a, b = call.view(input), call.view(other)
+    if alpha != 1:
+        raise Unmapped(f"it multiplies by alpha={alpha} before it adds: expected 1")
+    if a.shape != b.shape:
+        raise Unmapped(f"it adds {list(a.shape)} and {list(b.shape)}: expected equal shapes")
+    return call.blueprint.merge(call.named(Merge, {}), "sum", (a, b))
+
+
+def cat(call: Call, tensors: Any, dim: int = 0, *, axis: int | None = None) -> View:
+    views = [call.view(tensor) for tensor in tensors]
+    along = (dim if axis is None else axis) % (len(views[0].shape) + 1)
+    if along != 1:
+        raise Unmapped(f"it concatenates along dimension {along}: expected 1, the features")
+    if len(views) == 1:
+        return views[0]
+    return call.blueprint.merge(call.named(Merge, {}), "concat", views)
+
+
+# Another shape, the same numbers in the same order
+
+
+def reshaped(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
+    view = call.view(input)
+    return View(view.node, view.own, call.shape)
+
+
+def same(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
+    return call.view(input)
+
+
+# What follows from the arguments
+
+
+def _weights(call: Call, **given: Any) -> dict[str, Weight | None]:
+    return {key: call.weight(value, key) for key, value in given.items()}
+
+
+def _size(weight: Weight | None, dim: int) -> int:
+    if weight is None:
+        raise Unmapped("it has no weight")
+    return int(weight.tensor.shape[dim])
+
+
+ACTIVATIONS: Mapping[str, Handler] = {
+    "relu": activation("relu"),
+    "leaky_relu": activation("leaky_relu", negative_slope=0.01),
+    "gelu": activation("gelu", approximate="none"),
+    "selu": activation("selu"),
+    "silu": activation("silu"),
+    "tanh": activation("tanh"),
+    "sigmoid": activation("sigmoid"),
+    "softplus": activation("softplus", beta=1.0, threshold=20.0),
+    "elu": activation("elu", alpha=1.0, scale=1.0, input_scale=1.0),
+}
+
+FUNCTIONS: Mapping[str, Handler] = {
+    "linear": linear,
+    "conv1d": convolution(1),
+    "conv2d": convolution(2),
+    "batch_norm": batch_norm,
+    "aten::batch_norm": aten_batch_norm,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    **ACTIVATIONS,
+    "dropout": dropout,
+    "max_pool1d": max_pool(1),
+    "max_pool2d": max_pool(2),
+    "avg_pool1d": avg_pool(1),
+    "avg_pool2d": avg_pool(2),
+    "adaptive_avg_pool1d": adaptive_avg_pool(1),
+    "adaptive_avg_pool2d": adaptive_avg_pool(2),
+    "mean": mean,
+    "add": add,
+    "cat": cat,
+    "concat": cat,
+    "concatenate": cat,
+    **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "_unsafe_view"), reshaped),
+    **dict.fromkeys(("contiguous", "clone"), same),
+}
+
+VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity"))
+"""What may give the same memory under another shape."""
+
+HINTS: Mapping[str, str] = {
+    **dict.fromkeys(("softmax", "log_softmax"), "leave it to the loss"),
+    **dict.fromkeys(
+        ("mul", "imul", "sub", "truediv", "div", "matmul", "bmm"), "a spec can add and concatenate, no more"
+    ),
+    **dict.fromkeys(("permute", "transpose", "t"), "a spec keeps the order of dimensions: features first"),
+    **dict.fromkeys(("chunk", "split", "getitem", "select", "slice"), "a spec hands on whole values"),
+    **dict.fromkeys(
+        ("interpolate", "upsample", "conv_transpose2d", "conv_transpose1d"), "the language has no upsampling"
+    ),
+    **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
+    "detach": "a spec does not cut the gradient",
+}

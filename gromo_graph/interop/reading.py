@@ -1,0 +1,364 @@
+"""From the calls of a model to a blueprint of a spec, with everything that stands in the way."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
+from torch.utils import _pytree as pytree
+
+from gromo_graph.errors import Obstacle
+from gromo_graph.interop.blueprint import Blueprint, Unmapped, View
+from gromo_graph.interop.calls import Call, Constant, Weight
+from gromo_graph.interop.layers import layer_of
+from gromo_graph.interop.operators import FUNCTIONS, HINTS, VIEWS
+from gromo_graph.interop.tracing import Seen, Trace, line_of
+from gromo_graph.spec.kinds import Input
+
+_ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul"}
+
+
+@dataclass
+class _Memory:
+    """A tensor that several values of the model may stand for."""
+
+    version: int = 0
+    changed_by: str = ""
+
+
+@dataclass(frozen=True)
+class _Returned:
+    node: fx.Node
+    value: Any
+
+
+@dataclass
+class Reading:
+    """What was read of a model.
+
+    Attributes:
+        blueprint: nodes in the order of the calls.
+        obstacles: what a spec cannot say.
+        keys: of the outputs, where the model returns a dict. several: whether it returns more than a tensor.
+        functional_dropout: whether the model calls dropout without a module.
+    """
+
+    blueprint: Blueprint = field(default_factory=Blueprint)
+    obstacles: list[Obstacle] = field(default_factory=list)
+    keys: tuple[str, ...] = ()
+    several: bool = False
+    functional_dropout: bool = False
+
+
+def read(trace: Trace, model: nn.Module, *, batch: int, fixed: Collection[str] = ()) -> Reading:
+    """Read a trace.
+
+    Args:
+        trace: of a copy of the model. model: the one that has the weights and the modes. batch: samples in the trace.
+        fixed: paths of modules that are kept as they are.
+    """
+    return _Reader(trace, model, batch, fixed).read()
+
+
+class _Reader:
+    def __init__(self, trace: Trace, model: nn.Module, batch: int, fixed: Collection[str]) -> None:
+        self.trace, self.model, self.batch, self.fixed = trace, model, batch, fixed
+        self.result = Reading()
+        self.values: dict[fx.Node, Any] = {}
+        self.memory: dict[fx.Node, tuple[_Memory, int]] = {}
+        self.owners: dict[int, str] = {}
+        self.called: dict[str, str] = {}
+
+    def read(self) -> Reading:
+        for node in self.trace.graph.nodes:
+            if node.op == "output":
+                continue
+            try:
+                self.values[node] = self._value(node)
+            except Unmapped as reason:
+                self._refuse(node, str(reason))
+                self.values[node] = pytree.tree_map(self._lost, self.trace.seen[node])
+        self._outputs()
+        return self.result
+
+    def _refuse(self, node: fx.Node, reason: str) -> None:
+        """Module and reason, once."""
+        if node.op == "call_module":
+            module = self.trace.root.get_submodule(str(node.target))
+            path = str(node.target)
+            if path in self.fixed:  # what is wrong with keeping it is up to the module around it
+                path, reason = path.rpartition(".")[0], f"`{path}` cannot be kept as it is, {reason}"
+            obstacle = Obstacle(path, f"{type(module).__name__}: {reason}")
+        else:
+            named = f"`{_name_of(node)[0]}`: " if node.op.startswith("call") else ""
+            obstacle = Obstacle(self.trace.owner(node), f"{named}{reason}{line_of(node)}")
+        if obstacle not in self.result.obstacles:
+            self.result.obstacles.append(obstacle)
+
+    def _lost(self, value: Any) -> Any:
+        """Something in the place of a tensor that could not be mapped, so that what follows is read too."""
+        if not isinstance(value, Seen):
+            return value
+        shape = value.shape[1:] or (1,)
+        name = self.result.blueprint.lost(shape)
+        return View(name, shape, value.shape[1:])
+
+    def _value(self, node: fx.Node) -> Any:
+        match node.op:
+            case "placeholder":
+                return self._input(node)
+            case "get_attr":
+                return self._attribute(str(node.target))
+        arguments: tuple[Any, ...] = fx.map_arg(node.args, self.values.__getitem__)
+        named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
+        seen = self.trace.seen[node]
+        leaves = pytree.tree_leaves((arguments, named))
+        if node.target is operator.setitem and any(isinstance(leaf, View) for leaf in leaves):
+            raise Unmapped(f"it assigns to a part of a tensor: {HINTS['setitem']}")
+        if not any(isinstance(leaf, Seen) for leaf in pytree.tree_leaves(seen)):
+            return seen  # a size, a number, a check: it was worked out
+        name, in_place = _name_of(node)
+        if not any(isinstance(leaf, View) for leaf in leaves):
+            counts = any(isinstance(leaf, Weight) and "num_batches_tracked" in leaf.path for leaf in leaves)
+            if in_place and not counts:
+                raise Unmapped(
+                    "it changes a tensor of the model: expected parameters that only training changes"
+                )
+            return Constant()
+        self._check_memory(node)
+        result = self._mapped(node, name, seen, arguments, named)
+        self._remember(node, name, in_place or bool(named.get("inplace")))
+        return result
+
+    # Inputs and weights
+
+    def _input(self, node: fx.Node) -> Any:
+        seen = self.trace.seen[node]
+        if not isinstance(seen, Seen):
+            return seen
+        shape = seen.shape[1:]
+        if not 1 <= len(shape) <= 3:
+            raise Unmapped(
+                f"the input `{node.target}` has {len(shape)} dimensions beside the batch: expected 1 to 3, "
+                "(features), (channels, length) or (channels, height, width)"
+            )
+        return self.result.blueprint.add(str(node.target), Input, shape=shape)
+
+    def _attribute(self, path: str) -> Any:
+        value = _at(self.model, path)
+        if value is None:
+            value = _at(self.trace.root, path)
+            return Constant() if isinstance(value, Tensor) else value
+        return Weight(path, value) if isinstance(value, Tensor) else value
+
+    # Calls
+
+    def _mapped(self, node: fx.Node, name: str, seen: Any, arguments: Any, named: Any) -> Any:
+        is_module = node.op == "call_module"
+        if name == "getitem" and isinstance(arguments[0], list | tuple):
+            return arguments[0][arguments[1]]
+        module = self.trace.root.get_submodule(str(node.target)) if is_module else None
+        handler = FUNCTIONS.get(name)
+        if module is not None:
+            handler = self._layer(str(node.target), module)
+        elif handler is None or not _is_of_torch(node):
+            hint = HINTS.get(_ITSELF.get(name, name))
+            raise Unmapped(f"a spec has nothing like it{f': {hint}' if hint else ''}")
+        if not isinstance(seen, Seen):
+            raise Unmapped("it gives several values: expected one tensor")
+        if seen.shape[:1] != (self.batch,):
+            raise Unmapped(f"it gives the shape {seen.shape}: expected the batch of {self.batch} first")
+        if name == "dropout" and not is_module and self._dropout_module(node) is None:
+            self.result.functional_dropout = True
+        call = Call(
+            self.result.blueprint,
+            shape=seen.shape[1:],
+            where=str(node.target) if is_module else self.trace.owner(node),
+            operator=name.removeprefix("aten::"),
+            is_module=is_module,
+            training=self._mode(node),
+            owners=self.owners,
+        )
+        try:
+            view = handler(call, *arguments, **named)
+        except TypeError as error:
+            raise Unmapped(f"it is called in a way that is not known: {error}") from error
+        if view.shape != call.shape:
+            raise Unmapped(f"it gives {list(call.shape)} of a sample: expected {list(view.shape)}")
+        return view
+
+    def _layer(self, path: str, module: nn.Module) -> Any:
+        layer = layer_of(module)
+        known = _module_at(self.model, path)
+        original = module if known is None else known
+        if path in self.fixed:
+            if path in self.called:
+                raise Unmapped("it is called more than once")
+            self.called[path] = path
+            return lambda call, *arguments: call.keep(original, arguments)
+        if layer is None:
+            raise Unmapped("the language has no such kind")
+        if parametrize.is_parametrized(original):
+            raise Unmapped("its weights are parametrized: remove_parametrizations() makes them plain")
+        if (path in self.called or self.called.get(f"#{id(original)}")) and list(original.parameters()):
+            raise Unmapped(
+                "it is called more than once, so its weights are shared: expected one module for each call"
+            )
+        self.called[path] = self.called[f"#{id(original)}"] = path
+        return lambda call, *arguments: layer(call, original, *arguments)
+
+    def _dropout_module(self, node: fx.Node) -> nn.Module | None:
+        module = _module_at(self.model, self.trace.owner(node))
+        return module if isinstance(module, nn.Dropout) else None
+
+    def _mode(self, node: fx.Node) -> bool | None:
+        path = str(node.target) if node.op == "call_module" else self.trace.owner(node)
+        module = _module_at(self.model, path)
+        return None if module is None else module.training
+
+    # Operations in place
+
+    def _check_memory(self, node: fx.Node) -> None:
+        """Every tensor that is read must be what it was when it was made."""
+        for read in node.all_input_nodes:
+            if read in self.memory:
+                memory, version = self.memory[read]
+                if memory.version != version:
+                    raise Unmapped(
+                        f"it reads `{read.name}`, which {memory.changed_by} has changed in place: expected a new "
+                        "tensor there (inplace=False, a + b)"
+                    )
+
+    def _remember(self, node: fx.Node, name: str, in_place: bool) -> None:
+        module = None
+        if node.op == "call_module":
+            module = self.trace.root.get_submodule(str(node.target))
+            in_place = bool(getattr(module, "inplace", False))
+        first = next(
+            (each for each in node.all_input_nodes if each in self.memory or self._is_view(each)), None
+        )
+        if first is not None and first not in self.memory:
+            self.memory[first] = (_Memory(), 0)
+        is_view = name in VIEWS or isinstance(module, nn.Flatten | nn.Unflatten | nn.Identity)
+        is_view = is_view or (
+            name == "dropout" or isinstance(module, nn.Dropout)
+        )  # gives back its input in evaluation
+        if first is None or not (in_place or is_view):
+            self.memory[node] = (_Memory(), 0)
+            return
+        memory, _ = self.memory[first]
+        if in_place:
+            memory.version += 1
+            memory.changed_by = f"`{node.target if module is not None else name}`"
+        self.memory[node] = (memory, memory.version)
+
+    def _is_view(self, node: fx.Node) -> bool:
+        return isinstance(self.values.get(node), View)
+
+    # What the model returns
+
+    def _outputs(self) -> None:
+        found = self._returned(self.trace.outputs)
+        if isinstance(found, Mapping):
+            told = {f"the output {key!r}": value for key, value in found.items()}
+            self.result.keys = tuple(map(str, found))
+        elif isinstance(found, Sequence):
+            told = {f"output {place}": value for place, value in enumerate(found)}
+        else:
+            told = {"the output": found}
+        self.result.several = not isinstance(found, _Returned)
+        for what, value in told.items():
+            try:
+                self._output(value)
+            except Unmapped as reason:
+                self.result.obstacles.append(Obstacle("", f"{what}: {reason}"))
+
+    def _returned(self, value: Any) -> Any:
+        """What the model returns, with values in the place of nodes."""
+        if isinstance(value, fx.Node):
+            return _Returned(value, self.values[value])
+        if isinstance(value, Mapping):
+            return {key: self._returned(each) for key, each in value.items()}
+        return [self._returned(each) for each in value] if isinstance(value, list | tuple) else value
+
+    def _output(self, returned: Any) -> None:
+        if not isinstance(returned, _Returned):
+            raise Unmapped("it is no tensor: expected a tensor, or a tuple or a dict of tensors")
+        value = returned.value
+        if not isinstance(value, View):
+            raise Unmapped("it does not depend on the inputs")
+        if not value.shape:
+            raise Unmapped("it has the batch as its only dimension: expected (batch, features)")
+        if returned.node in self.memory:
+            memory, version = self.memory[returned.node]
+            if memory.version != version:
+                raise Unmapped(f"{memory.changed_by} has changed it in place")
+        name = self.result.blueprint.exact(value)
+        if name in self.result.blueprint.outputs:
+            raise Unmapped(f"it is the value of `{name}`, which is an output already")
+        self.result.blueprint.outputs.append(name)
+
+
+def _name_of(node: fx.Node) -> tuple[str, bool]:
+    """What a node calls, and whether it does so in place.
+
+    Functions, methods and operators of torch.export go by one name; the batch norm of the last has another order of
+    arguments.
+    """
+    if node.op == "call_module":
+        return "module", False
+    target: Any = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        name = target._schema.name.removeprefix("aten::")
+        name = "aten::batch_norm" if name == "batch_norm" else name
+    else:
+        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+    if name in _ITSELF:
+        return _ITSELF[name], True
+    if name.endswith("_") and not name.endswith("__"):
+        return name[:-1], True
+    return name, False
+
+
+def _is_of_torch(node: fx.Node) -> bool:
+    """Whether a function is torch's or Python's own, and not one of the user's with such a name."""
+    target: Any = node.target
+    if isinstance(target, str | torch._ops.OpOverload):
+        return True
+    home = getattr(target, "__module__", None) or ""
+    return (
+        home.split(".")[0] in ("torch", "_operator", "operator")
+        or target in vars(operator).values()
+        or not home
+    )
+
+
+def _at(module: nn.Module, path: str) -> Any:
+    value: Any = module
+    for part in path.split("."):
+        value = getattr(value, part, None)
+    return value
+
+
+def _module_at(module: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return module.get_submodule(path)
+    except AttributeError:
+        return None
+
+
+def standing_in_the_way(model: nn.Module) -> list[Obstacle]:
+    """What of a model no tracing would see: hooks, and weights that have no size yet."""
+    found = []
+    for path, module in model.named_modules():
+        hooks = ("_forward_hooks", "_forward_pre_hooks")
+        if any(getattr(module, name, None) for name in hooks):
+            found.append(Obstacle(path, "it has forward hooks, which a spec cannot hold: remove them first"))
+        if any(nn.parameter.is_lazy(tensor) for tensor in module._parameters.values() if tensor is not None):
+            found.append(Obstacle(path, "its weights have no size yet: run the model once first"))
+    return found

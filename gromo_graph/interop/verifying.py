@@ -1,0 +1,96 @@
+"""Whether an imported network computes what the model does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from gromo_graph.network import GrowingNetwork
+
+_EXACT = 1e-9
+_ROUNDED = 1e-4
+_SEED = 0
+
+
+def disagreement(
+    model: nn.Module, network: GrowingNetwork, inputs: Mapping[str, Tensor], *, train: bool
+) -> str | None:
+    """How outputs differ beyond rounding, or None. Both are copied, and run in float64 where they can be.
+
+    Args:
+        inputs: examples by name. train: also compare in training, where dropout is left out on both sides.
+    """
+    for mode in ("evaluation", "training") if train else ("evaluation",):
+        for samples, given in (("the example input", inputs), ("random inputs", _random(inputs))):
+            found = _apart(model, network, given, training=mode == "training")
+            if found is not None:
+                return (
+                    f"what was read of it gives other outputs in {mode} mode, on {samples}: {found}; it depends on its "
+                    "mode, on the batch or on values in a way that tracing does not see"
+                )
+    return None
+
+
+def _random(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Inputs with another batch size."""
+    generator = torch.Generator().manual_seed(_SEED)
+    return {
+        name: torch.randn(len(value) + 1, *value.shape[1:], generator=generator).to(value)
+        for name, value in inputs.items()
+    }
+
+
+def _apart(
+    model: nn.Module, network: GrowingNetwork, inputs: Mapping[str, Tensor], *, training: bool
+) -> str | None:
+    ours, theirs = list(inputs.values()), dict(inputs)
+    for double in (True, False):
+        one, other = (_prepared(module, training, double) for module in (model, network))
+        if double:
+            ours, theirs = [value.double() for value in ours], {k: v.double() for k, v in theirs.items()}
+        else:
+            ours, theirs = list(inputs.values()), dict(inputs)
+        try:
+            expected = _outputs(one, (), theirs)
+        except Exception as error:
+            if double:
+                continue  # it may insist on its own precision
+            return None if training else f"the model itself raises {type(error).__name__}: {error}"
+        found = _outputs(other, ours, {})
+        return _compared(expected, found, _EXACT if double else _ROUNDED)
+    return None
+
+
+def _prepared(module: nn.Module, training: bool, double: bool) -> nn.Module:
+    copied = copy.deepcopy(module).train(training)
+    for inner in copied.modules():
+        if isinstance(inner, _DropoutNd):
+            inner.p = 0.0
+    return copied.double() if double else copied
+
+
+def _outputs(module: nn.Module, arguments: Any, named: Mapping[str, Tensor]) -> list[Tensor]:
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        found = module(*(value.clone() for value in arguments), **{k: v.clone() for k, v in named.items()})
+    if isinstance(found, Mapping):
+        return list(found.values())
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _compared(expected: list[Tensor], found: list[Tensor], close: float) -> str | None:
+    if len(expected) != len(found):
+        return f"{len(expected)} outputs, and {len(found)} of the network"
+    for one, other in zip(expected, found, strict=True):
+        if one.shape != other.shape:
+            return f"the shape {tuple(one.shape)}, and {tuple(other.shape)} of the network"
+        finite = one[one.isfinite()]
+        scale = max(1.0, float(finite.abs().max())) if finite.numel() else 1.0
+        if not torch.allclose(one.double(), other.double(), rtol=0.0, atol=close * scale, equal_nan=True):
+            return f"they differ by {float((one.double() - other.double()).abs().max()):.3g}"
+    return None

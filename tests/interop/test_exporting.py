@@ -1,0 +1,249 @@
+"""export: files that need no gromo_graph and compute the same."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+
+from gromo_graph import GrowingNetwork, RunError, Spec, compile_network, load_spec, parse_spec
+from gromo_graph.interop import exporting
+from gromo_graph.interop.exporting import export, random_inputs
+from gromo_graph.interop.source import source_of, weights_of
+from gromo_graph.network.plain import class_name
+from tests.network.test_plain import SPECS, TWO, without_dropout
+from tests.spec.strategies import NAMES, specs
+
+HOSTILE_NAME = "x\"\"\"\n'''\nimport os; os._exit(3) \\ \u2028 \u202e"
+HOSTILE = r"""
+nodes:
+  "\"\"\"\'\'\'; raise SystemExit(3)": {kind: input, shape: [4]}
+  "\\": {kind: linear, from: "\"\"\"\'\'\'; raise SystemExit(3)", features: 2}
+  "'}; raise SystemExit(3) #": {kind: linear, from: "\\", features: 2, activation: relu}
+outputs: ["'}; raise SystemExit(3) #", "\\"]
+""".replace(r"\'", "'")
+
+
+def imported(path: Path) -> ModuleType:
+    found = importlib.util.spec_from_file_location("exported", path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules["exported"] = module
+    found.loader.exec_module(module)
+    return module
+
+
+def apart(network: GrowingNetwork, model: Any, samples: int = 4) -> float:
+    inputs = random_inputs(network, samples, seed=3)
+    with torch.no_grad():
+        expected, found = network.eval()(*inputs), model(*inputs)
+    one = expected if isinstance(expected, dict) else {"": expected}
+    other = found if isinstance(found, dict) else {"": found}
+    assert list(one) == list(other)
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_source_and_program_of_every_spec_of_the_gallery(path: Path, tmp_path: Path) -> None:
+    network = compile_network(load_spec(path), seed=0)
+    export(network, tmp_path / "model.py")
+    assert network.training
+    model = imported(tmp_path / "model.py").load()
+    assert not model.training
+    assert apart(network, model) == 0.0
+    assert list(model.state_dict()) == list(network.to_torch().state_dict())
+    done = export(network.train(), tmp_path / "model.pt2")
+    assert done.format == "torchexport"
+    assert apart(network, torch.export.load(tmp_path / "model.pt2").module(), samples=1) <= 1e-6
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(specs(names=NAMES, max_nodes=9))
+def test_the_source_of_any_spec_is_python(spec: Spec) -> None:
+    network = without_dropout(compile_network(spec, seed=0, dtype=torch.float64))
+    names: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(source_of(network, weights="w"), "exported.py", "exec"), names)  # noqa: S102 - what is tested
+    model = names[class_name(spec.name)]()
+    model.load_state_dict(safetensors.torch.load(weights_of(network)), assign=True)
+    assert apart(network, model.eval()) <= 1e-12
+
+
+def test_texts_of_a_spec_never_become_code(tmp_path: Path) -> None:
+    network = compile_network(replace(parse_spec(HOSTILE), name=HOSTILE_NAME), seed=0)
+    export(network, tmp_path / "model.py")
+    text = (tmp_path / "model.py").read_text()
+    assert not {"\u2028", "\u202e"} & set(text)
+    assert apart(network, imported(tmp_path / "model.py").load()) == 0.0
+
+
+def test_settings_of_layers_are_in_the_source() -> None:
+    network = compile_network(
+        parse_spec(
+            """
+nodes:
+  x: {kind: input, shape: [3, 12, 12]}
+  a: {kind: conv2d, from: x, features: 4, kernel: 3, stride: 2, padding: 1, dilation: 2, bias: false}
+  d: {kind: depthwise_conv2d, from: a, kernel: 3, padding: same}
+  g: {kind: group_norm, from: d, groups: 2}
+  l: {kind: layer_norm, from: g}
+  p: {kind: max_pool2d, from: l, kernel: 3, stride: 1, padding: 1}
+  q: {kind: avg_pool2d, from: p, kernel: 2}
+  f: {kind: flatten, from: q}
+  o: {kind: dropout, from: f, p: 0.25}
+  y: {kind: linear, from: o, features: 2, bias: false}
+output: y
+"""
+        )
+    )
+    text = source_of(network, weights="w.safetensors")
+    for line in (
+        "self.a = nn.Conv2d(3, 4, 3, stride=2, padding=1, dilation=2, bias=False)",
+        'self.d = nn.Conv2d(4, 4, 3, padding="same", groups=4)',
+        "self.g = nn.GroupNorm(2, 4)",
+        "self.l = nn.LayerNorm((4, 5, 5))",
+        "self.p = nn.MaxPool2d(3, stride=1, padding=1)",
+        "self.q = nn.AvgPool2d(2)",
+        "self.f = nn.Flatten()",
+        "self.o = nn.Dropout(0.25)",
+        "self.y = nn.Linear(16, 2, bias=False)",
+    ):
+        assert f"        {line}\n" in text
+
+
+def test_long_sums_and_concats_are_broken_into_lines() -> None:
+    names = [f"a layer with a rather long name {place}" for place in range(6)]
+    nodes = "\n".join(f"  {name}: {{kind: linear, from: x, features: 2}}" for name in names)
+    network = compile_network(
+        parse_spec(
+            f"""
+nodes:
+  x: {{kind: input, shape: [3]}}
+{nodes}
+  added: {{kind: merge, from: [{", ".join(names)}]}}
+  bent: {{kind: merge, from: [{", ".join(names)}], activation: tanh}}
+  beside: {{kind: merge, from: [{", ".join(names)}], merge: concat}}
+outputs: [added, bent, beside]
+"""
+        ),
+        seed=0,
+    )
+    text = source_of(network, weights="w")
+    assert max(map(len, text.splitlines())) <= 120
+    found: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(text, "exported.py", "exec"), found)  # noqa: S102 - what is tested
+    model = found["Text"]() if "Text" in found else found["Network"]()
+    model.load_state_dict(network.to_torch().state_dict())
+    assert apart(network, model.eval()) == 0.0
+
+
+def test_a_folder_is_imported_where_there_is_no_gromo_graph(tmp_path: Path) -> None:
+    network = compile_network(parse_spec(TWO), seed=0)
+    done = export(network, tmp_path / "shipped")
+    assert [path.name for path in done.files] == ["__init__.py", "weights.safetensors"]
+    inputs = random_inputs(network, 3)
+    torch.save({"inputs": inputs, "outputs": network.eval()(*inputs)}, tmp_path / "kept.pt")
+    code = (
+        "import sys, torch\n"
+        "sys.modules['gromo_graph'] = None\n"
+        "import shipped\n"
+        "kept = torch.load('kept.pt')\n"
+        "found = shipped.load()(*kept['inputs'])\n"
+        "assert all(torch.equal(found[name], value) for name, value in kept['outputs'].items())\n"
+        "print(sorted(found))\n"
+    )
+    done_ = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done_.stdout.strip() == "['a', 'self']", done_.stderr
+
+
+def test_precision_is_kept(tmp_path: Path) -> None:
+    network = compile_network(parse_spec(TWO), seed=0, dtype=torch.float64)
+    export(network, tmp_path / "m.py")
+    assert {p.dtype for p in imported(tmp_path / "m.py").load().parameters()} == {torch.float64}
+    assert export(network, tmp_path / "m.pt2").difference == 0.0
+
+
+ONNX = """
+nodes:
+  x: {kind: input, shape: [2, 6, 6]}
+  add: {kind: conv2d, from: x, features: 4, kernel: 3, padding: same, activation: elu}
+  relu: {kind: batch_norm, from: add, activation: relu}
+  both: {kind: merge, from: [add, relu], merge: concat}
+  conv2d: {kind: conv2d, from: both, features: 2, kernel: 1}
+  linear: {kind: flatten, from: conv2d}
+  a b: {kind: linear, from: linear, features: 3}
+outputs: [relu, linear, a b, x]
+"""
+
+
+@pytest.mark.slow
+def test_onnx_is_run_with_another_batch_size_and_names_do_not_meet(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    network = compile_network(parse_spec(ONNX), seed=0)
+    done = export(network, tmp_path / "model.onnx")
+    assert done.difference is not None
+    assert done.difference <= 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [value.name for value in session.get_inputs()] == ["x"]
+    assert [value.name for value in session.get_outputs()] == ["relu", "linear", "a_b", "x_output"]
+    (x,) = random_inputs(network, 11, seed=9)
+    expected = network.eval()(x)
+    for name, value in zip(network.spec.outputs, session.run(None, {"x": x.numpy()}), strict=True):
+        torch.testing.assert_close(torch.from_numpy(value), expected[name].detach(), rtol=0, atol=1e-5)
+
+
+def test_a_missing_package_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *arguments: Any, **options: Any) -> Any:
+        if name == "onnx":
+            raise ImportError("No module named 'onnx'", name="onnx")
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    network = compile_network(parse_spec(TWO), seed=0)
+    with pytest.raises(RunError, match=r"\(onnx\): pip install 'gromo_graph\[onnx\]'"):
+        export(network, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_computes_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = compile_network(parse_spec(TWO), seed=0)
+    wrong = network.to_torch().eval()
+    with torch.no_grad():
+        wrong.get_submodule("a").bias += 0.1
+    monkeypatch.setattr(type(network), "to_torch", lambda self: wrong)
+    for name in ("m.py", "m.pt2"):
+        with pytest.raises(RunError, match=r"differ by 0\.1 in `a`; nothing was written"):
+            export(network, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+    network = compile_network(parse_spec(TWO), seed=0)
+    (tmp_path / "m.safetensors").write_text("of somebody else")
+    with pytest.raises(RunError, match="is there already: choose another -o, or replace it with --force"):
+        export(network, tmp_path / "m.py")
+    assert not (tmp_path / "m.py").exists()
+    export(network, tmp_path / "m.py", force=True)
+    for name, format, message in (
+        ("m.py", "torch", "expected a folder"),
+        ("", "onnx", "expected a file"),
+        ("m.safetensors", "source", "give it the ending .py"),
+        ("x", "tflite", "there is no format 'tflite': expected one of torch, source"),
+        ("nowhere/m.py", None, "cannot be written"),
+    ):
+        with pytest.raises(RunError, match=message):
+            export(network, tmp_path / name, format=format, force=True)
+    assert exporting.format_of(Path("a.b/c")) == "torch"

@@ -1,0 +1,199 @@
+"""allow_fixed: what a spec cannot say stays as it is, and the rest of the network grows."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gromo_graph import (
+    CompileError,
+    GraphError,
+    GrowingNetwork,
+    GrowthScheduler,
+    SpecError,
+    TorchImportError,
+    compile_network,
+    dump_spec,
+    edit,
+    export,
+    from_torch,
+    parse_spec,
+    render,
+)
+from gromo_graph.spec.settings import Growth
+from tests.interop.models import Mixer, MixerBlock, UNet
+from tests.interop.test_importing import agree, grown
+
+SHAPE = (1, 8, 8)
+EXAMPLE = torch.zeros(1, *SHAPE, dtype=torch.float64)
+
+
+def unet(*, seed: int = 0) -> tuple[nn.Module, GrowingNetwork]:
+    torch.manual_seed(seed)
+    up = nn.Sequential(nn.ConvTranspose2d(8, 8, 2, stride=2), nn.Dropout2d(0.0), nn.PReLU())
+    model = UNet(up=up).double()
+    return model, from_torch(model, EXAMPLE, allow_fixed=True)
+
+
+def test_modules_without_a_kind_are_kept_each_as_a_node() -> None:
+    model, network = unet()
+    fixed = {name: node.details for name, node in network.spec.nodes.items() if node.kind == "fixed"}
+    assert fixed == {"up.0": ("ConvTranspose2d",), "up.1": ("Dropout2d",), "up.2": ("PReLU",)}
+    agree(model, network, SHAPE)
+    assert network.graph.parameter_count == sum(p.numel() for p in network.parameters())
+    assert network.parts["up.0"] is not model.get_submodule("up.0")
+    for many in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):  # noqa: S301 - what was just written
+        agree(model, many, SHAPE)
+    for _ in range(20):  # the quick way
+        network(EXAMPLE)
+    agree(model, network, SHAPE)
+
+
+def test_what_enters_and_leaves_them_does_not_grow_and_the_rest_does() -> None:
+    _, network = unet()
+    reasons = {group.target: group.reason for group in network.graph.groups}
+    assert reasons["down2.0"] == "the imported module `up.0` reads it as it is"
+    assert reasons["down1.0"] is None
+    widths = {name: network.graph.shapes[name] for name in ("up.0", "down2.0", "bottom")}
+    grown(network, SHAPE)
+    assert {name: network.graph.shapes[name] for name in widths} == widths
+    agree(network, network.to_torch(), SHAPE)
+    before = network.parts["up.0"].weight.clone()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    network(torch.randn(4, *SHAPE).double()).square().sum().backward()
+    optimizer.step()
+    assert not torch.equal(before, network.parts["up.0"].weight)
+
+
+def test_new_edges_and_nodes_beside_them() -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.odd, self.b = nn.Linear(6, 5), nn.PReLU(5), nn.Linear(5, 4)
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(torch.tanh(self.b(self.odd(self.a(x)))))
+
+    torch.manual_seed(0)
+    model = Rows().double()
+    network = from_torch(model, torch.zeros(1, 6).double(), allow_fixed=True)
+    x = torch.randn(60, 6, generator=torch.Generator().manual_seed(0)).double()
+    y = (x[:, :2] * x[:, 2:4]).tanh()
+    policy = Growth(actions=("widen", "new_edge", "new_node"))
+    scheduler = GrowthScheduler(network, nn.functional.mse_loss, policy=policy, epochs=16)
+    plan = scheduler.plan([(x, y)])
+    assert "odd->out" in {each.target for each in plan.candidates if each.slope}
+    for _ in range(3):
+        event = scheduler.step([(x, y)], [(x, y)])
+        assert event is not None
+        assert event.decision is not None
+        assert event.loss_after < event.loss_before
+    agree(network, network.to_torch(), (6,))
+
+
+def test_edits_keep_them() -> None:
+    _, network = unet()
+    x = torch.randn(3, *SHAPE).double()
+    expected = network.eval()(x)
+    part = network.parts["up.0"]
+    with edit(network) as e:
+        e.rename("up.0", "lift").set_features("joint", 6)
+    assert network.parts["lift"] is part
+    torch.testing.assert_close(network(x), expected)
+    with edit(network) as e:
+        e.insert("lift", "up.1", "between", {"kind": "batch_norm"})
+    torch.testing.assert_close(network(x), expected)
+    with pytest.raises((GraphError, SpecError), match="was imported to read"), edit(network) as e:
+        e.set_features("down2.0", 9)
+    torch.testing.assert_close(network(x), expected)
+
+
+def test_such_a_spec_is_drawn_and_exported_but_neither_written_as_source_nor_read(tmp_path: Path) -> None:
+    _, network = unet()
+    render(network, tmp_path / "u.svg")
+    assert "PReLU" in (tmp_path / "u.svg").read_text()
+    assert export(network, tmp_path / "u.pt2").difference == 0.0
+    with pytest.raises(
+        CompileError, match=r"`up.0` is a torch.nn.modules.conv.ConvTranspose2d that was imported"
+    ):
+        export(network, tmp_path / "u.py")
+    with pytest.raises(SpecError, match='unknown kind "fixed"'):
+        parse_spec(dump_spec(network.spec))
+    with pytest.raises(CompileError, match="only from_torch can make it"):
+        compile_network(network.spec)
+
+
+class Patches(nn.Module):
+    """To tokens, mixed, and back to an image: what cannot be mapped is in modules of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.body = nn.Conv2d(1, 6, 2, stride=2), Body()
+        self.head = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self.patches(x)))
+
+
+class Body(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = MixerBlock(16, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(x.shape)
+
+
+def test_a_module_whose_own_forward_pass_is_in_the_way_is_kept_as_a_whole() -> None:
+    torch.manual_seed(0)
+    model = Patches().double()
+    network = from_torch(model, EXAMPLE, allow_fixed=True)
+    assert {name: node.kind for name, node in network.spec.nodes.items()} == {
+        "x": "input", "patches": "conv2d", "body": "fixed", "head": "conv2d",
+    }  # fmt: skip
+    agree(model, network, SHAPE)
+
+
+def test_the_forward_pass_of_the_model_itself_cannot_be_kept() -> None:
+    with pytest.raises(TorchImportError) as caught:
+        from_torch(Mixer(), EXAMPLE.float(), allow_fixed=True)
+    assert "" in {obstacle.path for obstacle in caught.value.obstacles}
+
+
+def test_a_module_that_gives_several_values_is_kept_with_the_one_around_it() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(4, 4, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lstm(x)[0]
+
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.recurrent, self.last = nn.Conv1d(3, 5, 1), Recurrent(), nn.Conv1d(5, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.recurrent(self.first(x)))
+
+    torch.manual_seed(0)
+    model = Steps().double()
+    network = from_torch(model, torch.zeros(1, 3, 4).double(), allow_fixed=True)
+    assert network.spec.nodes["recurrent"].kind == "fixed"
+    agree(model, network, (3, 4))
+
+
+def test_modes_inside_them_are_taken_over() -> None:
+    model, _ = unet()
+    model.train()
+    model.get_submodule("up.1").eval()
+    network = from_torch(model, EXAMPLE, allow_fixed=True)
+    assert network.parts["up.0"].training
+    assert not network.parts["up.1"].training

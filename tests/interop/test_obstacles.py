@@ -1,0 +1,335 @@
+"""What cannot be imported is listed by module path, with the reason, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gromo_graph import GromoGraphError, TorchImportError, compile_network, from_torch, parse_spec
+from tests.interop.models import Mixer, UNet
+
+
+def obstacles(model: Any, example: Any) -> dict[str, str]:
+    """Reasons by module path; several of one path are put together."""
+    with pytest.raises(TorchImportError) as caught:
+        from_torch(model, example)
+    error = caught.value
+    assert isinstance(error, GromoGraphError)
+    lines = str(error).splitlines()
+    assert lines[0].startswith("this model cannot be imported, ")
+    found: dict[str, str] = {}
+    for obstacle in error.obstacles:
+        assert any(str(obstacle).splitlines()[0] in line for line in lines)
+        found[obstacle.path] = "; ".join(filter(None, [found.get(obstacle.path), obstacle.reason]))
+    return found
+
+
+class Lambda(nn.Module):
+    """A model of one line behind a layer."""
+
+    def __init__(self, function: Callable[[Tensor], Any], shape: tuple[int, ...] = (4,)) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4) if len(shape) == 1 else nn.Conv2d(shape[0], 4, 1)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self.layer(x))
+
+
+SMALL = """
+nodes:
+  x: {kind: input, shape: [4]}
+  y: {kind: linear, from: x, features: 2}
+output: y
+"""
+ROW, IMAGE = torch.zeros(2, 4), torch.zeros(2, 1, 6, 6)
+
+LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
+    (lambda x: x.softmax(1), ROW, "`softmax`: a spec has nothing like it: leave it to the loss"),
+    (lambda x: x * 2, ROW, "`mul`: a spec has nothing like it: a spec can add and concatenate, no more"),
+    (lambda x: x + 1.5, ROW, "`add`: it adds the number 1.5"),
+    (lambda x: x + x, ROW, "takes the value of `layer` twice"),
+    (lambda x: torch.add(x, x.relu(), alpha=2), ROW, "multiplies by alpha=2"),
+    (lambda x: torch.cat([x, x], 1), ROW, "takes the value of `layer` twice"),
+    (lambda x: torch.cat([x, x.relu()], 0), ROW, "`cat`: it gives the shape (4, 4): expected the batch of 2 first"),
+    (lambda x: torch.cat([x, x.relu()], -1), IMAGE, "along dimension 3: expected 1"),
+    (lambda x: x[:, :2], ROW, "`getitem`: a spec has nothing like it: a spec hands on whole values"),
+    (lambda x: x + torch.ones(4), ROW, "takes a constant tensor"),
+    (lambda x: x.chunk(2, 1)[0].relu(), ROW, "`chunk`: a spec has nothing like it"),
+    (lambda x: x.mean(1), ROW, "takes the mean over 1 of [4]"),
+    (lambda x: x.detach(), ROW, "`detach`: a spec has nothing like it: a spec does not cut the gradient"),
+    (lambda x: functional.leaky_relu(x, 0.3), ROW, "its negative_slope is 0.3: the language knows"),
+    (lambda x: functional.gelu(x, approximate="tanh"), ROW, "its approximate is 'tanh'"),
+    (lambda x: (x, x), ROW, "output 1: it is the value of `layer`, which is an output already"),
+    (lambda x: {"a": x, "b": 3}, ROW, "the output 'b': it is no tensor"),
+    (lambda x: x.sum(), ROW, "`sum`: a spec has nothing like it"),
+    (lambda x: x.permute(0, 2, 3, 1), IMAGE, "`permute`: a spec has nothing like it: a spec keeps the order"),
+    (lambda x: x.flatten(2), IMAGE, "reads [4, 6, 6] of each sample as [4, 36]"),
+    (lambda x: x.mean(2), IMAGE, "takes the mean over 2 of [4, 6, 6]"),
+    (lambda x: functional.interpolate(x, scale_factor=2), IMAGE, "the language has no upsampling"),
+    (lambda x: functional.max_pool2d(x, (2, 3)), IMAGE, "its kernel is (2, 3): expected the same along all axes"),
+    (lambda x: functional.max_pool2d(x, 4, 3, ceil_mode=True), IMAGE, "it gives [4, 2, 2] of a sample"),
+    (lambda x: functional.avg_pool2d(x, 3, padding=1, count_include_pad=False), IMAGE, "leaves the padding out"),
+    (lambda x: functional.conv2d(x, torch.ones(2, 4, 1, 1)), IMAGE, "its weight is computed in the forward pass"),
+    (lambda x: x + x.mean((2, 3), keepdim=True), IMAGE, "adds [4, 6, 6] and [4, 1, 1]: expected equal shapes"),
+    (lambda x: functional.adaptive_avg_pool2d(x, (2, 3)), IMAGE, "its output size is (2, 3)"),
+    (lambda x: x.reshape(8, -1, 6, 6), IMAGE, "gives the shape (8, 1, 6, 6): expected the batch of 2 first"),
+    (lambda x: functional.relu(x.squeeze(), 1, 2, 3), torch.zeros(2, 4, 1, 1), "Error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("function", "example", "reason"),
+    LINES,
+    ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
+)
+def test_what_a_spec_cannot_say(function: Callable[[Tensor], Any], example: Tensor, reason: str) -> None:
+    found = obstacles(Lambda(function, tuple(example.shape[1:])), example)
+    assert reason in found[""]
+
+
+MODULES: list[tuple[nn.Module, Tensor, str]] = [
+    (nn.LSTM(4, 4, batch_first=True), ROW, "LSTM: the language has no such kind"),
+    (nn.Softmax(1), ROW, "Softmax: the language has no such kind"),
+    (nn.Linear(4, 4), torch.zeros(2, 3, 4), "it reads the last of the dimensions [3, 4], alike along"),
+    (nn.Conv2d(4, 4, (1, 3)), torch.zeros(2, 4, 6, 6), "Conv2d: its kernel is (1, 3)"),
+    (nn.Conv2d(4, 8, 1, groups=2), torch.zeros(2, 4, 6, 6), "it has 2 groups of 2 channels that give 8"),
+    (nn.Conv2d(4, 8, 1, groups=4), torch.zeros(2, 4, 6, 6), "it has 4 groups of 1 channels that give 8"),
+    (nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), torch.zeros(2, 4, 6, 6), "pads with 'circular'"),
+    (nn.Conv2d(4, 4, 3, padding=(1, 2)), torch.zeros(2, 4, 6, 6), "its padding is (1, 2)"),
+    (nn.ConvTranspose2d(4, 4, 2, stride=2), torch.zeros(2, 4, 6, 6), "ConvTranspose2d: the language has no such kind"),
+    (nn.Upsample(scale_factor=2), torch.zeros(2, 4, 6, 6), "Upsample: the language has no such kind"),
+    (nn.BatchNorm1d(4, affine=False), ROW, "no weight and bias: expected affine=True"),
+    (nn.BatchNorm1d(4, track_running_stats=False), ROW, "keeps no running mean"),
+    (nn.BatchNorm1d(4, momentum=None), ROW, "momentum=None"),
+    (nn.LayerNorm(4, elementwise_affine=False), ROW, "elementwise_affine=True and bias=True"),
+    (nn.LayerNorm(6), torch.zeros(2, 4, 6), "it normalises (6,) of [4, 6]"),
+    (nn.GroupNorm(2, 4, affine=False), ROW, "expected affine=True"),
+    (nn.GroupNorm(4, 4), torch.zeros(2, 4, 2), ""),
+    (nn.Dropout(1.0), ROW, "Dropout: p: Input should be less than 1"),
+    (nn.Dropout2d(), torch.zeros(2, 4, 6, 6), "Dropout2d: the language has no such kind"),
+    (nn.PReLU(), ROW, "PReLU: the language has no such kind"),
+    (nn.ELU(0.5), ROW, "its alpha is 0.5"),
+    (nn.MaxPool2d(2, dilation=2), torch.zeros(2, 4, 6, 6), "its dilation is 2"),
+    (nn.MaxPool2d(2, return_indices=True), torch.zeros(2, 4, 6, 6), "it gives several values"),
+    (nn.AvgPool2d(2, divisor_override=3), torch.zeros(2, 4, 6, 6), "divides by 3"),
+    (nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), ROW, "its weights are parametrized"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "example", "reason"), MODULES, ids=lambda value: type(value).__name__)
+def test_modules_that_have_no_kind(module: nn.Module, example: Tensor, reason: str) -> None:
+    model = nn.Sequential(nn.Identity(), module)
+    if not reason:
+        from_torch(model, example)
+        return
+    assert reason in obstacles(model, example)["1"]
+
+
+class Block(nn.Module):
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.layer, self.wrong = nn.Linear(4, 4), wrong
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer(x)
+        if self.wrong and x.sum() > 0:
+            return x
+        return x.relu()
+
+
+def test_control_flow_is_found_in_every_module_at_once() -> None:
+    model = nn.Sequential(Block(False), Block(True), nn.Sequential(Block(True)), nn.Linear(4, 2))
+    found = obstacles(model, ROW)
+    assert {"1", "2.0"} <= set(found)
+    assert "control flow on a tensor" in found["1"]
+    assert "test_obstacles.py:" in found["2.0"]
+    assert "`if self.wrong and x.sum() > 0:`" in found["2.0"]
+
+
+def test_everything_at_once_by_path() -> None:
+    class Many(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 4, (3, 1))
+            self.body = nn.Sequential(nn.PReLU(), nn.Conv2d(4, 4, 1), nn.Softmax(1), nn.Hardswish())
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head((self.body(self.stem(x)) * 2).mean((2, 3)).sin())
+
+    found = obstacles(Many(), IMAGE)
+    assert set(found) == {"stem", "body.0", "body.2", "body.3", ""}
+    assert "`mul`" in found[""]
+    assert "`return self.head((self.body(self.stem(x)) * 2).mean((2, 3)).sin())`" in found[""]
+    assert "`sin`" in found[""]
+
+
+def test_shared_weights() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+            self.c.weight = self.b.weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.c(self.b(self.a(self.a(x))))
+
+    found = obstacles(Twice(), ROW)
+    assert "it is called more than once" in found["a"]
+    assert "it shares its weights with `b`" in found["c"]
+
+
+IN_PLACE: list[tuple[Callable[[nn.Module, Tensor], Tensor], str]] = [
+    (lambda m, x: m(x).relu_() + x.tanh_(), ""),
+    (lambda m, x: (h := m(x)).relu_() + h, "reads `layer`, which `relu` has changed in place"),
+    (
+        lambda m, x: functional.relu(h := m(x), inplace=True) + h,
+        "reads `layer`, which `relu` has changed in place",
+    ),
+    (lambda m, x: (h := m(x)).flatten(1).relu_() + h, "which `relu` has changed in place"),
+    (
+        lambda m, x: h.add_(x) + m(x) if (h := m(x)) is None else (h.add_(x), h)[1],
+        "`add` has changed it in place",
+    ),
+]
+
+
+@pytest.mark.parametrize(("function", "reason"), IN_PLACE)
+def test_tricks_in_place(function: Callable[[nn.Module, Tensor], Tensor], reason: str) -> None:
+    class Trick(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return function(self.layer, x)
+
+    if reason:
+        assert reason in obstacles(Trick(), ROW)[""]
+    else:
+        from_torch(Trick(), ROW)
+
+
+def test_an_assignment_to_a_part_of_a_tensor() -> None:
+    class Assigns(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.layer(x)
+            x[:, 0] = 0
+            return x
+
+    found = obstacles(Assigns(), ROW)[""]
+    assert "`fill`: a spec has nothing like it: a spec changes nothing in place" in found
+    assert "test_obstacles.py" in found
+    assert "`x[:, 0] = 0`" in found
+
+
+@pytest.mark.parametrize(
+    ("example", "reason"),
+    [
+        (torch.zeros(2, 5), "does not run on the example input (input (2, 5))"),
+        (torch.zeros(2, 4, 1, 1, 1), "does not run"),
+        (torch.zeros(4), "a float32 tensor of shape (4,): expected a tensor of floats (batch, ...)"),
+        (torch.zeros(0, 4), "expected a tensor of floats"),
+        (torch.zeros(2, 4, dtype=torch.int64), "is a int64 tensor"),
+        (torch.zeros(2, 4).double(), "does not run"),
+        ("x", "the example input is a str"),
+        ([], "the example input is a list"),
+        ([ROW, ROW], "does not fit `forward`"),
+        ({"other": ROW}, "does not run"),
+        ({"input": 3}, "the example input `input` is a int"),
+    ],
+    ids=str,
+)
+def test_a_wrong_example_input(example: Any, reason: str) -> None:
+    assert reason in obstacles(nn.Sequential(nn.Linear(4, 2)), example)[""]
+
+
+def test_inputs_of_different_batches_and_one_that_nobody_reads() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return self.layer(a)
+
+    assert "no output depends on the input `b`" in obstacles(Pair(), (ROW, ROW))[""]
+    assert "expected one size" in obstacles(Pair(), (ROW, torch.zeros(3, 4)))[""]
+
+
+def test_what_tracing_does_not_see_is_found_by_comparing() -> None:
+    class ByMode(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.layer(x)
+            return x.relu() if self.training else x
+
+    assert "gives other outputs in evaluation mode" in obstacles(ByMode(), ROW)[""]
+
+    class Always(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.dropout(x, 0.5)  # in evaluation too
+
+    assert (
+        "gives other outputs in evaluation mode"
+        in obstacles(nn.Sequential(nn.Linear(4, 4), Always()), ROW)[""]
+    )
+
+    class Batch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x).view(2, 4)
+
+    assert "the batch" in obstacles(Batch(), ROW)[""]
+
+
+def test_hooks_lazy_modules_and_things_that_are_no_models() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    model[1].register_forward_hook(lambda *_: None)
+    assert "it has forward hooks" in obstacles(model, ROW)["1"]
+    assert "the model once first" in obstacles(nn.Sequential(nn.LazyLinear(3)), ROW)["0"]
+    assert "it is a str" in obstacles("model", ROW)[""]
+    network = compile_network(parse_spec(SMALL))
+    assert "a GrowingNetwork already" in obstacles(network, ROW)[""]
+
+
+def test_a_mixer_that_transposes_is_told_of_every_transposition() -> None:
+    found = obstacles(Mixer(), torch.zeros(1, 1, 8, 8))
+    assert {"blocks.0", "blocks.1", "blocks.0.norm1", "blocks.1.tokens.0", ""} <= set(found)
+    assert "`transpose`" in found["blocks.1"]
+    assert "it normalises (6,) of [16, 6]" in found["blocks.0.norm2"]
+
+
+def test_a_unet_that_upsamples_is_told_so() -> None:
+    up = nn.Upsample(scale_factor=2, mode="nearest")
+    assert obstacles(UNet(up=up), torch.zeros(1, 1, 8, 8)) == {
+        "up": "Upsample: the language has no such kind"
+    }
+
+
+def test_models_that_take_any_arguments_or_none() -> None:
+    class Any_(nn.Module):  # noqa: N801
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, *tensors: Tensor) -> Tensor:
+            return self.layer(tensors[0])
+
+    assert "any number of arguments" in obstacles(Any_(), ROW)[""]
