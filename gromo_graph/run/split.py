@@ -1,4 +1,4 @@
-"""The fixed split, the same for every seed: 60 % training, 20 % validation, 20 % test; and one of two parts by a seed."""
+"""The fixed split, the same for every seed: 60 % training, 20 % validation, 20 % test; and one of two parts."""
 
 from __future__ import annotations
 
