@@ -28,7 +28,7 @@ except ImportError as error:
     raise ImportError("Lightning is missing: pip install 'gromo_graph[lightning]'") from error
 
 
-class GrowthCallback(Callback):  # type: ignore[misc]
+class GrowthCallback(Callback):
     """Calls a GrowthScheduler at the end of each training epoch; the optimizer follows.
 
     Batches are those of the trainer's own loaders, moved and transformed by the hooks of the module. What grows is
@@ -72,19 +72,24 @@ class GrowthCallback(Callback):  # type: ignore[misc]
         self._saved: Mapping[str, Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make the network as wide as that of the checkpoint which is about to be loaded, if any."""
+        """Get ready to make the network as wide as that of a checkpoint.
+
+        Lightning loads weights before it tells a callback of a checkpoint; the module alone is asked earlier.
+
+        Raises:
+            RunError: there are several processes.
+        """
         if trainer.world_size > 1:
             raise RunError(
                 f"the trainer has {trainer.world_size} processes: GrowthCallback is for one; several grow a network "
                 "together with `torchrun -m gromo_graph grow`"
             )
-        if trainer.ckpt_path is None:
-            return
-        checkpoint = trainer.strategy.load_checkpoint(trainer.ckpt_path)
-        state = checkpoint.get("callbacks", {}).get(self.state_key)
-        if state:
-            with edit(network_in(pl_module, self.network)) as change:
-                change.apply(Restore(parse_spec(state["spec"], file=str(trainer.ckpt_path))))
+        pl_module.on_load_checkpoint = _Widened(self, pl_module)  # type: ignore[method-assign]
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the module as it was."""
+        if isinstance(vars(pl_module).get("on_load_checkpoint"), _Widened):
+            del pl_module.on_load_checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """An optimizer's state is saved by the order of parameters: that in which they were added as it grew."""
@@ -173,6 +178,20 @@ class GrowthCallback(Callback):  # type: ignore[misc]
         if known is None or known.loader is not loader or known.most != most:
             known = self._loaders[part] = _Prepared(trainer, loader, most, self.batch)
         return known
+
+
+class _Widened:
+    """`on_load_checkpoint` of a module whose network is first made what it was; then the weights fit."""
+
+    def __init__(self, callback: GrowthCallback, module: LightningModule) -> None:
+        self.callback, self.module = callback, module
+
+    def __call__(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint.get("callbacks", {}).get(self.callback.state_key)
+        if state:
+            with edit(network_in(self.module, self.callback.network)) as change:
+                change.apply(Restore(parse_spec(state["spec"], file="the checkpoint")))
+        type(self.module).on_load_checkpoint(self.module, checkpoint)
 
 
 class _Prepared:
