@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from gromo_graph.growth import GrowthScheduler
     from gromo_graph.interop import export, from_torch
+    from gromo_graph.interop.estimators import GrowingClassifier, GrowingRegressor
     from gromo_graph.modules import (
         Conv1dGrowingModule,
         Conv2dGrowingModule,
@@ -75,8 +76,10 @@ _HOME = {
     "Edits": "graph.edits",
     "GraphError": "errors",
     "GromoGraphError": "errors",
+    "GrowingClassifier": "interop.estimators",
     "GrowingModule": "modules",
     "GrowingNetwork": "network",
+    "GrowingRegressor": "interop.estimators",
     "GrowthError": "errors",
     "GrowthEvent": "records",
     "GrowthScheduler": "growth",
@@ -134,8 +137,10 @@ __all__ = [
     "Edits",
     "GraphError",
     "GromoGraphError",
+    "GrowingClassifier",
     "GrowingModule",
     "GrowingNetwork",
+    "GrowingRegressor",
     "GrowthError",
     "GrowthEvent",
     "GrowthScheduler",

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -46,6 +47,20 @@ def test_the_code_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, f"docs/{page}.md", "exec"), names)  # noqa: S102 - our own text
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:lightning")  # Lightning's words on workers and folders
+@pytest.mark.filterwarnings("ignore::FutureWarning:lightning")
+def test_the_code_on_training_elsewhere_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "training_elsewhere.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/training_elsewhere.md", "exec"), names)  # noqa: S102 - our own text
+    grown = [names["network"], names["model"].network_, names["again"].network, names["net"].module_]
+    grown += [names["search"].best_estimator_.network_]
+    assert all(network.graph.parameter_count > 11 for network in grown)
+    assert names["model"].score(names["x"], names["y"]) > 0.9
 
 
 def test_the_code_on_deciding_runs_and_every_action_is_on_the_page(

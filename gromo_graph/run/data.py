@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from gromo_graph.run.preparation import Preparation, class_indices, class_names,
 from gromo_graph.run.raw import Array, Raw, Task, check_finite, is_mapped
 from gromo_graph.run.samples import MappedPart, Part, Samples
 from gromo_graph.run.sources import Source, find_source
-from gromo_graph.run.split import split
+from gromo_graph.run.split import Split, split
 from gromo_graph.run.stream import as_they_are, fingerprint_of, streams
 from gromo_graph.spec.model import Spec
 
@@ -97,8 +97,13 @@ def _ends(spec: Spec) -> tuple[tuple[int, ...], int]:
     return shapes[spec.inputs[0]], shapes[spec.outputs[0]][0]
 
 
-def prepare(raw: Raw, spec: Spec) -> Data:
+def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] | None = None) -> Data:
     """Check, split and standardise raw data.
+
+    Args:
+        raw: the data. spec: that they are for.
+        choose: gives the rows of each part, perhaps none for test, from the data and their class indices (None for
+            regression); by default the split that is the same for every seed.
 
     Raises:
         RunError: they are not sound, or do not fit the spec.
@@ -112,10 +117,10 @@ def prepare(raw: Raw, spec: Spec) -> Data:
         assert raw.y is not None
         classes = class_names(raw, outputs)
         labels = class_indices(raw.y, classes, raw.name)
-    rows = split(raw.name, len(raw.x), labels, classes)
+    rows = split(raw.name, len(raw.x), labels, classes) if choose is None else choose(raw, labels)
     preparation = learn_preparation(raw, rows.train, task=task, shape=shape, classes=classes, outputs=outputs)
     train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
-    return Data(train, validation, test, preparation, raw.fingerprint)
+    return Data(train, validation, test if len(test) else None, preparation, raw.fingerprint)
 
 
 def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list[Part | MappedPart]:

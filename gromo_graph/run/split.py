@@ -1,4 +1,4 @@
-"""The fixed split: 60 % training, 20 % validation, 20 % test, the same for every seed."""
+"""The fixed split, the same for every seed: 60 % training, 20 % validation, 20 % test; and one of two parts."""
 
 from __future__ import annotations
 
@@ -61,3 +61,29 @@ def split(name: str, samples: int, labels: Array | None, classes: tuple[str | in
             part.append(taken)
     train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
     return Split(train, validation, test)
+
+
+def hold_out(samples: int, labels: Array | None, share: float, *, seed: int) -> Split:
+    """Two parts, without test: a share is held out for validation; with labels, of every class by itself.
+
+    Of each class one sample at least is trained on, so that of a class with a single one nothing is held out.
+
+    Args:
+        samples: how many rows there are, 2 or more. labels: the class index of each, or None.
+        share: to hold out, between 0 and 1; one sample at least. seed: of the draw.
+
+    >>> parts = hold_out(10, None, 0.2, seed=0)
+    >>> len(parts.train), len(parts.validation), len(parts.test)
+    (8, 2, 0)
+    """
+    random = np.random.RandomState(seed % 2**32)
+    groups = [np.arange(samples)]
+    if labels is not None:
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    held = [min(round(share * len(rows)), len(rows) - 1) for rows in groups]
+    if not sum(held):
+        held[int(np.argmax([len(rows) for rows in groups]))] = 1
+    shuffled = [random.permutation(rows) for rows in groups]
+    train = np.concatenate([rows[count:] for rows, count in zip(shuffled, held, strict=True)])
+    validation = np.concatenate([rows[:count] for rows, count in zip(shuffled, held, strict=True)])
+    return Split(np.sort(train), np.sort(validation), np.arange(0))

@@ -1,0 +1,236 @@
+"""GrowthCallback for Lightning: the network of a LightningModule grows while a Trainer trains it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import torch
+
+from gromo_graph.errors import GrowthError, RunError
+from gromo_graph.graph.edits import Restore
+from gromo_graph.growth import GrowthScheduler
+from gromo_graph.growth.observe import Loss
+from gromo_graph.interop.within import network_in, optimizer_of
+from gromo_graph.modules.saving import Snapshot
+from gromo_graph.network.transaction import edit
+from gromo_graph.records import GrowthEvent
+from gromo_graph.spec import Spec, dump_spec, parse_spec
+from gromo_graph.spec.settings import Growth
+
+try:
+    from lightning.pytorch import LightningModule, Trainer
+    from lightning.pytorch.callbacks import Callback
+except ImportError as error:
+    raise ImportError("Lightning is missing: pip install 'gromo_graph[lightning]'") from error
+
+
+class GrowthCallback(Callback):
+    """Calls a GrowthScheduler at the end of each training epoch; the optimizer follows.
+
+    Batches are those of the trainer's own loaders, moved and transformed by the hooks of the module. What grows is
+    decided by the first validation loader. `parameters` and `growth_steps` are logged. A checkpoint of Lightning knows
+    how wide the network was: training goes on from it with `trainer.fit(..., ckpt_path=...)`.
+
+    Args:
+        loss: `loss(prediction, target)`, the mean over the batch, for what the network gives.
+        network: the name of the GrowingNetwork in the module; None where there is only one.
+        policy: when, where and how much grows; None takes the `growth` section of the network's spec.
+        batch: makes `(x, y)` of a batch where it is something else; several inputs are a tuple in the place of x.
+        validation: held-out pairs to decide by; None takes the trainer's.
+        on_event: called with each GrowthEvent.
+
+    Attributes:
+        events: every growth step that was tried. scheduler: the GrowthScheduler, once training has begun.
+
+    Raises:
+        ImportError: when this module is imported and Lightning is not installed.
+
+    >>> callback = GrowthCallback(torch.nn.functional.cross_entropy)
+    >>> trainer = Trainer(max_epochs=20, callbacks=[callback])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        *,
+        network: str | None = None,
+        policy: Growth | None = None,
+        batch: Callable[[Any], tuple[Any, torch.Tensor]] | None = None,
+        validation: Any = None,
+        on_event: Callable[[GrowthEvent], None] | None = None,
+    ) -> None:
+        self.loss, self.network, self.policy = loss, network, policy
+        self.batch, self.validation, self.on_event = batch, validation, on_event
+        self.events: list[GrowthEvent] = []
+        self.scheduler: GrowthScheduler | None = None
+        self._module: LightningModule | None = None
+        self._loaders: dict[str, _Prepared] = {}
+        self._saved: Mapping[str, Any] | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Get ready to make the network as wide as that of a checkpoint.
+
+        Lightning loads weights before it tells a callback of a checkpoint; the module alone is asked earlier.
+
+        Raises:
+            RunError: there are several processes.
+        """
+        if trainer.world_size > 1:
+            raise RunError(
+                f"the trainer has {trainer.world_size} processes: GrowthCallback is for one; several grow a network "
+                "together with `torchrun -m gromo_graph grow`"
+            )
+        pl_module.on_load_checkpoint = _Widened(self, pl_module)  # type: ignore[method-assign]
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the module as it was."""
+        if isinstance(vars(pl_module).get("on_load_checkpoint"), _Widened):
+            del pl_module.on_load_checkpoint
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """An optimizer's state is saved by the order of parameters: that in which they were added as it grew."""
+        if self._saved is None:
+            return
+        parameters = dict(pl_module.named_parameters())
+        for optimizer, groups in zip(trainer.optimizers, self._saved["order"], strict=True):
+            for group, names in zip(optimizer.param_groups, groups, strict=True):
+                group["params"] = [parameters[name] for name in names]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the scheduler.
+
+        Raises:
+            GrowthError: the module holds no network, or several; or not one optimizer trains it.
+        """
+        network = network_in(pl_module, self.network)
+        bounded = trainer.max_epochs is not None and trainer.max_epochs > 0
+        self.scheduler = GrowthScheduler(
+            network,
+            self.loss,
+            optimizer=optimizer_of(network, trainer.optimizers),
+            policy=self.policy,
+            epochs=trainer.max_epochs if bounded else None,
+            on_event=self._tell,
+        )
+        self._module, self._loaders = pl_module, {}
+        if self._saved is not None:
+            self.scheduler.restore(Snapshot(self._saved["plain"], self._saved["tensors"]))
+            self._saved = None
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """One step of the scheduler.
+
+        Raises:
+            GrowthError: there are no held-out data, or batches that are no (x, y); or as for `GrowthScheduler.step`.
+        """
+        assert self.scheduler is not None
+        train = self._prepared("train", trainer, trainer.train_dataloader, trainer.num_training_batches)
+        self.scheduler.step(train, self._held_out(trainer))
+        told = {
+            "parameters": self.scheduler.network.graph.parameter_count,
+            "growth_steps": self.scheduler.applied,
+        }
+        pl_module.log_dict({name: float(value) for name, value in told.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """How the network stands and how far growth is, for a checkpoint."""
+        if self.scheduler is None or self._module is None:
+            return {}
+        saved = self.scheduler.saved()
+        names = {parameter: name for name, parameter in self._module.named_parameters()}
+        order = [
+            [[names[parameter] for parameter in group["params"]] for group in optimizer.param_groups]
+            for optimizer in self._module.trainer.optimizers
+        ]
+        spec = dump_spec(self.scheduler.network.spec)
+        return {"spec": spec, "plain": dict(saved.plain), "tensors": dict(saved.tensors), "order": order}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What `state_dict` gave; growth goes on from there when training begins."""
+        self._saved = state_dict or None
+
+    def _tell(self, event: GrowthEvent) -> None:
+        self.events.append(event)
+        if self.on_event is not None:
+            self.on_event(event)
+
+    def _held_out(self, trainer: Trainer) -> _Prepared:
+        if self.validation is not None:
+            return self._prepared("validation", trainer, self.validation, math.inf)
+        loaders, counts = trainer.val_dataloaders, trainer.num_val_batches
+        loader = loaders[0] if isinstance(loaders, list | tuple) and loaders else loaders
+        if loader is None or not counts or not counts[0]:
+            raise GrowthError(
+                "the trainer has no validation data, and growth is decided by samples that are held out: give the "
+                "trainer a validation loader (and the module a validation_step), or GrowthCallback(validation=loader)"
+            )
+        return self._prepared("validation", trainer, loader, counts[0])
+
+    def _prepared(self, part: str, trainer: Trainer, loader: Any, most: float) -> _Prepared:
+        """The same object as long as the loader is the same: what the scheduler knows of the data stays true."""
+        if isinstance(loader, dict | list | tuple) and not _is_batches(loader):
+            raise GrowthError(f"the trainer has several {part} loaders: expected one, of pairs (x, y)")
+        known = self._loaders.get(part)
+        if known is None or known.loader is not loader or known.most != most:
+            known = self._loaders[part] = _Prepared(trainer, loader, most, self.batch)
+        return known
+
+
+class _Widened:
+    """`on_load_checkpoint` of a module whose network is first made what it was; then the weights fit."""
+
+    def __init__(self, callback: GrowthCallback, module: LightningModule) -> None:
+        self.callback, self.module = callback, module
+
+    def __call__(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint.get("callbacks", {}).get(self.callback.state_key)
+        if state:
+            with edit(network_in(self.module, self.callback.network)) as change:
+                change.apply(Restore(parse_spec(state["spec"], file="the checkpoint")))
+        type(self.module).on_load_checkpoint(self.module, checkpoint)
+
+
+class _Prepared:
+    """The batches of a loader as the trainer gives them to the module, so many as it takes."""
+
+    def __init__(
+        self, trainer: Trainer, loader: Any, most: float, batch: Callable[[Any], Any] | None
+    ) -> None:
+        self.trainer, self.loader, self.most, self.batch = trainer, loader, most, batch
+
+    def __iter__(self) -> Iterator[Any]:
+        for given in islice(self.loader, None if math.isinf(self.most) else int(self.most)):
+            moved = self.trainer.strategy.batch_to_device(given)
+            yield moved if self.batch is None else self.batch(moved)
+
+    def __len__(self) -> int:
+        return len(self.loader) if math.isinf(self.most) else int(self.most)
+
+
+def _is_batches(loader: Any) -> bool:
+    """A list of batches is a loader too."""
+    return isinstance(loader, list | tuple) and bool(loader) and isinstance(loader[0], list | tuple | dict)
+
+
+def spec_of_checkpoint(path: str | os.PathLike[str]) -> Spec:
+    """The spec of the network in a checkpoint that Lightning wrote while GrowthCallback was there.
+
+    Of use for a module that takes a spec: `Model.load_from_checkpoint(path, spec=spec_of_checkpoint(path))`.
+
+    Raises:
+        RunError: there is no such checkpoint, or no grown network in it. What is no plain value in it is not read.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling raises anything
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{os.fspath(path)}: this checkpoint cannot be read: {said}") from error
+    states = checkpoint.get("callbacks", {}) if isinstance(checkpoint, dict) else {}
+    for key, state in states.items():
+        if str(key).startswith(GrowthCallback.__qualname__) and state:
+            return parse_spec(state["spec"], file=os.fspath(path))
+    raise RunError(f"{os.fspath(path)}: there is no state of GrowthCallback in this checkpoint")

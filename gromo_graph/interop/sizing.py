@@ -1,0 +1,97 @@
+"""Specs that fit given data: a small default, and any other one with the sizes of its two ends set."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gromo_graph.errors import RunError
+from gromo_graph.graph import build_graph
+from gromo_graph.graph.edits import Edits, SetFeatures, SetSection
+from gromo_graph.run.data import check_trainable
+from gromo_graph.spec import Spec, load_spec, parse_spec
+from gromo_graph.spec.kinds import Input, Layer, Node
+from gromo_graph.spec.pieces import node_of
+
+
+def default_spec(features: int, outputs: int, hidden: Sequence[int]) -> Spec:
+    """A plain network of linear layers with ReLU between.
+
+    Args:
+        features: numbers of a sample. outputs: of the network. hidden: the widths that it begins with, one a layer.
+
+    >>> list(default_spec(4, 3, (2, 2)).nodes)
+    ['x', 'hidden1', 'hidden2', 'y']
+    """
+    nodes: dict[str, Node] = {"x": node_of("x", {"kind": "input", "shape": [features]})}
+    for place, width in enumerate(hidden, start=1):
+        layer = {"kind": "linear", "from": next(reversed(nodes)), "features": width, "activation": "relu"}
+        nodes[f"hidden{place}"] = node_of(f"hidden{place}", layer)
+    nodes["y"] = node_of("y", {"kind": "linear", "from": next(reversed(nodes)), "features": outputs})
+    spec = Spec("mlp", nodes, ("y",))
+    return SetSection("train", {"optimizer": {"weight_decay": 0.2}}).spec_of(spec)
+
+
+def spec_of(spec: Spec | str | os.PathLike[str]) -> Spec:
+    """A spec, also from its YAML text, or from the path of a file: a text of one line is a path.
+
+    Raises:
+        SpecError: it is wrong.
+    """
+    if isinstance(spec, Spec):
+        return spec
+    if isinstance(spec, str) and "\n" in spec:
+        return parse_spec(spec)
+    return load_spec(spec)
+
+
+def sized(spec: Spec, features: int, outputs: int) -> Spec:
+    """The same network for samples of so many numbers, with so many outputs.
+
+    The one size of an input `[features]` is set, an input of another form must have as many numbers. The width of the
+    output is set where a layer gives it.
+
+    Raises:
+        RunError: it has several inputs or outputs, or cannot have these sizes.
+
+    >>> sized(default_spec(4, 3, (2,)), 7, 5).nodes["x"].shape
+    (7,)
+    """
+    check_trainable(spec)
+    (source,), (output,) = spec.inputs, spec.outputs
+    ends = spec.nodes[source]
+    assert isinstance(ends, Input)
+    if len(ends.shape) == 1:
+        spec = replace(spec, nodes={**spec.nodes, source: ends.model_copy(update={"shape": (features,)})})
+    elif math.prod(ends.shape) != features:
+        raise RunError(
+            f"X has {features} features, but the input `{source}` of `{spec.name}` has the shape {list(ends.shape)}, "
+            f"{math.prod(ends.shape)} numbers: expected as many columns, or another `shape`"
+        )
+    layer = output
+    while not isinstance(spec.nodes[layer], Layer | Input):
+        layer = spec.nodes[layer].sources[0]
+    if isinstance(spec.nodes[layer], Layer):
+        spec = SetFeatures(layer, outputs).spec_of(spec)
+    found = build_graph(spec).shapes[output][0]
+    if found != outputs:
+        raise RunError(
+            f"the output `{output}` of `{spec.name}` would have {found} features where {outputs} are needed: "
+            "expected a linear layer as the output"
+        )
+    return spec
+
+
+def with_settings(spec: Spec, train: Mapping[str, Any], *, max_parameters: int | None) -> Spec:
+    """Other settings of the training; None leaves what the spec says.
+
+    Raises:
+        SpecError: a value is none of its setting.
+    """
+    edits = [SetSection("train", {key: value for key, value in train.items() if value is not None})]
+    if max_parameters is not None:
+        edits.append(SetSection("growth", {"stop": {"parameters": max_parameters}}))
+    return Edits(edits).spec_of(spec)

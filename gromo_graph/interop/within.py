@@ -1,0 +1,57 @@
+"""What the callbacks of other trainers look for: the network in a module, and the optimizer that trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from gromo_graph.errors import GrowthError
+from gromo_graph.network import GrowingNetwork
+
+
+def network_in(module: torch.nn.Module, name: str | None = None) -> GrowingNetwork:
+    """The network that a module is or holds.
+
+    Args:
+        name: of the submodule that it is, such as `body.network`; None where there is only one.
+
+    Raises:
+        GrowthError: there is none, or there are several.
+    """
+    named = {path: part for path, part in module.named_modules() if isinstance(part, GrowingNetwork)}
+    if name is not None:
+        if name not in named:
+            raise GrowthError(f"`{name}` is no GrowingNetwork of {_told(module, named)}")
+        return named[name]
+    if len(named) != 1:
+        advice = "say which one, network=..." if named else "make one with compile_network in its __init__"
+        raise GrowthError(f"expected one GrowingNetwork in {_told(module, named)}: {advice}")
+    (network,) = named.values()
+    return network
+
+
+def optimizer_of(
+    network: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> torch.optim.Optimizer:
+    """The one of some optimizers that trains the network.
+
+    Raises:
+        GrowthError: none does, or several do.
+    """
+    own = set(network.parameters())
+    found = [
+        optimizer
+        for optimizer in optimizers
+        if any(parameter in own for group in optimizer.param_groups for parameter in group["params"])
+    ]
+    if len(found) != 1:
+        raise GrowthError(
+            f"{len(found)} of {len(optimizers)} optimizers train the network that grows: expected one"
+        )
+    return found[0]
+
+
+def _told(module: torch.nn.Module, named: dict[str, GrowingNetwork]) -> str:
+    holds = ", ".join(f"`{path or '(itself)'}`" for path in named) or "none"
+    return f"the {type(module).__name__}, which holds {holds}"

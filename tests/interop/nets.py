@@ -1,0 +1,31 @@
+"""Networks and data for the callbacks of other trainers."""
+
+from __future__ import annotations
+
+import torch
+from sklearn.datasets import make_moons
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+MOONS = """
+name: moons
+nodes:
+  point:  {kind: input, shape: [2]}
+  hidden: {kind: linear, from: point, features: 1, activation: tanh}
+  side:   {kind: linear, from: hidden, features: 2}
+output: side
+growth: {neurons: {per_step: 2}, when: {until: 0.5}}
+"""
+
+PATHS = MOONS.replace("per_step: 2}", "per_step: 2}, actions: [new_edge, widen], groups: 1")
+"""The same, where an edge past the hidden layer may be added too."""
+
+
+def moons(samples: int = 200, seed: int = 0) -> TensorDataset:
+    x, y = make_moons(samples, noise=0.15, random_state=seed)
+    return TensorDataset(torch.tensor(x, dtype=torch.float32), torch.tensor(y))
+
+
+def tensors(data: TensorDataset) -> tuple[Tensor, Tensor]:
+    x, y = data.tensors
+    return x, y

@@ -1,0 +1,119 @@
+"""A network that is the module of a skorch net grows as in a loop of one's own."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from skorch import NeuralNetClassifier
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
+
+from gromo_graph import GrowthError, GrowthScheduler, compile_network, parse_spec
+from gromo_graph.interop.skorch import GrowthCallback
+from gromo_graph.spec.settings import Growth, Neurons
+from tests.interop.nets import MOONS, moons, tensors
+
+LOSS = torch.nn.functional.cross_entropy
+X, Y = (tensor.numpy() for tensor in tensors(moons(160)))
+HELD_X, HELD_Y = (tensor.numpy() for tensor in tensors(moons(60, seed=1)))
+
+
+def net(callback: GrowthCallback, **options: Any) -> NeuralNetClassifier:
+    given = {
+        "module": compile_network,
+        "module__spec": parse_spec(MOONS),
+        "module__seed": 0,
+        "criterion": torch.nn.CrossEntropyLoss,
+        "optimizer": torch.optim.Adam,
+        "lr": 0.05,
+        "batch_size": 40,
+        "max_epochs": 6,
+        "train_split": predefined_split(Dataset(HELD_X, HELD_Y)),
+        "callbacks": [("growth", callback)],
+        "verbose": 0,
+    }
+    return NeuralNetClassifier(**{**given, **options})
+
+
+def growth_of(fitted: NeuralNetClassifier) -> GrowthCallback:
+    callback = dict(fitted.callbacks_)["growth"]
+    assert isinstance(callback, GrowthCallback)
+    return callback
+
+
+def test_it_grows_as_in_a_loop_of_one_s_own() -> None:
+    fitted = net(GrowthCallback()).fit(X, Y)
+
+    network = compile_network(parse_spec(MOONS), seed=0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
+    scheduler = GrowthScheduler(network, LOSS, optimizer=optimizer, epochs=6)
+    x, y = torch.tensor(X), torch.tensor(Y)
+    train = list(zip(x.split(40), y.split(40), strict=True))
+    held_out = list(zip(torch.tensor(HELD_X).split(40), torch.tensor(HELD_Y).split(40), strict=True))
+    for _ in range(6):
+        for batch, target in train:
+            optimizer.zero_grad()
+            LOSS(network(batch), target).backward()
+            optimizer.step()
+        scheduler.step(train, held_out)
+
+    assert scheduler.applied >= 2
+    assert fitted.module_.spec == network.spec
+    assert torch.equal(fitted.module_(x), network(x))
+    assert growth_of(fitted).scheduler_.applied == scheduler.applied
+    assert fitted.history[-1, "parameters"] == network.graph.parameter_count
+    assert fitted.history[0, "parameters"] < fitted.history[-1, "parameters"]
+
+
+def test_each_fit_begins_anew_and_a_partial_one_goes_on() -> None:
+    fitted = net(GrowthCallback(), max_epochs=4).fit(X, Y)
+    events, width = growth_of(fitted).events_, fitted.module_.graph.features("hidden")
+    fitted.fit(X, Y)
+    assert growth_of(fitted).events_ is not events
+    assert [event.gamma for event in growth_of(fitted).events_] == [event.gamma for event in events]
+    assert fitted.module_.graph.features("hidden") == width
+    scheduler = growth_of(fitted).scheduler_
+    fitted.partial_fit(X, Y)
+    assert growth_of(fitted).scheduler_ is scheduler
+    assert scheduler is not None
+    assert scheduler.epoch == 8
+
+
+def test_it_works_where_estimators_do() -> None:
+    told: list[Any] = []
+
+    def tell(event: Any) -> None:  # a function stays what it is in a clone
+        told.append(event)
+
+    policy = Growth(neurons=Neurons(per_step=1))
+    narrow = net(GrowthCallback(policy, tell))
+    assert dict(clone(narrow).callbacks)["growth"].policy == policy
+    assert cross_val_score(narrow, X, Y, cv=2).mean() > 0.7
+    assert told
+    assert {event.decision.neurons for event in told if event.decision} == {1}
+
+
+def test_a_pickle_predicts_the_same_and_grows_on() -> None:
+    fitted = net(GrowthCallback()).fit(X, Y)
+    again = pickle.loads(pickle.dumps(fitted))  # noqa: S301 - our own
+    assert np.array_equal(again.predict_proba(HELD_X), fitted.predict_proba(HELD_X))
+    assert len(growth_of(again).events_) == len(growth_of(fitted).events_)
+    again.partial_fit(X, Y)
+    assert len(growth_of(again).events_) > len(growth_of(fitted).events_)
+
+
+def test_what_cannot_be_followed_is_refused() -> None:
+    with pytest.raises(GrowthError, match="the net has train_split=None"):
+        net(GrowthCallback(), train_split=None).fit(X, Y)
+    plain = net(GrowthCallback(), module=torch.nn.Linear, module__in_features=2, module__out_features=2)
+    del plain.module__spec, plain.module__seed
+    with pytest.raises(GrowthError, match="the module of the net is a Linear: expected a GrowingNetwork"):
+        plain.fit(X, Y)
+    with pytest.raises(GrowthError, match="reduction='sum'"):
+        net(GrowthCallback(), criterion__reduction="sum").fit(X, Y)
