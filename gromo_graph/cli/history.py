@@ -33,12 +33,12 @@ def history(
     journal = read_journal(run)
     if verify:
         torn = "; the last line was cut off while it was written, and is left out" if journal.torn else ""
-        lines = 1 + len(journal.epochs) + len(journal.events)
+        lines = 1 + len(journal.epochs) + len(journal.events) + len(journal.setbacks)
         typer.echo(f"{printable(str(run))}: {lines} lines are as they were written{torn}")
     elif as_json:
         events = [event.to_dict() for event in journal.events]
-        epochs = [asdict(epoch) for epoch in journal.epochs]
-        typer.echo(json.dumps({"epochs": epochs, "events": events}, ensure_ascii=False))
+        epochs, setbacks = ([asdict(each) for each in lines] for lines in (journal.epochs, journal.setbacks))
+        typer.echo(json.dumps({"epochs": epochs, "events": events, "setbacks": setbacks}, ensure_ascii=False))
     else:
         _show(journal)
 
@@ -71,10 +71,9 @@ def _show(journal: Journal) -> None:
     memory = max((event.memory for event in journal.events), default=0)
     if memory:
         typer.echo(f"the statistics of a growth step took up to {size(memory)}")
-    setbacks = sum(epoch.setbacks for epoch in journal.epochs)
-    if setbacks:
-        again = ", ".join(str(epoch.epoch) for epoch in journal.epochs if epoch.setbacks)
-        typer.echo(f"begun anew at half the learning rate, as a loss was not finite: epoch {again}")
+    for setback in journal.setbacks:
+        then = "it was done again at half the learning rate" if setback.again else "the run ended there"
+        typer.echo(f"{printable(setback.reason)}: {then}")
     typer.echo(
         f"{len(journal.epochs)} epochs, {len(journal.applied)} growth steps applied of {len(journal.events)} tried"
     )
@@ -83,10 +82,18 @@ def _show(journal: Journal) -> None:
 def _curves(journal: Journal) -> dict[str, list[float]]:
     found: dict[str, list[float | None]] = {
         "validation loss": [epoch.validation.get("loss") for epoch in journal.epochs],
-        "parameters": [float(epoch.parameters) for epoch in journal.epochs],
+        "parameters": [_at_first(journal), *(float(epoch.parameters) for epoch in journal.epochs)],
     }
     known = {name: [value for value in values if value is not None] for name, values in found.items()}
     return {name: values for name, values in known.items() if values}
+
+
+def _at_first(journal: Journal) -> float:
+    """Parameters before any growth."""
+    from gromo_graph.graph import build_graph
+    from gromo_graph.spec import parse_spec
+
+    return float(build_graph(parse_spec(journal.header.spec)).parameter_count)
 
 
 def sparkline(values: Sequence[float], width: int = _WIDEST) -> str:

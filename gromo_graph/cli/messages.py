@@ -22,6 +22,7 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 _WIDEST = 110
 _PLUGIN = "plugin"
+PLUGIN_HINT = "a kind of your own is known once --plugin MODULE names the module that registers it"
 _Verb = TypeVar("_Verb", bound=Callable[..., None])
 
 
@@ -90,6 +91,8 @@ def show_problems(problems: tuple[Problem, ...]) -> None:
         where = styled(printable(place) + ("" if path else ":"), fg="cyan")
         typer.echo(f"{where}{path} {printable(problem.message)}", err=True)
         typer.echo(_excerpt(problem), err=True, nl=False)
+    if any("unknown kind" in problem.message for problem in problems):
+        typer.echo(PLUGIN_HINT, err=True)
     number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     typer.echo(styled(number, fg="red", bold=True), err=True)
 

@@ -53,7 +53,12 @@ def render(
         ),
     ] = False,
     form: Annotated[
-        str | None, typer.Option("--format", metavar="FORMAT", help="Whatever the name of the file says.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="svg, png, pdf, dot, mermaid, gif or webp; else by the name.",
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="That each step of an animation is shown.")] = 1.0,
     watch: Watch = False,

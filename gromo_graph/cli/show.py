@@ -88,7 +88,7 @@ def _show_nodes(graph: Graph, rows: list[dict[str, Any]]) -> None:
     table = plain_table("node", "kind", "reads", "shape", "activation", *numbers, "grows", numbers=numbers)
     blocks = block_names([row["name"] for row in rows])
     shown: set[str] = set()
-    for row in rows:
+    for row in _by_block(rows, blocks):
         around = [block for block in blocks if row["name"].startswith(f"{block}.")]
         for depth, block in enumerate(around):
             if block not in shown:
@@ -109,6 +109,26 @@ def _show_nodes(graph: Graph, rows: list[dict[str, Any]]) -> None:
     stdout.print(
         f"{graph.parameter_count:,} parameters, {graph.multiply_adds:,} multiply-adds for one sample"
     )
+
+
+def _by_block(rows: list[dict[str, Any]], blocks: Sequence[str]) -> list[dict[str, Any]]:
+    """The nodes of a block one after the other, where its first one stands."""
+    first = {
+        block: place
+        for place, row in reversed(list(enumerate(rows)))
+        for block in blocks
+        if _is_in(row, block)
+    }
+
+    def place(numbered: tuple[int, dict[str, Any]]) -> tuple[int, ...]:
+        own, row = numbered
+        return (*(first[block] for block in blocks if _is_in(row, block)), own)
+
+    return [row for _, row in sorted(enumerate(rows), key=place)]
+
+
+def _is_in(row: dict[str, Any], block: str) -> bool:
+    return str(row["name"]).startswith(f"{block}.")
 
 
 def _block(block: str, depth: int, rows: list[dict[str, Any]]) -> list[str]:

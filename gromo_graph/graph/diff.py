@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -113,12 +113,23 @@ class Difference(Displayed):
         }
 
 
-def diff(old: Spec, new: Spec) -> Difference:
+class HasSpec(Protocol):
+    """A network, a run, a graph."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+
+def diff(old: Spec | HasSpec, new: Spec | HasSpec) -> Difference:
     """What turns one spec into the other. Nodes are the same where they have the same name and kind.
+
+    Args:
+        old, new: specs, or what has one: networks, runs.
 
     Raises:
         GraphError: a spec that was put together in Python is no graph.
     """
+    old, new = (each if isinstance(each, Spec) else each.spec for each in (old, new))
     before, after = build_graph(old), build_graph(new)
     changes = [_node_change(name, before, after) for name in new.nodes]
     gone = [_node_change(name, before, after) for name in old.nodes if name not in new.nodes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gromo_graph.errors import RunError
+
+_PART = re.compile(r"\..+-[0-9a-f]{8}")
 
 
 @contextmanager
@@ -52,6 +55,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             with suppress(OSError):
                 part.unlink()
             raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Take away what `write_atomically` had begun beside its place when the process was killed."""
+    with writing(folder):
+        for path in folder.glob(".*-????????"):
+            if _PART.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -63,7 +63,6 @@ class Epoch:
         train, validation: measured values by name, `loss` and perhaps `accuracy`.
         parameters, madds: of the network in this epoch.
         lr: the learning rate.
-        setbacks: how often it was begun anew, at half the learning rate, as a loss was not finite.
     """
 
     epoch: int
@@ -72,7 +71,20 @@ class Epoch:
     parameters: int
     madds: int
     lr: float
-    setbacks: int = 0
+
+
+@dataclass(frozen=True)
+class Setback:
+    """An epoch in which a loss was not finite.
+
+    Attributes:
+        epoch: which one, from 1. reason: which loss, and where.
+        again: whether it was done again, at half the learning rate; else the run ended there.
+    """
+
+    epoch: int
+    reason: str
+    again: bool
 
 
 @dataclass(frozen=True)
@@ -83,12 +95,14 @@ class Journal:
         header: the first line.
         epochs: in order.
         events: every growth step tried, in order.
+        setbacks: epochs in which a loss was not finite.
         torn: the last line was cut off while it was written (the run was killed) and is left out.
     """
 
     header: Header
     epochs: tuple[Epoch, ...]
     events: tuple[GrowthEvent, ...]
+    setbacks: tuple[Setback, ...] = ()
     torn: bool = False
 
     @property
@@ -115,6 +129,7 @@ def read_journal(path: str | PathLike[str]) -> Journal:
         raise RunError(f"{file}: the journal is empty: expected a header line; the run never started")
     header: Header | None = None
     epochs: list[Epoch] = []
+    setbacks: list[Setback] = []
     events: list[GrowthEvent] = []
     for number, line in enumerate(lines, start=1):
         where = f"{file}:{number}"
@@ -127,10 +142,12 @@ def read_journal(path: str | PathLike[str]) -> Journal:
                 header = record
             case Epoch():
                 epochs.append(record)
+            case Setback():
+                setbacks.append(record)
             case GrowthEvent():
                 events.append(record)
     assert header is not None
-    return Journal(header, tuple(epochs), tuple(events), torn)
+    return Journal(header, tuple(epochs), tuple(events), tuple(setbacks), torn)
 
 
 def _whole_lines(data: bytes) -> tuple[list[bytes], bool]:
@@ -139,7 +156,7 @@ def _whole_lines(data: bytes) -> tuple[list[bytes], bool]:
     return lines, bool(rest)
 
 
-def _record(line: bytes, where: str) -> Header | Epoch | GrowthEvent:
+def _record(line: bytes, where: str) -> Record:
     values = _object(line, where)
     kind = values.get("type")
     if not isinstance(kind, str) or kind not in _READERS:
@@ -182,16 +199,22 @@ def _epoch(values: Mapping[str, Any]) -> Epoch:
         values["parameters"],
         values["madds"],
         values["lr"],
-        values.get("setbacks", 0),
     )
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any]], Header | Epoch | GrowthEvent]] = {
+def _setback(values: Mapping[str, Any]) -> Setback:
+    return Setback(values["epoch"], values["reason"], values["again"])
+
+
+Record = Header | Epoch | Setback | GrowthEvent
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], Record]] = {
     "header": _header,
     "epoch": _epoch,
+    "setback": _setback,
     "step": GrowthEvent.from_dict,
 }
 
 
-def _typed(record: Header | Epoch | GrowthEvent) -> str:
-    return {Header: "header", Epoch: "epoch", GrowthEvent: "step"}[type(record)]
+def _typed(record: Record) -> str:
+    return {Header: "header", Epoch: "epoch", Setback: "setback", GrowthEvent: "step"}[type(record)]

@@ -59,15 +59,22 @@ def blocks_of(graph: Graph, wanted: Sequence[str]) -> Mapping[str, Block]:
 
 
 def block_names(names: Sequence[str]) -> list[str]:
-    """What several names begin with, up to a dot, in their order.
+    """What names of a block's nodes begin with, up to a dot: no node has that name, and several parts follow it.
 
-    >>> block_names(["x", "body.1.a", "body.1.b", "body.2.a", "y.z"])
+    What growth adds is named after nodes, `stem.to.join` and `lift.linear`, or `new.3`, and makes no block.
+
+    >>> block_names(["x", "body.1.a", "body.1.b", "body.2.a", "y.z", "x.to.a", "x.linear", "new.1", "new.2"])
     ['body', 'body.1']
     """
-    counts: dict[str, int] = {}
+    nodes = set(names)
+    following: dict[str, set[str]] = {}
     for name in names:
         parts = name.split(".")
         for length in range(1, len(parts)):
-            prefix = ".".join(parts[:length])
-            counts[prefix] = counts.get(prefix, 0) + 1
-    return [prefix for prefix, count in counts.items() if count > 1]
+            following.setdefault(".".join(parts[:length]), set()).add(parts[length])
+    grown = {"to", "linear"}
+    return [
+        prefix
+        for prefix, parts in following.items()
+        if prefix not in nodes and prefix.split(".")[-1] not in ("new", "to") and len(parts - grown) > 1
+    ]

@@ -90,6 +90,7 @@ def chosen_format(path: Path | None, format: str | None) -> str:
     """
     listed = f"one of {', '.join(FORMATS)}"
     if format is not None:
+        format = _SUFFIXES.get(format.lower(), format)
         if format.lower() not in FORMATS:
             raise RenderError(f"unknown format {format!r}: expected {listed}")
         return format.lower()

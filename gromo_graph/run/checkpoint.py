@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.records.files import write_atomically, writing
 from gromo_graph.run.folder import CHECKPOINTS
+from gromo_graph.run.sealed import sealed, unsealed
 
 VERSION = 1
 _KEPT = 2
@@ -49,7 +49,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         folder.mkdir(exist_ok=True)
     path = folder / f"{checkpoint.epoch:06d}.safetensors"
     tensors = {
-        f"{part}/{name}": tensor.detach().cpu().contiguous()
+        f"{part}/{name}": tensor
         for part, snapshot in checkpoint.parts.items()
         for name, tensor in snapshot.tensors.items()
     }
@@ -60,7 +60,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         "spec": checkpoint.spec,
         "parts": {part: snapshot.plain for part, snapshot in checkpoint.parts.items()},
     }
-    write_atomically(path, safetensors.torch.save(tensors, {"gromo_graph": json.dumps(plain)}))
+    write_atomically(path, sealed(tensors, {"gromo_graph": json.dumps(plain)}))
     with writing(folder):
         for old in checkpoints(run)[:-_KEPT]:
             old.unlink(missing_ok=True)
@@ -87,10 +87,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         RunError: it is damaged, or no checkpoint of this version.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        plain = json.loads(metadata["gromo_graph"])
+        tensors, words = unsealed(path)
+        plain = json.loads(words["gromo_graph"])
         if plain["version"] != VERSION:
             raise RunError(
                 f"{path}: this checkpoint has version {plain['version']}, this release reads {VERSION}"

@@ -62,6 +62,8 @@ def read_object(value: Any, *, name: str = "data") -> Raw:
     """
     if isinstance(value, Raw):
         return value
+    if isinstance(value, tuple) and any(hasattr(each, "batch_size") for each in value):
+        raise RunError(f'{name}: a tuple with loaders: expected {{"train": loader, "validation": loader}}')
     if isinstance(value, tuple) and len(value) == 2:
         return raw_from(name, value[0], value[1])
     if isinstance(value, Mapping):

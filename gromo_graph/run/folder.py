@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gromo_graph.errors import RunError
+from gromo_graph.records import checksum
 from gromo_graph.records.files import sync_folder, write_atomically, writing
 
 SPEC = "spec.yaml"
@@ -29,6 +30,7 @@ LOCK = ".lock"
 
 _FILES = (JOURNAL, SUMMARY, REPORT, INSPECTION, SPEC, COMMAND, DATA, WEIGHTS)
 _STAGE = ".new-"  # beginnings of a run; the rest of one that was killed is no content
+_SUM = "checksum"
 _LONGEST_NAME = 60
 
 
@@ -71,11 +73,14 @@ class RunFolder:
             raise RunError(f"{path}: this file is damaged: {error}") from error
         if not isinstance(values, dict):
             raise RunError(f"{path}: this file is damaged: expected a JSON object")
+        if values.pop(_SUM, None) not in (None, checksum(values)):
+            raise RunError(f"{path}: this file is damaged: its content is not what was written")
         return values
 
 
 def as_json(values: Mapping[str, Any]) -> str:
-    """Readable JSON text."""
+    """Readable JSON text with the checksum of its content, which `read_json` looks at."""
+    values = {**values, _SUM: checksum(values)}
     return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -103,8 +108,11 @@ def check_free(path: Path, *, force: bool = False) -> None:
             f"{path}: the folder holds other files ({', '.join(content[:3])}): choose an empty or a new one"
         )
     if not force:
+        what, way = "another run", ""
+        if not (path / SUMMARY).is_file():
+            what, way = "a run that is not finished", f"go on with it (gromo-graph resume {path}), "
         raise RunError(
-            f"{path}: the folder holds another run: choose another --out, or replace that run with --force"
+            f"{path}: the folder holds {what}: {way}choose another --out, or replace that run with --force"
         )
 
 

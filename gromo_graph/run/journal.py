@@ -79,7 +79,6 @@ class JournalWriter:
         madds: int,
         lr: float,
         seconds: float,
-        setbacks: int = 0,
     ) -> None:
         """One epoch, as `records.journal.Epoch` describes it; measures that there are not are left out."""
         content = {
@@ -90,9 +89,12 @@ class JournalWriter:
             "parameters": parameters,
             "madds": madds,
             "lr": lr,
-            **({"setbacks": setbacks} if setbacks else {}),
         }
         self._append(content, {"seconds": seconds})
+
+    def setback(self, epoch: int, reason: str, *, again: bool) -> None:
+        """An epoch in which a loss was not finite, as `records.journal.Setback` describes it."""
+        self._append({"type": "setback", "epoch": epoch, "reason": reason, "again": again}, {})
 
     def step(self, event: GrowthEvent) -> None:
         """One growth step that was tried."""

@@ -180,21 +180,24 @@ class Loop:
         Raises:
             NotFiniteError: it was once too often, or the network has grown in the meantime.
         """
-        before, told = self.setbacks, len(self.events)
+        told = len(self.events)
         while True:
             start = self._state(copied=True) if self.setbacks < self.train.retries else None
             try:
-                self._epoch(epoch, setbacks=self.setbacks - before)
+                self._epoch(epoch)
                 return
             except NotFiniteError as error:
-                if start is None or len(self.events) > told:
+                again = start is not None and len(self.events) == told
+                if self.recorder is not None:
+                    self.recorder.setback(epoch + 1, error.found, again=again)
+                if start is None or not again:
                     raise
                 self._restore(start)
                 self.setbacks += 1
                 if self.processes.is_first:
                     warnings.warn(f"{error.found}: this epoch is done again at half of it", stacklevel=2)
 
-    def _epoch(self, epoch: int, *, setbacks: int) -> None:
+    def _epoch(self, epoch: int) -> None:
         started = time.perf_counter()
         if not self.processes.is_first:  # or dropout would leave out the same units in each share of a batch
             torch.manual_seed((self.seed * 1_000_003 + epoch) * 1_009 + self.processes.rank)
@@ -229,7 +232,6 @@ class Loop:
             madds=self.network.graph.multiply_adds,
             lr=lr,
             seconds=time.perf_counter() - started,
-            setbacks=setbacks,
         )
         self.told.append(told.plain())
         if self.recorder is not None:

@@ -14,6 +14,7 @@ from gromo_graph.graph import build_graph
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.files import remove_parts
 from gromo_graph.records.journal import Epoch as ToldEpoch
 from gromo_graph.records.journal import read_journal
 from gromo_graph.render import render
@@ -22,11 +23,13 @@ from gromo_graph.render.labels import Direction
 from gromo_graph.run.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from gromo_graph.run.data import Data
 from gromo_graph.run.folder import (
+    CHECKPOINTS,
     COMMAND,
     DATA,
     JOURNAL,
     REPORT,
     SPEC,
+    STEPS,
     SUMMARY,
     WEIGHTS,
     RunFolder,
@@ -50,7 +53,6 @@ class Epoch:
         parameters, madds: of the network now.
         lr: the learning rate at the end of it.
         seconds: it took.
-        setbacks: how often it was begun anew, at half the learning rate, as a loss was not finite.
     """
 
     epoch: int
@@ -60,7 +62,6 @@ class Epoch:
     madds: int
     lr: float
     seconds: float
-    setbacks: int = 0
 
     def plain(self) -> ToldEpoch:
         """As the journal tells it; measures that there are not are left out."""
@@ -68,7 +69,7 @@ class Epoch:
             {name: value for name, value in part.items() if value is not None}
             for part in (self.train, self.validation)
         )
-        return ToldEpoch(self.epoch, train, validation, self.parameters, self.madds, self.lr, self.setbacks)
+        return ToldEpoch(self.epoch, train, validation, self.parameters, self.madds, self.lr)
 
 
 class Recorder:
@@ -139,6 +140,8 @@ class Recorder:
             RunError: it cannot be written to, or another process writes it.
         """
         lock = RunLock(path)
+        for folder in (path, path / STEPS, path / CHECKPOINTS):
+            remove_parts(folder)
         recorder = Recorder(RunFolder(path), network, lock, lines=lines)
         first = read_journal(path).header.spec
         recorder.direction = direction_of(build_graph(parse_spec(first)))
@@ -166,6 +169,10 @@ class Recorder:
     def epoch(self, epoch: Epoch) -> None:
         """An epoch is over."""
         self.journal.epoch(**{name: getattr(epoch, name) for name in Epoch.__dataclass_fields__})
+
+    def setback(self, epoch: int, reason: str, *, again: bool) -> None:
+        """A loss was not finite."""
+        self.journal.setback(epoch, reason, again=again)
 
     def checkpoint(self, epoch: int, parts: Mapping[str, Snapshot]) -> None:
         """All that is needed to go on behind this epoch."""

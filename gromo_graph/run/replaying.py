@@ -89,7 +89,12 @@ def _again(
     if not 1 <= course.at <= len(journal.applied):
         raise RunError(f"{folder.path}: there is no step {course.at}: the run has {len(journal.applied)}")
     spec = parse_spec(journal.header.spec, file=str(folder.path))
-    course.spec_of(spec)
+    epoch = journal.applied[course.at - 1].epoch
+    if course.spec_of(spec).train.epochs < epoch:
+        raise RunError(
+            f"{folder.path}: step {course.at} is in epoch {epoch}: expected train.epochs of at least {epoch}, or an "
+            "earlier step"
+        )
     command = folder.read_json(COMMAND)
     check_free(Path(out), force=force)
     loaded = data_again(folder, journal, spec, data, command.get("data"))

@@ -208,7 +208,10 @@ def load_run(path: str | Path) -> Run:
     try:
         spec = load_spec(folder.file(SPEC))
     except SpecError as error:
-        raise RunError(f"{folder.path}: the run's {SPEC} is damaged: {error}") from error
+        what = "is damaged"
+        if any("unknown kind" in problem.message for problem in error.problems):
+            what = "has kinds that are not known here (--plugin MODULE names the module that registers them)"
+        raise RunError(f"{folder.path}: the run's {SPEC} {what}: {error}") from error
     journal = read_journal(folder.path)
     try:
         preparation = Preparation.from_dict(folder.read_json(DATA))

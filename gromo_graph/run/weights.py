@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
 from gromo_graph.errors import RunError
+from gromo_graph.run.sealed import sealed, unsealed
 
 
 def weights_bytes(network: torch.nn.Module) -> bytes:
     """`network.state_dict()` as the content of a .safetensors file."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return safetensors.torch.save(state)
+    return sealed(network.state_dict())
 
 
 def load_weights(path: Path, network: torch.nn.Module) -> None:
@@ -24,7 +23,7 @@ def load_weights(path: Path, network: torch.nn.Module) -> None:
         RunError: the file is missing or damaged, or holds the weights of another network.
     """
     try:
-        state = safetensors.torch.load_file(path)
+        state, _ = unsealed(path)
     except FileNotFoundError as error:
         raise RunError(f"{path}: the weights are missing") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:

@@ -93,7 +93,7 @@ def test_a_damaged_line_in_the_middle_is_named(file: Path, line: bytes, words: s
 @pytest.mark.parametrize(
     ("number", "changes", "words"),
     [
-        (2, {"type": "epok"}, "unknown line type 'epok': expected one of header, epoch, step"),
+        (2, {"type": "epok"}, "unknown line type 'epok': expected one of header, epoch, setback, step"),
         (2, {"type": None}, "unknown line type None"),
         (2, {"lr": None}, "the epoch line lacks 'lr'"),
         (4, {"gamma": None}, "the step line lacks 'gamma'"),

@@ -129,7 +129,9 @@ def test_a_loss_that_is_not_finite_in_one_stops_all(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_run_of_two_is_a_run(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
-    spec.write_text(SPEC, encoding="utf-8")
+    spec.write_text(
+        SPEC.replace("p: 0.1", "p: 0.0"), encoding="utf-8"
+    )  # of dropout each process draws its own
     for count in (1, 2):
         command = launched(
             "-m",
@@ -147,7 +149,7 @@ def test_a_run_of_two_is_a_run(tmp_path: Path) -> None:
     one, two = (load_run(tmp_path / f"r{count}") for count in (1, 2))
     assert one.summary["steps"] > 1
     for part in ("validation", "test"):
-        assert two.summary[part]["accuracy"] == pytest.approx(one.summary[part]["accuracy"], abs=0.03)
+        assert two.summary[part]["accuracy"] == pytest.approx(one.summary[part]["accuracy"], abs=0.01)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from gromo_graph.errors import GromoGraphError, RunError
@@ -93,7 +94,7 @@ def test_data_from_python_have_to_be_given_again(tmp_path: Path) -> None:
 
 def test_a_run_folder_never_names_code(copied: Path) -> None:
     command = json.loads((copied / "command.json").read_text())
-    (copied / "command.json").write_text(json.dumps({**command, "data": "os:getcwd"}))
+    (copied / "command.json").write_text(json.dumps({**command, "data": "os:getcwd", "checksum": None}))
     with pytest.raises(RunError, match="it runs only where it is given with --data"):
         load_run(copied).evaluate()
 
@@ -171,3 +172,23 @@ def test_weights_of_another_network_are_named(copied: Path, tmp_path: Path) -> N
     (copied / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
     with pytest.raises(RunError, match=r"weights of another network than that of spec\.yaml"):
         load_run(copied)
+
+
+def test_a_flipped_bit_is_noticed(copied: Path) -> None:
+    for name in ("weights.safetensors", "data.json", "command.json"):
+        file = copied / name
+        content = file.read_bytes()
+        place = len(content) - 30 if name == "weights.safetensors" else content.index(b"0.") + 2
+        file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(
+            RunError, match=f"{name}: this file is damaged: its content is not what was written"
+        ):
+            load_run(copied).evaluate()
+        file.write_bytes(content)
+
+
+def test_weights_of_others_have_no_seal(copied: Path) -> None:
+    state = {name: tensor + 1 for name, tensor in load_run(copied).network.state_dict().items()}
+    safetensors.torch.save_file(state, copied / "weights.safetensors")
+    for name, tensor in load_run(copied).network.state_dict().items():
+        assert torch.equal(tensor, state[name])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gromo_graph import NotFiniteError, grow, load_run, parse_spec, resume
+from gromo_graph.records import read_journal
 from gromo_graph.run import trainer
 from gromo_graph.run.folder import JOURNAL
 from tests.run.test_resume import BrokenOffError, mlp, same_runs
@@ -49,7 +50,10 @@ def test_the_epoch_is_done_again_from_where_it_began(monkeypatch: pytest.MonkeyP
         run = grow(parse_spec(TEXT), out=tmp_path / "run", seed=5, device="cpu")
     assert seen[12] == seen[15]  # the same weights, batch and dropout as when the epoch first began
     told = epochs(tmp_path / "run")
-    assert [line.get("setbacks", 0) for line in told] == [0, 0, 1] + [0] * 9
+    (setback,) = read_journal(tmp_path / "run").setbacks
+    assert (setback.epoch, setback.again) == (3, True)
+    assert "loss is nan in epoch 3, batch 3" in setback.reason
+    assert [line["epoch"] for line in told] == list(range(1, 13))
     plain = grow(parse_spec(TEXT), seed=5, device="cpu")
     assert plain.events == run.events == ()
     expected = [trainer.learning_rate(parse_spec(TEXT).train, (epoch + 5 / 6) / 12) for epoch in range(12)]
@@ -87,6 +91,11 @@ def test_it_ends_after_so_many_retries(monkeypatch: pytest.MonkeyPatch, tmp_path
         grow(spec, out=tmp_path / "run", seed=5, device="cpu")
     assert len(said) == 2
     assert len(epochs(tmp_path / "run")) == 1
+    assert [(each.epoch, each.again) for each in read_journal(tmp_path / "run").setbacks] == [
+        (2, True),
+        (2, True),
+        (2, False),
+    ]
     assert load_run(tmp_path / "run").summary["reason"] == "not finished: 1 epochs done"
 
 

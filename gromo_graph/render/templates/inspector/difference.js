@@ -61,14 +61,17 @@ function badge(node) {
   return node.values.length ? shortened(valueWords(node.values[0]), 26) : "";
 }
 
-// Lines of two texts: [sign, text, number in the new text]; the longest common row of lines stays.
-function lineDifference(before, after) {
+// Lines of two texts: [sign, text, number in the new text]; the longest common row of lines stays. How much room is left
+// between words does not matter: a longer name moves the columns of all others.
+function lineDifference(was, after) {
+  const plain = (text) => text.replace(/(\S) +/g, "$1 ");
+  const before = was.map(plain), now = after.map(plain);
   let start = 0, end = 0;
   const shorter = Math.min(before.length, after.length);
-  while (start < shorter && before[start] === after[start]) start += 1;
-  while (end < shorter - start && before[before.length - 1 - end] === after[after.length - 1 - end]) end += 1;
-  const old = before.slice(start, before.length - end), fresh = after.slice(start, after.length - end);
-  const rows = before.slice(0, start).map((text, index) => [" ", text, index + 1]);
+  while (start < shorter && before[start] === now[start]) start += 1;
+  while (end < shorter - start && before[before.length - 1 - end] === now[now.length - 1 - end]) end += 1;
+  const old = before.slice(start, before.length - end), fresh = now.slice(start, now.length - end);
+  const rows = after.slice(0, start).map((text, index) => [" ", text, index + 1]);
   const width = fresh.length + 1, table = new Uint32Array((old.length + 1) * width);
   for (let i = old.length - 1; i >= 0; i -= 1) {
     for (let j = fresh.length - 1; j >= 0; j -= 1) {
@@ -80,13 +83,13 @@ function lineDifference(before, after) {
   let i = 0, j = 0;
   while (i < old.length || j < fresh.length) {
     if (i < old.length && j < fresh.length && old[i] === fresh[j]) {
-      rows.push([" ", fresh[j], start + j + 1]);
+      rows.push([" ", after[start + j], start + j + 1]);
       i += 1; j += 1;
     } else if (j === fresh.length || (i < old.length && table[(i + 1) * width + j] >= table[i * width + j + 1])) {
-      rows.push(["−", old[i], null]);
+      rows.push(["−", was[start + i], null]);
       i += 1;
     } else {
-      rows.push(["+", fresh[j], start + j + 1]);
+      rows.push(["+", after[start + j], start + j + 1]);
       j += 1;
     }
   }

@@ -193,7 +193,7 @@ function widthsPlot(states, at, within) {
   return plot && plot.figure;
 }
 
-// What widening it, or pruning it, would have brought: slopes over the steps tried, the applied ones marked.
+// What widening it would have brought, and in the table pruning it too: slopes over the steps tried, the applied ones marked.
 function slopesPart(target, own) {
   const rows = [];
   data.events.forEach((event) => {
@@ -202,7 +202,7 @@ function slopesPart(target, own) {
       if (touches || row.target.split("->").includes(own)) rows.push({ event, row, touches });
     }
   });
-  const own_ = rows.filter((each) => each.touches && known(each.row.slope));
+  const own_ = rows.filter((each) => each.touches && each.row.kind === "widen" && known(each.row.slope));
   const points = own_.map(({ event, row }) => [event.epoch, row.slope, row.chosen ? "chosen" : ""]);
   const plot = points.length ? linePlot({ box: SMALL, title: "slope of widening it", across: "epoch", marks: [], fromZero: true, powers: true, hover() {},
     lines: [{ name: "", role: "slope", points, dots: true }] }) : null;
