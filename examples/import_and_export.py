@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from gromo_graph import GrowthScheduler, export, from_torch
-from gromo_graph.spec.settings import Growth, Neurons
+from gromo_graph.spec.settings import Growth, Neurons, Statistics
 
 
 class Block(nn.Module):
@@ -47,13 +47,14 @@ class ResNet(nn.Module):
         return self.head(torch.flatten(functional.adaptive_avg_pool2d(x, 1), 1))
 
 
+torch.set_num_threads(1)  # the layers are small: several threads would wait for each other
 torch.manual_seed(0)
 images, labels = load_digits(return_X_y=True)
 x = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16.0
 x = functional.interpolate(x, size=16, mode="bilinear") - 0.3  # scikit-learn's digits, upscaled
 y = torch.tensor(labels)
 train = [(x[i : i + 50], y[i : i + 50]) for i in range(0, 600, 50)]
-held_out = [(x[600:1000], y[600:1000])]
+held_out = [(x[600:800], y[600:800])]
 
 
 def epoch(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -85,7 +86,7 @@ print(
 assert apart < 1e-6
 
 optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
-policy = Growth(neurons=Neurons(per_step=8), kernel="centre")
+policy = Growth(neurons=Neurons(per_step=8), kernel="centre", statistics=Statistics(samples=200))
 scheduler = GrowthScheduler(network, functional.cross_entropy, optimizer=optimizer, policy=policy, epochs=8)
 for _ in range(2):
     epoch(network, optimizer)

@@ -94,14 +94,14 @@ def trace_by_fx(
             graph = tracer.trace(model, concrete_args=_left_out(model, inputs))
         except Exception as error:
             found.append(Obstacle(tracer.failed, _what_ended(error)))
-            if not tracer.failed:
+            if not tracer.failed or tracer.failed in blind:
                 return tuple(found)
             blind.add(tracer.failed)  # to find what else there is
             continue
         if found:
             return tuple(found)
         try:
-            return _run(graph, model, list(inputs.values()), inputs)
+            return _run(graph, model.eval(), list(inputs.values()), inputs)
         except Exception as error:
             return (Obstacle("", f"the calls that were traced do not run: {_first_line(error)}"),)
 
@@ -161,7 +161,7 @@ def _run(graph: fx.Graph, root: nn.Module, values: Sequence[Tensor], inputs: Map
     left = _left_out(root, inputs) or {} if set(inputs) <= set(names) else {}
     given = [inputs.get(name, left.get(name.rpartition("_")[0])) for name in names] if left else list(values)
     recorder = _Recorder(root, graph)
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         # In-place operations must not reach the inputs of the caller.
         recorder.run(*[value.clone() if isinstance(value, Tensor) else value for value in given])
     (end,) = [node for node in graph.nodes if node.op == "output"]

@@ -86,6 +86,9 @@ def test_the_network_computes_what_the_model_does(name: str) -> None:
     assert sum(p.numel() for p in network.parameters()) == network.graph.parameter_count
     for key, value in model.state_dict().items():
         assert torch.equal(before[key], value), key
+    state = torch.random.get_rng_state()
+    from_torch(model, torch.zeros(1, *shape, dtype=torch.float64))
+    assert torch.equal(state, torch.random.get_rng_state())
     ours = {p.data_ptr() for p in network.parameters()}
     assert not ours & {p.data_ptr() for p in model.parameters()}
 
