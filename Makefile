@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow lint examples benchmarks picture clean help
+.PHONY: demo test slow lint examples docs benchmarks picture clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,6 +30,9 @@ lint: $(READY)  ## style, types and the floors of the house
 
 examples: $(READY)  ## run every example
 	@set -e; for example in examples/*.py; do echo "$$example"; $(BIN)/python -W error::DeprecationWarning $$example; done
+
+docs: $(READY)  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 benchmarks: $(READY)  ## print what the figures in the README come from
 	@missed=0; for name in cold_start spec compile demo solve statistics growth_step slopes interop quality checkpoint processes; do \

@@ -3,8 +3,9 @@
     python benchmarks/interop.py [--rounds 60] [--threads 1] [--case resnet]
 
 The targets: an imported GrowingNetwork at most 1.05 times, an exported module at most 1.01 times the original, in
-evaluation mode without gradients and in a training step's forward pass. Freed memory is kept for the next pass: who
-gets fresh pages from the system, and waits for them, would else depend on who ran before.
+evaluation mode without gradients and in a training step's forward pass. The case `tiny` has no target: it shows what a
+pass costs beside its layers, in a network whose layers cost next to nothing. Freed memory is kept for the next pass:
+who gets fresh pages from the system, and waits for them, would else depend on who ran before.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _KEPT_MEMORY = {
 }
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "mlp": (lambda: MLP(256), (256, 8, 8)),
+    "tiny": (lambda: MLP(4), (2, 8, 8)),
+    "mlp": (lambda: MLP(512), (512, 8, 8)),
     "vgg": (lambda: VGG(16), (32, 3, 32, 32)),
     "resnet": (lambda: ResNet18(16), (16, 3, 64, 64)),
     "densenet": (lambda: DenseNet(12), (16, 3, 32, 32)),
@@ -66,11 +68,12 @@ def measure(case: str, *, rounds: int) -> bool:
         for name, target in (("network", NETWORK), ("exported", EXPORTED)):
             row = found[name]
             mode = "training" if training else "evaluation"
-            told = verdict(row.ratio, target)
+            beside = (row.seconds - found["original"].seconds) * 1e6
+            told = f"{beside:+.0f} µs" if case == "tiny" else verdict(row.ratio, target)
             print(
                 f"{case:9s} {mode:10s} {name:9s} {row.seconds * 1e3:8.2f} ms   {row.ratio:6.3f} x original   {told}"
             )
-            kept = kept and row.ratio <= target
+            kept = kept and (case == "tiny" or row.ratio <= target)
     return kept
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +118,45 @@ def test_every_criterion_and_operation_is_on_the_page() -> None:
 
     for criterion in get_args(Criterion):
         assert f"| `{criterion}` |" in MEMBERS
+
+
+@pytest.mark.slow
+def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
+    """Its files, its commands in their order, and its Python."""
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for language, spec in fences:
+        if language == "yaml":
+            name = re.match(r"name: (\w+)", spec)
+            assert name is not None
+            (tmp_path / f"{name[1]}.yaml").write_text(spec)
+    commands = [line for language, block in fences if not language for line in block.splitlines()]
+    assert len(commands) > 12
+    for command in commands:
+        words = shlex.split(command)
+        assert words[0] == "gromo-graph"
+        done = subprocess.run(
+            [sys.executable, "-m", "gromo_graph", *words[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        differs = words[1] == "diff"
+        assert done.returncode == (1 if differs else 0), f"{command}: {done.stderr}"
+    (code,) = (block for language, block in fences if language == "python")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    for made in (
+        "digits.svg",
+        "growth.gif",
+        "runs/digits/inspect.html",
+        "pictures/000.svg",
+        "exported",
+        "grown.svg",
+    ):
+        assert (tmp_path / made).exists(), made
+
+
+def test_every_page_is_in_the_site() -> None:
+    pages = set(re.findall(r"(\w[\w-]*\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert pages == {path.name for path in (ROOT / "docs").glob("*.md")}

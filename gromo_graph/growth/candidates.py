@@ -22,11 +22,9 @@ class Proposal(Candidate):
     """A candidate with what is needed to apply it.
 
     Attributes:
-        note: how it was solved, where that is out of the ordinary.
         planned_for: the graph that it was planned for.
     """
 
-    note: str = ""
     planned_for: Graph | None = field(default=None, compare=False, repr=False)
 
     def plain(self) -> Candidate:

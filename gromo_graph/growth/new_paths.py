@@ -111,9 +111,12 @@ def solved_paths(
         found += [_joint_edge(network, reading, p, s, by_target, policy) for p in edges]
     elif edges:
         m = torch.cat([by_target[p.bridge.target] for p in edges if p.bridge is not None], dim=1)[:-1]
-        deltas = optimal_delta(s[:-1, :-1], m.to(s), ridge=policy.ridge).delta
+        solved = optimal_delta(s[:-1, :-1], m.to(s), ridge=policy.ridge)
         sizes = [by_target[p.bridge.target].shape[1] for p in edges if p.bridge is not None]
-        found += [Found(p, reading, delta) for p, delta in zip(edges, deltas.split(sizes), strict=True)]
+        found += [
+            Found(replace(p, solver=solved.solver), reading, delta)
+            for p, delta in zip(edges, solved.delta.split(sizes), strict=True)
+        ]
     for proposal in proposals:
         if proposal.kind == "new_node" and proposal.bridge is not None:
             found.append(_solved_node(reading, proposal, s, by_target[proposal.bridge.target], policy))
@@ -133,8 +136,8 @@ def _joint_edge(
     target = proposal.bridge.target
     layers = reading.entering[target]
     if not layers:
-        delta = optimal_delta(s[:-1, :-1], by_target[target][:-1].to(s), ridge=policy.ridge).delta
-        return Found(proposal, reading, delta)
+        alone = optimal_delta(s[:-1, :-1], by_target[target][:-1].to(s), ridge=policy.ridge)
+        return Found(replace(proposal, solver=alone.solver), reading, alone.delta)
     cross = torch.cat([reading.cross[layer]() for layer in layers], dim=1)[:-1]
     module = network.unit(target)
     inside = (
@@ -144,10 +147,10 @@ def _joint_edge(
     )
     whole = torch.cat((torch.cat((s[:-1, :-1], cross), dim=1), torch.cat((cross.T, inside), dim=1)))
     m = torch.cat((by_target[target][:-1], *(layer.tensor_m() for layer in layers)))
-    delta = optimal_delta(whole, m.to(whole), ridge=policy.ridge).delta
-    own, *others = delta.split([len(s) - 1, *(len(layer.tensor_m()) for layer in layers)], dim=1)
+    solved = optimal_delta(whole, m.to(whole), ridge=policy.ridge)
+    own, *others = solved.delta.split([len(s) - 1, *(len(layer.tensor_m()) for layer in layers)], dim=1)
     deltas = {layer.name: part for layer, part in zip(layers, others, strict=True)}
-    return Found(replace(proposal, deltas=deltas), reading, own)
+    return Found(replace(proposal, deltas=deltas, solver=solved.solver), reading, own)
 
 
 def _solved_node(reading: Reading, proposal: NewPath, s: Tensor, m: Tensor, policy: Growth) -> Found:
@@ -170,4 +173,4 @@ def _solved_node(reading: Reading, proposal: NewPath, s: Tensor, m: Tensor, poli
     )
     if found.solver != "cholesky":
         note = "; ".join(filter(None, [note, f"neurons solved by {found.solver}"]))
-    return Found(replace(proposal, note=note), reading, neurons=found)
+    return Found(replace(proposal, note=note, solver=found.solver), reading, neurons=found)

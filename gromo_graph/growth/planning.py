@@ -343,7 +343,8 @@ class _Work:
         return marked(self.network, found, kinks, self.loader, self.policy, self.processes)
 
     def _chosen(self, wide: _Wide, measured: Sequence[NeuronSlopes], samples: int) -> Widening:
-        proposal = chosen(wide.proposal, wide.group, measured, samples, self.policy)
+        solved = replace(wide.proposal, solver=_solver_of(wide))
+        proposal = chosen(solved, wide.group, measured, samples, self.policy)
         return with_cost(self.network.graph, proposal) if proposal.reason is None else proposal
 
 
@@ -414,7 +415,13 @@ def _first_neurons(wide: _Wide) -> Widening | None:
     found = [s.neurons.selected(torch.arange(size, device=s.neurons.device)) for s in wide.solutions]
     weights = found[0] if len(found) == 1 else united(wide.group, wide.parts, found)
     note = _joined(*dict.fromkeys(s.note for s in wide.solutions))
-    return replace(wide.proposal, neurons=size, weights=weights, note=note)
+    return replace(wide.proposal, neurons=size, weights=weights, note=note, solver=_solver_of(wide))
+
+
+def _solver_of(wide: _Wide) -> str | None:
+    """What its neurons were found by, in all of its parts."""
+    found = dict.fromkeys(s.neurons.solver for s in wide.solutions if s.neurons.solver != "none")
+    return ", ".join(found) or None
 
 
 def _joined(*notes: str) -> str:

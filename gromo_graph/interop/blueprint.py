@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from gromo_graph.spec.kinds import Flatten, Input, Merge, Node, Shape, ShapeMismatch
+from gromo_graph.spec.meaning import name_problem
 
 
 class Unmapped(Exception):  # noqa: N818 - it names the fact; the reader sees a TorchImportError
@@ -79,7 +80,7 @@ class Blueprint:
             raise Unmapped(f"{where + ': ' if where else ''}{first['msg']}") from error
         except ShapeMismatch as error:
             raise Unmapped(error.expected) from error
-        called = self.free(name)
+        called = free(legal(name), self.nodes)
         self.nodes[called], self.shapes[called] = node, shape
         if source is not None:
             self.sources[called] = source
@@ -87,7 +88,7 @@ class Blueprint:
 
     def lost(self, shape: Shape) -> str:
         """A node in the place of something that could not be mapped; no spec is made with it."""
-        name = self.free("lost")
+        name = free("lost", self.nodes)
         self.nodes[name], self.shapes[name] = Input.model_construct(sources=(), shape=shape), shape
         self._lost.add(name)
         return name
@@ -98,21 +99,23 @@ class Blueprint:
             return view
         return View(self.lost(view.shape or (1,)), view.shape or (1,), view.shape)
 
-    def free(self, name: str) -> str:
-        """A name like this that no node has."""
-        return _free(legal(name), self.nodes)
-
     def merge(self, name: str, how: str, views: Sequence[View]) -> View:
         """A sum or a concatenation of values.
 
         Raises:
-            Unmapped: one stands there twice, or they do not fit together.
+            Unmapped: they do not fit together.
         """
-        sources = tuple(self.exact(view) for view in views)
-        twice = next((source for source in sources if sources.count(source) > 1), None)
-        if twice is not None:
-            raise Unmapped(f"it takes the value of `{twice}` twice: expected each source once")
-        return self.add(name, Merge, sources=sources, merge=how)
+        return self.add(name, Merge, sources=self.different(views), merge=how)
+
+    def different(self, views: Sequence[View], taken: Collection[str] = ()) -> tuple[str, ...]:
+        """The nodes of values; where one stands there twice, a merge of it alone stands for it the second time."""
+        found: list[str] = []
+        for view in views:
+            name = self.exact(view)
+            if name in found or name in taken:
+                name = self.add(f"{name}.again", Merge, sources=(name,)).node
+            found.append(name)
+        return tuple(found)
 
     def exact(self, view: View) -> str:
         """The node whose shape is that of the view; a flatten is added where it takes one.
@@ -191,7 +194,7 @@ class Blueprint:
         taken = {*self.nodes, *names.values()}
         for wanted in names.values():
             if wanted in self.nodes and wanted not in names:
-                changed[wanted] = _free(wanted, taken)
+                changed[wanted] = free(wanted, taken)
                 taken.add(changed[wanted])
         self.nodes = {changed.get(name, name): node for name, node in self.nodes.items()}
         self.sources = {changed.get(name, name): source for name, source in self.sources.items()}
@@ -205,7 +208,7 @@ class Blueprint:
         self.outputs = [changed.get(name, name) for name in self.outputs]
 
 
-def _free(name: str, taken: Collection[str]) -> str:
+def free(name: str, taken: Collection[str]) -> str:
     """The name itself, or with the first number behind it that nobody has."""
     found, number = name, 1
     while found in taken:
@@ -220,4 +223,4 @@ def legal(name: str) -> str:
     >>> legal("layer1.0.conv"), legal("a->b\\n"), legal("")
     ('layer1.0.conv', 'a-b', 'node')
     """
-    return "".join(c for c in name.replace("->", "-") if c.isprintable()) or "node"
+    return "".join(c for c in name.replace("->", "-") if name_problem(c) is None) or "node"

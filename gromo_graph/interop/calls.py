@@ -83,9 +83,7 @@ class Call:
                 raise Unmapped(f"it shares its weights with `{self._owners[id(parameter)]}`")
         if not 1 <= len(self.shape) <= 3:
             raise Unmapped(f"it gives {list(self.shape)} of a sample: expected 1 to 3 dimensions")
-        sources = tuple(self.exact(value) for value in values)
-        if len(set(sources)) < len(sources):
-            raise Unmapped("it takes the same value twice")
+        sources = self.blueprint.different([self.view(value) for value in values])
         view = self.blueprint.add(
             self.named(Fixed, {}),
             Fixed,

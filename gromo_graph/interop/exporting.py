@@ -149,7 +149,7 @@ def _write_source(network: GrowingNetwork, chosen: Format, files: tuple[Path, ..
 
 def _write_program(network: GrowingNetwork, files: tuple[Path, ...]) -> Exported:
     plain = network.to_torch()
-    with _quiet():
+    with _by_torch():
         program = torch.export.export(
             plain, random_inputs(network, _SAMPLES), dynamic_shapes=_any_batch(network)
         )
@@ -175,7 +175,7 @@ def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...]) -> Exported:
     ends = [f"{name} output" if name in given else name for name in network.spec.outputs]
     names = identifiers(dict.fromkeys((*given, *ends)))
     outputs = [names[name] for name in ends]
-    with _quiet():
+    with _by_torch():
         program: Any = torch.onnx.export(
             network.to_torch(),
             random_inputs(network, _SAMPLES),
@@ -272,8 +272,12 @@ def _evaluating(network: GrowingNetwork) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch's exporters talk of packages they do not find and of their own deprecations."""
+def _by_torch() -> Iterator[None]:
+    """Torch's exporters: they talk of packages they do not find, and may know less than a network holds.
+
+    Raises:
+        RunError: they fail.
+    """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -281,5 +285,10 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except Exception as error:
+        text = (str(error).strip() or "no message").splitlines()[0][:200]
+        raise RunError(
+            f"torch {torch.__version__} cannot export this network: {type(error).__name__}: {text}"
+        ) from error
     finally:
         logger.setLevel(level)

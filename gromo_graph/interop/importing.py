@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
-from gromo_graph.interop.blueprint import Source, legal
+from gromo_graph.interop.blueprint import Source, free, legal
 from gromo_graph.interop.reading import Reading, read, standing_in_the_way
 from gromo_graph.interop.tracing import Trace, run_once, trace_by_export, trace_by_fx
 from gromo_graph.interop.verifying import disagreement
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.assembly import part_of
 from gromo_graph.spec import Spec, check_spec
+from gromo_graph.spec.kinds import Input
 
 Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -70,7 +71,7 @@ def from_torch(
     inputs = _batches(model, given)
     reading = _read(model, inputs)
     if reading.obstacles and allow_fixed:
-        reading = _read_around(model, inputs, reading)
+        reading = _read_around(model, inputs)
     if reading.obstacles:
         raise TorchImportError(reading.obstacles, _ADVICE)
     network = _network(model, reading, name or type(model).__name__)
@@ -166,22 +167,20 @@ def _read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
     return Reading(obstacles=[*trace, *other])
 
 
-def _read_around(model: nn.Module, inputs: Mapping[str, Tensor], reading: Reading) -> Reading:
+def _read_around(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
     """What is left once modules with obstacles are kept as they are; those around them, where that is not enough."""
     batch = len(next(iter(inputs.values())))
     fixed: set[str] = set()
-    while reading.obstacles:
+    while True:
+        trace = trace_by_fx(copy.deepcopy(model).train(), inputs, fixed)
+        if isinstance(trace, Trace):
+            reading = read(trace, model, batch=batch, fixed=fixed)
+        else:
+            reading = Reading(obstacles=list(trace))
         paths = {obstacle.path for obstacle in reading.obstacles}
         if "" in paths or paths <= fixed:
             return reading
         fixed |= paths
-        trace = trace_by_fx(copy.deepcopy(model).train(), inputs, fixed)
-        reading = (
-            read(trace, model, batch=batch, fixed=fixed)
-            if isinstance(trace, Trace)
-            else Reading(obstacles=list(trace))
-        )
-    return reading
 
 
 def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
@@ -191,9 +190,11 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
     if unread:
         raise TorchImportError([Obstacle("", f"no output depends on the input `{each}`") for each in unread])
     if reading.keys:
-        blueprint.rename(
-            {old: legal(key) for old, key in zip(blueprint.outputs, reading.keys, strict=True) if old != key}
-        )
+        called: dict[str, str] = {}
+        inputs = {name for name, node in blueprint.nodes.items() if isinstance(node, Input)}
+        for old, key in zip(blueprint.outputs, reading.keys, strict=True):
+            called[old] = free(legal(key), {*called.values(), *(inputs - {old})})  # inputs keep their names
+        blueprint.rename(called)
     spec = Spec(legal(name), blueprint.nodes, tuple(blueprint.outputs), named_outputs=reading.several)
     problems = check_spec(spec)
     if problems:

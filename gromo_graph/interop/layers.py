@@ -113,6 +113,10 @@ def _adaptive(dimensions: int) -> Layer:
     return handle
 
 
+def _upsample(call: Call, module: Any, x: Any) -> View:
+    return operators.interpolate(call, x, module.size, module.scale_factor, module.mode, module.align_corners)
+
+
 LAYERS: Mapping[type[nn.Module], Layer] = {
     nn.Linear: _linear,
     nn.Conv1d: _convolution(1),
@@ -137,6 +141,8 @@ LAYERS: Mapping[type[nn.Module], Layer] = {
     nn.AvgPool2d: _avg_pool(2),
     nn.AdaptiveAvgPool1d: _adaptive(1),
     nn.AdaptiveAvgPool2d: _adaptive(2),
+    nn.Upsample: _upsample,
+    nn.UpsamplingNearest2d: _upsample,
     nn.Flatten: lambda call, module, x: operators.reshaped(call, x),
     nn.Unflatten: lambda call, module, x: operators.reshaped(call, x),
     nn.Identity: lambda call, module, x: operators.same(call, x),

@@ -28,6 +28,8 @@ from gromo_graph.spec.kinds import (
     MaxPool1d,
     MaxPool2d,
     Merge,
+    Upsample1d,
+    Upsample2d,
 )
 
 Handler = Callable[..., Any]
@@ -265,6 +267,34 @@ def mean(call: Call, input: Any, dim: Any = None, keepdim: bool = False, dtype: 
     return View(pooled.node, pooled.own, call.shape)
 
 
+def interpolate(
+    call: Call,
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> View:
+    """Nearest neighbours, a whole number of times."""
+    if mode != "nearest":
+        raise Unmapped(f"its mode is {mode!r}: expected nearest")
+    return upsample_nearest(call, input)
+
+
+def upsample_nearest(call: Call, input: Any, *_: Any, **__: Any) -> View:
+    """What the arguments ask for shows in the shapes."""
+    source = call.exact(input)
+    before, after = call.blueprint.shapes[source][1:], tuple(call.shape[1:])
+    scales = {new // old for new, old in zip(after, before, strict=True)}
+    if len(scales) != 1 or any(new % old for new, old in zip(after, before, strict=True)):
+        raise Unmapped(
+            f"it makes {list(after)} of {list(before)}: expected one whole multiple along every axis"
+        )
+    return call.add((Upsample1d, Upsample2d)[len(after) - 1], sources=(source,), scale=scales.pop())
+
+
 def _window(kernel: Any, stride: Any, padding: Any) -> dict[str, Any]:
     size, step = same_along_axes(kernel, "kernel"), same_along_axes(stride, "stride")
     return {
@@ -354,6 +384,8 @@ FUNCTIONS: Mapping[str, Handler] = {
     "avg_pool2d": avg_pool(2),
     "adaptive_avg_pool1d": adaptive_avg_pool(1),
     "adaptive_avg_pool2d": adaptive_avg_pool(2),
+    "interpolate": interpolate,
+    **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), upsample_nearest),
     "mean": mean,
     "add": add,
     "cat": cat,
@@ -373,9 +405,7 @@ HINTS: Mapping[str, str] = {
     ),
     **dict.fromkeys(("permute", "transpose", "t"), "a spec keeps the order of dimensions: features first"),
     **dict.fromkeys(("chunk", "split", "getitem", "select", "slice"), "a spec hands on whole values"),
-    **dict.fromkeys(
-        ("interpolate", "upsample", "conv_transpose2d", "conv_transpose1d"), "the language has no upsampling"
-    ),
+    **dict.fromkeys(("conv_transpose2d", "conv_transpose1d"), "the language has no transposed convolution"),
     **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
     "detach": "a spec does not cut the gradient",
 }

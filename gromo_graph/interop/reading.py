@@ -298,10 +298,9 @@ class _Reader:
             memory, version = self.memory[returned.node]
             if memory.version != version:
                 raise Unmapped(f"{memory.changed_by} has changed it in place")
-        name = self.result.blueprint.exact(value)
-        if name in self.result.blueprint.outputs:
-            raise Unmapped(f"it is the value of `{name}`, which is an output already")
-        self.result.blueprint.outputs.append(name)
+        self.result.blueprint.outputs += self.result.blueprint.different(
+            [value], self.result.blueprint.outputs
+        )
 
 
 def _name_of(node: fx.Node) -> tuple[str, bool]:

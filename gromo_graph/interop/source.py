@@ -236,6 +236,7 @@ _CALLS: Mapping[type[nn.Module], Callable[[Any], Call]] = {
     nn.AvgPool2d: _pool,
     nn.AdaptiveAvgPool1d: lambda module: ((module.output_size,), {}),
     nn.AdaptiveAvgPool2d: lambda module: ((module.output_size,), {}),
+    nn.Upsample: lambda module: ((), {"scale_factor": module.scale_factor}),
 }
 _SLIDING = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1", "bias": "True"}
 _WINDOW = {"stride": "None", "padding": "0"}

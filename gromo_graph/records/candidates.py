@@ -25,6 +25,8 @@ class Candidate:
         reason: why it was left out, or None.
         inexact: why the slope may be off, or None: many old units stand exactly at the kink of their activation, where
             the loss has no slope of its own.
+        solver: how its weights were solved for, cholesky, eigh or svd; None where nothing was, or in older journals.
+        note: what else was out of the ordinary.
     """
 
     kind: Literal["widen", "new_edge", "new_node", "prune"]
@@ -36,6 +38,8 @@ class Candidate:
     delta_madds: int = 0
     reason: str | None = None
     inexact: str | None = None
+    solver: str | None = None
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the journal."""

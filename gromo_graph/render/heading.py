@@ -114,20 +114,7 @@ def _runs(row: Sequence[Line], size: float) -> tuple[Run, ...]:
 def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:
     gap = Run("   ", SMALL_SIZE, QUIET)
     words = [Cell((Run(fact.word, SMALL_SIZE, QUIET), gap)) for fact in columns]
-    values = [
-        Cell(
-            (
-                Run(fact.value, TEXT_SIZE + 1, INK),
-                *(
-                    (Run(f" {fact.share}", TEXT_SIZE + 1, REMOVED if fact.worse else GROWN, bold=True),)
-                    if fact.share
-                    else ()
-                ),
-                gap,
-            )
-        )
-        for fact in columns
-    ]
+    values = [Cell((Run(fact.value, TEXT_SIZE + 1, INK), *_share(fact), gap)) for fact in columns]
     empty = Cell((Run("", 1),))
     return [[*words, empty], [*values, empty]]
 

@@ -141,7 +141,7 @@ def _event(event: GrowthEvent, texts: Once) -> dict[str, Any]:
 
 
 def _candidate(candidate: Candidate, texts: Once) -> list[Any]:
-    """In this order: kind, target, neurons, slope, predicted, parameters, multiply-adds, left out because, inexact."""
+    """In this order: kind, target, neurons, slope, predicted, Δparameters, Δmadds, reason, inexact, solver, note."""
     return [
         texts(candidate.kind),
         texts(candidate.target),
@@ -152,6 +152,8 @@ def _candidate(candidate: Candidate, texts: Once) -> list[Any]:
         candidate.delta_madds,
         None if candidate.reason is None else texts(candidate.reason),
         None if candidate.inexact is None else texts(candidate.inexact),
+        None if candidate.solver is None else texts(candidate.solver),
+        None if not candidate.note else texts(candidate.note),
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 
 from gromo_graph.display import Displayed
@@ -41,6 +40,7 @@ class Spec(Displayed):
         growth: the policy of the scheduler.
         train: the built-in training.
         origins: where each node was written; empty for a spec made in Python. Not part of equality.
+        inputs: the names of the input nodes, in the order of the document; they follow from the nodes.
     """
 
     name: str
@@ -51,10 +51,13 @@ class Spec(Displayed):
     train: Train = field(default_factory=Train)
     version: int = 1
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+    inputs: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
         object.__setattr__(self, "origins", MappingProxyType(dict(self.origins)))
+        inputs = tuple(name for name, node in self.nodes.items() if isinstance(node, Input))
+        object.__setattr__(self, "inputs", inputs)
 
     def __hash__(self) -> int:
         return hash((self.name, frozenset(self.nodes.items()), self.outputs, self.growth, self.train))
@@ -74,8 +77,3 @@ class Spec(Displayed):
                 dict(self.origins),
             ),
         )
-
-    @cached_property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of the input nodes, in the order of the document."""
-        return tuple(name for name, node in self.nodes.items() if isinstance(node, Input))

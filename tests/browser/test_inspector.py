@@ -301,6 +301,10 @@ def test_dark_and_light(opened: Opened, page_file: Path) -> None:
     page.reload()
     page.wait_for_selector("body.ready")
     assert page.evaluate(ground) == light, "the choice is kept"
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    page.wait_for_selector("body.ready")
+    assert page.evaluate(ground) == light, "also where a browser keeps nothing"
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate(ground) == "rgb(255, 255, 255)"
     assert not page.locator("#play").is_visible()

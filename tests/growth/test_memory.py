@@ -94,8 +94,6 @@ def test_it_is_known_beforehand(drawn: Spec, policy: Growth, everything: bool) -
     plan = GrowthScheduler(network, smooth_loss, policy=policy).plan([(inputs, torch.randn(3))])
     # Sums of a few numbers are laid out in rows of whole cache lines.
     assert plan.memory / 1.6 - 300 <= expected <= 1.25 * plan.memory + 300
-    if plan.memory > 50_000:
-        assert expected == pytest.approx(plan.memory, rel=0.12)
 
 
 WIDE = """

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from gromo_graph import GrowingNetwork, RunError, Spec, compile_network, load_spec, parse_spec
+from gromo_graph import GrowingNetwork, RunError, Spec, compile_network, from_torch, load_spec, parse_spec
 from gromo_graph.interop import exporting
 from gromo_graph.interop.exporting import export, random_inputs
 from gromo_graph.interop.source import source_of, weights_of
@@ -247,3 +247,16 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
         with pytest.raises(RunError, match=message):
             export(network, tmp_path / name, format=format, force=True)
     assert exporting.format_of(Path("a.b/c")) == "torch"
+
+
+def test_what_torch_cannot_export_is_told(tmp_path: Path) -> None:
+    class Odd(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if float(x.sum()) > 0 else -x
+
+    network = from_torch(
+        torch.nn.Sequential(torch.nn.Linear(3, 3), Odd()), torch.zeros(2, 3), allow_fixed=True
+    )
+    with pytest.raises(RunError, match="cannot export this network"):
+        export(network, tmp_path / "m.pt2")
+    assert not list(tmp_path.iterdir())

@@ -8,19 +8,32 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gromo_graph import GrowingNetwork, GrowthScheduler, dump_spec, from_torch, parse_spec
+from gromo_graph import (
+    GrowingNetwork,
+    GrowthScheduler,
+    Spec,
+    compile_network,
+    dump_spec,
+    from_torch,
+    parse_spec,
+)
 from gromo_graph.spec.settings import Growth
 from tests.interop.models import MLP, VGG, ConvMixer, DenseNet, ResNet18, Several, UNet
+from tests.network.test_any_spec import batch, outputs
+from tests.network.test_plain import without_dropout
+from tests.spec.strategies import specs
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "mlp": (MLP, (8, 8)),
     "vgg": (VGG, (3, 16, 16)),
     "resnet": (ResNet18, (3, 32, 32)),
     "densenet": (DenseNet, (3, 8, 8)),
-    "unet": (UNet, (1, 8, 8)),
+    "unet": (lambda: UNet(up=nn.Upsample(scale_factor=2)), (1, 8, 8)),
+    "dilated unet": (UNet, (1, 8, 8)),
     "convmixer": (ConvMixer, (8, 8)),
 }
 
@@ -79,8 +92,6 @@ def test_the_network_computes_what_the_model_does(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_its_spec_is_a_document_that_makes_the_same_network(name: str) -> None:
-    from gromo_graph import compile_network
-
     model, shape = made(name)
     network = from_torch(model, torch.randn(2, *shape, dtype=torch.float64), name="again")
     spec = parse_spec(dump_spec(network.spec))
@@ -316,3 +327,82 @@ def test_sums_of_many_become_one_and_activations_move_into_their_nodes() -> None
     kinds = {name: node.sources for name, node in network.spec.nodes.items() if node.kind == "merge"}
     assert ("layers.0", "layers.1", "layers.2", "x") in kinds.values()
     agree(model, network, (4,))
+
+
+class Keyed(nn.Module):
+    """Keys that are names of an input, of a layer, and no names at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        h = self.layer(x)
+        return {"x": self.out(h), "a->b": h, "": torch.tanh(h), "layer": torch.sigmoid(h)}
+
+
+def test_keys_of_outputs_become_names_where_they_can() -> None:
+    torch.manual_seed(0)
+    model = Keyed().double()
+    network = from_torch(model, torch.zeros(1, 4).double())
+    assert network.spec.inputs == ("x",)
+    assert network.spec.outputs == ("x.2", "a-b", "node", "layer")
+    agree(model, network, (4,))
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.Linear(4, 4), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.layer(x)
+        y = self.out(torch.cat([x + x, x], 1))
+        return y, x, y
+
+
+def test_a_value_that_is_taken_twice() -> None:
+    torch.manual_seed(0)
+    model = Twice().double()
+    network = from_torch(model, torch.zeros(1, 4).double())
+    agree(model, network, (4,))
+    assert network.spec.nodes["add"].sources == ("layer", "layer.again")
+    assert network.spec.outputs == ("out", "layer", "out.again")
+
+
+class Options(nn.Module):
+    """Arguments with defaults that the forward pass asks about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor, bend: bool = True, times: int = 2, scale: float | None = None) -> Tensor:
+        x = self.layer(x)
+        for _ in range(times):
+            x = x.tanh() if bend else x
+        return self.out(x if scale is None else x * scale)
+
+
+def test_arguments_that_are_left_out_have_their_defaults() -> None:
+    torch.manual_seed(0)
+    model = Options().double()
+    network = from_torch(model, torch.zeros(1, 4).double())
+    agree(model, network, (4,))
+    assert [node.kind for node in network.spec.nodes.values()] == ["input", "linear", "merge", "linear"]
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(specs(max_nodes=10))
+def test_any_network_comes_out_and_in_again(spec: Spec) -> None:
+    network = without_dropout(compile_network(spec, seed=0, dtype=torch.float64))
+    plain = network.to_torch()
+    inputs = batch(network, samples=2)
+    again = from_torch(plain, inputs)
+    assert again.graph.parameter_count == network.graph.parameter_count
+    for training in (False, True):
+        network.train(training)
+        again.train(training)
+        found = again(*batch(network))
+        for one, other in zip(outputs(network, *batch(network)), values(found), strict=True):
+            torch.testing.assert_close(other, one, rtol=0, atol=1e-9)

@@ -16,7 +16,7 @@ from tests.modules.pairs import Pair
 
 AVERAGES = (
     *(torch.nn.AvgPool1d, torch.nn.AvgPool2d),
-    *(torch.nn.AdaptiveAvgPool1d, torch.nn.AdaptiveAvgPool2d),
+    *(torch.nn.AdaptiveAvgPool1d, torch.nn.AdaptiveAvgPool2d, torch.nn.Upsample),
 )
 
 

@@ -29,6 +29,8 @@ from gromo_graph.spec.kinds import (
     Merge,
     Node,
     Shape,
+    Upsample1d,
+    Upsample2d,
 )
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.settings import Growth, Neurons, Optimizer, Statistics, Stop, Train, When
@@ -127,6 +129,7 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
             ),
             (AvgPool1d, AvgPool2d)[place](sources=(source,), kernel=kernel, stride=stride),
             (AdaptiveAvgPool1d, AdaptiveAvgPool2d)[place](sources=(source,), size=draw(st.integers(1, 2))),
+            (Upsample1d, Upsample2d)[place](sources=(source,), scale=draw(st.integers(1, 2))),
             (DepthwiseConv1d, DepthwiseConv2d)[place](
                 sources=(source,), bias=draw(st.booleans()), activation=activation, **draw(convolving(shape))
             ),

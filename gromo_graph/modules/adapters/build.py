@@ -18,6 +18,7 @@ from gromo_graph.modules.adapters import (
     layer_norm,
     linear,
     pool,
+    upsample,
 )
 from gromo_graph.modules.adapters.base import register
 from gromo_graph.modules.adapters.operation import register_operation
@@ -66,6 +67,8 @@ OPERATIONS: dict[str, Builder] = {
     "avg_pool2d": pool.build,
     "adaptive_avg_pool1d": pool.build_adaptive,
     "adaptive_avg_pool2d": pool.build_adaptive,
+    "upsample1d": upsample.build,
+    "upsample2d": upsample.build,
     "depthwise_conv1d": depthwise.build,
     "depthwise_conv2d": depthwise.build,
 }

@@ -40,7 +40,7 @@ def build_adaptive(node: AdaptivePool, inputs: Sequence[Shape]) -> torch.nn.Modu
     return _ADAPTIVE[node.kind](node.size)
 
 
-class AdaptiveAvgPool(OperationAdapter):
+class Resampling(OperationAdapter):
     """Linear and the same for every channel: it passes as it is."""
 
     slides = True
@@ -49,7 +49,7 @@ class AdaptiveAvgPool(OperationAdapter):
         self.operation_type = operation_type
 
 
-class AvgPool(AdaptiveAvgPool):
+class AvgPool(Resampling):
     """Linear; zeros of the padding count, which moves the mean of a channel that does not rest at 0."""
 
     def tangent(self, operation: Any, channels: Channels) -> Channels:
@@ -58,7 +58,7 @@ class AvgPool(AdaptiveAvgPool):
         return Channels(operation(channels.values), channels.resting)
 
 
-class MaxPool(AdaptiveAvgPool):
+class MaxPool(Resampling):
     """Exact at first order as it is, for all values of a new channel start equal; its mean stands in where sums are
     taken.
 
@@ -112,8 +112,8 @@ def _each(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 for _adapter in (
-    AdaptiveAvgPool(torch.nn.AdaptiveAvgPool1d),
-    AdaptiveAvgPool(torch.nn.AdaptiveAvgPool2d),
+    Resampling(torch.nn.AdaptiveAvgPool1d),
+    Resampling(torch.nn.AdaptiveAvgPool2d),
     AvgPool(torch.nn.AvgPool1d),
     AvgPool(torch.nn.AvgPool2d),
     MaxPool(torch.nn.MaxPool1d),

@@ -20,6 +20,7 @@ from gromo_graph.spec.kinds.pool import (
     MaxPool1d,
     MaxPool2d,
 )
+from gromo_graph.spec.kinds.upsample import Upsample1d, Upsample2d
 
 KINDS: dict[str, type[Node]] = {
     "input": Input,
@@ -38,6 +39,8 @@ KINDS: dict[str, type[Node]] = {
     "avg_pool2d": AvgPool2d,
     "adaptive_avg_pool1d": AdaptiveAvgPool1d,
     "adaptive_avg_pool2d": AdaptiveAvgPool2d,
+    "upsample1d": Upsample1d,
+    "upsample2d": Upsample2d,
     "depthwise_conv1d": DepthwiseConv1d,
     "depthwise_conv2d": DepthwiseConv2d,
 }
@@ -70,5 +73,7 @@ __all__ = [
     "Operation",
     "Shape",
     "ShapeMismatch",
+    "Upsample1d",
+    "Upsample2d",
     "WidthRule",
 ]

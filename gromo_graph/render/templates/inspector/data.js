@@ -54,9 +54,9 @@ function specAt(at) {
 // A candidate with names; the chosen one is told by the event.
 function candidatesOf(event) {
   const words = (index) => (index === null ? null : data.texts[index]);
-  const rows = event.candidates.map(([kind, target, neurons, slope, predicted, parameters, madds, reason, inexact]) => ({
+  const rows = event.candidates.map(([kind, target, neurons, slope, predicted, parameters, madds, reason, inexact, solver, note]) => ({
     kind: words(kind), target: words(target), neurons, slope, predicted, parameters, madds,
-    reason: words(reason), inexact: words(inexact), rank: null,
+    reason: words(reason), inexact: words(inexact), solver: words(solver), note: words(note), rank: null,
     chosen: event.kind !== null && words(kind) === event.kind && words(target) === event.target,
   }));
   rows.filter((row) => row.slope !== null)

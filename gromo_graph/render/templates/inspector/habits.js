@@ -53,6 +53,7 @@ function keepPlace() {
   const words = [`step=${view.at}`];
   if (view.base !== null) words.push(`base=${view.base}`);
   if (chosen) words.push(`${view.selected.what}=${encodeURIComponent(chosen.name)}`);
+  if (["light", "dark"].includes(document.documentElement.dataset.theme)) words.push(`theme=${document.documentElement.dataset.theme}`);
   try { history.replaceState(null, "", `#${words.join("&")}`); } catch { /* a place where addresses cannot be changed */ }
 }
 function takePlace() {
@@ -74,10 +75,12 @@ function takePlace() {
 function theme(next) {
   const kept = () => { try { return localStorage.getItem("gromo-graph theme"); } catch { return null; } };
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  let chosen = next || kept() || "auto";
+  const told = /[#&]theme=(light|dark)/.exec(location.hash); // some browsers keep nothing for files
+  let chosen = next || (told && told[1]) || kept() || "auto";
   if (!["auto", "light", "dark"].includes(chosen)) chosen = "auto";
   if (next) { try { localStorage.setItem("gromo-graph theme", next); } catch { /* not kept */ } }
   document.documentElement.dataset.theme = chosen;
+  if (next) keepPlace();
   const isDark = chosen === "dark" || (chosen === "auto" && dark.matches);
   $("theme").textContent = isDark ? "Light" : "Dark";
   $("theme").onclick = () => theme(isDark ? "light" : "dark");

@@ -61,10 +61,14 @@ function decisionPanel(event, at) {
       ["parameters", `${count(before.parameters)} → ${count(data.states[state].parameters)}`, share(before.parameters, data.states[state].parameters)],
       ["multiply-adds", `${count(before.madds)} → ${count(data.states[state].madds)}`, share(before.madds, data.states[state].madds)],
       ranked && ["rank", ranked],
+      chosen && chosen.solver && ["solved by", chosen.solver],
     ]) : facts([["held-out loss", real(event.before)]]),
     chosen && chosen.inexact ? html("p", { class: "note" }, "The slope may be off: ", name(chosen.inexact)) : null,
   ];
 }
+
+// Why it was left out, or what is out of the ordinary about it.
+const remark = (row) => row.reason || [row.inexact && `may be off: ${row.inexact}`, row.note].filter(Boolean).join("; ");
 
 const SHOWN_FIRST = 12;
 function candidatesPanel(event, more, onMore, onTarget) {
@@ -81,11 +85,11 @@ function candidatesPanel(event, more, onMore, onTarget) {
       svg("rect", { width: Math.max(0, 40 * (row.slope || 0) / top), height: 8 })), real(row.slope)),
     cell(real(row.predicted), "n"),
     cell(row.reason ? "–" : signed(row.parameters), "n"), cell(row.reason ? "–" : signed(row.madds), "n"),
-    html("td", { class: "note-cell" }, name(row.reason || (row.inexact ? `may be off: ${row.inexact}` : "")))));
+    html("td", { class: "note-cell" }, name(remark(row)))));
   return [
     title,
     scrolling("candidates of this step", html("table", {}, head(["rank", "n"], ["candidate"], ["neurons", "n"], ["slope", "n"],
-      ["predicted", "n"], ["parameters", "n"], ["multiply-adds", "n"], ["left out because"]), html("tbody", {}, body))),
+      ["predicted", "n"], ["parameters", "n"], ["multiply-adds", "n"], ["remarks"]), html("tbody", {}, body))),
     listed.length < rows.length || more ? html("button", { type: "button", id: "more", click: onMore },
       more ? "Show the first ones" : `Show all ${count(rows.length)}`) : null,
     html("p", { class: "quiet" }, "Slope: the measured decrease of the loss per unit of γ. Predicted: what the statistics promised before it was measured."),
@@ -206,11 +210,11 @@ function slopesPart(target, own) {
   return [
     plot && plot.figure,
     listed.length ? html("details", {}, html("summary", {}, `${amount(listed.length, "time")} a candidate`),
-      scrolling("when it was a candidate", html("table", {}, head(["epoch", "n"], ["candidate"], ["slope", "n"], ["predicted", "n"], ["left out because"]),
+      scrolling("when it was a candidate", html("table", {}, head(["epoch", "n"], ["candidate"], ["slope", "n"], ["predicted", "n"], ["solved by"], ["remarks"]),
         html("tbody", {}, listed.map(({ event, row }) => html("tr", { class: row.chosen ? "chosen" : row.reason ? "quiet" : null },
           cell(String(event.epoch), "n"), html("td", {}, `${kindWords(row.kind)} `, name(row.target), row.chosen ? html("b", { class: "tag" }, "chosen") : null),
-          cell(real(row.slope), "n"), cell(real(row.predicted), "n"),
-          html("td", { class: "note-cell" }, name(row.reason || (row.inexact ? `may be off: ${row.inexact}` : "")))))))) ) : null,
+          cell(real(row.slope), "n"), cell(real(row.predicted), "n"), html("td", {}, row.solver || ""),
+          html("td", { class: "note-cell" }, name(remark(row)))))))) ) : null,
   ];
 }
 
