@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from gromo_graph.graph import build_graph
 from gromo_graph.interop.sizing import default_spec, sized, spec_of, with_settings
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
@@ -97,7 +98,18 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
             spec = sized(spec_of(self.spec), features, outputs)
         rate = None if self.lr is None else {"lr": self.lr}
         train = {"loss": loss, "epochs": self.epochs, "batch_size": self.batch_size, "optimizer": rate}
-        return with_settings(spec, train, max_parameters=self.max_parameters)
+        spec = with_settings(spec, train, max_parameters=self.max_parameters)
+        begins = build_graph(spec).parameter_count
+        if (
+            self.max_parameters is not None
+            and begins > self.max_parameters
+            and "prune" not in spec.growth.actions
+        ):
+            raise ValueError(
+                f"max_parameters={self.max_parameters}, but the network begins with {begins} for {features} features "
+                f"and {outputs} output(s): expected a narrower one to begin with (hidden, spec), or a larger budget"
+            )
+        return spec
 
     def _raw(self, x: Array, y: Array, **names: Any) -> Raw:
         features = tuple(map(str, getattr(self, "feature_names_in_", ())))
@@ -153,7 +165,7 @@ class GrowingClassifier(ClassifierMixin, _GrowingEstimator):  # type: ignore[mis
             X: (samples, features). y: labels (samples,), numbers or text.
 
         Raises:
-            ValueError: samples or labels are not sound, or of a single class.
+            ValueError: samples or labels are not sound, or of a single class; or a budget that is spent from the start.
             SpecError, RunError: the spec is wrong or cannot have the sizes of the data; or the training failed.
         """
         x, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
@@ -198,7 +210,7 @@ class GrowingRegressor(RegressorMixin, _GrowingEstimator):  # type: ignore[misc]
             X: (samples, features). y: (samples,) or (samples, outputs).
 
         Raises:
-            ValueError: samples or targets are not sound.
+            ValueError: samples or targets are not sound; or a budget that is spent from the start.
             SpecError, RunError: the spec is wrong or cannot have the sizes of the data; or the training failed.
         """
         x, y = validate_data(

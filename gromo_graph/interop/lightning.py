@@ -98,7 +98,8 @@ class GrowthCallback(Callback):
         parameters = dict(pl_module.named_parameters())
         for optimizer, groups in zip(trainer.optimizers, self._saved["order"], strict=True):
             for group, names in zip(optimizer.param_groups, groups, strict=True):
-                group["params"] = [parameters[name] for name in names]
+                if set(names) <= set(parameters):
+                    group["params"] = [parameters[name] for name in names]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the scheduler.
@@ -143,7 +144,7 @@ class GrowthCallback(Callback):
         saved = self.scheduler.saved()
         names = {parameter: name for name, parameter in self._module.named_parameters()}
         order = [
-            [[names[parameter] for parameter in group["params"]] for group in optimizer.param_groups]
+            [[names.get(each, "") for each in group["params"]] for group in optimizer.param_groups]
             for optimizer in self._module.trainer.optimizers
         ]
         spec = dump_spec(self.scheduler.network.spec)

@@ -17,8 +17,17 @@ output: side
 growth: {neurons: {per_step: 2}, when: {until: 0.5}}
 """
 
-PATHS = MOONS.replace("per_step: 2}", "per_step: 2}, actions: [new_edge, widen], groups: 1")
-"""The same, where an edge past the hidden layer may be added too."""
+PATHS = """
+name: paths
+nodes:
+  point:  {kind: input, shape: [2]}
+  hidden: {kind: linear, from: point, features: 2, activation: tanh}
+  deep:   {kind: linear, from: hidden, features: 3, activation: tanh, grow: false}
+  side:   {kind: linear, from: deep, features: 2}
+output: side
+growth: {actions: [new_edge, widen], neurons: {per_step: 2}, when: {until: 0.75}, groups: 1}
+"""
+"""Edges past its layers may be added; their weights stand in the middle of the network and last in an optimizer."""
 
 
 def moons(samples: int = 200, seed: int = 0) -> TensorDataset:

@@ -198,6 +198,8 @@ def test_data_that_cannot_serve_are_refused() -> None:
     for share in (0.0, 1.0, float("nan")):
         with pytest.raises(ValueError, match="expected a share between 0 and 1"):
             GrowingClassifier(validation_fraction=share).fit(x, y)
+    with pytest.raises(ValueError, match="max_parameters=100, but the network begins with 139"):
+        GrowingClassifier(max_parameters=100).fit(x, y)
     with pytest.raises(NotFittedError):
         GrowingRegressor().predict(x)
     with pytest.raises(RunError, match="unknown device 'tpu'"):

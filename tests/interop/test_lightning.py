@@ -89,24 +89,25 @@ def test_it_grows_as_in_a_loop_of_one_s_own(tmp_path: Path) -> None:
     assert trained == set(module.parameters())
 
 
-@pytest.mark.parametrize("spec", [MOONS, PATHS], ids=["widen", "new_edge"])
-def test_training_goes_on_from_a_checkpoint(spec: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("spec", "done"), [(MOONS, 2), (PATHS, 4)], ids=["widen", "new_edge"])
+def test_training_goes_on_from_a_checkpoint(spec: str, done: int, tmp_path: Path) -> None:
     train, held_out = loaders()
     whole, all_of_it = Module(spec), GrowthCallback(LOSS)
     keep = pl.callbacks.ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
     trainer(tmp_path, all_of_it, keep, epochs=8, enable_checkpointing=True).fit(whole, train, held_out)
 
-    file = tmp_path / "epoch=1.ckpt"
+    file = tmp_path / f"epoch={done - 1}.ckpt"
     rest, later = Module(spec), GrowthCallback(LOSS)
     trainer(tmp_path, later, epochs=8).fit(rest, train, held_out, ckpt_path=file)
     tried = [(event.step, event.epoch, event.loss_after) for event in all_of_it.events]
-    assert [(event.step, event.epoch, event.loss_after) for event in later.events] == tried[2:]
+    assert [(event.step, event.epoch, event.loss_after) for event in later.events] == tried[done:]
     assert any(event.decision for event in later.events)
-    assert spec_of_checkpoint(file) == parse_spec(all_of_it.events[1].spec) != parse_spec(spec)
+    assert spec_of_checkpoint(file) == parse_spec(all_of_it.events[done - 1].spec) != parse_spec(spec)
     assert rest.network.spec == whole.network.spec
     x = moons(20, seed=2).tensors[0]
     assert torch.equal(rest.network(x), whole.network(x))
-    assert spec == MOONS or "new_edge" in {e.decision.kind for e in all_of_it.events[:2] if e.decision}
+    targets = [event.decision.target for event in all_of_it.events[:done] if event.decision]
+    assert spec == MOONS or "point->deep" in targets
 
 
 def test_a_checkpoint_is_loaded_into_a_module_of_its_own(tmp_path: Path) -> None:
@@ -123,6 +124,20 @@ def test_a_checkpoint_is_loaded_into_a_module_of_its_own(tmp_path: Path) -> None
     )
     x, y = next(iter(loaders()[1]))
     assert tested["held_out"] == pytest.approx(float(LOSS(module.network(x), y).detach()), rel=1e-6)
+
+
+def test_the_module_s_own_hook_is_called_and_left_alone(tmp_path: Path) -> None:
+    class Hooked(Module):
+        def on_load_checkpoint(self, checkpoint: Any) -> None:
+            self.loaded = checkpoint["epoch"]
+
+    trained = trainer(tmp_path, GrowthCallback(LOSS), epochs=2)
+    trained.fit(Module(), *loaders())
+    trained.save_checkpoint(tmp_path / "two.ckpt")
+    module = Hooked()
+    trainer(tmp_path, GrowthCallback(LOSS), epochs=3).fit(module, *loaders(), ckpt_path=tmp_path / "two.ckpt")
+    assert module.loaded == 2
+    assert "on_load_checkpoint" not in vars(module)
 
 
 def test_batches_go_through_the_hooks_and_limits_of_the_trainer(tmp_path: Path) -> None:

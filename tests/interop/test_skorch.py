@@ -102,6 +102,7 @@ def test_it_works_where_estimators_do() -> None:
 def test_a_pickle_predicts_the_same_and_grows_on() -> None:
     fitted = net(GrowthCallback()).fit(X, Y)
     again = pickle.loads(pickle.dumps(fitted))  # noqa: S301 - our own
+    assert vars(growth_of(again))["scheduler_"] is None  # it would bring the samples with it
     assert np.array_equal(again.predict_proba(HELD_X), fitted.predict_proba(HELD_X))
     assert len(growth_of(again).events_) == len(growth_of(fitted).events_)
     again.partial_fit(X, Y)
