@@ -37,7 +37,7 @@ def export(
         typer.Option(
             "--format",
             help="torch: a folder that Python can import; source: one Python file; both with safetensors weights. "
-            "onnx, torchexport: one file. By default by the ending of OUT: .py, .onnx, .pt2, else torch.",
+            "onnx, torchexport: one file. By default by the ending of OUT: .py, .onnx, .pt2; without one torch.",
         ),
     ] = None,
     weights: Annotated[

@@ -67,7 +67,7 @@ def export(
 
     Args:
         network: stays as it is. out: the file, or the folder for `torch`.
-        format: None goes by the ending of `out`: .py, .onnx, .pt2, else `torch`.
+        format: None goes by the ending of `out`: .py, .onnx, .pt2, and `torch` for a folder without one.
         force: replace what is there.
 
     Raises:
@@ -109,7 +109,14 @@ def format_of(path: Path) -> Format:
     >>> format_of(Path("a.onnx")), format_of(Path("model"))
     ('onnx', 'torch')
     """
-    return _BY_SUFFIX.get(path.suffix, "torch")
+    if not path.suffix or path.is_dir():
+        return "torch"
+    if path.suffix.lower() not in _BY_SUFFIX:
+        raise RunError(
+            f"{path}: the ending {path.suffix!r} names no format: expected {', '.join(_BY_SUFFIX)}, a folder without "
+            f"ending, or a format ({', '.join(get_args(Format))})"
+        )
+    return _BY_SUFFIX[path.suffix.lower()]
 
 
 def _files(path: Path, chosen: Format) -> tuple[Path, ...]:

@@ -25,7 +25,7 @@ Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 _ADVICE = (
     "expected the kinds of docs/language.md: change these modules, or keep modules as they are, which do not grow, "
-    "with allow_fixed=True"
+    "with from_torch(model, example, allow_fixed=True) in Python"
 )
 
 

@@ -26,7 +26,7 @@ def several():
     return Several().double()
 
 def upsampling():
-    return UNet(up=torch.nn.Upsample(scale_factor=2))
+    return UNet(up=torch.nn.ConvTranspose2d(8, 8, 2, stride=2))
 
 def failing():
     raise ValueError("no checkpoint")
@@ -78,7 +78,11 @@ def test_several_inputs_by_name(here: Path) -> None:
 
 def test_what_is_wrong_is_said(here: Path) -> None:
     for words, code, message in (
-        (("my_models:upsampling", "--input", "1,1,8,8"), 1, "`up`: Upsample: the language has no such kind"),
+        (
+            ("my_models:upsampling", "--input", "1,1,8,8"),
+            1,
+            "`up`: ConvTranspose2d: the language has no such kind",
+        ),
         (("my_models:trained", "--input", "1,7,8"), 1, "does not run on the example input (x (1, 7, 8))"),
         (("my_models:trained", "--input", "1x8"), 2, "such as 1,3,32,32"),
         (("my_models:trained", "--input", "8"), 2, "such as 1,3,32,32"),

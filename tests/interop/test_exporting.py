@@ -247,6 +247,10 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
         with pytest.raises(RunError, match=message):
             export(network, tmp_path / name, format=format, force=True)
     assert exporting.format_of(Path("a.b/c")) == "torch"
+    with pytest.raises(
+        RunError, match=r"the ending '\.pt' names no format: expected \.py, \.onnx, \.pt2, a folder"
+    ):
+        exporting.format_of(Path("model.pt"))
 
 
 def test_what_torch_cannot_export_is_told(tmp_path: Path) -> None:
