@@ -30,10 +30,12 @@ def journal_of(target: Any) -> Journal:
         RunError: the journal is damaged.
     """
     path = target if isinstance(target, (str, PathLike)) else getattr(target, "path", None)
-    if path is None or not (Path(fspath(path)) / JOURNAL).is_file():
+    if path is None:
         raise RenderError(
-            f"{path or type(target).__name__}: no run folder with a {JOURNAL}: its steps cannot be drawn"
+            f"a {type(target).__name__} has no steps to draw: expected a run that has a folder, or its path"
         )
+    if not (Path(fspath(path)) / JOURNAL).is_file():
+        raise RenderError(f"{path}: no run folder with a {JOURNAL}: its steps cannot be drawn")
     return read_journal(Path(fspath(path)))
 
 

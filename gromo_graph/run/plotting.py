@@ -36,15 +36,18 @@ def plot_run(title: str, epochs: Sequence[Epoch], events: Sequence[GrowthEvent])
         for part, colour in (("train", _TRAIN), ("validation", _VALIDATION)):
             _line(axis, [(e.epoch, getattr(e, part).get(measure)) for e in epochs], part, colour)
         axis.set_ylabel(measure)
-    upper[0].legend(frameon=False)
-    lowest.step([e.epoch for e in epochs], [e.parameters for e in epochs], where="post", color=_VALIDATION)
+    applied = [event for event in events if event.decision is not None]
+    first = applied[0].parameters_before if applied else epochs[0].parameters
+    sizes = [(0, first), *((epoch.epoch, epoch.parameters) for epoch in epochs)]
+    lowest.step(*zip(*sizes, strict=True), where="post", color=_VALIDATION)
     lowest.set(ylabel="parameters", xlabel="epoch")
     lowest.set_ylim(bottom=0)
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
-        for event in events:
-            if event.decision is not None:
-                axis.axvline(event.epoch, color=_GROWN, linewidth=0.8, linestyle=":", zorder=0)
+        for number, event in enumerate(applied):
+            label = "growth step" if number == 0 else None
+            axis.axvline(event.epoch, color=_GROWN, linewidth=0.8, linestyle=":", zorder=0, label=label)
+    upper[0].legend(frameon=False)
     figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left", fontweight="bold")  # no formula
     return figure
 

@@ -51,7 +51,7 @@ def test_an_animation(run: Path, tmp_path: Path, format: str) -> None:
 
 
 def test_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(RenderError, match="no run folder"):
+    with pytest.raises(RenderError, match="a Spec has no steps to draw: expected a run"):
         render(RESIDUAL, tmp_path / "x.gif")
     with pytest.raises(RenderError, match="no run folder"):
         render_steps(tmp_path, tmp_path / "steps")
