@@ -57,7 +57,8 @@ def test_ctrl_c(spec: Path, tmp_path: Path) -> None:
     )
     try:
         until = time.monotonic() + 120
-        while time.monotonic() < until and not (run / "journal.jsonl").is_file():
+        journal = run / "journal.jsonl"
+        while time.monotonic() < until and not (journal.is_file() and journal.stat().st_size):
             time.sleep(0.1)
         while time.monotonic() < until and len(read_journal(run).epochs) < 3:
             time.sleep(0.1)
