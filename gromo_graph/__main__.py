@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+from typing import NoReturn
 
 
 def main() -> None:
@@ -13,8 +15,24 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 20)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from gromo_graph.cli import app
+    from gromo_graph.environment import process_count
 
-    app()
+    if process_count() == 1:
+        app()
+        return
+    code: object = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code
+    leave(code if isinstance(code, int) else int(code is not None))
+
+
+def leave(code: int) -> NoReturn:
+    """End one of several processes at once: threads of torch.distributed may abort an interpreter that closes down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

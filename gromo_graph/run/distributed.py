@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 import torch.distributed as dist
@@ -37,9 +37,18 @@ def joined(device: torch.device) -> Iterator[Processes]:
             raise RunError(f"the {process_count()} processes cannot be connected: {error}") from error
     try:
         yield Processes.current()
+        if begin:
+            _finish_together()
     finally:
         if begin:
             dist.destroy_process_group()
+
+
+def _finish_together() -> None:
+    """None leaves while another still sends, nor with a DistributedDataParallel that nobody holds any more."""
+    gc.collect()
+    with suppress(RunError):  # what has been done is done
+        Processes.current().any(False)
 
 
 def wrapped(network: GrowingNetwork, processes: Processes) -> torch.nn.Module:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowthScheduler, compile_network, parse_spec
+from gromo_graph.__main__ import leave
 from gromo_graph.errors import GromoGraphError, NotFiniteError
 from gromo_graph.growth import processes as messages
 from gromo_graph.growth.processes import Processes
@@ -151,3 +152,4 @@ if __name__ == "__main__":
     with joined(torch.device("cpu")) as here:
         found = TASKS[sys.argv[1]](here)
         Path(f"{sys.argv[2]}.{here.rank}").write_text(json.dumps(found), encoding="utf-8")
+    leave(0)
