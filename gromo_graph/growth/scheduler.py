@@ -12,19 +12,19 @@ import torch
 from gromo_graph.amounts import size
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import widening_cost
-from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, groups_at_once, within
+from gromo_graph.growth.candidates import Proposal, Pruning, Widening, groups_at_once, within
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.gathering import InputMoments, let_go
 from gromo_graph.growth.memory import SharedMemoryError, out_of_memory
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
 from gromo_graph.growth.planning import expected_memory, plan_proposals
-from gromo_graph.growth.policy import RULES, gained_little, goal_reached, why_over
+from gromo_graph.growth.policy import gained_little, goal_reached, why_over
 from gromo_graph.growth.processes import Processes
+from gromo_graph.growth.telling import decision_of, why_chosen
 from gromo_graph.growth.trials import (
     ZERO,
     Trial,
     gain_per_parameter,
-    in_words,
     trial_of,
     why_none,
     why_refused,
@@ -34,7 +34,7 @@ from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.memory import Memory, go_back, remember
-from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
+from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
 from gromo_graph.spec.settings import Growth
 
@@ -397,7 +397,7 @@ class GrowthScheduler:
     ) -> GrowthEvent:
         """Make the change that was tried, and say what happened."""
         proposal = trial.proposal
-        why = self._why(proposal, refused)
+        why = why_chosen(proposal, refused, self.policy)
         self._before_last = remember(self.network, self.optimizer) if self.undoable else None
         trial.change.make(trial.gamma, self.optimizer, self._see_pending)
         self.applied += 1
@@ -427,22 +427,6 @@ class GrowthScheduler:
         except GrowthError:
             return float("inf")  # a step so large that the loss overflows is simply a bad step
 
-    def _why(self, proposal: Proposal, refused: Sequence[Trial]) -> str:
-        if proposal.rescue:
-            return f"rescue: {proposal.note}"
-        realised = self.policy.select == "realised"
-        how = "" if realised else "next: " if refused else "first: "
-        skipped = in_words(refused)
-        rule = RULES[self.policy.select]
-        if isinstance(proposal, Pruning):
-            how, rule = "", "missed least"
-        elif self.policy.select == "balanced" and isinstance(proposal, NewPath):
-            rule = "steepest new path per parameter"
-        elif self.policy.select == "balanced" and isinstance(proposal, Widening):
-            rule += f" ({proposal.widened.features} wide; up to 25 % more counts as the same)"
-        notes = filter(None, [f"{how}{rule}", skipped, proposal.note])
-        return "; ".join(notes)
-
     def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
         return self._event(reason, before, proposals, decision=None, gamma=0.0, after=before)
 
@@ -460,7 +444,7 @@ class GrowthScheduler:
         return GrowthEvent(
             step=self.applied,
             epoch=self.epoch,
-            decision=None if decision is None else _decision(decision),
+            decision=None if decision is None else decision_of(decision),
             reason=reason,
             gamma=gamma,
             slope=None if decision is None else decision.proposal.slope,
@@ -472,18 +456,6 @@ class GrowthScheduler:
             spec=dump_spec(self.network.spec),
             memory=self._memory,
         )
-
-
-def _decision(change: Change) -> Decision:
-    proposal = change.proposal
-    return Decision(
-        kind=proposal.kind,
-        target=proposal.target,
-        neurons=proposal.neurons,
-        nodes=change.nodes,
-        delta_parameters=proposal.delta_parameters,
-        delta_madds=proposal.delta_madds,
-    )
 
 
 def _layers(proposal: Widening) -> set[str]:

@@ -6,7 +6,7 @@ stand in labels, escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import graphviz
@@ -18,11 +18,12 @@ from gromo_graph.graph.diff import Difference
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render import style
 from gromo_graph.render.blocks import Block, blocks_of
-from gromo_graph.render.change import Change, change_of, plural
+from gromo_graph.render.change import Change, change_of
 from gromo_graph.render.difference import change_of_difference, facts_of_difference, lines_of_difference
 from gromo_graph.render.heading import facts, heading, lines, sentence
 from gromo_graph.render.labels import Cell, Direction, Run, beside_line, table
 from gromo_graph.render.look import Look
+from gromo_graph.render.node_words import features_added, growable, mark_of, output_amount, sizes_of
 from gromo_graph.render.numbers import count, shape, shape_change
 from gromo_graph.render.text import clean, shortened
 from gromo_graph.render.theme import themed
@@ -269,7 +270,7 @@ class _Writer:
         changed = [name for name in names if name in self.change.nodes]
         added = sum(self.change.added.get(name, 0) for name in names)
         if changed:
-            told = _features(added) if added else "changed"
+            told = features_added(added) if added else "changed"
             rows.append([Cell((Run(told, style.TEXT_SIZE, style.GROWN, bold=True),))])
         look = style.box("layer", growable=any(name in self.limits for name in names), grown=bool(changed))
         self.out.node(
@@ -341,7 +342,7 @@ class _Writer:
             return (Run("new", style.TEXT_SIZE, style.GROWN, bold=True),)
         added = self.change.added[name]
         ink = style.GROWN if added > 0 else style.REMOVED
-        return (Run(_features(added), style.TEXT_SIZE, ink, bold=True),)
+        return (Run(features_added(added), style.TEXT_SIZE, ink, bold=True),)
 
     def mark(self, name: str) -> str:
         return mark_of(self.limits[name]) if name in self.limits else ""
@@ -411,45 +412,3 @@ class _Writer:
         self.parts[part] = Part(name, clean(f"output: {name}, {amount}"))
         self.wire(f"{part}w", name, part, shape(self.graph.shapes[name]))
         self.parts[f"{part}w"] = Part(f"{name}->", clean(f"output of {name}"))
-
-
-def _features(added: int) -> str:
-    """`+4 features`, `−1 feature`."""
-    return f"{'+' if added > 0 else '−'}{count(abs(added))} {plural('feature', abs(added))}"
-
-
-def output_amount(graph: Graph, name: str) -> str:
-    """What an output gives: `10 classes`, `1 value`."""
-    classes = graph.spec.train.loss == "cross_entropy"
-    one, several = ("class", "classes") if classes else ("value", "values")
-    return f"{shape(graph.shapes[name])} {one if graph.features(name) == 1 else several}"
-
-
-def sizes_of(graph: Graph, name: str) -> str:
-    """The sizes that stand in a node's box: in → out, or nothing where they stand on the edges already."""
-    node = graph.spec.nodes[name]
-    after = graph.shapes[name]
-    sizes = shape(after)
-    if node.sources and after != (source := graph.shapes[node.sources[0]]):
-        return f"{shape(source)} → {sizes}"
-    if isinstance(node, Layer):
-        return f"{sizes} → {sizes}"
-    return "" if node.sources else sizes
-
-
-def mark_of(limit: int | None) -> str:
-    """The mark of a layer that may grow, up to a limit.
-
-    >>> mark_of(None), mark_of(64)
-    ('↑', '↑ max 64')
-    """
-    return "↑" if limit is None else f"↑ max {count(limit)}"
-
-
-def growable(graph: Graph) -> Iterator[tuple[str, int | None]]:
-    """The layers whose width group may still grow, each with the limit of its group."""
-    for group in graph.groups:
-        limit = group.grow.max
-        if obstacle(graph, group) is None and (limit is None or group.features < limit):
-            for name in group.producers:
-                yield name, limit

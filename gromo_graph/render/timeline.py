@@ -13,7 +13,7 @@ from typing import Any
 from gromo_graph.graph import Graph, obstacle
 from gromo_graph.graph.diff import options_of
 from gromo_graph.render import style
-from gromo_graph.render.dot import growable, mark_of, output_amount, sizes_of
+from gromo_graph.render.node_words import growable, mark_of, output_amount, sizes_of
 from gromo_graph.render.numbers import shape
 from gromo_graph.render.sketch import Key
 from gromo_graph.render.text import clean, shortened

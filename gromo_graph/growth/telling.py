@@ -1,0 +1,43 @@
+"""Why a proposal was taken, and what was done, in words and plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
+from gromo_graph.growth.changes import Change
+from gromo_graph.growth.policy import RULES
+from gromo_graph.growth.trials import Trial, in_words
+from gromo_graph.records import Decision
+from gromo_graph.spec.settings import Growth
+
+
+def why_chosen(proposal: Proposal, refused: Sequence[Trial], policy: Growth) -> str:
+    """The rule by which it came first, what was refused before it, and what is out of the ordinary about it."""
+    if proposal.rescue:
+        return f"rescue: {proposal.note}"
+    realised = policy.select == "realised"
+    how = "" if realised else "next: " if refused else "first: "
+    skipped = in_words(refused)
+    rule = RULES[policy.select]
+    if isinstance(proposal, Pruning):
+        how, rule = "", "missed least"
+    elif policy.select == "balanced" and isinstance(proposal, NewPath):
+        rule = "steepest new path per parameter"
+    elif policy.select == "balanced" and isinstance(proposal, Widening):
+        rule += f" ({proposal.widened.features} wide; up to 25 % more counts as the same)"
+    notes = filter(None, [f"{how}{rule}", skipped, proposal.note])
+    return "; ".join(notes)
+
+
+def decision_of(change: Change) -> Decision:
+    """The decision as the journal tells it."""
+    proposal = change.proposal
+    return Decision(
+        kind=proposal.kind,
+        target=proposal.target,
+        neurons=proposal.neurons,
+        nodes=change.nodes,
+        delta_parameters=proposal.delta_parameters,
+        delta_madds=proposal.delta_madds,
+    )
