@@ -102,6 +102,21 @@ output: y
     )
 
 
+def test_show_keeps_the_nodes_of_a_block_together(tmp_path: Path) -> None:
+    path = tmp_path / "beside.yaml"
+    path.write_text("""
+nodes:
+  x: {kind: input, shape: [4]}
+  b.a: {kind: linear, from: x, features: 4}
+  other: {kind: linear, from: x, features: 4}
+  b.c: {kind: linear, from: [b.a], features: 4}
+  s: {kind: merge, from: [b.c, other]}
+output: s
+""")
+    names = [line.split()[0] for line in call("show", path).stdout.splitlines()[1:-1]]
+    assert names == ["x", "b", "a", "c", "other", "s"]
+
+
 def test_show_groups(spec: Path) -> None:
     groups = json.loads(call("show", spec, "--groups", "--json").stdout)["groups"]
     assert groups[0] == {

@@ -11,8 +11,9 @@ import pytest
 
 from gromo_graph import GromoGraphError, RenderError, diff, parse_spec
 from gromo_graph.graph import build_graph
-from gromo_graph.records import Decision
+from gromo_graph.records import Candidate, Decision
 from gromo_graph.render import render, style, tints
+from gromo_graph.render.blocks import block_names
 from gromo_graph.render.dot import to_dot
 from gromo_graph.render.look import Look
 from gromo_graph.render.theme import DARK, themed
@@ -117,6 +118,39 @@ def test_boxes_are_filled_by_slope_and_say_it() -> None:
     told = [text for text in picture.texts if text.startswith("slope ") and "0" in text]
     assert len(told) >= len(slopes)
     assert "no slopes are known of this step" in Picture(render(RESIDUAL, colour="slope")).texts
+
+
+def test_the_steeper_the_darker() -> None:
+    candidates = (Candidate("widen", "stem", slope=0.8), Candidate("widen", "lift", slope=0.1))
+    dot = to_dot(
+        build_graph(RESIDUAL), replace(WIDENED, candidates=candidates), look=Look(colour="slope")
+    ).dot
+    fills = {
+        name: tint
+        for name in ("stem", "lift")
+        for line in dot.splitlines()
+        for tint in tints._SLOPES
+        if f">{name}<" in line and f'fillcolor="{tint.fill}"' in line
+    }
+    assert fills["stem"] == tints._SLOPES[-1]
+    assert luminance(fills["lift"].fill) > luminance(fills["stem"].fill)
+
+
+def test_what_growth_names_is_no_block() -> None:
+    names = [
+        "x",
+        "lift",
+        "lift.linear",
+        "lift.extra",
+        "x.to.lift",
+        "x.to.y",
+        "new.1",
+        "new.2",
+        "a.b.c",
+        "a.b.c.linear",
+    ]
+    assert block_names(names) == []
+    assert block_names([*names, "body.1", "body.2", "a.b.d"]) == ["a.b", "body"]
 
 
 def test_a_block_is_one_box() -> None:

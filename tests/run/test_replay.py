@@ -86,6 +86,12 @@ def test_what_cannot_be(run: Path, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(RunError, match=message):
             branch(run, at=1, overrides=[override], out=out)
+    third = applied(run)[2]
+    assert third.epoch > 1
+    with pytest.raises(
+        RunError, match=rf"step 3 is in epoch {third.epoch}: expected train\.epochs of at least"
+    ):
+        branch(run, at=3, overrides=[f"train.epochs={third.epoch - 1}"], out=out)
     with pytest.raises(RunError, match="holds another run"):
         replay(run, to=1, out=run)
     assert not out.exists()

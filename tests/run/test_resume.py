@@ -134,6 +134,22 @@ def test_a_torn_line_and_a_damaged_checkpoint_are_no_harm(whole: dict[str, Path]
     assert checkpoints(path) == []
 
 
+def test_what_a_killed_process_had_begun_to_write_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    broken_off(RUNS["adamw"], path, 3)
+    begun = [
+        path / ".spec.yaml-0123abcd",
+        path / "steps" / ".004.svg-00ff00ff",
+        path / "checkpoints" / ".a-12345678",
+    ]
+    mine = path / ".notes-of-mine"
+    for file in (*begun, mine):
+        file.write_text("half")
+    resume(path)
+    assert [file for file in begun if file.exists()] == []
+    assert mine.read_text() == "half"
+
+
 def test_other_data_are_refused_and_code_is_asked_for_again(tmp_path: Path) -> None:
     path = tmp_path / "run"
     broken_off(RUNS["adamw"], path, 2)
