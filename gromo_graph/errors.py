@@ -7,7 +7,7 @@ GromoGraphError
 ├── GrowthError    a growing module or a scheduler was misused, or its numbers are not finite
 ├── TorchImportError   a torch module cannot become a network; carries every obstacle at once
 ├── RunError       data, a run folder or the training failed
-│   └── NotFiniteError  (a GrowthError too) a loss is NaN or infinite
+│   └── NotFiniteError  (a GrowthError too) a loss or a statistic is NaN or infinite
 └── RenderError    a drawing could not be made
 """
 
@@ -66,6 +66,10 @@ class CompileError(GromoGraphError):
 class GrowthError(GromoGraphError):
     """A growing module or the scheduler was misused, or a statistic is not finite."""
 
+    def of(self, name: str) -> GrowthError:
+        """The same, said of a module."""
+        return GrowthError(f"{name}: {self}")
+
 
 @dataclass(frozen=True)
 class Obstacle:
@@ -101,7 +105,7 @@ class RunError(GromoGraphError):
 
 
 class NotFiniteError(GrowthError, RunError):
-    """A loss is NaN or infinite.
+    """A loss or a statistic is NaN or infinite.
 
     Args:
         found: which one, and where.
@@ -110,7 +114,11 @@ class NotFiniteError(GrowthError, RunError):
 
     def __init__(self, found: str, advice: str) -> None:
         super().__init__(f"{found}: {advice}")
-        self.found = found
+        self.found, self.advice = found, advice
+
+    def of(self, name: str) -> NotFiniteError:
+        """The same, said of a module."""
+        return NotFiniteError(f"{name}: {self.found}", self.advice)
 
 
 class RenderError(GromoGraphError):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gromo_graph.algebra.moments import is_finite
 from gromo_graph.algebra.whitening import Solver, whitening
-from gromo_graph.errors import GrowthError
+from gromo_graph.errors import GrowthError, NotFiniteError
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def check_matrix(matrix: Tensor, name: str) -> None:
     if matrix.dim() != 2:
         raise GrowthError(f"{name} has shape {tuple(matrix.shape)}: expected a matrix")
     if not is_finite(matrix):
-        raise GrowthError(
-            f"{name} holds NaN or infinite values, so the gradient or the input did: look at the data and "
-            "the loss, then gather the statistics again"
+        raise NotFiniteError(
+            f"{name} holds NaN or infinite values, so the gradient or the input did",
+            "look at the data and the loss, then gather the statistics again",
         )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.moments import is_finite
-from gromo_graph.errors import GrowthError
+from gromo_graph.errors import GrowthError, NotFiniteError
 
 Solver = Literal["cholesky", "eigh", "svd", "none"]
 
@@ -114,9 +114,9 @@ def _check(s: Tensor, ridge: float) -> None:
     if not ridge >= 0.0:
         raise GrowthError(f"the ridge is {ridge}: expected a number of at least 0")
     if not is_finite(s):
-        raise GrowthError(
-            "S holds NaN or infinite values, so the layer's input did: look at the data and the loss, "
-            "then gather the statistics again"
+        raise NotFiniteError(
+            "S holds NaN or infinite values, so the layer's input did",
+            "look at the data and the loss, then gather the statistics again",
         )
 
 

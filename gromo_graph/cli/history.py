@@ -73,7 +73,7 @@ def _show(journal: Journal) -> None:
         typer.echo(f"the statistics of a growth step took up to {size(memory)}")
     for setback in journal.setbacks:
         then = "it was done again at half the learning rate" if setback.again else "the run ended there"
-        typer.echo(f"{printable(setback.reason)}: {then}")
+        typer.echo(f"epoch {setback.epoch}: {printable(setback.reason)}: {then}")
     typer.echo(
         f"{len(journal.epochs)} epochs, {len(journal.applied)} growth steps applied of {len(journal.events)} tried"
     )

@@ -106,7 +106,7 @@ def compute_delta(
         s = joint_s(merge).to(dtype)
         result = optimal_delta(s, m, ridge=ridge, force_pseudo_inverse=force_pseudo_inverse)
     except GrowthError as error:
-        raise GrowthError(f"{merge.name}: {error}") from error
+        raise error.of(merge.name) from error
     found = []
     start = 0
     for module in modules:

@@ -32,10 +32,9 @@ def naming(module: MeasuredModule) -> Iterator[None]:
     try:
         yield
     except GrowthError as error:
-        message = str(error)
-        if module.name in message:
+        if module.name in str(error):
             raise
-        raise GrowthError(f"{module.name}: {message}") from error
+        raise error.of(module.name) from error
 
 
 def s_update(module: MeasuredModule) -> tuple[Tensor, int]:

@@ -311,7 +311,7 @@ class _Writer:
         mark = self.mark(name)
         changed = name in self.change.added or name in self.change.new
         tinted = name in self.tints.by_node
-        ink = style.GROWN if changed else style.INK if tinted else style.LAYER_WORD
+        ink = style.INK if tinted else style.GROWN if changed else style.LAYER_WORD
         first = [Cell((title,)), Cell((Run(mark, style.SMALL_SIZE, ink),), "RIGHT")]
         rows = [first if mark else [Cell((title,), span=2)], [Cell(self.kind_runs(name), span=2)]]
         if changed:
@@ -341,7 +341,7 @@ class _Writer:
         if name in self.change.new:
             return (Run("new", style.TEXT_SIZE, style.GROWN, bold=True),)
         added = self.change.added[name]
-        ink = style.GROWN if added > 0 else style.REMOVED
+        ink = style.INK if name in self.tints.by_node else style.GROWN if added > 0 else style.REMOVED
         return (Run(features_added(added), style.TEXT_SIZE, ink, bold=True),)
 
     def mark(self, name: str) -> str:

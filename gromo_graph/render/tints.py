@@ -126,9 +126,9 @@ def _by_slope(graph: Graph, event: GrowthEvent | None) -> Tints:
     }
     legend = (
         Line("slope of more features:", style.QUIET),
-        Line("■ 0", _SLOPES[0].line),
-        *(Line("■", tint.line) for tint in _SLOPES[1:-1]),
-        Line(f"■ {real(steepest)}", _SLOPES[-1].line),
+        Line("0", style.QUIET),
+        *(Line("■", tint.line) for tint in _SLOPES),
+        Line(real(steepest), style.QUIET),
     )
     return Tints(
         {name: _SLOPES[place] for name, place in places.items()},

@@ -195,7 +195,8 @@ class Loop:
                 self._restore(start)
                 self.setbacks += 1
                 if self.processes.is_first:
-                    warnings.warn(f"{error.found}: this epoch is done again at half of it", stacklevel=2)
+                    again_at = f"epoch {epoch + 1} is done again at half the learning rate"
+                    warnings.warn(f"{error.found}: {again_at}", stacklevel=2)
 
     def _epoch(self, epoch: int) -> None:
         started = time.perf_counter()

@@ -156,7 +156,8 @@ def test_a_loss_that_is_not_finite_leaves_a_readable_run(tmp_path: Path) -> None
     )
     with (
         pytest.warns(
-            UserWarning, match=r"the training loss is (nan|inf) .*: this epoch is done again at half of it"
+            UserWarning,
+            match=r"the training loss is (nan|inf) .*: epoch \d+ is done again at half the learning rate",
         ),
         pytest.raises(
             RunError,

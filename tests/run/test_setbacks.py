@@ -45,7 +45,8 @@ def epochs(path: Path) -> list[dict[str, object]]:
 def test_the_epoch_is_done_again_from_where_it_began(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = failing(monkeypatch, {6 * 2 + 3})  # the third batch of the third epoch
     with pytest.warns(
-        UserWarning, match="loss is nan in epoch 3, batch 3, .*: this epoch is done again at half of it"
+        UserWarning,
+        match="loss is nan in epoch 3, batch 3, .*: epoch 3 is done again at half the learning rate",
     ):
         run = grow(parse_spec(TEXT), out=tmp_path / "run", seed=5, device="cpu")
     assert seen[12] == seen[15]  # the same weights, batch and dropout as when the epoch first began
@@ -103,3 +104,26 @@ def test_none_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, {3})
     with pytest.raises(NotFiniteError, match="training loss is nan in epoch 1, batch 3"):
         grow(parse_spec(TEXT, overrides={"train.retries": "0"}), device="cpu")
+
+
+def test_statistics_that_are_not_finite_are_a_setback_too(tmp_path: Path) -> None:
+    """The last step of an epoch throws the weights so far that a plan finds it before any loss does."""
+    text = """
+name: far
+nodes:
+  x: {kind: input, shape: [13]}
+  a: {kind: linear, from: x, features: 3, activation: relu}
+  b: {kind: linear, from: a, features: 3, activation: relu}
+  y: {kind: linear, from: b, features: 3}
+output: y
+growth: {when: {until: 1.0}}
+train: {data: wine, epochs: 3, batch_size: 200, optimizer: {name: sgd, lr: 1.0e+12}}
+"""
+    with (
+        pytest.warns(UserWarning, match="is done again at half the learning rate"),
+        pytest.raises(NotFiniteError),
+    ):
+        grow(parse_spec(text), out=tmp_path / "run", device="cpu")
+    found = read_journal(tmp_path / "run").setbacks
+    assert [each.again for each in found] == [True, True, True, False]
+    assert any("holds NaN or infinite values" in each.reason for each in found)
