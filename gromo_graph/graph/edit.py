@@ -39,17 +39,21 @@ class Widen:
     Attributes:
         producers, neurons: which layers, and how many.
         operations: nodes the features pass through; those that depend on the width change with it (group norms).
+        matches: nodes that compare the features of two layers (attentions); they stay what they are for old ones.
     """
 
     producers: tuple[str, ...]
     neurons: int
     operations: tuple[str, ...] = ()
+    matches: tuple[str, ...] = ()
 
     def spec_of(self, spec: Spec) -> Spec:
         """The spec with some wider nodes."""
         if self.neurons < 1:
             raise GraphError(f"a group can be widened by 1 feature or more, found {self.neurons}")
-        return replace(spec, nodes=_resized(spec, self.producers, self.neurons, self.operations))
+        return replace(
+            spec, nodes=_resized(spec, self.producers, self.neurons, self.operations, self.matches)
+        )
 
 
 @dataclass(frozen=True)
@@ -57,22 +61,29 @@ class Narrow:
     """Every producer of one width group loses `neurons` features.
 
     Attributes:
-        producers, neurons, operations: as in `Widen`.
+        producers, neurons, operations, matches: as in `Widen`.
     """
 
     producers: tuple[str, ...]
     neurons: int
     operations: tuple[str, ...] = ()
+    matches: tuple[str, ...] = ()
 
     def spec_of(self, spec: Spec) -> Spec:
         """The spec with some narrower nodes."""
         if self.neurons < 1:
             raise GraphError(f"a group can be narrowed by 1 feature or more, found {self.neurons}")
-        return replace(spec, nodes=_resized(spec, self.producers, -self.neurons, self.operations))
+        return replace(
+            spec, nodes=_resized(spec, self.producers, -self.neurons, self.operations, self.matches)
+        )
 
 
 def _resized(
-    spec: Spec, producers: tuple[str, ...], change: int, operations: tuple[str, ...]
+    spec: Spec,
+    producers: tuple[str, ...],
+    change: int,
+    operations: tuple[str, ...],
+    matches: tuple[str, ...],
 ) -> Mapping[str, Node]:
     nodes = dict(spec.nodes)
     before = 0
@@ -84,21 +95,22 @@ def _resized(
         if before + change < 1:
             raise GraphError(f"`{name}` has {before} features: {-change} cannot be taken from them")
         nodes[name] = node.model_copy(update={"features": before + change})
-    for name in operations:
+    for name in (*operations, *matches):
         if name not in nodes:
             raise GraphError(f"`{name}` is no node of this spec")
-        nodes[name] = nodes[name].widened(before, change)
+    nodes |= {name: nodes[name].widened(before, change) for name in operations}
+    nodes |= {name: nodes[name].matched_by(before) for name in matches}
     return nodes
 
 
 def widening(group: WidthGroup, neurons: int) -> Widen:
     """The edit that adds `neurons` features to a group."""
-    return Widen(group.producers, neurons, group.operations)
+    return Widen(group.producers, neurons, group.operations, group.matches)
 
 
 def narrowing(group: WidthGroup, neurons: int) -> Narrow:
     """The edit that takes `neurons` features from a group."""
-    return Narrow(group.producers, neurons, group.operations)
+    return Narrow(group.producers, neurons, group.operations, group.matches)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ def lineage(
                 for origin in inputs[0]
                 for position in range(positions)
             )
+        elif node.width_rule is WidthRule.LAST:
+            found[name] = inputs[-1]
         else:
             found[name] = tuple(frozenset().union(*origins) for origins in zip(*inputs, strict=True))
     return found

@@ -10,6 +10,7 @@ from gromo_graph.graph.segments import Classes, Row, Segment, repeated
 from gromo_graph.spec.kinds import Layer, Shape, WidthRule
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.model import Spec
+from gromo_graph.spec.wording import listed
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class WidthGroup:
         merges: merge nodes through which the group passes.
         operations: other nodes through which it passes: norms, pools, flatten and the like.
         jumps: those of them whose old outputs change at once when it grows (layer norms).
+        matches: attentions whose query and key it is; it has no consumers then.
         unit: new features come in multiples of this number (group norms).
         features: its width now.
         grow: the limits the author gave (of several producers: the tightest).
@@ -41,6 +43,7 @@ class WidthGroup:
     grow: Grow
     reason: str | None
     parts: tuple[WidthGroup, ...] = ()
+    matches: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
@@ -67,6 +70,13 @@ def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) 
             case WidthRule.SHARED:
                 sums = f"the sum `{name}` adds concatenations whose segments do not match one to one"
                 rows[name] = classes.add_up(inputs, sums)
+                fixed = node.why_fixed(len(rows[name]), any(segment.repeat > 1 for segment in rows[name]))
+                if fixed is not None:
+                    classes.refuse(rows[name], f"`{name}`: {fixed}")
+            case WidthRule.LAST:
+                *compared, rows[name] = inputs
+                which = f"the {listed(node.source_names[:-1])} of `{name}`"
+                classes.add_up(compared, f"{which} are concatenations whose segments do not match one to one")
                 fixed = node.why_fixed(len(rows[name]), any(segment.repeat > 1 for segment in rows[name]))
                 if fixed is not None:
                     classes.refuse(rows[name], f"`{name}`: {fixed}")
@@ -100,6 +110,9 @@ def _with_parts(group: WidthGroup, connected: Sequence[WidthGroup]) -> WidthGrou
         return group
     reason = group.reason
     for part in parts:
+        if part.matches:
+            reason = f"`{part.target}` makes what `{part.matches[0]}` compares, which cannot be tied to other widths"
+            break
         if part.reason is not None:
             reason = f"it is tied to `{part.target}`: {part.reason}" if part is not parts[0] else part.reason
             break
@@ -121,6 +134,9 @@ def _collect(
             for root in _roots(rows[name], classes):
                 found = members.setdefault(root, _Members())
                 (found.merges if node.drawn_as == "merge" else found.operations).append(name)
+            if node.width_rule is WidthRule.LAST:
+                for root in _roots(rows[node.sources[0]], classes):
+                    members.setdefault(root, _Members()).matches.append(name)
     reasons = classes.reasons()
     made = ((root, found) for root, found in members.items() if found.producers)
     groups = (_group(spec, rows, found, reasons.get(root)) for root, found in made)
@@ -133,6 +149,7 @@ class _Members:
         self.consumers: list[str] = []
         self.merges: list[str] = []
         self.operations: list[str] = []
+        self.matches: list[str] = []
 
 
 def _roots(row: Row[str], classes: Classes[str]) -> Sequence[str]:
@@ -145,11 +162,14 @@ def _group(spec: Spec, rows: Mapping[str, Row[str]], found: _Members, reason: st
     fixed = [name for name, grow in zip(found.producers, asked, strict=True) if not isinstance(grow, Grow)]
     if reason is None and fixed:
         reason = f"`{fixed[0]}` says `grow: false`"
-    if reason is None and not found.consumers:
+    if reason is None and found.matches:
+        reason = _why_no_match(spec, found)
+    elif reason is None and not found.consumers:
         reason = "no layer reads it"
     first = layers[0]
     assert isinstance(first, Layer)
     units = [spec.nodes[name].unit(sum(segment.size for segment in rows[name])) for name in found.operations]
+    units += [spec.nodes[name].unit(first.features) for name in found.matches]
     return WidthGroup(
         producers=tuple(found.producers),
         consumers=tuple(found.consumers),
@@ -161,7 +181,30 @@ def _group(spec: Spec, rows: Mapping[str, Row[str]], found: _Members, reason: st
         features=first.features,
         grow=_tightest([grow for grow in asked if isinstance(grow, Grow)]),
         reason=reason,
+        matches=tuple(found.matches),
     )
+
+
+def _why_no_match(spec: Spec, found: _Members) -> str | None:
+    """Why the query and the key of an attention cannot grow, or None.
+
+    A new feature of both adds a product to their old ones only where a layer makes each of the two for this alone.
+    """
+    attention = found.matches[0]
+    which = f"the query and the key of `{attention}`"
+    makers = spec.nodes[attention].sources[:2]
+    if len(found.matches) > 1:
+        return f"{which} are those of `{found.matches[1]}` too"
+    if found.consumers or found.merges or found.operations:
+        other = (*found.consumers, *found.operations, *found.merges)[0]
+        return f"{which} also pass `{other}`: expected two layers that `{attention}` alone reads"
+    if set(found.producers) != set(makers) or len(found.producers) != 2:
+        return f"{which} must be two layers that make nothing else"
+    for name in makers:
+        activation = getattr(spec.nodes[name], "activation", "identity")
+        if activation != "identity":
+            return f"`{name}` has the activation {activation}: expected none where `{attention}` compares"
+    return None
 
 
 def _tightest(limits: Sequence[Grow]) -> Grow:

@@ -163,7 +163,7 @@ def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Widening:
 
 def _why_none(group: WidthGroup, wanted: int) -> str:
     if group.unit > wanted:
-        return f"a group norm in it grows by whole groups of {group.unit}: `grow.max` is {group.grow.max}"
+        return f"it grows by {group.unit} at once (group norm, heads): `grow.max` is {group.grow.max}"
     features = "one more feature" if group.unit == 1 else f"{group.unit} more features"
     return f"{features} would pass the budget"
 

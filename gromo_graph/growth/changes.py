@@ -5,22 +5,25 @@ Trying leaves the network as it was, to the bit.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import narrowing, widening_cost
+from gromo_graph.graph import build_graph, narrowing, widening, widening_cost
 from gromo_graph.growth.apply import clear_pending, linked, set_pending
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
 from gromo_graph.growth.new_paths import entering_layers
-from gromo_graph.modules.adapters.build import build_layer
+from gromo_graph.modules.adapters import ParameterChange
+from gromo_graph.modules.adapters.build import build_layer, build_operation
 from gromo_graph.modules.removing import without
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.edit import Draft, apply_pending, drafted, install
@@ -102,10 +105,7 @@ class WidenChange(Change):
 
     def check(self, gamma: float) -> None:
         """Units that change nothing yet have no step size."""
-        if self.widening.drawn and gamma != 1.0:
-            raise GrowthError(
-                f"`{self.proposal.target}` gets units as they are: expected γ = 1 or None, found {gamma:g}"
-            )
+        _check_drawn(self, gamma)
 
     def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
         """Pending growth becomes weights."""
@@ -118,6 +118,77 @@ class WidenChange(Change):
             self.group,
             optimizer=optimizer,
             new_state=self.policy.optimizer_state,
+        )
+
+
+class MatchChange(Change):
+    """New features of the query and the key of an attention, in a draft of the network."""
+
+    def __init__(self, network: GrowingNetwork, proposal: Widening, policy: Growth) -> None:
+        super().__init__(network, proposal, policy)
+        assert proposal.weights is not None
+        self.group, self.sides = proposal.widened, proposal.weights.fan_in
+        self.searched, self.harmless = not proposal.drawn, proposal.drawn
+        edit = widening(self.group, proposal.neurons)
+        (attention,) = self.group.matches
+        graph = build_graph(edit.spec_of(network.spec))
+        node = graph.spec.nodes[attention]
+        new = {attention: build_operation(node, graph.input_shapes(attention))}
+        self.changes: list[ParameterChange] = []
+        for name, side in zip(_makers(network, attention), self.sides, strict=True):
+            module = network.growing(name)
+            new[name] = layer = copy.deepcopy(module.layer)
+            old = dict(module.layer.named_parameters())
+            was = {parameter: key for key, parameter in layer.named_parameters()}
+            for each in module.adapter.extend_out(layer, side.weight, side.bias):
+                self.changes.append(replace(each, old=old[was[each.old]]))
+        self.draft = drafted(network, edit, new)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The layers of query and key."""
+        return self.group.producers
+
+    def loss_at(self, gamma: float, loss_of: LossOf) -> float:
+        """The loss of the draft."""
+        self._put(gamma)
+        return loss_of(self.draft, False)
+
+    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+        """The draft becomes the network."""
+        self._put(gamma)
+        changes = tuple(self.changes)
+        install(
+            self.network,
+            Draft(self.draft, changes),
+            optimizer=optimizer,
+            new_state=self.policy.optimizer_state,
+        )
+
+    @torch.no_grad()
+    def _put(self, gamma: float) -> None:
+        """Both sides get √γ; features that change nothing yet are as they were drawn."""
+        factor = math.sqrt(gamma) if self.searched else 1.0
+        for name, side in zip(_makers(self.draft, self.group.matches[0]), self.sides, strict=True):
+            layer: Any = self.draft.parts[name]
+            layer.weight[-len(side.weight) :] = factor * side.weight
+            if side.bias is not None:
+                layer.bias[-len(side.bias) :] = factor * side.bias
+
+    def check(self, gamma: float) -> None:
+        """Units that change nothing yet have no step size."""
+        _check_drawn(self, gamma)
+
+
+def _makers(network: GrowingNetwork, attention: str) -> tuple[str, ...]:
+    """The layers of query and key."""
+    return network.spec.nodes[attention].sources[:2]
+
+
+def _check_drawn(change: Change, gamma: float) -> None:
+    if not change.searched and gamma != 1.0:
+        raise GrowthError(
+            f"`{change.proposal.target}` gets units as they are: expected γ = 1 or None, found {gamma:g}"
         )
 
 
@@ -263,6 +334,8 @@ def change_of(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Ch
     if proposal.reason is not None:
         raise GrowthError(f"`{proposal.target}` cannot be applied: {proposal.reason}")
     match proposal:
+        case Widening(group=group) if group is not None and group.matches:
+            return MatchChange(network, proposal, policy)
         case Widening():
             return WidenChange(network, proposal, policy)
         case NewPath():

@@ -29,6 +29,8 @@ def expected_bytes(sums: Sums, graph: Graph) -> int:
         entries[id(merge)] = (sum(parts) ** 2 - sum(size**2 for size in parts)) // 2
     for reading in sums.readings:
         entries |= _of_reading(reading, sums.project)
+    for match in sums.matches:
+        entries[id(match)] = match.heads * (1 + _columns(match.query) * _columns(match.key))
     dtype = next((accumulation_dtype(m.layer.weight.dtype) for m in sums.modules), None)
     if dtype is None:
         dtype = next(accumulation_dtype(next(r.layer.parameters()).dtype) for r in sums.readings)
@@ -44,7 +46,8 @@ def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[i
     producers = sum(_columns(producer) for producer in group.producers)
     readings = sum(readings_of(consumer, group, slot) for slot in group.reads[consumer])
     beside = sum(_columns(partner) for partner in consumer.partners)
-    if window_of(consumer, group) is None:  # a layer of rows is held against all that its producers read
+    # A layer of rows is held against all that its producers read.
+    if window_of(consumer, group) is None and not group.sees_samples:
         read = sum(_read_by(producer, graph) for producer in group.producers)
     else:
         read = producers * readings

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gromo_graph.growth.candidates import NewPath
+from gromo_graph.growth.matching import Match
+from gromo_graph.growth.matching import modules_of as modules_of_matches
 from gromo_graph.growth.new_paths import entering_layers
 from gromo_graph.growth.observe import Loader, Loss, Watched, observe
 from gromo_graph.growth.processes import Processes
@@ -121,6 +123,7 @@ class Sums:
         modules: those, and the layers that would gain outputs. merges: whose layers are solved together.
         readings: of new paths. targets: layers into which they lead. sums: merges into which they lead.
         entering: layers that enter those sums today. project: whether their gradients have to be projected.
+        matches: queries and keys that may grow.
     """
 
     measured: Sequence[MeasuredModule]
@@ -131,6 +134,7 @@ class Sums:
     sums: Sequence[MergeGrowingModule]
     entering: Sequence[MeasuredModule]
     project: bool
+    matches: Sequence[Match] = ()
 
     def statistics(self) -> list[TensorStatistic]:
         """Every sum that is held, each once."""
@@ -140,6 +144,7 @@ class Sums:
                 found += [link.m_prev, link.cross, link.s_growth.statistic]
         found += [block for merge in self.merges for block in merge.joint_blocks.values()]
         found += [statistic for reading in self.readings for statistic in reading.statistics()]
+        found += [sums for match in self.matches for sums in (match.moment, match.sensitivity)]
         return list({id(statistic): statistic for statistic in found}.values())
 
 
@@ -149,12 +154,14 @@ def sums_of(
     groups: Sequence[LinkedGroup],
     paths: Sequence[NewPath],
     narrow: Sequence[LinkedGroup],
+    matches: Sequence[Match],
     policy: Growth,
 ) -> Sums:
     """Make ready for a pass.
 
     Args:
         groups: that may widen. paths: that may be added. narrow: groups that may get narrower.
+        matches: queries and keys that may widen.
         policy: whether gradients have to be projected.
     """
     bridges = list({(p.bridge.source, p.bridge.target): p.bridge for p in paths if p.bridge}.values())
@@ -165,14 +172,15 @@ def sums_of(
     merges = _joint_merges([*(c for group in groups for c in group.consumers), *layers])
     partners = [module for merge in merges for module in modules_of(merge)]
     measured = _distinct([*consumers, *partners])
-    modules = _distinct([*measured, *(p for g in groups for p in g.producers)])
+    modules = _distinct([*measured, *(p for g in groups for p in g.producers), *modules_of_matches(matches)])
     _start(modules, merges)
     gather_for(groups)
     readings = readings_of(network.graph, bridges, entering, measured, next(network.parameters()))
     units = [network.unit(bridge.target) for bridge in bridges]
-    sums = list(dict.fromkeys(unit for unit in units if isinstance(unit, MergeGrowingModule)))
+    sums = [unit for unit in units if isinstance(unit, MergeGrowingModule)]
+    sums = list(dict.fromkeys([*sums, *(match.attention for match in matches)]))
     targets = _distinct(unit for unit in units if isinstance(unit, MeasuredModule))
-    return Sums(measured, modules, merges, readings, targets, sums, _distinct(layers), project)
+    return Sums(measured, modules, merges, readings, targets, sums, _distinct(layers), project, matches)
 
 
 def gather(
@@ -211,8 +219,10 @@ def gather(
                 count(merge)
             for reading in readings:
                 reading.update(seen, project=kept.project)
+            for match in kept.matches:
+                match.update(seen)
             samples += seen.samples
-            if error is not None and _precise(measured, readings, error):
+            if error is not None and _precise(measured, readings, kept.matches, error):
                 break
     statistics = kept.statistics()
     sum_up([each for each in statistics if not inputs.knew(each)], processes)
@@ -254,9 +264,15 @@ def _joint_merges(consumers: Iterable[MeasuredModule]) -> list[MergeGrowingModul
     return [merge for merge in merges if len(modules_of(merge)) > 1]
 
 
-def _precise(modules: Sequence[MeasuredModule], readings: Sequence[Reading], error: float) -> bool:
+def _precise(
+    modules: Sequence[MeasuredModule],
+    readings: Sequence[Reading],
+    matches: Sequence[Match],
+    error: float,
+) -> bool:
     """Whether S and M of every layer are known to a relative error; N is made of the same data."""
     known = all(m.tensor_s.is_precise(error) and m.tensor_m.is_precise(error) for m in modules)
+    known = known and all(match.moment.is_precise(error) for match in matches)
     return known and all(statistic.is_precise(error) for r in readings for statistic in r.statistics())
 
 

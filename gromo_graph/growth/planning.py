@@ -16,6 +16,7 @@ from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, 
 from gromo_graph.growth.expecting import expected_bytes
 from gromo_graph.growth.gathering import Gathered, InputMoments, Sums, gather, let_go, samples_each, sums_of
 from gromo_graph.growth.kinks import marked, watching
+from gromo_graph.growth.matching import Match, MatchSlopes, drawn_pairs, match_of, modules_of, solved_pairs
 from gromo_graph.growth.new_paths import Found, middle_of, path_proposals, solved_paths
 from gromo_graph.growth.observe import ALONE, Loader, Loss, Watched, is_sized
 from gromo_graph.growth.path_slopes import PathMeasurement
@@ -98,6 +99,7 @@ def plan_proposals(
     drawn: list[Proposal] = [
         _drawn(network, each, policy, each.proposal.neurons, generator) for each in able.drawn
     ]
+    drawn += [drawn_pairs(network, each, generator) for each in able.drawn_pairs]
     if not able.need_statistics:
         return Planned(ranked([*drawn, *able.left_out], policy))
     known = InputMoments() if known is None else known
@@ -128,18 +130,21 @@ class _Able:
 
     Attributes:
         wide: groups whose new neurons are solved for. drawn: groups that get neurons which are drawn.
+        matched, drawn_pairs: the same for queries and keys, which are grown in pairs.
         paths, narrow: new paths, and prunings with their groups. left_out: all others, with the reason.
     """
 
     wide: Sequence[_Wide]
     drawn: Sequence[_Wide]
+    matched: Sequence[Widening]
+    drawn_pairs: Sequence[Widening]
     paths: Sequence[NewPath]
     narrow: Sequence[tuple[Pruning, LinkedGroup]]
     left_out: Sequence[Proposal]
 
     @property
     def need_statistics(self) -> bool:
-        return bool(self.wide or self.paths or self.narrow)
+        return bool(self.wide or self.matched or self.paths or self.narrow)
 
     def sums(self, network: GrowingNetwork, policy: Growth) -> Sums:
         """The sums that they are solved from."""
@@ -148,6 +153,7 @@ class _Able:
             groups=[part for each in self.wide for part in each.parts],
             paths=self.paths,
             narrow=[group for _, group in self.narrow],
+            matches=[match_of(network, proposal) for proposal in self.matched],
             policy=policy,
         )
 
@@ -155,8 +161,12 @@ class _Able:
 def _able_ones(network: GrowingNetwork, policy: Growth) -> _Able:
     left_out: list[Proposal] = []
     wide: list[_Wide] = []
+    pairs: list[Widening] = []
     if "widen" in policy.actions:
         for proposal in widen_proposals(network.graph, policy):
+            if proposal.reason is None and proposal.widened.matches:
+                pairs.append(proposal)
+                continue
             found = _followed(network, proposal, policy)
             if isinstance(found, _Wide):
                 wide.append(found)
@@ -166,7 +176,17 @@ def _able_ones(network: GrowingNetwork, policy: Growth) -> _Able:
     prunings = _able(prune_proposals(network.graph, policy) if "prune" in policy.actions else [], left_out)
     narrow = [(pruning, linked_group(network, pruning.narrowed)) for pruning in prunings]
     solves = policy.criterion in _SOLVED
-    return _Able(wide if solves else [], [] if solves else wide, paths, narrow, left_out)
+    # GradMax says nothing of pairs: where it is asked for they are drawn.
+    solves_pairs = policy.criterion == "tiny"
+    return _Able(
+        wide if solves else [],
+        [] if solves else wide,
+        pairs if solves_pairs else [],
+        [] if solves_pairs else pairs,
+        paths,
+        narrow,
+        left_out,
+    )
 
 
 def _in_one_order(proposals: list[Proposal], processes: Processes) -> list[Proposal]:
@@ -221,11 +241,12 @@ class _Work:
 
     def done(self, able: _Able) -> list[Proposal]:
         """All of them solved and measured."""
+        sums = able.sums(self.network, self.policy)
         gathered = gather(
             self.network,
             self.loss,
             self.loader,
-            able.sums(self.network, self.policy),
+            sums,
             policy=self.policy,
             known=self.known,
             processes=self.processes,
@@ -236,6 +257,7 @@ class _Work:
         alive = self._solved(able.wide, dead, failed)
         found_paths = self._solved_paths(gathered, able.paths, failed)
         pruned = [(self._pruning(p, group), group) for p, group in able.narrow]
+        pairs = self._solved_pairs(sums.matches, failed)
         let_go(gathered.modules)
         found = [*failed, *(_rescued(self.network, each, self.policy, self.generator) for each in dead)]
         if self.policy.criterion == "gradmax":
@@ -243,7 +265,17 @@ class _Work:
             alive = []
         found += [_unmeasured(self.network, each) for each in alive if each.jumps]
         steep = [each for each in alive if not each.jumps]
-        return [*found, *self._measured(gathered, steep, found_paths, pruned)]
+        return [*found, *self._measured(gathered, steep, found_paths, pruned, pairs)]
+
+    def _solved_pairs(self, matches: Sequence[Match], failed: list[Proposal]) -> list[MatchSlopes]:
+        found: list[MatchSlopes] = []
+        for match in matches:
+            pairs = self._or_failure(partial(solved_pairs, match, self.policy))
+            if isinstance(pairs, str):
+                failed.append(match.proposal.left_out(pairs))
+            else:
+                found.append(MatchSlopes(match, self.processes.shared(pairs)))
+        return found
 
     def _solved(self, wide: Sequence[_Wide], dead: Sequence[_Wide], failed: list[Proposal]) -> list[_Wide]:
         """Those that live, with their solutions; what no solver could do is put aside."""
@@ -312,19 +344,22 @@ class _Work:
         wide: Sequence[_Wide],
         paths: Sequence[Found],
         pruned: Sequence[tuple[Pruning, LinkedGroup]],
+        pairs: Sequence[MatchSlopes],
     ) -> list[Proposal]:
         neurons = [[neuron_slopes(s, self.policy) for s in each.solutions] for each in wide]
         middle = middle_of(self.network.graph)
         tangent = tangent_of(activation_module(middle.activation))
         on_paths = [PathMeasurement(self.network, path, middle, tangent) for path in paths]
         prunes = [PruneSlope(group, p) for p, group in pruned if p.reason is None]
-        items: list[Measurement] = [*(m for each in neurons for m in each), *on_paths, *prunes]
+        items: list[Measurement] = [*(m for each in neurons for m in each), *on_paths, *prunes, *pairs]
         found: list[Proposal] = [p for p, _ in pruned if p.reason is not None]
         if not items:
             return found
         members = [m for each in wide for m in (*each.group.producers, *each.group.consumers)]
         members += [m for prune in prunes for m in prune.group.consumers]
-        watched = _watched(self.network, members, gathered, bool(paths))
+        members += modules_of([each.match for each in pairs])
+        watched = _watched(members, gathered, bool(paths))
+        watched = replace(watched, sums=[*watched.sums, *(each.match.attention for each in pairs)])
         limit = None if is_sized(self.loader) else samples_each(self.policy, self.processes)
         with watching(self.network) as kinks:
             samples = measure(
@@ -340,6 +375,7 @@ class _Work:
             found.append(self._chosen(each, measured, samples))
         found += [path.proposal(samples, self.policy) for path in on_paths]
         found += [prune.measured(samples) for prune in prunes]
+        found += [each.proposal(self.network, samples, self.policy) for each in pairs]
         return marked(self.network, found, kinks, self.loader, self.policy, self.processes)
 
     def _chosen(self, wide: _Wide, measured: Sequence[NeuronSlopes], samples: int) -> Widening:
@@ -348,9 +384,7 @@ class _Work:
         return with_cost(self.network.graph, proposal) if proposal.reason is None else proposal
 
 
-def _watched(
-    network: GrowingNetwork, members: Iterable[MeasuredModule], gathered: Gathered, paths: bool
-) -> Watched:
+def _watched(members: Iterable[MeasuredModule], gathered: Gathered, paths: bool) -> Watched:
     """What the second pass looks at."""
     if not paths:
         return Watched(list(dict.fromkeys(members)), parameters=False)

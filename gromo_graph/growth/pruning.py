@@ -43,8 +43,10 @@ def _why_whole(group: WidthGroup) -> str | None:
     """Why single neurons cannot be taken out."""
     if group.parts:
         return "groups that are tied to one width are not pruned"
+    if group.matches:
+        return f"what `{group.matches[0]}` compares has no readers that could make up for it"
     if group.unit > 1:
-        return f"a group norm in it holds {group.unit} features together"
+        return f"a group norm or the heads of an attention hold {group.unit} features together"
     return f"the layer norm `{group.jumps[0]}` sees all features at once" if group.jumps else None
 
 

@@ -5,7 +5,8 @@ flatten at each position. Column (o, t) of M_prev belongs to output o and readin
 each other.
 
 For linear consumers everything is summed against the producer's raw input and spread to its rows afterwards: spreading
-is linear, and the sums of raw inputs are smaller.
+is linear, and the sums of raw inputs are smaller. Where it is another for each sample (attention) the rows are written
+down as they arrive.
 """
 
 from __future__ import annotations
@@ -102,6 +103,11 @@ def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tens
     if together is not None:
         moment = Product(together.rows, padded_rows(image[:, :, 0, 0])).value()
         return _in_slots(consumer, group, moment, together.gains)
+    if window is None and group.sees_samples:
+        rows = image[:, :, 0, 0]
+        return _stacked(
+            group, consumer, lambda p, slot: _written(group, p, slot, rows).transpose(1, 2).flatten(1)
+        )
     if window is None:
         return _stacked(group, consumer, lambda producer, slot: _m_prev_of_rows(group, producer, slot, image))
     view = View(window.back(), _everywhere(consumer))
@@ -160,10 +166,22 @@ def _through_window(
         return moments if gain == 1.0 else [moment * gain for moment in moments]
     totals: list[Tensor] = []
     for part in portions(rows):
-        written = Patches(arriving(producer, ways, rows.of(rows.image[part])), grid=_grid(views[0]))
+        arrived = arriving(producer, ways, rows.of(rows.image[part]), part=part)
+        written = Patches(arrived, grid=_grid(views[0]))
         moments = patch_cross_moments(written, image[part], views)
         totals = [a + b for a, b in zip(totals, moments, strict=True)] if totals else moments
     return totals
+
+
+def _written(group: LinkedGroup, producer: MeasuredModule, slot: Slot, values: Tensor) -> Tensor:
+    """Products of a producer's rows at each position of a slot with values (n, q), (columns, positions, q)."""
+    ways, rows = group.ways.to(producer, slot), stored_rows(producer)
+    total = values.new_zeros(rows.columns, slot.repeat, values.shape[1])
+    if ways:
+        for part in portions(rows):
+            arrived = arriving(producer, ways, rows.of(rows.image[part]), part=part).flatten(2)
+            total += torch.einsum("ncp,nq->cpq", arrived, values[part].to(arrived))
+    return total
 
 
 def portions(rows: Patches) -> Iterator[slice]:
@@ -195,14 +213,17 @@ def cross_of_batch(
         partners: the layers whose columns stand side by side, usually the consumer alone.
 
     Returns:
-        (values of all producers' raw inputs, columns) for a linear consumer, else (columns of all producers,
-        readings of all slots, columns).
+        (values of all producers' raw inputs, columns) for a linear consumer whose producers' rows pass the same way in
+        each sample, else (columns of all producers, readings of all slots, columns).
     """
     window = window_of(consumer, group)
     together = None if window is not None else side_by_side(group)
     if together is not None:
         rows = [stored_rows(partner).rows for partner in partners]
         return joined([Product(together.rows, each) for each in rows], dim=1)
+    if window is None and group.sees_samples:
+        read = torch.cat([stored_rows(partner).rows.values for partner in partners], dim=1)
+        return _stacked(group, consumer, lambda producer, slot: _written(group, producer, slot, read))
     if window is None:
         return joined(
             [
@@ -311,8 +332,8 @@ def projected_part(
     """
     delta = delta.to(cross)
     window = window_of(consumer, group)
-    if window is not None:
-        slots = cross.split(window.readings, dim=1)
+    if window is not None or group.sees_samples:
+        slots = cross.split([readings_of(consumer, group, slot) for slot in group.reads[consumer]], dim=1)
         parts: list[Tensor] = [torch.einsum("ptc,oc->pot", slot, delta).flatten(1) for slot in slots]
         return torch.cat(parts, dim=1)
     if (

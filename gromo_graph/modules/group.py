@@ -107,6 +107,15 @@ class LinkedGroup:
         """Channels of the group."""
         return self.producers[0].out_neurons
 
+    @cached_property
+    def sees_samples(self) -> bool:
+        """Whether something on the way does not do the same to all samples, so that sums cannot pass it."""
+        return any(
+            operation_adapter(operation).sees_samples
+            for member in (*self.producers, *self.merges)
+            for operation in operations_of(member.function)
+        )
+
     @property
     def needs_moments(self) -> bool:
         """Whether some operation must know the mean and variance of new channels."""

@@ -122,7 +122,9 @@ def _add_written(
     """A slot behind operations that mix positions: the rows are written down as they arrive."""
     index = torch.cat([torch.arange(spans[p].start, spans[p].stop) for p in visible]).to(total.device)
     for part in portions(max((rows[p] for p in visible), key=lambda r: r.columns * r.grid[0] * r.grid[1])):
-        arrived = [arriving(p, group.ways.to(p, slot), rows[p].of(rows[p].image[part])) for p in visible]
+        arrived = [
+            arriving(p, group.ways.to(p, slot), rows[p].of(rows[p].image[part]), part=part) for p in visible
+        ]
         image = torch.cat(arrived, dim=1)
         grid = (image.shape[2], image.shape[3])
         moment = patch_second_moment(Patches(image, grid=grid), weights_of(group, slot, grid))

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def modules_of(merge: MergeGrowingModule) -> tuple[MeasuredModule, ...]:
-    """The growing modules that enter a sum without a function of their own, or none for a concat.
+    """The growing modules that enter a sum without a function of their own, or none for another merge.
 
     One whose output leaves the network too has a gradient of its own.
     """
-    if merge.concatenates:
+    if merge.merge != "sum":
         return ()
     return tuple(
         module  # type: ignore[misc]  # what is no merge is a layer

@@ -80,7 +80,7 @@ class MergeGrowingModule(Junction):
             GrowthError: another number of tensors, or tensors that cannot be merged.
         """
         self._check_count(len(tensors))
-        merged = _MERGES[self.merge](self, tensors)
+        merged = self._merged(tensors)
         if self.store_pre_activity:
             # Of a single tensor the sum is that tensor: what else reads it has a gradient of its own.
             merged = kept(self, self.capture, merged.view_as(merged))
@@ -90,6 +90,9 @@ class MergeGrowingModule(Junction):
         if not torch.compiler.is_compiling():  # a compiled pass gathers nothing, and must stay one graph
             self._last_output, self._last_pass = weakref.ref(output), object()
         return output
+
+    def _merged(self, tensors: tuple[Tensor, ...]) -> Tensor:
+        return _MERGES[self.merge](self, tensors)
 
     def extended_forward(self, *pairs: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         """The forward pass as it would be after the growth of what comes in; nothing is stored.
@@ -110,7 +113,7 @@ class MergeGrowingModule(Junction):
         return pass_both(self.post_merge_function, self.post_merge_function, x, new, self.passed)
 
     def _check_count(self, found: int) -> None:
-        expected = len(list(self.inputs()))
+        expected = len(self._inputs)
         if found == 0 or (expected and found != expected):
             names = ", ".join(m.name for m in self.previous_modules if isinstance(m, Linkable))
             wanted = f"one for each of the {expected} before it ({names})" if expected else "at least one"

@@ -111,13 +111,19 @@ def plain_gain(ways: tuple[Way, ...]) -> float | None:
 
 
 def arriving(
-    producer: MeasuredModule, ways: tuple[Way, ...], rows: Patches, constant: Tensor | None = None
+    producer: MeasuredModule,
+    ways: tuple[Way, ...],
+    rows: Patches,
+    constant: Tensor | None = None,
+    *,
+    part: slice | None = None,
 ) -> Tensor:
     """The rows of a producer as they arrive in a slot, as an image (n, columns, height, width).
 
     Args:
         producer: whose rows. ways: to the slot. rows: what its layer reads.
         constant: (n,) values that stand for the constant 1 of each sample.
+        part: which samples of the stored batch they are, where an operation on the way does not do the same to all.
     """
     maps = patch_matrix(rows, constant=constant)
     sizes = rows.grid if producer.adapter.dimensions == 2 else rows.grid[1:]
@@ -126,7 +132,9 @@ def arriving(
     for way in ways:
         values = maps
         for operation in way.operations:
-            values = operation_adapter(operation).average(operation, values)
+            adapter = operation_adapter(operation)
+            here = operation if part is None else adapter.of_samples(operation, part)
+            values = adapter.average(here, values)
         values = values * way.gain
         total = values if total is None else total + values
     assert total is not None  # a slot without ways is never asked for

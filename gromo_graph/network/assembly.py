@@ -13,7 +13,9 @@ import torch
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph, Unit, obstacle
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
+from gromo_graph.modules.adapters.attention import Attend
 from gromo_graph.modules.adapters.build import activation_module, build_layer, build_operation
+from gromo_graph.modules.attention import AttentionModule
 from gromo_graph.modules.links import Linkable
 from gromo_graph.spec.kinds import Depthwise, Fixed, Input, Layer, Merge, WidthRule
 
@@ -73,6 +75,10 @@ def _module(graph: Graph, unit: Unit, parts: Parts) -> torch.nn.Module:
             return GrowingModule(parts[unit.node], post_layer_function=function, name=unit.key)
         case "merge" | "fan_out" | "operation":
             return _merge(graph, unit, after, parts)
+        case "attention":
+            attend = parts[unit.node]
+            assert isinstance(attend, Attend)
+            return AttentionModule(attend, _chain(after), name=unit.key)
         case "fixed":
             return parts[unit.node]
         case _:

@@ -18,7 +18,7 @@ from gromo_graph.graph.lineage import Origin, lineage, places
 from gromo_graph.modules.adapters import Kept
 from gromo_graph.network.assembly import part_of
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.spec.kinds import Depthwise, Fixed, Layer, Node
+from gromo_graph.spec.kinds import Depthwise, Fixed, Layer, Node, WidthRule
 
 _NO_MATTER_OF_WEIGHTS = ("sources", "activation", "grow")
 
@@ -116,6 +116,9 @@ class _Following:
         self.kept = _largest(network, graph, edited)
         names = {name: self.was(name) or f"new {name}" for name in graph.order}
         self.new = self._new_lineage(names)
+        self.keys = {
+            node.sources[1] for node in graph.spec.nodes.values() if node.width_rule is WidthRule.LAST
+        }
         self.result = Followed()
 
     def done(self) -> Followed:
@@ -180,6 +183,8 @@ class _Following:
             return before
         self.draw(name, fresh)
         self.fill(fresh, before, maps, tell=not copied)
+        if name in self.keys:
+            self.hide(fresh, maps[0])
         fresh.train(before.training)
         return self.made(name, fresh, start) if copied else fresh
 
@@ -221,6 +226,13 @@ class _Following:
                 tensor.requires_grad_(old.requires_grad)
                 if tell:
                     self.result.changes.append(Kept(old, tensor, by_dim))
+
+    def hide(self, fresh: torch.nn.Module, rows: Sequence[int]) -> None:
+        """New features of a key begin as zeros, so that the query has none to match yet."""
+        new = torch.tensor(rows) < 0
+        with torch.no_grad():
+            for parameter in fresh.parameters():
+                parameter[new.to(parameter.device)] = 0.0
 
     def draw(self, name: str, fresh: torch.nn.Module) -> None:
         """First weights for a part that is not taken over as it is."""
@@ -267,7 +279,7 @@ def _options(part: torch.nn.Module) -> dict[str, Any]:
 
 def _settings(part: torch.nn.Module) -> tuple[Any, ...]:
     """What may change without the weights meaning something else."""
-    return getattr(part, "eps", None), getattr(part, "momentum", None)
+    return tuple(getattr(part, key, None) for key in ("eps", "momentum", "heads", "scale"))
 
 
 def _is_whole(map_: Sequence[int]) -> bool:
@@ -331,9 +343,16 @@ def _largest(network: GrowingNetwork, graph: Graph, edited: Edited) -> dict[str,
             continue
         if node.features < old.features:
             group = network.graph.group_of(was)
-            stay = _importance(network, group.producers).topk(node.features).indices.sort().values.tolist()
+            stay = _best(_importance(network, group.producers), node.features, group.unit)
             found |= dict.fromkeys(group.producers, stay)
     return found
+
+
+def _best(importance: Tensor, count: int, unit: int) -> list[int]:
+    """Places of the most important features in their order; those that belong together stay or go together."""
+    unit = 1 if count % unit else unit
+    first = importance.unflatten(0, (-1, unit)).sum(dim=1).topk(count // unit).indices.sort().values * unit
+    return (first[:, None] + torch.arange(unit, device=first.device)).flatten().tolist()  # type: ignore[no-any-return]
 
 
 def _importance(network: GrowingNetwork, producers: Sequence[str]) -> Tensor:

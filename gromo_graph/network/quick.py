@@ -17,6 +17,7 @@ from torch import fx
 from gromo_graph.graph import Graph, Unit
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.adapters import operations_of
+from gromo_graph.modules.attention import AttentionModule
 from gromo_graph.network.keys import module_key
 
 _AFTER = 16
@@ -86,29 +87,36 @@ def _generated(graph: Graph, nodes: torch.nn.ModuleDict) -> fx.GraphModule:
     modules: dict[str, torch.nn.Module] = {}
     values = {name: plan.placeholder(f"x{place}") for place, name in enumerate(graph.spec.inputs)}
 
-    def called(module: torch.nn.Module, value: fx.Node) -> fx.Node:
+    def called(module: torch.nn.Module, *arguments: fx.Node) -> fx.Node:
         name = f"m{len(modules)}"
         modules[name] = module
-        return plan.call_module(name, (value,))
+        return plan.call_module(name, arguments)
 
     for key, unit in graph.units.items():
         module = nodes[module_key(key)]
         if unit.role == "fixed":
-            modules[f"m{len(modules)}"] = module
-            values[key] = plan.call_module(
-                f"m{len(modules) - 1}", tuple(values[source] for source in unit.reads)
-            )
+            values[key] = called(module, *(values[source] for source in unit.reads))
             continue
-        value = _entering(plan, unit, module, [values[source] for source in unit.reads] or [values[key]])
+        entering = [values[source] for source in unit.reads] or [values[key]]
+        if isinstance(module, AttentionModule):
+            value = called(module.attend, *entering)
+        else:
+            value = _entering(plan, unit, module, entering)
         if isinstance(module, GrowingModule):
             value = called(module.layer, value)
-        function = module.function if isinstance(module, GrowingModule | MergeGrowingModule) else module
-        for operation in operations_of(function):
+        for operation in operations_of(_behind(module)):
             value = called(operation, value)
         values[key] = value
     ends = {name: values[graph.ends[name]] for name in graph.spec.outputs}
     plan.output(ends if graph.spec.named_outputs else ends[graph.spec.outputs[0]])
     return fx.GraphModule(modules, plan)
+
+
+def _behind(module: torch.nn.Module) -> torch.nn.Module:
+    """What follows the layer or the merge of a unit; the unit itself where it is no more than that."""
+    if isinstance(module, GrowingModule):
+        return module.post_layer_function
+    return module.post_merge_function if isinstance(module, MergeGrowingModule) else module
 
 
 def _entering(plan: fx.Graph, unit: Unit, module: torch.nn.Module, values: list[fx.Node]) -> fx.Node:

@@ -90,6 +90,10 @@ class Nodes:
                 "put a `merge` node between" if most else "leave `from` out"
             )
             self.report((*_node(name), "from"), message)
+        elif node is not None and len(seen) < len(node.source_names):
+            wanted = listed(node.source_names)
+            message = f"{_a(node.kind)} node reads {wanted}, found {len(seen)} of them: name all in `from`"
+            self.report((*_node(name), "from"), message)
         return complete
 
     def _unknown_node(self, name: str) -> str:
@@ -188,6 +192,7 @@ class Nodes:
             if name not in knots
             and name not in node.sources
             and (node.max_sources is None or len(node.sources) <= node.max_sources)
+            and len(node.sources) >= len(node.source_names)
         }
         order = list(nx.topological_sort(graph.subgraph(usable)))
         shapes = infer_shapes({name: self.sound[name] for name in usable}, order)

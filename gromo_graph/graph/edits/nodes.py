@@ -65,12 +65,11 @@ def _without(name: str, node: Node, gone: str, instead: Sequence[str]) -> Node:
     if gone not in node.sources:
         return node
     left = tuple(source for source in node.sources if source != gone)
-    if node.max_sources == 1 or not left:
+    if node.source_names or not left:
         if len(instead) != 1:
-            raise GraphError(
-                f"`{name}` reads `{gone}` and nothing else: take `{name}` out first, or connect it anew"
-            )
-        left = (*left, *instead)
+            what = "in a place that must be taken" if node.source_names else "and nothing else"
+            raise GraphError(f"`{name}` reads `{gone}` {what}: take `{name}` out first, or connect it anew")
+        left = tuple(instead[0] if source == gone else source for source in node.sources)
     return node.model_copy(update={"sources": left})
 
 

@@ -1,5 +1,8 @@
 """The torch halves of the kinds, a file each: layers that grow (base.py), operations between them (operation.py)."""
 
+from gromo_graph.modules.adapters import (
+    attention as attention,
+)
 from gromo_graph.modules.adapters import (  # register themselves
     batch_norm as batch_norm,
 )

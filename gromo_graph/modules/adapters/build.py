@@ -9,6 +9,7 @@ import torch
 
 from gromo_graph.errors import CompileError
 from gromo_graph.modules.adapters import (
+    attention,
     batch_norm,
     convolution,
     depthwise,
@@ -56,6 +57,7 @@ LAYERS: dict[str, Builder] = {
     "conv2d": convolution.build,
 }
 OPERATIONS: dict[str, Builder] = {
+    "attention": attention.build,
     "dropout": dropout.build,
     "flatten": flatten.build,
     "batch_norm": batch_norm.build,

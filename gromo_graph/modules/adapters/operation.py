@@ -77,6 +77,7 @@ class OperationAdapter:
         needs_moments: whether growing it takes the mean and variance of the new channels.
         needs_spread: whether it takes their root mean square at s = 1.
         jumps: whether its old outputs change at once when it grows.
+        sees_samples: whether what it does to channels differs from sample to sample (attention).
     """
 
     operation_type: type[torch.nn.Module] = torch.nn.Module
@@ -86,6 +87,7 @@ class OperationAdapter:
     needs_moments: bool = False
     needs_spread: bool = False
     jumps: bool = False
+    sees_samples: bool = False
 
     def obstacle(self, operation: Any, entering: Features) -> str | None:
         """Why what passes cannot grow, or None (as `why_fixed` of the kind in the spec)."""
@@ -119,6 +121,11 @@ class OperationAdapter:
     def average(self, operation: Any, maps: Tensor) -> Tensor:
         """The linear operation that stands in for this one in the statistics, on any number of channels."""
         result: Tensor = operation(maps)
+        return result
+
+    def of_samples(self, operation: Any, part: slice) -> torch.nn.Module:
+        """The operation as it is for some samples of the last batch; itself where it does the same to all."""
+        result: torch.nn.Module = operation
         return result
 
     def check(self, operation: Any, size: int, passed: Passed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gromo_graph.spec.kinds.attention import Attention
 from gromo_graph.spec.kinds.base import Layer, Node, Operation, Shape, ShapeMismatch, WidthRule
 from gromo_graph.spec.kinds.convolution import Conv1d, Conv2d, Convolution
 from gromo_graph.spec.kinds.depthwise import Depthwise, DepthwiseConv1d, DepthwiseConv2d
@@ -28,6 +29,7 @@ KINDS: dict[str, type[Node]] = {
     "conv1d": Conv1d,
     "conv2d": Conv2d,
     "merge": Merge,
+    "attention": Attention,
     "flatten": Flatten,
     "dropout": Dropout,
     "batch_norm": BatchNorm,
@@ -49,6 +51,7 @@ __all__ = [
     "KINDS",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "Attention",
     "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",

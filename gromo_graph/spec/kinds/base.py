@@ -57,6 +57,8 @@ class WidthRule(Enum):
     """It is the width of every input (sum, dropout, pools, norms)."""
     CONCATENATED = "concatenated"
     """It is the sum of the input widths, segment after segment (concat)."""
+    LAST = "last"
+    """It is the width of the last input; the first two must be as wide as each other (attention)."""
     REPEATED = "repeated"
     """Each feature of the input becomes several neighbouring ones (flatten)."""
 
@@ -124,6 +126,8 @@ class Node(Frozen):
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]]
     max_sources: ClassVar[int | None] = 1
     """How many nodes it may read; None for any number."""
+    source_names: ClassVar[tuple[str, ...]] = ()
+    """What each of its sources is to it, in the order of `from`, where they are not alike; then all must be there."""
     jumps: ClassVar[bool] = False
     """Whether new features change its old outputs at once, however small they are."""
 
@@ -159,6 +163,10 @@ class Node(Frozen):
 
     def widened(self, features: int, added: int) -> Node:
         """The node once its input, which had `features`, has `added` more."""
+        return self
+
+    def matched_by(self, features: int) -> Node:
+        """The node once those inputs that it compares with each other, which had so many features, get others."""
         return self
 
     def why_fixed(self, segments: int, repeated: bool) -> str | None:

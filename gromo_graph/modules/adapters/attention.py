@@ -1,0 +1,139 @@
+"""`attention`: the values of positions, mixed by how well queries match keys."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from gromo_graph.errors import GrowthError
+from gromo_graph.modules.adapters.operation import Features, OperationAdapter, register_operation
+from gromo_graph.spec import kinds
+
+
+class Attend(torch.nn.Module):
+    """Scaled dot-product attention of query, key and value (n, features, ...), the features of heads taking turns.
+
+    Args:
+        heads: number of heads. scale: what products of query and key are multiplied by.
+    """
+
+    def __init__(self, heads: int, scale: float) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, scale
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """(n, features of the value, *positions of the query)."""
+        q, k, v = (by_head(tensor, self.heads) for tensor in (query, key, value))
+        mixed: Tensor = scaled_dot_product_attention(q, k, v, scale=self.scale)
+        return mixed.permute(0, 3, 1, 2).reshape(*value.shape[:2], *query.shape[2:])
+
+    def weights(self, query: Tensor, key: Tensor) -> Tensor:
+        """The share that each position takes of each, (n, heads, query positions, key positions)."""
+        q, k = by_head(query, self.heads), by_head(key, self.heads)
+        shares: Tensor = (self.scale * q @ k.transpose(2, 3)).softmax(dim=3)
+        return shares
+
+    def extra_repr(self) -> str:
+        """Heads and scale."""
+        return f"heads={self.heads}, scale={self.scale:g}"
+
+
+def by_head(tensor: Tensor, heads: int) -> Tensor:
+    """(n, features, ...) as (n, heads, positions, features of a head): feature f belongs to head f modulo heads."""
+    return tensor.flatten(2).unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
+
+
+def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:
+    """The torch module of the node."""
+    return Attend(node.heads, node.scale_for(inputs[0][0]))
+
+
+class Mixing(torch.nn.Module):
+    """What attention does to values while query and key stay what they are: a mean over positions, for each sample."""
+
+    def __init__(self, attend: Attend) -> None:
+        super().__init__()
+        self.attend = attend
+        self._seen: tuple[Tensor, ...] | None = None
+
+    def see(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        """Take query, key and value of a forward pass."""
+        self._seen = (query.detach(), key.detach(), value.detach())
+
+    @contextmanager
+    def seeing(self, *tensors: Tensor) -> Iterator[None]:
+        """See other ones for a while."""
+        before = self._seen
+        self.see(*tensors)
+        try:
+            yield
+        finally:
+            self._seen = before
+
+    @property
+    def seen(self) -> tuple[Tensor, ...]:
+        """Query, key and value of the last forward pass, detached.
+
+        Raises:
+            GrowthError: there was none.
+        """
+        if self._seen is None:
+            raise GrowthError("an attention has seen no query and key: run the network on a batch first")
+        return self._seen
+
+    def of(self, part: slice) -> Mixing:
+        """The same for some of the samples."""
+        mixing = Mixing(self.attend)
+        mixing.see(*(tensor[part] for tensor in self.seen))
+        return mixing
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Any number of channels that is a multiple of the heads."""
+        query, key, _ = self.seen
+        mixed: Tensor = self.attend(query, key, value)
+        return mixed
+
+    def average(self, value: Tensor) -> Tensor:
+        """Any number of channels, each mixed by the mean over the heads."""
+        query, key, _ = self.seen
+        weights = self.attend.weights(query, key).mean(dim=1).to(value)
+        return (value.flatten(2) @ weights.transpose(1, 2)).reshape(*value.shape[:2], *query.shape[2:])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Mixing:
+        return Mixing(copy.deepcopy(self.attend, memo))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": None}
+
+
+class MixingAdapter(OperationAdapter):
+    """Linear in the values. Sums are taken behind the mean of the heads; the exact slopes know each."""
+
+    operation_type = Mixing
+    slides = True
+    sees_samples = True
+
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
+        if operation.attend.heads > 1 and (entering.segments > 1 or entering.repeated):
+            return "its heads would mix the features of several layers"
+        return None
+
+    def unit(self, operation: Any) -> int:
+        return int(operation.attend.heads)
+
+    def average(self, operation: Any, maps: Tensor) -> Tensor:
+        result: Tensor = operation.average(maps)
+        return result
+
+    def of_samples(self, operation: Any, part: slice) -> torch.nn.Module:
+        mixing: Mixing = operation.of(part)
+        return mixing
+
+
+register_operation(MixingAdapter())

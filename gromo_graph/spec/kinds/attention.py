@@ -1,0 +1,88 @@
+"""`attention`: every position of one sequence takes a mean over those of another, weighted by how well they match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, WidthRule
+
+
+class Attention(Operation):
+    """Scaled dot-product attention of a query, a key and a value (Vaswani et al.: Attention Is All You Need, 2017).
+
+    The features of several heads take turns: feature f belongs to head f modulo `heads`, so that new ones stand behind
+    the old ones and give each head the same.
+    """
+
+    width_rule: ClassVar[WidthRule] = WidthRule.LAST
+    max_sources: ClassVar[int | None] = 3
+    source_names: ClassVar[tuple[str, ...]] = ("query", "key", "value")
+
+    kind: Literal["attention"] = "attention"
+    heads: Features = Field(
+        1, description="Heads side by side, each with its share of the features of query, key and value."
+    )
+    scale: float | None = Field(
+        None,
+        gt=0,
+        description="What products of query and key are multiplied by; by default 1/√(features of a head). Growth "
+        "writes it down, so that old products stay what they were.",
+    )
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """How many heads, where there are several."""
+        return () if self.heads == 1 else (f"{self.heads} heads",)
+
+    def scale_for(self, features: int) -> float:
+        """What products are multiplied by where query and key have so many features."""
+        scale: float = (features // self.heads) ** -0.5 if self.scale is None else self.scale
+        return scale
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """The features of the value at the positions of the query."""
+        query, key, value = inputs
+        if any(len(shape) < 2 for shape in inputs):
+            raise ShapeMismatch(
+                "attention is between positions: it reads a query, a key and a value [features, length]",
+                "give it sequences or images",
+            )
+        if query[0] != key[0]:
+            raise ShapeMismatch(
+                "the first two, query and key, need the same number of features",
+                "give both the same `features`",
+            )
+        if key[1:] != value[1:]:
+            raise ShapeMismatch(
+                "the last two, key and value, need the same positions", "let both read the same node"
+            )
+        if query[0] % self.heads or value[0] % self.heads:
+            raise ShapeMismatch(
+                f"{self.heads} heads need numbers of features that they divide",
+                f"write `heads:` with a divisor of {query[0]} and {value[0]}",
+                key="heads",
+            )
+        return (value[0], *query[1:])
+
+    def multiply_adds(self, inputs: Sequence[Shape]) -> int:
+        """query positions · key positions · (features of the query + features of the value)."""
+        query, key, value = inputs
+        return prod(query[1:]) * prod(key[1:]) * (query[0] + value[0])
+
+    def unit(self, features: int) -> int:
+        """One for each head."""
+        return self.heads
+
+    def matched_by(self, features: int) -> Attention:
+        """With the scale written down that it has while query and key have so many features."""
+        return self.model_copy(update={"scale": self.scale_for(features)})
+
+    def why_fixed(self, segments: int, repeated: bool) -> str | None:
+        """Every head must get as many new features."""
+        if self.heads > 1 and (segments > 1 or repeated):
+            return "its heads would mix the features of several layers"
+        return None
