@@ -3,8 +3,9 @@
 from gromo_graph.graph.costs import Cost, widening_cost
 from gromo_graph.graph.edit import AddPath, Edit, Narrow, Widen, apply, narrowing, widening
 from gromo_graph.graph.growability import obstacle
+from gromo_graph.graph.heads import HeadPlace, head_name, head_places, new_head
 from gromo_graph.graph.links import Unit
-from gromo_graph.graph.paths import Bridge, Middle, bridges, new_edge, new_node, path_cost
+from gromo_graph.graph.paths import Bridge, Middle, bridges, new_edge, new_node, path_cost, with_inputs
 from gromo_graph.graph.view import Edge, Graph, build_graph
 from gromo_graph.graph.widths import WidthGroup
 
@@ -15,6 +16,7 @@ __all__ = [
     "Edge",
     "Edit",
     "Graph",
+    "HeadPlace",
     "Middle",
     "Narrow",
     "Unit",
@@ -23,11 +25,15 @@ __all__ = [
     "apply",
     "bridges",
     "build_graph",
+    "head_name",
+    "head_places",
     "narrowing",
     "new_edge",
+    "new_head",
     "new_node",
     "obstacle",
     "path_cost",
     "widening",
     "widening_cost",
+    "with_inputs",
 ]

@@ -115,19 +115,19 @@ def narrowing(group: WidthGroup, neurons: int) -> Narrow:
 
 @dataclass(frozen=True)
 class AddPath:
-    """A chain of new layers from `source` into the sum that `target` is, or is made.
+    """New nodes on a way from `source` into the sum that `target` is, or is made.
 
     A target that is a layer becomes the layer `target.linear` without its activation, and the sum `target` that takes
     the activation and adds up that layer and the new one: whoever reads the target goes on reading it.
 
     Attributes:
-        source, target: where the chain begins and ends. layers: the new layers by name, in their order; what they read
-            is filled in.
+        source, target: where it begins and ends. nodes: the new nodes by name, each after those it reads; the last one
+            enters the sum.
     """
 
     source: str
     target: str
-    layers: tuple[tuple[str, Layer], ...]
+    nodes: tuple[tuple[str, Node], ...]
 
     def spec_of(self, spec: Spec) -> Spec:
         """The spec with the new nodes just before the target."""
@@ -135,12 +135,11 @@ class AddPath:
             if name not in spec.nodes:
                 raise GraphError(f"`{name}` is no node of this spec")
         new: dict[str, Node] = {}
-        last = self.source
-        for name, layer in self.layers:
+        for name, node in self.nodes:
             if name in spec.nodes or name in new:
                 raise GraphError(f"there is a node `{name}` already")
-            new[name] = layer.model_copy(update={"sources": (last,)})
-            last = name
+            new[name] = node
+        last = next(reversed(new))
         nodes: dict[str, Node] = {}
         for name, node in spec.nodes.items():
             nodes |= {**_as_sum(spec, name, node, new, last)} if name == self.target else {name: node}

@@ -12,7 +12,7 @@ import networkx as nx
 from gromo_graph.graph.costs import Cost
 from gromo_graph.graph.edit import AddPath, free_name
 from gromo_graph.graph.view import Graph
-from gromo_graph.spec.kinds import Conv1d, Conv2d, Convolution, Layer, Linear, Merge, Shape
+from gromo_graph.spec.kinds import Conv1d, Conv2d, Convolution, Layer, Linear, Merge, Node, Shape
 from gromo_graph.spec.kinds.base import Activation, Grow
 
 
@@ -167,7 +167,7 @@ def new_node(graph: Graph, bridge: Bridge, middle: Middle, neurons: int) -> AddP
     return AddPath(
         bridge.source,
         bridge.target,
-        ((middle.name, first), (last, _out_layer(bridge.reader, bias=middle.shifts))),
+        ((middle.name, first), (last, out_layer(bridge.reader, middle.name, bias=middle.shifts))),
     )
 
 
@@ -176,20 +176,32 @@ def middle_name(graph: Graph) -> str:
     return next(name for number in count(1) if (name := f"new.{number}") not in graph.spec.nodes)
 
 
-def _out_layer(reader: Layer, *, bias: bool) -> Layer:
+def out_layer(reader: Layer, source: str, *, bias: bool) -> Layer:
     """The layer from new neurons, which stand at the positions of the target, into its sum."""
-    update: dict[str, object] = {"bias": bias, "activation": "identity", "grow": Grow()}
+    update: dict[str, object] = {
+        "sources": (source,),
+        "bias": bias,
+        "activation": "identity",
+        "grow": Grow(),
+    }
     if isinstance(reader, Convolution):
         update |= {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
     return reader.model_copy(update=update)
 
 
 def path_cost(graph: Graph, path: AddPath) -> Cost:
-    """What the new layers cost; a sum costs nothing."""
-    shape = graph.shapes[path.source]
+    """What the new nodes cost; a sum costs nothing."""
     parameters = madds = 0
-    for _, layer in path.layers:
-        parameters += layer.parameter_count([shape])
-        madds += layer.multiply_adds([shape])
-        shape = layer.output_shape([shape])
+    for _, node, inputs in with_inputs(graph, path):
+        parameters += node.parameter_count(inputs)
+        madds += node.multiply_adds(inputs)
     return Cost(parameters, madds)
+
+
+def with_inputs(graph: Graph, path: AddPath) -> Iterator[tuple[str, Node, list[Shape]]]:
+    """The new nodes of a path, each with the shapes of what it reads."""
+    shapes = dict(graph.shapes)
+    for name, node in path.nodes:
+        inputs = [shapes[source] for source in node.sources]
+        yield name, node, inputs
+        shapes[name] = node.output_shape(inputs)

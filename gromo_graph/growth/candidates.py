@@ -9,7 +9,7 @@ from typing import Self
 
 from torch import Tensor
 
-from gromo_graph.graph import AddPath, Bridge, Graph, WidthGroup, obstacle, widening_cost
+from gromo_graph.graph import AddPath, Bridge, Graph, HeadPlace, WidthGroup, obstacle, widening_cost
 from gromo_graph.graph.costs import Cost
 from gromo_graph.modules.neurons import GroupNeurons
 from gromo_graph.modules.removing import Removal
@@ -79,18 +79,28 @@ class Widening(Proposal):
 
 
 @dataclass(frozen=True)
+class FirstWeights:
+    """The weights of a new layer: at step size γ they are γ to some power times these."""
+
+    weight: Tensor
+    bias: Tensor | None
+    power: float
+
+
+@dataclass(frozen=True)
 class NewPath(Proposal):
-    """A new layer, or two with new neurons between, from one node into the sum of another.
+    """A new layer, two with new neurons between, or a head of attention, from one node into the sum of another.
 
     Attributes:
-        bridge: from where to where. path: the edit.
-        weights: weight and bias of each new layer: −δ of an edge, per unit of γ; of new neurons those at s = 1.
+        bridge: from where to where. path: the edit. place: where a head is to stand.
+        weights: of each new layer in the order of the path: −δ of an edge; of new neurons both sides.
         deltas: (out, columns) of the optimal delta of each layer that enters the sum, where the policy applies it.
     """
 
     bridge: Bridge | None = field(default=None, compare=False, repr=False)
     path: AddPath | None = field(default=None, compare=False, repr=False)
-    weights: tuple[tuple[Tensor, Tensor | None], ...] = field(default=(), compare=False, repr=False)
+    place: HeadPlace | None = field(default=None, compare=False, repr=False)
+    weights: tuple[FirstWeights, ...] = field(default=(), compare=False, repr=False)
     deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import build_graph, narrowing, widening, widening_cost
+from gromo_graph.graph import build_graph, narrowing, widening, widening_cost, with_inputs
 from gromo_graph.growth.apply import clear_pending, linked, set_pending
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
 from gromo_graph.growth.new_paths import entering_layers
@@ -28,6 +28,7 @@ from gromo_graph.modules.removing import without
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.edit import Draft, apply_pending, drafted, install
 from gromo_graph.network.groups import linked_group
+from gromo_graph.spec.kinds import Layer
 from gromo_graph.spec.settings import Growth
 
 LossOf = Callable[[GrowingNetwork, bool], float]
@@ -193,19 +194,20 @@ def _check_drawn(change: Change, gamma: float) -> None:
 
 
 class PathChange(Change):
-    """New layers, in a draft of the network that shares all the others."""
+    """New nodes, in a draft of the network that shares all the others."""
 
     def __init__(self, network: GrowingNetwork, proposal: NewPath, policy: Growth) -> None:
         super().__init__(network, proposal, policy)
         assert proposal.path is not None
         self.path_proposal, self.path = proposal, proposal.path
-        self.layers = _layers(network, proposal)
-        self.draft = drafted(network, self.path, self.layers)
+        new = _parts(network, proposal)
+        self.layers = [part for part in new.values() if next(part.parameters(), None) is not None]
+        self.draft = drafted(network, self.path, new)
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """The new layers."""
-        return tuple(name for name, _ in self.path.layers)
+        """The new nodes."""
+        return tuple(name for name, _ in self.path.nodes)
 
     def loss_at(self, gamma: float, loss_of: LossOf) -> float:
         """The loss of the draft."""
@@ -218,7 +220,7 @@ class PathChange(Change):
         self._put(gamma)
         with self._stepped(gamma, keep=True):
             old = self._neighbour()
-            beside = {p: old for layer in self.layers.values() for p in layer.parameters()}
+            beside = {p: old for layer in self.layers for p in layer.parameters()}
             install(self.network, Draft(self.draft, beside=beside), optimizer=optimizer)
 
     def _neighbour(self) -> Parameter:
@@ -229,13 +231,12 @@ class PathChange(Change):
 
     @torch.no_grad()
     def _put(self, gamma: float) -> None:
-        """An edge gets −γδ; of new neurons both sides get √γ."""
-        one = len(self.layers) == 1
-        factor = gamma if one else math.sqrt(gamma)
-        for layer, (weight, bias) in zip(self.layers.values(), self.path_proposal.weights, strict=True):
-            _fill(layer.weight, factor * weight)
-            if layer.bias is not None and bias is not None:
-                _fill(layer.bias, factor * bias)
+        """An edge gets −γδ; of new neurons both sides get √γ; what a head compares has no step size."""
+        for layer, first in zip(self.layers, self.path_proposal.weights, strict=True):
+            factor = gamma**first.power
+            _fill(layer.weight, factor * first.weight)
+            if layer.bias is not None and first.bias is not None:
+                _fill(layer.bias, factor * first.bias)
 
     @contextmanager
     def _stepped(self, gamma: float, *, keep: bool) -> Iterator[None]:
@@ -258,16 +259,14 @@ class PathChange(Change):
                         parameter.copy_(value)
 
 
-def _layers(network: GrowingNetwork, proposal: NewPath) -> dict[str, torch.nn.Module]:
-    """The new torch layers, where and as the network is."""
+def _parts(network: GrowingNetwork, proposal: NewPath) -> dict[str, torch.nn.Module]:
+    """The torch halves of the new nodes, where and as the network is."""
     assert proposal.path is not None
     like = next(network.parameters())
-    shape = network.graph.shapes[proposal.path.source]
-    layers: dict[str, torch.nn.Module] = {}
-    for name, node in proposal.path.layers:
-        layers[name] = build_layer(node, [shape]).to(like)
-        shape = node.output_shape([shape])
-    return layers
+    return {
+        name: (build_layer if isinstance(node, Layer) else build_operation)(node, inputs).to(like)
+        for name, node, inputs in with_inputs(network.graph, proposal.path)
+    }
 
 
 def _fill(parameter: object, values: Tensor) -> None:

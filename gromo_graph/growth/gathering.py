@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gromo_graph.growth.candidates import NewPath
+from gromo_graph.growth.heads import head_reading
 from gromo_graph.growth.matching import Match
 from gromo_graph.growth.matching import modules_of as modules_of_matches
 from gromo_graph.growth.new_paths import entering_layers
@@ -83,8 +84,8 @@ class InputMoments:
         """Give those who read inputs what is known."""
         found: dict[str, SharedMoment] = {}
         for reader in readers:
-            if isinstance(reader, Reading) and reader.shared is not None:
-                continue  # a layer counts for it
+            if isinstance(reader, Reading) and (reader.shared is not None or not reader.reusable):
+                continue  # a layer counts for it, or it is no moment of the input alone
             sources = (reader.source,) if isinstance(reader, Reading) else network.graph.sources(reader.name)
             if isinstance(network.spec.nodes[sources[0]], Input):
                 weight = next(network.parameters())
@@ -165,8 +166,9 @@ def sums_of(
         policy: whether gradients have to be projected.
     """
     bridges = list({(p.bridge.source, p.bridge.target): p.bridge for p in paths if p.bridge}.values())
+    plain = [bridge for bridge in bridges if any(p.bridge is bridge and p.kind != "new_head" for p in paths)]
     entering = {bridge.target: entering_layers(network, bridge.target) for bridge in bridges}
-    project = policy.apply_delta or any(path.kind == "new_node" for path in paths)
+    project = policy.apply_delta or any(path.kind in ("new_node", "new_head") for path in paths)
     layers = [layer for each in entering.values() for layer in each] if project else []
     consumers = _distinct([*(c for group in (*groups, *narrow) for c in group.consumers), *layers])
     merges = _joint_merges([*(c for group in groups for c in group.consumers), *layers])
@@ -175,7 +177,11 @@ def sums_of(
     modules = _distinct([*measured, *(p for g in groups for p in g.producers), *modules_of_matches(matches)])
     _start(modules, merges)
     gather_for(groups)
-    readings = readings_of(network.graph, bridges, entering, measured, next(network.parameters()))
+    like = next(network.parameters())
+    heads = [head_reading(network.graph, path, like) for path in paths if path.kind == "new_head"]
+    for head in heads:
+        head.entering = {bridge.target: entering[bridge.target] for bridge in head.bridges}
+    readings = [*readings_of(network.graph, plain, entering, measured, like), *heads]
     units = [network.unit(bridge.target) for bridge in bridges]
     sums = [unit for unit in units if isinstance(unit, MergeGrowingModule)]
     sums = list(dict.fromkeys([*sums, *(match.attention for match in matches)]))
@@ -202,7 +208,7 @@ def gather(
     """
     readings, measured, merges = kept.readings, kept.measured, kept.merges
     inputs = known.of(network, [*kept.modules, *readings])
-    sources = list(dict.fromkeys(reading.source for reading in readings))
+    sources = list(dict.fromkeys(source for reading in readings for source in reading.sources))
     watched = Watched(_distinct([*kept.modules, *kept.targets]), kept.sums, sources)
     samples, error = 0, policy.statistics.error
     if error is not None:  # of a share of the data the error is so much larger

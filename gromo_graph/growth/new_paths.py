@@ -9,22 +9,36 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import OptimalExtension, optimal_delta, optimal_extension, tangent_of
-from gromo_graph.graph import AddPath, Bridge, Graph, bridges, new_edge, new_node, path_cost
+from gromo_graph.graph import (
+    Bridge,
+    Graph,
+    HeadPlace,
+    bridges,
+    head_name,
+    head_places,
+    new_edge,
+    new_head,
+    new_node,
+    path_cost,
+)
 from gromo_graph.graph.paths import Middle, middle_name, sum_of, usual_activation
 from gromo_graph.growth.candidates import NewPath, neurons_at_once, within
-from gromo_graph.growth.readings import Reading
+from gromo_graph.growth.readings import Reading, with_path
 from gromo_graph.growth.solve import ROWS_PER_INPUT, SPARE_DIRECTIONS
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.adapters.build import activation_module
 from gromo_graph.modules.joint import joint_s
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.kinds import Attention
 from gromo_graph.spec.settings import Growth
 
 
 def path_proposals(graph: Graph, policy: Growth) -> list[NewPath]:
-    """One proposal for each edge and each node that could be added, not solved yet."""
+    """One proposal for each edge, node and head that could be added, not solved yet."""
     found: list[NewPath] = []
+    if "new_head" in policy.actions:
+        found += [_head(graph, place, policy) for place in head_places(graph)]
     if not {"new_edge", "new_node"} & set(policy.actions):
         return found
     middle = middle_of(graph)
@@ -58,11 +72,19 @@ def _node(graph: Graph, bridge: Bridge, middle: Middle, policy: Growth) -> NewPa
     return replace(proposal, reason="one neuron there would pass the budget")
 
 
-def with_path(proposal: NewPath, path: AddPath) -> NewPath:
-    """The proposal with an edit and its cost."""
-    assert proposal.planned_for is not None
-    cost = path_cost(proposal.planned_for, path)
-    return replace(proposal, path=path, delta_parameters=cost.parameters, delta_madds=cost.madds)
+def _head(graph: Graph, place: HeadPlace, policy: Growth) -> NewPath:
+    bridge = place.bridge
+    target = "->".join((bridge.source, head_name(graph), bridge.target))
+    proposal = NewPath("new_head", target, bridge=bridge, place=place, planned_for=graph)
+    if bridge.reader is None:
+        return replace(proposal, reason=bridge.reason)
+    node = graph.spec.nodes[place.attention]
+    assert isinstance(node, Attention)
+    for features in range(graph.features(place.value) // node.heads, 0, -1):
+        path = new_head(graph, place, features)
+        if within(graph, path_cost(graph, path), policy.stop):
+            return with_path(replace(proposal, neurons=features), path)
+    return replace(proposal, reason="a head of one feature would pass the budget")
 
 
 def middle_of(graph: Graph) -> Middle:
@@ -118,7 +140,7 @@ def solved_paths(
             for p, delta in zip(edges, solved.delta.split(sizes), strict=True)
         ]
     for proposal in proposals:
-        if proposal.kind == "new_node" and proposal.bridge is not None:
+        if proposal.kind in ("new_node", "new_head") and proposal.bridge is not None:
             found.append(_solved_node(reading, proposal, s, by_target[proposal.bridge.target], policy))
     return found
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import Tangent
-from gromo_graph.graph import Middle, new_node
-from gromo_graph.growth.candidates import NewPath
-from gromo_graph.growth.new_paths import Found, with_path
+from gromo_graph.graph import Middle
+from gromo_graph.growth.candidates import FirstWeights, NewPath
+from gromo_graph.growth.new_paths import Found
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.processes import Processes
 from gromo_graph.growth.readings import image_of
@@ -47,9 +47,8 @@ class PathMeasurement:
         found, bridge = self.found, self.found.proposal.bridge
         assert bridge is not None
         gradient = image_of(seen.gradients[bridge.target])
-        value = seen.values[bridge.source]
         if found.delta is not None:
-            change = image_of(self._layer(found.delta)(value))
+            change = image_of(found.reading.value(self._layer(found.delta), seen))
             self.slope += float((change * gradient).sum())
             for name, delta in found.proposal.deltas.items():
                 layer = self.network.growing(name)
@@ -57,7 +56,7 @@ class PathMeasurement:
                 self.slope += float((change * gradient).sum())
         elif found.neurons is not None and len(found.neurons.singular_values):
             alpha, omega = found.neurons.alpha, found.neurons.omega
-            t = image_of(self._layer(alpha)(value))
+            t = image_of(found.reading.value(self._layer(alpha), seen))
             pull = torch.einsum("nohw,ok->nkhw", gradient, omega.to(gradient))
             kept = -(pull * self.tangent.apply(t)).sum(dim=(0, 2, 3))
             flipped = (pull * self.tangent.apply(-t)).sum(dim=(0, 2, 3))
@@ -104,12 +103,12 @@ class PathMeasurement:
         if not slope > 0.0:
             return proposal.left_out("it would not lower the loss")
         weight, _ = self.found.reading.weights(-delta)
-        return replace(proposal, slope=slope, predicted=slope, weights=((weight, None),))
+        weights = (FirstWeights(weight, None, 1.0),)
+        return replace(proposal, slope=slope, predicted=slope, weights=weights)
 
     def _with_neurons(self, order: Tensor, sign: Tensor, slope: float) -> NewPath:
-        proposal, neurons, graph = self.found.proposal, self.found.neurons, self.network.graph
+        proposal, neurons = self.found.proposal, self.found.neurons
         assert neurons is not None
-        assert proposal.bridge is not None
         alpha = neurons.alpha[order] * sign.to(neurons.alpha)[:, None]
         omega = neurons.omega[:, order] * sign.to(neurons.omega)
         fan_in, bias = self.found.reading.weights(alpha)
@@ -118,11 +117,8 @@ class PathMeasurement:
         found = replace(
             proposal,
             neurons=len(order),
-            weights=(
-                (fan_in, bias),
-                (fan_out, shift),
-            ),
             slope=slope,
             predicted=self.tangent.right * float(neurons.singular_values[order].square().sum()),
         )
-        return with_path(found, new_node(graph, proposal.bridge, self.middle, len(order)))
+        sides = (FirstWeights(fan_in, bias, 0.5), FirstWeights(fan_out, shift, 0.5))
+        return self.found.reading.completed(found, self.middle, sides)

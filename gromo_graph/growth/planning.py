@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import torch
 
-from gromo_graph.algebra import tangent_of
+from gromo_graph.algebra import IDENTITY_TANGENT, tangent_of
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import linked
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals, with_cost
 from gromo_graph.growth.expecting import expected_bytes
 from gromo_graph.growth.gathering import Gathered, InputMoments, Sums, gather, let_go, samples_each, sums_of
+from gromo_graph.growth.heads import MIDDLE, HeadReading, drawn_head
 from gromo_graph.growth.kinks import marked, watching
 from gromo_graph.growth.matching import Match, MatchSlopes, drawn_pairs, match_of, modules_of, solved_pairs
 from gromo_graph.growth.new_paths import Found, middle_of, path_proposals, solved_paths
@@ -241,6 +242,7 @@ class _Work:
 
     def done(self, able: _Able) -> list[Proposal]:
         """All of them solved and measured."""
+        able = replace(able, paths=[self._with_drawn(path) for path in able.paths])
         sums = able.sums(self.network, self.policy)
         gathered = gather(
             self.network,
@@ -266,6 +268,12 @@ class _Work:
         found += [_unmeasured(self.network, each) for each in alive if each.jumps]
         steep = [each for each in alive if not each.jumps]
         return [*found, *self._measured(gathered, steep, found_paths, pruned, pairs)]
+
+    def _with_drawn(self, path: NewPath) -> NewPath:
+        """What a new head compares is drawn beforehand, by the first process for all."""
+        if path.kind != "new_head":
+            return path
+        return replace(path, weights=self.processes.shared(drawn_head(path, self.generator).weights))
 
     def _solved_pairs(self, matches: Sequence[Match], failed: list[Proposal]) -> list[MatchSlopes]:
         found: list[MatchSlopes] = []
@@ -315,7 +323,7 @@ class _Work:
     def _solved_paths(
         self, gathered: Gathered, paths: Sequence[NewPath], failed: list[Proposal]
     ) -> list[Found]:
-        if any(path.kind == "new_node" for path in paths):
+        if any(path.kind in ("new_node", "new_head") for path in paths):
             for layer in gathered.entering:
                 if layer.delta_raw is None:  # where that fails the raw gradient is followed
                     self._or_failure(partial(compute_delta, layer, self.policy.ridge))
@@ -323,9 +331,15 @@ class _Work:
         by_bridge: dict[tuple[str, str], list[NewPath]] = {}
         for path in paths:
             assert path.bridge is not None
+            if path.kind == "new_head":
+                continue
             by_bridge.setdefault((path.bridge.source, path.bridge.target), []).append(path)
         for reading in gathered.readings:
-            own = [p for bridge in reading.bridges for p in by_bridge[bridge.source, bridge.target]]
+            own = (
+                [reading.proposal]
+                if isinstance(reading, HeadReading)
+                else [p for bridge in reading.bridges for p in by_bridge[bridge.source, bridge.target]]
+            )
             solved = self._or_failure(partial(solved_paths, self.network, reading, own, self.policy))
             if isinstance(solved, str):
                 failed += [path.left_out(solved) for path in own]
@@ -349,7 +363,12 @@ class _Work:
         neurons = [[neuron_slopes(s, self.policy) for s in each.solutions] for each in wide]
         middle = middle_of(self.network.graph)
         tangent = tangent_of(activation_module(middle.activation))
-        on_paths = [PathMeasurement(self.network, path, middle, tangent) for path in paths]
+        on_paths = [
+            PathMeasurement(self.network, path, MIDDLE, IDENTITY_TANGENT)
+            if isinstance(path.reading, HeadReading)
+            else PathMeasurement(self.network, path, middle, tangent)
+            for path in paths
+        ]
         prunes = [PruneSlope(group, p) for p, group in pruned if p.reason is None]
         items: list[Measurement] = [*(m for each in neurons for m in each), *on_paths, *prunes, *pairs]
         found: list[Proposal] = [p for p, _ in pruned if p.reason is not None]
@@ -389,7 +408,7 @@ def _watched(members: Iterable[MeasuredModule], gathered: Gathered, paths: bool)
     if not paths:
         return Watched(list(dict.fromkeys(members)), parameters=False)
     modules = list(dict.fromkeys([*members, *gathered.targets, *gathered.entering]))
-    sources = list(dict.fromkeys(reading.source for reading in gathered.readings))
+    sources = list(dict.fromkeys(source for reading in gathered.readings for source in reading.sources))
     return Watched(modules, gathered.sums, sources, parameters=False)
 
 

@@ -7,7 +7,8 @@ side, so that M is one product.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ from gromo_graph.algebra import (
     summed_cross_moment,
     summed_second_moment,
 )
-from gromo_graph.graph import Bridge, Graph
+from gromo_graph.graph import AddPath, Bridge, Graph, Middle, new_node, path_cost
+from gromo_graph.growth.candidates import FirstWeights, NewPath
 from gromo_graph.growth.observe import Observation
 from gromo_graph.modules.adapters import LayerAdapter, adapter_for
 from gromo_graph.modules.adapters.build import build_layer
@@ -39,6 +41,7 @@ class Reading:
         shared: a layer of the network that reads the node like that and counts S already, or None.
         bridges: the paths that begin here.
         entering: the layers that enter a target today and are added up without more, by target; to project gradients.
+        reusable: whether S follows from the value of the node alone.
         input_moment, m, cross: E[b bᵀ]; E[b gᵀ] of all targets side by side; E[b b_pᵀ] with what those layers read.
     """
 
@@ -51,6 +54,12 @@ class Reading:
     m: TensorStatistic = field(default_factory=lambda: TensorStatistic("M of a new path"))
     cross: dict[MeasuredModule, TensorStatistic] = field(default_factory=dict)
     rows: int = 0
+    reusable: ClassVar[bool] = True
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The nodes whose values are needed."""
+        return (self.source,)
 
     @property
     def adapter(self) -> LayerAdapter:
@@ -60,6 +69,24 @@ class Reading:
     def patches(self, seen: Observation) -> Patches:
         """The rows that such a layer reads of a batch."""
         return self.adapter.patches(self.layer, seen.values[self.source])
+
+    def value(self, layer: torch.nn.Module, seen: Observation) -> Tensor:
+        """What a layer that reads so gives for a batch, as it arrives where the path goes on."""
+        result: Tensor = layer(seen.values[self.source])
+        return result
+
+    def completed(
+        self, proposal: NewPath, middle: Middle, sides: tuple[FirstWeights, FirstWeights]
+    ) -> NewPath:
+        """A proposal of new neurons with their edit and their weights.
+
+        Args:
+            middle: what the node between is like. sides: weights before and behind it.
+        """
+        assert proposal.planned_for is not None
+        assert proposal.bridge is not None
+        path = new_node(proposal.planned_for, proposal.bridge, middle, len(sides[0].weight))
+        return with_path(replace(proposal, weights=sides), path)
 
     def weights(self, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of a layer that reads so, from rows (out, columns); without the constant there is no bias."""
@@ -104,6 +131,13 @@ class Reading:
         """All that was counted here."""
         own = [self.input_moment.statistic] if self.shared is None else []
         return [*own, self.m, *self.cross.values()]
+
+
+def with_path(proposal: NewPath, path: AddPath) -> NewPath:
+    """The proposal with an edit and its cost."""
+    assert proposal.planned_for is not None
+    cost = path_cost(proposal.planned_for, path)
+    return replace(proposal, path=path, delta_parameters=cost.parameters, delta_madds=cost.madds)
 
 
 def image_of(gradient: Tensor) -> Tensor:

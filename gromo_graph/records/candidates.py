@@ -16,7 +16,7 @@ class Candidate:
     Attributes:
         kind: what would be done.
         target: of widen and prune the group's first producer in document order; `u->v` of a new edge, `u->w->v` of a
-            new node.
+            new node or head.
         neurons: how many would be added, or taken out; 0 for an edge, and where it was left out.
         predicted: decrease of the loss per unit of γ that the statistics promise (a ranking hint).
         slope: the measured decrease of the mean loss per unit of γ; None where it was left out.
@@ -29,7 +29,7 @@ class Candidate:
         note: what else was out of the ordinary.
     """
 
-    kind: Literal["widen", "new_edge", "new_node", "prune"]
+    kind: Literal["widen", "new_edge", "new_node", "new_head", "prune"]
     target: str
     neurons: int = 0
     predicted: float | None = None

@@ -92,6 +92,8 @@ def what_was_done(decision: Decision) -> str:
             return f"new edge {target}"
         case "new_node":
             return f"new node {target}: {features}"
+        case "new_head":
+            return f"new head {target}: {features}"
         case _:
             return f"{decision.kind} {target}: {decision.neurons}"
 

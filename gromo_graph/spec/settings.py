@@ -13,7 +13,7 @@ BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 Count = Annotated[int, Field(ge=1)]
 
-Action = Literal["widen", "new_edge", "new_node", "prune"]
+Action = Literal["widen", "new_edge", "new_node", "new_head", "prune"]
 
 Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
 
@@ -94,8 +94,8 @@ class Growth(Frozen):
 
     actions: Annotated[tuple[Action, ...], BeforeValidator(_as_tuple)] = Field(
         ("widen",),
-        description="What growth may do: `widen` layers, add a `new_edge` or a `new_node` on a new path, `prune` "
-        "neurons that are not missed.",
+        description="What growth may do: `widen` layers, add a `new_edge` or a `new_node` on a new path, a `new_head` "
+        "beside those of an attention, `prune` neurons that are not missed.",
     )
     select: Literal["balanced", "slope", "slope_per_parameter", "slope_per_madd", "realised"] = Field(
         "balanced", description="Which width group grows."

@@ -166,7 +166,7 @@ HELD = {
     "group norm": (
         "n: {kind: group_norm, from: h, groups: 3}",
         "n",
-        "a group norm in it holds 2 features together",
+        "a group norm or the heads of an attention hold 2 features together",
     ),
 }
 

@@ -56,7 +56,7 @@ class AddEdge(SpecEdit):
             raise GraphError(f"no layer leads from `{self.source}` to `{self.target}`: {reason}")
         path = new_edge(graph, found[0])
         new = path.spec_of(spec)
-        return Edited(new, _renamed_target(spec, new, self.target), {path.layers[0][0]: "zero"})
+        return Edited(new, _renamed_target(spec, new, self.target), {path.nodes[0][0]: "zero"})
 
 
 def _renamed_target(old: Spec, new: Spec, target: str) -> Mapping[str, str]:

@@ -46,7 +46,9 @@ class Attend(torch.nn.Module):
 
 def by_head(tensor: Tensor, heads: int) -> Tensor:
     """(n, features, ...) as (n, heads, positions, features of a head): feature f belongs to head f modulo heads."""
-    return tensor.flatten(2).unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
+    features = tensor.flatten(2).unflatten(1, (-1, heads))
+    parts: Tensor = features.permute(0, 2, 3, 1)
+    return parts
 
 
 def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:

@@ -64,7 +64,7 @@ function candidatesOf(event) {
     .forEach((row, index) => { row.rank = index + 1; });
   return rows;
 }
-const KINDS = { widen: "widen", new_edge: "new edge", new_node: "new node", prune: "prune" };
+const KINDS = { widen: "widen", new_edge: "new edge", new_node: "new node", new_head: "new head", prune: "prune" };
 const kindWords = (kind) => KINDS[kind] || kind;
 
 // Numbers as in the drawings.
