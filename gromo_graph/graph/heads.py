@@ -82,15 +82,13 @@ def head_name(graph: Graph) -> str:
     return next(name for number in count(1) if (name := f"head.{number}") not in taken)
 
 
-def new_head(graph: Graph, place: HeadPlace, features: int) -> AddPath:
-    """The edit that adds a head: layers like those of the one that it is like, with so many features of the value.
+def new_head(graph: Graph, place: HeadPlace, features: int, compared: int) -> AddPath:
+    """The edit that adds a head: layers like those of the one that it is like.
 
-    Query and key have as many as a head of that one, but no more than the value.
+    Args:
+        features: of the value. compared: of query and key.
     """
     spec, name = graph.spec, head_name(graph)
-    pattern = spec.nodes[place.attention]
-    assert isinstance(pattern, Attention)
-    compared = min(features, graph.features(place.query) // pattern.heads)
     parts = {part: f"{name}.{part}" for part in ("query", "key", "value", "attention", "out")}
 
     def like(layer: str, width: int) -> Layer:

@@ -196,7 +196,7 @@ def _why_no_match(spec: Spec, found: _Members) -> str | None:
     if len(found.matches) > 1:
         return f"{which} are those of `{found.matches[1]}` too"
     if found.consumers or found.merges or found.operations:
-        other = (*found.consumers, *found.operations, *found.merges)[0]
+        other = (*found.merges, *found.operations, *found.consumers)[0]
         return f"{which} also pass `{other}`: expected two layers that `{attention}` alone reads"
     if set(found.producers) != set(makers) or len(found.producers) != 2:
         return f"{which} must be two layers that make nothing else"

@@ -22,7 +22,7 @@ from gromo_graph.growth.readings import Reading, with_path
 from gromo_graph.modules.adapters import adapter_for
 from gromo_graph.modules.adapters.attention import Attend
 from gromo_graph.modules.adapters.build import build_layer, build_operation
-from gromo_graph.spec.kinds import Attention, Layer
+from gromo_graph.spec.kinds import Attention
 
 MIDDLE = Middle("", "identity", shifts=False)
 """The value of a head has no activation."""
@@ -75,18 +75,9 @@ class HeadReading(Reading):
         """The proposal with the weights of all layers of the head; query and key as they were drawn."""
         assert proposal.planned_for is not None
         assert proposal.place is not None
-        path = new_head(proposal.planned_for, proposal.place, len(sides[0].weight))
-        compared = path.nodes[0][1]
-        assert isinstance(compared, Layer)
-        drawn = [
-            FirstWeights(first.weight[: compared.features], _first(first.bias, compared.features), 0.0)
-            for first in self.proposal.weights
-        ]
+        drawn = self.proposal.weights
+        path = new_head(proposal.planned_for, proposal.place, len(sides[0].weight), len(drawn[0].weight))
         return with_path(replace(proposal, weights=(*drawn, *sides)), path)
-
-
-def _first(bias: Tensor | None, count: int) -> Tensor | None:
-    return None if bias is None else bias[:count]
 
 
 def drawn_head(proposal: NewPath, generator: torch.Generator | None) -> NewPath:

@@ -81,7 +81,7 @@ def _head(graph: Graph, place: HeadPlace, policy: Growth) -> NewPath:
     node = graph.spec.nodes[place.attention]
     assert isinstance(node, Attention)
     for features in range(graph.features(place.value) // node.heads, 0, -1):
-        path = new_head(graph, place, features)
+        path = new_head(graph, place, features, min(features, graph.features(place.query) // node.heads))
         if within(graph, path_cost(graph, path), policy.stop):
             return with_path(replace(proposal, neurons=features), path)
     return replace(proposal, reason="a head of one feature would pass the budget")

@@ -88,7 +88,7 @@ def test_names_that_are_taken_get_a_number() -> None:
     assert middle_name(graph) == "new.2"
     path = new_node(graph, bridge(graph, "x", "y"), Middle("new.2", "relu", False), 2)
     again = build_graph(apply(graph.spec, path))
-    assert [name for name, _ in path.layers] == ["new.2", "new.2.to.y"]
+    assert [name for name, _ in path.nodes] == ["new.2", "new.2.to.y"]
     assert middle_name(again) == "new.3"
 
 
@@ -133,7 +133,10 @@ IMPOSSIBLE: dict[str, tuple[Edit, str]] = {
     "a name that is taken": (AddPath("x", "s", (("b", WIDE),)), "a node `b` already"),
     "a name that the target takes": (AddPath("x", "a", (("a.linear", WIDE),)), "`a.linear`"),
     "one name twice": (AddPath("x", "s", (("new", WIDE), ("new", WIDE))), "`new`|new -> new"),
-    "a way back": (AddPath("s", "a", (("new", WIDE),)), "a -> b -> s -> new -> a|form a cycle"),
+    "a way back": (
+        AddPath("s", "a", (("new", WIDE.model_copy(update={"sources": ("s",)})),)),
+        "a -> b -> s -> new -> a|form a cycle",
+    ),
     "another width": (AddPath("x", "s", (("new", WIDE.model_copy(update={"features": 3})),)), "equal shapes"),
 }
 

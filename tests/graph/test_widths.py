@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gromo_graph import Spec, check_spec, parse_spec
 from gromo_graph.graph import Graph, apply, build_graph, widening
-from gromo_graph.spec.kinds import Depthwise, Flatten, GroupNorm, Input, Layer, Merge
+from gromo_graph.spec.kinds import Attention, Depthwise, Flatten, GroupNorm, Input, Layer, Merge
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
@@ -36,7 +36,7 @@ def rows_of(graph: Graph) -> Mapping[str, Row]:
                 for position in range(positions)
             ]
         else:
-            rows[name] = inputs[0]
+            rows[name] = inputs[-1] if isinstance(node, Attention) else inputs[0]
     return rows
 
 
@@ -54,8 +54,13 @@ def reference(graph: Graph) -> tuple[dict[str, frozenset[str]], set[str]]:
     fixed.update(maker for output in graph.spec.outputs for maker, _, _ in rows[output])
     for name in graph.order:
         node = graph.spec.nodes[name]
-        if isinstance(node, Merge) and node.merge == "sum":
-            first, *others = (rows[source] for source in node.sources)
+        if isinstance(node, Attention) and node.heads > 1:
+            value = rows[name]
+            if len({maker for maker, _, _ in value}) > 1 or any(place for _, _, place in value):
+                fixed.update(maker for maker, _, _ in value)
+        if isinstance(node, Attention) or (isinstance(node, Merge) and node.merge == "sum"):
+            compared = node.sources[:2] if isinstance(node, Attention) else node.sources
+            first, *others = (rows[source] for source in compared)
             for row in others:
                 if places_of(row) != places_of(first):
                     fixed.update(maker for maker, _, _ in (*first, *row))
@@ -73,6 +78,18 @@ def reference(graph: Graph) -> tuple[dict[str, frozenset[str]], set[str]]:
     return together, {maker for maker, others in together.items() if others & fixed}
 
 
+def is_a_pair(graph: Graph, attentions: tuple[str, ...]) -> bool:
+    """Whether query and key are two layers that make nothing but what one attention compares."""
+    (attention, *others), nodes = attentions, graph.spec.nodes
+    makers = nodes[attention].sources[:2]
+    return not others and all(
+        isinstance(nodes[name], Layer)
+        and nodes[name].activation == "identity"  # type: ignore[attr-defined]
+        and graph.readers(name) == (attention,)
+        for name in makers
+    )
+
+
 @GRAPHS
 @given(specs(names=PLAIN, max_nodes=10))
 def test_groups_are_those_of_the_reference(spec: Spec) -> None:
@@ -87,7 +104,10 @@ def test_groups_are_those_of_the_reference(spec: Spec) -> None:
         assert list(group.producers) == [name for name in layers if name in together[group.target]]
         held = bool(fixed & set(group.producers))
         said_no = any(spec.nodes[name].grow is False for name in group.producers)  # type: ignore[attr-defined]
-        assert (group.reason is None) == (not held and not said_no and bool(group.consumers))
+        reads = bool(group.consumers)
+        if group.matches:
+            reads = is_a_pair(graph, group.matches) and len(group.producers) == 2
+        assert (group.reason is None) == (not held and not said_no and reads)
         assert {graph.features(name) for name in group.producers} == {group.features}
         assert graph.group_of(group.producers[-1]) is group
 

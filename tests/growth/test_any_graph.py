@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network
-from gromo_graph.growth.apply import linked, set_pending
+from gromo_graph.growth.changes import change_of
 from gromo_graph.spec.kinds import Flatten, Linear, Node
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.kinds.convolution import Convolution
@@ -85,21 +85,19 @@ def check(spec: Spec, policy: Growth) -> int:
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
     for candidate in able:
         assert candidate.slope > 0
-        group = linked(network, candidate, policy)
+        change = change_of(network, candidate, policy)
+
+        def loss_of(changed: GrowingNetwork, extended: bool) -> float:
+            return measured_loss(changed, data, extended=extended)
+
         alphas = [fan.weight.abs().max() for fan in candidate.weights.fan_in]
         omegas = [fan.weight.abs().max() for fan in candidate.weights.fan_out]
         # Small beside everything it is multiplied with, or the curvature shows.
         s = 1e-5 / max(1.0, *(float(x) for x in (*alphas, *omegas))) ** 0.5
-        set_pending(candidate, group, s**2, finite_scale=False)
-        measured = (before - measured_loss(network, data, extended=True)) / s**2
+        measured = (before - change.loss_at(s**2, loss_of)) / s**2
         noise = 1e-13 / s**2
         assert measured == pytest.approx(candidate.slope, rel=1e-2, abs=noise)
-        for consumer in group.consumers:
-            consumer.delete_update()
-        set_pending(candidate, group, 0.04, finite_scale=False)
-        predicted = measured_loss(network, data, extended=True)
-        for consumer in group.consumers:
-            consumer.delete_update()
+        predicted = change.loss_at(0.04, loss_of)
         grown = copy.deepcopy((scheduler, candidate))
         grown[0].apply(grown[1], 0.04)
         assert measured_loss(grown[0].network, data) == pytest.approx(predicted, rel=1e-9)

@@ -240,7 +240,7 @@ def test_new_neurons_are_singular_vectors_of_what_the_layers_there_leave_over(ca
         close(product, wanted[nearest], rtol=1e-6, atol=1e-9)
         taken.append(nearest)
     assert len(set(taken)) == candidate.neurons > 0
-    gain = tangent_of(activation_module(candidate.path.layers[0][1].activation)).right
+    gain = tangent_of(activation_module(candidate.path.nodes[0][1].activation)).right
     assert candidate.predicted == pytest.approx(gain * float(expected.values[taken].square().sum()))
 
 

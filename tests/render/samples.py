@@ -154,11 +154,11 @@ def write_journal(
 def _decision(group: tuple[str, ...] | AddPath, added: int) -> Decision:
     if not isinstance(group, AddPath):
         return Decision("widen", group[0], 4, group, added, added)
-    new = tuple(name for name, _ in group.layers)
+    new = tuple(name for name, _ in group.nodes)
     if len(new) == 1:
         return Decision("new_edge", f"{group.source}->{group.target}", 0, new, added, added)
     target = f"{group.source}->{new[0]}->{group.target}"
-    return Decision("new_node", target, group.layers[0][1].features, new, added, added)
+    return Decision("new_node", target, group.nodes[0][1].features, new, added, added)
 
 
 def _epoch(graph: Graph, epoch: int) -> dict[str, object]:
@@ -188,9 +188,10 @@ def write_large_journal(path: Path, *, blocks: int = 58, steps: int = 200) -> No
     for step in range(steps):
         block = 7 * step % blocks
         if step % 8 == 0 and step // 8 < min(blocks, 25):
-            layer = Linear(sources=("x",), features=32, bias=False)
+            source = f"block.{step // 8}.join"
+            layer = Linear(sources=(source,), features=32, bias=False)
             target = f"block.{step // 8 + 1}.join"
-            groups.append(AddPath(f"block.{step // 8}.join", target, ((f"path.{step // 8}", layer),)))
+            groups.append(AddPath(source, target, ((f"path.{step // 8}", layer),)))
         else:
             groups.append((f"block.{block}.lift",))
     candidates = [

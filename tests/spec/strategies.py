@@ -11,6 +11,7 @@ from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    Attention,
     AvgPool1d,
     AvgPool2d,
     BatchNorm,
@@ -169,19 +170,46 @@ def layers(draw: st.DrawFn, source: str, shape: Shape, features: int) -> Node:
 
 
 @st.composite
+def attentions(draw: st.DrawFn, known: dict[str, Shape]) -> Node | None:
+    """An attention between nodes that fit together, None where there are none."""
+    with_positions = {name: shape for name, shape in known.items() if len(shape) > 1}
+    triples = [
+        (query, key, value)
+        for query, of_query in with_positions.items()
+        for key, of_key in with_positions.items()
+        for value, of_value in with_positions.items()
+        if len({query, key, value}) == 3 and of_query[0] == of_key[0] and of_key[1:] == of_value[1:]
+    ]
+    if not triples:
+        return None
+    query, key, value = draw(st.sampled_from(triples))
+    heads = [number for number in divisors(known[query][0]) if known[value][0] % number == 0]
+    return Attention(
+        sources=(query, key, value),
+        heads=draw(st.sampled_from(heads)),
+        scale=draw(maybe(st.sampled_from([0.5, 2.0]))),
+    )
+
+
+@st.composite
 def graphs(draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes: int = 9) -> dict[str, Node]:
     """Nodes in a random document order whose shapes fit; what nobody reads is left for the outputs."""
     chosen = draw(st.lists(names, min_size=2, max_size=max_nodes, unique=True))
     nodes: dict[str, Node] = {}
     known: dict[str, Shape] = {}
     for place, name in enumerate(chosen):
-        kind = draw(st.sampled_from(["layer", "layer", "layer", "sum", "concat", "operation", "input"]))
+        kind = draw(
+            st.sampled_from(["layer", "layer", "layer", "sum", "concat", "attention", "operation", "input"])
+        )
         if place == 0 or (kind == "input" and place < 3):
             nodes[name] = Input(shape=draw(shapes()))
             known[name] = nodes[name].output_shape([])
             continue
         source = draw(st.sampled_from(list(known)))
-        if kind == "sum":
+        attention = draw(attentions(known)) if kind == "attention" else None
+        if attention is not None:
+            nodes[name] = attention
+        elif kind == "sum":
             equal = [other for other in known if known[other] == known[source]]
             sources = draw(st.lists(st.sampled_from(equal), min_size=1, max_size=3, unique=True))
             nodes[name] = Merge(sources=tuple(sources), activation=draw(ACTIVATIONS))

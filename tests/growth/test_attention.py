@@ -1,0 +1,268 @@
+"""Attention grows: values, queries with keys, and heads; slopes are what the loss does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from gromo_graph import GraphError, GrowingNetwork, GrowthScheduler, compile_network, edit, parse_spec
+from gromo_graph.algebra import match_moment, optimal_match, product_gradient
+from gromo_graph.growth.candidates import Proposal
+from gromo_graph.growth.changes import change_of
+from gromo_graph.modules.adapters.attention import Attend, by_head
+from gromo_graph.spec.settings import Growth
+
+TAILS = {
+    "a layer reads it": "  f: {kind: flatten, from: o}\n",
+    "a sum": "  s: {kind: merge, from: [e, o]}\n  f: {kind: flatten, from: s}\n",
+    "a flattened row reads it": "  f: {kind: flatten, from: a}\n",
+    "its mean is read": "  p: {kind: adaptive_avg_pool1d, from: a}\n  f: {kind: flatten, from: p}\n",
+}
+
+
+def document(tail: str, *, heads: int = 1, growth: str = "{}", source: str = "e", bias: bool = True) -> str:
+    has = str(bias).lower()
+    out = (
+        "" if "from: a}" in tail else f"  o: {{kind: conv1d, from: a, features: 4, kernel: 1, bias: {has}}}\n"
+    )
+    return f"""
+nodes:
+  x: {{kind: input, shape: [3, 5]}}
+  e: {{kind: conv1d, from: x, features: 4, kernel: 3, padding: same, activation: tanh}}
+  q: {{kind: conv1d, from: e, features: 4, kernel: 1, bias: {has}}}
+  k: {{kind: conv1d, from: {source}, features: 4, kernel: 1, bias: {has}}}
+  v: {{kind: conv1d, from: {source}, features: 4, kernel: 1, bias: {has}}}
+  a: {{kind: attention, from: [q, k, v], heads: {heads}}}
+{out}{tail}  y: {{kind: linear, from: f, features: 2}}
+output: y
+growth: {growth}
+"""
+
+
+def network_of(text: str) -> GrowingNetwork:
+    """In float64, with queries and keys so large that positions are told apart."""
+    network = compile_network(parse_spec(text), seed=0, dtype=torch.float64)
+    with torch.no_grad():
+        for name in ("q", "k"):
+            network.growing(name).weight.mul_(3.0)
+    return network
+
+
+def data() -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(40, 3, 5, generator=generator, dtype=torch.float64)
+    y = torch.randn(40, 2, generator=generator, dtype=torch.float64)
+    return [(x[:25], y[:25]), (x[25:], y[25:])]
+
+
+def loss_over(network: GrowingNetwork, extended: bool = False) -> float:
+    run = network.extended_forward if extended else network
+    with torch.no_grad():
+        return sum(float(mse_loss(run(x), y)) * len(x) for x, y in data()) / 40
+
+
+def scheduler_of(network: GrowingNetwork, **policy: object) -> GrowthScheduler:
+    return GrowthScheduler(
+        network,
+        mse_loss,
+        policy=Growth.model_validate({"groups": 1, "ridge": 1e-3, **policy}),
+        generator=torch.Generator().manual_seed(3),
+    )
+
+
+def able(scheduler: GrowthScheduler) -> list[Proposal]:
+    return [c for c in scheduler.plan(data()).candidates if c.reason is None]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool) -> None:
+    network = network_of(document(tail, heads=heads, bias=bias))
+    scheduler = scheduler_of(network, actions=("widen", "new_head"), neurons={"per_step": 2})
+    before = loss_over(network)
+    found = able(scheduler)
+    assert {"q", "v"} <= {candidate.target for candidate in found}
+    assert any(candidate.kind == "new_head" for candidate in found) == ("o" in network.spec.nodes)
+    for candidate in found:
+        change = change_of(network, candidate, scheduler.policy)
+        measured = (before - change.loss_at(1e-6, loss_over)) / 1e-6
+        assert measured == pytest.approx(candidate.slope, rel=1e-4)
+        predicted = change.loss_at(0.5, loss_over)
+        assert loss_over(network) == before
+        grown_scheduler, same = copy.deepcopy((scheduler, candidate))
+        event = grown_scheduler.apply(same, 0.5)
+        assert event.loss_after == pytest.approx(predicted, rel=1e-12)
+        graph = grown_scheduler.network.graph
+        parameters = sum(p.numel() for p in grown_scheduler.network.parameters())
+        assert (
+            graph.parameter_count == parameters == network.graph.parameter_count + candidate.delta_parameters
+        )
+        assert graph.multiply_adds == network.graph.multiply_adds + candidate.delta_madds
+
+
+def test_attention_is_that_of_a_slow_reference() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, f, n, generator=generator) for f, n in ((6, 4), (6, 5), (4, 5)))
+    found = Attend(2, 0.7)(q, k, v)
+    for sample in range(2):
+        for head in range(2):
+            of = slice(head, None, 2)  # features take turns
+            logits = torch.tensor(
+                [[0.7 * float(q[sample, of, i] @ k[sample, of, j]) for j in range(5)] for i in range(4)]
+            )
+            expected = v[sample, of] @ logits.softmax(dim=1).T
+            torch.testing.assert_close(found[sample, of], expected)
+    images = Attend(1, 0.5)(q.unflatten(2, (2, 2)), k, v)
+    torch.testing.assert_close(images.flatten(2), Attend(1, 0.5)(q, k, v))
+
+
+def test_the_best_pair_is_found_where_only_a_match_is_missing() -> None:
+    """Of products that a single pair can give the whole is recovered, up to its size."""
+    generator = torch.Generator().manual_seed(0)
+    s_query, s_key = (
+        (lambda m: m @ m.T + 0.1 * torch.eye(4, dtype=torch.float64))(
+            torch.randn(4, 9, generator=generator, dtype=torch.float64)
+        )
+        for _ in range(2)
+    )
+    a, b = torch.randn(2, 4, generator=generator, dtype=torch.float64)
+    found = optimal_match(s_query, s_key, s_query @ torch.outer(a, b) @ s_key, sensitivity=0.25)
+    assert found.singular_values.shape == (1,)
+    torch.testing.assert_close(found.alpha.T @ found.omega.T, torch.outer(a, b) / 0.25)
+
+
+def test_the_gradient_at_products_is_that_of_autograd() -> None:
+    generator = torch.Generator().manual_seed(0)
+    attend = Attend(3, 0.7)
+    q, k, v = (torch.randn(2, 6, 5, generator=generator, dtype=torch.float64) for _ in range(3))
+    gradient = torch.randn(2, 6, 5, generator=generator, dtype=torch.float64)
+    logits = 0.7 * by_head(q, 3) @ by_head(k, 3).transpose(2, 3)
+    logits.requires_grad_(True)
+    mixed = logits.softmax(dim=3) @ by_head(v, 3)
+    (expected,) = torch.autograd.grad((mixed * by_head(gradient, 3)).sum(), logits)
+    found = product_gradient(attend.weights(q, k), by_head(v, 3), by_head(gradient, 3))
+    torch.testing.assert_close(found, expected)
+    rows = torch.randn(2, 4, 5, generator=generator, dtype=torch.float64)
+    slow = torch.einsum("nci,nhij,nkj->hck", rows, found, v)
+    torch.testing.assert_close(match_moment(rows, v, found), slow)
+
+
+def test_old_products_stay_what_they_were() -> None:
+    network = network_of(document(TAILS["a sum"], heads=2))
+    scheduler = scheduler_of(network, neurons={"per_step": 2})
+    old = {name: network.growing(name).weight.detach().clone() for name in ("q", "k")}
+    (candidate,) = (c for c in able(scheduler) if c.target == "q")
+    optimizer = torch.optim.Adam(network.parameters())
+    for x, y in data():
+        mse_loss(network(x), y).backward()
+    optimizer.step()
+    scheduler.optimizer = optimizer
+    old = {name: network.growing(name).weight.detach().clone() for name in ("q", "k")}
+    event = scheduler.apply(candidate, 0.25)
+    assert event.decision is not None
+    assert event.decision.nodes == ("q", "k")
+    assert network.spec.nodes["a"].scale == pytest.approx(2**-0.5)  # type: ignore[attr-defined]
+    for name in ("q", "k"):
+        weight = network.growing(name).weight
+        assert weight.shape[0] == 6
+        assert torch.equal(weight[:4], old[name])
+        assert optimizer.state[weight]["exp_avg"].shape == weight.shape
+    assert {p for group in optimizer.param_groups for p in group["params"]} == set(network.parameters())
+    scheduler.undo()
+    assert network.growing("q").out_neurons == 4
+    assert network.spec.nodes["a"].scale is None  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("criterion", ["random", "gradmax", "variance_transfer"])
+def test_drawn_pairs_change_nothing_yet(criterion: str) -> None:
+    network = network_of(document(TAILS["a sum"]))
+    scheduler = scheduler_of(network, criterion=criterion, neurons={"per_step": 3})
+    before = loss_over(network)
+    (candidate,) = (c for c in able(scheduler) if c.target == "q")
+    scheduler.apply(candidate)
+    assert network.growing("q").out_neurons == 7
+    assert loss_over(network) == pytest.approx(before, rel=1e-12)
+    key = network.growing("k")
+    network.zero_grad()
+    mse_loss(network(data()[0][0]), data()[0][1]).backward()
+    assert key.weight.grad is not None
+    assert float(key.weight.grad[4:].abs().min()) > 0.0
+
+
+def test_an_edit_of_the_width_keeps_the_function() -> None:
+    network = network_of(document(TAILS["a sum"], heads=2))
+    x = data()[0][0]
+    before = network(x)
+    with edit(network) as e:
+        e.set_features("k", 8)
+        e.set_features("v", 8)
+    assert e.preserved
+    torch.testing.assert_close(network(x), before)
+    assert network.growing("q").out_neurons == 8
+    assert e.inverse is not None
+    with edit(network) as back:
+        back.apply(e.inverse)  # type: ignore[arg-type]
+    torch.testing.assert_close(network(x), before)
+
+
+def test_a_source_that_must_be_there_is_not_taken_out() -> None:
+    network = network_of(document(TAILS["a sum"]))
+    with edit(network) as e:
+        e.insert("q", "a", "both", {"kind": "merge"})
+        e.connect("e", "both", direct=True)
+    transaction = edit(network.spec)
+    with pytest.raises(GraphError, match="in a place that must be taken"):
+        transaction.remove_node("both")
+
+
+REASONS: dict[str, tuple[Callable[[str], str], str]] = {
+    "an activation": (
+        lambda text: text.replace(
+            "kind: conv1d, from: e, features: 4, kernel: 1",
+            "kind: conv1d, from: e, features: 4, kernel: 1, activation: relu",
+            1,
+        ),
+        "`q` has the activation relu",
+    ),
+    "also read elsewhere": (
+        lambda text: text.replace("[e, o]", "[e, o, q]"),
+        "also pass `s`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changed", "reason"), REASONS.values(), ids=REASONS)
+def test_why_a_query_cannot_grow(changed: Callable[[str], str], reason: str) -> None:
+    network = compile_network(parse_spec(changed(document(TAILS["a sum"]))), seed=0, dtype=torch.float64)
+    said: Sequence[str | None] = [
+        c.reason for c in scheduler_of(network).plan(data()).candidates if "q" in (c.target, *_producers(c))
+    ]
+    assert any(reason in str(each) for each in said)
+
+
+def _producers(candidate: object) -> tuple[str, ...]:
+    return candidate.group.producers  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_same_seed_gives_the_same_head() -> None:
+    text = document(TAILS["a sum"])
+    found = []
+    for _ in range(2):
+        network = network_of(text)
+        scheduler = scheduler_of(network, actions=("new_head",))
+        (candidate,) = able(scheduler)
+        scheduler.apply(candidate, 1.0)
+        found.append(network)
+    names = [name for name in found[0].spec.nodes if name.startswith("head.1.")]
+    assert names == [f"head.1.{part}" for part in ("query", "key", "value", "attention", "out")]
+    x = data()[0][0]
+    assert torch.equal(found[0](x), found[1](x))
+    # A second one stands beside it.
+    scheduler = scheduler_of(found[0], actions=("new_head",))
+    assert [c.target for c in able(scheduler)] == ["e->head.2->s"]
