@@ -165,10 +165,28 @@ def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Widening:
     wanted = max(neurons_at_once(policy, group), group.unit)
     if group.grow.max is not None:
         wanted = min(wanted, group.grow.max - group.features)
+    if group.matches:
+        most = _most_matched(graph, group)
+        if group.features >= most:
+            each = most // group.unit
+            return replace(
+                proposal, reason=f"{each} features of a head can match whatever the layers read of a position"
+            )
+        wanted = min(wanted, most - group.features)
     neurons = affordable(graph, group, wanted, policy.stop)
     if neurons == 0:
         return replace(proposal, reason=_why_none(group, wanted))
     return with_cost(graph, replace(proposal, neurons=neurons))
+
+
+def _most_matched(graph: Graph, group: WidthGroup) -> int:
+    """Features of query and key beyond which there are no products that they do not give already.
+
+    Those of a head are a bilinear form of what the two layers read at a position, of no higher rank than they have
+    columns.
+    """
+    columns = [graph.parameters(name) // graph.features(name) for name in group.producers]
+    return group.unit * min(columns)
 
 
 def _why_none(group: WidthGroup, wanted: int) -> str:

@@ -221,6 +221,16 @@ def test_a_source_that_must_be_there_is_not_taken_out() -> None:
         transaction.remove_node("both")
 
 
+def test_a_head_that_can_match_anything_gets_no_more_features() -> None:
+    network = network_of(document(TAILS["a sum"], heads=2))
+    scheduler = scheduler_of(network, neurons={"per_step": 20})
+    (candidate,) = (c for c in able(scheduler) if c.target == "q")
+    assert candidate.neurons == 6  # 4 inputs and a constant for each head
+    scheduler.apply(candidate, 0.1)
+    (full,) = (c for c in scheduler.plan(data()).candidates if c.target == "q")
+    assert full.reason == "5 features of a head can match whatever the layers read of a position"
+
+
 REASONS: dict[str, tuple[Callable[[str], str], str]] = {
     "an activation": (
         lambda text: text.replace(
