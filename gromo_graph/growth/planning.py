@@ -27,9 +27,17 @@ from gromo_graph.growth.pruning import PruneSlope, prune_proposals
 from gromo_graph.growth.pruning import solved as solved_pruning
 from gromo_graph.growth.resting import cannot_be_taken_back
 from gromo_graph.growth.slopes import Measurement, NeuronSlopes, chosen, measure, neuron_slopes
-from gromo_graph.growth.solve import Solution, compute_delta, is_dead, random_neurons, rescue_size, solve
+from gromo_graph.growth.solve import (
+    Solution,
+    compute_delta,
+    is_dead,
+    random_neurons,
+    rescue_size,
+    solve_views,
+)
 from gromo_graph.modules.adapters.build import activation_module
 from gromo_graph.modules.group import LinkedGroup
+from gromo_graph.modules.heads import head_views
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import united
 from gromo_graph.network import GrowingNetwork
@@ -64,12 +72,13 @@ class _Wide:
 
     Attributes:
         group: all of them. parts: those of each part, where the author has tied several; else the group itself.
-        solutions: of each part.
+        views: of each part, those of the heads behind it (modules/heads.py). solutions: of each part.
     """
 
     proposal: Widening
     group: LinkedGroup
     parts: tuple[LinkedGroup, ...]
+    views: tuple[tuple[LinkedGroup, ...], ...]
     solutions: list[Solution] = field(default_factory=list)
 
     @property
@@ -151,7 +160,7 @@ class _Able:
         """The sums that they are solved from."""
         return sums_of(
             network,
-            groups=[part for each in self.wide for part in each.parts],
+            groups=[view for each in self.wide for views in each.views for view in views],
             paths=self.paths,
             narrow=[group for _, group in self.narrow],
             matches=[match_of(network, proposal) for proposal in self.matched],
@@ -223,7 +232,8 @@ def _followed(network: GrowingNetwork, proposal: Widening, policy: Growth) -> _W
     if reason is not None and policy.criterion in _SOLVED:
         return proposal.left_out(reason)
     parts = linked_parts(network, proposal.widened, kernel=policy.kernel)
-    return _Wide(proposal, group, (group,) if len(parts) == 1 else parts)
+    parts = (group,) if len(parts) == 1 else parts
+    return _Wide(proposal, group, parts, tuple(head_views(part) for part in parts))
 
 
 @dataclass
@@ -300,7 +310,10 @@ class _Work:
         return alive
 
     def _solutions(self, wide: _Wide) -> list[Solution]:
-        return [solve(wide.proposal, part, self.policy) for part in wide.parts]
+        return [
+            solve_views(wide.proposal, part, views, self.policy)
+            for part, views in zip(wide.parts, wide.views, strict=True)
+        ]
 
     def _or_failure(self, solver: Callable[[], Result]) -> Result | str:
         """What is solved, or the words for a decomposition that does not converge, in whichever process."""

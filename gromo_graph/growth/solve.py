@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.growth_moment import spans_of
 from gromo_graph.modules.link import GrowthLink
 from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.neurons import GroupNeurons
+from gromo_graph.modules.neurons import GroupNeurons, taking_turns
 from gromo_graph.modules.solving import links_of_group
 from gromo_graph.spec.settings import Growth
 
@@ -78,6 +78,19 @@ def solve(proposal: Widening, linked: LinkedGroup, policy: Growth) -> Solution:
         neurons = to_layer_scale(linked, neurons)
     deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
     return Solution(linked, neurons, deltas, "; ".join(notes))
+
+
+def solve_views(
+    proposal: Widening, linked: LinkedGroup, views: Sequence[LinkedGroup], policy: Growth
+) -> Solution:
+    """The neurons of a proposal whose group each head sees in its own way: those of all heads take turns."""
+    if len(views) == 1:
+        return solve(proposal, views[0], policy)
+    each = replace(proposal, neurons=proposal.neurons // len(views))
+    found = [solve(each, view, policy) for view in views]
+    notes = dict.fromkeys(note for solution in found for note in solution.note.split("; ") if note)
+    neurons = taking_turns([solution.neurons for solution in found])
+    return Solution(linked, neurons, found[0].deltas, "; ".join(notes))
 
 
 def compute_delta(consumer: MeasuredModule, ridge: float) -> None:

@@ -157,6 +157,33 @@ def united(
     )
 
 
+def taking_turns(parts: Sequence[GroupNeurons]) -> GroupNeurons:
+    """Neurons that were found for each place of a unit alone: the i-th of all are neighbours; as many as all have."""
+    count, first = min(part.size for part in parts), parts[0]
+
+    def rows(values: Sequence[Tensor]) -> Tensor:
+        return torch.stack([value[:count] for value in values], dim=1).flatten(0, 1)
+
+    fan_in = []
+    for sides in zip(*(part.fan_in for part in parts), strict=True):
+        biases = [side.bias for side in sides if side.bias is not None]
+        fan_in.append(FanIn(rows([side.weight for side in sides]), rows(biases) if biases else None))
+    fan_out = []
+    for outs in zip(*(part.fan_out for part in parts), strict=True):
+        slots = zip(*(out.by_slot() for out in outs), strict=True)
+        fan_out.append(
+            outs[0].of([rows([each.transpose(0, 1) for each in slot]).transpose(0, 1) for slot in slots])
+        )
+    values = [part.values for part in parts if part.values is not None]
+    return replace(
+        first,
+        fan_in=tuple(fan_in),
+        fan_out=tuple(fan_out),
+        values=rows(values) if len(values) == len(parts) else None,
+        spreads={key: rows([part.spreads[key] for part in parts]) for key in first.spreads},
+    )
+
+
 def split(group: LinkedGroup, found: OptimalExtension, columns: Tensor) -> GroupNeurons:
     """The neurons of a solved problem, part by part.
 

@@ -34,8 +34,8 @@ def document(tail: str, *, heads: int = 1, growth: str = "{}", source: str = "e"
 nodes:
   x: {{kind: input, shape: [3, 5]}}
   e: {{kind: conv1d, from: x, features: 4, kernel: 3, padding: same, activation: tanh}}
-  q: {{kind: conv1d, from: e, features: 4, kernel: 1, bias: {has}}}
-  k: {{kind: conv1d, from: {source}, features: 4, kernel: 1, bias: {has}}}
+  q: {{kind: conv1d, from: e, features: 2, kernel: 1, bias: {has}}}
+  k: {{kind: conv1d, from: {source}, features: 2, kernel: 1, bias: {has}}}
   v: {{kind: conv1d, from: {source}, features: 4, kernel: 1, bias: {has}}}
   a: {{kind: attention, from: [q, k, v], heads: {heads}}}
 {out}{tail}  y: {{kind: linear, from: f, features: 2}}
@@ -106,6 +106,14 @@ def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool) -> Non
         assert graph.multiply_adds == network.graph.multiply_adds + candidate.delta_madds
 
 
+@pytest.mark.parametrize("heads", [1, 2])
+def test_values_are_solved_for_each_head(heads: int) -> None:
+    """A row that reads all positions has no bias of its own to make up for: what is promised is what is measured."""
+    network = network_of(document(TAILS["a flattened row reads it"], heads=heads))
+    (candidate,) = (c for c in able(scheduler_of(network, ridge=0.0)) if c.target == "v")
+    assert candidate.predicted == pytest.approx(candidate.slope, rel=1e-6)
+
+
 def test_attention_is_that_of_a_slow_reference() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, f, n, generator=generator) for f, n in ((6, 4), (6, 5), (4, 5)))
@@ -167,15 +175,15 @@ def test_old_products_stay_what_they_were() -> None:
     event = scheduler.apply(candidate, 0.25)
     assert event.decision is not None
     assert event.decision.nodes == ("q", "k")
-    assert network.spec.nodes["a"].scale == pytest.approx(2**-0.5)  # type: ignore[attr-defined]
+    assert network.spec.nodes["a"].scale == 1.0  # type: ignore[attr-defined]
     for name in ("q", "k"):
         weight = network.growing(name).weight
-        assert weight.shape[0] == 6
-        assert torch.equal(weight[:4], old[name])
+        assert weight.shape[0] == 4
+        assert torch.equal(weight[:2], old[name])
         assert optimizer.state[weight]["exp_avg"].shape == weight.shape
     assert {p for group in optimizer.param_groups for p in group["params"]} == set(network.parameters())
     scheduler.undo()
-    assert network.growing("q").out_neurons == 4
+    assert network.growing("q").out_neurons == 2
     assert network.spec.nodes["a"].scale is None  # type: ignore[attr-defined]
 
 
@@ -186,13 +194,13 @@ def test_drawn_pairs_change_nothing_yet(criterion: str) -> None:
     before = loss_over(network)
     (candidate,) = (c for c in able(scheduler) if c.target == "q")
     scheduler.apply(candidate)
-    assert network.growing("q").out_neurons == 7
+    assert network.growing("q").out_neurons == 5
     assert loss_over(network) == pytest.approx(before, rel=1e-12)
     key = network.growing("k")
     network.zero_grad()
     mse_loss(network(data()[0][0]), data()[0][1]).backward()
     assert key.weight.grad is not None
-    assert float(key.weight.grad[4:].abs().min()) > 0.0
+    assert float(key.weight.grad[2:].abs().min()) > 0.0
 
 
 def test_an_edit_of_the_width_keeps_the_function() -> None:
@@ -215,7 +223,7 @@ def test_a_source_that_must_be_there_is_not_taken_out() -> None:
     network = network_of(document(TAILS["a sum"]))
     with edit(network) as e:
         e.insert("q", "a", "both", {"kind": "merge"})
-        e.connect("e", "both", direct=True)
+        e.connect("k", "both", direct=True)
     transaction = edit(network.spec)
     with pytest.raises(GraphError, match="in a place that must be taken"):
         transaction.remove_node("both")
@@ -225,7 +233,7 @@ def test_a_head_that_can_match_anything_gets_no_more_features() -> None:
     network = network_of(document(TAILS["a sum"], heads=2))
     scheduler = scheduler_of(network, neurons={"per_step": 20})
     (candidate,) = (c for c in able(scheduler) if c.target == "q")
-    assert candidate.neurons == 6  # 4 inputs and a constant for each head
+    assert candidate.neurons == 8  # 4 inputs and a constant for each head
     scheduler.apply(candidate, 0.1)
     (full,) = (c for c in scheduler.plan(data()).candidates if c.target == "q")
     assert full.reason == "5 features of a head can match whatever the layers read of a position"
@@ -234,15 +242,18 @@ def test_a_head_that_can_match_anything_gets_no_more_features() -> None:
 REASONS: dict[str, tuple[Callable[[str], str], str]] = {
     "an activation": (
         lambda text: text.replace(
-            "kind: conv1d, from: e, features: 4, kernel: 1",
-            "kind: conv1d, from: e, features: 4, kernel: 1, activation: relu",
+            "kind: conv1d, from: e, features: 2, kernel: 1",
+            "kind: conv1d, from: e, features: 2, kernel: 1, activation: relu",
             1,
         ),
         "`q` has the activation relu",
     ),
     "also read elsewhere": (
-        lambda text: text.replace("[e, o]", "[e, o, q]"),
-        "also pass `s`",
+        lambda text: text.replace(
+            "  s: {kind: merge, from: [e, o]}",
+            "  z: {kind: conv1d, from: q, features: 4, kernel: 1}\n  s: {kind: merge, from: [e, o, z]}",
+        ),
+        "also pass `z`",
     ),
 }
 

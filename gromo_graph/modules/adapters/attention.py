@@ -101,10 +101,11 @@ class Mixing(torch.nn.Module):
         mixed: Tensor = self.attend(query, key, value)
         return mixed
 
-    def average(self, value: Tensor) -> Tensor:
-        """Any number of channels, each mixed by the mean over the heads."""
+    def average(self, value: Tensor, head: int | None = None) -> Tensor:
+        """Any number of channels, each mixed as a head does, or by the mean over the heads."""
         query, key, _ = self.seen
-        weights = self.attend.weights(query, key).mean(dim=1).to(value)
+        weights = self.attend.weights(query, key)
+        weights = (weights.mean(dim=1) if head is None else weights[:, head]).to(value)
         return (value.flatten(2) @ weights.transpose(1, 2)).reshape(*value.shape[:2], *query.shape[2:])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Mixing:
@@ -114,8 +115,20 @@ class Mixing(torch.nn.Module):
         return {**self.__dict__, "_seen": None}
 
 
+class OneHead(torch.nn.Module):
+    """One head of a mixing, on any number of channels; stands for it where sums are taken for that head alone."""
+
+    def __init__(self, mixing: Mixing, head: int) -> None:
+        super().__init__()
+        self.mixing, self.head = mixing, head
+
+    def forward(self, value: Tensor) -> Tensor:
+        """As `Mixing.average`."""
+        return self.mixing.average(value, self.head)
+
+
 class MixingAdapter(OperationAdapter):
-    """Linear in the values. Sums are taken behind the mean of the heads; the exact slopes know each."""
+    """Linear in the values. Where nobody asks for a head, sums are taken behind the mean of all."""
 
     operation_type = Mixing
     slides = True
@@ -138,4 +151,16 @@ class MixingAdapter(OperationAdapter):
         return mixing
 
 
+class OneHeadAdapter(OperationAdapter):
+    """Linear in the values."""
+
+    operation_type = OneHead
+    slides = True
+    sees_samples = True
+
+    def of_samples(self, operation: Any, part: slice) -> torch.nn.Module:
+        return OneHead(operation.mixing.of(part), operation.head)
+
+
 register_operation(MixingAdapter())
+register_operation(OneHeadAdapter())
