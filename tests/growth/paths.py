@@ -76,7 +76,7 @@ def loss_with(scheduler: GrowthScheduler, candidate: Proposal, gamma: float, dat
 def measured_slope(scheduler: GrowthScheduler, candidate: Any, data: Data) -> float:
     """The decrease of the loss per unit of γ at 0, from two small steps: no error of order √γ is left."""
     before = mean_loss(scheduler.network, MSE, data)
-    largest = max(float(weight.abs().max()) for weight, _ in candidate.weights)
+    largest = max(float(first.weight.abs().max()) for first in candidate.weights)
     gamma = 1e-6 / max(1.0, largest)
 
     def decrease(step: float) -> float:

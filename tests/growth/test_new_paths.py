@@ -186,7 +186,7 @@ def test_without_what_takes_the_shift_back_the_loss_would_do_something_else(acti
     data = data_of(network)
     scheduler = GrowthScheduler(network, MSE, policy=Growth(actions=("new_node",)))
     candidate = planned(scheduler, data, "x->new.1->y")
-    (_, (_, shift)) = candidate.weights
+    shift = candidate.weights[1].bias
     assert shift is not None
     shift.zero_()
     measured = measured_slope(scheduler, candidate, data)
@@ -201,7 +201,7 @@ def check(spec: Spec, kind: Any, applied: bool) -> None:
     before = measured_loss(network, data)
     for candidate in able(GrowthScheduler(network, loss, policy=policy).plan(data).candidates):
         change = change_of(network, candidate, policy)
-        largest = max(1.0, *(float(weight.abs().max()) for weight, _ in candidate.weights))
+        largest = max(1.0, *(float(first.weight.abs().max()) for first in candidate.weights))
 
         def decrease(gamma: float, change: Any = change) -> float:
             return (before - change.loss_at(gamma, lambda changed, _: measured_loss(changed, data))) / gamma

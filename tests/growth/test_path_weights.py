@@ -152,7 +152,7 @@ def test_a_new_edge_is_the_least_squares_of_the_gradient(case: Case, ridge: floa
     b = rows.source[:, :-1]
     m = rows.second(b, rows.gradient)
     delta = torch.linalg.solve(ridged(rows.second(b, b), ridge), m).T
-    ((weight, bias),) = candidate.weights
+    weight, bias = candidate.weights[0].weight, candidate.weights[0].bias
     assert bias is None
     close(weight.flatten(1), -delta)
     assert candidate.slope == pytest.approx(float((m * delta.T).sum()))
@@ -170,7 +170,7 @@ def test_with_the_delta_applied_old_and_new_columns_are_solved_for_together(case
     delta = torch.linalg.solve(ridged(rows.second(columns, columns), policy.ridge), m).T
     sizes = [rows.source.shape[1] - 1, *(part.shape[1] for part in rows.entering.values())]
     own, *others = delta.split(sizes, dim=1)
-    close(candidate.weights[0][0].flatten(1), -own)
+    close(candidate.weights[0].weight.flatten(1), -own)
     assert list(candidate.deltas) == list(rows.entering)
     for name, part in zip(rows.entering, others, strict=True):
         close(candidate.deltas[name], part)
@@ -189,7 +189,7 @@ def test_the_joint_solution_descends_where_its_new_columns_alone_would_ascend() 
         assert candidate.slope > 0
         rows = case.rows(network, data)
         m = rows.second(rows.source[:, :-1], rows.gradient)
-        alone.append(-float((m * candidate.weights[0][0].T).sum()))
+        alone.append(-float((m * candidate.weights[0].weight.T).sum()))
     assert min(alone) < 0 < max(alone)
 
 
@@ -231,7 +231,7 @@ def test_new_neurons_are_singular_vectors_of_what_the_layers_there_leave_over(ca
         left = left - b @ delta
     s = ridged(rows.second(rows.source, rows.source), policy.ridge)
     expected = reference.neurons(s, -rows.second(rows.source, left))
-    (alpha, bias), (omega, _) = candidate.weights
+    alpha, bias, omega = candidate.weights[0].weight, candidate.weights[0].bias, candidate.weights[1].weight
     found = reference.products(torch.cat((alpha.flatten(1), bias[:, None]), dim=1), omega.flatten(1))
     wanted = reference.products(expected.alpha, expected.omega)
     taken = []
