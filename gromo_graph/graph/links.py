@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gromo_graph.spec.kinds import Fixed
+from gromo_graph.spec.kinds import WidthRule
 from gromo_graph.spec.model import Spec
 
 Role = Literal["input", "layer", "merge", "operation", "fixed", "fan_out"]
@@ -26,8 +26,8 @@ class Unit:
 
     Attributes:
         key: the name of its node, or `"name->"` for the merge behind the fan-out `name`.
-        role: what kind of module it becomes. An operation that could not be folded is a merge of one; a module that was
-            imported as it is stays one.
+        role: what kind of module it becomes. An operation that could not be folded is a merge of one; `fixed` is what
+            nothing grows through: a transpose, a module that was imported as it is.
         node: the node it was made for (for a fan-out: the node with several readers).
         operations: nodes folded into it, in the order they apply after the node itself.
         reads: keys of the units whose values it takes, in the order of `from`.
@@ -59,7 +59,7 @@ def resolve_units(spec: Spec, order: tuple[str, ...]) -> Mapping[str, Unit]:
     value_of: dict[str, str] = {}  # node -> key of the unit that gives its value to readers
     for name in order:
         node = spec.nodes[name]
-        role: Role = "fixed" if isinstance(node, Fixed) else node.drawn_as
+        role: Role = "fixed" if node.width_rule is WidthRule.FIXED and node.sources else node.drawn_as
         sources = node.sources
         alone = role == "operation" and len(readers[sources[0]]) == 1 and sources[0] not in spec.outputs
         if alone and units[value_of[sources[0]]].role != "fixed":

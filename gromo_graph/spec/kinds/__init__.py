@@ -20,6 +20,7 @@ from gromo_graph.spec.kinds.pool import (
     MaxPool1d,
     MaxPool2d,
 )
+from gromo_graph.spec.kinds.reorder import AsSequence, Transpose
 from gromo_graph.spec.kinds.upsample import Upsample1d, Upsample2d
 
 KINDS: dict[str, type[Node]] = {
@@ -41,6 +42,8 @@ KINDS: dict[str, type[Node]] = {
     "adaptive_avg_pool2d": AdaptiveAvgPool2d,
     "upsample1d": Upsample1d,
     "upsample2d": Upsample2d,
+    "transpose": Transpose,
+    "sequence": AsSequence,
     "depthwise_conv1d": DepthwiseConv1d,
     "depthwise_conv2d": DepthwiseConv2d,
 }
@@ -71,8 +74,10 @@ __all__ = [
     "Merge",
     "Node",
     "Operation",
+    "AsSequence",
     "Shape",
     "ShapeMismatch",
+    "Transpose",
     "Upsample1d",
     "Upsample2d",
     "WidthRule",
