@@ -35,7 +35,7 @@ def _feature_norm(part: Any) -> Plainly:
     norm = nn.LayerNorm(part.normalized_shape, eps=part.eps, device="meta")
     norm.weight, norm.bias = part.weight, part.bias
     norm.train(part.training)
-    return {"": norm}, lambda call, x: call("", x.transpose(1, -1)).transpose(1, -1)
+    return {"": norm}, lambda call, x: call("", x.movedim(1, -1)).movedim(-1, 1)
 
 
 def _positions(part: Any) -> Plainly:

@@ -34,7 +34,7 @@ class FeatureNorm(torch.nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """The features stand last for the norm alone."""
-        return super().forward(input.transpose(1, -1)).transpose(1, -1)
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 
 class LayerNormAdapter(OperationAdapter):
@@ -56,9 +56,9 @@ class LayerNormAdapter(OperationAdapter):
 
     def extended(self, operation: Any, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
         if isinstance(operation, FeatureNorm):
-            new = NewChannels(new.values.transpose(1, -1), new.factor, new.spread)
-            parts = self._extended(operation, x.transpose(1, -1), new)
-            return parts[0].transpose(1, -1), parts[1].transpose(1, -1)
+            last = NewChannels(new.values.movedim(1, -1), new.factor, new.spread)
+            y, y_new = self._extended(operation, x.movedim(1, -1), last)
+            return y.movedim(-1, 1), y_new.movedim(-1, 1)
         return self._extended(operation, x, new)
 
     def _extended(self, operation: Any, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
