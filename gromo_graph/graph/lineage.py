@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from gromo_graph.graph.view import Graph
-from gromo_graph.spec.kinds import Fixed, Input, Layer, WidthRule
+from gromo_graph.spec.kinds import Layer, WidthRule
 
 Origin = frozenset[tuple[str, int, int]]
-"""What a feature is made of: (layer or input, its feature, position after a flatten) of all that are added in it."""
+"""What a feature is made of: (what makes it, its feature, position after a flatten) of all that are added in it."""
 
 
 def lineage(
@@ -41,7 +41,7 @@ def lineage(
             own = called.get(name, name)
             more = range(len(inputs[0]), graph.features(name))
             found[name] = (*inputs[0], *(frozenset({(own, feature, 0)}) for feature in more))
-        elif isinstance(node, Layer | Input | Fixed):
+        elif isinstance(node, Layer) or node.width_rule is WidthRule.FIXED:
             own = called.get(name, name)
             found[name] = tuple(frozenset({(own, feature, 0)}) for feature in range(graph.features(name)))
         elif node.width_rule is WidthRule.CONCATENATED:

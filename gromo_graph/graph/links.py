@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gromo_graph.spec.kinds import Attention, Fixed, Node
+from gromo_graph.spec.kinds import Attention, Node, WidthRule
 from gromo_graph.spec.model import Spec
 
 Role = Literal["input", "layer", "merge", "operation", "attention", "fixed", "fan_out"]
@@ -27,7 +27,7 @@ class Unit:
     Attributes:
         key: the name of its node, or `"name->"` for the merge behind the fan-out `name`.
         role: what kind of module it becomes. An operation that could not be folded is a merge of one, an attention one
-            of three; a module that was imported as it is stays one.
+            of three; `fixed` is what nothing grows through: a transpose, a module that was imported as it is.
         node: the node it was made for (for a fan-out: the node with several readers).
         operations: nodes folded into it, in the order they apply after the node itself.
         reads: keys of the units whose values it takes, in the order of `from`.
@@ -78,7 +78,7 @@ def resolve_units(spec: Spec, order: tuple[str, ...]) -> Mapping[str, Unit]:
 def _role(node: Node) -> Role:
     if isinstance(node, Attention):
         return "attention"
-    return "fixed" if isinstance(node, Fixed) else node.drawn_as
+    return "fixed" if node.width_rule is WidthRule.FIXED and node.sources else node.drawn_as
 
 
 def _with_neighbours(units: dict[str, Unit]) -> dict[str, Unit]:

@@ -61,10 +61,10 @@ def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) 
         match node.width_rule:
             case WidthRule.FIXED:
                 rows[name] = (Segment(name, shapes[name][0]),)
-                what = "input" if not node.sources else "imported module"
-                classes.refuse(rows[name], f"its width is that of the {what} `{name}`")
+                why_before, why_behind = node.why_ends(name)
+                classes.refuse(rows[name], why_behind)
                 for row in inputs:
-                    classes.refuse(row, f"the imported module `{name}` reads it as it is")
+                    classes.refuse(row, why_before)
             case WidthRule.OWNED:
                 rows[name] = (Segment(name, shapes[name][0]),)
             case WidthRule.SHARED:

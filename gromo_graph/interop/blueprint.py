@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from gromo_graph.spec.kinds import Flatten, Input, Merge, Node, Shape, ShapeMismatch
+from gromo_graph.spec.kinds import AsSequence, Flatten, Input, Merge, Node, Shape, ShapeMismatch, Transpose
 from gromo_graph.spec.meaning import name_problem
+
+_CALLED: Mapping[type[Node], str] = {Flatten: "flat", AsSequence: "sequence", Transpose: "turned"}
 
 
 class Unmapped(Exception):  # noqa: N818 - it names the fact; the reader sees a TorchImportError
@@ -23,13 +25,20 @@ class View:
     """A value of the model: the output of a node, read as another shape.
 
     Attributes:
-        node: its name. own: the node's shape. shape: as which the model reads it. Both are without the batch, and the
-            numbers stand in the same order.
+        node: its name. own: the node's shape. shape: as which the model reads it. Both are without the batch.
+        turned: False where the numbers stand in the same order in both; True where the model has the node's features
+            behind its positions, as transformers do.
     """
 
     node: str
     own: Shape
     shape: Shape
+    turned: bool = False
+
+    @property
+    def features_last(self) -> bool:
+        """Whether the last dimension, as the model reads it, is the features of the node."""
+        return self.turned and len(self.shape) > 1 and self.shape[-1:] == self.own[:1]
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class Blueprint:
         self.shapes: dict[str, Shape] = {}
         self.sources: dict[str, Source] = {}
         self.outputs: list[str] = []
-        self._flat: dict[str, str] = {}
+        self._reshaped: dict[tuple[str, type[Node]], str] = {}
         self._lost: set[str] = set()
 
     def add(self, name: str, kind: type[Node], source: Source | None = None, **fields: Any) -> View:
@@ -100,7 +109,7 @@ class Blueprint:
         return View(self.lost(view.shape or (1,)), view.shape or (1,), view.shape)
 
     def merge(self, name: str, how: str, views: Sequence[View]) -> View:
-        """A sum or a concatenation of values.
+        """A sum or a concatenation of values, of their features where these stand behind the positions.
 
         Raises:
             Unmapped: they do not fit together.
@@ -118,20 +127,53 @@ class Blueprint:
         return tuple(found)
 
     def exact(self, view: View) -> str:
-        """The node whose shape is that of the view; a flatten is added where it takes one.
+        """The node whose shape is that of the view; a flatten, sequence or transpose is added where it takes one.
 
         Raises:
-            Unmapped: the view is no flattening.
+            Unmapped: no node has such a shape.
         """
-        if view.own == view.shape:
-            return view.node
-        if view.shape != (prod(view.own),):
+        node, own = view.node, view.own
+        if view.turned and len(own) > 1:
+            node = self._once(self.sequence(node), Transpose)
+            own = self.shapes[node]
+        if own == view.shape:
+            return node
+        if view.shape == (prod(own),):
+            return self._once(node, Flatten)
+        if len(own) == 3 and view.shape == (own[0], prod(own[1:])):
+            return self.sequence(node)
+        raise Unmapped(
+            f"it reads {list(own)} of each sample as {list(view.shape)}: expected them as they are, or flat"
+        )
+
+    def sequence(self, node: str) -> str:
+        """The node itself, or where it is an image the sequence of its positions."""
+        return self._once(node, AsSequence) if len(self.shapes[node]) == 3 else node
+
+    def by_features(self, view: View) -> str:
+        """The node whose features are the last dimension of the view; a transpose is added where it takes one.
+
+        Raises:
+            Unmapped: no node has such features.
+        """
+        if view.features_last:
+            return self.sequence(view.node) if len(view.shape) == 2 else view.node
+        if len(view.shape) != 2:
             raise Unmapped(
-                f"it reads {list(view.own)} of each sample as {list(view.shape)}: expected them as they are, or flat"
+                f"it reads the last of the dimensions {list(view.shape)}, alike along the others: expected one row of "
+                "features, or features behind their positions"
             )
-        if view.node not in self._flat:
-            self._flat[view.node] = self.add(f"{view.node}.flat", Flatten, sources=(view.node,)).node
-        return self._flat[view.node]
+        return self._once(self.exact(view), Transpose)
+
+    def _once(self, node: str, kind: type[Node]) -> str:
+        """A node of this kind that reads another, made once; the transpose of a transpose is what it was made of."""
+        before = self.nodes[node]
+        if kind is Transpose and isinstance(before, Transpose):
+            return before.sources[0]
+        if (node, kind) not in self._reshaped:
+            name = f"{node}.{_CALLED[kind]}"
+            self._reshaped[node, kind] = self.add(name, kind, sources=(node,)).node
+        return self._reshaped[node, kind]
 
     def finish(self) -> None:
         """Leave out what nobody reads, and put activations and sums into the nodes that can hold them."""

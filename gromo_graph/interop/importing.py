@@ -223,9 +223,14 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
 
 
 def _filled(part: nn.Module, source: Source) -> nn.Module:
-    """A part with copies of the weights of the model, of their type and on their device."""
+    """A part with copies of the weights of the model, of their type and on their device.
+
+    A linear layer along several positions has become a convolution with a kernel of 1: its weights get that shape.
+    """
     for name, tensor in source.tensors.items():
         copied = tensor.detach().clone()
+        if isinstance(part, nn.Conv1d | nn.Conv2d) and name == "weight" and copied.dim() == 2:
+            copied = copied.reshape(*copied.shape, *part.kernel_size)
         if isinstance(tensor, nn.Parameter):
             setattr(part, name, nn.Parameter(copied, requires_grad=tensor.requires_grad))
         else:

@@ -6,7 +6,8 @@ they take their arguments in the same order, one function serves all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gromo_graph.interop.blueprint import Unmapped, View
@@ -39,16 +40,14 @@ Handler = Callable[..., Any]
 
 
 def linear(call: Call, input: Any, weight: Any, bias: Any = None) -> View:
+    """Along the last of several dimensions it is a convolution with a kernel of 1."""
     view, weights = call.view(input), _weights(call, weight=weight, bias=bias)
-    if len(view.shape) > 1:
-        raise Unmapped(
-            f"it reads the last of the dimensions {list(view.shape)}, alike along the others: expected one row of "
-            "features, or a convolution with a kernel of 1 over channels that come first"
-        )
-    features = _size(weights["weight"], 0)
-    return call.add(
-        Linear, weights, sources=(call.exact(view),), features=features, bias=weights["bias"] is not None
-    )
+    fields = {"features": _size(weights["weight"], 0), "bias": weights["bias"] is not None}
+    if len(view.shape) == 1:
+        return call.add(Linear, weights, sources=(call.exact(view),), **fields)
+    source = call.blueprint.by_features(view)
+    kind = (Conv1d, Conv2d)[len(call.blueprint.shapes[source]) - 2]
+    return _behind_positions(call, call.add(kind, weights, sources=(source,), kernel=1, **fields))
 
 
 def convolution(dimensions: int) -> Handler:
@@ -145,13 +144,19 @@ def layer_norm(
     cudnn: bool = False,
 ) -> View:
     view = call.view(input)
-    if tuple(normalized_shape) != view.shape:
+    over_all, over_last = tuple(normalized_shape) == view.shape, tuple(normalized_shape) == view.shape[-1:]
+    if not over_all and not over_last:
         raise Unmapped(
-            f"it normalises {tuple(normalized_shape)} of {list(view.shape)}: expected all values of a sample together"
+            f"it normalises {tuple(normalized_shape)} of {list(view.shape)}: expected all values of a sample together, "
+            "or the last dimension"
         )
     if weight is None or bias is None:
         raise Unmapped("it has no weight or no bias: expected elementwise_affine=True and bias=True")
     weights = _weights(call, weight=weight, bias=bias)
+    if not over_all:
+        source = call.blueprint.by_features(view)
+        normed = call.add(LayerNorm, weights, sources=(source,), eps=float(eps), over="features")
+        return _behind_positions(call, normed)
     return call.add(LayerNorm, weights, sources=(call.exact(view),), eps=float(eps))
 
 
@@ -185,14 +190,18 @@ def activation(name: str, **expected: Any) -> Handler:
                 )
         view = call.view(input)
         node = call.add(Merge, sources=(view.node,), activation=name)
-        return View(node.node, view.own, view.shape)
+        return replace(view, node=node.node)
 
     return handle
 
 
 def dropout(call: Call, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> View:
     view = call.view(input)
-    return view if not training else call.add(Dropout, sources=(call.exact(view),), p=float(p))
+    if not training:
+        return view
+    if view.turned:
+        return replace(view, node=call.add(Dropout, sources=(view.node,), p=float(p)).node)
+    return call.add(Dropout, sources=(call.exact(view),), p=float(p))
 
 
 # Pools
@@ -256,9 +265,9 @@ def mean(call: Call, input: Any, dim: Any = None, keepdim: bool = False, dtype: 
     """The mean over all positions is a pool of size 1."""
     view = call.view(input)
     dims = {place % (len(view.shape) + 1) for place in ([dim] if isinstance(dim, int) else dim or ())}
-    positions = view.shape[1:]
-    same_channels = view.own[:1] == view.shape[:1]
-    if not positions or dims != set(range(2, len(view.shape) + 1)) or not same_channels or dtype is not None:
+    positions = set(range(1, len(view.shape)) if view.features_last else range(2, len(view.shape) + 1))
+    channels_first = not view.turned and view.own[:1] == view.shape[:1]
+    if not positions or dims != positions or not (channels_first or view.features_last) or dtype is not None:
         raise Unmapped(
             f"it takes the mean over {dim!r} of {list(view.shape)}: expected all positions of each channel"
         )
@@ -318,29 +327,102 @@ def add(call: Call, input: Any, other: Any, *, alpha: Any = 1) -> View:
         raise Unmapped(f"it multiplies by alpha={alpha} before it adds: expected 1")
     if a.shape != b.shape:
         raise Unmapped(f"it adds {list(a.shape)} and {list(b.shape)}: expected equal shapes")
-    return call.blueprint.merge(call.named(Merge, {}), "sum", (a, b))
+    return _merged(call, "sum", (a, b), by_features=a.features_last or b.features_last)
 
 
 def cat(call: Call, tensors: Any, dim: int = 0, *, axis: int | None = None) -> View:
     views = [call.view(tensor) for tensor in tensors]
-    along = (dim if axis is None else axis) % (len(views[0].shape) + 1)
-    if along != 1:
-        raise Unmapped(f"it concatenates along dimension {along}: expected 1, the features")
+    dimensions = len(views[0].shape)
+    along = (dim if axis is None else axis) % (dimensions + 1)
+    by_features = dimensions > 1 and along == dimensions
+    if along != 1 and not by_features:
+        raise Unmapped(f"it concatenates along dimension {along}: expected the features, first or last")
     if len(views) == 1:
         return views[0]
-    return call.blueprint.merge(call.named(Merge, {}), "concat", views)
+    return _merged(call, "concat", views, by_features=by_features)
+
+
+def _merged(call: Call, how: str, views: Sequence[View], *, by_features: bool) -> View:
+    """Of values that have their features last in the model; where one has, the others are brought to it."""
+    blueprint = call.blueprint
+    name = call.named(Merge, {})
+    if not by_features:
+        return blueprint.merge(name, how, views)
+    nodes = [blueprint.by_features(view) for view in views]
+    if len({len(blueprint.shapes[node]) for node in nodes}) > 1:
+        nodes = [blueprint.sequence(node) for node in nodes]
+    shapes = [blueprint.shapes[node] for node in nodes]
+    plain = [View(node, shape, shape) for node, shape in zip(nodes, shapes, strict=True)]
+    return _behind_positions(call, blueprint.merge(name, how, plain))
+
+
+def _behind_positions(call: Call, view: View) -> View:
+    """A node as a model reads it that has the features last."""
+    return View(view.node, view.own, call.shape, turned=True)
 
 
 # Another shape, the same numbers in the same order
 
 
 def reshaped(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
-    view = call.view(input)
-    return View(view.node, view.own, call.shape)
+    return replace(call.view(input), shape=call.shape)
 
 
 def same(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
     return call.view(input)
+
+
+# Another order: features behind their positions, or before them
+
+
+def transpose(call: Call, input: Any, dim0: int, dim1: int) -> View:
+    order = list(range(len(call.shape) + 1))
+    order[dim0], order[dim1] = order[dim1], order[dim0]
+    return _permuted(call, call.view(input), order)
+
+
+def permute(call: Call, input: Any, *dims: Any) -> View:
+    given = dims[0] if len(dims) == 1 else dims
+    return _permuted(call, call.view(input), [dim % (len(call.shape) + 1) for dim in given])
+
+
+def movedim(call: Call, input: Any, source: Any, destination: Any) -> View:
+    if not isinstance(source, int) or not isinstance(destination, int):
+        raise Unmapped("it moves several dimensions: expected one, or permute")
+    dimensions = len(call.shape) + 1
+    order = [dim for dim in range(dimensions) if dim != source % dimensions]
+    order.insert(destination % dimensions, source % dimensions)
+    return _permuted(call, call.view(input), order)
+
+
+def attribute(call: Call, input: Any, name: str) -> View:
+    """`x.mT`; sizes and the like have been worked out."""
+    if name not in ("mT", "mH"):
+        raise Unmapped(f"it takes `.{name}` of a value: expected transpose, permute or mT")
+    return transpose(call, input, -1, -2)
+
+
+def _permuted(call: Call, view: View, order: Sequence[int]) -> View:
+    """Features go to the end or come back, their positions stay in order; a sequence that is no node's is made one."""
+    if order[0] != 0:
+        raise Unmapped("it moves the batch: expected it to stay the first dimension")
+    axes = [dim - 1 for dim in order[1:]]
+    places = list(range(len(axes)))
+    telling = [axis for axis in axes if view.shape[axis] != 1]
+    if telling == sorted(telling):
+        return replace(view, shape=call.shape)
+    if view.features_last and axes == [*places[-1:], *places[:-1]]:
+        return replace(view, shape=call.shape, turned=False)
+    channels_first = not view.turned and len(view.own) > 1 and view.own[:1] == view.shape[:1]
+    if channels_first and axes == [*places[1:], 0]:
+        return replace(view, shape=call.shape, turned=True)
+    if len(axes) != 2:
+        raise Unmapped(
+            f"it brings {list(view.shape)} into the order {[axis + 1 for axis in axes]}: expected the features to go "
+            "behind all positions, or back to the front"
+        )
+    node = call.exact(view)
+    return View(node, call.blueprint.shapes[node], call.shape, turned=True)
 
 
 # What follows from the arguments
@@ -393,9 +475,18 @@ FUNCTIONS: Mapping[str, Handler] = {
     "concatenate": cat,
     **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "_unsafe_view"), reshaped),
     **dict.fromkeys(("contiguous", "clone"), same),
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), transpose),
+    "permute": permute,
+    **dict.fromkeys(("movedim", "moveaxis"), movedim),
+    "getattr": attribute,
 }
 
-VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity"))
+VIEWS = frozenset(
+    (
+        *("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", "getattr"),
+        *("transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis"),
+    )
+)
 """What may give the same memory under another shape."""
 
 HINTS: Mapping[str, str] = {
@@ -403,7 +494,7 @@ HINTS: Mapping[str, str] = {
     **dict.fromkeys(
         ("mul", "imul", "sub", "truediv", "div", "matmul", "bmm"), "a spec can add and concatenate, no more"
     ),
-    **dict.fromkeys(("permute", "transpose", "t"), "a spec keeps the order of dimensions: features first"),
+    "t": "a spec keeps the batch first",
     **dict.fromkeys(("chunk", "split", "getitem", "select", "slice"), "a spec hands on whole values"),
     **dict.fromkeys(("conv_transpose2d", "conv_transpose1d"), "the language has no transposed convolution"),
     **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),

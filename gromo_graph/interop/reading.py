@@ -331,7 +331,7 @@ def _is_of_torch(node: fx.Node) -> bool:
         return True
     home = getattr(target, "__module__", None) or ""
     return (
-        home.split(".")[0] in ("torch", "_operator", "operator")
+        home.split(".")[0] in ("torch", "_operator", "operator", "builtins")
         or target in vars(operator).values()
         or not home
     )

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import safetensors.torch
+import torch.fx
 from torch import nn
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.plain import Step, class_name, plain_steps
+from gromo_graph.network.plain import Step, class_name, plain_steps, planned
 
 _WIDTH = 100
 
@@ -83,8 +84,8 @@ def _lines(network: GrowingNetwork, weights: str) -> Iterator[str]:
     yield "    def __init__(self) -> None:"
     yield "        super().__init__()"
     for step in steps:
-        if step.module is not None:
-            yield f"        self.{step.name} = {constructor(step)}{_told(step)}"
+        for called, module in step.modules.items():
+            yield f"        self.{called} = {constructor(step.node, module)}{_told(step)}"
     yield ""
     yield from _forward(steps, graph)
     yield ""
@@ -122,10 +123,10 @@ def _forward(steps: Sequence[Step], graph: Graph) -> Iterator[str]:
 
 def _assignment(step: Step) -> Iterator[str]:
     """`name = value`, a source a line where that gets long."""
-    told = _told(step) if step.module is None else ""
+    told = "" if step.modules else _told(step)
     begin = f"        {step.name} = "
     line = f"{begin}{_value(step, ', '.join(step.reads), ' + '.join(step.reads))}"
-    if len(line) <= _WIDTH or step.module is not None or len(step.reads) < 2:
+    if len(line) <= _WIDTH or step.how == "module" or len(step.reads) < 2:
         yield f"{line}{told}"
         return
     broken = "\n            "
@@ -136,12 +137,37 @@ def _assignment(step: Step) -> Iterator[str]:
 
 
 def _value(step: Step, listed: str, added: str) -> str:
-    value = f"self.{step.name}({listed})"
+    value = _module_value(step) if step.how == "module" else ""
     if step.how == "concat":
         value = f"torch.cat([{listed}], dim=1)"
     elif step.how == "sum":
         value = added
     return value if step.function is None else f"{step.function}({value})"
+
+
+def _module_value(step: Step) -> str:
+    """The calls of a step, one within the other."""
+    plan = torch.fx.Graph()
+    return _expression(
+        planned(plan, step, [plan.placeholder(f"x{place}") for place in range(len(step.reads))]), step
+    )
+
+
+def _expression(value: Any, step: Step) -> str:
+    if not isinstance(value, torch.fx.Node):
+        return _written(value)
+    if value.op == "placeholder":
+        return step.reads[int(value.name[1:])]
+    arguments = [_expression(each, step) for each in value.args]
+    arguments += [f"{key}={_expression(each, step)}" for key, each in value.kwargs.items()]
+    match value.op:
+        case "call_module":
+            return f"self.{value.target}({', '.join(arguments)})"
+        case "call_method":
+            return f"{arguments[0]}.{value.target}({', '.join(arguments[1:])})"
+        case _:
+            function: Any = value.target
+            return f"functional.{function.__name__}({', '.join(arguments)})"
 
 
 def _told(step: Step) -> str:
@@ -159,19 +185,19 @@ def quoted(text: str) -> str:
     return f'"{found[1:-1]}"' if found[0] == "'" and '"' not in found else found
 
 
-def constructor(step: Step) -> str:
-    """The call that makes the layer of a node.
+def constructor(node: str, module: nn.Module) -> str:
+    """The call that makes a layer of a node.
 
     Raises:
         CompileError: no text is known for it.
     """
-    kind: Any = type(step.module)
+    kind: Any = type(module)
     if kind not in _CALLS:
         raise CompileError(
-            f"`{step.node}` is a {kind.__module__}.{kind.__qualname__} that was imported as it is: no source can be "
+            f"`{node}` is a {kind.__module__}.{kind.__qualname__} that was imported as it is: no source can be "
             "written for it; take to_torch(), or the formats onnx and torchexport"
         )
-    positional, keywords = _CALLS[kind](step.module)
+    positional, keywords = _CALLS[kind](module)
     defaults = _DEFAULTS.get(kind, {})
     words = [
         f"{key}={_written(value)}" for key, value in keywords.items() if _written(value) != defaults.get(key)

@@ -7,8 +7,8 @@ import copy
 import keyword
 import operator
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, reduce
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import torch
 
 from gromo_graph.graph import Graph
 from gromo_graph.network.assembly import Parts
+from gromo_graph.network.plainly import Written, in_plain_torch
 from gromo_graph.spec.kinds import Input, Merge
 from gromo_graph.spec.model import Spec
 
@@ -44,7 +45,8 @@ class Step:
         node: its name in the spec. name: as an identifier of Python, different for different nodes.
         how: a module is called, or the values are added up or put side by side.
         reads: identifiers of the nodes whose values it takes.
-        module: the one that is called, that of the network itself.
+        modules: those that it calls, by identifiers: that of the network itself, or plain ones that share its weights.
+        written: what is done with the values, of a step whose `how` is `module`.
         function: the activation behind it, a value of `FUNCTIONS`, or None.
     """
 
@@ -52,7 +54,8 @@ class Step:
     name: str
     how: Literal["input", "module", "sum", "concat"]
     reads: tuple[str, ...] = ()
-    module: torch.nn.Module | None = None
+    modules: Mapping[str, torch.nn.Module] = field(default_factory=dict)
+    written: Written | None = None
     function: str | None = None
 
 
@@ -72,7 +75,11 @@ def _step(spec: Spec, name: str, names: Mapping[str, str], parts: Parts) -> Step
     function = FUNCTIONS.get(getattr(node, "activation", "identity"))
     if isinstance(node, Merge):
         return Step(name, names[name], node.merge, reads, function=function)
-    return Step(name, names[name], "module", reads, parts[name], function)
+    called = names[name]
+    modules, written = in_plain_torch(parts[name])
+    return Step(
+        name, called, "module", reads, {called + key: m for key, m in modules.items()}, written, function
+    )
 
 
 def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.GraphModule:
@@ -86,8 +93,7 @@ def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.Grap
     values: dict[str, torch.fx.Node] = {}
     modules: dict[str, torch.nn.Module] = {}
     for step in steps:
-        if step.module is not None:
-            modules[step.name] = copy.deepcopy(step.module)
+        modules |= copy.deepcopy(dict(step.modules))
         value = _planned(plan, step, [values[read] for read in step.reads])
         if step.function is not None:
             value = plan.call_function(function_of(step.function), (value,))
@@ -106,12 +112,25 @@ def _planned(plan: torch.fx.Graph, step: Step, values: list[torch.fx.Node]) -> t
     if step.how == "input":
         return plan.placeholder(step.name)
     if step.how == "module":
-        return plan.call_module(step.name, tuple(values))
+        return planned(plan, step, values)
     if len(values) == 1:
         return values[0]
     if step.how == "sum":
         return reduce(lambda a, b: plan.call_function(operator.add, (a, b)), values)
     return plan.call_function(torch.cat, (values,), {"dim": 1})
+
+
+def planned(plan: torch.fx.Graph, step: Step, values: Sequence[torch.fx.Node]) -> torch.fx.Node:
+    """What a step of modules does, behind what a plan has already."""
+    assert step.written is not None
+    tracer = torch.fx.proxy.GraphAppendingTracer(plan)
+
+    def call(key: str, *given: Any) -> Any:
+        nodes = tuple(value.node for value in given)
+        return torch.fx.Proxy(plan.call_module(step.name + key, nodes), tracer)
+
+    result: torch.fx.Node = step.written(call, *(torch.fx.Proxy(value, tracer) for value in values)).node
+    return result
 
 
 def function_of(name: str) -> Any:

@@ -11,6 +11,7 @@ from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    AsSequence,
     Attention,
     AvgPool1d,
     AvgPool2d,
@@ -30,6 +31,7 @@ from gromo_graph.spec.kinds import (
     Merge,
     Node,
     Shape,
+    Transpose,
     Upsample1d,
     Upsample2d,
 )
@@ -122,6 +124,8 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         choices.append(GroupNorm(sources=(source,), groups=draw(st.sampled_from(groups))))
     if len(shape) > 1:
         place = len(shape) - 2
+        choices.append(LayerNorm(sources=(source,), over="features"))
+        choices.append((Transpose, AsSequence)[place](sources=(source,)))
         kernel = draw(st.integers(1, min(3, *shape[1:])))
         stride = draw(st.sampled_from([None, 1, 2]))
         choices += [

@@ -31,6 +31,9 @@ from gromo_graph.modules.adapters import (
     pool as pool,
 )
 from gromo_graph.modules.adapters import (
+    reorder as reorder,
+)
+from gromo_graph.modules.adapters import (
     upsample as upsample,
 )
 from gromo_graph.modules.adapters.base import ADAPTERS, Kernel, LayerAdapter, adapter_for, register

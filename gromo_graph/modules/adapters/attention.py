@@ -21,11 +21,12 @@ class Attend(torch.nn.Module):
 
     Args:
         heads: number of heads. scale: what products of query and key are multiplied by.
+        positions: sizes of the query beside its features, where they are known.
     """
 
-    def __init__(self, heads: int, scale: float) -> None:
+    def __init__(self, heads: int, scale: float, positions: Sequence[int] = ()) -> None:
         super().__init__()
-        self.heads, self.scale = heads, scale
+        self.heads, self.scale, self.positions = heads, scale, tuple(positions)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(n, features of the value, *positions of the query)."""
@@ -53,7 +54,7 @@ def by_head(tensor: Tensor, heads: int) -> Tensor:
 
 def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:
     """The torch module of the node."""
-    return Attend(node.heads, node.scale_for(inputs[0][0]))
+    return Attend(node.heads, node.scale_for(inputs[0][0]), inputs[0][1:])
 
 
 class Mixing(torch.nn.Module):

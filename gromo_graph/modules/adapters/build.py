@@ -19,6 +19,7 @@ from gromo_graph.modules.adapters import (
     layer_norm,
     linear,
     pool,
+    reorder,
     upsample,
 )
 from gromo_graph.modules.adapters.base import register
@@ -71,6 +72,8 @@ OPERATIONS: dict[str, Builder] = {
     "adaptive_avg_pool2d": pool.build_adaptive,
     "upsample1d": upsample.build,
     "upsample2d": upsample.build,
+    "transpose": reorder.build_transpose,
+    "sequence": reorder.build_sequence,
     "depthwise_conv1d": depthwise.build,
     "depthwise_conv2d": depthwise.build,
 }

@@ -23,8 +23,18 @@ from gromo_graph.spec.kinds import LayerNorm, Shape
 
 
 def build(node: LayerNorm, inputs: Sequence[Shape]) -> torch.nn.Module:
-    """The torch module of the node: all values of a sample together."""
+    """The torch module of the node: all values of a sample together, or those of each position."""
+    if node.over == "features" and len(inputs[0]) > 1:
+        return FeatureNorm(inputs[0][0], eps=node.eps)
     return torch.nn.LayerNorm(list(inputs[0]), eps=node.eps)
+
+
+class FeatureNorm(torch.nn.LayerNorm):
+    """A layer norm of (n, features, ...) over the features of each position."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The features stand last for the norm alone."""
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 
 class LayerNormAdapter(OperationAdapter):
@@ -45,6 +55,13 @@ class LayerNormAdapter(OperationAdapter):
         return None
 
     def extended(self, operation: Any, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
+        if isinstance(operation, FeatureNorm):
+            last = NewChannels(new.values.movedim(1, -1), new.factor, new.spread)
+            y, y_new = self._extended(operation, x.movedim(1, -1), last)
+            return y.movedim(-1, 1), y_new.movedim(-1, 1)
+        return self._extended(operation, x, new)
+
+    def _extended(self, operation: Any, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
         dim = -len(operation.normalized_shape)
         old = x.shape[dim]
         shape = (old + new.values.shape[dim], *operation.normalized_shape[1:])

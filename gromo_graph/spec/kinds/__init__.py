@@ -21,6 +21,7 @@ from gromo_graph.spec.kinds.pool import (
     MaxPool1d,
     MaxPool2d,
 )
+from gromo_graph.spec.kinds.reorder import AsSequence, Transpose
 from gromo_graph.spec.kinds.upsample import Upsample1d, Upsample2d
 
 KINDS: dict[str, type[Node]] = {
@@ -43,6 +44,8 @@ KINDS: dict[str, type[Node]] = {
     "adaptive_avg_pool2d": AdaptiveAvgPool2d,
     "upsample1d": Upsample1d,
     "upsample2d": Upsample2d,
+    "transpose": Transpose,
+    "sequence": AsSequence,
     "depthwise_conv1d": DepthwiseConv1d,
     "depthwise_conv2d": DepthwiseConv2d,
 }
@@ -51,6 +54,7 @@ __all__ = [
     "KINDS",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AsSequence",
     "Attention",
     "AvgPool1d",
     "AvgPool2d",
@@ -76,6 +80,7 @@ __all__ = [
     "Operation",
     "Shape",
     "ShapeMismatch",
+    "Transpose",
     "Upsample1d",
     "Upsample2d",
     "WidthRule",

@@ -50,7 +50,7 @@ class WidthRule(Enum):
     """How the width of a node's output follows from the widths of its inputs."""
 
     FIXED = "fixed"
-    """The document says it; nothing grows here (input)."""
+    """Nothing grows through it: the document says the width, or another size of what it reads (input, transpose)."""
     OWNED = "owned"
     """The node's own weights make it: it produces one width group and consumes another (layers)."""
     SHARED = "shared"
@@ -168,6 +168,14 @@ class Node(Frozen):
     def matched_by(self, features: int) -> Node:
         """The node once those inputs that it compares with each other, which had so many features, get others."""
         return self
+
+    def why_ends(self, name: str) -> tuple[str, str]:
+        """Of a width rule FIXED: why what the node reads cannot grow, and why its output cannot.
+
+        Args:
+            name: the node's own.
+        """
+        return f"`{name}` reads it as it is", f"its width is that of `{name}`"
 
     def why_fixed(self, segments: int, repeated: bool) -> str | None:
         """Why features that pass through it cannot grow, or None.

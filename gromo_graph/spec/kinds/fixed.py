@@ -40,6 +40,13 @@ class Fixed(Node):
             )
         return self.shape
 
+    def why_ends(self, name: str) -> tuple[str, str]:
+        """It was imported as it is."""
+        return (
+            f"the imported module `{name}` reads it as it is",
+            f"its width is that of the imported module `{name}`",
+        )
+
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """As many as it had when it was imported."""
         return self.parameters

@@ -30,3 +30,7 @@ class Input(Node):
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The shape the document gives."""
         return self.shape
+
+    def why_ends(self, name: str) -> tuple[str, str]:
+        """Data have the width they have."""
+        return f"`{name}` reads it as it is", f"its width is that of the input `{name}`"

@@ -38,14 +38,22 @@ class BatchNorm(Norm):
 
 
 class LayerNorm(Norm):
-    """All values of a sample together."""
+    """All values of a sample together, or those of each position."""
 
     jumps: ClassVar[bool] = True
     kind: Literal["layer_norm"] = "layer_norm"
+    over: Literal["all", "features"] = Field(
+        "all", description="All values of a sample together, or the features of each position by themselves."
+    )
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What it is taken over, where that is not all, and the activation."""
+        return (*(("over features",) if self.over == "features" else ()), *super().details)
 
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
-        """A factor and an offset for each value."""
-        return 2 * prod(inputs[0])
+        """A factor and an offset for each value, or for each feature."""
+        return 2 * (inputs[0][0] if self.over == "features" else prod(inputs[0]))
 
 
 class GroupNorm(Norm):

@@ -1,0 +1,68 @@
+"""How a part that torch has no module for is written in plain torch: one row a module, for export of every form.
+
+A row gives plain modules, which share the weights of the part, and a function that calls them and methods of tensors.
+The function is followed by torch.fx: its calls become those of the exported module and the lines of the exported source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+from torch.nn import functional
+
+from gromo_graph.modules.adapters.attention import Attend
+from gromo_graph.modules.adapters.layer_norm import FeatureNorm
+from gromo_graph.modules.adapters.reorder import Positions, Transpose
+
+Written = Callable[..., Any]
+"""(call, values...) -> value, where call(key, values...) calls the plain module of that key."""
+
+Plainly = tuple[Mapping[str, nn.Module], Written]
+
+
+def in_plain_torch(part: nn.Module) -> Plainly:
+    """Plain modules by what stands behind the name of the node (`""` for nothing), and what is done with them.
+
+    >>> modules, written = in_plain_torch(FeatureNorm(4))
+    >>> modules
+    {'': LayerNorm((4,), eps=1e-05, elementwise_affine=True)}
+    """
+    row = _ROWS.get(type(part))
+    return ({"": part}, lambda call, *values: call("", *values)) if row is None else row(part)
+
+
+def _feature_norm(part: Any) -> Plainly:
+    norm = nn.LayerNorm(part.normalized_shape, eps=part.eps, device="meta")
+    norm.weight, norm.bias = part.weight, part.bias
+    norm.train(part.training)
+    return {"": norm}, lambda call, x: call("", x.movedim(1, -1)).movedim(-1, 1)
+
+
+def _attend(part: Any) -> Plainly:
+    heads, scale, sizes = part.heads, part.scale, part.positions
+
+    def by_position(x: Any) -> Any:
+        x = x if len(sizes) < 2 else x.flatten(2)
+        return x.transpose(1, 2) if heads == 1 else x.unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
+
+    def written(call: Any, query: Any, key: Any, value: Any) -> Any:
+        sides = (by_position(each) for each in (query, key, value))
+        mixed = functional.scaled_dot_product_attention(*sides, scale=scale)
+        mixed = mixed.transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
+        return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
+
+    return {}, written
+
+
+def _positions(part: Any) -> Plainly:
+    return {}, lambda call, x: x.flatten(2)
+
+
+_ROWS: Mapping[type[nn.Module], Callable[[Any], Plainly]] = {
+    Attend: _attend,
+    FeatureNorm: _feature_norm,
+    Transpose: lambda part: ({}, lambda call, x: x.transpose(1, 2)),
+    Positions: _positions,
+}

@@ -1,0 +1,46 @@
+"""`transpose`, `sequence`: the same numbers under another order of dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import ClassVar, Literal
+
+from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch, WidthRule
+
+
+class Transpose(Operation):
+    """Features become positions and positions features; the length is fixed, so nothing grows through it."""
+
+    width_rule: ClassVar[WidthRule] = WidthRule.FIXED
+
+    kind: Literal["transpose"] = "transpose"
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(length, features)."""
+        if len(inputs[0]) != 2:
+            raise ShapeMismatch(
+                "transpose needs a sequence [features, length]",
+                "make one of an image by `sequence`" if len(inputs[0]) == 3 else "give it a sequence",
+            )
+        features, length = inputs[0]
+        return (length, features)
+
+    def why_ends(self, name: str) -> tuple[str, str]:
+        """Features and positions change places."""
+        return (
+            f"its features become positions behind `{name}`",
+            f"its features are the positions before `{name}`",
+        )
+
+
+class AsSequence(Operation):
+    """An image becomes a sequence, row after row; each channel by itself, so that new channels pass."""
+
+    kind: Literal["sequence"] = "sequence"
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(features, height · width)."""
+        if len(inputs[0]) != 3:
+            raise ShapeMismatch("sequence needs an image [features, height, width]", "give it an image")
+        return (inputs[0][0], prod(inputs[0][1:]))
