@@ -127,7 +127,9 @@ def _assignment(step: Step) -> Iterator[str]:
     begin = f"        {step.name} = "
     line = f"{begin}{_value(step, ', '.join(step.reads), ' + '.join(step.reads))}"
     if len(line) <= _WIDTH or step.how == "module" or len(step.reads) < 2:
-        yield f"{line}{told}"
+        first, *others = line.split("\n")
+        yield f"{first}{told}"
+        yield from others
         return
     broken = "\n            "
     listed = broken + f",{broken}".join(step.reads) + "\n        "
@@ -167,7 +169,15 @@ def _expression(value: Any, step: Step) -> str:
             return f"{arguments[0]}.{value.target}({', '.join(arguments[1:])})"
         case _:
             function: Any = value.target
-            return f"functional.{function.__name__}({', '.join(arguments)})"
+            return _called(f"functional.{function.__name__}", arguments)
+
+
+def _called(function: str, arguments: Sequence[str]) -> str:
+    """A call, an argument a line where it gets long."""
+    text = f"{function}({', '.join(arguments)})"
+    if len(text) <= _WIDTH // 2:
+        return text
+    return f"{function}(\n            " + ",\n            ".join(arguments) + "\n        )"
 
 
 def _told(step: Step) -> str:

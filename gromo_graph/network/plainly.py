@@ -1,7 +1,7 @@
 """How a part that torch has no module for is written in plain torch: one row a module, for export of every form.
 
 A row gives plain modules, which share the weights of the part, and a function that calls them and methods of tensors.
-The function is followed by torch.fx: its calls become those of the exported module and the lines of the exported source.
+The function is followed by torch.fx: its calls become those of the exported module, and lines of the exported source.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def _attend(part: Any) -> Plainly:
         return x.transpose(1, 2) if heads == 1 else x.unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
 
     def written(call: Any, query: Any, key: Any, value: Any) -> Any:
-        sides = (by_position(each) for each in (query, key, value))
-        mixed = functional.scaled_dot_product_attention(*sides, scale=scale)
+        q, k, v = (by_position(each) for each in (query, key, value))
+        mixed: Any = functional.scaled_dot_product_attention(q, k, v, scale=scale)
         mixed = mixed.transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
         return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
 
