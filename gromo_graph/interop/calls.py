@@ -72,19 +72,44 @@ class Call:
             self._owners[id(weight.tensor)] = view.node
         return view
 
+    def inside(self, name: str, shape: Shape) -> Call:
+        """The same for a module inside the one that is called.
+
+        Args:
+            name: in it. shape: of what it gives.
+        """
+        return Call(
+            self.blueprint,
+            shape=shape,
+            where=f"{self.where}.{name}".lstrip("."),
+            operator=name,
+            is_module=True,
+            training=self.training,
+            owners=self._owners,
+        )
+
+    def claim(self, module: nn.Module) -> None:
+        """Take the weights of a module whose nodes have them in another form.
+
+        Raises:
+            Unmapped: another node has some of them already.
+        """
+        for parameter in module.parameters():
+            if id(parameter) in self._owners:
+                raise Unmapped(f"it shares its weights with `{self._owners[id(parameter)]}`")
+        self._owners.update(dict.fromkeys(map(id, module.parameters()), self.where))
+
     def keep(self, module: nn.Module, values: Sequence[Any]) -> View:
         """A node that is the module itself.
 
         Raises:
             Unmapped: it shares weights, or reads or gives something that no node does.
         """
-        for parameter in module.parameters():
-            if id(parameter) in self._owners:
-                raise Unmapped(f"it shares its weights with `{self._owners[id(parameter)]}`")
+        self.claim(module)
         if not 1 <= len(self.shape) <= 3:
             raise Unmapped(f"it gives {list(self.shape)} of a sample: expected 1 to 3 dimensions")
         sources = self.blueprint.different([self.view(value) for value in values])
-        view = self.blueprint.add(
+        return self.blueprint.add(
             self.named(Fixed, {}),
             Fixed,
             Source(training=self.training, module=module),
@@ -94,8 +119,6 @@ class Call:
             shape=self.shape,
             parameters=sum(parameter.numel() for parameter in module.parameters()),
         )
-        self._owners.update(dict.fromkeys(map(id, module.parameters()), view.node))
-        return view
 
     def named(self, kind: type[Node], tensors: Mapping[str, Weight]) -> str:
         """The path of the module, or that of the weights; else that of the module around, and what is called."""

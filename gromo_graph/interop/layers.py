@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from gromo_graph.interop import operators
+from gromo_graph.interop import operators, transformer
 from gromo_graph.interop.blueprint import Unmapped, View
 from gromo_graph.interop.calls import Call, Weight
 
-Layer = Callable[[Call, Any, Any], View]
+Layer = Callable[..., Any]
+"""(call, module, values...) -> View, or for attention a tuple as torch gives it."""
 
 
 def _weight(call: Call, module: nn.Module, name: str) -> Weight | None:
@@ -134,6 +135,9 @@ LAYERS: Mapping[type[nn.Module], Layer] = {
     nn.Sigmoid: _activation("sigmoid"),
     nn.Softplus: _activation("softplus", "beta", "threshold"),
     nn.ELU: _activation("elu", "alpha"),
+    nn.MultiheadAttention: transformer.multihead_attention,
+    nn.TransformerEncoderLayer: transformer.encoder_layer,
+    nn.TransformerEncoder: transformer.encoder,
     nn.Dropout: lambda call, module, x: operators.dropout(call, x, module.p),
     nn.MaxPool1d: _max_pool(1),
     nn.MaxPool2d: _max_pool(2),

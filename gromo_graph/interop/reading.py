@@ -169,6 +169,8 @@ class _Reader:
         elif handler is None or not _is_of_torch(node):
             hint = HINTS.get(_ITSELF.get(name, name))
             raise Unmapped(f"a spec has nothing like it{f': {hint}' if hint else ''}")
+        if isinstance(module, nn.MultiheadAttention):
+            seen = seen[0]  # its weights are handed on to nobody
         if not isinstance(seen, Seen):
             raise Unmapped("it gives several values: expected one tensor")
         if seen.shape[:1] != (self.batch,):
@@ -188,8 +190,9 @@ class _Reader:
             view = handler(call, *arguments, **named)
         except TypeError as error:
             raise Unmapped(f"it is called in a way that is not known: {error}") from error
-        if view.shape != call.shape:
-            raise Unmapped(f"it gives {list(call.shape)} of a sample: expected {list(view.shape)}")
+        first = view[0] if isinstance(view, tuple) else view
+        if first.shape != call.shape:
+            raise Unmapped(f"it gives {list(call.shape)} of a sample: expected {list(first.shape)}")
         return view
 
     def _layer(self, path: str, module: nn.Module) -> Any:
@@ -210,7 +213,7 @@ class _Reader:
                 "it is called more than once, so its weights are shared: expected one module for each call"
             )
         self.called[path] = self.called[f"#{id(original)}"] = path
-        return lambda call, *arguments: layer(call, original, *arguments)
+        return lambda call, *arguments, **named: layer(call, original, *arguments, **named)
 
     def _dropout_module(self, node: fx.Node) -> nn.Module | None:
         module = _module_at(self.model, self.trace.owner(node))

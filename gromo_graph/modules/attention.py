@@ -57,7 +57,7 @@ class AttentionModule(MergeGrowingModule):
                 f"{self.name} got further channels of its query or key: expected of the value alone"
             )
         if new is None:
-            return self.post_merge_function(self.attend(query, key, value)), None
+            return self.post_merge_function(self.attend.mixed(query, key, value)), None
         with self.mixing.seeing(query, key, value):
             return pass_both(self.function, self.function, value, new, self.passed)
 

@@ -279,7 +279,7 @@ def _options(part: torch.nn.Module) -> dict[str, Any]:
 
 def _settings(part: torch.nn.Module) -> tuple[Any, ...]:
     """What may change without the weights meaning something else."""
-    return tuple(getattr(part, key, None) for key in ("eps", "momentum", "heads", "scale"))
+    return tuple(getattr(part, key, None) for key in ("eps", "momentum", "heads", "scale", "dropout"))
 
 
 def _is_whole(map_: Sequence[int]) -> bool:

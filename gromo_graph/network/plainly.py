@@ -49,11 +49,17 @@ def _attend(part: Any) -> Plainly:
 
     def written(call: Any, query: Any, key: Any, value: Any) -> Any:
         q, k, v = (by_position(each) for each in (query, key, value))
-        mixed: Any = functional.scaled_dot_product_attention(q, k, v, scale=scale)
+        mixed: Any
+        if part.dropout:  # a function would not know whether it is trained
+            shares = q.matmul(k.transpose(-2, -1)).mul(scale).softmax(-1)
+            mixed = call("_dropout", shares).matmul(v)
+        else:
+            mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale)
         mixed = mixed.transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
         return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
 
-    return {}, written
+    modules = {"_dropout": nn.Dropout(part.dropout).train(part.training)} if part.dropout else {}
+    return modules, written
 
 
 def _positions(part: Any) -> Plainly:

@@ -22,16 +22,22 @@ class Attend(torch.nn.Module):
     Args:
         heads: number of heads. scale: what products of query and key are multiplied by.
         positions: sizes of the query beside its features, where they are known.
+        dropout: share of the weights set to zero in training.
     """
 
-    def __init__(self, heads: int, scale: float, positions: Sequence[int] = ()) -> None:
+    def __init__(self, heads: int, scale: float, positions: Sequence[int] = (), dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.scale, self.positions = heads, scale, tuple(positions)
+        self.dropout = dropout
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(n, features of the value, *positions of the query)."""
+        return self.mixed(query, key, value, dropout=self.dropout if self.training else 0.0)
+
+    def mixed(self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
+        """The same whatever mode it is in."""
         q, k, v = (by_head(tensor, self.heads) for tensor in (query, key, value))
-        mixed: Tensor = scaled_dot_product_attention(q, k, v, scale=self.scale)
+        mixed: Tensor = scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale)
         return mixed.permute(0, 3, 1, 2).reshape(*value.shape[:2], *query.shape[2:])
 
     def weights(self, query: Tensor, key: Tensor) -> Tensor:
@@ -54,7 +60,7 @@ def by_head(tensor: Tensor, heads: int) -> Tensor:
 
 def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:
     """The torch module of the node."""
-    return Attend(node.heads, node.scale_for(inputs[0][0]), inputs[0][1:])
+    return Attend(node.heads, node.scale_for(inputs[0][0]), inputs[0][1:], node.dropout)
 
 
 class Mixing(torch.nn.Module):
@@ -99,8 +105,7 @@ class Mixing(torch.nn.Module):
     def forward(self, value: Tensor) -> Tensor:
         """Any number of channels that is a multiple of the heads."""
         query, key, _ = self.seen
-        mixed: Tensor = self.attend(query, key, value)
-        return mixed
+        return self.attend.mixed(query, key, value)
 
     def average(self, value: Tensor, head: int | None = None) -> Tensor:
         """Any number of channels, each mixed as a head does, or by the mean over the heads."""

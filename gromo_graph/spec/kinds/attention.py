@@ -32,11 +32,13 @@ class Attention(Operation):
         description="What products of query and key are multiplied by; by default 1/√(features of a head). Growth "
         "writes it down, so that old products stay what they were.",
     )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the weights set to zero in training.")
 
     @property
     def details(self) -> tuple[str, ...]:
-        """How many heads, where there are several."""
-        return () if self.heads == 1 else (f"{self.heads} heads",)
+        """How many heads, where there are several, and the dropout."""
+        heads = () if self.heads == 1 else (f"{self.heads} heads",)
+        return heads if self.dropout == 0.0 else (*heads, f"dropout {self.dropout:g}")
 
     def scale_for(self, features: int) -> float:
         """What products are multiplied by where query and key have so many features."""
