@@ -1,7 +1,7 @@
 """What torch's attention and transformer encoders are in a spec: several nodes for one module.
 
-torch keeps the features of a head side by side, in a spec the heads take turns: the rows of the weights are brought into
-that order, and the columns of what reads them.
+torch keeps the features of a head side by side, in a spec the heads take turns: the rows of the weights are brought
+into that order, and the columns of what reads them.
 """
 
 from __future__ import annotations

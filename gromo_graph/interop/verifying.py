@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from gromo_graph.modules.adapters.attention import Attend
 from gromo_graph.network import GrowingNetwork
 
 _EXACT = 1e-9
@@ -69,6 +70,8 @@ def _prepared(module: nn.Module, training: bool, double: bool) -> nn.Module:
     for inner in copied.modules():
         if isinstance(inner, _DropoutNd):
             inner.p = 0.0
+        if isinstance(inner, nn.MultiheadAttention | Attend):
+            inner.dropout = 0.0
     return copied.double() if double else copied
 
 
