@@ -224,8 +224,9 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
 
 def _filled(part: nn.Module, source: Source) -> nn.Module:
     """A part with copies of the weights of the model, of their type and on their device."""
+    convert = getattr(part, "of_torch", lambda _, tensor: tensor.clone())
     for name, tensor in source.tensors.items():
-        copied = tensor.detach().clone()
+        copied = convert(name, tensor.detach())
         if isinstance(tensor, nn.Parameter):
             setattr(part, name, nn.Parameter(copied, requires_grad=tensor.requires_grad))
         else:

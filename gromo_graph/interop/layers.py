@@ -44,6 +44,18 @@ def _convolution(dimensions: int) -> Layer:
     return handle
 
 
+def _transposed(dimensions: int) -> Layer:
+    convolve = operators.transposed_convolution(dimensions)
+
+    def handle(call: Call, module: Any, x: Any) -> View:
+        weights = (_weight(call, module, name) for name in ("weight", "bias"))
+        names = ("stride", "padding", "output_padding", "groups", "dilation")
+        view: View = convolve(call, x, *weights, *(getattr(module, name) for name in names))
+        return view
+
+    return handle
+
+
 def _batch_norm(call: Call, module: Any, x: Any) -> View:
     names = ("running_mean", "running_var", "weight", "bias")
     mean, variance, weight, bias = (_weight(call, module, name) for name in names)
@@ -121,6 +133,8 @@ LAYERS: Mapping[type[nn.Module], Layer] = {
     nn.Linear: _linear,
     nn.Conv1d: _convolution(1),
     nn.Conv2d: _convolution(2),
+    nn.ConvTranspose1d: _transposed(1),
+    nn.ConvTranspose2d: _transposed(2),
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.LayerNorm: _layer_norm,

@@ -44,7 +44,8 @@ class Step:
         node: its name in the spec. name: as an identifier of Python, different for different nodes.
         how: a module is called, or the values are added up or put side by side.
         reads: identifiers of the nodes whose values it takes.
-        module: the one that is called, that of the network itself.
+        module: the one that is called, a layer of torch: that of the network itself, or a copy of what the network has
+            in another form.
         function: the activation behind it, a value of `FUNCTIONS`, or None.
     """
 
@@ -72,7 +73,13 @@ def _step(spec: Spec, name: str, names: Mapping[str, str], parts: Parts) -> Step
     function = FUNCTIONS.get(getattr(node, "activation", "identity"))
     if isinstance(node, Merge):
         return Step(name, names[name], node.merge, reads, function=function)
-    return Step(name, names[name], "module", reads, parts[name], function)
+    return Step(name, names[name], "module", reads, _of_torch(parts[name]), function)
+
+
+def _of_torch(part: torch.nn.Module) -> torch.nn.Module:
+    """The part itself, or the layer of torch that it says to be."""
+    convert = getattr(part, "as_torch", None)
+    return part if convert is None else convert()
 
 
 def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.GraphModule:

@@ -10,6 +10,7 @@ import torch
 from gromo_graph.errors import CompileError
 from gromo_graph.modules.adapters import (
     batch_norm,
+    conv_transpose,
     convolution,
     depthwise,
     dropout,
@@ -54,6 +55,8 @@ LAYERS: dict[str, Builder] = {
     "linear": linear.build,
     "conv1d": convolution.build,
     "conv2d": convolution.build,
+    "conv_transpose1d": conv_transpose.build,
+    "conv_transpose2d": conv_transpose.build,
 }
 OPERATIONS: dict[str, Builder] = {
     "dropout": dropout.build,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Conv1d, Conv2d
 
-from gromo_graph.algebra import Patches, measured_image
+from gromo_graph.algebra import Patches, measured_image, spread_out
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.base import Kernel, register
 from gromo_graph.modules.adapters.weighted import Weighted, bare
@@ -77,12 +77,14 @@ class ConvolutionAdapter(Weighted):
         grid = (height.outputs(image.shape[2]), width.outputs(image.shape[3]))
         if min(grid) < 1:
             raise GrowthError(f"an input of shape {tuple(x.shape)} is smaller than the kernel of {layer}")
+        spread = (height.spread, width.spread)
         return Patches(
-            image,
+            spread_out(image, spread),
             (height.offsets, width.offsets),
             (height.stride, width.stride),
             grid,
             self.has_bias(layer),
+            spread,
         )
 
     def output_image(self, layer: Any, a: Tensor) -> Tensor:
