@@ -22,7 +22,17 @@ from gromo_graph import (
     parse_spec,
 )
 from gromo_graph.spec.settings import Growth
-from tests.interop.models import MLP, VGG, ConvMixer, DenseNet, ResNet18, Several, UNet
+from tests.interop.models import (
+    MLP,
+    VGG,
+    ConvMixer,
+    DenseNet,
+    ResNet18,
+    SequenceDecoder,
+    Several,
+    TransposedUNet,
+    UNet,
+)
 from tests.network.test_any_spec import batch, outputs
 from tests.network.test_plain import without_dropout
 from tests.spec.strategies import specs
@@ -35,6 +45,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "unet": (lambda: UNet(up=nn.Upsample(scale_factor=2)), (1, 8, 8)),
     "dilated unet": (UNet, (1, 8, 8)),
     "convmixer": (ConvMixer, (8, 8)),
+    "transposed unet": (TransposedUNet, (1, 8, 8)),
+    "sequence decoder": (SequenceDecoder, (6, 1)),
 }
 
 
