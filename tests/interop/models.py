@@ -175,7 +175,7 @@ class UNet(nn.Module):
 
 
 class TransposedUNet(nn.Module):
-    """Three stages down and up again by transposed convolutions: a module, one with its bias taken by a norm, a function."""
+    """Down and up again by transposed convolutions: a module, one without a bias before a norm, a function."""
 
     def __init__(self, width: int = 3) -> None:
         super().__init__()

@@ -90,7 +90,9 @@ class TransposedConvolution(torch.nn.Module):
     def extra_repr(self) -> str:
         """Widths and options, as torch's layers show them."""
         told = ", ".join(f"{name}={value}" for name, value in self.options.items())
-        return f"{self.in_channels}, {self.out_channels}, {told}" + ("" if self.bias is not None else ", bias=False")
+        return f"{self.in_channels}, {self.out_channels}, {told}" + (
+            "" if self.bias is not None else ", bias=False"
+        )
 
     def _along(self, value: int | Sequence[int]) -> tuple[int, ...]:
         return (value,) * self.axes if isinstance(value, int) else tuple(value)
@@ -140,6 +142,8 @@ def build(node: ConvTranspose, inputs: Sequence[kinds.Shape]) -> torch.nn.Module
 
 class TransposedAdapter(ConvolutionAdapter):
     """Implements `LayerAdapter`: what a convolution does, over an input whose positions are spread out."""
+
+    _too_small = "does not reach an output behind the padding"
 
     def check(self, layer: Any) -> None:
         """Nothing to refuse: there is one group, and nothing but zeros lies between the positions."""

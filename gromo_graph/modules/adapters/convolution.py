@@ -45,6 +45,7 @@ class ConvolutionAdapter(Weighted):
     """
 
     feature_dim: int = 1
+    _too_small = "is smaller than the kernel"
 
     def __init__(self, layer_type: type[torch.nn.Module], dimensions: int) -> None:
         self.layer_type = layer_type
@@ -76,7 +77,7 @@ class ConvolutionAdapter(Weighted):
         height, width = self.axes(layer)
         grid = (height.outputs(image.shape[2]), width.outputs(image.shape[3]))
         if min(grid) < 1:
-            raise GrowthError(f"an input of shape {tuple(x.shape)} is smaller than the kernel of {layer}")
+            raise GrowthError(f"an input of shape {tuple(x.shape)} {self._too_small} of {layer}")
         spread = (height.spread, width.spread)
         return Patches(
             spread_out(image, spread),

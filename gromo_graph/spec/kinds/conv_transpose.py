@@ -1,4 +1,4 @@
-"""`conv_transpose1d`, `conv_transpose2d`: every position writes a window of all output channels, the way up from a stride."""
+"""`conv_transpose1d`, `conv_transpose2d`: every position writes a window of all output channels; the way up again."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ class ConvTranspose(Sliding, Layer):
 
     def axis(self) -> TransposedAxis:
         """The kernel along any of the axes."""
-        return TransposedAxis.of(
-            self.kernel, self.stride, self.padding, self.output_padding, self.dilation
-        )
+        return TransposedAxis.of(self.kernel, self.stride, self.padding, self.output_padding, self.dilation)
 
     @property
     def details(self) -> tuple[str, ...]:
@@ -63,10 +61,9 @@ class ConvTranspose(Sliding, Layer):
         axis = self.axis()
         outputs = tuple(axis.outputs(size) for size in spatial_sizes(shape, self.dimensions, kind))
         if min(outputs) < 1:
-            least = min(shape[1:])
             raise ShapeMismatch(
-                f"of {least} positions it makes {axis.outputs(least) + 2 * self.padding}, and a padding of "
-                f"{self.padding} cuts all of them off",
+                f"a padding of {self.padding}, cut off at either end, needs an input that makes more than "
+                f"{2 * self.padding} positions",
                 "take less padding, a larger kernel or a larger stride",
                 key="padding",
             )

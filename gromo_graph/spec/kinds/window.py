@@ -84,9 +84,7 @@ class TransposedAxis(Axis):
     apart: int = 1
 
     @classmethod
-    def of(
-        cls, kernel: int, stride: int, padding: int, output_padding: int, dilation: int
-    ) -> TransposedAxis:
+    def of(cls, kernel: int, stride: int, padding: int, output_padding: int, dilation: int) -> TransposedAxis:
         """With the options of torch's transposed convolution.
 
         >>> TransposedAxis.of(3, stride=2, padding=1, output_padding=1, dilation=1).outputs(4)
