@@ -210,7 +210,7 @@ class _Reader:
                 "it is called more than once, so its weights are shared: expected one module for each call"
             )
         self.called[path] = self.called[f"#{id(original)}"] = path
-        return lambda call, *arguments: layer(call, original, *arguments)
+        return lambda call, *arguments, **named: layer(call, original, *arguments, **named)
 
     def _dropout_module(self, node: fx.Node) -> nn.Module | None:
         module = _module_at(self.model, self.trace.owner(node))
