@@ -36,6 +36,7 @@ class Patches:
         offsets, stride: the row at q reads the image at stride · q + offset; outside of it there are zeros.
         grid: number of positions along height and width.
         constant: whether a row ends with a constant 1.
+        spread: the values of the image stand so far apart, with zeros between (`spread_out`).
     """
 
     image: Tensor
@@ -43,6 +44,7 @@ class Patches:
     stride: tuple[int, int] = (1, 1)
     grid: tuple[int, int] = (1, 1)
     constant: bool = False
+    spread: tuple[int, int] = (1, 1)
 
     @property
     def columns(self) -> int:
@@ -69,6 +71,11 @@ class Patches:
     def rows(self) -> PaddedRows:
         """The rows of a matrix with their constant; made once, for all products that need them."""
         return padded_rows(self.image[:, :, 0, 0], constant=self.constant)
+
+    @property
+    def together(self) -> Tensor:
+        """The image without the zeros between its values."""
+        return self.image[:, :, :: self.spread[0], :: self.spread[1]]
 
     def of(self, image: Tensor) -> Patches:
         """The same reading of another image."""

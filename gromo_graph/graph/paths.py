@@ -12,7 +12,17 @@ import networkx as nx
 from gromo_graph.graph.costs import Cost
 from gromo_graph.graph.edit import AddPath, free_name
 from gromo_graph.graph.view import Graph
-from gromo_graph.spec.kinds import Conv1d, Conv2d, Convolution, Layer, Linear, Merge, Node, Shape
+from gromo_graph.spec.kinds import (
+    Conv1d,
+    Conv2d,
+    Convolution,
+    ConvTranspose,
+    Layer,
+    Linear,
+    Merge,
+    Node,
+    Shape,
+)
 from gromo_graph.spec.kinds.base import Activation, Grow
 
 
@@ -103,7 +113,7 @@ def _reader(graph: Graph, source: str, target: str) -> Layer | str:
     if len(given) != len(wanted):
         return f"`{source}` is {_form(given)} and `{target}` is {_form(wanted)}"
     node = graph.spec.nodes[target]
-    if isinstance(node, Convolution):
+    if isinstance(node, Convolution | ConvTranspose):
         alike = node.model_copy(
             update={"sources": (source,), "bias": False, "activation": "identity", "grow": Grow()}
         )
@@ -119,7 +129,7 @@ def _reader(graph: Graph, source: str, target: str) -> Layer | str:
     )
 
 
-def _slides_to(layer: Convolution, given: Shape, wanted: Shape) -> bool:
+def _slides_to(layer: Convolution | ConvTranspose, given: Shape, wanted: Shape) -> bool:
     axis = layer.axis()
     return tuple(axis.outputs(size) for size in given[1:]) == wanted[1:]
 
@@ -184,8 +194,10 @@ def out_layer(reader: Layer, source: str, *, bias: bool) -> Layer:
         "activation": "identity",
         "grow": Grow(),
     }
-    if isinstance(reader, Convolution):
+    if isinstance(reader, Convolution | ConvTranspose):
         update |= {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
+    if isinstance(reader, ConvTranspose):
+        update["output_padding"] = 0
     return reader.model_copy(update=update)
 
 

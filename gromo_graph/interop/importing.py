@@ -227,8 +227,9 @@ def _filled(part: nn.Module, source: Source) -> nn.Module:
 
     A linear layer along several positions has become a convolution with a kernel of 1: its weights get that shape.
     """
+    convert = getattr(part, "of_torch", lambda _, tensor: tensor.clone())
     for name, tensor in source.tensors.items():
-        copied = tensor.detach().clone()
+        copied = convert(name, tensor.detach())
         if isinstance(part, nn.Conv1d | nn.Conv2d) and name == "weight" and copied.dim() == 2:
             copied = copied.reshape(*copied.shape, *part.kernel_size)
         if isinstance(tensor, nn.Parameter):

@@ -10,6 +10,7 @@ from torch import nn
 from gromo_graph.interop import operators, transformer
 from gromo_graph.interop.blueprint import Unmapped, View
 from gromo_graph.interop.calls import Call, Weight
+from gromo_graph.spec.kinds.window import TransposedAxis
 
 Layer = Callable[..., Any]
 """(call, module, values...) -> View, or for attention a tuple as torch gives it."""
@@ -43,6 +44,30 @@ def _convolution(dimensions: int) -> Layer:
         return view
 
     return handle
+
+
+def _transposed(dimensions: int) -> Layer:
+    convolve = operators.transposed_convolution(dimensions)
+
+    def handle(call: Call, module: Any, x: Any, output_size: Any = None) -> View:
+        weight, bias = _weight(call, module, "weight"), _weight(call, module, "bias")
+        further = module.output_padding if output_size is None else _further(call, module, x)
+        view: View = convolve(
+            call, x, weight, bias, module.stride, module.padding, further, module.groups, module.dilation
+        )
+        return view
+
+    return handle
+
+
+def _further(call: Call, module: Any, x: Any) -> tuple[int, ...]:
+    """The output padding that leads to the size a module was asked for, which shows in the shapes."""
+    sizes = zip(call.blueprint.shapes[call.exact(x)][1:], call.shape[1:], strict=True)
+    options = zip(module.kernel_size, module.stride, module.padding, module.dilation, strict=True)
+    return tuple(
+        made - TransposedAxis.of(kernel, stride, padding, 0, dilation).outputs(size)
+        for (size, made), (kernel, stride, padding, dilation) in zip(sizes, options, strict=True)
+    )
 
 
 def _batch_norm(call: Call, module: Any, x: Any) -> View:
@@ -122,6 +147,8 @@ LAYERS: Mapping[type[nn.Module], Layer] = {
     nn.Linear: _linear,
     nn.Conv1d: _convolution(1),
     nn.Conv2d: _convolution(2),
+    nn.ConvTranspose1d: _transposed(1),
+    nn.ConvTranspose2d: _transposed(2),
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.LayerNorm: _layer_norm,

@@ -20,6 +20,8 @@ from gromo_graph.spec.kinds import (
     BatchNorm,
     Conv1d,
     Conv2d,
+    ConvTranspose1d,
+    ConvTranspose2d,
     DepthwiseConv1d,
     DepthwiseConv2d,
     Dropout,
@@ -80,6 +82,42 @@ def convolution(dimensions: int) -> Handler:
         raise Unmapped(
             f"it has {groups} groups of {own} channels that give {out}: expected one group, or a depthwise convolution "
             "with a kernel for each channel"
+        )
+
+    return handle
+
+
+def transposed_convolution(dimensions: int) -> Handler:
+    kind = (ConvTranspose1d, ConvTranspose2d)[dimensions - 1]
+
+    def handle(
+        call: Call,
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> View:
+        weights = _weights(call, weight=weight, bias=bias)
+        channels, own, *kernel = (_size(weights["weight"], dim) for dim in range(2 + dimensions))
+        if groups != 1:
+            raise Unmapped(
+                f"it has {groups} groups of {channels // groups} channels that give {own * groups}: expected one group"
+            )
+        return call.add(
+            kind,
+            weights,
+            sources=(call.exact(input),),
+            features=own,
+            kernel=same_along_axes(kernel, "kernel"),
+            stride=same_along_axes(stride, "stride"),
+            padding=same_along_axes(padding, "padding"),
+            output_padding=same_along_axes(output_padding, "output padding"),
+            dilation=same_along_axes(dilation, "dilation"),
+            bias=weights["bias"] is not None,
         )
 
     return handle
@@ -454,6 +492,8 @@ FUNCTIONS: Mapping[str, Handler] = {
     "linear": linear,
     "conv1d": convolution(1),
     "conv2d": convolution(2),
+    "conv_transpose1d": transposed_convolution(1),
+    "conv_transpose2d": transposed_convolution(2),
     "batch_norm": batch_norm,
     "aten::batch_norm": aten_batch_norm,
     "layer_norm": layer_norm,
@@ -496,7 +536,6 @@ HINTS: Mapping[str, str] = {
     ),
     "t": "a spec keeps the batch first",
     **dict.fromkeys(("chunk", "split", "getitem", "select", "slice"), "a spec hands on whole values"),
-    **dict.fromkeys(("conv_transpose2d", "conv_transpose1d"), "the language has no transposed convolution"),
     **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
     "detach": "a spec does not cut the gradient",
 }

@@ -239,6 +239,11 @@ def _convolution(module: Any) -> Call:
     )
 
 
+def _transposed(module: Any) -> Call:
+    positional, words = _convolution(module)
+    return positional, {**words, "output_padding": _one(module.output_padding)}
+
+
 def _batch_norm(module: Any) -> Call:
     return (module.num_features,), {"eps": module.eps, "momentum": module.momentum}
 
@@ -260,6 +265,8 @@ _CALLS: Mapping[type[nn.Module], Callable[[Any], Call]] = {
     nn.Linear: _linear,
     nn.Conv1d: _convolution,
     nn.Conv2d: _convolution,
+    nn.ConvTranspose1d: _transposed,
+    nn.ConvTranspose2d: _transposed,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.LayerNorm: _layer_norm,
@@ -280,6 +287,8 @@ _DEFAULTS: Mapping[type[nn.Module], Mapping[str, str]] = {
     nn.Linear: {"bias": "True"},
     nn.Conv1d: _SLIDING,
     nn.Conv2d: _SLIDING,
+    nn.ConvTranspose1d: {**_SLIDING, "output_padding": "0"},
+    nn.ConvTranspose2d: {**_SLIDING, "output_padding": "0"},
     nn.BatchNorm1d: {"eps": "1e-05", "momentum": "0.1"},
     nn.BatchNorm2d: {"eps": "1e-05", "momentum": "0.1"},
     nn.LayerNorm: {"eps": "1e-05"},

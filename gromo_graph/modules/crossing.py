@@ -63,16 +63,28 @@ class Window:
         return self.axes[0].stride, self.axes[1].stride
 
     @property
+    def spread(self) -> tuple[int, int]:
+        """How far apart the positions that are read lie once they are spread out."""
+        return self.axes[0].spread, self.axes[1].spread
+
+    @property
     def readings(self) -> int:
         """How often a channel is read."""
         return len(self.taps[0]) * len(self.taps[1])
 
-    def back(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """From a position that is read back to the output that reads it, for each tap."""
+    def back(self, weights: AxisWeights) -> View:
+        """From each position that is read back to the output that reads it, for each tap.
+
+        Output r reads position p where stride · r + offset = spread · p: what belongs to the outputs stands at
+        spread · p − offset, once it is spread out by the stride.
+
+        Args:
+            weights: how often each position counts.
+        """
         height, width = (
             tuple(-axis.offsets[tap] for tap in taps) for axis, taps in zip(self.axes, self.taps, strict=True)
         )
-        return height, width
+        return View((height, width), weights, self.spread)
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """The taps along height and width, in the order of a weight."""
@@ -110,7 +122,7 @@ def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tens
         )
     if window is None:
         return _stacked(group, consumer, lambda producer, slot: _m_prev_of_rows(group, producer, slot, image))
-    view = View(window.back(), _everywhere(consumer))
+    view = window.back(_everywhere(consumer))
     pulled = spread_out(image, window.stride)
 
     def block(producer: MeasuredModule, slot: Slot) -> Moment:
@@ -198,9 +210,14 @@ def _grid(view: View) -> tuple[int, int]:
 
 def _everywhere(consumer: MeasuredModule) -> AxisWeights:
     """Each position of what a convolution reads once."""
-    sizes = stored_input(consumer).shape[2:]
-    height, width = sizes if len(sizes) == 2 else (1, sizes[0])
+    height, width = _sizes(consumer)
     return (1.0,) * height, (1.0,) * width
+
+
+def _sizes(consumer: MeasuredModule) -> tuple[int, int]:
+    """Positions of what a convolution reads."""
+    sizes = stored_input(consumer).shape[2:]
+    return (sizes[0], sizes[1]) if len(sizes) == 2 else (1, sizes[0])
 
 
 def cross_of_batch(
@@ -251,7 +268,7 @@ def raw_values(rows: Patches) -> Tensor:
     """What a layer reads, sample by sample, with its constant, (n, values)."""
     if rows.is_matrix:
         return rows.rows.values
-    values = rows.image.flatten(1)
+    values = rows.together.flatten(1)
     return with_constant(values) if rows.constant else values
 
 
@@ -268,13 +285,15 @@ def _image_read(consumer: MeasuredModule, partner: MeasuredModule, window: Windo
     rows = stored_rows(partner)
     if partner is not consumer:
         written = patch_matrix(rows).reshape(rows.image.shape[0], rows.columns, *rows.grid)
-        view = View(window.back(), _everywhere(consumer))
+        view = window.back(_everywhere(consumer))
         return _Read(spread_out(written, window.stride), [view], rows.columns)
     height, width = window.axes
+    sizes = _sizes(consumer)
     views = [
         View(
             (_from_tap(height, i), _from_tap(width, j)),
-            (height.reached(i, rows.image.shape[2]), width.reached(j, rows.image.shape[3])),
+            (height.reached(i, sizes[0]), width.reached(j, sizes[1])),
+            window.spread,
             constant=rows.constant,
         )
         for i in window.taps[0]
@@ -312,7 +331,7 @@ def spread_to_rows(producer: MeasuredModule, ways: tuple[Way, ...], rows: Patche
     if rows.is_matrix and gain is not None:
         return (moment if gain == 1.0 else moment * gain)[:, :, None]
     values = moment[:-1] if rows.constant else moment
-    image = values.T.reshape(-1, *rows.image.shape[1:])
+    image = spread_out(values.T.reshape(-1, *rows.together.shape[1:]), rows.spread)
     arrived = arriving(producer, ways, rows.of(image), moment[-1] if rows.constant else None)
     return arrived.flatten(2).transpose(0, 1)
 
@@ -342,7 +361,7 @@ def projected_part(
         and all(read[p].is_matrix for p in group.producers)
     ):
         return _in_slots(consumer, group, cross @ delta.T, column_gains(group).to(cross))
-    sizes = [read[p].image.shape[1:].numel() + read[p].constant for p in group.producers]
+    sizes = [read[p].together.shape[1:].numel() + read[p].constant for p in group.producers]
     moments: dict[MeasuredModule, Tensor] = dict(
         zip(group.producers, (cross @ delta.T).split(sizes), strict=True)
     )

@@ -29,6 +29,8 @@ def in_plain_torch(part: nn.Module) -> Plainly:
     >>> modules
     {'': LayerNorm((4,), eps=1e-05, elementwise_affine=True)}
     """
+    convert = getattr(part, "as_torch", None)  # of what keeps its weights in another form
+    part = part if convert is None else convert()
     row = _ROWS.get(type(part))
     return ({"": part}, lambda call, *values: call("", *values)) if row is None else row(part)
 

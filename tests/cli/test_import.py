@@ -26,7 +26,7 @@ def several():
     return Several().double()
 
 def upsampling():
-    return UNet(up=torch.nn.ConvTranspose2d(8, 8, 2, stride=2))
+    return UNet(up=torch.nn.ConvTranspose2d(8, 8, 2, stride=2, groups=2))
 
 def failing():
     raise ValueError("no checkpoint")
@@ -81,7 +81,7 @@ def test_what_is_wrong_is_said(here: Path) -> None:
         (
             ("my_models:upsampling", "--input", "1,1,8,8"),
             1,
-            "`up`: ConvTranspose2d: the language has no such kind",
+            "`up`: ConvTranspose2d: it has 2 groups of 4 channels that give 8: expected one group",
         ),
         (("my_models:trained", "--input", "1,7,8"), 1, "does not run on the example input (x (1, 7, 8))"),
         (("my_models:trained", "--input", "1x8"), 2, "such as 1,3,32,32"),

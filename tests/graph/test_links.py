@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gromo_graph import Spec, parse_spec
 from gromo_graph.graph import build_graph
-from gromo_graph.spec.kinds import Convolution, Depthwise, Layer, LayerNorm, Operation
+from gromo_graph.spec.kinds import Convolution, ConvTranspose, Depthwise, Layer, LayerNorm, Operation
 from gromo_graph.spec.kinds.norm import Norm
 from tests.spec.strategies import specs
 
@@ -94,7 +94,9 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
     )
     for name, node in spec.nodes.items():
         shape = graph.shapes[node.sources[0]] if node.sources else ()
-        taps = node.kernel**node.dimensions if isinstance(node, Convolution | Depthwise) else 1
+        taps = (
+            node.kernel**node.dimensions if isinstance(node, Convolution | ConvTranspose | Depthwise) else 1
+        )
         if isinstance(node, Layer):
             assert graph.parameters(name) == node.features * (shape[0] * taps + node.bias)
         elif isinstance(node, Depthwise):

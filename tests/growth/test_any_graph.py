@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network
 from gromo_graph.growth.changes import change_of
-from gromo_graph.spec.kinds import Flatten, Linear, Node
+from gromo_graph.spec.kinds import ConvTranspose, Flatten, Linear, Node
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.kinds.convolution import Convolution
 from gromo_graph.spec.settings import Growth
@@ -36,7 +36,7 @@ def able_to_grow(spec: Spec) -> Spec:
         update: dict[str, Any] = {}
         if getattr(node, "activation", None) in SMOOTH:
             update["activation"] = SMOOTH[node.activation]
-        if isinstance(node, Linear | Convolution):
+        if isinstance(node, Linear | Convolution | ConvTranspose):
             update["grow"] = Grow(kernel=node.grow.kernel if node.grow else None)
         nodes[name] = node.model_copy(update=update)
     read = {source for node in spec.nodes.values() for source in node.sources}

@@ -174,6 +174,49 @@ class UNet(nn.Module):
         return self.head(functional.gelu(self.joint(joint)))
 
 
+class TransposedUNet(nn.Module):
+    """Down and up again by transposed convolutions: a module, one without a bias before a norm, a function."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.down1 = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.GELU())
+        self.down2 = nn.Sequential(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.GELU())
+        self.bottom = nn.Sequential(nn.Conv2d(2 * width, 3 * width, 3, stride=2, padding=1), nn.GELU())
+        self.up2 = nn.ConvTranspose2d(3 * width, 2 * width, 2, stride=2)
+        self.joint2 = nn.Conv2d(4 * width, 2 * width, 3, padding=1)
+        self.up1 = nn.Sequential(
+            nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.Tanh(),
+        )
+        self.joint1 = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.kernel = nn.Parameter(torch.randn(width, 2, 3, 3) / 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        top = self.down1(x)
+        middle = self.down2(top)
+        up = functional.gelu(self.up2(self.bottom(middle)))
+        up = functional.gelu(self.joint2(torch.cat((up, middle), dim=1)))
+        up = functional.gelu(self.joint1(torch.cat((self.up1(up), top), dim=1)))
+        return functional.conv_transpose2d(up, self.kernel, padding=1)
+
+
+class SequenceDecoder(nn.Module):
+    """A code is spread over a sequence; dilated, and with more cut off than the kernel adds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spread = nn.ConvTranspose1d(6, 5, 4, stride=4)
+        self.finer = nn.ConvTranspose1d(5, 4, 3, stride=2, padding=2, dilation=2, output_padding=1)
+        self.last = nn.ConvTranspose1d(4, 2, 1, padding=1)
+        self.head = nn.Linear(2 * 6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.silu(self.spread(x))
+        x = functional.silu(self.last(functional.silu(self.finer(x))))
+        return self.head(x.flatten(1))
+
+
 class MixerBlock(nn.Module):
     """Tokens are mixed by linear layers across a transposed image, then channels."""
 

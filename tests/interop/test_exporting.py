@@ -182,7 +182,8 @@ nodes:
   conv2d: {kind: conv2d, from: both, features: 2, kernel: 1}
   linear: {kind: flatten, from: conv2d}
   a b: {kind: linear, from: linear, features: 3}
-outputs: [relu, linear, a b, x]
+  up: {kind: conv_transpose2d, from: add, features: 3, kernel: 3, stride: 2, padding: 1, output_padding: 1}
+outputs: [relu, linear, a b, x, up]
 """
 
 
@@ -196,7 +197,7 @@ def test_onnx_is_run_with_another_batch_size_and_names_do_not_meet(tmp_path: Pat
     assert done.difference <= 1e-5
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     assert [value.name for value in session.get_inputs()] == ["x"]
-    assert [value.name for value in session.get_outputs()] == ["relu", "linear", "a_b", "x_output"]
+    assert [value.name for value in session.get_outputs()] == ["relu", "linear", "a_b", "x_output", "up"]
     (x,) = random_inputs(network, 11, seed=9)
     expected = network.eval()(x)
     for name, value in zip(network.spec.outputs, session.run(None, {"x": x.numpy()}), strict=True):

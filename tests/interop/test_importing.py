@@ -16,13 +16,25 @@ from gromo_graph import (
     GrowingNetwork,
     GrowthScheduler,
     Spec,
+    TorchImportError,
     compile_network,
     dump_spec,
     from_torch,
     parse_spec,
 )
 from gromo_graph.spec.settings import Growth
-from tests.interop.models import MLP, VGG, ConvMixer, DenseNet, Mixer, ResNet18, Several, UNet
+from tests.interop.models import (
+    MLP,
+    VGG,
+    ConvMixer,
+    DenseNet,
+    Mixer,
+    ResNet18,
+    SequenceDecoder,
+    Several,
+    TransposedUNet,
+    UNet,
+)
 from tests.network.test_any_spec import batch, outputs
 from tests.network.test_plain import without_dropout
 from tests.spec.strategies import specs
@@ -36,6 +48,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "dilated unet": (UNet, (1, 8, 8)),
     "mixer": (Mixer, (1, 8, 8)),
     "convmixer": (ConvMixer, (8, 8)),
+    "transposed unet": (TransposedUNet, (1, 8, 8)),
+    "sequence decoder": (SequenceDecoder, (6, 1)),
 }
 
 
@@ -296,6 +310,49 @@ def test_what_fx_cannot_follow_is_read_by_torch_export() -> None:
     agree(model, network, (1, 8, 8))
     assert network.spec.nodes["norm"].kind == "batch_norm"
     assert [node.kind for node in network.spec.nodes.values()].count("max_pool2d") == 2
+
+
+class Sized(nn.Module):
+    """A transposed convolution that is told its size, as where the size on the way down was odd; read both ways."""
+
+    def __init__(self, halves: bool) -> None:
+        super().__init__()
+        self.halves = halves
+        self.down = nn.Conv2d(1, 2, 3, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(2, 1, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        down = torch.tanh(self.down(x))
+        if self.halves and down.shape[-1] * 2 != x.shape[-1]:  # torch.fx refuses it
+            return down
+        return self.up(down, output_size=x.shape[2:]) + x
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_a_transposed_convolution_may_be_told_its_size(halves: bool) -> None:
+    torch.manual_seed(0)
+    model = Sized(halves).double()
+    for size, further in ((8, 1), (7, 0)):
+        if halves and size % 2:
+            continue
+        network = from_torch(model, torch.zeros(1, 1, size, size).double())
+        agree(model, network, (1, size, size))
+        node = next(node for node in network.spec.nodes.values() if node.kind == "conv_transpose2d")
+        assert (node.stride, node.output_padding) == (2, further)  # type: ignore[attr-defined]
+
+
+def test_weights_that_two_transposed_convolutions_share_are_told() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kernel = nn.Parameter(torch.randn(2, 2, 2, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            up = functional.conv_transpose2d(x, self.kernel, stride=2)
+            return functional.conv_transpose2d(up, self.kernel, stride=2)
+
+    with pytest.raises(TorchImportError, match="shares its weights with"):
+        from_torch(Shared(), torch.zeros(1, 2, 3, 3))
 
 
 def test_modes_and_what_is_frozen_are_taken_over() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Linear, functional
 
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
+from gromo_graph.modules.adapters.conv_transpose import TransposedConv1d, TransposedConv2d
 from tests import reference
 from tests.modules.pairs import Pair
 
@@ -22,6 +23,9 @@ AVERAGES = (
 
 def as_image(x: Tensor) -> Tensor:
     return x if x.dim() == 4 else x[:, :, None, :]
+
+
+TRANSPOSED = (TransposedConv1d, TransposedConv2d)
 
 
 def geometry(layer: torch.nn.Module) -> dict[str, tuple[int, int]]:
@@ -45,7 +49,37 @@ def padded(layer: torch.nn.Module, image: Tensor) -> Tensor:
 
 def unfolded(layer: torch.nn.Module, image: Tensor) -> Tensor:
     """(n, positions, values of a row)."""
+    if isinstance(layer, TRANSPOSED):
+        return unfolded_backwards(layer, image)
     return functional.unfold(padded(layer, image), **geometry(layer)).transpose(1, 2)
+
+
+def unfolded_backwards(layer: torch.nn.Module, image: Tensor) -> Tensor:
+    """What the outputs of a transposed convolution read: of each position and tap, where it writes to."""
+    stride, padding, dilation, kernel, further = (
+        value if len(value) == 2 else (missing, *value)
+        for value, missing in (
+            (layer.stride, 1),
+            (layer.padding, 0),
+            (layer.dilation, 1),
+            (layer.kernel_size, 1),
+            (layer.output_padding, 0),
+        )
+    )
+    sizes = [
+        (image.shape[2 + axis] - 1) * stride[axis]
+        - 2 * padding[axis]
+        + dilation[axis] * (kernel[axis] - 1)
+        + further[axis]
+        + 1
+        for axis in (0, 1)
+    ]
+    rows = image.new_zeros(*image.shape[:2], *kernel, *sizes)
+    for p, q, i, j in product(*map(range, (*image.shape[2:], *kernel))):
+        r, s = (at * stride[a] + t * dilation[a] - padding[a] for a, (at, t) in enumerate(((p, i), (q, j))))
+        if 0 <= r < sizes[0] and 0 <= s < sizes[1]:
+            rows[:, :, i, j, r, s] = image[:, :, p, q]
+    return rows.flatten(4).flatten(1, 3).transpose(1, 2)
 
 
 def rows_of(module: GrowingModule, x: Tensor) -> Tensor:

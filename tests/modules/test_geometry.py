@@ -9,6 +9,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gromo_graph.modules.adapters.conv_transpose import TransposedConv1d, TransposedConv2d
 from tests.modules.chains import ACTIVATIONS, Chain
 from tests.modules.convolutions import (
     NEAR,
@@ -22,6 +23,7 @@ from tests.modules.pairs import F64
 
 Sizes = tuple[int, ...]
 
+TRANSPOSED = {1: TransposedConv1d, 2: TransposedConv2d}
 CONVOLUTIONS = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d}
 POOLS = {
     ("max", 1): torch.nn.MaxPool1d,
@@ -56,6 +58,37 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Backwards:
+    """A transposed convolution."""
+
+    kernel: Sizes
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
+    further: Sizes
+
+    def reads(self, outputs: Sizes) -> Sizes:
+        """An input that gives an output of at least these sizes."""
+        cut = zip(outputs, self.stride, self.padding, strict=True)
+        return tuple(max(1, -(-(n - 1 + 2 * p) // s) + 1) for n, s, p in cut)
+
+    def convolution(self, inputs: int, outputs: int, *, bias: bool) -> torch.nn.Module:
+        return TRANSPOSED[len(self.kernel)](
+            inputs,
+            outputs,
+            self.kernel,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=tuple(
+                min(more, max(s, d) - 1)
+                for more, s, d in zip(self.further, self.stride, self.dilation, strict=True)
+            ),
+            dilation=self.dilation,
+            bias=bias,
+        )
+
+
+@dataclass(frozen=True)
 class Pool:
     """A pool with a window, or an adaptive one to sizes that are given as the kernel of its window."""
 
@@ -80,11 +113,11 @@ class Pool:
 class Case:
     """A pair of layers: a convolution, what stands between, and a convolution or (second None) a linear layer."""
 
-    first: Window
+    first: Window | Backwards
     activation: str
     pool: Pool | None
     pool_before: bool
-    second: Window | None
+    second: Window | Backwards | None
     kernel: str
     biases: tuple[bool, bool]
     widths: tuple[int, int, int]
@@ -116,6 +149,11 @@ def along(axes: int, values: st.SearchStrategy[int]) -> st.SearchStrategy[Sizes]
     return st.tuples(*[values] * axes)
 
 
+def backwards(axes: int) -> st.SearchStrategy[Backwards]:
+    three, few = along(axes, st.integers(1, 3)), along(axes, st.integers(0, 2))
+    return st.builds(Backwards, three, three, few, along(axes, st.integers(1, 2)), few)
+
+
 def windows(axes: int) -> st.SearchStrategy[Window]:
     one, two, three = along(axes, st.just(1)), along(axes, st.integers(1, 2)), along(axes, st.integers(1, 3))
     padded = st.builds(Window, three, two, along(axes, st.integers(0, 2)), two)
@@ -135,9 +173,10 @@ def pools(draw: st.DrawFn, outputs: Sizes) -> Pool:
 
 
 @st.composite
-def cases(draw: st.DrawFn, axes: int) -> Case:
+def cases(draw: st.DrawFn, axes: int, transposed: tuple[bool, bool] = (False, False)) -> Case:
     """Any two layers that fit on each other; sizes are found from behind, so that nothing has to be thrown away."""
-    first, second = draw(windows(axes)), draw(st.none() | windows(axes))
+    first = draw((backwards if transposed[0] else windows)(axes))
+    second = draw(backwards(axes) if transposed[1] else st.none() | windows(axes))
     size = draw(along(axes, st.integers(1, 3)))
     if second is not None:
         size = second.reads(size)
@@ -191,6 +230,13 @@ def test_two_layers_of_any_geometry(case: Case) -> None:
 @given(case=cases(1))
 def test_two_layers_of_any_geometry_along_one_axis(case: Case) -> None:
     assert_case(case)
+
+
+@pytest.mark.parametrize("transposed", [(True, False), (False, True), (True, True)], ids=str)
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_transposed_convolutions_of_any_geometry(transposed: tuple[bool, bool], data: st.DataObject) -> None:
+    assert_case(data.draw(cases(data.draw(st.sampled_from([1, 2])), transposed)))
 
 
 @pytest.mark.slow

@@ -31,7 +31,15 @@ from gromo_graph import (
 from gromo_graph.graph.edits import SpecEdit
 from tests.network.edits import sequence
 
-GALLERY = ["digits_mlp", "digits_residual", "digits_residual_cnn", "digits_u", "digits_mixer", "two_inputs"]
+GALLERY = [
+    "digits_mlp",
+    "digits_residual",
+    "digits_residual_cnn",
+    "digits_u",
+    "digits_unet",
+    "digits_mixer",
+    "two_inputs",
+]
 RESIDUAL = """
 nodes:
   x: {kind: input, shape: [6]}

@@ -18,6 +18,8 @@ from gromo_graph.spec.kinds import (
     BatchNorm,
     Conv1d,
     Conv2d,
+    ConvTranspose1d,
+    ConvTranspose2d,
     DepthwiseConv1d,
     DepthwiseConv2d,
     Dropout,
@@ -170,7 +172,25 @@ def layers(draw: st.DrawFn, source: str, shape: Shape, features: int) -> Node:
     }
     if len(shape) == 1:
         return Linear(**fields)
-    return (Conv1d, Conv2d)[len(shape) - 2](**fields, **draw(convolving(shape)))
+    place = len(shape) - 2
+    if max(shape[1:]) <= 8 and draw(st.sampled_from([False, False, True])):
+        return (ConvTranspose1d, ConvTranspose2d)[place](**fields, **draw(transposing(shape)))
+    return (Conv1d, Conv2d)[place](**fields, **draw(convolving(shape)))
+
+
+@st.composite
+def transposing(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
+    """The same for a transposed convolution; it leaves a position at least."""
+    kernel, dilation, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    further = draw(st.integers(0, max(stride, dilation) - 1))
+    made = (min(shape[1:]) - 1) * stride + dilation * (kernel - 1) + further
+    return {
+        "kernel": kernel,
+        "stride": stride,
+        "padding": draw(st.integers(0, min(2, made // 2))),
+        "output_padding": further,
+        "dilation": dilation,
+    }
 
 
 @st.composite

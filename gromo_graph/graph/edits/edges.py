@@ -25,6 +25,9 @@ from gromo_graph.spec.kinds import Merge, Node
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.pieces import node_of
 
+_TAKE_WIDTH = ("linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
+"""Kinds that are as wide as what they read, where an insertion says nothing of their features."""
+
 
 @dataclass(frozen=True)
 class AddEdge(SpecEdit):
@@ -127,6 +130,6 @@ class InsertBetween(SpecEdit):
         if isinstance(self.node, Node):
             return self.node.model_copy(update={"sources": (self.source,)})
         written = {**self.node, "from": self.source}
-        if written.get("kind") in ("linear", "conv1d", "conv2d") and "features" not in written:
+        if written.get("kind") in _TAKE_WIDTH and "features" not in written:
             written["features"] = build_graph(spec).features(self.source)
         return written

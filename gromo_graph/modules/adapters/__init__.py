@@ -7,6 +7,9 @@ from gromo_graph.modules.adapters import (  # register themselves
     batch_norm as batch_norm,
 )
 from gromo_graph.modules.adapters import (
+    conv_transpose as conv_transpose,
+)
+from gromo_graph.modules.adapters import (
     convolution as convolution,
 )
 from gromo_graph.modules.adapters import (

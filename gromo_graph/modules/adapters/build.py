@@ -11,6 +11,7 @@ from gromo_graph.errors import CompileError
 from gromo_graph.modules.adapters import (
     attention,
     batch_norm,
+    conv_transpose,
     convolution,
     depthwise,
     dropout,
@@ -56,6 +57,8 @@ LAYERS: dict[str, Builder] = {
     "linear": linear.build,
     "conv1d": convolution.build,
     "conv2d": convolution.build,
+    "conv_transpose1d": conv_transpose.build,
+    "conv_transpose2d": conv_transpose.build,
 }
 OPERATIONS: dict[str, Builder] = {
     "attention": attention.build,

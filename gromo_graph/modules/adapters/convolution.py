@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import Conv1d, Conv2d
 
-from gromo_graph.algebra import Patches, measured_image
+from gromo_graph.algebra import Patches, measured_image, spread_out
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.base import Kernel, register
 from gromo_graph.modules.adapters.weighted import Weighted, bare
@@ -45,6 +45,7 @@ class ConvolutionAdapter(Weighted):
     """
 
     feature_dim: int = 1
+    _too_small = "is smaller than the kernel"
 
     def __init__(self, layer_type: type[torch.nn.Module], dimensions: int) -> None:
         self.layer_type = layer_type
@@ -76,13 +77,15 @@ class ConvolutionAdapter(Weighted):
         height, width = self.axes(layer)
         grid = (height.outputs(image.shape[2]), width.outputs(image.shape[3]))
         if min(grid) < 1:
-            raise GrowthError(f"an input of shape {tuple(x.shape)} is smaller than the kernel of {layer}")
+            raise GrowthError(f"an input of shape {tuple(x.shape)} {self._too_small} of {layer}")
+        spread = (height.spread, width.spread)
         return Patches(
-            image,
+            spread_out(image, spread),
             (height.offsets, width.offsets),
             (height.stride, width.stride),
             grid,
             self.has_bias(layer),
+            spread,
         )
 
     def output_image(self, layer: Any, a: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gromo_graph.spec.kinds.attention import Attention
 from gromo_graph.spec.kinds.base import Layer, Node, Operation, Shape, ShapeMismatch, WidthRule
+from gromo_graph.spec.kinds.conv_transpose import ConvTranspose, ConvTranspose1d, ConvTranspose2d
 from gromo_graph.spec.kinds.convolution import Conv1d, Conv2d, Convolution
 from gromo_graph.spec.kinds.depthwise import Depthwise, DepthwiseConv1d, DepthwiseConv2d
 from gromo_graph.spec.kinds.dropout import Dropout
@@ -29,6 +30,8 @@ KINDS: dict[str, type[Node]] = {
     "linear": Linear,
     "conv1d": Conv1d,
     "conv2d": Conv2d,
+    "conv_transpose1d": ConvTranspose1d,
+    "conv_transpose2d": ConvTranspose2d,
     "merge": Merge,
     "attention": Attention,
     "flatten": Flatten,
@@ -61,6 +64,9 @@ __all__ = [
     "BatchNorm",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "Convolution",
     "Depthwise",
     "DepthwiseConv1d",

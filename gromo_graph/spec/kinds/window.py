@@ -21,8 +21,13 @@ class Axis:
     dilation: int = 1
 
     @property
+    def spread(self) -> int:
+        """How far apart the positions of the input are put before the kernel slides over them."""
+        return 1
+
+    @property
     def offsets(self) -> tuple[int, ...]:
-        """Output r reads the positions stride · r + offset, one for each tap.
+        """Output r reads the positions stride · r + offset of the spread input, one for each tap.
 
         >>> Axis(3, before=1, after=1).offsets
         (-1, 0, 1)
@@ -45,7 +50,7 @@ class Axis:
     def reached(self, tap: int, size: int) -> tuple[float, ...]:
         """For each position 1 if some output reads it through that tap, else 0."""
         read = {self.stride * r + self.offsets[tap] for r in range(self.outputs(size))}
-        return tuple(float(position in read) for position in range(size))
+        return tuple(float(self.spread * position in read) for position in range(size))
 
     def reads(self, size: int, taps: tuple[int, ...]) -> tuple[float, ...]:
         """For each position the number of those taps that read it.
@@ -61,8 +66,50 @@ class Axis:
         return len(taps) == 1 and self.stride == 1 and self._reads_all(taps[0])
 
     def _reads_all(self, tap: int) -> bool:
-        behind = self.after - self.dilation * (self.kernel - 1 - tap)
-        return self.offsets[tap] <= 0 <= behind
+        offset = self.offsets[tap]
+        return offset <= 0 <= offset + self.before + self.after - self.dilation * (self.kernel - 1)
+
+
+@dataclass(frozen=True)
+class TransposedAxis(Axis):
+    """A transposed convolution along one axis, as a kernel of stride 1 over an input with zeros between its positions.
+
+    Position p of the input writes to the output at spread · p + dilation · tap − cut. So output r reads the position
+    r + cut − dilation · tap of the spread input: the taps run backwards.
+
+    Attributes:
+        apart: positions of the output between two of the input.
+    """
+
+    apart: int = 1
+
+    @classmethod
+    def of(cls, kernel: int, stride: int, padding: int, output_padding: int, dilation: int) -> TransposedAxis:
+        """With the options of torch's transposed convolution.
+
+        >>> TransposedAxis.of(3, stride=2, padding=1, output_padding=1, dilation=1).outputs(4)
+        8
+        """
+        before = dilation * (kernel - 1) - padding  # below 0 where it cuts off more than a kernel reaches
+        return cls(kernel, 1, before, before + output_padding, dilation, stride)
+
+    @property
+    def spread(self) -> int:
+        """How far apart the positions of the input are put before the kernel slides over them."""
+        return self.apart
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Output r reads the positions r + offset of the spread input, one for each tap.
+
+        >>> TransposedAxis.of(3, stride=2, padding=1, output_padding=0, dilation=1).offsets
+        (1, 0, -1)
+        """
+        return tuple(reversed(super().offsets))
+
+    def outputs(self, size: int) -> int:
+        """Number of outputs of `size` positions; below 1 where the padding cuts all of them off."""
+        return super().outputs((size - 1) * self.spread + 1)
 
 
 def same_padding(kernel: int, dilation: int) -> tuple[int, int]:
