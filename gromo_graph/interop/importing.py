@@ -225,7 +225,7 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
 def _filled(part: nn.Module, source: Source) -> nn.Module:
     """A part with copies of the weights of the model, of their type and on their device.
 
-    A linear layer along several positions has become a convolution with a kernel of 1: its weights get the shape of that.
+    A linear layer along positions has become a convolution with a kernel of 1: its weights get the shape of that.
     """
     for name, tensor in source.tensors.items():
         copied = tensor.detach().clone()

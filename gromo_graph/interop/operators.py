@@ -403,7 +403,7 @@ def attribute(call: Call, input: Any, name: str) -> View:
 
 
 def _permuted(call: Call, view: View, order: Sequence[int]) -> View:
-    """Features go to the end or come back, their positions stay in order; a sequence that is no node's is made one."""
+    """Features go to the end or come back, and positions stay in order; no numbers are moved for that."""
     if order[0] != 0:
         raise Unmapped("it moves the batch: expected it to stay the first dimension")
     axes = [dim - 1 for dim in order[1:]]
@@ -481,10 +481,8 @@ FUNCTIONS: Mapping[str, Handler] = {
     "getattr": attribute,
 }
 
-VIEWS = frozenset(
-    ("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", "transpose", "swapaxes")
-    + ("swapdims", "permute", "movedim", "moveaxis", "getattr")
-)
+_ORDERS = ("transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "getattr")
+VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", *_ORDERS))
 """What may give the same memory under another shape."""
 
 HINTS: Mapping[str, str] = {

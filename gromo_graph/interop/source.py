@@ -148,7 +148,9 @@ def _value(step: Step, listed: str, added: str) -> str:
 def _module_value(step: Step) -> str:
     """The calls of a step, one within the other."""
     plan = torch.fx.Graph()
-    return _expression(planned(plan, step, [plan.placeholder(f"x{place}") for place in range(len(step.reads))]), step)
+    return _expression(
+        planned(plan, step, [plan.placeholder(f"x{place}") for place in range(len(step.reads))]), step
+    )
 
 
 def _expression(value: Any, step: Step) -> str:

@@ -77,7 +77,9 @@ def _step(spec: Spec, name: str, names: Mapping[str, str], parts: Parts) -> Step
         return Step(name, names[name], node.merge, reads, function=function)
     called = names[name]
     modules, written = in_plain_torch(parts[name])
-    return Step(name, called, "module", reads, {called + key: m for key, m in modules.items()}, written, function)
+    return Step(
+        name, called, "module", reads, {called + key: m for key, m in modules.items()}, written, function
+    )
 
 
 def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.GraphModule:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import (
-    AsSequence,
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    AsSequence,
     AvgPool1d,
     AvgPool2d,
     BatchNorm,

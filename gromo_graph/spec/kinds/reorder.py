@@ -28,7 +28,10 @@ class Transpose(Operation):
 
     def why_ends(self, name: str) -> tuple[str, str]:
         """Features and positions change places."""
-        return f"its features become positions behind `{name}`", f"its features are the positions before `{name}`"
+        return (
+            f"its features become positions behind `{name}`",
+            f"its features are the positions before `{name}`",
+        )
 
 
 class AsSequence(Operation):
