@@ -395,11 +395,16 @@ def movedim(call: Call, input: Any, source: Any, destination: Any) -> View:
     return _permuted(call, call.view(input), order)
 
 
+def turned(call: Call, input: Any) -> View:
+    """`x.mT`, as torch.export leaves it."""
+    return transpose(call, input, -1, -2)
+
+
 def attribute(call: Call, input: Any, name: str) -> View:
     """`x.mT`; sizes and the like have been worked out."""
     if name not in ("mT", "mH"):
         raise Unmapped(f"it takes `.{name}` of a value: expected transpose, permute or mT")
-    return transpose(call, input, -1, -2)
+    return turned(call, input)
 
 
 def _permuted(call: Call, view: View, order: Sequence[int]) -> View:
@@ -478,10 +483,11 @@ FUNCTIONS: Mapping[str, Handler] = {
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), transpose),
     "permute": permute,
     **dict.fromkeys(("movedim", "moveaxis"), movedim),
+    **dict.fromkeys(("mT", "mH"), turned),
     "getattr": attribute,
 }
 
-_ORDERS = ("transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "getattr")
+_ORDERS = ("transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "getattr", "mT", "mH")
 VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", *_ORDERS))
 """What may give the same memory under another shape."""
 
