@@ -1,8 +1,8 @@
 """Models that have features behind positions, as transformers do: what reorders dimensions is a matter of reading.
 
 A view says in which order the model reads the values of a node, so that no numbers are moved. Only where a node must
-have positions for its features do `Blueprint.exact` and `Blueprint.by_features` add a `transpose`. An embedding, or attention,
-that gives (n, length, features) gives `behind_positions` of its node.
+have positions for its features do `Blueprint.exact` and `Blueprint.by_features` add a `transpose`. What gives
+(n, length, features) in torch, as embeddings and attention do, gives `behind_positions` of its node.
 """
 
 from __future__ import annotations
