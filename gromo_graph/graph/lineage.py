@@ -8,7 +8,10 @@ from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Layer, WidthRule
 
 Origin = frozenset[tuple[str, int, int]]
-"""What a feature is made of: (what makes it, its feature, position after a flatten) of all that are added in it."""
+"""What a feature is made of: (its maker, its feature, position after a flatten) of all that are added in it.
+
+Makers are layers, inputs, and what nothing grows through: transposes, imported modules.
+"""
 
 
 def lineage(

@@ -133,6 +133,11 @@ class Blueprint:
             Unmapped: no node has such a shape.
         """
         node, own = view.node, view.own
+        if view.turned and len(view.shape) == 3:
+            raise Unmapped(
+                f"it reads {list(own)} of each sample as {list(view.shape)}: expected the features to come back to the "
+                "front, or the positions to become a sequence"
+            )
         if view.turned and len(own) > 1:
             node = self._once(self.sequence(node), Transpose)
             own = self.shapes[node]

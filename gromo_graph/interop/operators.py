@@ -12,6 +12,7 @@ from typing import Any
 
 from gromo_graph.interop.blueprint import Unmapped, View
 from gromo_graph.interop.calls import Call, Weight, same_along_axes
+from gromo_graph.interop.orders import ORDERS, behind_positions
 from gromo_graph.spec.kinds import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -49,7 +50,7 @@ def linear(call: Call, input: Any, weight: Any, bias: Any = None) -> View:
         return call.add(Linear, weights, sources=(call.exact(view),), **fields)
     source = call.blueprint.by_features(view)
     kind = (Conv1d, Conv2d)[len(call.blueprint.shapes[source]) - 2]
-    return _behind_positions(call, call.add(kind, weights, sources=(source,), kernel=1, **fields))
+    return behind_positions(call, call.add(kind, weights, sources=(source,), kernel=1, **fields))
 
 
 def convolution(dimensions: int) -> Handler:
@@ -194,7 +195,7 @@ def layer_norm(
     if not over_all:
         source = call.blueprint.by_features(view)
         normed = call.add(LayerNorm, weights, sources=(source,), eps=float(eps), over="features")
-        return _behind_positions(call, normed)
+        return behind_positions(call, normed)
     return call.add(LayerNorm, weights, sources=(call.exact(view),), eps=float(eps))
 
 
@@ -391,12 +392,7 @@ def _merged(call: Call, how: str, views: Sequence[View], *, by_features: bool) -
         nodes = [blueprint.sequence(node) for node in nodes]
     shapes = [blueprint.shapes[node] for node in nodes]
     plain = [View(node, shape, shape) for node, shape in zip(nodes, shapes, strict=True)]
-    return _behind_positions(call, blueprint.merge(name, how, plain))
-
-
-def _behind_positions(call: Call, view: View) -> View:
-    """A node as a model reads it that has the features last."""
-    return View(view.node, view.own, call.shape, turned=True)
+    return behind_positions(call, blueprint.merge(name, how, plain))
 
 
 # Another shape, the same numbers in the same order
@@ -408,59 +404,6 @@ def reshaped(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
 
 def same(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
     return call.view(input)
-
-
-# Another order: features behind their positions, or before them
-
-
-def transpose(call: Call, input: Any, dim0: int, dim1: int) -> View:
-    order = list(range(len(call.shape) + 1))
-    order[dim0], order[dim1] = order[dim1], order[dim0]
-    return _permuted(call, call.view(input), order)
-
-
-def permute(call: Call, input: Any, *dims: Any) -> View:
-    given = dims[0] if len(dims) == 1 else dims
-    return _permuted(call, call.view(input), [dim % (len(call.shape) + 1) for dim in given])
-
-
-def movedim(call: Call, input: Any, source: Any, destination: Any) -> View:
-    if not isinstance(source, int) or not isinstance(destination, int):
-        raise Unmapped("it moves several dimensions: expected one, or permute")
-    dimensions = len(call.shape) + 1
-    order = [dim for dim in range(dimensions) if dim != source % dimensions]
-    order.insert(destination % dimensions, source % dimensions)
-    return _permuted(call, call.view(input), order)
-
-
-def attribute(call: Call, input: Any, name: str) -> View:
-    """`x.mT`; sizes and the like have been worked out."""
-    if name not in ("mT", "mH"):
-        raise Unmapped(f"it takes `.{name}` of a value: expected transpose, permute or mT")
-    return transpose(call, input, -1, -2)
-
-
-def _permuted(call: Call, view: View, order: Sequence[int]) -> View:
-    """Features go to the end or come back, their positions stay in order; a sequence that is no node's is made one."""
-    if order[0] != 0:
-        raise Unmapped("it moves the batch: expected it to stay the first dimension")
-    axes = [dim - 1 for dim in order[1:]]
-    places = list(range(len(axes)))
-    telling = [axis for axis in axes if view.shape[axis] != 1]
-    if telling == sorted(telling):
-        return replace(view, shape=call.shape)
-    if view.features_last and axes == [*places[-1:], *places[:-1]]:
-        return replace(view, shape=call.shape, turned=False)
-    channels_first = not view.turned and len(view.own) > 1 and view.own[:1] == view.shape[:1]
-    if channels_first and axes == [*places[1:], 0]:
-        return replace(view, shape=call.shape, turned=True)
-    if len(axes) != 2:
-        raise Unmapped(
-            f"it brings {list(view.shape)} into the order {[axis + 1 for axis in axes]}: expected the features to go "
-            "behind all positions, or back to the front"
-        )
-    node = call.exact(view)
-    return View(node, call.blueprint.shapes[node], call.shape, turned=True)
 
 
 # What follows from the arguments
@@ -515,18 +458,10 @@ FUNCTIONS: Mapping[str, Handler] = {
     "concatenate": cat,
     **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "_unsafe_view"), reshaped),
     **dict.fromkeys(("contiguous", "clone"), same),
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), transpose),
-    "permute": permute,
-    **dict.fromkeys(("movedim", "moveaxis"), movedim),
-    "getattr": attribute,
+    **ORDERS,
 }
 
-VIEWS = frozenset(
-    (
-        *("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", "getattr"),
-        *("transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis"),
-    )
-)
+VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", *ORDERS))
 """What may give the same memory under another shape."""
 
 HINTS: Mapping[str, str] = {

@@ -260,8 +260,9 @@ def _alike(node: Node, old: Node, fresh: torch.nn.Module, before: torch.nn.Modul
     """Whether the weights of the old part mean the same in the new one."""
     if node.kind != old.kind or set(_sizes(fresh)) - set(_sizes(before)):
         return False
-    kernels = ({key: size[2:] for key, size in _sizes(part).items()} for part in (fresh, before))
-    new, was = kernels
+    # A layer may get other rows and columns, an operation other rows: positions of a norm over samples stay.
+    kept = 2 if isinstance(node, Layer) else 1
+    new, was = ({key: size[kept:] for key, size in _sizes(part).items()} for part in (fresh, before))
     return all(new[key] == was[key] for key in new)
 
 

@@ -1,7 +1,8 @@
 """How a part that torch has no module for is written in plain torch: one row a module, for export of every form.
 
-A row gives plain modules, which share the weights of the part, and a function that calls them and methods of tensors.
-The function is followed by torch.fx: its calls become those of the exported module, and lines of the exported source.
+A row gives plain modules, which share the weights of the part, and a function that calls them, methods of tensors and
+functions of `torch.nn.functional`. It is followed by torch.fx: its calls become those of the exported module, and the
+lines of the exported source.
 """
 
 from __future__ import annotations
@@ -64,13 +65,9 @@ def _attend(part: Any) -> Plainly:
     return modules, written
 
 
-def _positions(part: Any) -> Plainly:
-    return {}, lambda call, x: x.flatten(2)
-
-
 _ROWS: Mapping[type[nn.Module], Callable[[Any], Plainly]] = {
     Attend: _attend,
     FeatureNorm: _feature_norm,
     Transpose: lambda part: ({}, lambda call, x: x.transpose(1, 2)),
-    Positions: _positions,
+    Positions: lambda part: ({}, lambda call, x: x.flatten(2)),
 }

@@ -232,19 +232,19 @@ class MixerBlock(nn.Module):
 
 
 class Mixer(nn.Module):
-    """An MLP-Mixer: patches, blocks, the mean over the tokens."""
+    """An MLP-Mixer: patches, blocks, a norm, the mean over the tokens."""
 
     def __init__(self) -> None:
         super().__init__()
         self.patches = nn.Conv2d(1, 6, 2, stride=2)
         self.blocks = nn.ModuleList([MixerBlock(16, 6), MixerBlock(16, 6)])
-        self.head = nn.Linear(6, 10)
+        self.norm, self.head = nn.LayerNorm(6), nn.Linear(6, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
-        return self.head(x.mean(1))
+        return self.head(self.norm(x).mean(1))
 
 
 class ConvMixer(nn.Module):

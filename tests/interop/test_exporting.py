@@ -21,6 +21,8 @@ from gromo_graph.interop import exporting
 from gromo_graph.interop.exporting import export, random_inputs
 from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network.plain import class_name
+from tests.interop.models import Mixer
+from tests.interop.test_importing import grown
 from tests.network.test_plain import SPECS, TWO, without_dropout
 from tests.spec.strategies import NAMES, specs
 
@@ -265,3 +267,23 @@ def test_what_torch_cannot_export_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot export this network"):
         export(network, tmp_path / "m.pt2")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_mixer_is_imported_grown_and_written_in_every_format(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    network = from_torch(Mixer(), torch.zeros(1, 1, 8, 8))
+    grown(network, (1, 8, 8))
+    assert apart(network, network.to_torch().eval()) <= 1e-6
+    for ending in ("py", "pt2", "onnx"):
+        done = export(network, tmp_path / f"model.{ending}")
+        assert done.difference is not None
+        assert done.difference <= 1e-6
+    assert apart(network, imported(tmp_path / "model.py").load()) <= 1e-6
+    assert apart(network, torch.export.load(tmp_path / "model.pt2").module()) <= 1e-6
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (x,) = random_inputs(network, 11, seed=9)
+    (found,) = session.run(None, {"x": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), network.eval()(x).detach(), rtol=0, atol=1e-6)

@@ -14,6 +14,7 @@ from torch.nn import (
 )
 
 from gromo_graph.errors import GrowthError
+from gromo_graph.modules.adapters.layer_norm import FeatureNorm
 from tests.modules.normed import BOTH_MODES, close, dense_pair, image_pair, norm_of, pending, run, two
 from tests.modules.pairs import F64, Pair
 
@@ -28,6 +29,8 @@ LAYER_NORMS: dict[str, Callable[..., Pair]] = {
         Linear(5, 4), Sequential(LayerNorm(4), Tanh()), Linear(4, 3), (7, 5), **o
     ),
     "conv2d": lambda **o: image_pair(LayerNorm([4, 4, 4]), **o),
+    "over features": lambda **o: image_pair(FeatureNorm(4), **o),
+    "over features, behind a merge": lambda **o: image_pair(FeatureNorm(4), merged=True, **o),
     "merge": lambda **o: image_pair(LayerNorm([4, 4, 4]), merged=True, **o),
 }
 
@@ -36,7 +39,8 @@ LAYER_NORMS: dict[str, Callable[..., Pair]] = {
 def test_layer_norm_is_refused_unless_a_jump_is_allowed(make: Callable[..., Pair]) -> None:
     found = make()
     where = "m" if len(found.net) == 3 else "first"
-    message = rf"second cannot grow through {where}: LayerNorm of {where} changes its old outputs at once.*allow_jump"
+    jump = rf"(Layer|Feature)Norm of {where} changes its old outputs at once.*allow_jump"
+    message = f"second cannot grow through {where}: {jump}"
     for call in (
         lambda: found.second.create_layer_extensions(2),
         lambda: found.second.compute_optimal_updates(),

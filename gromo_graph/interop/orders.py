@@ -1,0 +1,85 @@
+"""Models that have features behind positions, as transformers do: what reorders dimensions is a matter of reading.
+
+A view says in which order the model reads the values of a node, so that no numbers are moved. Only where a node must
+have positions for its features do `Blueprint.exact` and `Blueprint.by_features` add a `transpose`. What gives
+(n, length, features) in torch, as embeddings and attention do, gives `behind_positions` of its node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gromo_graph.interop.blueprint import Unmapped, View
+from gromo_graph.interop.calls import Call
+
+
+def behind_positions(call: Call, view: View) -> View:
+    """A node as a model reads it that has the features last."""
+    return View(view.node, view.own, call.shape, turned=True)
+
+
+def transpose(call: Call, input: Any, dim0: int, dim1: int) -> View:
+    order = list(range(len(call.shape) + 1))
+    order[dim0], order[dim1] = order[dim1], order[dim0]
+    return _permuted(call, call.view(input), order)
+
+
+def permute(call: Call, input: Any, *dims: Any) -> View:
+    given = dims[0] if len(dims) == 1 else dims
+    return _permuted(call, call.view(input), [dim % (len(call.shape) + 1) for dim in given])
+
+
+def movedim(call: Call, input: Any, source: Any, destination: Any) -> View:
+    if not isinstance(source, int) or not isinstance(destination, int):
+        raise Unmapped("it moves several dimensions: expected one, or permute")
+    dimensions = len(call.shape) + 1
+    order = [dim for dim in range(dimensions) if dim != source % dimensions]
+    order.insert(destination % dimensions, source % dimensions)
+    return _permuted(call, call.view(input), order)
+
+
+def turned(call: Call, input: Any) -> View:
+    """`x.mT`, as torch.export leaves it."""
+    return transpose(call, input, -1, -2)
+
+
+def attribute(call: Call, input: Any, name: str) -> View:
+    """`x.mT`; sizes and the like have been worked out."""
+    if name not in ("mT", "mH"):
+        raise Unmapped(f"it takes `.{name}` of a value: expected transpose, permute or mT")
+    return turned(call, input)
+
+
+def _permuted(call: Call, view: View, order: Sequence[int]) -> View:
+    """Features go to the end or come back, and positions stay in order; no numbers are moved for that."""
+    if order[0] != 0:
+        raise Unmapped("it moves the batch: expected it to stay the first dimension")
+    axes = [dim - 1 for dim in order[1:]]
+    places = list(range(len(axes)))
+    telling = [axis for axis in axes if view.shape[axis] != 1]
+    if telling == sorted(telling):
+        return replace(view, shape=call.shape)
+    if view.features_last and axes == [*places[-1:], *places[:-1]]:
+        return replace(view, shape=call.shape, turned=False)
+    channels_first = not view.turned and len(view.own) > 1 and view.own[:1] == view.shape[:1]
+    if channels_first and axes == [*places[1:], 0]:
+        return replace(view, shape=call.shape, turned=True)
+    if len(axes) != 2:
+        raise Unmapped(
+            f"it brings {list(view.shape)} into the order {[axis + 1 for axis in axes]}: expected the features to go "
+            "behind all positions, or back to the front"
+        )
+    node = call.exact(view)
+    return View(node, call.blueprint.shapes[node], call.shape, turned=True)
+
+
+ORDERS: Mapping[str, Callable[..., View]] = {
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), transpose),
+    "permute": permute,
+    **dict.fromkeys(("movedim", "moveaxis"), movedim),
+    **dict.fromkeys(("mT", "mH"), turned),
+    "getattr": attribute,
+}
+"""By the names of methods, functions and operators; all may give the same memory."""
