@@ -10,6 +10,7 @@ from torch import nn
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph
+from gromo_graph.modules.adapters.positions import Positions
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.plain import Step, class_name, plain_steps
 
@@ -137,7 +138,11 @@ def _assignment(step: Step) -> Iterator[str]:
 
 def _value(step: Step, listed: str, added: str) -> str:
     value = f"self.{step.name}({listed})"
-    if step.how == "concat":
+    if step.how == "tokens":
+        value = f"self.{step.name}({listed}.long()).transpose(1, 2)"
+    elif step.how == "parameter":
+        value = f"{listed} + self.{step.name}"
+    elif step.how == "concat":
         value = f"torch.cat([{listed}], dim=1)"
     elif step.how == "sum":
         value = added
@@ -171,6 +176,8 @@ def constructor(step: Step) -> str:
             f"`{step.node}` is a {kind.__module__}.{kind.__qualname__} that was imported as it is: no source can be "
             "written for it; take to_torch(), or the formats onnx and torchexport"
         )
+    if isinstance(step.module, Positions):
+        return f"nn.Parameter(torch.zeros({', '.join(map(str, step.module.weight.shape))}))"
     positional, keywords = _CALLS[kind](step.module)
     defaults = _DEFAULTS.get(kind, {})
     words = [
@@ -224,6 +231,7 @@ _CALLS: Mapping[type[nn.Module], Callable[[Any], Call]] = {
     nn.Linear: _linear,
     nn.Conv1d: _convolution,
     nn.Conv2d: _convolution,
+    nn.Embedding: lambda module: ((module.num_embeddings, module.embedding_dim), {}),
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.LayerNorm: _layer_norm,

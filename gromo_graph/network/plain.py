@@ -15,6 +15,8 @@ from typing import Any, Literal
 import torch
 
 from gromo_graph.graph import Graph
+from gromo_graph.modules.adapters.embedding import Embedding
+from gromo_graph.modules.adapters.positions import Positions
 from gromo_graph.network.assembly import Parts
 from gromo_graph.spec.kinds import Input, Merge
 from gromo_graph.spec.model import Spec
@@ -42,15 +44,16 @@ class Step:
 
     Attributes:
         node: its name in the spec. name: as an identifier of Python, different for different nodes.
-        how: a module is called, or the values are added up or put side by side.
+        how: a module is called, with token ids as integers and the features brought to the front where it looks these
+            up; or its weight is added; or the values are added up or put side by side.
         reads: identifiers of the nodes whose values it takes.
-        module: the one that is called, that of the network itself.
+        module: the one that is called, that of the network itself or, of an embedding, as torch has it.
         function: the activation behind it, a value of `FUNCTIONS`, or None.
     """
 
     node: str
     name: str
-    how: Literal["input", "module", "sum", "concat"]
+    how: Literal["input", "module", "tokens", "parameter", "sum", "concat"]
     reads: tuple[str, ...] = ()
     module: torch.nn.Module | None = None
     function: str | None = None
@@ -72,7 +75,13 @@ def _step(spec: Spec, name: str, names: Mapping[str, str], parts: Parts) -> Step
     function = FUNCTIONS.get(getattr(node, "activation", "identity"))
     if isinstance(node, Merge):
         return Step(name, names[name], node.merge, reads, function=function)
-    return Step(name, names[name], "module", reads, parts[name], function)
+    part = parts[name]
+    if isinstance(part, Embedding):
+        weight = part.weight
+        table = torch.nn.Embedding.from_pretrained(weight.detach().T, freeze=not weight.requires_grad)
+        return Step(name, names[name], "tokens", reads, table.train(part.training), function)
+    how: Literal["parameter", "module"] = "parameter" if isinstance(part, Positions) else "module"
+    return Step(name, names[name], how, reads, part, function)
 
 
 def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.GraphModule:
@@ -84,10 +93,12 @@ def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.Grap
     names = {step.node: step.name for step in steps}
     plan = torch.fx.Graph()
     values: dict[str, torch.fx.Node] = {}
-    modules: dict[str, torch.nn.Module] = {}
+    modules: dict[str, Any] = {}
     for step in steps:
         if step.module is not None:
-            modules[step.name] = copy.deepcopy(step.module)
+            modules[step.name] = copy.deepcopy(
+                step.module.weight if step.how == "parameter" else step.module
+            )
         value = _planned(plan, step, [values[read] for read in step.reads])
         if step.function is not None:
             value = plan.call_function(function_of(step.function), (value,))
@@ -105,6 +116,11 @@ def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.Grap
 def _planned(plan: torch.fx.Graph, step: Step, values: list[torch.fx.Node]) -> torch.fx.Node:
     if step.how == "input":
         return plan.placeholder(step.name)
+    if step.how == "tokens":
+        ids = plan.call_method("long", (values[0],))
+        return plan.call_method("transpose", (plan.call_module(step.name, (ids,)), 1, 2))
+    if step.how == "parameter":
+        return plan.call_function(operator.add, (values[0], plan.get_attr(step.name)))
     if step.how == "module":
         return plan.call_module(step.name, tuple(values))
     if len(values) == 1:

@@ -34,6 +34,7 @@ from gromo_graph.graph.edits import (
     then,
 )
 from gromo_graph.network.edit import Draft, install
+from gromo_graph.network.examples import random_inputs
 from gromo_graph.network.following import any_weight, follow_spec, neighbours
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizer_state import NewState, drop
@@ -313,12 +314,7 @@ def edit(
 
 def _outputs(network: GrowingNetwork) -> dict[str, Tensor] | None:
     """What the network computes of a few random inputs, in evaluation mode; None where it cannot say."""
-    generator = torch.Generator().manual_seed(0)
-    like = any_weight(network)
-    shapes = {name: network.graph.shapes[name] for name in network.spec.inputs}
-    inputs = {
-        name: torch.randn(_SAMPLES, *shape, generator=generator).to(like) for name, shape in shapes.items()
-    }
+    inputs = dict(zip(network.spec.inputs, random_inputs(network, _SAMPLES), strict=True))
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:

@@ -13,11 +13,13 @@ from gromo_graph.modules.adapters import (
     convolution,
     depthwise,
     dropout,
+    embedding,
     flatten,
     group_norm,
     layer_norm,
     linear,
     pool,
+    positions,
     upsample,
 )
 from gromo_graph.modules.adapters.base import register
@@ -54,6 +56,7 @@ LAYERS: dict[str, Builder] = {
     "linear": linear.build,
     "conv1d": convolution.build,
     "conv2d": convolution.build,
+    "embedding": embedding.build,
 }
 OPERATIONS: dict[str, Builder] = {
     "dropout": dropout.build,
@@ -71,6 +74,7 @@ OPERATIONS: dict[str, Builder] = {
     "upsample2d": upsample.build,
     "depthwise_conv1d": depthwise.build,
     "depthwise_conv2d": depthwise.build,
+    "positions": positions.build,
 }
 
 

@@ -6,6 +6,7 @@ from gromo_graph.spec.kinds.base import Layer, Node, Operation, Shape, ShapeMism
 from gromo_graph.spec.kinds.convolution import Conv1d, Conv2d, Convolution
 from gromo_graph.spec.kinds.depthwise import Depthwise, DepthwiseConv1d, DepthwiseConv2d
 from gromo_graph.spec.kinds.dropout import Dropout
+from gromo_graph.spec.kinds.embedding import Embedding
 from gromo_graph.spec.kinds.fixed import Fixed
 from gromo_graph.spec.kinds.flatten import Flatten
 from gromo_graph.spec.kinds.input import Input
@@ -20,6 +21,7 @@ from gromo_graph.spec.kinds.pool import (
     MaxPool1d,
     MaxPool2d,
 )
+from gromo_graph.spec.kinds.positions import Positions
 from gromo_graph.spec.kinds.upsample import Upsample1d, Upsample2d
 
 KINDS: dict[str, type[Node]] = {
@@ -27,6 +29,7 @@ KINDS: dict[str, type[Node]] = {
     "linear": Linear,
     "conv1d": Conv1d,
     "conv2d": Conv2d,
+    "embedding": Embedding,
     "merge": Merge,
     "flatten": Flatten,
     "dropout": Dropout,
@@ -43,6 +46,7 @@ KINDS: dict[str, type[Node]] = {
     "upsample2d": Upsample2d,
     "depthwise_conv1d": DepthwiseConv1d,
     "depthwise_conv2d": DepthwiseConv2d,
+    "positions": Positions,
 }
 
 __all__ = [
@@ -59,6 +63,7 @@ __all__ = [
     "DepthwiseConv1d",
     "DepthwiseConv2d",
     "Dropout",
+    "Embedding",
     "Fixed",
     "Flatten",
     "GroupNorm",
@@ -71,6 +76,7 @@ __all__ = [
     "Merge",
     "Node",
     "Operation",
+    "Positions",
     "Shape",
     "ShapeMismatch",
     "Upsample1d",
