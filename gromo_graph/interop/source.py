@@ -171,13 +171,13 @@ def constructor(step: Step) -> str:
         CompileError: no text is known for it.
     """
     kind: Any = type(step.module)
+    if isinstance(step.module, Positions):
+        return f"nn.Parameter(torch.zeros({', '.join(map(str, step.module.weight.shape))}))"
     if kind not in _CALLS:
         raise CompileError(
             f"`{step.node}` is a {kind.__module__}.{kind.__qualname__} that was imported as it is: no source can be "
             "written for it; take to_torch(), or the formats onnx and torchexport"
         )
-    if isinstance(step.module, Positions):
-        return f"nn.Parameter(torch.zeros({', '.join(map(str, step.module.weight.shape))}))"
     positional, keywords = _CALLS[kind](step.module)
     defaults = _DEFAULTS.get(kind, {})
     words = [

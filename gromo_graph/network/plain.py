@@ -96,9 +96,7 @@ def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.Grap
     modules: dict[str, Any] = {}
     for step in steps:
         if step.module is not None:
-            modules[step.name] = copy.deepcopy(
-                step.module.weight if step.how == "parameter" else step.module
-            )
+            modules[step.name] = copy.deepcopy(step.module.weight if step.how == "parameter" else step.module)
         value = _planned(plan, step, [values[read] for read in step.reads])
         if step.function is not None:
             value = plan.call_function(function_of(step.function), (value,))

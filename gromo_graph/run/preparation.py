@@ -28,7 +28,7 @@ class Preparation:
         classes: one for each output feature (classification): a name where the data have names, else a number.
         mean, scale: of each number of a sample, in the order of the flattened input: (x − mean) / scale.
         target_mean, target_scale: of each output (regression).
-        vocabulary: how many token ids the input may hold, where it is read as such: 0 up to one less, never standardised.
+        vocabulary: how many token ids the input may hold, where it is read as such; they are never standardised.
     """
 
     task: Task

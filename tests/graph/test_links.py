@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gromo_graph import Spec, parse_spec
 from gromo_graph.graph import build_graph
-from gromo_graph.spec.kinds import Convolution, Depthwise, Layer, LayerNorm, Operation
+from gromo_graph.spec.kinds import Convolution, Depthwise, Embedding, Layer, LayerNorm, Operation, Positions
 from gromo_graph.spec.kinds.norm import Norm
 from tests.spec.strategies import specs
 
@@ -95,7 +95,11 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
     for name, node in spec.nodes.items():
         shape = graph.shapes[node.sources[0]] if node.sources else ()
         taps = node.kernel**node.dimensions if isinstance(node, Convolution | Depthwise) else 1
-        if isinstance(node, Layer):
+        if isinstance(node, Embedding):
+            assert graph.parameters(name) == node.features * node.vocabulary
+        elif isinstance(node, Positions):
+            assert graph.parameters(name) == prod(shape)
+        elif isinstance(node, Layer):
             assert graph.parameters(name) == node.features * (shape[0] * taps + node.bias)
         elif isinstance(node, Depthwise):
             assert graph.parameters(name) == shape[0] * (taps + node.bias)

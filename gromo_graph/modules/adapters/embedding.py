@@ -100,7 +100,9 @@ class EmbeddingAdapter(Weighted):
     def patches(self, layer: Any, x: Tensor) -> Patches:
         """The rows are one-hot; they are written down here, where statistics are taken, and nowhere else."""
         if x.dim() != 2:
-            raise GrowthError(f"an input of shape {tuple(x.shape)} is no row of token ids: expected (n, length)")
+            raise GrowthError(
+                f"an input of shape {tuple(x.shape)} is no row of token ids: expected (n, length)"
+            )
         n, length = x.shape
         dtype = accumulation_dtype(layer.weight.dtype)
         image = torch.zeros(n, self.in_neurons(layer), 1, length, device=x.device, dtype=dtype)
