@@ -115,8 +115,8 @@ def _adaptive(dimensions: int) -> Layer:
 
 def _embedding(call: Call, module: Any, x: Any) -> View:
     raise Unmapped(
-        "it gives the features of a token last, and an `embedding` node gives them first: such a model is not read yet; "
-        "write the spec, and copy the transpose of its weight"
+        "it gives the features of a token last, and an `embedding` node gives them first: such models are not read; "
+        "write the spec, and copy the transpose of the weight"
     )
 
 

@@ -9,8 +9,13 @@ from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec.tokens import vocabularies
 
 
-def random_inputs(network: GrowingNetwork, samples: int, *, seed: int = 0) -> tuple[Tensor, ...]:
+def random_inputs(
+    network: GrowingNetwork, samples: int, *, seed: int = 0, tokens: int | None = None
+) -> tuple[Tensor, ...]:
     """Inputs of the shapes, dtype and device that the network has, the same for a seed; token ids are int64.
+
+    Args:
+        tokens: only ids below this; None takes the whole vocabulary.
 
     >>> from gromo_graph import compile_network, parse_spec
     >>> network = compile_network(parse_spec('''
@@ -29,7 +34,8 @@ def random_inputs(network: GrowingNetwork, samples: int, *, seed: int = 0) -> tu
     def drawn(name: str) -> Tensor:
         shape = (samples, *network.graph.shapes[name])
         if name in ids:
-            return torch.randint(ids[name], shape, generator=generator).to(like.device)
+            most = ids[name] if tokens is None else min(ids[name], tokens)
+            return torch.randint(most, shape, generator=generator).to(like.device)
         return torch.randn(shape, generator=generator).to(like)
 
     return tuple(map(drawn, network.spec.inputs))

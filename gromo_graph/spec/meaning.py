@@ -145,7 +145,7 @@ class Nodes:
         for name, node in self.sound.items():
             known = [source for source in node.sources if source in self.sound]
             for source in known:
-                if node.tokens is not None and not isinstance(self.sound[source], Input):
+                if self._looks_up_values(name):
                     message = (
                         f"{_a(node.kind)} reads token ids: expected an input node before it, found "
                         f"`{clipped(source)}`, {_a(self.sound[source].kind)} node"
@@ -157,6 +157,14 @@ class Nodes:
                         "give values an input of their own"
                     )
                     self.report((*_node(name), "from"), message)
+
+    def _looks_up_values(self, name: str) -> bool:
+        """Whether an embedding reads what another node computes."""
+        node = self.sound[name]
+        sources = (self.sound.get(source) for source in node.sources)
+        return node.tokens is not None and any(
+            source is not None and not isinstance(source, Input) for source in sources
+        )
 
     def _check_ties(self, tied: Mapping[str, Sequence[str]]) -> None:
         """Nodes that are tied are several, begin with the same width, and their limits leave room for one."""
@@ -208,6 +216,7 @@ class Nodes:
             for name, node in self.sound.items()
             if name not in knots
             and name not in node.sources
+            and not self._looks_up_values(name)
             and (node.max_sources is None or len(node.sources) <= node.max_sources)
         }
         order = list(nx.topological_sort(graph.subgraph(usable)))

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Features, Layer, Shape, ShapeMismatch
+
+
+def _read_no_bias(value: Any) -> Any:
+    if value is not False:
+        raise PydanticCustomError("form", "expected false: each token has numbers of its own already")
+    return value
+
+
+NoBias = Annotated[Literal[False], BeforeValidator(_read_no_bias)]
 
 
 class Embedding(Layer):
@@ -15,7 +25,7 @@ class Embedding(Layer):
 
     kind: Literal["embedding"] = "embedding"
     vocabulary: Features = Field(description="Number of different tokens; their ids count from 0.")
-    bias: Literal[False] = Field(False, description="There is none: each token has numbers of its own.")
+    bias: NoBias = Field(False, description="There is none: each token has numbers of its own.")
 
     @property
     def tokens(self) -> int | None:
