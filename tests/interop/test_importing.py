@@ -16,6 +16,7 @@ from gromo_graph import (
     GrowingNetwork,
     GrowthScheduler,
     Spec,
+    TorchImportError,
     compile_network,
     dump_spec,
     from_torch,
@@ -409,3 +410,26 @@ def test_any_network_comes_out_and_in_again(spec: Spec) -> None:
         found = again(*batch(network))
         for one, other in zip(outputs(network, *batch(network)), values(found), strict=True):
             torch.testing.assert_close(other, one, rtol=0, atol=1e-9)
+
+
+class Places(nn.Module):
+    """A learned number for each value, added to an image."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 3, 1)
+        self.places = nn.Parameter(torch.randn(*shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.first(x) + self.places
+
+
+def test_a_parameter_that_is_added_is_read_as_positions() -> None:
+    model, x = Places(3, 4, 5).double(), torch.randn(2, 2, 4, 5, dtype=torch.float64)
+    network = from_torch(model, x)
+    assert [node.kind for node in network.spec.nodes.values()] == ["input", "conv2d", "positions"]
+    assert torch.equal(network(x), model(x))
+    with pytest.raises(
+        TorchImportError, match=r"adds the parameter `places` of shape \[3, 1, 1\] to \[3, 4, 5\]"
+    ):
+        from_torch(Places(3, 1, 1).double(), x)
