@@ -72,14 +72,14 @@ def test_a_loader_is_looked_at_too() -> None:
 
 def test_a_run_grows_and_predicts_from_ids(tmp_path: Path) -> None:
     x, y = words()
-    run = grow(spec(), (x, y), seed=0, out=tmp_path / "run")
+    run = grow(spec(), data=(x, y), seed=0, out=tmp_path / "run")
     assert any(event.decision is not None for event in run.events)
     again = load_run(tmp_path / "run")
     direct = again.network.eval()(torch.as_tensor(x))
-    torch.testing.assert_close(torch.as_tensor(again.logits(x)), direct.detach())
-    assert again.evaluate((x, y))["all"].loss >= 0.0
+    torch.testing.assert_close(torch.as_tensor(again.scores(x)), direct.detach())
+    assert again.evaluate((x, y))["loss"] >= 0.0
     with pytest.raises(RunError, match="found the token id 9"):
-        again.predict(x + 9)
+        again.predict(x * 0 + 9)
     with pytest.raises(GrowthError, match="found the token id 9"):
         again.network(torch.full((2, 4), 9))
 
