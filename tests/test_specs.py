@@ -18,6 +18,7 @@ from gromo_graph import (
     parse_spec,
     render,
 )
+from gromo_graph.network.examples import random_inputs
 
 SPECS = sorted((Path(__file__).resolve().parent.parent / "specs").glob("*.yaml"))
 
@@ -26,7 +27,7 @@ def stepped(spec: Spec) -> GrowthEvent:
     """One growth step of a network with several inputs and outputs, on numbers drawn at random."""
     generator = torch.Generator().manual_seed(0)
     network = compile_network(spec, seed=0)
-    inputs = tuple(torch.randn(64, *spec.nodes[name].shape, generator=generator) for name in spec.inputs)
+    inputs = random_inputs(network, 64)
     data = [(inputs, torch.randn(64, 1, generator=generator))]
 
     def loss(prediction: dict[str, torch.Tensor], target: torch.Tensor) -> torch.Tensor:
@@ -39,7 +40,17 @@ def stepped(spec: Spec) -> GrowthEvent:
 
 def test_there_is_one_of_each_kind() -> None:
     names = {path.stem.removeprefix("digits_") for path in SPECS}
-    assert names >= {"mlp", "residual", "branches", "cnn", "residual_cnn", "u", "mixer", "two_inputs"}
+    assert names >= {
+        "mlp",
+        "residual",
+        "branches",
+        "cnn",
+        "residual_cnn",
+        "u",
+        "mixer",
+        "tokens",
+        "two_inputs",
+    }
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)

@@ -75,6 +75,7 @@ def _network(target: str, weights: Path | None) -> GrowingNetwork:
     """The network of a run with the weights at its end, or of a spec with those of a file."""
     from gromo_graph.errors import RunError
     from gromo_graph.run import load_run
+    from gromo_graph.spec.tokens import vocabularies
 
     path = Path(target)
     run, at, step = target.rpartition("@")
@@ -86,8 +87,10 @@ def _network(target: str, weights: Path | None) -> GrowingNetwork:
     if path.is_dir():
         if weights is not None:
             raise typer.BadParameter("a run has weights of its own: leave it out", param_hint="'--weights'")
-        say(f"note: the network reads standardised samples; mean and scale are in {path / 'data.json'}")
-        return load_run(path).network
+        network = load_run(path).network
+        if not vocabularies(network.spec.nodes):
+            say(f"note: the network reads standardised samples; mean and scale are in {path / 'data.json'}")
+        return network
 
     from gromo_graph.network import compile_network
     from gromo_graph.run.weights import load_weights

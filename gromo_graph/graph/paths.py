@@ -24,6 +24,7 @@ from gromo_graph.spec.kinds import (
     Shape,
 )
 from gromo_graph.spec.kinds.base import Activation, Grow
+from gromo_graph.spec.tokens import vocabularies
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,10 @@ def bridges(graph: Graph) -> Iterator[Bridge]:
     """
     parts = {name for name in graph.spec.nodes if sum_of(graph, name) is not None}
     # What operations are folded into does not leave its module: the value of the last of them does.
-    sources = [name for name in graph.spec.nodes if name in graph.ends and name not in parts]
+    ids = vocabularies(graph.spec.nodes)  # token ids are no values that a layer could weigh
+    sources = [
+        name for name in graph.spec.nodes if name in graph.ends and name not in parts and name not in ids
+    ]
     for target, node in graph.spec.nodes.items():
         adds = isinstance(node, Merge) and node.merge == "sum"
         if target in parts or not (adds or isinstance(node, Layer)):

@@ -63,7 +63,8 @@ def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[i
 def _read_by(module: MeasuredModule, graph: Graph) -> int:
     """The numbers of a sample that a layer reads, and its constant."""
     (source,) = graph.sources(module.name)
-    return math.prod(graph.shapes[source]) + module.adapter.has_bias(module.layer)
+    one_hot = graph.spec.nodes[module.name].tokens or 1
+    return math.prod(graph.shapes[source]) * one_hot + module.adapter.has_bias(module.layer)
 
 
 def _of_reading(reading: Reading, project: bool) -> dict[int, int]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from gromo_graph.errors import RunError
 from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.examples import random_inputs
 from gromo_graph.network.plain import identifiers
 from gromo_graph.records.files import write_atomically, writing
 
@@ -227,14 +228,6 @@ def _make_way(program: Any, names: set[str]) -> None:
         for value in node.outputs:
             if value.name in names and id(value) not in ends:
                 value.name = f"inside/{value.name}"
-
-
-def random_inputs(network: GrowingNetwork, samples: int, *, seed: int = 0) -> tuple[Tensor, ...]:
-    """Inputs of the shapes, dtype and device that the network has, the same for a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    like = next(network.parameters(), torch.zeros(()))
-    shapes = (network.graph.shapes[name] for name in network.spec.inputs)
-    return tuple(torch.randn(samples, *shape, generator=generator).to(like) for shape in shapes)
 
 
 def _any_batch(network: GrowingNetwork) -> tuple[Any, ...]:

@@ -90,13 +90,18 @@ def _by_name(model: nn.Module, example: Any) -> dict[str, Tensor]:
     else:
         given = _by_position(signature, example)
     wrong = [
-        f"the example input `{name}` is {_kind(value)}: expected a tensor of floats (batch, ...)"
+        f"the example input `{name}` is {_kind(value)}: expected a tensor of floats, or of token ids as integers, "
+        "shaped (batch, ...)"
         for name, value in given.items()
-        if not isinstance(value, Tensor) or not value.is_floating_point() or value.dim() < 2 or not len(value)
+        if not isinstance(value, Tensor) or not _are_numbers(value) or value.dim() < 2 or not len(value)
     ]
     if wrong:
         raise TorchImportError([Obstacle("", text) for text in wrong])
     return given
+
+
+def _are_numbers(value: Tensor) -> bool:
+    return not value.is_complex() and value.dtype is not torch.bool
 
 
 def _by_position(signature: inspect.Signature, example: Any) -> dict[str, Any]:

@@ -139,6 +139,13 @@ def _adaptive(dimensions: int) -> Layer:
     return handle
 
 
+def _embedding(call: Call, module: Any, x: Any) -> View:
+    raise Unmapped(
+        "it gives the features of a token last, and an `embedding` node gives them first: such models are not read; "
+        "write the spec, and copy the transpose of the weight"
+    )
+
+
 def _upsample(call: Call, module: Any, x: Any) -> View:
     return operators.interpolate(call, x, module.size, module.scale_factor, module.mode, module.align_corners)
 
@@ -172,6 +179,7 @@ LAYERS: Mapping[type[nn.Module], Layer] = {
     nn.AvgPool2d: _avg_pool(2),
     nn.AdaptiveAvgPool1d: _adaptive(1),
     nn.AdaptiveAvgPool2d: _adaptive(2),
+    nn.Embedding: _embedding,
     nn.Upsample: _upsample,
     nn.UpsamplingNearest2d: _upsample,
     nn.Flatten: lambda call, module, x: operators.reshaped(call, x),

@@ -32,6 +32,7 @@ from gromo_graph.spec.kinds import (
     MaxPool1d,
     MaxPool2d,
     Merge,
+    Positions,
     Upsample1d,
     Upsample2d,
 )
@@ -361,12 +362,24 @@ def add(call: Call, input: Any, other: Any, *, alpha: Any = 1) -> View:
             if number == 0:  # as Python's sum() begins
                 return call.view(value)
             raise Unmapped(f"it adds the number {number}: expected values of nodes")
+        if isinstance(number, Weight) and isinstance(value, View) and alpha == 1:
+            return _positions(call, value, number)
     a, b = call.view(input), call.view(other)
     if alpha != 1:
         raise Unmapped(f"it multiplies by alpha={alpha} before it adds: expected 1")
     if a.shape != b.shape:
         raise Unmapped(f"it adds {list(a.shape)} and {list(b.shape)}: expected equal shapes")
     return _merged(call, "sum", (a, b), by_features=a.features_last or b.features_last)
+
+
+def _positions(call: Call, value: View, weight: Weight) -> View:
+    """A parameter with a number for each value of a sample."""
+    if len(value.shape) < 2 or tuple(weight.tensor.shape) != tuple(value.shape):
+        raise Unmapped(
+            f"it adds the parameter `{weight.path}` of shape {list(weight.tensor.shape)} to {list(value.shape)}: "
+            "expected a number for each value of a sample, features first"
+        )
+    return call.add(Positions, {"weight": weight}, sources=(call.exact(value),))
 
 
 def cat(call: Call, tensors: Any, dim: int = 0, *, axis: int | None = None) -> View:

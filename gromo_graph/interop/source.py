@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -167,6 +168,10 @@ def _expression(value: Any, step: Step) -> str:
             return f"self.{value.target}({', '.join(arguments)})"
         case "call_method":
             return f"{arguments[0]}.{value.target}({', '.join(arguments[1:])})"
+        case "get_attr":
+            return f"self.{value.target}"
+        case "call_function" if value.target is operator.add:
+            return " + ".join(arguments)
         case _:
             function: Any = value.target
             return _called(f"functional.{function.__name__}", arguments)
@@ -195,12 +200,14 @@ def quoted(text: str) -> str:
     return f'"{found[1:-1]}"' if found[0] == "'" and '"' not in found else found
 
 
-def constructor(node: str, module: nn.Module) -> str:
-    """The call that makes a layer of a node.
+def constructor(node: str, module: nn.Module | nn.Parameter) -> str:
+    """The call that makes a layer of a node, or a parameter of its own.
 
     Raises:
         CompileError: no text is known for it.
     """
+    if isinstance(module, nn.Parameter):
+        return f"nn.Parameter(torch.zeros({', '.join(map(str, module.shape))}))"
     kind: Any = type(module)
     if kind not in _CALLS:
         raise CompileError(
@@ -267,6 +274,7 @@ _CALLS: Mapping[type[nn.Module], Callable[[Any], Call]] = {
     nn.Conv2d: _convolution,
     nn.ConvTranspose1d: _transposed,
     nn.ConvTranspose2d: _transposed,
+    nn.Embedding: lambda module: ((module.num_embeddings, module.embedding_dim), {}),
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.LayerNorm: _layer_norm,

@@ -42,10 +42,15 @@ def disagreement(
 def _with_a_random_sample(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """An example may be all zeros, and its batch is the one that was traced."""
     generator = torch.Generator().manual_seed(_SEED)
-    return {
-        name: torch.cat([value, torch.randn(1, *value.shape[1:], generator=generator).to(value)])
-        for name, value in inputs.items()
-    }
+
+    def sample(value: Tensor) -> Tensor:
+        if value.is_floating_point():
+            return torch.randn(1, *value.shape[1:], generator=generator).to(value)
+        # Which token ids there are is not known: those of the example in another order.
+        order = torch.randperm(value[0].numel(), generator=generator).to(value.device)
+        return value[:1].flatten()[order].reshape(value[:1].shape)
+
+    return {name: torch.cat([value, sample(value)]) for name, value in inputs.items()}
 
 
 def _apart(
@@ -53,7 +58,10 @@ def _apart(
 ) -> str | None:
     for double in (True, False):
         one, other = (_prepared(module, training, double) for module in (model, network))
-        given = {name: value.double() if double else value for name, value in inputs.items()}
+        given = {
+            name: value.double() if double and value.is_floating_point() else value
+            for name, value in inputs.items()
+        }
         try:
             expected = _outputs(one, (), given)
         except Exception as error:

@@ -17,7 +17,7 @@ from gromo_graph.modules.adapters.attention import Attend
 from gromo_graph.modules.adapters.build import activation_module, build_layer, build_operation
 from gromo_graph.modules.attention import AttentionModule
 from gromo_graph.modules.links import Linkable
-from gromo_graph.spec.kinds import Depthwise, Fixed, Input, Layer, Merge, WidthRule
+from gromo_graph.spec.kinds import Fixed, Input, Layer, Merge, WidthRule
 
 Parts = Mapping[str, torch.nn.Module]
 """The torch half of each node that has one: the layer of a layer, the module of an operation."""
@@ -38,7 +38,7 @@ def part_of(graph: Graph, name: str, generator: torch.Generator | None) -> torch
         )
     if node.drawn_as == "operation":
         operation = build_operation(node, graph.input_shapes(name))
-        if isinstance(node, Depthwise):
+        if node.has_first_weights:
             initialize(operation, generator)
         return operation
     if not isinstance(node, Layer):
@@ -52,7 +52,8 @@ def initialize(layer: torch.nn.Module, generator: torch.Generator | None) -> Non
     """First weights, uniform in ±1/√fan_in as torch draws them for its own layers, from a generator."""
     weight = layer.weight
     assert isinstance(weight, torch.Tensor)
-    bound = 1.0 / math.sqrt(weight[0].numel())
+    read = getattr(layer, "values_read", weight[0].numel())
+    bound = 1.0 / math.sqrt(read)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.uniform_(-bound, bound, generator=generator)

@@ -16,9 +16,10 @@ from gromo_graph.graph import Graph
 from gromo_graph.graph.edits import Edited, Start
 from gromo_graph.graph.lineage import Origin, lineage, places
 from gromo_graph.modules.adapters import Kept
+from gromo_graph.modules.adapters.positions import Positions
 from gromo_graph.network.assembly import part_of
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.spec.kinds import Depthwise, Fixed, Layer, Node, WidthRule
+from gromo_graph.spec.kinds import Fixed, Layer, Node, WidthRule
 
 _NO_MATTER_OF_WEIGHTS = ("sources", "activation", "grow")
 
@@ -191,6 +192,9 @@ class _Following:
     def maps(self, name: str, was: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Where the rows and the columns of a part stood."""
         node = self.graph.spec.nodes[name]
+        if isinstance(node, Layer) and node.tokens is not None:
+            before = self.network.spec.nodes[was].tokens or 0
+            return self.rows(name, was), tuple(i if i < before else -1 for i in range(node.tokens))
         if isinstance(node, Layer):
             read, was_read = self.new[node.sources[0]], self.old[self.network.graph.sources(was)[0]]
             columns = places(read, was_read)
@@ -236,7 +240,7 @@ class _Following:
 
     def draw(self, name: str, fresh: torch.nn.Module) -> None:
         """First weights for a part that is not taken over as it is."""
-        if isinstance(self.graph.spec.nodes[name], Layer | Depthwise):
+        if self.graph.spec.nodes[name].has_first_weights:
             on_cpu = part_of(self.graph, name, self.generator)
             assert on_cpu is not None
             fresh.load_state_dict(on_cpu.state_dict())
@@ -320,6 +324,9 @@ def _made_identity(part: torch.nn.Module) -> bool:
         return True
     if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
         part.weight.fill_((1.0 + part.eps) ** 0.5)  # the running variance begins at 1
+        return True
+    if isinstance(part, Positions):
+        part.weight.zero_()
         return True
     return isinstance(part, torch.nn.Dropout | torch.nn.Identity)
 

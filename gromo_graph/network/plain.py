@@ -43,9 +43,10 @@ class Step:
 
     Attributes:
         node: its name in the spec. name: as an identifier of Python, different for different nodes.
-        how: a module is called, or the values are added up or put side by side.
+        how: something is done with modules, or the values are added up or put side by side.
         reads: identifiers of the nodes whose values it takes.
-        modules: those that it calls, by identifiers: that of the network itself, or plain ones that share its weights.
+        modules: those that it calls, by identifiers: that of the network itself, or plain ones that share its weights;
+            and parameters that it reads as they are.
         written: what is done with the values, of a step whose `how` is `module`.
         function: the activation behind it, a value of `FUNCTIONS`, or None.
     """
@@ -54,7 +55,7 @@ class Step:
     name: str
     how: Literal["input", "module", "sum", "concat"]
     reads: tuple[str, ...] = ()
-    modules: Mapping[str, torch.nn.Module] = field(default_factory=dict)
+    modules: Mapping[str, torch.nn.Module | torch.nn.Parameter] = field(default_factory=dict)
     written: Written | None = None
     function: str | None = None
 
@@ -91,7 +92,7 @@ def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.Grap
     names = {step.node: step.name for step in steps}
     plan = torch.fx.Graph()
     values: dict[str, torch.fx.Node] = {}
-    modules: dict[str, torch.nn.Module] = {}
+    modules: dict[str, Any] = {}
     for step in steps:
         modules |= copy.deepcopy(dict(step.modules))
         value = _planned(plan, step, [values[read] for read in step.reads])
@@ -126,8 +127,10 @@ def planned(plan: torch.fx.Graph, step: Step, values: Sequence[torch.fx.Node]) -
     tracer = torch.fx.proxy.GraphAppendingTracer(plan)
 
     def call(key: str, *given: Any) -> Any:
-        nodes = tuple(value.node for value in given)
-        return torch.fx.Proxy(plan.call_module(step.name + key, nodes), tracer)
+        name = step.name + key
+        if isinstance(step.modules[name], torch.nn.Parameter):
+            return torch.fx.Proxy(plan.get_attr(name), tracer)
+        return torch.fx.Proxy(plan.call_module(name, tuple(value.node for value in given)), tracer)
 
     result: torch.fx.Node = step.written(call, *(torch.fx.Proxy(value, tracer) for value in values)).node
     return result

@@ -14,17 +14,19 @@ from torch import nn
 from torch.nn import functional
 
 from gromo_graph.modules.adapters.attention import Attend
+from gromo_graph.modules.adapters.embedding import Embedding
 from gromo_graph.modules.adapters.layer_norm import FeatureNorm
-from gromo_graph.modules.adapters.reorder import Positions, Transpose
+from gromo_graph.modules.adapters.positions import Positions
+from gromo_graph.modules.adapters.reorder import AsSequence, Transpose
 
 Written = Callable[..., Any]
-"""(call, values...) -> value, where call(key, values...) calls the plain module of that key."""
+"""(call, values...) -> value, where call(key, values...) calls the plain module of that key, or gives a parameter."""
 
-Plainly = tuple[Mapping[str, nn.Module], Written]
+Plainly = tuple[Mapping[str, nn.Module | nn.Parameter], Written]
 
 
 def in_plain_torch(part: nn.Module) -> Plainly:
-    """Plain modules by what stands behind the name of the node (`""` for nothing), and what is done with them.
+    """Plain modules and parameters by what stands behind the name of the node (`""` for nothing), and what is done with them.
 
     >>> modules, written = in_plain_torch(FeatureNorm(4))
     >>> modules
@@ -41,6 +43,13 @@ def _feature_norm(part: Any) -> Plainly:
     norm.weight, norm.bias = part.weight, part.bias
     norm.train(part.training)
     return {"": norm}, lambda call, x: call("", x.movedim(1, -1)).movedim(-1, 1)
+
+
+def _embedding(part: Any) -> Plainly:
+    weight = part.weight
+    table = nn.Embedding.from_pretrained(weight.detach().T, freeze=not weight.requires_grad)
+    table.train(part.training)
+    return {"": table}, lambda call, ids: call("", ids.long()).transpose(1, 2)
 
 
 def _attend(part: Any) -> Plainly:
@@ -69,5 +78,7 @@ _ROWS: Mapping[type[nn.Module], Callable[[Any], Plainly]] = {
     Attend: _attend,
     FeatureNorm: _feature_norm,
     Transpose: lambda part: ({}, lambda call, x: x.transpose(1, 2)),
-    Positions: lambda part: ({}, lambda call, x: x.flatten(2)),
+    AsSequence: lambda part: ({}, lambda call, x: x.flatten(2)),
+    Embedding: _embedding,
+    Positions: lambda part: ({"": part.weight}, lambda call, x: x + call("")),
 }

@@ -34,10 +34,12 @@ from gromo_graph.graph.edits import (
     then,
 )
 from gromo_graph.network.edit import Draft, install
+from gromo_graph.network.examples import random_inputs
 from gromo_graph.network.following import any_weight, follow_spec, neighbours
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizer_state import NewState, drop
 from gromo_graph.spec import Spec, check_spec
+from gromo_graph.spec.tokens import vocabularies
 
 _SAMPLES = 4
 _CLOSE = {torch.float64: 1e-12, torch.float32: 1e-6}
@@ -231,14 +233,17 @@ class NetworkTransaction(Transaction):
 
     def _make(self) -> None:
         network, undo = self.network, self._undo
-        before, reasons = _outputs(network), []
+        # The same ids before and after, also where a vocabulary becomes another.
+        known = [*vocabularies(network.spec.nodes).values(), *vocabularies(self.spec.nodes).values()]
+        tokens = min(known, default=None)
+        before, reasons = _outputs(network, tokens), []
         if undo is not None:
             _recast(undo, network)
             install(network, Draft(GrowingNetwork(build_graph(undo.spec), undo.parts)))
             _restore(self.optimizer, undo)
         if self._since.spec is not network.spec:
             reasons = self._follow(build_graph(self.spec))
-        self.preserved = _agree(before, _outputs(network))
+        self.preserved = _agree(before, _outputs(network, tokens))
         if not self.preserved and not self.notes:
             self.notes = tuple(reasons) or ("the network computes something else now",)
 
@@ -311,14 +316,9 @@ def edit(
     raise GraphError(f"cannot edit a {type(target).__name__}: expected a spec or a network")
 
 
-def _outputs(network: GrowingNetwork) -> dict[str, Tensor] | None:
+def _outputs(network: GrowingNetwork, tokens: int | None) -> dict[str, Tensor] | None:
     """What the network computes of a few random inputs, in evaluation mode; None where it cannot say."""
-    generator = torch.Generator().manual_seed(0)
-    like = any_weight(network)
-    shapes = {name: network.graph.shapes[name] for name in network.spec.inputs}
-    inputs = {
-        name: torch.randn(_SAMPLES, *shape, generator=generator).to(like) for name, shape in shapes.items()
-    }
+    inputs = dict(zip(network.spec.inputs, random_inputs(network, _SAMPLES, tokens=tokens), strict=True))
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:

@@ -16,6 +16,7 @@ from gromo_graph.run.sources import Source, find_source
 from gromo_graph.run.split import Split, split
 from gromo_graph.run.stream import as_they_are, fingerprint_of, streams
 from gromo_graph.spec.model import Spec
+from gromo_graph.spec.tokens import vocabularies
 
 _TASKS: dict[str, Task] = {"cross_entropy": "classification", "mse": "regression"}
 """What each loss of a spec is for."""
@@ -81,12 +82,13 @@ def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
     """
     shape, outputs = _ends(spec)
     task = _TASKS[spec.train.loss]
-    parts = streams(loaders, shape=shape, outputs=outputs, task=task)
+    vocabulary = _vocabulary(spec)
+    parts = streams(loaders, shape=shape, outputs=outputs, task=task, vocabulary=vocabulary)
     return Data(
         parts["train"],
         parts["validation"],
         parts.get("test"),
-        as_they_are(shape, outputs, task),
+        as_they_are(shape, outputs, task, vocabulary),
         fingerprint_of(parts),
     )
 
@@ -95,6 +97,11 @@ def _ends(spec: Spec) -> tuple[tuple[int, ...], int]:
     """The shape of the one input, and the features of the one output."""
     shapes = build_graph(spec).shapes
     return shapes[spec.inputs[0]], shapes[spec.outputs[0]][0]
+
+
+def _vocabulary(spec: Spec) -> int | None:
+    """How many token ids the one input may hold; None where it holds values."""
+    return vocabularies(spec.nodes).get(spec.inputs[0])
 
 
 def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] | None = None) -> Data:
@@ -118,7 +125,15 @@ def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] |
         classes = class_names(raw, outputs)
         labels = class_indices(raw.y, classes, raw.name)
     rows = split(raw.name, len(raw.x), labels, classes) if choose is None else choose(raw, labels)
-    preparation = learn_preparation(raw, rows.train, task=task, shape=shape, classes=classes, outputs=outputs)
+    preparation = learn_preparation(
+        raw,
+        rows.train,
+        task=task,
+        shape=shape,
+        classes=classes,
+        outputs=outputs,
+        vocabulary=_vocabulary(spec),
+    )
     train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
     return Data(train, validation, test if len(test) else None, preparation, raw.fingerprint)
 

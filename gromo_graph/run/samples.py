@@ -78,6 +78,7 @@ class Stream:
         name: train, validation or test.
         loader: gives pairs (x, y) each time it is iterated over, as a torch DataLoader does.
         shape: of one input. outputs: features of the network's output. labels: whether targets are classes.
+        vocabulary: how many token ids x may hold; None where it holds values.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Stream:
     shape: tuple[int, ...]
     outputs: int
     labels: bool
+    vocabulary: int | None = None
 
 
 Samples = Part | MappedPart | Stream

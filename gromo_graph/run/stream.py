@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.run.loader import Batch, SharedLoader
-from gromo_graph.run.preparation import Preparation
+from gromo_graph.run.preparation import Preparation, check_tokens
 from gromo_graph.run.raw import Task
 from gromo_graph.run.samples import Stream
 
@@ -31,13 +31,19 @@ def is_loaders(value: object) -> bool:
 
 
 def streams(
-    loaders: Mapping[str, Any], *, shape: tuple[int, ...], outputs: int, task: Task
+    loaders: Mapping[str, Any],
+    *,
+    shape: tuple[int, ...],
+    outputs: int,
+    task: Task,
+    vocabulary: int | None = None,
 ) -> dict[str, Stream]:
     """The parts that loaders give; a first batch of each is looked at.
 
     Args:
         loaders: train and validation, and perhaps test.
         shape: of one input of the network. outputs: features of its output. task: what it is trained for.
+        vocabulary: how many token ids the input may hold; None where it holds values.
 
     Raises:
         RunError: a loader is missing, can be read only once, or gives something else than is expected.
@@ -47,7 +53,7 @@ def streams(
         found = ", ".join(map(str, loaders))
         raise RunError(f"data: loaders for {found}: expected train and validation, and perhaps test")
     parts = {
-        name: Stream(name, loaders[name], shape, outputs, task == "classification")
+        name: Stream(name, loaders[name], shape, outputs, task == "classification", vocabulary)
         for name in _PARTS
         if loaders.get(name) is not None
     }
@@ -70,7 +76,9 @@ def fingerprint_of(parts: Mapping[str, Stream]) -> str:
     return digest.hexdigest()
 
 
-def as_they_are(shape: tuple[int, ...], outputs: int, task: Task) -> Preparation:
+def as_they_are(
+    shape: tuple[int, ...], outputs: int, task: Task, vocabulary: int | None = None
+) -> Preparation:
     """The preparation of data that are given as the network reads them."""
     classes = task == "classification"
     size, targets = math.prod(shape), 0 if classes else outputs
@@ -84,6 +92,7 @@ def as_they_are(shape: tuple[int, ...], outputs: int, task: Task) -> Preparation
         scale=(1.0,) * size,
         target_mean=(0.0,) * targets,
         target_scale=(1.0,) * targets,
+        vocabulary=vocabulary,
     )
 
 
@@ -164,6 +173,7 @@ class StreamLoader(SharedLoader):
                 f"{where} gave x of shape {tuple(x.shape)} for {len(y)} targets: expected (samples, "
                 f"{', '.join(map(str, part.shape))}), as the input of the spec says"
             )
+        check_tokens(x, part.vocabulary, where)
         if part.labels:
             if (
                 y.is_floating_point()

@@ -15,6 +15,7 @@ from gromo_graph.spec.order import cycle_text, cycles_in_order
 from gromo_graph.spec.places import Path, clipped
 from gromo_graph.spec.settings import BUILT_IN_DATA
 from gromo_graph.spec.shapes import infer_shapes
+from gromo_graph.spec.tokens import vocabularies
 from gromo_graph.spec.wording import Suggester, listed
 
 _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, half pairs, line and paragraph ends
@@ -65,6 +66,7 @@ class Nodes:
                 if node.grow.tie is not None:
                     tied.setdefault(node.grow.tie, []).append(name)
         self._check_ties(tied)
+        self._check_tokens()
         self._check_shapes(graph)
 
     def _check_readings(self, name: str, known: set[str]) -> bool:
@@ -141,6 +143,33 @@ class Nodes:
         elif grow.max is not None and grow.min is not None and grow.min > grow.max:
             self.report((*path, "min"), f"found {grow.min:,}, above `max`, which is {grow.max:,}")
 
+    def _check_tokens(self) -> None:
+        """Token ids come from inputs, and are looked up by all who read them."""
+        ids = vocabularies(self.sound)
+        for name, node in self.sound.items():
+            known = [source for source in node.sources if source in self.sound]
+            for source in known:
+                if self._looks_up_values(name):
+                    message = (
+                        f"{_a(node.kind)} reads token ids: expected an input node before it, found "
+                        f"`{clipped(source)}`, {_a(self.sound[source].kind)} node"
+                    )
+                    self.report((*_node(name), "from"), message)
+                elif node.tokens is None and source in ids and isinstance(self.sound[source], Input):
+                    message = (
+                        f"`{clipped(source)}` holds token ids, which stand for no amount: read the embedding of it, or "
+                        "give values an input of their own"
+                    )
+                    self.report((*_node(name), "from"), message)
+
+    def _looks_up_values(self, name: str) -> bool:
+        """Whether an embedding reads what another node computes."""
+        node = self.sound[name]
+        sources = (self.sound.get(source) for source in node.sources)
+        return node.tokens is not None and any(
+            source is not None and not isinstance(source, Input) for source in sources
+        )
+
     def _check_ties(self, tied: Mapping[str, Sequence[str]]) -> None:
         """Nodes that are tied are several, begin with the same width, and their limits leave room for one."""
         for tie, names in tied.items():
@@ -191,6 +220,7 @@ class Nodes:
             for name, node in self.sound.items()
             if name not in knots
             and name not in node.sources
+            and not self._looks_up_values(name)
             and (node.max_sources is None or len(node.sources) <= node.max_sources)
             and len(node.sources) >= len(node.source_names)
         }

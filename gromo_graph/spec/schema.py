@@ -22,7 +22,14 @@ _TEXT: Schema = {"type": "string"}
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 _NAMES: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
 _SOURCES: Schema = {"anyOf": [_TEXT, _NAMES]}
-_SAMPLES: Mapping[str, Any] = {"features": 8, "kernel": 3, "groups": 2, "from": "stem", "shape": [64]}
+_SAMPLES: Mapping[str, Any] = {
+    "features": 8,
+    "kernel": 3,
+    "groups": 2,
+    "vocabulary": 100,
+    "from": "stem",
+    "shape": [64],
+}
 
 
 def json_schema() -> Schema:

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from gromo_graph import Spec, parse_spec
 from gromo_graph.graph import build_graph
-from gromo_graph.spec.kinds import Convolution, ConvTranspose, Depthwise, Layer, LayerNorm, Operation
+from gromo_graph.spec.kinds import (
+    Convolution,
+    ConvTranspose,
+    Depthwise,
+    Embedding,
+    Layer,
+    LayerNorm,
+    Operation,
+    Positions,
+)
 from gromo_graph.spec.kinds.norm import Norm
 from tests.spec.strategies import specs
 
@@ -97,7 +106,11 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
         taps = (
             node.kernel**node.dimensions if isinstance(node, Convolution | ConvTranspose | Depthwise) else 1
         )
-        if isinstance(node, Layer):
+        if isinstance(node, Embedding):
+            assert graph.parameters(name) == node.features * node.vocabulary
+        elif isinstance(node, Positions):
+            assert graph.parameters(name) == prod(shape)
+        elif isinstance(node, Layer):
             assert graph.parameters(name) == node.features * (shape[0] * taps + node.bias)
         elif isinstance(node, Depthwise):
             assert graph.parameters(name) == shape[0] * (taps + node.bias)

@@ -14,6 +14,7 @@ from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, dump_s
 from gromo_graph.growth.candidates import Proposal
 from gromo_graph.growth.changes import change_of
 from gromo_graph.growth.observe import mean_loss
+from gromo_graph.network.examples import random_inputs
 
 F64 = torch.float64
 MSE = torch.nn.functional.mse_loss
@@ -40,8 +41,7 @@ def compiled(nodes: str, *, output: str = "y", growth: str = "{}", seed: int = 0
 def data_of(network: GrowingNetwork, *, samples: int = 120, size: int = 50, seed: int = 1) -> Data:
     """Random inputs of every input node and random targets, in batches of several sizes."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = [network.graph.shapes[name] for name in network.spec.inputs]
-    inputs = [torch.randn(samples, *shape, generator=generator, dtype=F64) for shape in shapes]
+    inputs = random_inputs(network, samples, seed=seed + 1)
     wanted = network.graph.shapes[network.spec.outputs[0]]
     target = torch.randn(samples, *wanted, generator=generator, dtype=F64)
     parts = zip(*(each.split(size) for each in (*inputs, target)), strict=True)

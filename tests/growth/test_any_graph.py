@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network
 from gromo_graph.growth.changes import change_of
-from gromo_graph.spec.kinds import ConvTranspose, Flatten, Linear, Node
+from gromo_graph.network.examples import random_inputs
+from gromo_graph.spec.kinds import Flatten, Layer, Linear, Node
 from gromo_graph.spec.kinds.base import Grow
-from gromo_graph.spec.kinds.convolution import Convolution
 from gromo_graph.spec.settings import Growth
 from tests.spec.strategies import specs
 
@@ -36,7 +36,7 @@ def able_to_grow(spec: Spec) -> Spec:
         update: dict[str, Any] = {}
         if getattr(node, "activation", None) in SMOOTH:
             update["activation"] = SMOOTH[node.activation]
-        if isinstance(node, Linear | Convolution | ConvTranspose):
+        if isinstance(node, Layer):
             update["grow"] = Grow(kernel=node.grow.kernel if node.grow else None)
         nodes[name] = node.model_copy(update=update)
     read = {source for node in spec.nodes.values() for source in node.sources}
@@ -62,8 +62,7 @@ def data_for(
     network: GrowingNetwork, samples: int = 60
 ) -> list[tuple[tuple[torch.Tensor, ...], torch.Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    shapes = [network.graph.shapes[name] for name in network.spec.inputs]
-    inputs = tuple(torch.randn(samples, *shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    inputs = random_inputs(network, samples)
     return [(inputs, torch.randn(samples, generator=generator, dtype=torch.float64))]
 
 

@@ -22,6 +22,7 @@ from gromo_graph import (
 from gromo_graph.amounts import bytes_of, size
 from gromo_graph.growth.planning import expected_memory
 from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.network.examples import random_inputs
 from gromo_graph.spec.settings import Growth
 from tests.growth.test_any_graph import POLICIES, able_to_grow
 from tests.growth.test_any_graph import loss as smooth_loss
@@ -89,7 +90,7 @@ def test_it_is_known_beforehand(drawn: Spec, policy: Growth, everything: bool) -
         actions = ("widen", "new_edge", "new_node", "prune")
         policy = policy.model_copy(update={"actions": actions})
     network = compile_network(able_to_grow(drawn), seed=0)
-    inputs = tuple(torch.randn(3, *network.graph.shapes[name]) for name in network.spec.inputs)
+    inputs = random_inputs(network, 3)
     expected = expected_memory(network, policy)
     plan = GrowthScheduler(network, smooth_loss, policy=policy).plan([(inputs, torch.randn(3))])
     # Sums of a few numbers are laid out in rows of whole cache lines.

@@ -287,3 +287,43 @@ def test_a_mixer_is_imported_grown_and_written_in_every_format(tmp_path: Path) -
     (x,) = random_inputs(network, 11, seed=9)
     (found,) = session.run(None, {"x": x.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), network.eval()(x).detach(), rtol=0, atol=1e-6)
+
+
+TOKENS = """
+nodes:
+  text: {kind: input, shape: [6]}
+  look up: {kind: embedding, from: text, vocabulary: 9, features: 3, activation: relu}
+  places: {kind: positions, from: look up}
+  c: {kind: conv1d, from: places, features: 2, kernel: 3}
+  f: {kind: flatten, from: c}
+  y: {kind: linear, from: f, features: 2}
+output: y
+"""
+
+
+def test_tokens_and_positions_in_every_format(tmp_path: Path) -> None:
+    network = compile_network(parse_spec(TOKENS), seed=0)
+    text = source_of(network, weights="w.safetensors")
+    for line in (
+        'self.look_up = nn.Embedding(9, 3)  # "look up"',
+        "self.places = nn.Parameter(torch.zeros(3, 6))",
+        "look_up = functional.relu(self.look_up(text.long()).transpose(1, 2))",
+        "places = look_up + self.places",
+    ):
+        assert f"        {line}\n" in text
+    plain = network.to_torch()
+    assert {name: tuple(p.shape) for name, p in plain.named_parameters()} == {
+        "look_up.weight": (9, 3),
+        "places": (3, 6),
+        "c.weight": (2, 3, 3),
+        "c.bias": (2,),
+        "y.weight": (2, 8),
+        "y.bias": (2,),
+    }
+    assert apart(network, plain) == 0.0
+    network.parts["look up"].weight.requires_grad_(False)
+    assert not network.to_torch().look_up.weight.requires_grad
+    for ending in ("py", "pt2", "onnx"):
+        done = export(network, tmp_path / f"model.{ending}")
+        assert done.difference is not None
+        assert done.difference <= 1e-5

@@ -455,7 +455,7 @@ def test_arguments_that_are_left_out_have_their_defaults() -> None:
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(specs(max_nodes=10))
+@given(specs(max_nodes=10, tokens=False))
 def test_any_network_comes_out_and_in_again(spec: Spec) -> None:
     network = without_dropout(compile_network(spec, seed=0, dtype=torch.float64))
     plain = network.to_torch()
@@ -539,3 +539,26 @@ def test_a_mixer_is_read_with_as_few_transposes_as_it_has() -> None:
     norms = [node for node in network.spec.nodes.values() if node.kind == "layer_norm"]
     assert {norm.over for norm in norms} == {"features"}
     assert network.spec.nodes["blocks.0.add"].sources == ("patches.sequence", "blocks.0.tokens.2.turned")
+
+
+class Places(nn.Module):
+    """A learned number for each value, added to an image."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 3, 1)
+        self.places = nn.Parameter(torch.randn(*shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.first(x) + self.places
+
+
+def test_a_parameter_that_is_added_is_read_as_positions() -> None:
+    model, x = Places(3, 4, 5).double(), torch.randn(2, 2, 4, 5, dtype=torch.float64)
+    network = from_torch(model, x)
+    assert [node.kind for node in network.spec.nodes.values()] == ["input", "conv2d", "positions"]
+    assert torch.equal(network(x), model(x))
+    with pytest.raises(
+        TorchImportError, match=r"adds the parameter `places` of shape \[3, 1, 1\] to \[3, 4, 5\]"
+    ):
+        from_torch(Places(3, 1, 1).double(), x)

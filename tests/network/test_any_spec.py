@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, Spec, compile_network
 from gromo_graph.modules import GrowingModule
+from gromo_graph.network.examples import random_inputs
 from gromo_graph.network.groups import linked_group
 from tests.spec.strategies import specs
 
@@ -16,9 +17,7 @@ ANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthChe
 
 
 def batch(network: GrowingNetwork, samples: int = 4, seed: int = 0) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    shapes = [network.graph.shapes[name] for name in network.spec.inputs]
-    return [torch.randn(samples, *shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    return list(random_inputs(network, samples, seed=seed))
 
 
 def outputs(network: GrowingNetwork, *inputs: torch.Tensor) -> list[torch.Tensor]:

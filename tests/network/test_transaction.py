@@ -29,6 +29,7 @@ from gromo_graph import (
     parse_spec,
 )
 from gromo_graph.graph.edits import SpecEdit
+from gromo_graph.network.examples import random_inputs
 from tests.network.edits import sequence
 
 GALLERY = [
@@ -57,12 +58,7 @@ def network_of(text: str = RESIDUAL, seed: int = 0) -> GrowingNetwork:
 
 
 def inputs_of(network: GrowingNetwork) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    like = next(network.parameters())
-    return [
-        torch.randn(5, *network.graph.shapes[name], generator=generator, dtype=like.dtype)
-        for name in network.spec.inputs
-    ]
+    return list(random_inputs(network, 5, seed=1))
 
 
 def sizes_agree(network: GrowingNetwork) -> bool:

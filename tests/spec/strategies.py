@@ -23,6 +23,7 @@ from gromo_graph.spec.kinds import (
     DepthwiseConv1d,
     DepthwiseConv2d,
     Dropout,
+    Embedding,
     Flatten,
     GroupNorm,
     Input,
@@ -32,6 +33,7 @@ from gromo_graph.spec.kinds import (
     MaxPool2d,
     Merge,
     Node,
+    Positions,
     Shape,
     Transpose,
     Upsample1d,
@@ -140,6 +142,7 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
             (DepthwiseConv1d, DepthwiseConv2d)[place](
                 sources=(source,), bias=draw(st.booleans()), activation=activation, **draw(convolving(shape))
             ),
+            Positions(sources=(source,)),
         ]
     return draw(st.sampled_from(choices))
 
@@ -216,18 +219,38 @@ def attentions(draw: st.DrawFn, known: dict[str, Shape]) -> Node | None:
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes: int = 9) -> dict[str, Node]:
+def embeddings(draw: st.DrawFn, source: str, features: int) -> Node:
+    """A layer that reads token ids."""
+    return Embedding(
+        sources=(source,),
+        features=features,
+        vocabulary=draw(st.integers(1, 9)),
+        activation=draw(ACTIVATIONS),
+        grow=draw(grows(features)),
+    )
+
+
+@st.composite
+def graphs(
+    draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes: int = 9, tokens: bool = True
+) -> dict[str, Node]:
     """Nodes in a random document order whose shapes fit; what nobody reads is left for the outputs."""
     chosen = draw(st.lists(names, min_size=2, max_size=max_nodes, unique=True))
     nodes: dict[str, Node] = {}
     known: dict[str, Shape] = {}
+    ids: str | None = None  # an input of token ids, which embeddings alone may read
     for place, name in enumerate(chosen):
         kind = draw(
-            st.sampled_from(["layer", "layer", "layer", "sum", "concat", "attention", "operation", "input"])
+            st.sampled_from(
+                ["layer", "layer", "layer", "sum", "concat", "attention", "operation", "input", "ids"]
+            )
         )
         if place == 0 or (kind == "input" and place < 3):
             nodes[name] = Input(shape=draw(shapes()))
             known[name] = nodes[name].output_shape([])
+            continue
+        if kind == "ids" and tokens and place < 3 and ids is None:
+            nodes[name], ids = Input(shape=(draw(st.integers(1, 7)),)), name
             continue
         source = draw(st.sampled_from(list(known)))
         attention = draw(attentions(known)) if kind == "attention" else None
@@ -247,8 +270,12 @@ def graphs(draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes:
             wanted = draw(FEATURES)
             if draw(st.booleans()):  # as wide as another, so that sums are possible
                 wanted = known[draw(st.sampled_from(list(known)))][0]
-            nodes[name] = draw(layers(source, known[source], wanted))
-        known[name] = nodes[name].output_shape([known[other] for other in nodes[name].sources])
+            if ids is not None and draw(st.booleans()):
+                nodes[name] = draw(embeddings(ids, wanted))
+            else:
+                nodes[name] = draw(layers(source, known[source], wanted))
+        inputs = [nodes[other].shape if other == ids else known[other] for other in nodes[name].sources]
+        known[name] = nodes[name].output_shape(inputs)
     order = draw(st.permutations(chosen))
     return {name: nodes[name] for name in order}
 
@@ -281,9 +308,11 @@ trains = st.builds(
 
 
 @st.composite
-def specs(draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes: int = 9) -> Spec:
-    """Valid specs; every node that nobody reads is an output."""
-    nodes = draw(graphs(names=names, max_nodes=max_nodes))
+def specs(
+    draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes: int = 9, tokens: bool = True
+) -> Spec:
+    """Valid specs; every node that nobody reads is an output. Some read token ids, where these are wanted."""
+    nodes = draw(graphs(names=names, max_nodes=max_nodes, tokens=tokens))
     read = {source for node in nodes.values() for source in node.sources}
     outputs = [name for name in nodes if name not in read]
     extra = draw(st.lists(st.sampled_from(sorted(nodes)), max_size=2, unique=True))

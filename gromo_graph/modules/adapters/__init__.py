@@ -19,6 +19,9 @@ from gromo_graph.modules.adapters import (
     dropout as dropout,
 )
 from gromo_graph.modules.adapters import (
+    embedding as embedding,
+)
+from gromo_graph.modules.adapters import (
     flatten as flatten,
 )
 from gromo_graph.modules.adapters import (
@@ -32,6 +35,9 @@ from gromo_graph.modules.adapters import (
 )
 from gromo_graph.modules.adapters import (
     pool as pool,
+)
+from gromo_graph.modules.adapters import (
+    positions as positions,
 )
 from gromo_graph.modules.adapters import (
     reorder as reorder,

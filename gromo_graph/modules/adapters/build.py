@@ -15,11 +15,13 @@ from gromo_graph.modules.adapters import (
     convolution,
     depthwise,
     dropout,
+    embedding,
     flatten,
     group_norm,
     layer_norm,
     linear,
     pool,
+    positions,
     reorder,
     upsample,
 )
@@ -59,6 +61,7 @@ LAYERS: dict[str, Builder] = {
     "conv2d": convolution.build,
     "conv_transpose1d": conv_transpose.build,
     "conv_transpose2d": conv_transpose.build,
+    "embedding": embedding.build,
 }
 OPERATIONS: dict[str, Builder] = {
     "attention": attention.build,
@@ -79,6 +82,7 @@ OPERATIONS: dict[str, Builder] = {
     "sequence": reorder.build_sequence,
     "depthwise_conv1d": depthwise.build,
     "depthwise_conv2d": depthwise.build,
+    "positions": positions.build,
 }
 
 

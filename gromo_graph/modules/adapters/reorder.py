@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.modules.adapters.operation import OperationAdapter, register_operation
-from gromo_graph.spec.kinds import AsSequence, Shape
+from gromo_graph.spec.kinds import AsSequence as AsSequenceNode
+from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds import Transpose as TransposeNode
 
 
@@ -20,7 +21,7 @@ class Transpose(torch.nn.Module):
         return x.transpose(1, 2)
 
 
-class Positions(torch.nn.Flatten):
+class AsSequence(torch.nn.Flatten):
     """(n, features, height, width) becomes (n, features, height · width)."""
 
     def __init__(self) -> None:
@@ -32,16 +33,16 @@ def build_transpose(node: TransposeNode, inputs: Sequence[Shape]) -> torch.nn.Mo
     return Transpose()
 
 
-def build_sequence(node: AsSequence, inputs: Sequence[Shape]) -> torch.nn.Module:
+def build_sequence(node: AsSequenceNode, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch module of the node."""
-    return Positions()
+    return AsSequence()
 
 
-class PositionsAdapter(OperationAdapter):
+class AsSequenceAdapter(OperationAdapter):
     """Each channel keeps its values: only the grid they stand on is another."""
 
-    operation_type = Positions
+    operation_type = AsSequence
     slides = True
 
 
-register_operation(PositionsAdapter())
+register_operation(AsSequenceAdapter())

@@ -8,6 +8,7 @@ from gromo_graph.spec.kinds.conv_transpose import ConvTranspose, ConvTranspose1d
 from gromo_graph.spec.kinds.convolution import Conv1d, Conv2d, Convolution
 from gromo_graph.spec.kinds.depthwise import Depthwise, DepthwiseConv1d, DepthwiseConv2d
 from gromo_graph.spec.kinds.dropout import Dropout
+from gromo_graph.spec.kinds.embedding import Embedding
 from gromo_graph.spec.kinds.fixed import Fixed
 from gromo_graph.spec.kinds.flatten import Flatten
 from gromo_graph.spec.kinds.input import Input
@@ -22,6 +23,7 @@ from gromo_graph.spec.kinds.pool import (
     MaxPool1d,
     MaxPool2d,
 )
+from gromo_graph.spec.kinds.positions import Positions
 from gromo_graph.spec.kinds.reorder import AsSequence, Transpose
 from gromo_graph.spec.kinds.upsample import Upsample1d, Upsample2d
 
@@ -32,6 +34,7 @@ KINDS: dict[str, type[Node]] = {
     "conv2d": Conv2d,
     "conv_transpose1d": ConvTranspose1d,
     "conv_transpose2d": ConvTranspose2d,
+    "embedding": Embedding,
     "merge": Merge,
     "attention": Attention,
     "flatten": Flatten,
@@ -51,6 +54,7 @@ KINDS: dict[str, type[Node]] = {
     "sequence": AsSequence,
     "depthwise_conv1d": DepthwiseConv1d,
     "depthwise_conv2d": DepthwiseConv2d,
+    "positions": Positions,
 }
 
 __all__ = [
@@ -72,6 +76,7 @@ __all__ = [
     "DepthwiseConv1d",
     "DepthwiseConv2d",
     "Dropout",
+    "Embedding",
     "Fixed",
     "Flatten",
     "GroupNorm",
@@ -84,6 +89,7 @@ __all__ = [
     "Merge",
     "Node",
     "Operation",
+    "Positions",
     "Shape",
     "ShapeMismatch",
     "Transpose",

@@ -130,6 +130,8 @@ class Node(Frozen):
     """What each of its sources is to it, in the order of `from`, where they are not alike; then all must be there."""
     jumps: ClassVar[bool] = False
     """Whether new features change its old outputs at once, however small they are."""
+    has_first_weights: ClassVar[bool] = False
+    """Whether its torch half has weights that are drawn when it is new; others begin as torch makes them."""
 
     kind: str
     sources: Sources = Field(alias="from", min_length=1, description="The node or nodes this one reads.")
@@ -137,6 +139,11 @@ class Node(Frozen):
     @property
     def symbol(self) -> str | None:
         """A sign drawn instead of the kind's name, where there is one (merges)."""
+        return None
+
+    @property
+    def tokens(self) -> int | None:
+        """How many different token ids it can look up; None for what reads values."""
         return None
 
     @property
@@ -198,6 +205,7 @@ class Layer(Node):
     """A growing node: its weights make the features of its output."""
 
     width_rule: ClassVar[WidthRule] = WidthRule.OWNED
+    has_first_weights: ClassVar[bool] = True
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "layer"
 
     features: Features = Field(description="Width of the output.")

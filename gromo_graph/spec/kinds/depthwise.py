@@ -15,6 +15,8 @@ from gromo_graph.spec.kinds.sliding import Convolving
 class Depthwise(Convolving, Operation):
     """A depthwise convolution; it has no width of its own, it grows with what it reads."""
 
+    has_first_weights: ClassVar[bool] = True
+
     bias: bool = Field(True, description="Whether a number is added to each feature.")
     activation: Activation = Field("identity", description="Function that the output passes.")
 

@@ -1,0 +1,51 @@
+"""`embedding`: a learned vector for each token; the ids of the tokens are looked up in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from gromo_graph.spec.kinds.base import Features, Layer, Shape, ShapeMismatch
+
+
+def _read_no_bias(value: Any) -> Any:
+    if value is not False:
+        raise PydanticCustomError("form", "expected false: each token has numbers of its own already")
+    return value
+
+
+NoBias = Annotated[Literal[False], BeforeValidator(_read_no_bias)]
+
+
+class Embedding(Layer):
+    """The vectors of a row of tokens, the features first as a convolution gives them."""
+
+    kind: Literal["embedding"] = "embedding"
+    vocabulary: Features = Field(description="Number of different tokens; their ids count from 0.")
+    bias: NoBias = Field(False, description="There is none: each token has numbers of its own.")
+
+    @property
+    def tokens(self) -> int | None:
+        """The number of different tokens."""
+        return self.vocabulary
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Vocabulary and activation."""
+        return (f"{self.vocabulary:,} tokens", *super().details)
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(features, length) from (length,)."""
+        if len(inputs[0]) != 1:
+            raise ShapeMismatch(
+                "an embedding node reads a row of token ids [length]",
+                f"give the input the shape [{inputs[0][-1]}]",
+            )
+        return (self.features, inputs[0][0])
+
+    def parameter_count(self, inputs: Sequence[Shape]) -> int:
+        """features · vocabulary."""
+        return self.features * self.vocabulary
