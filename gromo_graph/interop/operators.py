@@ -362,11 +362,10 @@ def _merged(call: Call, how: str, views: Sequence[View], *, by_features: bool) -
 
 def reshaped(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
     view = call.view(input)
-    if not view.turned and len(view.own) == 2 and len(call.shape) == 3 and 1 not in call.shape[1:]:
-        if call.shape[0] == view.own[0]:  # told here, where a module around it can be kept as it is
-            raise Unmapped(
-                f"it makes an image {list(call.shape)} of a sequence: expected it to stay a sequence"
-            )
+    becomes_image = len(view.own) == 2 and len(call.shape) == 3 and 1 not in call.shape[1:]
+    if becomes_image and not view.turned and call.shape[0] == view.own[0]:
+        # Told here and not where it is read, so that a module around it can be kept as it is.
+        raise Unmapped(f"it makes an image {list(call.shape)} of a sequence: expected it to stay a sequence")
     return replace(view, shape=call.shape)
 
 
