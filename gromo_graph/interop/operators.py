@@ -412,7 +412,12 @@ def _merged(call: Call, how: str, views: Sequence[View], *, by_features: bool) -
 
 
 def reshaped(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
-    return replace(call.view(input), shape=call.shape)
+    view = call.view(input)
+    becomes_image = len(view.own) == 2 and len(call.shape) == 3 and 1 not in call.shape[1:]
+    if becomes_image and not view.turned and call.shape[0] == view.own[0]:
+        # Told here and not where it is read, so that a module around it can be kept as it is.
+        raise Unmapped(f"it makes an image {list(call.shape)} of a sequence: expected it to stay a sequence")
+    return replace(view, shape=call.shape)
 
 
 def same(call: Call, input: Any, *arguments: Any, **named: Any) -> View:
