@@ -88,16 +88,17 @@ class Call:
             owners=self._owners,
         )
 
-    def claim(self, module: nn.Module) -> None:
-        """Take the weights of a module whose nodes have them in another form.
+    def claim(self, owner: nn.Module | Weight) -> None:
+        """Take the weights of a module, or one of them, that nodes will have in another form.
 
         Raises:
             Unmapped: another node has some of them already.
         """
-        for parameter in module.parameters():
-            if id(parameter) in self._owners:
-                raise Unmapped(f"it shares its weights with `{self._owners[id(parameter)]}`")
-        self._owners.update(dict.fromkeys(map(id, module.parameters()), self.where))
+        tensors = [owner.tensor] if isinstance(owner, Weight) else list(owner.parameters())
+        for tensor in tensors:
+            if id(tensor) in self._owners:
+                raise Unmapped(f"it shares its weights with `{self._owners[id(tensor)]}`")
+        self._owners.update(dict.fromkeys(map(id, tensors), self.where))
 
     def keep(self, module: nn.Module, values: Sequence[Any]) -> View:
         """A node that is the module itself.

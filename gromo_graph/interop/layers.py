@@ -140,9 +140,15 @@ def _adaptive(dimensions: int) -> Layer:
 
 
 def _embedding(call: Call, module: Any, x: Any) -> View:
-    raise Unmapped(
-        "it gives the features of a token last, and an `embedding` node gives them first: such models are not read; "
-        "write the spec, and copy the transpose of the weight"
+    return operators.embedding(
+        call,
+        x,
+        _weight(call, module, "weight"),
+        module.padding_idx,
+        module.max_norm,
+        module.norm_type,
+        module.scale_grad_by_freq,
+        module.sparse,
     )
 
 

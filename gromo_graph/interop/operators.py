@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from torch import nn
+
 from gromo_graph.interop.blueprint import Unmapped, View
 from gromo_graph.interop.calls import Call, Weight, same_along_axes
 from gromo_graph.interop.orders import ORDERS, behind_positions
 from gromo_graph.spec.kinds import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    Attention,
     AvgPool1d,
     AvgPool2d,
     BatchNorm,
@@ -26,6 +29,7 @@ from gromo_graph.spec.kinds import (
     DepthwiseConv1d,
     DepthwiseConv2d,
     Dropout,
+    Embedding,
     GroupNorm,
     LayerNorm,
     Linear,
@@ -52,6 +56,30 @@ def linear(call: Call, input: Any, weight: Any, bias: Any = None) -> View:
     source = call.blueprint.by_features(view)
     kind = (Conv1d, Conv2d)[len(call.blueprint.shapes[source]) - 2]
     return behind_positions(call, call.add(kind, weights, sources=(source,), kernel=1, **fields))
+
+
+def embedding(
+    call: Call,
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> View:
+    """torch's operator of export says −1 for no padding."""
+    if padding_idx not in (None, -1) or max_norm is not None or scale_grad_by_freq or sparse:
+        raise Unmapped(
+            f"its padding_idx is {padding_idx}, its max_norm {max_norm}, scale_grad_by_freq {scale_grad_by_freq}, "
+            f"sparse {sparse}: expected none of these"
+        )
+    weights = _weights(call, weight=weight)
+    vocabulary, features = (_size(weights["weight"], dim) for dim in (0, 1))
+    source = call.exact(input)
+    return behind_positions(
+        call, call.add(Embedding, weights, sources=(source,), vocabulary=vocabulary, features=features)
+    )
 
 
 def convolution(dimensions: int) -> Handler:
@@ -123,6 +151,31 @@ def transposed_convolution(dimensions: int) -> Handler:
         )
 
     return handle
+
+
+def dot_product_attention(
+    call: Call,
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> View:
+    """One head: query, key and value with the features last."""
+    if attn_mask is not None or is_causal or dropout_p:
+        raise Unmapped("it has a mask or dropout: expected attention to all positions")
+    views = [call.view(each) for each in (query, key, value)]
+    if not all(view.features_last and len(view.shape) == 2 for view in views):
+        raise Unmapped(
+            f"it reads {[list(view.shape) for view in views]} of a sample: expected (positions, features) of one head; "
+            "several heads are read of nn.MultiheadAttention"
+        )
+    sources = tuple(call.blueprint.by_features(view) for view in views)
+    return behind_positions(call, call.add(Attention, sources=sources, scale=scale))
 
 
 # Norms
@@ -373,13 +426,21 @@ def add(call: Call, input: Any, other: Any, *, alpha: Any = 1) -> View:
 
 
 def _positions(call: Call, value: View, weight: Weight) -> View:
-    """A parameter with a number for each value of a sample."""
-    if len(value.shape) < 2 or tuple(weight.tensor.shape) != tuple(value.shape):
+    """A parameter with a number for each value of a sample, alone or as a batch of one."""
+    given = tuple(weight.tensor.shape)
+    if len(value.shape) < 2 or given not in (tuple(value.shape), (1, *value.shape)):
         raise Unmapped(
-            f"it adds the parameter `{weight.path}` of shape {list(weight.tensor.shape)} to {list(value.shape)}: "
-            "expected a number for each value of a sample, features first"
+            f"it adds the parameter `{weight.path}` of shape {list(given)} to {list(value.shape)}: expected a number "
+            "for each value of a sample"
         )
-    return call.add(Positions, {"weight": weight}, sources=(call.exact(value),))
+    tensor = weight.tensor.detach().reshape(value.shape)
+    source = call.blueprint.by_features(value) if value.features_last else call.exact(value)
+    if value.features_last:
+        tensor = tensor.movedim(-1, 0).reshape(call.blueprint.shapes[source])
+    parameter = nn.Parameter(tensor.clone(), requires_grad=weight.tensor.requires_grad)
+    call.claim(weight)
+    view = call.add(Positions, {"weight": Weight(weight.path, parameter)}, sources=(source,))
+    return behind_positions(call, view) if value.features_last else view
 
 
 def cat(call: Call, tensors: Any, dim: int = 0, *, axis: int | None = None) -> View:
@@ -451,6 +512,8 @@ ACTIVATIONS: Mapping[str, Handler] = {
 
 FUNCTIONS: Mapping[str, Handler] = {
     "linear": linear,
+    "scaled_dot_product_attention": dot_product_attention,
+    "embedding": embedding,
     "conv1d": convolution(1),
     "conv2d": convolution(2),
     "conv_transpose1d": transposed_convolution(1),
@@ -475,7 +538,7 @@ FUNCTIONS: Mapping[str, Handler] = {
     "concat": cat,
     "concatenate": cat,
     **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "_unsafe_view"), reshaped),
-    **dict.fromkeys(("contiguous", "clone"), same),
+    **dict.fromkeys(("contiguous", "clone", "long", "int"), same),
     **ORDERS,
 }
 

@@ -26,7 +26,7 @@ Plainly = tuple[Mapping[str, nn.Module | nn.Parameter], Written]
 
 
 def in_plain_torch(part: nn.Module) -> Plainly:
-    """Plain modules and parameters by what stands behind the name of the node (`""` for nothing), and what is done with them.
+    """Plain modules and parameters, by what stands behind the name of the node, and what is done with them.
 
     >>> modules, written = in_plain_torch(FeatureNorm(4))
     >>> modules

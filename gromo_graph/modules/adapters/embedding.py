@@ -57,6 +57,11 @@ class Embedding(torch.nn.Module):
                 raise GrowthError(f"{self}: {problem}")
         return functional.embedding(ids.long(), self.weight.T).transpose(1, 2)
 
+    @staticmethod
+    def of_torch(name: str, tensor: Tensor) -> Tensor:
+        """A weight of torch.nn.Embedding in this form."""
+        return tensor.T.contiguous()
+
     def extra_repr(self) -> str:
         """Its sizes."""
         features, vocabulary = self.weight.shape
