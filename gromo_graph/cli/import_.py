@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,16 @@ from gromo_graph.cli.options import AsJson
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_INPUT = re.compile(r"(?:(?P<name>[^\W\d]\w*)=)?(?P<shape>[0-9]+(,[0-9]+)*)")
+_INPUT = re.compile(r"(?:(?P<name>[^\W\d]\w*)=)?(?P<shape>[0-9]+(,[0-9]+)*)(?::(?P<tokens>[0-9]+))?")
+
+
+@dataclass(frozen=True)
+class _Example:
+    """An input as it is told; tokens: how many there are, of an input of token ids."""
+
+    name: str | None
+    shape: tuple[int, ...]
+    tokens: int | None
 
 
 @reported
@@ -27,8 +37,9 @@ def import_(
         list[str],
         typer.Option(
             "--input",
-            metavar="[NAME=]SHAPE",
-            help="The shape of an example input, the batch first: 1,3,32,32. Once for each input of the model.",
+            metavar="[NAME=]SHAPE[:TOKENS]",
+            help="The shape of an example input, the batch first: 1,3,32,32; of token ids also how many tokens there "
+            "are: 1,64:1000. Once for each input of the model.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The YAML file to write.")],
@@ -47,7 +58,7 @@ def import_(
     """Read a model of PyTorch as a spec that can be drawn, edited and grown. It runs the code that you name."""
     from gromo_graph.errors import RunError
 
-    shapes = [_read(text) for text in inputs]
+    examples = [_read(text) for text in inputs]
     for path in filter(None, (out, weights)):
         if path.exists() and not force:
             raise RunError(
@@ -65,7 +76,7 @@ def import_(
     made = call(model)
     if not isinstance(made, torch.nn.Module):
         raise RunError(f"{model}: it gave a {type(made).__name__}: expected a torch.nn.Module")
-    network = from_torch(made, _examples(made, shapes), name=name)
+    network = from_torch(made, _tensors(made, examples), name=name)
     write_atomically(out, dump_spec(network.spec))
     if weights is not None:
         write_atomically(weights, weights_bytes(network))
@@ -86,29 +97,33 @@ def import_(
         say("note: the weights are not kept: name a file with --weights to have them")
 
 
-def _read(text: str) -> tuple[str | None, tuple[int, ...]]:
+def _read(text: str) -> _Example:
     match = _INPUT.fullmatch(text.replace(" ", ""))
     shape = tuple(int(size) for size in match["shape"].split(",")) if match else ()
-    if match is None or len(shape) < 2 or not all(shape):
+    tokens = None if match is None or match["tokens"] is None else int(match["tokens"])
+    if match is None or len(shape) < 2 or not all(shape) or tokens == 0:
         raise typer.BadParameter(
             f"found {text!r}: expected the sizes of one input, the batch first, such as 1,3,32,32",
             param_hint="'--input'",
         )
-    return match["name"], shape
+    return _Example(match["name"], shape, tokens)
 
 
-def _examples(
-    model: nn.Module, shapes: list[tuple[str | None, tuple[int, ...]]]
-) -> list[Tensor] | dict[str, Tensor]:
-    """Random inputs in the precision of the model."""
+def _tensors(model: nn.Module, examples: list[_Example]) -> list[Tensor] | dict[str, Tensor]:
+    """Random inputs in the precision of the model, and token ids."""
     import torch
 
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
     generator = torch.Generator().manual_seed(0)
-    tensors = [torch.randn(*shape, generator=generator).to(like.detach()) for _, shape in shapes]
-    names = [name for name, _ in shapes if name is not None]
+    tensors = [
+        torch.randn(*each.shape, generator=generator).to(like.detach())
+        if each.tokens is None
+        else torch.randint(each.tokens, each.shape, generator=generator).to(like.device)
+        for each in examples
+    ]
+    names = [each.name for each in examples if each.name is not None]
     if not names:
         return tensors
-    if len(names) < len(shapes) or len(set(names)) < len(names):
+    if len(names) < len(examples) or len(set(names)) < len(names):
         raise typer.BadParameter("name all inputs differently, or none", param_hint="'--input'")
     return dict(zip(names, tensors, strict=True))

@@ -28,6 +28,9 @@ def several():
 def upsampling():
     return UNet(up=torch.nn.ConvTranspose2d(8, 8, 2, stride=2, groups=2))
 
+def tokens():
+    return torch.nn.Sequential(torch.nn.Embedding(9, 4), torch.nn.Flatten(), torch.nn.Linear(24, 2))
+
 def failing():
     raise ValueError("no checkpoint")
 
@@ -68,6 +71,13 @@ def test_a_spec_and_weights_that_compute_the_same(here: Path) -> None:
     assert load_spec("mlp.yaml").name == "digits"
 
 
+def test_token_ids(here: Path) -> None:
+    result = call("my_models:tokens", "--input", "1,6:9", "-o", "tokens.yaml")
+    assert result.exit_code == 0, result.stderr
+    kinds = [node.kind for node in load_spec("tokens.yaml").nodes.values()]
+    assert kinds == ["input", "embedding", "transpose", "flatten", "linear"]
+
+
 def test_several_inputs_by_name(here: Path) -> None:
     words = ("my_models:several", "--input", "numbers=1,5", "--input", "picture=1,1,8,8", "-o", "two.yaml")
     result = call(*words)
@@ -87,6 +97,7 @@ def test_what_is_wrong_is_said(here: Path) -> None:
         (("my_models:trained", "--input", "1x8"), 2, "such as 1,3,32,32"),
         (("my_models:trained", "--input", "8"), 2, "such as 1,3,32,32"),
         (("my_models:trained", "--input", "0,8,8"), 2, "such as 1,3,32,32"),
+        (("my_models:trained", "--input", "1,8:0"), 2, "such as 1,3,32,32"),
         (("my_models:several", "--input", "a=1,8", "--input", "1,8"), 2, "name all inputs"),
         (("my_models:trained",), 2, "--input"),
         (("my_models:failing", "--input", "1,8"), 1, "raised ValueError: no checkpoint"),
