@@ -82,10 +82,10 @@ def optimal_match(
     Returns:
         α of the query as `alpha` (k, columns), of the key as `omega` (columns, k); the slope is Σ λ².
 
-    >>> found = optimal_match(torch.eye(2), 4 * torch.eye(2), torch.diag(torch.tensor([4.0, 1.0])),
+    >>> found = optimal_match(torch.eye(2), torch.eye(2), torch.diag(torch.tensor([4.0, 1.0])),
     ...                       sensitivity=1.0, maximum_neurons=1)
     >>> found.alpha @ torch.diag(torch.tensor([4.0, 1.0])) @ found.omega, found.singular_values
-    (tensor([[4.]]), tensor([2.]))
+    (tensor([[16.]]), tensor([4.]))
     """
     if sensitivity == 0.0:  # then no product changes anything
         maximum_neurons, sensitivity = 0, 1.0

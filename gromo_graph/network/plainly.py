@@ -7,7 +7,7 @@ lines of the exported source.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -30,7 +30,7 @@ def in_plain_torch(part: nn.Module) -> Plainly:
 
     >>> modules, written = in_plain_torch(FeatureNorm(4))
     >>> modules
-    {'': LayerNorm((4,), eps=1e-05, elementwise_affine=True)}
+    {'': LayerNorm((4,), eps=1e-05, elementwise_affine=True, bias=True)}
     """
     convert = getattr(part, "as_torch", None)  # of what keeps its weights in another form
     part = part if convert is None else convert()
@@ -53,14 +53,15 @@ def _embedding(part: Any) -> Plainly:
 
 
 def _attend(part: Any) -> Plainly:
-    heads, scale, sizes = part.heads, part.scale, part.positions
+    heads, scale, (sizes, of_key) = part.heads, part.scale, part.positions
 
-    def by_position(x: Any) -> Any:
-        x = x if len(sizes) < 2 else x.flatten(2)
+    def by_position(x: Any, positions: Sequence[int]) -> Any:
+        x = x if len(positions) < 2 else x.flatten(2)
         return x.transpose(1, 2) if heads == 1 else x.unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
 
     def written(call: Any, query: Any, key: Any, value: Any) -> Any:
-        q, k, v = (by_position(each) for each in (query, key, value))
+        q = by_position(query, sizes)
+        k, v = by_position(key, of_key), by_position(value, of_key)
         mixed: Any
         if part.dropout:  # a function would not know whether it is trained
             shares = q.matmul(k.transpose(-2, -1)).mul(scale).softmax(-1)

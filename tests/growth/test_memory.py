@@ -94,7 +94,7 @@ def test_it_is_known_beforehand(drawn: Spec, policy: Growth, everything: bool) -
     expected = expected_memory(network, policy)
     plan = GrowthScheduler(network, smooth_loss, policy=policy).plan([(inputs, torch.randn(3))])
     # Sums of a few numbers are laid out in rows of whole cache lines.
-    assert plan.memory / 1.6 - 300 <= expected <= 1.25 * plan.memory + 300
+    assert plan.memory / 1.6 - 600 <= expected <= 1.25 * plan.memory + 300
 
 
 WIDE = """

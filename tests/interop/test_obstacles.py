@@ -119,7 +119,7 @@ MODULES: list[tuple[nn.Module, Tensor, str]] = [
     (nn.GroupNorm(4, 4), torch.zeros(2, 4, 2), ""),
     (nn.Dropout(1.0), ROW, "Dropout: p: Input should be less than 1"),
     (nn.Dropout2d(), torch.zeros(2, 4, 6, 6), "Dropout2d: the language has no such kind"),
-    (nn.Embedding(9, 4), torch.zeros(2, 3, dtype=torch.long), "it gives the features of a token last"),
+    (nn.Embedding(9, 4, padding_idx=0), torch.zeros(2, 3, dtype=torch.long), "its padding_idx is 0"),
     (nn.PReLU(), ROW, "PReLU: the language has no such kind"),
     (nn.ELU(0.5), ROW, "its alpha is 0.5"),
     (nn.MaxPool2d(2, dilation=2), torch.zeros(2, 4, 6, 6), "its dilation is 2"),

@@ -232,7 +232,12 @@ def embeddings(draw: st.DrawFn, source: str, features: int) -> Node:
 
 @st.composite
 def graphs(
-    draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes: int = 9, tokens: bool = True
+    draw: st.DrawFn,
+    *,
+    names: st.SearchStrategy[str] = NAMES,
+    max_nodes: int = 9,
+    tokens: bool = True,
+    attention: bool = True,
 ) -> dict[str, Node]:
     """Nodes in a random document order whose shapes fit; what nobody reads is left for the outputs."""
     chosen = draw(st.lists(names, min_size=2, max_size=max_nodes, unique=True))
@@ -253,9 +258,9 @@ def graphs(
             nodes[name], ids = Input(shape=(draw(st.integers(1, 7)),)), name
             continue
         source = draw(st.sampled_from(list(known)))
-        attention = draw(attentions(known)) if kind == "attention" else None
-        if attention is not None:
-            nodes[name] = attention
+        compared = draw(attentions(known)) if kind == "attention" and attention else None
+        if compared is not None:
+            nodes[name] = compared
         elif kind == "sum":
             equal = [other for other in known if known[other] == known[source]]
             sources = draw(st.lists(st.sampled_from(equal), min_size=1, max_size=3, unique=True))
@@ -309,10 +314,15 @@ trains = st.builds(
 
 @st.composite
 def specs(
-    draw: st.DrawFn, *, names: st.SearchStrategy[str] = NAMES, max_nodes: int = 9, tokens: bool = True
+    draw: st.DrawFn,
+    *,
+    names: st.SearchStrategy[str] = NAMES,
+    max_nodes: int = 9,
+    tokens: bool = True,
+    attention: bool = True,
 ) -> Spec:
     """Valid specs; every node that nobody reads is an output. Some read token ids, where these are wanted."""
-    nodes = draw(graphs(names=names, max_nodes=max_nodes, tokens=tokens))
+    nodes = draw(graphs(names=names, max_nodes=max_nodes, tokens=tokens, attention=attention))
     read = {source for node in nodes.values() for source in node.sources}
     outputs = [name for name in nodes if name not in read]
     extra = draw(st.lists(st.sampled_from(sorted(nodes)), max_size=2, unique=True))

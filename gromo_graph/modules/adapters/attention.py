@@ -21,14 +21,20 @@ class Attend(torch.nn.Module):
 
     Args:
         heads: number of heads. scale: what products of query and key are multiplied by.
-        positions: sizes of the query beside its features, where they are known.
+        positions: sizes beside the features, of the query and of key and value.
         dropout: share of the weights set to zero in training.
     """
 
-    def __init__(self, heads: int, scale: float, positions: Sequence[int] = (), dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        heads: int,
+        scale: float,
+        positions: tuple[kinds.Shape, kinds.Shape] = ((1,), (1,)),
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.heads, self.scale, self.positions = heads, scale, tuple(positions)
-        self.dropout = dropout
+        self.heads, self.scale = heads, scale
+        self.positions, self.dropout = positions, dropout
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(n, features of the value, *positions of the query)."""
@@ -60,7 +66,7 @@ def by_head(tensor: Tensor, heads: int) -> Tensor:
 
 def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:
     """The torch module of the node."""
-    return Attend(node.heads, node.scale_for(inputs[0][0]), inputs[0][1:], node.dropout)
+    return Attend(node.heads, node.scale_for(inputs[0][0]), (inputs[0][1:], inputs[1][1:]), node.dropout)
 
 
 class Mixing(torch.nn.Module):
