@@ -176,3 +176,19 @@ def same_along_axes(value: Any, what: str) -> Any:
             raise Unmapped(f"its {what} is {tuple(value)}: expected the same along all axes")
         return value[0] if value else None
     return value
+
+
+def weights_of(call: Call, **given: Any) -> dict[str, Weight | None]:
+    """Weights by their names in the node's torch module, as they stand in the model."""
+    return {key: call.weight(value, key) for key, value in given.items()}
+
+
+def size_of(weight: Weight | None, dim: int) -> int:
+    """A size of a weight that must be there.
+
+    Raises:
+        Unmapped: it is not.
+    """
+    if weight is None:
+        raise Unmapped("it has no weight")
+    return int(weight.tensor.shape[dim])

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from gromo_graph.interop import operators, transformer
+from gromo_graph.interop import operators, pools, transformer, weighted
 from gromo_graph.interop.blueprint import Unmapped, View
 from gromo_graph.interop.calls import Call, Weight
 from gromo_graph.spec.kinds.window import TransposedAxis
@@ -22,11 +22,11 @@ def _weight(call: Call, module: nn.Module, name: str) -> Weight | None:
 
 
 def _linear(call: Call, module: Any, x: Any) -> View:
-    return operators.linear(call, x, _weight(call, module, "weight"), _weight(call, module, "bias"))
+    return weighted.linear(call, x, _weight(call, module, "weight"), _weight(call, module, "bias"))
 
 
 def _convolution(dimensions: int) -> Layer:
-    convolve = operators.convolution(dimensions)
+    convolve = weighted.convolution(dimensions)
 
     def handle(call: Call, module: Any, x: Any) -> View:
         if module.padding_mode != "zeros":
@@ -47,7 +47,7 @@ def _convolution(dimensions: int) -> Layer:
 
 
 def _transposed(dimensions: int) -> Layer:
-    convolve = operators.transposed_convolution(dimensions)
+    convolve = weighted.transposed_convolution(dimensions)
 
     def handle(call: Call, module: Any, x: Any, output_size: Any = None) -> View:
         weight, bias = _weight(call, module, "weight"), _weight(call, module, "bias")
@@ -74,19 +74,19 @@ def _batch_norm(call: Call, module: Any, x: Any) -> View:
     names = ("running_mean", "running_var", "weight", "bias")
     mean, variance, weight, bias = (_weight(call, module, name) for name in names)
     count = _weight(call, module, "num_batches_tracked")
-    return operators.batch_norm(
+    return weighted.batch_norm(
         call, x, mean, variance, weight, bias, False, module.momentum, module.eps, count
     )
 
 
 def _layer_norm(call: Call, module: Any, x: Any) -> View:
     weight, bias = _weight(call, module, "weight"), _weight(call, module, "bias")
-    return operators.layer_norm(call, x, module.normalized_shape, weight, bias, module.eps)
+    return weighted.layer_norm(call, x, module.normalized_shape, weight, bias, module.eps)
 
 
 def _group_norm(call: Call, module: Any, x: Any) -> View:
     weight, bias = _weight(call, module, "weight"), _weight(call, module, "bias")
-    return operators.group_norm(call, x, module.num_groups, weight, bias, module.eps)
+    return weighted.group_norm(call, x, module.num_groups, weight, bias, module.eps)
 
 
 def _activation(name: str, *settings: str) -> Layer:
@@ -100,7 +100,7 @@ def _activation(name: str, *settings: str) -> Layer:
 
 
 def _max_pool(dimensions: int) -> Layer:
-    pool = operators.max_pool(dimensions)
+    pool = pools.max_pool(dimensions)
 
     def handle(call: Call, module: Any, x: Any) -> View:
         view: View = pool(call, x, module.kernel_size, module.stride, module.padding, module.dilation)
@@ -110,7 +110,7 @@ def _max_pool(dimensions: int) -> Layer:
 
 
 def _avg_pool(dimensions: int) -> Layer:
-    pool = operators.avg_pool(dimensions)
+    pool = pools.avg_pool(dimensions)
 
     def handle(call: Call, module: Any, x: Any) -> View:
         divisor = getattr(module, "divisor_override", None)
@@ -130,7 +130,7 @@ def _avg_pool(dimensions: int) -> Layer:
 
 
 def _adaptive(dimensions: int) -> Layer:
-    pool = operators.adaptive_avg_pool(dimensions)
+    pool = pools.adaptive_avg_pool(dimensions)
 
     def handle(call: Call, module: Any, x: Any) -> View:
         view: View = pool(call, x, module.output_size)
@@ -140,7 +140,7 @@ def _adaptive(dimensions: int) -> Layer:
 
 
 def _embedding(call: Call, module: Any, x: Any) -> View:
-    return operators.embedding(
+    return weighted.embedding(
         call,
         x,
         _weight(call, module, "weight"),
@@ -153,7 +153,7 @@ def _embedding(call: Call, module: Any, x: Any) -> View:
 
 
 def _upsample(call: Call, module: Any, x: Any) -> View:
-    return operators.interpolate(call, x, module.size, module.scale_factor, module.mode, module.align_corners)
+    return pools.interpolate(call, x, module.size, module.scale_factor, module.mode, module.align_corners)
 
 
 LAYERS: Mapping[type[nn.Module], Layer] = {

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gromo_graph.interop import operators
+from gromo_graph.interop import operators, weighted
 from gromo_graph.interop.blueprint import Unmapped, View
 from gromo_graph.interop.calls import Call, Weight
 from gromo_graph.spec.kinds import Attention, Conv1d
@@ -164,7 +164,7 @@ def _named(activation: Any) -> str:
 def _linear(call: Call, module: Any, name: str, view: View) -> View:
     layer = getattr(module, name)
     inner = call.inside(name, (*view.shape[:-1], layer.out_features))
-    return operators.linear(inner, view, _weight(inner, layer, "weight"), _weight(inner, layer, "bias"))
+    return weighted.linear(inner, view, _weight(inner, layer, "weight"), _weight(inner, layer, "bias"))
 
 
 def _normed(call: Call, module: Any, name: str, view: View) -> View:
@@ -173,7 +173,7 @@ def _normed(call: Call, module: Any, name: str, view: View) -> View:
         raise Unmapped(f"its {name} is a {type(norm).__name__}: expected a LayerNorm")
     inner = call.inside(name, view.shape)
     weights = (_weight(inner, norm, "weight"), _weight(inner, norm, "bias"))
-    return operators.layer_norm(inner, view, norm.normalized_shape, *weights, norm.eps)
+    return weighted.layer_norm(inner, view, norm.normalized_shape, *weights, norm.eps)
 
 
 def _dropped(call: Call, module: Any, name: str, view: View) -> View:
