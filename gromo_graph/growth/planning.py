@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 import torch
 
 from gromo_graph.algebra import IDENTITY_TANGENT, tangent_of
-from gromo_graph.errors import GrowthError
-from gromo_graph.growth.apply import linked
-from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals, with_cost
+from gromo_graph.growth.able import Able, Wide, able_ones
+from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, with_cost
 from gromo_graph.growth.expecting import expected_bytes
-from gromo_graph.growth.gathering import Gathered, InputMoments, Sums, gather, let_go, samples_each, sums_of
+from gromo_graph.growth.gathering import Gathered, InputMoments, gather, let_go, samples_each
 from gromo_graph.growth.heads import MIDDLE, HeadReading, drawn_head
 from gromo_graph.growth.kinks import marked, watching
-from gromo_graph.growth.matching import Match, MatchSlopes, drawn_pairs, match_of, modules_of, solved_pairs
-from gromo_graph.growth.new_paths import Found, middle_of, path_proposals, solved_paths
+from gromo_graph.growth.matching import Match, MatchSlopes, drawn_pairs, modules_of, solved_pairs
+from gromo_graph.growth.new_paths import Found, middle_of, solved_paths
 from gromo_graph.growth.observe import ALONE, Loader, Loss, Watched, is_sized
 from gromo_graph.growth.path_slopes import PathMeasurement
 from gromo_graph.growth.policy import ranked
 from gromo_graph.growth.processes import Processes
-from gromo_graph.growth.pruning import PruneSlope, prune_proposals
+from gromo_graph.growth.pruning import PruneSlope
 from gromo_graph.growth.pruning import solved as solved_pruning
-from gromo_graph.growth.resting import cannot_be_taken_back
 from gromo_graph.growth.slopes import Measurement, NeuronSlopes, chosen, measure, neuron_slopes
 from gromo_graph.growth.solve import (
     Solution,
@@ -37,18 +35,13 @@ from gromo_graph.growth.solve import (
 )
 from gromo_graph.modules.adapters.build import activation_module
 from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.heads import head_views
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import united
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.groups import linked_group, linked_parts
 from gromo_graph.spec.settings import Growth
 
-_SOLVED = ("tiny", "gradmax")
-"""Criteria that need statistics."""
 _NO_SLOPE = "no slope behind a layer norm: judged by the loss"
 
-Kind = TypeVar("Kind", bound=Proposal)
 Result = TypeVar("Result")
 
 
@@ -64,26 +57,6 @@ class Planned:
     proposals: list[Proposal]
     samples: int = 0
     memory: int = 0
-
-
-@dataclass
-class _Wide:
-    """A width group that may grow, and its modules.
-
-    Attributes:
-        group: all of them. parts: those of each part, where the author has tied several; else the group itself.
-        views: of each part, those of the heads behind it (modules/heads.py). solutions: of each part.
-    """
-
-    proposal: Widening
-    group: LinkedGroup
-    parts: tuple[LinkedGroup, ...]
-    views: tuple[tuple[LinkedGroup, ...], ...]
-    solutions: list[Solution] = field(default_factory=list)
-
-    @property
-    def jumps(self) -> bool:
-        return bool(self.group.jumps)
 
 
 def plan_proposals(
@@ -105,7 +78,7 @@ def plan_proposals(
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
     """
-    able = _able_ones(network, policy)
+    able = able_ones(network, policy)
     drawn: list[Proposal] = [
         _drawn(network, each, policy, each.proposal.neurons, generator) for each in able.drawn
     ]
@@ -124,7 +97,7 @@ def expected_memory(network: GrowingNetwork, policy: Growth) -> int:
 
     The activations of a batch, as large as in training, come to it.
     """
-    able = _able_ones(network, policy)
+    able = able_ones(network, policy)
     if not able.need_statistics:
         return 0
     sums = able.sums(network, policy)
@@ -132,71 +105,6 @@ def expected_memory(network: GrowingNetwork, policy: Growth) -> int:
         return expected_bytes(sums, network.graph)
     finally:
         let_go(sums.modules)
-
-
-@dataclass(frozen=True)
-class _Able:
-    """What nothing speaks against before anything is measured.
-
-    Attributes:
-        wide: groups whose new neurons are solved for. drawn: groups that get neurons which are drawn.
-        matched, drawn_pairs: the same for queries and keys, which are grown in pairs.
-        paths, narrow: new paths, and prunings with their groups. left_out: all others, with the reason.
-    """
-
-    wide: Sequence[_Wide]
-    drawn: Sequence[_Wide]
-    matched: Sequence[Widening]
-    drawn_pairs: Sequence[Widening]
-    paths: Sequence[NewPath]
-    narrow: Sequence[tuple[Pruning, LinkedGroup]]
-    left_out: Sequence[Proposal]
-
-    @property
-    def need_statistics(self) -> bool:
-        return bool(self.wide or self.matched or self.paths or self.narrow)
-
-    def sums(self, network: GrowingNetwork, policy: Growth) -> Sums:
-        """The sums that they are solved from."""
-        return sums_of(
-            network,
-            groups=[view for each in self.wide for views in each.views for view in views],
-            paths=self.paths,
-            narrow=[group for _, group in self.narrow],
-            matches=[match_of(network, proposal) for proposal in self.matched],
-            policy=policy,
-        )
-
-
-def _able_ones(network: GrowingNetwork, policy: Growth) -> _Able:
-    left_out: list[Proposal] = []
-    wide: list[_Wide] = []
-    pairs: list[Widening] = []
-    if "widen" in policy.actions:
-        for proposal in widen_proposals(network.graph, policy):
-            if proposal.reason is None and proposal.widened.matches:
-                pairs.append(proposal)
-                continue
-            found = _followed(network, proposal, policy)
-            if isinstance(found, _Wide):
-                wide.append(found)
-            else:
-                left_out.append(found)
-    paths = _able(path_proposals(network.graph, policy), left_out)
-    prunings = _able(prune_proposals(network.graph, policy) if "prune" in policy.actions else [], left_out)
-    narrow = [(pruning, linked_group(network, pruning.narrowed)) for pruning in prunings]
-    solves = policy.criterion in _SOLVED
-    # GradMax says nothing of pairs: where it is asked for they are drawn.
-    solves_pairs = policy.criterion == "tiny"
-    return _Able(
-        wide if solves else [],
-        [] if solves else wide,
-        pairs if solves_pairs else [],
-        [] if solves_pairs else pairs,
-        paths,
-        narrow,
-        left_out,
-    )
 
 
 def _in_one_order(proposals: list[Proposal], processes: Processes) -> list[Proposal]:
@@ -214,28 +122,6 @@ def _of_first(solution: Solution, processes: Processes) -> Solution:
     return replace(solution, neurons=neurons, deltas=deltas)
 
 
-def _able(proposals: Sequence[Kind], left_out: list[Proposal]) -> list[Kind]:
-    """Those without a reason; the others are put aside."""
-    left_out += [proposal for proposal in proposals if proposal.reason is not None]
-    return [proposal for proposal in proposals if proposal.reason is None]
-
-
-def _followed(network: GrowingNetwork, proposal: Widening, policy: Growth) -> _Wide | Widening:
-    """The proposal with its modules; left out where the way of its new units cannot be followed."""
-    if proposal.reason is not None:
-        return proposal
-    group = linked(network, proposal, policy)
-    try:
-        reason = cannot_be_taken_back(network.graph, group) if policy.scale == "sqrt" else None
-    except GrowthError as error:
-        reason = str(error)
-    if reason is not None and policy.criterion in _SOLVED:
-        return proposal.left_out(reason)
-    parts = linked_parts(network, proposal.widened, kernel=policy.kernel)
-    parts = (group,) if len(parts) == 1 else parts
-    return _Wide(proposal, group, parts, tuple(head_views(part) for part in parts))
-
-
 @dataclass
 class _Work:
     """The two passes over the data, and what is solved between them."""
@@ -250,7 +136,7 @@ class _Work:
     samples: int = 0
     memory: int = 0
 
-    def done(self, able: _Able) -> list[Proposal]:
+    def done(self, able: Able) -> list[Proposal]:
         """All of them solved and measured."""
         able = replace(able, paths=[self._with_drawn(path) for path in able.paths])
         sums = able.sums(self.network, self.policy)
@@ -295,9 +181,9 @@ class _Work:
                 found.append(MatchSlopes(match, self.processes.shared(pairs)))
         return found
 
-    def _solved(self, wide: Sequence[_Wide], dead: Sequence[_Wide], failed: list[Proposal]) -> list[_Wide]:
+    def _solved(self, wide: Sequence[Wide], dead: Sequence[Wide], failed: list[Proposal]) -> list[Wide]:
         """Those that live, with their solutions; what no solver could do is put aside."""
-        alive: list[_Wide] = []
+        alive: list[Wide] = []
         for each in wide:
             if each in dead:
                 continue
@@ -309,7 +195,7 @@ class _Work:
             alive.append(each)
         return alive
 
-    def _solutions(self, wide: _Wide) -> list[Solution]:
+    def _solutions(self, wide: Wide) -> list[Solution]:
         return [
             solve_views(wide.proposal, part, views, self.policy)
             for part, views in zip(wide.parts, wide.views, strict=True)
@@ -368,7 +254,7 @@ class _Work:
     def _measured(
         self,
         gathered: Gathered,
-        wide: Sequence[_Wide],
+        wide: Sequence[Wide],
         paths: Sequence[Found],
         pruned: Sequence[tuple[Pruning, LinkedGroup]],
         pairs: Sequence[MatchSlopes],
@@ -410,7 +296,7 @@ class _Work:
         found += [each.proposal(self.network, samples, self.policy) for each in pairs]
         return marked(self.network, found, kinks, self.loader, self.policy, self.processes)
 
-    def _chosen(self, wide: _Wide, measured: Sequence[NeuronSlopes], samples: int) -> Widening:
+    def _chosen(self, wide: Wide, measured: Sequence[NeuronSlopes], samples: int) -> Widening:
         solved = replace(wide.proposal, solver=_solver_of(wide))
         proposal = chosen(solved, wide.group, measured, samples, self.policy)
         return with_cost(self.network.graph, proposal) if proposal.reason is None else proposal
@@ -426,7 +312,7 @@ def _watched(members: Iterable[MeasuredModule], gathered: Gathered, paths: bool)
 
 
 def _rescued(
-    network: GrowingNetwork, wide: _Wide, policy: Growth, generator: torch.Generator | None
+    network: GrowingNetwork, wide: Wide, policy: Growth, generator: torch.Generator | None
 ) -> Widening:
     drawn = _drawn(network, wide, policy, rescue_size(wide.proposal), generator)
     note = _joined(f"every unit of `{drawn.target}` is dead", drawn.note)
@@ -435,7 +321,7 @@ def _rescued(
 
 def _drawn(
     network: GrowingNetwork,
-    wide: _Wide,
+    wide: Wide,
     policy: Growth,
     neurons: int,
     generator: torch.Generator | None,
@@ -446,7 +332,7 @@ def _drawn(
     return _without_effect(network, replace(wide.proposal, neurons=neurons, weights=weights), wide)
 
 
-def _as_drawn(network: GrowingNetwork, wide: _Wide) -> Widening:
+def _as_drawn(network: GrowingNetwork, wide: Wide) -> Widening:
     """GradMax's units: solved for, but with a fan-in of zero, so that they change nothing yet."""
     found = _first_neurons(wide)
     return (
@@ -456,13 +342,13 @@ def _as_drawn(network: GrowingNetwork, wide: _Wide) -> Widening:
     )
 
 
-def _without_effect(network: GrowingNetwork, proposal: Widening, wide: _Wide) -> Widening:
+def _without_effect(network: GrowingNetwork, proposal: Widening, wide: Wide) -> Widening:
     """Of units that change nothing yet the slope is 0; behind a layer norm they do change something."""
     slope, note = (None, _joined(proposal.note, _NO_SLOPE)) if wide.jumps else (0.0, proposal.note)
     return with_cost(network.graph, replace(proposal, predicted=0.0, slope=slope, note=note, drawn=True))
 
 
-def _unmeasured(network: GrowingNetwork, wide: _Wide) -> Widening:
+def _unmeasured(network: GrowingNetwork, wide: Wide) -> Widening:
     """Behind a layer norm there is no slope; the realised loss decides."""
     found = _first_neurons(wide)
     if found is None or found.weights is None or found.weights.values is None:
@@ -472,7 +358,7 @@ def _unmeasured(network: GrowingNetwork, wide: _Wide) -> Widening:
     return with_cost(network.graph, replace(found, predicted=predicted, slope=None, note=note))
 
 
-def _first_neurons(wide: _Wide) -> Widening | None:
+def _first_neurons(wide: Wide) -> Widening | None:
     """As many solved neurons as are wanted, in the order of their singular values; None where there are none."""
     size = min(*(s.neurons.size for s in wide.solutions), wide.proposal.neurons)
     size -= size % wide.proposal.widened.unit
@@ -484,7 +370,7 @@ def _first_neurons(wide: _Wide) -> Widening | None:
     return replace(wide.proposal, neurons=size, weights=weights, note=note, solver=_solver_of(wide))
 
 
-def _solver_of(wide: _Wide) -> str | None:
+def _solver_of(wide: Wide) -> str | None:
     """What its neurons were found by, in all of its parts."""
     found = dict.fromkeys(s.neurons.solver for s in wide.solutions if s.neurons.solver != "none")
     return ", ".join(found) or None

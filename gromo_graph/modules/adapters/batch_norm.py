@@ -12,11 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.adapters.operation import (
     NO_WEIGHTS,
-    Channels,
     Features,
-    NewChannels,
-    OperationAdapter,
     Passed,
+    Unchanging,
     register_operation,
     with_entries,
 )
@@ -30,7 +28,7 @@ def build(node: BatchNorm, inputs: Sequence[Shape]) -> torch.nn.Module:
     return kind(inputs[0][0], eps=node.eps, momentum=node.momentum)
 
 
-class BatchNormAdapter(OperationAdapter):
+class BatchNormAdapter(Unchanging):
     """Growth through batch norm (MATH.md).
 
     A new channel gets its measured mean and variance as running statistics, the root of the variance as weight and the
@@ -46,15 +44,6 @@ class BatchNormAdapter(OperationAdapter):
                 f"it normalises {operation.num_features} of something else than the {entering.width} features"
             )
         return None if operation.affine else NO_WEIGHTS
-
-    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
-        return new.values
-
-    def tangent(self, operation: Any, channels: Channels) -> Channels:
-        return channels
-
-    def average(self, operation: Any, maps: Tensor) -> Tensor:
-        return maps
 
     def check(self, operation: Any, size: int, passed: Passed) -> None:
         if passed.mean is None or passed.variance is None:

@@ -151,6 +151,19 @@ class OperationAdapter:
         return result
 
 
+class Unchanging(OperationAdapter):
+    """An operation that new channels pass as they are, for what it has for each of them begins as the identity."""
+
+    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
+        return new.values
+
+    def tangent(self, operation: Any, channels: Channels) -> Channels:
+        return channels
+
+    def average(self, operation: Any, maps: Tensor) -> Tensor:
+        return maps
+
+
 @dataclass(frozen=True)
 class Passed:
     """What was measured of new channels where they entered an operation, and the scaling factor.

@@ -10,11 +10,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from gromo_graph.modules.adapters.operation import (
-    Channels,
     Features,
-    NewChannels,
-    OperationAdapter,
     Passed,
+    Unchanging,
     register_operation,
     with_entries,
 )
@@ -47,7 +45,7 @@ def build(node: kinds.Positions, inputs: Sequence[kinds.Shape]) -> Positions:
     return Positions(inputs[0])
 
 
-class PositionsAdapter(OperationAdapter):
+class PositionsAdapter(Unchanging):
     """A new feature gets a number of 0 at every position."""
 
     operation_type = Positions
@@ -56,15 +54,6 @@ class PositionsAdapter(OperationAdapter):
         if operation.weight.shape[0] != entering.width:
             return f"it has numbers for {operation.weight.shape[0]} features, not for {entering.width}"
         return None
-
-    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
-        return new.values
-
-    def tangent(self, operation: Any, channels: Channels) -> Channels:
-        return channels
-
-    def average(self, operation: Any, maps: Tensor) -> Tensor:
-        return maps
 
     def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
         old = operation.weight
