@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from gromo_graph import load_run
 from gromo_graph.growth.processes import Processes
 from gromo_graph.run.data import Part
 from gromo_graph.run.loader import TensorLoader
-from tests.run.together import grown
+from tests.run.together import attending, grown
 
 ROOT = Path(__file__).parents[2]
 SPEC = """
@@ -85,8 +86,10 @@ def test_messages_between_two(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_decide_as_one(tmp_path: Path) -> None:
-    alone, both = grown(Processes()), together("grown", tmp_path)
+@pytest.mark.parametrize("task", [grown, attending])
+def test_two_processes_decide_as_one(tmp_path: Path, task: Callable[[Processes], dict[str, object]]) -> None:
+    alone: Any = task(Processes())
+    both: Any = together(task.__name__, tmp_path)
     assert both[0] == both[1]
     found = both[0]
     assert [step["what"] for step in found["told"]] == [step["what"] for step in alone["told"]]

@@ -34,22 +34,41 @@ growth: {actions: [widen, new_edge, new_node, prune], groups: 1, when: {until: 1
 train: {epochs: 3}
 """
 
+ATTENTION = """
+nodes:
+  x: {kind: input, shape: [2, 3]}
+  q: {kind: conv1d, from: x, features: 2, kernel: 1}
+  k: {kind: conv1d, from: x, features: 2, kernel: 1}
+  v: {kind: conv1d, from: x, features: 2, kernel: 1}
+  m: {kind: attention, from: [q, k, v], heads: 2}
+  o: {kind: conv1d, from: m, features: 2, kernel: 1}
+  s: {kind: merge, from: [x, o], activation: tanh}
+  f: {kind: flatten, from: s}
+  y: {kind: linear, from: f, features: 3}
+output: y
+growth: {actions: [widen, new_head], neurons: {per_step: 2}, groups: 1, when: {until: 1.0}}
+train: {epochs: 3}
+"""
 
-def samples(count: int) -> Part:
+
+def samples(count: int, shape: tuple[int, ...] = (6,)) -> Part:
     x = torch.randn(count, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return Part(x, (x[:, :3] * x[:, 3:]).argmax(dim=1))
+    return Part(x.reshape(count, *shape), (x[:, :3] * x[:, 3:]).argmax(dim=1))
 
 
-def grown(processes: Processes, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
+def grown(processes: Processes, dtype: torch.dtype = torch.float64, text: str = SPEC) -> dict[str, Any]:
     """Three epochs, each with a growth step, and a plan at the end."""
-    network = compile_network(parse_spec(SPEC), seed=0, dtype=dtype)
+    network = compile_network(parse_spec(text), seed=0, dtype=dtype)
+    shape = network.graph.shapes["x"]
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     share = (processes.rank, processes.count)
     # 101 samples in batches of 25: the last batch has one sample, and one process none of it.
-    loader = TensorLoader(samples(101), 25, seed=3, share=share)
-    held_out = TensorLoader(samples(40), 40, share=share)
+    loader = TensorLoader(samples(101, shape), 25, seed=3, share=share)
+    held_out = TensorLoader(samples(40, shape), 40, share=share)
     loss = torch.nn.functional.cross_entropy
-    scheduler = GrowthScheduler(network, loss, optimizer=optimizer, processes=processes)
+    # What a process draws for itself is no other's business: that of the first counts.
+    generator = torch.Generator().manual_seed(processes.rank)
+    scheduler = GrowthScheduler(network, loss, optimizer=optimizer, processes=processes, generator=generator)
     told, plans = [], []
     for epoch in range(3):
         loader.set_epoch(epoch)
@@ -145,7 +164,19 @@ def diverged(processes: Processes) -> dict[str, Any]:
     return {}
 
 
-TASKS = {"starved": starved, "diverged": diverged, "grown": grown, "exchanged": exchanged, "shares": shares}
+def attending(processes: Processes) -> dict[str, Any]:
+    """The same with an attention: pairs of queries and keys, and heads that are drawn."""
+    return grown(processes, text=ATTENTION)
+
+
+TASKS = {
+    "starved": starved,
+    "diverged": diverged,
+    "grown": grown,
+    "attending": attending,
+    "exchanged": exchanged,
+    "shares": shares,
+}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
