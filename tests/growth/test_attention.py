@@ -14,6 +14,7 @@ from gromo_graph import GraphError, GrowingNetwork, GrowthScheduler, compile_net
 from gromo_graph.algebra import match_moment, optimal_match, product_gradient
 from gromo_graph.growth.candidates import Proposal
 from gromo_graph.growth.changes import change_of
+from gromo_graph.modules import crossing
 from gromo_graph.modules.adapters.attention import Attend, by_head
 from gromo_graph.spec.settings import Growth
 
@@ -112,6 +113,18 @@ def test_values_are_solved_for_each_head(heads: int) -> None:
     network = network_of(document(TAILS["a flattened row reads it"], heads=heads))
     (candidate,) = (c for c in able(scheduler_of(network, ridge=0.0)) if c.target == "v")
     assert candidate.predicted == pytest.approx(candidate.slope, rel=1e-6)
+
+
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
+def test_samples_written_down_in_portions_are_mixed_as_their_own(
+    tail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = network_of(document(tail, heads=2))
+    whole = {c.target: c.slope for c in able(scheduler_of(network))}
+    monkeypatch.setitem(crossing._WRITTEN, "cpu", 1)
+    portions = {c.target: c.slope for c in able(scheduler_of(network))}
+    assert "v" in whole
+    assert portions == pytest.approx(whole, rel=1e-9)
 
 
 def test_attention_is_that_of_a_slow_reference() -> None:
