@@ -5,7 +5,8 @@
 The targets: an imported GrowingNetwork at most 1.05 times, an exported module at most 1.01 times the original, in
 evaluation mode without gradients and in a training step's forward pass. The case `tiny` has no target: it shows what a
 pass costs beside its layers, in a network whose layers cost next to nothing. Freed memory is kept for the next pass:
-who gets fresh pages from the system, and waits for them, would else depend on who ran before.
+who gets fresh pages from the system, and waits for them, would else depend on who ran before. `encoder` has no target
+either: what torch has as linear layers with the features last is a convolution with a kernel of 1 there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gromo_graph import from_torch
 from tests.interop.models import MLP, VGG, DenseNet, ResNet18
 
 NETWORK, EXPORTED = 1.05, 1.01
+_FREE = ("tiny", "encoder")
 _KEPT_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -39,7 +41,16 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "vgg": (lambda: VGG(16), (32, 3, 32, 32)),
     "resnet": (lambda: ResNet18(16), (16, 3, 64, 64)),
     "densenet": (lambda: DenseNet(12), (16, 3, 32, 32)),
+    "encoder": (lambda: encoder(64), (16, 64, 64)),
 }
+
+
+def encoder(width: int) -> nn.Module:
+    """Two layers of a transformer encoder."""
+    layer = nn.TransformerEncoderLayer(
+        width, 4, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
 
 
 def forward(model: nn.Module, x: Tensor, *, training: bool) -> Work:
@@ -69,11 +80,11 @@ def measure(case: str, *, rounds: int) -> bool:
             row = found[name]
             mode = "training" if training else "evaluation"
             beside = (row.seconds - found["original"].seconds) * 1e6
-            told = f"{beside:+.0f} µs" if case == "tiny" else verdict(row.ratio, target)
+            told = f"{beside:+.0f} µs" if case in _FREE else verdict(row.ratio, target)
             print(
                 f"{case:9s} {mode:10s} {name:9s} {row.seconds * 1e3:8.2f} ms   {row.ratio:6.3f} x original   {told}"
             )
-            kept = kept and (case == "tiny" or row.ratio <= target)
+            kept = kept and (case in _FREE or row.ratio <= target)
     return kept
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,6 +65,9 @@ def from_torch(
         raise TorchImportError([Obstacle("", "it is a GrowingNetwork already")])
     if not isinstance(model, nn.Module):
         raise TorchImportError([Obstacle("", f"it is a {type(model).__name__}: expected a torch.nn.Module")])
+    name = name or type(model).__name__
+    if isinstance(model, nn.TransformerEncoder | nn.TransformerEncoderLayer):  # read as a whole, not traced
+        model = nn.Sequential(OrderedDict(encoder=model)).train(model.training)
     given = _by_name(model, example_input)
     found = standing_in_the_way(model)
     if found:
@@ -74,7 +78,7 @@ def from_torch(
         reading = _read_around(model, inputs)
     if reading.obstacles:
         raise TorchImportError(reading.obstacles, _ADVICE)
-    network = _network(model, reading, name or type(model).__name__)
+    network = _network(model, reading, name)
     apart = disagreement(model, network, inputs, train=not reading.functional_dropout)
     if apart is not None:
         raise TorchImportError([Obstacle("", apart)])

@@ -606,6 +606,15 @@ def test_a_transformer_encoder_comes_in_grows_and_goes_out(
     torch.testing.assert_close(network.to_torch()(ids), network(ids), rtol=0, atol=1e-12)
 
 
+def test_an_encoder_alone_comes_in() -> None:
+    layer = nn.TransformerEncoderLayer(4, 2, 6, batch_first=True).double().eval()
+    x = torch.randn(3, 5, 4, dtype=torch.float64)
+    network = from_torch(layer, x)
+    torch.testing.assert_close(network(x), layer(x), rtol=0, atol=1e-12)
+    assert network.spec.name == "TransformerEncoderLayer"
+    assert "encoder.self_attn.mixed" in network.spec.nodes
+
+
 def test_one_head_of_attention_comes_in_as_a_function() -> None:
     class Head(nn.Module):
         def __init__(self) -> None:
