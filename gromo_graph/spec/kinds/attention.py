@@ -8,13 +8,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, WidthRule
+from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, Sources, WidthRule
 
 
 class Attention(Operation):
-    """Scaled dot-product attention of a query, a key and a value (Vaswani et al.: Attention Is All You Need, 2017).
+    """Scaled dot-product attention (Vaswani et al., 2017): `from: [query, key, value]`, in this order.
 
-    The features of several heads take turns: feature f belongs to head f modulo `heads`, so that new ones stand behind
+    The query and the key need the same features, the key and the value the same positions, as a rule those of one node
+    that all three read through layers of their own. Out come the features of the value at the positions of the query.
+    `heads` divides the features of all three: feature f belongs to head f modulo `heads`, so that new ones stand behind
     the old ones and give each head the same.
     """
 
@@ -23,8 +25,13 @@ class Attention(Operation):
     source_names: ClassVar[tuple[str, ...]] = ("query", "key", "value")
 
     kind: Literal["attention"] = "attention"
+    sources: Sources = Field(
+        alias="from", min_length=1, description="The query, the key and the value, in this order."
+    )
     heads: Features = Field(
-        1, description="Heads side by side, each with its share of the features of query, key and value."
+        1,
+        description="Heads in this node, each with its share of the features of query, key and value; they grow "
+        "together, one more feature each. A head in a node of its own grows by itself, and is what `new_head` adds.",
     )
     scale: float | None = Field(
         None,

@@ -21,7 +21,11 @@ NoBias = Annotated[Literal[False], BeforeValidator(_read_no_bias)]
 
 
 class Embedding(Layer):
-    """The vectors of a row of tokens, the features first as a convolution gives them."""
+    """The vectors of a row of tokens: [length] becomes [features, length].
+
+    It reads an input of the shape [length] that nothing else reads: whole numbers from 0 to `vocabulary` − 1, which are
+    not standardised.
+    """
 
     kind: Literal["embedding"] = "embedding"
     vocabulary: Features = Field(description="Number of different tokens; their ids count from 0.")

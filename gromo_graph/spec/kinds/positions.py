@@ -10,7 +10,10 @@ from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
 
 
 class Positions(Operation):
-    """A learned vector for each position; layers behind can tell by it where they read."""
+    """A learned number for each feature at each position is added, so that layers behind can tell where they read.
+
+    It reads sequences and images, and keeps their shape.
+    """
 
     has_first_weights: ClassVar[bool] = True
     kind: Literal["positions"] = "positions"

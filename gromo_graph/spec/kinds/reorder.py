@@ -10,7 +10,10 @@ from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch, WidthRu
 
 
 class Transpose(Operation):
-    """Features become positions and positions features; the length is fixed, so nothing grows through it."""
+    """Features become positions and positions features: [features, length] becomes [length, features].
+
+    The length is fixed, so nothing grows through it. It reads sequences; `sequence` makes one of an image.
+    """
 
     width_rule: ClassVar[WidthRule] = WidthRule.FIXED
 
@@ -35,7 +38,10 @@ class Transpose(Operation):
 
 
 class AsSequence(Operation):
-    """An image becomes a sequence, row after row; each channel by itself, so that new channels pass."""
+    """An image becomes a sequence, row after row: [features, height, width] becomes [features, height · width].
+
+    Each channel by itself, so that new channels pass.
+    """
 
     kind: Literal["sequence"] = "sequence"
 
