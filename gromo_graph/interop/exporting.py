@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ _BY_SUFFIX: Mapping[str, Format] = {".py": "source", ".onnx": "onnx", ".pt2": "t
 _WEIGHTS = "weights.safetensors"
 _SAMPLES = 3
 _OTHER_SAMPLES = 5
-_CLOSE: Mapping[Format, float] = {"torchexport": 1e-6, "onnx": 1e-4}
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_CLOSE: Mapping[Format, float] = {"torch": 1e-6, "source": 1e-6, "torchexport": 1e-6, "onnx": 1e-4}
 """How far outputs may be apart, relative to the largest; another runtime sums in another order."""
 
 
@@ -286,9 +288,12 @@ def _by_torch() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:
-        text = (str(error).strip() or "no message").splitlines()[0][:200]
+        first: BaseException = error
+        while first.__cause__ is not None:  # what went wrong, and not where that was noticed
+            first = first.__cause__
+        text = (_COLOURS.sub("", str(first)).strip() or "no message").splitlines()[0][:200]
         raise RunError(
-            f"torch {torch.__version__} cannot export this network: {type(error).__name__}: {text}"
+            f"torch {torch.__version__} cannot export this network: {type(first).__name__}: {text}"
         ) from error
     finally:
         logger.setLevel(level)

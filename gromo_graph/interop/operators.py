@@ -59,7 +59,7 @@ def dot_product_attention(
     if attn_mask is not None or is_causal or dropout_p:
         raise Unmapped("it has a mask or dropout: expected attention to all positions")
     views = [call.view(each) for each in (query, key, value)]
-    if not all(view.features_last and len(view.shape) == 2 for view in views):
+    if not all(view.features_last and view.shape[:-2] in ((), (1,)) for view in views):
         raise Unmapped(
             f"it reads {[list(view.shape) for view in views]} of a sample: expected (positions, features) of one head; "
             "several heads are read of nn.MultiheadAttention"

@@ -52,12 +52,17 @@ def _embedding(part: Any) -> Plainly:
     return {"": table}, lambda call, ids: call("", ids.long()).transpose(1, 2)
 
 
+def _by_head(x: Any, heads: int) -> Any:
+    return x.unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
+
+
 def _attend(part: Any) -> Plainly:
     heads, scale, (sizes, of_key) = part.heads, part.scale, part.positions
 
     def by_position(x: Any, positions: Sequence[int]) -> Any:
         x = x if len(positions) < 2 else x.flatten(2)
-        return x.transpose(1, 2) if heads == 1 else x.unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
+        # With a dimension for one head too: the converter to ONNX knows no other form.
+        return x.transpose(1, 2).unsqueeze(1) if heads == 1 else _by_head(x, heads)
 
     def written(call: Any, query: Any, key: Any, value: Any) -> Any:
         q = by_position(query, sizes)
@@ -68,7 +73,7 @@ def _attend(part: Any) -> Plainly:
             mixed = call("_dropout", shares).matmul(v)
         else:
             mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale)
-        mixed = mixed.transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
+        mixed = mixed.squeeze(1).transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
         return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
 
     modules = {"_dropout": nn.Dropout(part.dropout).train(part.training)} if part.dropout else {}

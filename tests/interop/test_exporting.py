@@ -327,3 +327,34 @@ def test_tokens_and_positions_in_every_format(tmp_path: Path) -> None:
         done = export(network, tmp_path / f"model.{ending}")
         assert done.difference is not None
         assert done.difference <= 1e-5
+
+
+ATTENTION = """
+nodes:
+  x: {{kind: input, shape: {shape}}}
+  places: {{kind: positions, from: x}}
+  norm: {{kind: layer_norm, from: places, over: features}}
+  q: {{kind: {layer}, from: norm, features: 4, kernel: 1}}
+  k: {{kind: {layer}, from: norm, features: 4, kernel: 1}}
+  v: {{kind: {layer}, from: norm, features: 6, kernel: 1}}
+  m: {{kind: attention, from: [q, k, v], heads: {heads}, dropout: {dropout}}}
+  f: {{kind: flatten, from: m}}
+  y: {{kind: linear, from: f, features: 2}}
+output: y
+"""
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize(("shape", "layer"), [("[3, 5]", "conv1d"), ("[3, 2, 4]", "conv2d")])
+def test_attention_in_every_format(
+    tmp_path: Path, shape: str, layer: str, heads: int, dropout: float
+) -> None:
+    pytest.importorskip("onnxscript")
+    text = ATTENTION.format(shape=shape, layer=layer, heads=heads, dropout=dropout)
+    network = compile_network(parse_spec(text), seed=0).eval()
+    for ending in ("py", "pt2", "onnx"):
+        done = export(network, tmp_path / f"model.{ending}")
+        assert done.difference is not None
+        assert done.difference <= 1e-5
+    assert apart(network, imported(tmp_path / "model.py").load()) <= 1e-6
