@@ -24,7 +24,9 @@ class Input(Node):
     kind: Literal["input"] = "input"
     sources: Sources = Field((), alias="from", max_length=0, exclude=True)
     shape: Annotated[tuple[Features, ...], BeforeValidator(_as_tuple)] = Field(
-        min_length=1, max_length=3, description="[features], [channels, length] or [channels, height, width]."
+        min_length=1,
+        max_length=3,
+        description="[features], [channels, length] or [channels, height, width]; of token ids [length].",
     )
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:

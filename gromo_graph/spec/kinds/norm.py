@@ -43,7 +43,9 @@ class LayerNorm(Norm):
     jumps: ClassVar[bool] = True
     kind: Literal["layer_norm"] = "layer_norm"
     over: Literal["all", "features"] = Field(
-        "all", description="All values of a sample together, or the features of each position by themselves."
+        "all",
+        description="All values of a sample together, or the `features` of each position by themselves, as in "
+        "transformers.",
     )
 
     @property
