@@ -91,6 +91,11 @@ class Graph(Displayed):
         """The nodes that read `name`, in document order."""
         return tuple(self.digraph.successors(name))
 
+    def role(self, edge: Edge) -> tuple[str, ...]:
+        """What the source is to the target, such as the query of an attention; nothing where all sources are alike."""
+        place = self.sources(edge.target).index(edge.source)
+        return self.spec.nodes[edge.target].source_names[place : place + 1]
+
     def features(self, name: str) -> int:
         """Width of the node's output: features, or channels."""
         return self.shapes[name][0]

@@ -64,20 +64,24 @@ class Match:
         """Count a batch."""
         self.query.update_input_moment()
         self.key.update_input_moment()
-        self.moment.update(self.moment_of(seen), seen.samples)
-        attend = self.attention.attend
-        query, key, value = self.attention.mixing.seen
-        found = sensitivity(attend.weights(query, key), by_head(value, attend.heads), attend.scale)
-        self.sensitivity.update(found, seen.samples)
+        weights, value = self._mixing()
+        self.moment.update(self._moment(seen, weights, value), seen.samples)
+        self.sensitivity.update(sensitivity(weights, value, self.attention.attend.scale), seen.samples)
 
     def moment_of(self, seen: Observation) -> Tensor:
         """P summed over a batch."""
+        return self._moment(seen, *self._mixing())
+
+    def _mixing(self) -> tuple[Tensor, Tensor]:
+        """Of the last batch what the softmax gives, (n, heads, i, j), and the value of each head."""
         attend = self.attention.attend
         query, key, value = self.attention.mixing.seen
-        gradient = seen.gradients[self.attention.name]
-        products = product_gradient(
-            attend.weights(query, key), by_head(value, attend.heads), by_head(gradient, attend.heads)
-        )
+        return attend.weights(query, key), by_head(value, attend.heads)
+
+    def _moment(self, seen: Observation, weights: Tensor, value: Tensor) -> Tensor:
+        attend = self.attention.attend
+        gradient = by_head(seen.gradients[self.attention.name], attend.heads)
+        products = product_gradient(weights, value, gradient)
         rows = [patch_matrix(stored_rows(module)) for module in (self.query, self.key)]
         return attend.scale * match_moment(rows[0], rows[1], products)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gromo_graph.interop.blueprint import Unmapped, View
-from gromo_graph.interop.calls import Call, same_along_axes, size_of, weights_of
+from gromo_graph.interop.calls import Call, Weight, same_along_axes, size_of, weights_of
 from gromo_graph.interop.orders import behind_positions
 from gromo_graph.spec.kinds import (
     BatchNorm,
@@ -60,6 +60,26 @@ def embedding(
     )
 
 
+def _sliding(
+    call: Call,
+    input: Any,
+    weights: Mapping[str, Weight | None],
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+) -> dict[str, Any]:
+    """What all kinds of convolutions are told."""
+    return {
+        "sources": (call.exact(input),),
+        "kernel": same_along_axes(kernel, "kernel"),
+        "stride": same_along_axes(stride, "stride"),
+        "padding": 0 if padding == "valid" else same_along_axes(padding, "padding"),
+        "dilation": same_along_axes(dilation, "dilation"),
+        "bias": weights["bias"] is not None,
+    }
+
+
 def convolution(dimensions: int) -> Handler:
     kinds = ((Conv1d, DepthwiseConv1d), (Conv2d, DepthwiseConv2d))[dimensions - 1]
 
@@ -75,14 +95,7 @@ def convolution(dimensions: int) -> Handler:
     ) -> View:
         weights = weights_of(call, weight=weight, bias=bias)
         out, own, *kernel = (size_of(weights["weight"], dim) for dim in range(2 + dimensions))
-        fields: dict[str, Any] = {
-            "sources": (call.exact(input),),
-            "kernel": same_along_axes(kernel, "kernel"),
-            "stride": same_along_axes(stride, "stride"),
-            "padding": 0 if padding == "valid" else same_along_axes(padding, "padding"),
-            "dilation": same_along_axes(dilation, "dilation"),
-            "bias": weights["bias"] is not None,
-        }
+        fields = _sliding(call, input, weights, kernel, stride, padding, dilation)
         if groups == 1:
             return call.add(kinds[0], weights, features=out, **fields)
         if own == 1 and out == groups:
@@ -115,18 +128,9 @@ def transposed_convolution(dimensions: int) -> Handler:
             raise Unmapped(
                 f"it has {groups} groups of {channels // groups} channels that give {own * groups}: expected one group"
             )
-        return call.add(
-            kind,
-            weights,
-            sources=(call.exact(input),),
-            features=own,
-            kernel=same_along_axes(kernel, "kernel"),
-            stride=same_along_axes(stride, "stride"),
-            padding=same_along_axes(padding, "padding"),
-            output_padding=same_along_axes(output_padding, "output padding"),
-            dilation=same_along_axes(dilation, "dilation"),
-            bias=weights["bias"] is not None,
-        )
+        fields = _sliding(call, input, weights, kernel, stride, padding, dilation)
+        beyond = same_along_axes(output_padding, "output padding")
+        return call.add(kind, weights, features=own, output_padding=beyond, **fields)
 
     return handle
 

@@ -368,6 +368,7 @@ class _Writer:
         after = self.graph.shapes[edge.source]
         before = self.change.before.get(edge.source)
         words = shape(after) if before is None else shape_change(before, after)
+        words = " ".join((*self.graph.role(edge), words))
         touched = {edge.source, edge.target}
         new = edge.id in self.change.new_edges or bool(touched & self.change.new)
         self.wire(part, edge.source, self.ids[edge.target], words, new=new)

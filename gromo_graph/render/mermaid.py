@@ -39,6 +39,7 @@ def _lines(graph: Graph, change: Change, direction: Direction) -> Iterator[str]:
     for edge in graph.edges:
         after, before = graph.shapes[edge.source], change.before.get(edge.source)
         words = shape(after) if before is None else shape_change(before, after)
+        words = " ".join((*graph.role(edge), words))
         yield f'  {ids[edge.source]} -->|"{escaped(words)}"| {ids[edge.target]}'
     changed = [ids[name] for name in graph.spec.nodes if name in change.nodes]
     if changed:

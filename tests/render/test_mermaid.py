@@ -41,3 +41,22 @@ def test_a_run_shows_what_grew_and_nothing_can_command_it(tmp_path: Path) -> Non
     assert '"]:::a' not in str(render(hostile, format="mermaid"))
     with pytest.raises(RenderError, match="mermaid has no dashed boxes"):
         render(diff(hostile, hostile), format="mermaid")
+
+
+def test_edges_into_an_attention_say_what_they_are() -> None:
+    spec = parse_spec(
+        """
+nodes:
+  x: {kind: input, shape: [3, 5]}
+  a: {kind: conv1d, from: x, features: 2, kernel: 1}
+  b: {kind: conv1d, from: x, features: 2, kernel: 1}
+  c: {kind: conv1d, from: x, features: 2, kernel: 1}
+  m: {kind: attention, from: [c, a, b]}
+output: m
+"""
+    )
+    roles = ("query 2×5", "key 2×5", "value 2×5")
+    text, drawing = to_mermaid(build_graph(spec)), render(spec)
+    for role in roles:
+        assert f'|"{role}"|' in text
+        assert f">{role}<" in drawing
