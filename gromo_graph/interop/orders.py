@@ -58,14 +58,14 @@ def _permuted(call: Call, view: View, order: Sequence[int]) -> View:
         raise Unmapped("it moves the batch: expected it to stay the first dimension")
     axes = [dim - 1 for dim in order[1:]]
     places = list(range(len(axes)))
-    telling = [axis for axis in axes if view.shape[axis] != 1]
-    if telling == sorted(telling):
-        return replace(view, shape=call.shape)
     if view.features_last and axes == [*places[-1:], *places[:-1]]:
         return replace(view, shape=call.shape, turned=False)
     channels_first = not view.turned and len(view.own) > 1 and view.own[:1] == view.shape[:1]
     if channels_first and axes == [*places[1:], 0]:
         return replace(view, shape=call.shape, turned=True)
+    telling = [axis for axis in axes if view.shape[axis] != 1]
+    if telling == sorted(telling):
+        return replace(view, shape=call.shape)
     if len(axes) != 2:
         raise Unmapped(
             f"it brings {list(view.shape)} into the order {[axis + 1 for axis in axes]}: expected the features to go "

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from gromo_graph.modules.adapters.attention import Attend
+from gromo_graph.modules.adapters.convolution import PointConv1d
 from gromo_graph.modules.adapters.embedding import Embedding
 from gromo_graph.modules.adapters.layer_norm import FeatureNorm
 from gromo_graph.modules.adapters.positions import Positions
@@ -52,6 +53,14 @@ def _embedding(part: Any) -> Plainly:
     return {"": table}, lambda call, ids: call("", ids.long()).transpose(1, 2)
 
 
+def _point_convolution(part: Any) -> Plainly:
+    layer = nn.Linear(part.in_channels, part.out_channels, bias=part.bias is not None, device="meta")
+    layer.weight = nn.Parameter(part.weight.detach()[:, :, 0], requires_grad=part.weight.requires_grad)
+    layer.bias = part.bias
+    layer.train(part.training)
+    return {"": layer}, lambda call, x: call("", x.transpose(1, 2)).transpose(1, 2)
+
+
 def _by_head(x: Any, heads: int) -> Any:
     return x.unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
 
@@ -83,6 +92,7 @@ def _attend(part: Any) -> Plainly:
 _ROWS: Mapping[type[nn.Module], Callable[[Any], Plainly]] = {
     Attend: _attend,
     FeatureNorm: _feature_norm,
+    PointConv1d: _point_convolution,
     Transpose: lambda part: ({}, lambda call, x: x.transpose(1, 2)),
     AsSequence: lambda part: ({}, lambda call, x: x.flatten(2)),
     Embedding: _embedding,
