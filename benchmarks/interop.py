@@ -6,7 +6,7 @@ The targets: an imported GrowingNetwork at most 1.05 times, an exported module a
 evaluation mode without gradients and in a training step's forward pass. The case `tiny` has no target: it shows what a
 pass costs beside its layers, in a network whose layers cost next to nothing. Freed memory is kept for the next pass:
 who gets fresh pages from the system, and waits for them, would else depend on who ran before. `encoder` has no target
-either: what torch has as linear layers with the features last is a convolution with a kernel of 1 there.
+either: torch computes it in one fused step, and lays the features of a head side by side, which a spec does not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from benchmarks.interleaved import ABOUT, Work, timed, verdict, warn_if_busy
 from gromo_graph import from_torch
-from tests.interop.models import MLP, VGG, DenseNet, ResNet18
+from tests.interop.models import MLP, VGG, DenseNet, Mixer, ResNet18, UNet
 
 NETWORK, EXPORTED = 1.05, 1.01
 _FREE = ("tiny", "encoder")
@@ -41,6 +41,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "vgg": (lambda: VGG(16), (32, 3, 32, 32)),
     "resnet": (lambda: ResNet18(16), (16, 3, 64, 64)),
     "densenet": (lambda: DenseNet(12), (16, 3, 32, 32)),
+    "unet": (lambda: UNet(up=nn.Upsample(scale_factor=2)), (1024, 1, 8, 8)),
+    "mixer": (Mixer, (2048, 1, 8, 8)),
     "encoder": (lambda: encoder(64), (16, 64, 64)),
 }
 

@@ -177,3 +177,24 @@ def test_identifiers_differ_and_are_safe(names: list[str]) -> None:
 def test_many_names_alike_get_numbers() -> None:
     found = identifiers(["a b", "a_b", "a.b", "a_b_2", "é", "ü"])
     assert list(found.values()) == ["a_b", "a_b_2", "a_b_3", "a_b_2_2", "node", "node_2"]
+
+
+def test_a_convolution_that_moves_nothing_is_a_linear_layer_at_each_position() -> None:
+    spec = parse_spec(
+        """
+nodes:
+  x: {kind: input, shape: [3, 5]}
+  a: {kind: conv1d, from: x, features: 4, kernel: 1, activation: gelu}
+  b: {kind: conv1d, from: a, features: 2, kernel: 1, stride: 2}
+output: b
+"""
+    )
+    network = compile_network(spec, seed=0, dtype=torch.float64)
+    x = torch.randn(2, 3, 5, dtype=torch.float64)
+    by_torch = torch.nn.functional.conv1d(x, network.parts["a"].weight, network.parts["a"].bias)
+    torch.testing.assert_close(network.parts["a"](x), by_torch)
+    plain = network.to_torch()
+    assert (type(plain.a), type(plain.b)) == (torch.nn.Linear, torch.nn.Conv1d)
+    torch.testing.assert_close(plain(x), network(x))
+    network.parts["a"].weight.requires_grad_(False)
+    assert not network.to_torch().a.weight.requires_grad
