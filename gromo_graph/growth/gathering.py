@@ -165,9 +165,11 @@ def sums_of(
         matches: queries and keys that may widen.
         policy: whether gradients have to be projected.
     """
-    bridges = list({(p.bridge.source, p.bridge.target): p.bridge for p in paths if p.bridge}.values())
-    plain = [bridge for bridge in bridges if any(p.bridge is bridge and p.kind != "new_head" for p in paths)]
-    entering = {bridge.target: entering_layers(network, bridge.target) for bridge in bridges}
+    heads = [path for path in paths if path.place is not None]
+    plain = [path.bridge for path in paths if path.place is None and path.bridge is not None]
+    bridges = list({(bridge.source, bridge.target): bridge for bridge in plain}.values())
+    into = list(dict.fromkeys(path.bridge.target for path in paths if path.bridge is not None))
+    entering = {target: entering_layers(network, target) for target in into}
     project = policy.apply_delta or any(path.kind in ("new_node", "new_head") for path in paths)
     layers = [layer for each in entering.values() for layer in each] if project else []
     consumers = _distinct([*(c for group in (*groups, *narrow) for c in group.consumers), *layers])
@@ -178,11 +180,9 @@ def sums_of(
     _start(modules, merges)
     gather_for(groups)
     like = next(network.parameters())
-    heads = [head_reading(network.graph, path, like) for path in paths if path.kind == "new_head"]
-    for head in heads:
-        head.entering = {bridge.target: entering[bridge.target] for bridge in head.bridges}
-    readings = [*readings_of(network.graph, plain, entering, measured, like), *heads]
-    units = [network.unit(bridge.target) for bridge in bridges]
+    readings = readings_of(network.graph, bridges, entering, measured, like)
+    readings += [head_reading(network.graph, head, entering, like) for head in heads]
+    units = [network.unit(target) for target in into]
     sums = [unit for unit in units if isinstance(unit, MergeGrowingModule)]
     sums = list(dict.fromkeys([*sums, *(match.attention for match in matches)]))
     targets = _distinct(unit for unit in units if isinstance(unit, MeasuredModule))

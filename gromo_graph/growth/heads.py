@@ -8,13 +8,14 @@ which see what they read as the head mixes it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import Patches, patch_matrix
+from gromo_graph.algebra import IDENTITY_TANGENT, Patches, Tangent, patch_matrix
 from gromo_graph.graph import Graph, Middle, new_head, with_inputs
 from gromo_graph.growth.candidates import FirstWeights, NewPath
 from gromo_graph.growth.observe import Observation
@@ -22,10 +23,8 @@ from gromo_graph.growth.readings import Reading, with_path
 from gromo_graph.modules.adapters import adapter_for
 from gromo_graph.modules.adapters.attention import Attend
 from gromo_graph.modules.adapters.build import build_layer, build_operation
+from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.spec.kinds import Attention
-
-MIDDLE = Middle("", "identity", shifts=False)
-"""The value of a head has no activation."""
 
 
 @dataclass
@@ -47,6 +46,14 @@ class HeadReading(Reading):
         """What query, key and value read."""
         assert self.proposal.path is not None
         return tuple(node.sources[0] for _, node in self.proposal.path.nodes[:3])
+
+    def own(self, paths: Sequence[NewPath]) -> list[NewPath]:
+        """The head itself: what it compares has been drawn for it."""
+        return [self.proposal]
+
+    def between(self, middle: Middle, tangent: Tangent) -> tuple[Middle, Tangent]:
+        """The value of a head has no activation."""
+        return Middle("", "identity", shifts=False), IDENTITY_TANGENT
 
     def mixed(self, values: Tensor, seen: Observation) -> Tensor:
         """Channels (n, channels, ...) as the head mixes them, at the positions of the query."""
@@ -98,11 +105,14 @@ def drawn_head(proposal: NewPath, generator: torch.Generator | None) -> NewPath:
     return replace(proposal, weights=tuple(drawn))
 
 
-def head_reading(graph: Graph, proposal: NewPath, like: Tensor) -> HeadReading:
+def head_reading(
+    graph: Graph, proposal: NewPath, entering: Mapping[str, tuple[MeasuredModule, ...]], like: Tensor
+) -> HeadReading:
     """The reading of a new head; where nothing has been drawn for it, to know its sizes alone.
 
     Args:
-        graph: of the network. proposal: what it is about. like: a parameter of the network.
+        graph: of the network. proposal: what it is about. entering: the layers that enter each target.
+        like: a parameter of the network.
     """
     assert proposal.path is not None
     assert proposal.bridge is not None
@@ -121,6 +131,7 @@ def head_reading(graph: Graph, proposal: NewPath, like: Tensor) -> HeadReading:
         layer,
         None,
         [proposal.bridge],
+        {proposal.bridge.target: entering[proposal.bridge.target]},
         proposal=proposal,
         query=compared[0],
         key=compared[1],

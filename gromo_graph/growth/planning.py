@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import torch
 
-from gromo_graph.algebra import IDENTITY_TANGENT, tangent_of
+from gromo_graph.algebra import tangent_of
 from gromo_graph.growth.able import Able, Wide, able_ones
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, with_cost
 from gromo_graph.growth.expecting import expected_bytes
 from gromo_graph.growth.gathering import Gathered, InputMoments, gather, let_go, samples_each
-from gromo_graph.growth.heads import MIDDLE, HeadReading, drawn_head
+from gromo_graph.growth.heads import drawn_head
 from gromo_graph.growth.kinks import marked, watching
 from gromo_graph.growth.matching import Match, MatchSlopes, drawn_pairs, modules_of, solved_pairs
 from gromo_graph.growth.new_paths import Found, middle_of, solved_paths
@@ -227,18 +227,8 @@ class _Work:
                 if layer.delta_raw is None:  # where that fails the raw gradient is followed
                     self._or_failure(partial(compute_delta, layer, self.policy.ridge))
         found: list[Found] = []
-        by_bridge: dict[tuple[str, str], list[NewPath]] = {}
-        for path in paths:
-            assert path.bridge is not None
-            if path.kind == "new_head":
-                continue
-            by_bridge.setdefault((path.bridge.source, path.bridge.target), []).append(path)
         for reading in gathered.readings:
-            own = (
-                [reading.proposal]
-                if isinstance(reading, HeadReading)
-                else [p for bridge in reading.bridges for p in by_bridge[bridge.source, bridge.target]]
-            )
+            own = reading.own(paths)
             solved = self._or_failure(partial(solved_paths, self.network, reading, own, self.policy))
             if isinstance(solved, str):
                 failed += [path.left_out(solved) for path in own]
@@ -263,10 +253,7 @@ class _Work:
         middle = middle_of(self.network.graph)
         tangent = tangent_of(activation_module(middle.activation))
         on_paths = [
-            PathMeasurement(self.network, path, MIDDLE, IDENTITY_TANGENT)
-            if isinstance(path.reading, HeadReading)
-            else PathMeasurement(self.network, path, middle, tangent)
-            for path in paths
+            PathMeasurement(self.network, path, *path.reading.between(middle, tangent)) for path in paths
         ]
         prunes = [PruneSlope(group, p) for p, group in pruned if p.reason is None]
         items: list[Measurement] = [*(m for each in neurons for m in each), *on_paths, *prunes, *pairs]

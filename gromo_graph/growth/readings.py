@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gromo_graph.algebra import (
     Patches,
+    Tangent,
     measured_image,
     patch_cross_moment,
     summed_cross_moment,
@@ -69,6 +70,21 @@ class Reading:
     def patches(self, seen: Observation) -> Patches:
         """The rows that such a layer reads of a batch."""
         return self.adapter.patches(self.layer, seen.values[self.source])
+
+    def own(self, paths: Sequence[NewPath]) -> list[NewPath]:
+        """Those of some paths that begin here."""
+        ends = {(bridge.source, bridge.target) for bridge in self.bridges}
+        return [
+            p for p in paths if p.place is None and p.bridge and (p.bridge.source, p.bridge.target) in ends
+        ]
+
+    def between(self, middle: Middle, tangent: Tangent) -> tuple[Middle, Tangent]:
+        """What stands between the layers of a path, and its activation near 0.
+
+        Args:
+            middle, tangent: those of new nodes.
+        """
+        return middle, tangent
 
     def value(self, layer: torch.nn.Module, seen: Observation) -> Tensor:
         """What a layer that reads so gives for a batch, as it arrives where the path goes on."""
