@@ -23,9 +23,9 @@ from statistics import median
 from typing import Any
 
 from gromo_graph import grow, parse_spec
-from gromo_graph.run import record
-from gromo_graph.run.journal import JournalWriter
-from gromo_graph.run.record import Recorder
+from gromo_graph.run.folder import recorder
+from gromo_graph.run.folder.journal_writer import JournalWriter
+from gromo_graph.run.folder.recorder import Recorder
 
 LIMIT = 0.05
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +33,7 @@ PARTS = {
     "checkpoints": ((Recorder, "checkpoint"),),
     "weights, spec": ((Recorder, "save"),),
     "journal": ((JournalWriter, "_append"),),
-    "drawings, report": ((record, "_drawing"), (Recorder, "report")),
+    "drawings, report": ((recorder, "_drawing"), (Recorder, "report")),
 }
 SPECS = {
     "the demo": (ROOT / "specs" / "digits_mlp.yaml").read_text(encoding="utf-8"),

@@ -19,7 +19,7 @@ from statistics import median
 from playwright.sync_api import sync_playwright
 
 from gromo_graph.records import read_journal
-from gromo_graph.render.inspector import inspector_html
+from gromo_graph.render.pages.inspector import inspector_html
 from tests.browser.conftest import FLAGS
 from tests.render.samples import write_large_journal
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from gromo_graph import grow, load_spec
 from gromo_graph.records import read_journal
-from gromo_graph.render.inspector import inspector_html
+from gromo_graph.render.pages.inspector import inspector_html
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -28,11 +28,11 @@ class Displayed:
 
 
 class Tabled:
-    """Mixin: an object that `gromo_graph.render.tables` can show."""
+    """Mixin: an object that `gromo_graph.render.notebook` can show."""
 
     def _repr_html_(self) -> str | None:
         try:  # as above
-            html: str = import_module("gromo_graph.render.tables").html_of(self)
+            html: str = import_module("gromo_graph.render.notebook").html_of(self)
         except Exception:
             return None
         return html

@@ -13,8 +13,8 @@ from gromo_graph.spec.kinds import Layer, Operation, Shape, ShapeMismatch
 from gromo_graph.spec.kinds.own import register_kind
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.adapters import LayerAdapter
-    from gromo_graph.modules.adapters.operation import (
+    from gromo_graph.layers import LayerAdapter
+    from gromo_graph.layers.operation import (
         Channels,
         Features,
         NewChannels,
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         Passed,
         with_entries,
     )
-    from gromo_graph.modules.adapters.replaced import Replaced, grown
-    from gromo_graph.modules.adapters.weighted import Weighted
+    from gromo_graph.layers.replaced import Replaced, grown
+    from gromo_graph.layers.weighted import Weighted
 
 _TORCH = {
     "Channels": "operation",
@@ -60,4 +60,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _TORCH:
         raise AttributeError(f"module 'gromo_graph.kinds' has no attribute {name!r}")
-    return getattr(import_module(f"gromo_graph.modules.adapters.{_TORCH[name]}"), name)
+    return getattr(import_module(f"gromo_graph.layers.{_TORCH[name]}"), name)

@@ -18,7 +18,7 @@ from gromo_graph import (
     parse_spec,
     render,
 )
-from gromo_graph.network.examples import random_inputs
+from gromo_graph.network.example_inputs import random_inputs
 
 SPECS = sorted((Path(__file__).resolve().parent.parent / "specs").glob("*.yaml"))
 

@@ -53,7 +53,7 @@ def diff(
 
 def _show(found: Difference) -> None:
     from gromo_graph.cli.console import console, plain_table
-    from gromo_graph.render.difference import value_words
+    from gromo_graph.render.drawing.difference import value_words
     from gromo_graph.render.numbers import signed
 
     stdout = console()

@@ -45,7 +45,7 @@ def edit(
     """Change a spec's file: nodes, edges and values, or take over what a run has grown; comments stay."""
     from gromo_graph.records.files import write_atomically
     from gromo_graph.spec import load_spec
-    from gromo_graph.spec.write_back import write_back_text
+    from gromo_graph.spec.text.write_back import write_back_text
 
     before = load_spec(spec)
     wanted, renamed = _wanted(before, action, words or [])
@@ -78,7 +78,7 @@ def _wanted(before: Spec, action: str, words: Sequence[str]) -> tuple[Spec, Mapp
     """The spec that is asked for, checked as a whole, and the old names of renamed nodes."""
     from gromo_graph.errors import SpecError
     from gromo_graph.spec import check_spec
-    from gromo_graph.spec.write_back import grown
+    from gromo_graph.spec.text.write_back import grown
 
     if action == "take":
         from gromo_graph.render.target import resolve
@@ -206,7 +206,7 @@ def _split(words: Sequence[str], number: int, action: str) -> tuple[Sequence[str
 
 def _values(words: Sequence[str]) -> dict[str, Any]:
     """`grow.max=64` as a map; values are read as YAML."""
-    from gromo_graph.spec.document import parse_document
+    from gromo_graph.spec.text.document import parse_document
 
     found: dict[str, Any] = {}
     for word in words:

@@ -60,7 +60,7 @@ def grow(
 ) -> None:
     """Train a network, let it grow, and draw it after each step."""
     from gromo_graph.environment import process_rank
-    from gromo_graph.run.folder import check_free, free_path, holds_run
+    from gromo_graph.run.folder.files import check_free, free_path, holds_run
     from gromo_graph.spec import load_spec
 
     loaded = load_spec(spec, overrides=overrides or ())
@@ -116,7 +116,7 @@ def grow(
 
 def _write_back(spec: str, start: Spec, run: Run) -> None:
     from gromo_graph.spec import load_spec
-    from gromo_graph.spec.write_back import grown, write_back
+    from gromo_graph.spec.text.write_back import grown, write_back
 
     found = write_back(spec, grown(load_spec(spec), start, run.spec))
     for note in found.notes:

@@ -69,8 +69,8 @@ def import_(
 
     from gromo_graph.interop import from_torch
     from gromo_graph.records.files import write_atomically
-    from gromo_graph.run.code import call
-    from gromo_graph.run.weights import weights_bytes
+    from gromo_graph.run.data.python_objects import call
+    from gromo_graph.run.folder.weights import weights_bytes
     from gromo_graph.spec import dump_spec
 
     made = call(model)

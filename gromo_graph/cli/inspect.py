@@ -47,8 +47,8 @@ def inspect(
 
 def _write(run: Path, out: Path | None, open_: bool) -> None:
     from gromo_graph.records.journal import read_journal
-    from gromo_graph.render.draw import write
-    from gromo_graph.render.inspector import inspector_html
+    from gromo_graph.render.drawing.graphviz import write
+    from gromo_graph.render.pages.inspector import inspector_html
 
     page = inspector_html(read_journal(run), results=results_of(run))
     file = out or _folder(run) / PAGE

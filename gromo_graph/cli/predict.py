@@ -14,7 +14,7 @@ from gromo_graph.cli.messages import reported, say
 
 if TYPE_CHECKING:
     from gromo_graph.run import Run
-    from gromo_graph.run.raw import Raw
+    from gromo_graph.run.data.raw import Raw
 
 
 @reported

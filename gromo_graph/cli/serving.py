@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from gromo_graph.errors import GromoGraphError, RunError
 from gromo_graph.records.journal import Journal, read_journal
-from gromo_graph.render.inspection import Inspection, news, seen, shown_results
-from gromo_graph.render.inspector import page_of, policy
+from gromo_graph.render.pages.inspection import Inspection, news, seen, shown_results
+from gromo_graph.render.pages.inspector import page_of, policy
 
 HOST = "127.0.0.1"
 Results = Callable[[Path], Mapping[str, Any] | None]

@@ -11,7 +11,7 @@ import typer
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson
 from gromo_graph.graph import Graph, WidthGroup, obstacle
-from gromo_graph.render.blocks import block_names
+from gromo_graph.render.drawing.collapse import block_names
 
 _STEP = "  "  # of the names of a block's nodes, below its own
 _MOST_NAMED = 3

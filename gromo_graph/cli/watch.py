@@ -22,7 +22,7 @@ Signature = tuple[tuple[int, int, int] | None, ...]
 
 def watched(spec: str, look: Callable[[], None]) -> None:
     """Look now and after each change, whatever is wrong with the file meanwhile; ends with KeyboardInterrupt."""
-    from gromo_graph.spec.include import included_files
+    from gromo_graph.spec.expand.include import included_files
 
     while True:
         seen = _settled(lambda: _signature([Path(spec), *included_files(spec)]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gromo_graph.graph.edit import apply, narrowing, widening
+from gromo_graph.graph.growth_edits import apply, narrowing, widening
 from gromo_graph.graph.view import Graph
 from gromo_graph.graph.widths import WidthGroup
 from gromo_graph.spec.kinds import WidthRule

@@ -10,7 +10,7 @@ from itertools import count
 import networkx as nx
 
 from gromo_graph.graph.costs import Cost
-from gromo_graph.graph.edit import AddPath, free_name
+from gromo_graph.graph.growth_edits import AddPath, free_name
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import (
     Conv1d,

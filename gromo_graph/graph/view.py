@@ -10,7 +10,7 @@ import networkx as nx
 
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
-from gromo_graph.graph.links import Unit, resolve_units
+from gromo_graph.graph.neighbours import Unit, resolve_units
 from gromo_graph.graph.widths import WidthGroup, width_groups
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.model import Spec
@@ -49,7 +49,7 @@ class Graph(Displayed):
 
     @cached_property
     def units(self) -> Mapping[str, Unit]:
-        """The modules of the network and what is previous and next to which (graph/links.py)."""
+        """The modules of the network and what is previous and next to which (graph/neighbours.py)."""
         return resolve_units(self.spec, self.order)
 
     @cached_property

@@ -22,11 +22,11 @@ from gromo_graph.graph import build_graph, narrowing, widening, widening_cost, w
 from gromo_graph.growth.apply import clear_pending, linked, set_pending
 from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
 from gromo_graph.growth.new_paths import entering_layers
-from gromo_graph.modules.adapters import ParameterChange
-from gromo_graph.modules.adapters.build import build_layer, build_operation
+from gromo_graph.layers import ParameterChange
+from gromo_graph.layers.build import build_layer, build_operation
 from gromo_graph.modules.removing import without
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.edit import Draft, apply_pending, drafted, install
+from gromo_graph.network.draft import Draft, apply_pending, drafted, install
 from gromo_graph.network.groups import linked_group
 from gromo_graph.spec.kinds import Layer
 from gromo_graph.spec.settings import Growth

@@ -20,9 +20,9 @@ from gromo_graph.graph import Graph, Middle, new_head, with_inputs
 from gromo_graph.growth.candidates import FirstWeights, NewPath
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.readings import Reading, with_path
-from gromo_graph.modules.adapters import adapter_for
-from gromo_graph.modules.adapters.attention import Attend
-from gromo_graph.modules.adapters.build import build_layer, build_operation
+from gromo_graph.layers import adapter_for
+from gromo_graph.layers.attention import Attend
+from gromo_graph.layers.build import build_layer, build_operation
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.spec.kinds import Attention
 

@@ -21,8 +21,8 @@ from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.observe import Loader, batches, evaluation_mode
 from gromo_graph.growth.processes import Processes
-from gromo_graph.modules.adapters import operation_adapter, operations_of
-from gromo_graph.modules.adapters.operation import Elementwise
+from gromo_graph.layers import operation_adapter, operations_of
+from gromo_graph.layers.operation import Elementwise
 from gromo_graph.modules.links import Linkable
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth

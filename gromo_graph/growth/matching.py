@@ -24,7 +24,7 @@ from gromo_graph.growth.candidates import Widening, with_cost
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.processes import Processes
 from gromo_graph.growth.slopes import enough
-from gromo_graph.modules.adapters.attention import by_head
+from gromo_graph.layers.attention import by_head
 from gromo_graph.modules.attention import AttentionModule
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.measured import MeasuredModule

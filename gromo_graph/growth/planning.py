@@ -33,7 +33,7 @@ from gromo_graph.growth.solve import (
     rescue_size,
     solve_views,
 )
-from gromo_graph.modules.adapters.build import activation_module
+from gromo_graph.layers.build import activation_module
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import united

@@ -24,8 +24,8 @@ from gromo_graph.algebra import (
 from gromo_graph.graph import AddPath, Bridge, Graph, Middle, new_node, path_cost
 from gromo_graph.growth.candidates import FirstWeights, NewPath
 from gromo_graph.growth.observe import Observation
-from gromo_graph.modules.adapters import LayerAdapter, adapter_for
-from gromo_graph.modules.adapters.build import build_layer
+from gromo_graph.layers import LayerAdapter, adapter_for
+from gromo_graph.layers.build import build_layer
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic

@@ -33,7 +33,7 @@ from gromo_graph.growth.watch import PlateauWatch
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.memory import Memory, go_back, remember
+from gromo_graph.network.snapshot import Memory, go_back, remember
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
 from gromo_graph.spec.settings import Growth

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from gromo_graph.spec.graph_checks import name_problem
 from gromo_graph.spec.kinds import AsSequence, Flatten, Input, Merge, Node, Shape, ShapeMismatch, Transpose
-from gromo_graph.spec.meaning import name_problem
 
 _CALLED: Mapping[type[Node], str] = {Flatten: "flat", AsSequence: "sequence", Transpose: "turned"}
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from gromo_graph.errors import RunError
 from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.examples import random_inputs
+from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.network.plain import identifiers
 from gromo_graph.records.files import write_atomically, writing
 

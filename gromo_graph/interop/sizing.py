@@ -11,10 +11,10 @@ from typing import Any
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.edits import Edits, SetFeatures, SetSection
-from gromo_graph.run.data import check_trainable
+from gromo_graph.run.data.load import check_trainable
 from gromo_graph.spec import Spec, load_spec, parse_spec
+from gromo_graph.spec.fragments import node_of
 from gromo_graph.spec.kinds import Input, Layer, Node
-from gromo_graph.spec.pieces import node_of
 
 
 def default_spec(features: int, outputs: int, hidden: Sequence[int]) -> Spec:

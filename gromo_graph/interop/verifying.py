@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from gromo_graph.modules.adapters.attention import Attend
+from gromo_graph.layers.attention import Attend
 from gromo_graph.network import GrowingNetwork
 
 _EXACT = 1e-9

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import Replaced, operation_adapter, operations_of, operations_with_repeats
-from gromo_graph.modules.adapters.operation import Passed
+from gromo_graph.layers import Replaced, operation_adapter, operations_of, operations_with_repeats
+from gromo_graph.layers.operation import Passed
 from gromo_graph.modules.flowing import measure_moments
 from gromo_graph.modules.link import all_links, growing_links
 from gromo_graph.modules.links import Linkable

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import operations_of
-from gromo_graph.modules.adapters.attention import Attend, Mixing
+from gromo_graph.layers import operations_of
+from gromo_graph.layers.attention import Attend, Mixing
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.merge import MergeGrowingModule
 from gromo_graph.modules.passing import pass_both

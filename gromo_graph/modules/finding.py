@@ -17,7 +17,7 @@ from gromo_graph.algebra import (
     variance_transfer_extension,
 )
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.modules.crossing import readings_of
 from gromo_graph.modules.flowing import measured_spreads
 from gromo_graph.modules.growth_moment import spans_of

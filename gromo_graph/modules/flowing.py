@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gromo_graph.modules.adapters import operation_adapter, operations_of
-from gromo_graph.modules.adapters.operation import Channels
+from gromo_graph.layers import operation_adapter, operations_of
+from gromo_graph.layers.operation import Channels
 from gromo_graph.modules.passing import Moments, PassedChannels, pass_new, pass_tangent
 
 if TYPE_CHECKING:

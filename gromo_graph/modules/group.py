@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.statistic import SharedMoment
 from gromo_graph.modules.ways import Ways, plain_gain, ways_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.adapters import Kernel
+    from gromo_graph.layers import Kernel
     from gromo_graph.modules.measured import MeasuredModule
     from gromo_graph.modules.side_by_side import SideBySide
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gromo_graph.modules.adapters.attention import Mixing, OneHead
+from gromo_graph.layers.attention import Mixing, OneHead
 from gromo_graph.modules.statistic import SharedMoment
 from gromo_graph.modules.ways import Way
 

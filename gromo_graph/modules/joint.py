@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gromo_graph.algebra import optimal_delta, patch_cross_moment
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import operations_of
+from gromo_graph.layers import operations_of
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.solving import keep_delta
 from gromo_graph.modules.statistic import TensorStatistic

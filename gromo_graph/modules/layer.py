@@ -15,7 +15,7 @@ from torch.nn import Parameter
 
 from gromo_graph.algebra import summed_second_moment
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import Kernel, adapter_for, operation_adapter, operations_of
+from gromo_graph.layers import Kernel, adapter_for, operation_adapter, operations_of
 from gromo_graph.modules.capture import (
     Capture,
     observed_forward,

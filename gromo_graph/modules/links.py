@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.modules.passing import Segments
 from gromo_graph.modules.statistic import SharedMoment
 

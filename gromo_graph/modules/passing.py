@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gromo_graph.modules.adapters.operation import (
+from gromo_graph.layers.operation import (
     Channels,
     NewChannels,
     Passed,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gromo_graph.modules.adapters import Kept, operation_adapter, operations_with_repeats
+from gromo_graph.layers import Kept, operation_adapter, operations_with_repeats
 
 if TYPE_CHECKING:
     from gromo_graph.modules.group import LinkedGroup, Slot

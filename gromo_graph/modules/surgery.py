@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gromo_graph.algebra.initialization import initialization
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters import Replaced
+from gromo_graph.layers import Replaced
 from gromo_graph.modules.checks import expect_shape
 from gromo_graph.modules.link import growing_link
 from gromo_graph.modules.measuring import clear

@@ -10,8 +10,8 @@ import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph.segments import Classes, Row, Segment, repeated
-from gromo_graph.modules.adapters import operation_adapter, operations_of, operations_with_repeats
-from gromo_graph.modules.adapters.operation import Features
+from gromo_graph.layers import operation_adapter, operations_of, operations_with_repeats
+from gromo_graph.layers.operation import Features
 from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.links import Linkable, previous_of
 

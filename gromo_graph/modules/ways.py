@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import Patches, Tangent, patch_matrix
-from gromo_graph.modules.adapters import operation_adapter, operations_of
+from gromo_graph.layers import operation_adapter, operations_of
 
 if TYPE_CHECKING:
     from gromo_graph.modules.group import LinkedGroup, Slot

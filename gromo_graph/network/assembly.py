@@ -12,9 +12,9 @@ import torch
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph, Unit, obstacle
+from gromo_graph.layers.attention import Attend
+from gromo_graph.layers.build import activation_module, build_layer, build_operation
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
-from gromo_graph.modules.adapters.attention import Attend
-from gromo_graph.modules.adapters.build import activation_module, build_layer, build_operation
 from gromo_graph.modules.attention import AttentionModule
 from gromo_graph.modules.links import Linkable
 from gromo_graph.spec.kinds import Fixed, Input, Layer, Merge, WidthRule

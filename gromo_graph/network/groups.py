@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import WidthGroup
-from gromo_graph.modules.adapters import Kernel
+from gromo_graph.layers import Kernel
 from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.link import GrowthLink
 from gromo_graph.modules.links import Linkable

@@ -12,16 +12,16 @@ from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.network.assembly import Parts, assembled
-from gromo_graph.network.keys import module_key
+from gromo_graph.network.fast_forward import QuickPass
+from gromo_graph.network.module_keys import module_key
 from gromo_graph.network.plain import plain_module
-from gromo_graph.network.quick import QuickPass
 from gromo_graph.spec.model import Spec
 
 
 class GrowingNetwork(Displayed, torch.nn.Module):
     """A network that may grow. Its `spec` and `graph` always equal the real sizes.
 
-    Made by `compile_network`. The units of the graph (graph/links.py) are its modules, run in topological order.
+    Made by `compile_network`. The units of the graph (graph/neighbours.py) are its modules, run in topological order.
 
     Args:
         graph: what the network is.
@@ -52,7 +52,7 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         return self._parts
 
     def unit(self, key: str) -> torch.nn.Module:
-        """The module of the unit `key` (graph/links.py)."""
+        """The module of the unit `key` (graph/neighbours.py)."""
         return self.nodes[module_key(key)]
 
     def growing(self, name: str) -> GrowingModule:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gromo_graph.modules.adapters import Kept, ParameterChange
+from gromo_graph.layers import Kept, ParameterChange
 
 # Running means of squared gradients, by the names that torch's optimizers give them.
 _SECOND_MOMENTS = frozenset({"exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum", "exp_inf"})

@@ -16,7 +16,7 @@ import torch
 
 from gromo_graph.graph import Graph
 from gromo_graph.network.assembly import Parts
-from gromo_graph.network.plainly import Written, in_plain_torch
+from gromo_graph.network.export_rules import Written, in_plain_torch
 from gromo_graph.spec.kinds import Input, Merge
 from gromo_graph.spec.model import Spec
 

@@ -33,11 +33,11 @@ from gromo_graph.graph.edits import (
     Written,
     then,
 )
-from gromo_graph.network.edit import Draft, install
-from gromo_graph.network.examples import random_inputs
-from gromo_graph.network.following import any_weight, follow_spec, neighbours
+from gromo_graph.network.draft import Draft, install
+from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizer_state import NewState, drop
+from gromo_graph.network.weight_transfer import any_weight, follow_spec, neighbours
 from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.tokens import vocabularies
 

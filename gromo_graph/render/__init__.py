@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from gromo_graph.records import GrowthEvent
-    from gromo_graph.render.labels import Direction
-    from gromo_graph.render.look import Colour, Look, Theme
+    from gromo_graph.render.drawing.labels import Direction
+    from gromo_graph.render.drawing.look import Colour, Look, Theme
 
 __all__ = ["render", "render_steps"]
 
@@ -87,8 +87,8 @@ def render(
     '<svg'
     """
     from gromo_graph.errors import RenderError
-    from gromo_graph.render.draw import chosen_format, write
-    from gromo_graph.render.look import Look
+    from gromo_graph.render.drawing.graphviz import chosen_format, write
+    from gromo_graph.render.drawing.look import Look
 
     file = None if path is None else Path(fspath(path))
     chosen = chosen_format(file, format)
@@ -128,8 +128,8 @@ def render_steps(
         RunError: the journal is damaged.
     """
     from gromo_graph.errors import RenderError
-    from gromo_graph.render.draw import chosen_format
-    from gromo_graph.render.look import Look
+    from gromo_graph.render.drawing.graphviz import chosen_format
+    from gromo_graph.render.drawing.look import Look
     from gromo_graph.render.steps import write_steps
 
     chosen = chosen_format(None, format)
@@ -143,10 +143,10 @@ def render_steps(
 def _data(target: Any, event: GrowthEvent | None, chosen: str, look: Look, seconds: float) -> bytes:
     from gromo_graph.errors import RenderError
     from gromo_graph.graph.diff import Difference
-    from gromo_graph.render.dot import difference_to_dot, direction_of, to_dot
-    from gromo_graph.render.draw import draw
-    from gromo_graph.render.look import Look
-    from gromo_graph.render.mermaid import to_mermaid
+    from gromo_graph.render.drawing.dot import difference_to_dot, direction_of, to_dot
+    from gromo_graph.render.drawing.graphviz import draw
+    from gromo_graph.render.drawing.look import Look
+    from gromo_graph.render.drawing.mermaid import to_mermaid
     from gromo_graph.render.steps import ANIMATIONS, animated
     from gromo_graph.render.target import resolve
 
@@ -170,7 +170,7 @@ class _CallableModule(ModuleType):
     """`gromo_graph.render` is this module and the public function at once.
 
     Importing a submodule binds it as an attribute of its package, so whoever imports
-    `gromo_graph.render.draw` first makes `gromo_graph.render` the module. It can therefore be called.
+    `gromo_graph.render.drawing.graphviz` first makes `gromo_graph.render` the module. It can therefore be called.
     """
 
     def __call__(self, *args: Any, **options: Any) -> Any:

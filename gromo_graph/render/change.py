@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import Decision, GrowthEvent
-from gromo_graph.render.text import clean, isolated, shortened
+from gromo_graph.render.drawing.text import clean, isolated, shortened
 from gromo_graph.spec.kinds import Layer, Shape
 
 _CHANGES_WIDTH = {"widen": 1, "prune": -1}

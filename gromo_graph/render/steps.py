@@ -10,10 +10,10 @@ from typing import Any
 
 from gromo_graph.errors import RenderError
 from gromo_graph.records.journal import Journal, read_journal
-from gromo_graph.render.draw import draw, write
-from gromo_graph.render.look import Look
+from gromo_graph.render.drawing.graphviz import draw, write
+from gromo_graph.render.drawing.look import Look
+from gromo_graph.render.placing.union import StepDrawing, drawings_of_steps
 from gromo_graph.render.target import JOURNAL
-from gromo_graph.render.union import StepDrawing, drawings_of_steps
 
 ANIMATIONS = ("gif", "webp")
 

@@ -21,8 +21,11 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Epoch as ToldEpoch
-from gromo_graph.run.batches import AnyLoader, batches_of
-from gromo_graph.run.checkpoint import (
+from gromo_graph.run.branch_point import Course, EndOfReplay
+from gromo_graph.run.data.batches import AnyLoader, batches_of
+from gromo_graph.run.data.load import Data
+from gromo_graph.run.distributed import wrapped
+from gromo_graph.run.folder.checkpoint import (
     Checkpoint,
     restore_chance,
     restore_network,
@@ -31,11 +34,8 @@ from gromo_graph.run.checkpoint import (
     saved_network,
     saved_optimizer,
 )
-from gromo_graph.run.course import Course, EndOfReplay
-from gromo_graph.run.data import Data
-from gromo_graph.run.distributed import wrapped
+from gromo_graph.run.folder.recorder import Epoch, Recorder
 from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.record import Epoch, Recorder
 from gromo_graph.run.run import NOT_MEASURED, OWN_PARTS, Run
 from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (

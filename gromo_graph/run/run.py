@@ -18,16 +18,16 @@ from gromo_graph.growth.observe import evaluation_mode
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal, read_journal
-from gromo_graph.run.batches import batches_of
-from gromo_graph.run.data import Data, as_parts, of_loaders, prepare
-from gromo_graph.run.folder import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
+from gromo_graph.run.data.batches import batches_of
+from gromo_graph.run.data.load import Data, as_parts, of_loaders, prepare
+from gromo_graph.run.data.preparation import Preparation
+from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
+from gromo_graph.run.data.samples import Samples
+from gromo_graph.run.data.sources import Source, find_source, read_source
+from gromo_graph.run.folder.files import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
+from gromo_graph.run.folder.weights import load_weights
 from gromo_graph.run.plotting import plot_run
-from gromo_graph.run.preparation import Preparation
-from gromo_graph.run.raw import Array, Raw, check_finite, raw_from
-from gromo_graph.run.samples import Samples
-from gromo_graph.run.sources import Source, find_source, read_source
 from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
-from gromo_graph.run.weights import load_weights
 from gromo_graph.spec import Spec, dump_spec, load_spec, parse_spec
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 
 from gromo_graph.errors import RenderError, RunError
 from gromo_graph.records import GrowthEvent
-from gromo_graph.render.dot import to_dot
-from gromo_graph.render.draw import draw
-from gromo_graph.render.look import Look
+from gromo_graph.render.drawing.dot import to_dot
+from gromo_graph.render.drawing.graphviz import draw
+from gromo_graph.render.drawing.look import Look
 from gromo_graph.spec import parse_spec
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.explain import not_a_map, read_section, report_key
+from gromo_graph.spec.graph_checks import Nodes, data_problem, name_problem
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
-from gromo_graph.spec.meaning import Nodes, data_problem, name_problem
 from gromo_graph.spec.model import Origin, Spec
-from gromo_graph.spec.places import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
 from gromo_graph.spec.settings import Growth, Train
+from gromo_graph.spec.text.places import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
 from gromo_graph.spec.wording import Suggester, shown
 
 VERSION = 1

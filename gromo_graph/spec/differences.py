@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gromo_graph.spec.model import Spec
-from gromo_graph.spec.write import written_fields, written_node
+from gromo_graph.spec.text.write import written_fields, written_node
 
 Key = tuple[str, ...]
 """A place in a flat document: ("nodes", name), ("nodes", name, option), ("growth", "stop", "steps"), ("output",)."""

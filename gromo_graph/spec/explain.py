@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gromo_graph.spec.fields import Model, field_of, keys_of, section_of
-from gromo_graph.spec.places import UNKNOWN, Path, clipped
-from gromo_graph.spec.scalars import resolve
+from gromo_graph.spec.text.places import UNKNOWN, Path, clipped
+from gromo_graph.spec.text.scalars import resolve
 from gromo_graph.spec.wording import Suggester, listed, shown
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)

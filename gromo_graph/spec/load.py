@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from gromo_graph.errors import Problem, SpecError
 from gromo_graph.spec.check import Root, check_document, check_nodes
-from gromo_graph.spec.document import parse_document
-from gromo_graph.spec.include import include
+from gromo_graph.spec.expand.expand_blocks import unfold
+from gromo_graph.spec.expand.include import include
+from gromo_graph.spec.expand.overrides import Overrides, apply_overrides
 from gromo_graph.spec.model import Spec
-from gromo_graph.spec.overrides import Overrides, apply_overrides
-from gromo_graph.spec.places import Document
-from gromo_graph.spec.reading import read_document
-from gromo_graph.spec.unfold import unfold
+from gromo_graph.spec.text.document import parse_document
+from gromo_graph.spec.text.places import Document
+from gromo_graph.spec.text.read_file import read_document
 from gromo_graph.spec.wording import Suggester
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gromo_graph.spec.blocks import Block, Use
+from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.settings import Growth, Train
 

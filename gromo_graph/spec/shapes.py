@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from gromo_graph.spec.kinds import Node, Shape, ShapeMismatch
-from gromo_graph.spec.places import clipped
+from gromo_graph.spec.text.places import clipped
 
 MAX_VALUES = 1_000_000_000
 """No node's output for one sample is larger than this."""

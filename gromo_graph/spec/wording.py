@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from gromo_graph.spec.places import clipped
-from gromo_graph.spec.scalars import represent
+from gromo_graph.spec.text.places import clipped
+from gromo_graph.spec.text.scalars import represent
 
 _SHORT_LIST = 16
 _LONGEST_NAME = 80

@@ -80,7 +80,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page_file(run: Path) -> Path:
     """The inspector's page of that run."""
     from gromo_graph.records import read_journal
-    from gromo_graph.render.inspector import inspector_html
+    from gromo_graph.render.pages.inspector import inspector_html
 
     file = run.parent / "page.html"
     file.write_text(inspector_html(read_journal(run)), encoding="utf-8")

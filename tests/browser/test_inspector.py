@@ -12,8 +12,8 @@ import pytest
 from gromo_graph.graph import AddPath
 from gromo_graph.graph.diff import diff
 from gromo_graph.records import Journal, read_journal
-from gromo_graph.render.inspector import inspector_html
 from gromo_graph.render.numbers import count, signed
+from gromo_graph.render.pages.inspector import inspector_html
 from gromo_graph.spec import Spec, parse_spec
 from gromo_graph.spec.kinds import Input, Linear, Merge
 from tests.render.samples import write_journal, write_large_journal

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from gromo_graph import GrowthScheduler, compile_network, load_spec
-from gromo_graph.run.data import load_data
-from gromo_graph.run.loader import TensorLoader
-from gromo_graph.run.planning import plan
+from gromo_graph.run.data.load import load_data
+from gromo_graph.run.data.tensor_loader import TensorLoader
+from gromo_graph.run.folder.weights import weights_bytes
+from gromo_graph.run.plan import plan
 from gromo_graph.run.run import load_run
-from gromo_graph.run.weights import weights_bytes
 from tests.cli.test_verbs import call, failed
 
 WINE = """

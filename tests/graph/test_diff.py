@@ -102,7 +102,7 @@ def test_it_shows_itself() -> None:
 
 @given(specs(), specs())
 def test_any_two_are_drawn_in_one_picture(one: Spec, two: Spec) -> None:
-    from gromo_graph.render.dot import difference_to_dot
+    from gromo_graph.render.drawing.dot import difference_to_dot
 
     assume(len(one.nodes) + len(two.nodes) < 12)
     drawing = difference_to_dot(diff(one, two))

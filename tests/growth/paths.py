@@ -14,7 +14,7 @@ from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, dump_s
 from gromo_graph.growth.candidates import Proposal
 from gromo_graph.growth.changes import change_of
 from gromo_graph.growth.observe import mean_loss
-from gromo_graph.network.examples import random_inputs
+from gromo_graph.network.example_inputs import random_inputs
 
 F64 = torch.float64
 MSE = torch.nn.functional.mse_loss

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network
 from gromo_graph.growth.changes import change_of
-from gromo_graph.network.examples import random_inputs
+from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.spec.kinds import Flatten, Layer, Linear, Node
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.settings import Growth

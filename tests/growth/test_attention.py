@@ -14,8 +14,8 @@ from gromo_graph import GraphError, GrowingNetwork, GrowthScheduler, compile_net
 from gromo_graph.algebra import match_moment, optimal_match, product_gradient
 from gromo_graph.growth.candidates import Proposal
 from gromo_graph.growth.changes import change_of
+from gromo_graph.layers.attention import Attend, by_head
 from gromo_graph.modules import crossing
-from gromo_graph.modules.adapters.attention import Attend, by_head
 from gromo_graph.spec.settings import Growth
 
 TAILS = {

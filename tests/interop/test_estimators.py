@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gromo_graph import GrowingClassifier, GrowingRegressor, RunError, SpecError, load_spec, parse_spec
 from gromo_graph.interop import estimators
-from gromo_graph.run.split import hold_out
+from gromo_graph.run.data.split import hold_out
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 IRIS = load_iris(return_X_y=True)

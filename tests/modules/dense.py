@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, functional
 
+from gromo_graph.layers.conv_transpose import TransposedConv1d, TransposedConv2d
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
-from gromo_graph.modules.adapters.conv_transpose import TransposedConv1d, TransposedConv2d
 from tests import reference
 from tests.modules.pairs import Pair
 

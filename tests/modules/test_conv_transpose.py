@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from gromo_graph import SpecError, compile_network, parse_spec
 from gromo_graph.algebra import patch_matrix
 from gromo_graph.errors import GrowthError
+from gromo_graph.layers import adapter_for
+from gromo_graph.layers.conv_transpose import TransposedConv1d, TransposedConv2d
 from gromo_graph.modules import GrowingModule
-from gromo_graph.modules.adapters import adapter_for
-from gromo_graph.modules.adapters.conv_transpose import TransposedConv1d, TransposedConv2d
 from gromo_graph.spec.kinds import ConvTranspose1d, ConvTranspose2d
 from gromo_graph.spec.kinds.window import TransposedAxis
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gromo_graph.modules.adapters.conv_transpose import TransposedConv1d, TransposedConv2d
+from gromo_graph.layers.conv_transpose import TransposedConv1d, TransposedConv2d
 from tests.modules.chains import ACTIVATIONS, Chain
 from tests.modules.convolutions import (
     NEAR,

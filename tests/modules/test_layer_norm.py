@@ -14,7 +14,7 @@ from torch.nn import (
 )
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.adapters.layer_norm import FeatureNorm
+from gromo_graph.layers.layer_norm import FeatureNorm
 from tests.modules.normed import BOTH_MODES, close, dense_pair, image_pair, norm_of, pending, run, two
 from tests.modules.pairs import F64, Pair
 

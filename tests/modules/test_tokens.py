@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional
 
 from gromo_graph import GrowingModule, GrowthError
-from gromo_graph.modules.adapters import adapter_for, operation_adapter
-from gromo_graph.modules.adapters.embedding import Embedding
-from gromo_graph.modules.adapters.operation import Features, Passed
-from gromo_graph.modules.adapters.positions import Positions
+from gromo_graph.layers import adapter_for, operation_adapter
+from gromo_graph.layers.embedding import Embedding
+from gromo_graph.layers.operation import Features, Passed
+from gromo_graph.layers.positions import Positions
 
 F64 = torch.float64
 

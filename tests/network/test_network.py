@@ -15,7 +15,7 @@ from gromo_graph import (
     compile_network,
     parse_spec,
 )
-from gromo_graph.network.keys import module_key
+from gromo_graph.network.module_keys import module_key
 
 RESIDUAL = """
 version: 1

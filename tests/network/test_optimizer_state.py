@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gromo_graph.modules.adapters import Replaced
-from gromo_graph.modules.adapters.replaced import inserted
+from gromo_graph.layers import Replaced
+from gromo_graph.layers.replaced import inserted
 from gromo_graph.network.optimizer_state import NewState, follow
 
 

@@ -18,7 +18,7 @@ from gromo_graph import (
     load_spec,
     parse_spec,
 )
-from gromo_graph.network import quick
+from gromo_graph.network import fast_forward
 from tests.network.test_any_spec import batch, outputs
 from tests.network.test_network import RESIDUAL
 from tests.network.test_plain import SPECS, TWO, without_dropout
@@ -30,7 +30,7 @@ def is_quick(network: GrowingNetwork) -> bool:
 
 
 def warmed(network: GrowingNetwork) -> GrowingNetwork:
-    for _ in range(quick._AFTER):
+    for _ in range(fast_forward._AFTER):
         network(*batch(network))
     assert is_quick(network)
     return network
@@ -45,7 +45,7 @@ def test_any_spec(spec: Spec) -> None:
         network.train(training)
         other.train(training)
         for _ in range(2):
-            module = quick._generated(network.graph, network.nodes)
+            module = fast_forward._generated(network.graph, network.nodes)
             found = module.forward(*batch(network))
             expected = outputs(other, *batch(network))
             for one, two in zip(

@@ -29,7 +29,7 @@ from gromo_graph import (
     parse_spec,
 )
 from gromo_graph.graph.edits import SpecEdit
-from gromo_graph.network.examples import random_inputs
+from gromo_graph.network.example_inputs import random_inputs
 from tests.network.edits import sequence
 
 GALLERY = [

@@ -9,7 +9,7 @@ import pytest
 
 from gromo_graph.errors import RunError
 from gromo_graph.records import GrowthEvent, checksum, read_journal
-from gromo_graph.render.report import report_html
+from gromo_graph.render.pages.report import report_html
 from gromo_graph.spec import parse_spec
 from tests.render.samples import WIDENED, write_journal
 

@@ -26,5 +26,5 @@ def test_what_cannot_be_drawn_shows_its_text() -> None:
 
 
 def test_a_fault_in_the_drawing_shows_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gromo_graph.render.draw._graphviz", lambda *_: 1 / 0)
+    monkeypatch.setattr("gromo_graph.render.drawing.graphviz._graphviz", lambda *_: 1 / 0)
     assert list(RESIDUAL._repr_mimebundle_()) == ["text/plain"]

@@ -10,7 +10,7 @@ from gromo_graph.graph import build_graph
 from gromo_graph.records import Decision, GrowthEvent
 from gromo_graph.render import render
 from gromo_graph.render.change import change_of, what_was_done
-from gromo_graph.render.dot import to_dot
+from gromo_graph.render.drawing.dot import to_dot
 from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import Input, Linear, Merge, Node
 from gromo_graph.spec.kinds.base import Grow

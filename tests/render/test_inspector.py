@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from gromo_graph.graph import AddPath, build_graph
 from gromo_graph.records import Journal, read_journal
-from gromo_graph.render.inspection import Inspection, news, seen, spec_changes
-from gromo_graph.render.inspector import inspector_html, page_of, policy
+from gromo_graph.render.pages.inspection import Inspection, news, seen, spec_changes
+from gromo_graph.render.pages.inspector import inspector_html, page_of, policy
 from gromo_graph.spec import Spec, parse_spec
 from gromo_graph.spec.kinds import Input, Linear
 from tests.render.samples import write_journal

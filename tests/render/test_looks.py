@@ -12,11 +12,12 @@ import pytest
 from gromo_graph import GromoGraphError, RenderError, diff, parse_spec
 from gromo_graph.graph import build_graph
 from gromo_graph.records import Candidate, Decision
-from gromo_graph.render import render, style, tints
-from gromo_graph.render.blocks import block_names
-from gromo_graph.render.dot import to_dot
-from gromo_graph.render.look import Look
-from gromo_graph.render.theme import DARK, themed
+from gromo_graph.render import render
+from gromo_graph.render.drawing import style, tints
+from gromo_graph.render.drawing.collapse import block_names
+from gromo_graph.render.drawing.dot import to_dot
+from gromo_graph.render.drawing.look import Look
+from gromo_graph.render.drawing.theme import DARK, themed
 from tests.render.samples import RESIDUAL, WIDENED, Picture
 
 BLOCKS = parse_spec("""

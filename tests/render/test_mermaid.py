@@ -10,7 +10,7 @@ from hypothesis import given
 
 from gromo_graph import RenderError, Spec, diff, grow, parse_spec, render
 from gromo_graph.graph import build_graph
-from gromo_graph.render.mermaid import to_mermaid
+from gromo_graph.render.drawing.mermaid import to_mermaid
 from tests.run.specs import IRIS
 from tests.spec.strategies import specs
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from gromo_graph.render import render
-from gromo_graph.render.text import clean
+from gromo_graph.render.drawing.text import clean
 from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import Input, Linear, Merge
 from tests.render.samples import NS, Picture

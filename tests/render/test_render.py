@@ -16,7 +16,8 @@ import gromo_graph
 from gromo_graph.errors import GraphError, RenderError, RunError, SpecError
 from gromo_graph.graph import build_graph
 from gromo_graph.records import GrowthEvent
-from gromo_graph.render import draw, render
+from gromo_graph.render import render
+from gromo_graph.render.drawing import graphviz
 from gromo_graph.spec import Spec, dump_spec
 from gromo_graph.spec.kinds import Linear
 from tests.render.samples import NOTHING, RESIDUAL, WIDENED, Picture, write_journal
@@ -90,16 +91,16 @@ def test_a_format_that_is_given_wins_over_the_suffix(tmp_path: Path) -> None:
 
 
 def test_bitmaps_are_the_same_bytes_each_time() -> None:
-    from gromo_graph.render.dot import to_dot
+    from gromo_graph.render.drawing.dot import to_dot
 
     drawing = to_dot(build_graph(RESIDUAL))
-    assert draw.draw(drawing, "png") == draw.draw(drawing, "png")
+    assert graphviz.draw(drawing, "png") == graphviz.draw(drawing, "png")
 
 
 def test_a_picture_too_large_for_a_bitmap_is_drawn_smaller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(draw, "_MAX_PIXELS", 300)
+    monkeypatch.setattr(graphviz, "_MAX_PIXELS", 300)
     width = int.from_bytes(render(RESIDUAL, tmp_path / "x.png").read_bytes()[16:20], "big")
     assert 200 < width <= 310
 
@@ -166,10 +167,10 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, run_folder: Path) -> No
 
 
 def test_graphviz_says_why_it_refused() -> None:
-    from gromo_graph.render.dot import Drawing
+    from gromo_graph.render.drawing.dot import Drawing
 
     with pytest.raises(RenderError, match="Graphviz could not draw the graph as svg"):
-        draw.draw(Drawing("digraph {", "t", "d", "right", {}), "svg")
+        graphviz.draw(Drawing("digraph {", "t", "d", "right", {}), "svg")
 
 
 def test_the_module_and_the_function_are_one() -> None:
@@ -185,7 +186,7 @@ def in_a_new_process(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "first", ["import gromo_graph.render.draw", "import gromo_graph.render", "import gromo_graph"]
+    "first", ["import gromo_graph.render.drawing.graphviz", "import gromo_graph.render", "import gromo_graph"]
 )
 def test_it_can_be_called_whatever_was_imported_first(first: str, spec_file: Path) -> None:
     done = in_a_new_process(f"{first}\nimport gromo_graph\nprint(gromo_graph.render({str(spec_file)!r})[:4])")
@@ -204,7 +205,7 @@ def test_drawing_imports_neither_torch_nor_what_it_does_not_need(spec_file: Path
 
 
 def test_the_words_of_others_on_stderr_are_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
-    from gromo_graph.render.stderr import caught
+    from gromo_graph.render.drawing.stderr import caught
 
     with caught() as said:
         os.write(2, b"Fontconfig warning: noise\nnot yours\n")

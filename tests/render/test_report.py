@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gromo_graph.records import Journal, read_journal
-from gromo_graph.render.curves import Line, Mark, nice_ticks, plot
-from gromo_graph.render.report import report_html
+from gromo_graph.render.pages.curves import Line, Mark, nice_ticks, plot
+from gromo_graph.render.pages.report import report_html
 from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import Input, Linear
 from tests.render.samples import write_journal

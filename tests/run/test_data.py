@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from gromo_graph.errors import RunError
-from gromo_graph.run.data import load_data
-from gromo_graph.run.preparation import Preparation
+from gromo_graph.run.data.load import load_data
+from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.spec import parse_spec
 from tests.run.specs import DIABETES, classifier, iris
 
@@ -31,7 +31,7 @@ def test_split_is_fixed_stratified_and_whole() -> None:
 
 
 def load_raw_iris() -> np.ndarray:  # type: ignore[type-arg]
-    from gromo_graph.run.builtin import read_builtin
+    from gromo_graph.run.data.builtin import read_builtin
 
     return read_builtin("iris").x
 

@@ -17,8 +17,8 @@ import torch
 
 from gromo_graph import load_run
 from gromo_graph.growth.processes import Processes
-from gromo_graph.run.data import Part
-from gromo_graph.run.loader import TensorLoader
+from gromo_graph.run.data.load import Part
+from gromo_graph.run.data.tensor_loader import TensorLoader
 from tests.run.together import attending, grown
 
 ROOT = Path(__file__).parents[2]

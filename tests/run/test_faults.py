@@ -17,7 +17,7 @@ import pytest
 
 from gromo_graph import GromoGraphError, grow, load_run, parse_spec, resume
 from gromo_graph.errors import RunError
-from gromo_graph.run.checkpoint import checkpoints
+from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.run import Run
 from tests.run.test_resume import broken_off, mlp, same_runs
 

@@ -10,7 +10,7 @@ import pytest
 
 from gromo_graph.errors import RunError
 from gromo_graph.records.files import write_atomically
-from gromo_graph.run.folder import check_free, create_folder, free_path, open_folder
+from gromo_graph.run.folder.files import check_free, create_folder, free_path, open_folder
 
 _FIRST = {"spec.yaml": "one", "command.json": "{}", "steps/000.svg": "<svg/>"}
 _SECOND = {"spec.yaml": "two", "command.json": "{}", "steps/000.svg": "<svg>2</svg>"}

@@ -17,8 +17,8 @@ from gromo_graph.errors import RunError, SpecError
 from gromo_graph.graph import build_graph
 from gromo_graph.records.journal import read_journal
 from gromo_graph.run import Progress, grow, load_run
+from gromo_graph.run.data.tensor_loader import Batch, TensorLoader
 from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.loader import Batch, TensorLoader
 from gromo_graph.spec import dump_spec, load_spec, parse_spec
 from tests.run.specs import DIABETES, IRIS, iris
 

@@ -11,7 +11,7 @@ import pytest
 
 from gromo_graph.records import Candidate, Decision, GrowthEvent
 from gromo_graph.records.journal import read_journal
-from gromo_graph.run.journal import JournalWriter
+from gromo_graph.run.folder.journal_writer import JournalWriter
 
 _EVENT = GrowthEvent(
     step=1,
@@ -70,7 +70,7 @@ def test_lines_are_flushed_and_synced_one_by_one(tmp_path: Path, monkeypatch: py
         seen.append(path.read_bytes().count(b"\n"))
         real(descriptor)
 
-    monkeypatch.setattr("gromo_graph.run.journal.os.fsync", sync)
+    monkeypatch.setattr("gromo_graph.run.folder.journal_writer.os.fsync", sync)
     _write(path)
     assert seen == [1, 2, 3]
 

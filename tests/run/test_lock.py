@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gromo_graph import RunError, grow, parse_spec
-from gromo_graph.run.folder import LOCK
-from gromo_graph.run.lock import RunLock
+from gromo_graph.run.folder.files import LOCK
+from gromo_graph.run.folder.lock import RunLock
 from tests.run.specs import IRIS
 
 
@@ -35,7 +35,7 @@ def test_a_run_that_cannot_be_made_leaves_no_lock(tmp_path: Path, monkeypatch: p
     def full(*_: object, **__: object) -> None:
         raise RunError("no space")
 
-    monkeypatch.setattr("gromo_graph.run.record.create_folder", full)
+    monkeypatch.setattr("gromo_graph.run.folder.recorder.create_folder", full)
     with pytest.raises(RunError, match="no space"):
         grow(parse_spec(IRIS), out=tmp_path)
     assert list(tmp_path.iterdir()) == []

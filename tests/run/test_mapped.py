@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gromo_graph import RunError, grow, load_run
-from gromo_graph.run import arrays, raw
-from gromo_graph.run.arrays import mapped, read_npz
-from gromo_graph.run.raw import is_mapped
+from gromo_graph.run.data import npz, raw
+from gromo_graph.run.data.npz import mapped, read_npz
+from gromo_graph.run.data.raw import is_mapped
 from tests.run.specs import classifier
 from tests.run.test_resume import told
 
@@ -22,7 +22,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on any file is large, and is looked at a few rows at a time."""
-    monkeypatch.setattr(arrays, "LARGE", 0)
+    monkeypatch.setattr(npz, "LARGE", 0)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64", ">f4"])
@@ -42,7 +42,7 @@ def test_what_is_mapped_is_what_is_read(tmp_path: Path, dtype: str, order: str) 
 def test_small_and_compressed_ones_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "small.npz", x=np.zeros((4, 2)))
     assert mapped(tmp_path / "small.npz", "x.npy") is None
-    monkeypatch.setattr(arrays, "LARGE", 0)
+    monkeypatch.setattr(npz, "LARGE", 0)
     np.savez_compressed(tmp_path / "packed.npz", x=np.zeros((4, 2)))
     assert mapped(tmp_path / "packed.npz", "x.npy") is None
 
@@ -52,7 +52,7 @@ def test_the_run_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     np.savez(tmp_path / "data.npz", x=x, y=(x.mean(axis=1) > 127).astype(int))
     for name in ("read", "mapped"):
         if name == "mapped":
-            monkeypatch.setattr(arrays, "LARGE", 0)
+            monkeypatch.setattr(npz, "LARGE", 0)
         grow(classifier(6), data=tmp_path / "data.npz", out=tmp_path / name, device="cpu")
     assert told(tmp_path / "read") == told(tmp_path / "mapped")
     run = load_run(tmp_path / "mapped")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gromo_graph import grow, resume
-from gromo_graph.run.loader import TensorLoader
-from gromo_graph.run.samples import Part
+from gromo_graph.run.data.samples import Part
+from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.run.trainer import LOSSES, train_epoch
 from tests.run.specs import iris
 from tests.run.test_resume import BrokenOffError, same_runs

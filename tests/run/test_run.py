@@ -13,7 +13,7 @@ import torch
 
 from gromo_graph.errors import GromoGraphError, RunError
 from gromo_graph.run import Run, grow, load_run
-from gromo_graph.run.builtin import read_builtin
+from gromo_graph.run.data.builtin import read_builtin
 from gromo_graph.spec import parse_spec
 from tests.run.specs import DIABETES, iris
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from gromo_graph.errors import RunError
-from gromo_graph.run.builtin import TASKS
-from gromo_graph.run.code import read_object
-from gromo_graph.run.sources import read_source
+from gromo_graph.run.data.builtin import TASKS
+from gromo_graph.run.data.python_objects import read_object
+from gromo_graph.run.data.sources import read_source
 from gromo_graph.spec.settings import BUILT_IN_DATA
 
 

@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from gromo_graph import RunError, grow, load_run, resume
-from gromo_graph.run.loader import TensorLoader
-from gromo_graph.run.samples import Part, Stream
-from gromo_graph.run.stream import StreamLoader
+from gromo_graph.run.data.samples import Part, Stream
+from gromo_graph.run.data.stream import StreamLoader
+from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.spec import Spec, parse_spec
 from tests.run.specs import classifier
 from tests.run.test_resume import BrokenOffError, same_runs

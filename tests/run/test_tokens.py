@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gromo_graph import GrowingClassifier, GrowthError, RunError, grow, load_run, load_spec
-from gromo_graph.run.data import load_data
-from gromo_graph.run.preparation import Preparation
+from gromo_graph.run.data.load import load_data
+from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.spec import Spec, parse_spec
 
 SPECS = Path(__file__).resolve().parent.parent.parent / "specs"
@@ -85,7 +85,7 @@ def test_a_run_grows_and_predicts_from_ids(tmp_path: Path) -> None:
 
 
 def test_files_on_the_disk_are_read_as_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gromo_graph.run.arrays.LARGE", 0)
+    monkeypatch.setattr("gromo_graph.run.data.npz.LARGE", 0)
     x, y = words()
     np.savez(tmp_path / "words.npz", x=x, y=y)
     data = load_data("words.npz", spec(), folder=tmp_path)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gromo_graph import SpecError, parse_spec
-from gromo_graph.spec.expand import escape
-from gromo_graph.spec.expression import ExpressionError, evaluate
+from gromo_graph.spec.expand.expression import ExpressionError, evaluate
+from gromo_graph.spec.expand.interpolation import escape
 
 NODES = "nodes:\n  x: {kind: input, shape: [4]}\n  y: {kind: linear, from: x, features: 2}\noutput: y\n"
 

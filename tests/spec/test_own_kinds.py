@@ -16,7 +16,7 @@ import torch
 
 from gromo_graph import CompileError, GrowthScheduler, SpecError, compile_network, parse_spec, register_kind
 from gromo_graph.kinds import Operation
-from gromo_graph.modules.adapters import build, operation
+from gromo_graph.layers import build, operation
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.kinds.own import OWN
 from tests.cli.test_verbs import call

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from ruamel.yaml import YAML
 
 from gromo_graph import Spec, check_spec, dump_spec, load_spec, parse_spec
-from gromo_graph.spec.scalars import represent, resolve
 from gromo_graph.spec.starter import STARTERS, starter
+from gromo_graph.spec.text.scalars import represent, resolve
 from tests.spec.strategies import NAMES, specs
 
 

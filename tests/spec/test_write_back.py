@@ -22,7 +22,7 @@ from gromo_graph import (
     write_back,
 )
 from gromo_graph.graph.edits import SpecEdit
-from gromo_graph.spec.write_back import WrittenBack, write_back_text
+from gromo_graph.spec.text.write_back import WrittenBack, write_back_text
 from tests.network.edits import sequence
 from tests.spec.strategies import specs
 

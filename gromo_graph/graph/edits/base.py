@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gromo_graph.errors import GraphError
-from gromo_graph.graph.edit import free_name
+from gromo_graph.graph.growth_edits import free_name
 from gromo_graph.spec.kinds import Node
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.wording import Suggester

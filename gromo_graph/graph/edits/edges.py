@@ -21,9 +21,9 @@ from gromo_graph.graph.edits.base import (
 )
 from gromo_graph.graph.paths import bridges, new_edge
 from gromo_graph.graph.view import Graph, build_graph
+from gromo_graph.spec.fragments import node_of
 from gromo_graph.spec.kinds import Merge, Node
 from gromo_graph.spec.model import Spec
-from gromo_graph.spec.pieces import node_of
 
 _TAKE_WIDTH = ("linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
 """Kinds that are as wide as what they read, where an insertion says nothing of their features."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gromo_graph.errors import GraphError
-from gromo_graph.graph.edit import narrowing, widening
 from gromo_graph.graph.edits.base import (
     Edited,
     SpecEdit,
@@ -19,10 +18,11 @@ from gromo_graph.graph.edits.base import (
     node_named,
     with_node,
 )
+from gromo_graph.graph.growth_edits import narrowing, widening
 from gromo_graph.graph.view import build_graph
+from gromo_graph.spec.fragments import node_of, with_values
 from gromo_graph.spec.kinds import Input, Layer, Node
 from gromo_graph.spec.model import Spec
-from gromo_graph.spec.pieces import node_of, with_values
 
 
 @dataclass(frozen=True)

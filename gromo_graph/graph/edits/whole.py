@@ -13,8 +13,8 @@ from gromo_graph.graph.edits.base import (
     node_named,
     then,
 )
+from gromo_graph.spec.fragments import with_values
 from gromo_graph.spec.model import Spec
-from gromo_graph.spec.pieces import with_values
 
 
 @dataclass(frozen=True)

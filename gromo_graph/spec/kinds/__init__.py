@@ -1,4 +1,4 @@
-"""The table of node kinds: a kind is one file here and, where it computes, one in `modules/adapters`."""
+"""The table of node kinds: a kind is one file here and, where it computes, one in `layers`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,157 @@
+"""`embedding`: a layer that reads token ids; it is a linear map of one-hot rows, and grows as such."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter, functional
+
+from gromo_graph.algebra import Patches, accumulation_dtype, measured_image
+from gromo_graph.errors import GrowthError
+from gromo_graph.layers.base import Kernel, register
+from gromo_graph.layers.weighted import Weighted, bare
+from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.window import Axis
+
+_POINT = Axis(1)
+
+
+class Embedding(torch.nn.Module):
+    """Token ids (n, length) -> (n, features, length).
+
+    The weight lies as those of other layers do, a row for each feature, so that growing appends rows; of
+    torch.nn.Embedding it is the transpose.
+
+    Args:
+        vocabulary: number of different tokens. features: numbers for each.
+        device, dtype: of the weight. Its values are for the caller to draw.
+    """
+
+    values_read = 1
+    """Values that make up one of its outputs: of a one-hot row all others are 0."""
+
+    def __init__(
+        self,
+        vocabulary: int,
+        features: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight = Parameter(torch.empty(features, vocabulary, device=device, dtype=dtype))
+        self.register_parameter("bias", None)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """The vectors of the tokens; ids are integers, or whole numbers as floats.
+
+        Raises:
+            GrowthError: an id is no whole number, or outside the vocabulary; a compiled pass does not look.
+        """
+        if not torch.compiler.is_compiling():
+            problem = ids_problem(ids, self.weight.shape[1])
+            if problem is not None:
+                raise GrowthError(f"{self}: {problem}")
+        return functional.embedding(ids.long(), self.weight.T).transpose(1, 2)
+
+    @staticmethod
+    def of_torch(name: str, tensor: Tensor) -> Tensor:
+        """A weight of torch.nn.Embedding in this form."""
+        return tensor.T.contiguous()
+
+    def extra_repr(self) -> str:
+        """Its sizes."""
+        features, vocabulary = self.weight.shape
+        return f"{vocabulary}, {features}"
+
+
+def ids_problem(ids: Tensor, vocabulary: int) -> str | None:
+    """What is wrong with token ids, or None.
+
+    >>> ids_problem(torch.tensor([0.0, 2.0]), 3), ids_problem(torch.tensor([3]), 3)
+    (None, 'found the token id 3: expected whole numbers from 0 to 2')
+    """
+    if not ids.numel():
+        return None
+    wrong = (ids < 0) | (ids >= vocabulary)
+    if ids.is_floating_point():
+        wrong |= ids != ids.round()
+    if not bool(wrong.any()):
+        return None
+    return f"found the token id {float(ids[wrong][0]):g}: expected whole numbers from 0 to {vocabulary - 1}"
+
+
+def build(node: kinds.Embedding, inputs: Sequence[kinds.Shape]) -> Embedding:
+    """The torch layer of an embedding; its weights are drawn by the compiler, from a generator."""
+    return Embedding(node.vocabulary, node.features)
+
+
+class EmbeddingAdapter(Weighted):
+    """Implements `LayerAdapter` for the convolution with a kernel of 1 that an embedding is to one-hot rows."""
+
+    layer_type: type[torch.nn.Module] = Embedding
+    feature_dim: int = 1
+    dimensions: int = 1
+
+    def moment_key(self, layer: Any) -> Hashable:
+        return ("embedding", self.in_neurons(layer))
+
+    def axes(self, layer: Any) -> tuple[Axis, Axis]:
+        return (_POINT, _POINT)
+
+    def patches(self, layer: Any, x: Tensor) -> Patches:
+        """The rows are one-hot; they are written down here, where statistics are taken, and nowhere else."""
+        if x.dim() != 2:
+            raise GrowthError(
+                f"an input of shape {tuple(x.shape)} is no row of token ids: expected (n, length)"
+            )
+        n, length = x.shape
+        dtype = accumulation_dtype(layer.weight.dtype)
+        image = torch.zeros(n, self.in_neurons(layer), 1, length, device=x.device, dtype=dtype)
+        image.scatter_(1, x.detach().long()[:, None, None, :], 1.0)
+        return Patches(image, grid=(1, length))
+
+    def output_image(self, layer: Any, a: Tensor) -> Tensor:
+        features = self.out_neurons(layer)
+        if a.dim() != 3 or a.shape[1] != features:
+            raise GrowthError(
+                f"a gradient of shape {tuple(a.shape)} does not fit the layer: expected (n, {features}, length)"
+            )
+        return measured_image(a[:, :, None, :])
+
+    def fan_out_weight(self, layer: Any, omega: Tensor, kernel: Kernel) -> Tensor:
+        raise _no_new_inputs(layer)
+
+    def extend_in(self, layer: Any, weight: Tensor, at: int) -> Any:
+        raise _no_new_inputs(layer)
+
+    def empty_like(self, layer: Any, weight: Tensor, bias: bool) -> torch.nn.Module:
+        if bias:
+            raise GrowthError(f"{layer} has no bias, and cannot get one")
+        return bare(Embedding)
+
+    def write_sizes(self, layer: Any) -> None:
+        """It notes none down."""
+
+    def with_constant(self, layer: Any, x: Tensor) -> Tensor:
+        raise GrowthError(f"{layer} has no bias: token ids stand alone")
+
+    def input_size(self, layer: Any, x: Tensor) -> tuple[int, ...]:
+        return (self.in_neurons(layer), *x.shape[1:])
+
+    def check_input_size(self, layer: Any, size: tuple[int, ...]) -> None:
+        if len(size) != 2 or size[0] != self.in_neurons(layer):
+            raise GrowthError(
+                f"an input size of {size} does not fit the layer: expected ({self.in_neurons(layer)}, length), the "
+                "vocabulary first"
+            )
+
+
+def _no_new_inputs(layer: Any) -> GrowthError:
+    return GrowthError(f"{layer} reads token ids: what is before it cannot grow")
+
+
+register(EmbeddingAdapter())

@@ -1,0 +1,270 @@
+"""How new channels pass what stands between layers: activations, pools, norms, flatten, dropout.
+
+An operation is one file beside this one: a class with these members, registered by `register_operation`. What no file
+is about is taken for a function that acts on each value alone (an activation), and its derivatives are measured.
+Adapters hold no state; the operation is an argument.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from gromo_graph.algebra import Tangent, tangent_of
+from gromo_graph.errors import GrowthError
+from gromo_graph.layers.replaced import Replaced
+
+NO_WEIGHTS = "it has no weights with which a new channel could start as the identity (affine=True)"
+"""Why a norm cannot grow."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """New channels at first order around the value they have while their weights are zero.
+
+    Attributes:
+        values: (n, channels, ...) or (n, ..., features), how they depart from it.
+        resting: that value, the same for all samples and positions.
+    """
+
+    values: Tensor
+    resting: float = 0.0
+
+
+@dataclass(frozen=True)
+class NewChannels:
+    """New channels on their way through an operation, with what is known about them.
+
+    Attributes:
+        values: as they are at the scaling factor in force.
+        factor: that scaling factor s.
+        spread: root mean square of the channels of a group at s = 1, where it was measured.
+    """
+
+    values: Tensor
+    factor: Tensor
+    spread: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """What enters an operation.
+
+    Attributes:
+        width: number of features. segments: how many layers they come from, side by side.
+        repeated: whether a channel has become several features.
+    """
+
+    width: int
+    segments: int = 1
+    repeated: bool = False
+
+
+class OperationAdapter:
+    """The members, with what suits an operation that treats each channel alone and has no weights (pools, dropout).
+
+    Attributes:
+        operation_type: the torch module it serves, subclasses included.
+        flattens: whether positions become features.
+        slides: whether it mixes or moves positions.
+        bends: whether −x does not give minus what x gives, beyond what `gain` says.
+        needs_moments: whether growing it takes the mean and variance of the new channels.
+        needs_spread: whether it takes their root mean square at s = 1.
+        jumps: whether its old outputs change at once when it grows.
+        sees_samples: whether what it does to channels differs from sample to sample (attention).
+    """
+
+    operation_type: type[torch.nn.Module] = torch.nn.Module
+    flattens: bool = False
+    slides: bool = False
+    bends: bool = False
+    needs_moments: bool = False
+    needs_spread: bool = False
+    jumps: bool = False
+    sees_samples: bool = False
+
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
+        """Why what passes cannot grow, or None (as `why_fixed` of the kind in the spec)."""
+        return None
+
+    def unit(self, operation: Any) -> int:
+        """New channels come in multiples of this number."""
+        return 1
+
+    def extended(self, operation: Any, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
+        """Old and new channels behind the operation as it will be once it has grown."""
+        return operation(x), self.new_alone(operation, new)
+
+    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
+        """The new channels behind it, where the old ones do not matter to them."""
+        result: Tensor = operation(new.values)
+        return result
+
+    def tangent(self, operation: Any, channels: Channels) -> Channels:
+        """New channels behind the operation, at first order.
+
+        Raises:
+            GrowthError: their resting value would differ from position to position.
+        """
+        return Channels(operation(channels.values), channels.resting)
+
+    def gain(self, operation: Any, resting: float) -> Tangent:
+        """Slope of a channel's value at its resting value, and the value behind; pools count as the mean they take."""
+        return Tangent(resting, 1.0, 1.0)
+
+    def average(self, operation: Any, maps: Tensor) -> Tensor:
+        """The linear operation that stands in for this one in the statistics, on any number of channels."""
+        result: Tensor = operation(maps)
+        return result
+
+    def of_samples(self, operation: Any, part: slice) -> torch.nn.Module:
+        """The operation as it is for some samples of the last batch; itself where it does the same to all."""
+        result: torch.nn.Module = operation
+        return result
+
+    def check(self, operation: Any, size: int, passed: Passed) -> None:
+        """Refuse what `grow` could not do, before anything has changed.
+
+        Raises:
+            GrowthError: so many channels do not fit, or something is not known of them.
+        """
+
+    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
+        """Insert `size` channels at place `at`, in place; it has been checked."""
+        return []
+
+    def left(self, operation: Any, places: Tensor) -> torch.nn.Module:
+        """The operation with only the features at some places left: itself where it has no weights for each.
+
+        Raises:
+            GrowthError: it cannot lose features.
+        """
+        if self.jumps or any(parameter.numel() > 1 for parameter in operation.parameters()):
+            raise GrowthError(f"{operation} cannot lose features: what it gives of the others would change")
+        result: torch.nn.Module = operation
+        return result
+
+
+class Unchanging(OperationAdapter):
+    """An operation that new channels pass as they are, for what it has for each of them begins as the identity."""
+
+    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
+        return new.values
+
+    def tangent(self, operation: Any, channels: Channels) -> Channels:
+        return channels
+
+    def average(self, operation: Any, maps: Tensor) -> Tensor:
+        return maps
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What was measured of new channels where they entered an operation, and the scaling factor.
+
+    Attributes:
+        mean, variance: (size,), the biased variance over samples and positions; None where nothing was measured.
+        spread: as in `NewChannels`.
+    """
+
+    factor: float
+    mean: Tensor | None = None
+    variance: Tensor | None = None
+    spread: Tensor | None = None
+
+
+class Elementwise(OperationAdapter):
+    """Activations: each value alone, followed by its one-sided derivatives."""
+
+    def obstacle(self, operation: Any, entering: Features) -> str | None:
+        if any(parameter.numel() > 1 for parameter in operation.parameters()):
+            return (
+                "it has weights for each channel that growth does not know how to widen (register an OperationAdapter "
+                "for it)"
+            )
+        return None
+
+    def tangent(self, operation: Any, channels: Channels) -> Channels:
+        tangent = tangent_of(operation, channels.resting)
+        return Channels(tangent.apply(channels.values), tangent.value)
+
+    def gain(self, operation: Any, resting: float) -> Tangent:
+        return tangent_of(operation, resting)
+
+    def average(self, operation: Any, maps: Tensor) -> Tensor:
+        return maps  # its slope is the gain
+
+
+def with_entries(operation: Any, places: Tensor) -> Any:
+    """A copy with those entries of every parameter and buffer that has one for each feature."""
+    new = copy.deepcopy(operation)
+    for name, old in operation.named_parameters():
+        setattr(new, name, Parameter(old.detach()[places], requires_grad=old.requires_grad))
+    for name, buffer in operation.named_buffers():
+        if buffer.dim():
+            setattr(new, name, buffer[places].clone())
+    return new
+
+
+_OPERATIONS: dict[type[torch.nn.Module], OperationAdapter] = {}
+_ELEMENTWISE = Elementwise()
+
+
+def register_operation(adapter: OperationAdapter) -> None:
+    """Make an operation known."""
+    _OPERATIONS[adapter.operation_type] = adapter
+
+
+def operation_adapter(operation: torch.nn.Module) -> OperationAdapter:
+    """The adapter of an operation, by its class or the nearest class it descends from.
+
+    >>> type(operation_adapter(torch.nn.ReLU())).__name__
+    'Elementwise'
+    """
+    for kind in type(operation).__mro__:
+        if kind in _OPERATIONS:
+            return _OPERATIONS[kind]
+    return _ELEMENTWISE
+
+
+def operations_of(function: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The operations of a function in the order they apply; sequences are followed, identities left out.
+
+    >>> list(operations_of(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Identity())))
+    [ReLU()]
+    """
+    if isinstance(function, torch.nn.Sequential):
+        for member in function:
+            yield from operations_of(member)
+    elif not isinstance(function, torch.nn.Identity):
+        yield function
+
+
+def operations_with_repeats(
+    function: torch.nn.Module, positions: int
+) -> Iterator[tuple[torch.nn.Module, int]]:
+    """Each operation with the number of features it makes of each channel: only the first flatten finds positions.
+
+    >>> [repeat for _, repeat in operations_with_repeats(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.ReLU()), 4)]
+    [4, 1]
+    """
+    for operation in operations_of(function):
+        flattens = operation_adapter(operation).flattens
+        yield operation, positions if flattens else 1
+        if flattens:
+            positions = 1
+
+
+def refuse_moving_rest(operation: torch.nn.Module, resting: float) -> None:
+    """Where zeros are padded, a channel that rests at another value would not be the same at every position."""
+    if resting != 0.0:
+        raise GrowthError(
+            f"new channels rest at {resting:g} before {operation}, whose padding of zeros makes that differ from "
+            "position to position: expected no padding, or an activation that is 0 at 0"
+        )

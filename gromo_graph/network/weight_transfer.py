@@ -1,0 +1,375 @@
+"""The weights follow the spec: the parts of an edited network, made of those that were there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from gromo_graph.errors import GraphError
+from gromo_graph.graph import Graph
+from gromo_graph.graph.edits import Edited, Start
+from gromo_graph.graph.lineage import Origin, lineage, places
+from gromo_graph.layers import Kept
+from gromo_graph.layers.positions import Positions
+from gromo_graph.network.assembly import part_of
+from gromo_graph.network.network import GrowingNetwork
+from gromo_graph.spec.kinds import Fixed, Layer, Node, WidthRule
+
+_NO_MATTER_OF_WEIGHTS = ("sources", "activation", "grow")
+
+
+@dataclass
+class Followed:
+    """The parts of an edited network.
+
+    Attributes:
+        parts: by node. changes: of parameters that others take the place of.
+        fresh: parameters that nothing was there for, with the node they are of and their name in it.
+        notes: what of them could not be kept, or be made harmless.
+        reasons: what may have changed the function, should it turn out to be another one.
+    """
+
+    parts: dict[str, torch.nn.Module] = field(default_factory=dict)
+    changes: list[Kept] = field(default_factory=list)
+    fresh: dict[Parameter, tuple[str, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+
+def follow_spec(
+    network: GrowingNetwork, graph: Graph, edited: Edited, generator: torch.Generator | None
+) -> Followed:
+    """The parts for a graph: what stays is taken over, what has another size keeps the weights of its old features.
+
+    New inputs of a layer that was there begin with weights of 0, so that new features before it change nothing yet. Of
+    a group that gets narrower those features stay that have the largest weights.
+
+    Args:
+        network: stays as it is. graph: after the edit. edited: names, first weights and copies.
+        generator: for first weights; None draws them from torch's global one.
+    """
+    return _Following(network, graph, edited, generator).done()
+
+
+def neighbours(
+    network: GrowingNetwork,
+    graph: Graph,
+    edited: Edited,
+    followed: Followed,
+    trained: Collection[Parameter],
+) -> dict[Parameter, Parameter]:
+    """For each fresh parameter the one whose group of the optimizer it joins.
+
+    It is of the same node or of the one it is a copy of, where there is one; else of the nearest node, readers first.
+    Of that node it is the one of the same name, so that weights and biases stay apart where they were.
+
+    Args:
+        network: before the edit. graph: after it. trained: what the optimizer had; others are no neighbours.
+    """
+    old_of = {change.new: change.old for change in followed.changes}
+    known: dict[str, dict[str, Parameter]] = {}
+    for name in graph.order:
+        was = edited.copies.get(name) or (None if name in edited.added else edited.renamed.get(name, name))
+        own = dict(followed.parts[name].named_parameters()) if name in followed.parts else {}
+        before = network.parts.get(was) if was is not None else None
+        there = {} if before is None else dict(before.named_parameters())
+        there |= {key: p for key, p in own.items() if p not in followed.fresh}
+        known[name] = {key: p for key, p in there.items() if old_of.get(p, p) in trained}
+    return {
+        parameter: found
+        for parameter, (name, key) in followed.fresh.items()
+        if (found := _nearest(graph, name, key, known)) is not None
+    }
+
+
+def _nearest(
+    graph: Graph, name: str, key: str, known: Mapping[str, Mapping[str, Parameter]]
+) -> Parameter | None:
+    queue, seen = [name], {name}
+    for node in queue:
+        if known[node]:
+            return known[node].get(key, next(iter(known[node].values())))
+        for other in (*graph.digraph.successors(node), *graph.digraph.predecessors(node)):
+            if other not in seen:
+                seen.add(other)
+                queue.append(other)
+    return None
+
+
+def any_weight(network: torch.nn.Module) -> Tensor:
+    """A weight of the network, for its device and dtype; where it has none, one as torch makes them."""
+    return next(network.parameters(), torch.nn.Parameter(torch.empty(0)))
+
+
+class _Following:
+    def __init__(
+        self, network: GrowingNetwork, graph: Graph, edited: Edited, generator: torch.Generator | None
+    ) -> None:
+        self.network, self.graph, self.edited, self.generator = network, graph, edited, generator
+        self.like = any_weight(network)
+        self.old = lineage(network.graph)
+        self.kept = _largest(network, graph, edited)
+        names = {name: self.was(name) or f"new {name}" for name in graph.order}
+        self.new = self._new_lineage(names)
+        self.keys = {
+            node.sources[1] for node in graph.spec.nodes.values() if node.width_rule is WidthRule.LAST
+        }
+        self.result = Followed()
+
+    def done(self) -> Followed:
+        for name in self.graph.order:
+            if isinstance(self.graph.spec.nodes[name], Fixed):
+                self.result.parts[name] = self.fixed(name)
+                continue
+            # What is taken over draws nothing: the first weights of others are drawn once they are wanted.
+            fresh = part_of(self.graph, name, torch.Generator())
+            if fresh is not None:
+                self.result.parts[name] = self.part(name, fresh)
+        for name, stay in self.kept.items():
+            gone = self.network.graph.features(name) - len(stay)
+            self.result.reasons.append(f"`{name}` loses {gone} features: those with the largest weights stay")
+        return self.result
+
+    def _new_lineage(self, names: Mapping[str, str]) -> dict[str, tuple[Origin, ...]]:
+        """Features of the new graph by what they were called, those of narrower layers by where they stood."""
+        through = {name for name, start in self.edited.starts.items() if start == "identity"}
+        found = lineage(self.graph, names, through)
+        if not self.kept:
+            return found
+
+        def moved(origin: Origin) -> Origin:
+            return frozenset(
+                (layer, self.kept[layer][feature] if layer in self.kept else feature, place)
+                for layer, feature, place in origin
+            )
+
+        return {name: tuple(map(moved, origins)) for name, origins in found.items()}
+
+    def was(self, name: str) -> str | None:
+        """The node whose weights a node has; None where it has none of before."""
+        if name in self.edited.copies:
+            return self.edited.copies[name]
+        return None if name in self.edited.added else self.edited.renamed.get(name, name)
+
+    def fixed(self, name: str) -> torch.nn.Module:
+        """A module that was imported as it is, or a copy of it; no new one can be made."""
+        was = self.was(name)
+        if was is None or was not in self.network.parts:
+            raise GraphError(f"`{name}` is a module that was imported as it is: only from_torch can make it")
+        before = self.network.parts[was]
+        return copy.deepcopy(before) if name in self.edited.copies else before
+
+    def part(self, name: str, fresh: torch.nn.Module) -> torch.nn.Module:
+        node, start = self.graph.spec.nodes[name], self.edited.starts.get(name)
+        fresh = fresh.to(device=self.like.device, dtype=self.like.dtype)
+        fresh.train(self.network.training)
+        copied = name in self.edited.copies
+        was = self.was(name)
+        before = None if was is None else self.network.parts.get(was)
+        if was is None or before is None or not _alike(node, self.network.spec.nodes[was], fresh, before):
+            if before is not None and list(before.parameters()):
+                self.result.notes.append(f"`{name}` begins anew: what it was has another kind or kernel")
+            self.draw(name, fresh)
+            return self.made(name, fresh, start)
+        maps = self.maps(name, was)
+        same = _sizes(fresh) == _sizes(before) and _settings(fresh) == _settings(before)
+        same_node = same and all(_is_whole(each) for each in maps)
+        if same_node and not copied:
+            return before
+        self.draw(name, fresh)
+        self.fill(fresh, before, maps, tell=not copied)
+        if name in self.keys:
+            self.hide(fresh, maps[0])
+        fresh.train(before.training)
+        return self.made(name, fresh, start) if copied else fresh
+
+    def maps(self, name: str, was: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Where the rows and the columns of a part stood."""
+        node = self.graph.spec.nodes[name]
+        if isinstance(node, Layer) and node.tokens is not None:
+            before = self.network.spec.nodes[was].tokens or 0
+            return self.rows(name, was), tuple(i if i < before else -1 for i in range(node.tokens))
+        if isinstance(node, Layer):
+            read, was_read = self.new[node.sources[0]], self.old[self.network.graph.sources(was)[0]]
+            columns = places(read, was_read)
+            if max(columns) < 0 and len(read) == len(was_read):
+                # It reads something else of the same width: its weights are the best guess there is.
+                columns = tuple(range(len(read)))
+            return self.rows(name, was), columns
+        return places(self.new[name], self.old[was]), ()
+
+    def rows(self, name: str, was: str) -> tuple[int, ...]:
+        """Where the features of a layer stood."""
+        features, before = self.graph.features(name), self.network.graph.features(was)
+        stay = self.kept.get(was, range(before))
+        return tuple(stay[row] if row < len(stay) else -1 for row in range(features))
+
+    def fill(
+        self, fresh: torch.nn.Module, before: torch.nn.Module, maps: Sequence[Sequence[int]], *, tell: bool
+    ) -> None:
+        """Write what there was into a fresh part, parameters and running statistics."""
+        rows, columns = (torch.tensor(each, dtype=torch.long) for each in maps)
+        old_tensors = {**dict(before.named_parameters()), **dict(before.named_buffers())}
+        for key, tensor in [*fresh.named_parameters(), *fresh.named_buffers()]:
+            old = old_tensors.get(key)
+            if old is None:
+                continue
+            if old.dim() == 0:
+                with torch.no_grad():
+                    tensor.copy_(old)
+                continue
+            by_dim = {0: rows, 1: columns} if len(columns) and tensor.dim() > 1 else {0: rows}
+            _filled(tensor, old, by_dim)
+            if isinstance(tensor, Parameter) and isinstance(old, Parameter):
+                tensor.requires_grad_(old.requires_grad)
+                if tell:
+                    self.result.changes.append(Kept(old, tensor, by_dim))
+
+    def hide(self, fresh: torch.nn.Module, rows: Sequence[int]) -> None:
+        """New features of a key begin as zeros, so that the query has none to match yet."""
+        new = torch.tensor(rows) < 0
+        with torch.no_grad():
+            for parameter in fresh.parameters():
+                parameter[new.to(parameter.device)] = 0.0
+
+    def draw(self, name: str, fresh: torch.nn.Module) -> None:
+        """First weights for a part that is not taken over as it is."""
+        if self.graph.spec.nodes[name].has_first_weights:
+            on_cpu = part_of(self.graph, name, self.generator)
+            assert on_cpu is not None
+            fresh.load_state_dict(on_cpu.state_dict())
+
+    def made(self, name: str, fresh: torch.nn.Module, start: Start | None) -> torch.nn.Module:
+        """A part that is new, with the first weights that are asked for."""
+        self.result.fresh |= {parameter: (name, key) for key, parameter in fresh.named_parameters()}
+        with torch.no_grad():
+            if start == "zero":
+                for parameter in fresh.parameters():
+                    parameter.zero_()
+            elif start == "identity" and not _made_identity(fresh):
+                self.result.notes.append(f"`{name}` cannot begin as the identity: it changes what passes")
+            activation = getattr(self.graph.spec.nodes[name], "activation", "identity")
+            if start == "identity" and activation != "identity":
+                self.result.reasons.append(f"the activation {activation} of `{name}` changes what passes")
+        return fresh
+
+
+def _alike(node: Node, old: Node, fresh: torch.nn.Module, before: torch.nn.Module) -> bool:
+    """Whether the weights of the old part mean the same in the new one."""
+    if node.kind != old.kind or set(_sizes(fresh)) - set(_sizes(before)):
+        return False
+    # A layer may get other rows and columns, an operation other rows: positions of a norm over samples stay.
+    kept = 2 if isinstance(node, Layer) else 1
+    new, was = ({key: size[kept:] for key, size in _sizes(part).items()} for part in (fresh, before))
+    return all(new[key] == was[key] for key in new)
+
+
+def _sizes(part: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    named = [*part.named_parameters(), *part.named_buffers()]
+    options = {f"({key})": (-1, -1, hash(str(value))) for key, value in _options(part).items()}
+    return {key: tuple(tensor.shape) for key, tensor in named} | options
+
+
+def _options(part: torch.nn.Module) -> dict[str, Any]:
+    """What a part does beside its weights: stride, padding, probability."""
+    keys = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
+    return {key: getattr(part, key) for key in keys if hasattr(part, key)}
+
+
+def _settings(part: torch.nn.Module) -> tuple[Any, ...]:
+    """What may change without the weights meaning something else."""
+    return tuple(getattr(part, key, None) for key in ("eps", "momentum", "heads", "scale", "dropout"))
+
+
+def _is_whole(map_: Sequence[int]) -> bool:
+    return list(map_) == list(range(len(map_)))
+
+
+def _filled(tensor: Tensor, old: Tensor, places_by_dim: Mapping[int, Tensor]) -> None:
+    """Old entries at their new places; new columns of old rows are 0, new rows stay as they are."""
+    with torch.no_grad():
+        fresh = tensor.detach().clone()
+        rows = places_by_dim[0].to(old.device)
+        kept = Kept(
+            Parameter(old.detach(), requires_grad=False), Parameter(fresh, requires_grad=False), places_by_dim
+        )
+        values = kept.of(old.detach(), 0.0)
+        is_new = (rows < 0).reshape(-1, *[1] * (old.dim() - 1))
+        tensor.copy_(torch.where(is_new, fresh, values))
+
+
+def _made_identity(part: torch.nn.Module) -> bool:
+    """Give a part the weights with which what passes stays as it is; False where it has none such."""
+    weight = getattr(part, "weight", None)
+    if isinstance(part, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d):
+        assert isinstance(weight, Tensor)
+        read = part.in_features if isinstance(part, torch.nn.Linear) else part.in_channels
+        if weight.shape[0] < read or weight.shape[1] != read or not _keeps_positions(part):
+            return False
+        # Features beyond those that pass keep their first weights: they are read with zeros, and learn.
+        passing = weight[:read]
+        passing.zero_()
+        if weight.dim() == 2:
+            passing.fill_diagonal_(1.0)
+        else:
+            torch.nn.init.dirac_(passing)
+        if part.bias is not None:
+            part.bias[:read] = 0.0
+        return True
+    if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+        part.weight.fill_((1.0 + part.eps) ** 0.5)  # the running variance begins at 1
+        return True
+    if isinstance(part, Positions):
+        part.weight.zero_()
+        return True
+    return isinstance(part, torch.nn.Dropout | torch.nn.Identity)
+
+
+def _keeps_positions(part: torch.nn.Module) -> bool:
+    if isinstance(part, torch.nn.Linear):
+        return True
+    assert isinstance(part, torch.nn.Conv1d | torch.nn.Conv2d)
+    same = [dilation * (kernel - 1) for dilation, kernel in zip(part.dilation, part.kernel_size, strict=True)]
+    padding = part.padding
+    centred = padding == "same" if isinstance(padding, str) else [2 * zeros for zeros in padding] == same
+    return centred and set(part.stride) == {1} and all(kernel % 2 for kernel in part.kernel_size)
+
+
+def _largest(network: GrowingNetwork, graph: Graph, edited: Edited) -> dict[str, list[int]]:
+    """Of each layer that gets narrower the features that stay: those of its group with the largest weights."""
+    found: dict[str, list[int]] = {}
+    for name, node in graph.spec.nodes.items():
+        was = edited.renamed.get(name, name)
+        old = None if name in edited.added else network.spec.nodes.get(was)
+        if not isinstance(node, Layer) or not isinstance(old, Layer) or was in found:
+            continue
+        if node.features < old.features:
+            group = network.graph.group_of(was)
+            stay = _best(_importance(network, group.producers), node.features, group.unit)
+            found |= dict.fromkeys(group.producers, stay)
+    return found
+
+
+def _best(importance: Tensor, count: int, unit: int) -> list[int]:
+    """Places of the most important features in their order; those that belong together stay or go together."""
+    unit = 1 if count % unit else unit
+    first = importance.unflatten(0, (-1, unit)).sum(dim=1).topk(count // unit).indices.sort().values * unit
+    return (first[:, None] + torch.arange(unit, device=first.device)).flatten().tolist()  # type: ignore[no-any-return]
+
+
+def _importance(network: GrowingNetwork, producers: Sequence[str]) -> Tensor:
+    """The norm of the weights that make each feature of a group."""
+    weights = [_weight(network.parts[name]) for name in producers]
+    return torch.stack([weight.detach().flatten(1).square().sum(dim=1) for weight in weights]).sum(dim=0)
+
+
+def _weight(part: torch.nn.Module) -> Tensor:
+    weight = part.weight
+    assert isinstance(weight, Tensor)
+    return weight

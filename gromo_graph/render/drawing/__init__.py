@@ -1,0 +1,1 @@
+"""One drawing of a network: its DOT text, its words and colours, and Graphviz."""

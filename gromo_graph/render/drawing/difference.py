@@ -1,0 +1,87 @@
+"""Two networks in one picture: the new one, with what is gone drawn into it by dashed lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gromo_graph.graph.diff import Difference, NodeChange, ValueChange
+from gromo_graph.render.change import Change
+from gromo_graph.render.drawing.heading import Fact, Line
+from gromo_graph.render.drawing.style import GROWN, QUIET, REMOVED
+from gromo_graph.render.drawing.text import clean
+from gromo_graph.render.numbers import count, share
+
+_MOST_VALUES = 3
+
+
+def change_of_difference(found: Difference) -> Change:
+    """What to highlight in the drawing of the new network."""
+    changed = [node for node in found.nodes if node.what == "changed"]
+    return Change(
+        added={node.name: node.added_features for node in changed if node.added_features},
+        new=frozenset(node.name for node in found.nodes if node.what == "added"),
+        before={node.name: node.before for node in changed if node.before and node.before != node.after},
+        values={node.name: words for node in changed if (words := _words(node))},
+        new_edges=frozenset(found.added_edges),
+        old=found.old,
+        removed=tuple(node.name for node in found.nodes if node.what == "removed"),
+        removed_edges=found.removed_edges,
+    )
+
+
+def lines_of_difference(found: Difference) -> tuple[Line, ...]:
+    """The second row of the heading, which is the legend too."""
+    nodes = {what: sum(node.what == what for node in found.nodes) for what in ("added", "removed", "changed")}
+    edges = {"added": len(found.added_edges), "removed": len(found.removed_edges)}
+    if not found:
+        return (Line("no difference", QUIET),)
+    told = []
+    if nodes["added"] or edges["added"]:
+        told.append(Line(f"+ added: {_amount(nodes['added'], edges['added'])}", GROWN))
+    if nodes["removed"] or edges["removed"]:
+        told.append(Line(f"− removed, dashed: {_amount(nodes['removed'], edges['removed'])}", REMOVED))
+    if nodes["changed"]:
+        told.append(Line(f"→ changed: {_amount(nodes['changed'])}", GROWN))
+    return tuple(told) or (Line("other settings, the same network", QUIET),)
+
+
+def facts_of_difference(found: Difference) -> tuple[Fact, ...]:
+    """What both networks cost."""
+    pairs = {
+        "parameters": (found.old.parameter_count, found.new.parameter_count),
+        "multiply-adds": (found.old.multiply_adds, found.new.multiply_adds),
+    }
+    return tuple(
+        Fact(word, f"{count(before)} → {count(after)}", share(before, after))
+        for word, (before, after) in pairs.items()
+    )
+
+
+def value_words(change: ValueChange) -> str:
+    """`relu → gelu`, `bias: true → false`."""
+    return f"{change.key}: {_shown(change.before)} → {_shown(change.after)}"
+
+
+def _words(node: NodeChange) -> str:
+    told = [value_words(change) for change in node.values if change.key != "features"]
+    more = len(told) - _MOST_VALUES
+    return clean(", ".join(told[:_MOST_VALUES]) + (f" and {more} more" if more > 0 else ""))
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_shown(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(value)
+
+
+def _amount(nodes: int, edges: int | None = None) -> str:
+    told = [f"{nodes} {'node' if nodes == 1 else 'nodes'}"]
+    if edges is not None:
+        told.append(f"{edges} {'edge' if edges == 1 else 'edges'}")
+    return ", ".join(told)

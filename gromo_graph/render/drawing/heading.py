@@ -1,0 +1,134 @@
+"""The heading of a drawing: which network, which step, what it did and what it brought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gromo_graph.graph import Graph
+from gromo_graph.records import GrowthEvent
+from gromo_graph.render.change import plural, what_was_done
+from gromo_graph.render.drawing.labels import Cell, Run, table
+from gromo_graph.render.drawing.style import (
+    GROWN,
+    INK,
+    NAME_SIZE,
+    QUIET,
+    REMOVED,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    TITLE_SIZE,
+)
+from gromo_graph.render.drawing.text import clean, shortened
+from gromo_graph.render.numbers import change, count, real, rises, share
+
+_TITLE_EMS = 40.0
+_REASON_EMS = 70.0
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number of the heading: a small word above, the value below, how much it changed, and whether for the worse."""
+
+    word: str
+    value: str
+    share: str = ""
+    worse: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """Words of the second row of the heading."""
+
+    words: str
+    color: str = INK
+    bold: bool = False
+
+
+def facts(graph: Graph, event: GrowthEvent | None) -> tuple[Fact, ...]:
+    """The numbers of the step, or of the network where there is none."""
+    if event is None:
+        return (
+            Fact("parameters", count(graph.parameter_count)),
+            Fact("multiply-adds", count(graph.multiply_adds)),
+        )
+    if event.decision is None:
+        return (
+            Fact("held-out loss", real(event.loss_before)),
+            Fact("parameters", count(event.parameters)),
+        )
+    before, after = event.parameters_before, event.parameters
+    return (
+        Fact("slope", real(event.slope)),
+        Fact("γ", real(event.gamma)),
+        Fact(
+            "held-out loss",
+            change(event.loss_before, event.loss_after),
+            share(event.loss_before, event.loss_after),
+            worse=rises(event.loss_before, event.loss_after),
+        ),
+        Fact("parameters", f"{count(before)} → {count(after)}", share(before, after)),
+    )
+
+
+def step_words(event: GrowthEvent) -> str:
+    """`step 3 · epoch 4`."""
+    return f"step {event.step} · epoch {event.epoch}" if event.decision else f"epoch {event.epoch}"
+
+
+def outcome(event: GrowthEvent) -> str:
+    """What was done, or why nothing was."""
+    if event.decision is None:
+        return f"nothing applied: {event.reason}" if event.reason else "nothing applied"
+    return what_was_done(event.decision)
+
+
+def sentence(graph: Graph, event: GrowthEvent | None) -> str:
+    """The heading as one line of text, for readers who hear the drawing."""
+    numbers = ", ".join(f"{fact.word} {fact.value}" for fact in facts(graph, event))
+    if event is None:
+        nodes = len(graph.order)
+        return f"{nodes} {plural('node', nodes)}, {numbers}"
+    return f"{step_words(event)}: {outcome(event)}; {numbers}"
+
+
+def lines(event: GrowthEvent | None) -> tuple[Line, ...]:
+    """The second row for an event: which step, and what it did."""
+    if event is None:
+        return ()
+    done = event.decision is not None
+    words = shortened(clean(outcome(event)), _REASON_EMS)
+    return Line(step_words(event), QUIET), Line(words, GROWN if done else INK, done)
+
+
+def heading(title: str, second: Sequence[Line], columns: Sequence[Fact], legend: Sequence[Line] = ()) -> str:
+    """The label of the whole graph: its title, a row of words, numbers, and a legend."""
+    first = (Run(shortened(clean(title), _TITLE_EMS), TITLE_SIZE, INK, bold=True),)
+    span = len(columns) + 1  # the last column is empty and takes the room that the wide rows need
+    wide = [[Cell(runs, span=span)] for runs in (first, _runs(second, NAME_SIZE)) if runs]
+    rows: list[Sequence[Cell] | int] = [*wide, 3, *_fact_rows(columns)]
+    if legend:
+        rows += [3, [Cell(_runs(legend, TEXT_SIZE), span=span)]]
+    return table([*rows, 10])
+
+
+def _runs(row: Sequence[Line], size: float) -> tuple[Run, ...]:
+    """Words side by side."""
+    return tuple(
+        Run(each.words if each is row[-1] else f"{each.words} ", size, each.color, bold=each.bold)
+        for each in row
+    )
+
+
+def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:
+    gap = Run("   ", SMALL_SIZE, QUIET)
+    words = [Cell((Run(fact.word, SMALL_SIZE, QUIET), gap)) for fact in columns]
+    values = [Cell((Run(fact.value, TEXT_SIZE + 1, INK), *_share(fact), gap)) for fact in columns]
+    empty = Cell((Run("", 1),))
+    return [[*words, empty], [*values, empty]]
+
+
+def _share(fact: Fact) -> tuple[Run, ...]:
+    if not fact.share:
+        return ()
+    return (Run(f" {fact.share}", TEXT_SIZE + 1, REMOVED if fact.worse else GROWN, bold=True),)

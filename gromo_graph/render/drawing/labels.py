@@ -1,0 +1,94 @@
+"""HTML-like labels: rows of text runs in a table, every cell as wide as its text needs in any font."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gromo_graph.render.drawing.style import INK, TEXT_SIZE
+from gromo_graph.render.drawing.text import html_text, points
+
+# Half the width of an arrowhead, in points.
+_ARROWHEAD = 6
+
+Direction = Literal["right", "down"]
+"""Where the data flow in the picture."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Text in one style; `size` in points."""
+
+    text: str
+    size: float = TEXT_SIZE
+    color: str = INK
+    bold: bool = False
+
+    @property
+    def width(self) -> int:
+        """Points to keep free for it."""
+        return points(self.text, self.size, bold=self.bold)
+
+    @property
+    def html(self) -> str:
+        """The run as Graphviz reads it. Empty text would be a syntax error there, so it becomes a space."""
+        content = html_text(self.text) or " "
+        if self.bold:
+            content = f"<B>{content}</B>"
+        return f'<FONT POINT-SIZE="{self.size:g}" COLOR="{self.color}">{content}</FONT>'
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs side by side, each with room of its own: two never touch, whatever font the viewer has."""
+
+    runs: tuple[Run, ...]
+    align: Literal["LEFT", "CENTER", "RIGHT"] = "LEFT"
+    span: int = 1
+
+    @property
+    def html(self) -> str:
+        """The cell with its least width."""
+        span = f' COLSPAN="{self.span}"' if self.span > 1 else ""
+        if len(self.runs) == 1:
+            return self._cell(self.runs[0], span)
+        width = sum(run.width for run in self.runs)
+        height = round(1.35 * max(run.size for run in self.runs))
+        # Of a fixed size, or Graphviz would spread the runs over a cell that is wider.
+        fixed = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="{height}" ALIGN="{self.align}" '
+        inner = _table("".join(["<TR>", *(self._cell(run) for run in self.runs), "</TR>"]), 0, fixed)
+        return f'<TD ALIGN="{self.align}"{span}>{inner[1:-1]}</TD>'
+
+    def _cell(self, run: Run, span: str = "") -> str:
+        return f'<TD ALIGN="{self.align}" VALIGN="BOTTOM" WIDTH="{run.width}"{span}>{run.html}</TD>'
+
+
+def table(rows: Sequence[Sequence[Cell] | int]) -> str:
+    """A table without lines, as the value of a `label` attribute; a number is an empty row of so many points."""
+    return _table(
+        "".join(f"<TR>{_gap(row) if isinstance(row, int) else _cells(row)}</TR>" for row in rows), 1
+    )
+
+
+def _table(body: str, padding: int, fixed: str = "") -> str:
+    return f'<<TABLE {fixed}BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{body}</TABLE>>'
+
+
+def _cells(row: Sequence[Cell]) -> str:
+    return "".join(cell.html for cell in row)
+
+
+def _gap(height: int) -> str:
+    return f'<TD HEIGHT="{height}"></TD>'
+
+
+def beside_line(runs: Sequence[Run], penwidth: float, direction: Direction) -> str:
+    """The label of an edge: rows that keep clear of a line of `penwidth` points, below them or on their left."""
+    gap = round(2 + 0.8 * penwidth)
+    if direction == "right":  # the arrowhead is far from the middle of a line that is as long as its label
+        return _table(
+            "".join(f"<TR>{Cell((run,), 'CENTER').html}</TR>" for run in runs) + f"<TR>{_gap(gap)}</TR>", 0
+        )
+    gap += _ARROWHEAD  # on a short line downwards the label stands beside it
+    return _table("".join(f'<TR><TD WIDTH="{gap}"></TD>{Cell((run,)).html}</TR>' for run in runs), 0)

@@ -1,0 +1,38 @@
+"""What a drawing may be asked to look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from gromo_graph.errors import RenderError
+from gromo_graph.render.drawing.labels import Direction
+
+Theme = Literal["light", "dark"]
+Colour = Literal["role", "kind", "slope"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a network is drawn.
+
+    Attributes:
+        direction: where the data flow; None is to the right, and down in a graph so deep that it would be a ribbon.
+        theme: dark is for dark pages and screens.
+        colour: what the boxes are filled by: their role, their kind, or the slope of their growth in the event.
+        collapsed: blocks that are drawn as one box, `body` or `body.2`; `all` stands for all of them.
+
+    Raises:
+        RenderError: a word that is none of these.
+    """
+
+    direction: Direction | None = None
+    theme: Theme = "light"
+    colour: Colour = "role"
+    collapsed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, words in (("theme", Theme), ("colour", Colour)):
+            found = getattr(self, name)
+            if found not in get_args(words):
+                raise RenderError(f"{name} {found!r}: expected one of {', '.join(get_args(words))}")

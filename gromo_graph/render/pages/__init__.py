@@ -1,0 +1,1 @@
+"""HTML pages about a run: the report and the inspector."""

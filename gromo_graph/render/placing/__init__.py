@@ -1,0 +1,1 @@
+"""Fixed positions for nodes and edges, so that several drawings can be compared."""

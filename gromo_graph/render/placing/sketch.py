@@ -1,0 +1,65 @@
+"""A drawing's DOT read back, by what its parts stand for: several drawings can be put side by side.
+
+Every label of our drawings is HTML-like: Graphviz hands it back without its outer brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gromo_graph.render.drawing.dot import Drawing, Part
+
+Key = tuple[str, str]
+"""What a node or edge of a drawing stands for: `node`, `output` or `edge`, and its name."""
+
+_WHAT = {"n": "node", "g": "node", "o": "output"}
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A node or edge of a drawing: its attributes as DOT has them, what it stands for and, of an edge, its ends."""
+
+    attributes: Mapping[str, str]
+    part: Part
+    ends: tuple[Key, Key] | None = None
+
+    def __getitem__(self, attribute: str) -> str:
+        return self.attributes.get(attribute, "")
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A drawing read back."""
+
+    graph: Mapping[str, str]
+    nodes: dict[Key, Stroke]
+    edges: dict[Key, Stroke]
+
+
+def sketch_of(drawing: Drawing, source: Any) -> Sketch:
+    """`source`: the drawing's DOT as a pygraphviz graph."""
+    keys = {
+        dot_id: (_WHAT[dot_id[0]], part.name)
+        for dot_id, part in drawing.parts.items()
+        if dot_id[0] in _WHAT and not dot_id.endswith("w")
+    }
+    defaults = {"node": _plain(source.node_attr), "edge": _plain(source.edge_attr)}
+    nodes = {
+        keys[str(node)]: Stroke(defaults["node"] | _plain(node.attr), drawing.parts[str(node)])
+        for node in source.nodes()
+    }
+    edges = {}
+    for edge in source.edges():
+        attributes = defaults["edge"] | _plain(edge.attr)
+        part = drawing.parts[attributes["id"]]
+        edges["edge", part.name] = Stroke(attributes, part, (keys[str(edge[0])], keys[str(edge[1])]))
+    return Sketch(_plain(source.graph_attr), nodes, edges)
+
+
+def _plain(attributes: Any) -> dict[str, str]:
+    found = {key: value for key, value in attributes.iteritems() if value}
+    if "label" in found:
+        found["label"] = f"<{found['label']}>"
+    return found

@@ -1,0 +1,30 @@
+"""Batches of any part of the data."""
+
+from __future__ import annotations
+
+import torch
+
+from gromo_graph.run.data.samples import Samples, Stream
+from gromo_graph.run.data.stream import StreamLoader
+from gromo_graph.run.data.tensor_loader import TensorLoader
+
+AnyLoader = TensorLoader | StreamLoader
+
+
+def batches_of(
+    part: Samples,
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    device: torch.device | str = "cpu",
+    share: tuple[int, int] = (0, 1),
+) -> AnyLoader:
+    """The loader for a part of the data; one that comes out of a loader has batches of its own size.
+
+    Args:
+        part: the samples. batch_size: of each batch. seed: of the order; None keeps that of the data.
+        device: where the batches are. share: the share of this process (loader.py).
+    """
+    if isinstance(part, Stream):
+        return StreamLoader(part, seed=seed, device=device, share=share)
+    return TensorLoader(part, batch_size, seed=seed, device=device, share=share)

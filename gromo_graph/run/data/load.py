@@ -1,0 +1,179 @@
+"""Data: what a network is trained on, standardised and split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gromo_graph.errors import RunError
+from gromo_graph.graph import build_graph
+from gromo_graph.run.data.preparation import Preparation, class_indices, class_names, learn_preparation
+from gromo_graph.run.data.raw import Array, Raw, Task, check_finite, is_mapped
+from gromo_graph.run.data.samples import MappedPart, Part, Samples
+from gromo_graph.run.data.sources import Source, find_source
+from gromo_graph.run.data.split import Split, split
+from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
+from gromo_graph.spec.model import Spec
+from gromo_graph.spec.tokens import vocabularies
+
+_TASKS: dict[str, Task] = {"cross_entropy": "classification", "mse": "regression"}
+"""What each loss of a spec is for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """All samples in three parts.
+
+    Attributes:
+        train, validation, test: 60, 20 and 20 %, the same for every seed; or what loaders give, perhaps without test.
+        preparation: standardisation, classes and names; learned from the training part alone.
+        fingerprint: sha256 of the raw content; of loaders, of the first batch that is held out.
+    """
+
+    train: Samples
+    validation: Samples
+    test: Samples | None
+    preparation: Preparation
+    fingerprint: str
+
+    @property
+    def parts(self) -> dict[str, Samples]:
+        """train, validation and test by name, as far as they are there."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted: bool = True) -> Data:
+    """The data that a spec is trained on.
+
+    Args:
+        source: see `read_source`.
+        spec: its input, output and loss say what is expected.
+        folder: relative file names are below it; None takes the current folder.
+        trusted: may the source be code?
+
+    Raises:
+        RunError: the data cannot be read, are not sound, or do not fit the spec.
+
+    >>> from gromo_graph.spec import parse_spec
+    >>> spec = parse_spec('''
+    ... name: small
+    ... nodes:
+    ...   x: {kind: input, shape: [1]}
+    ...   y: {kind: linear, from: x, features: 2}
+    ... output: y
+    ... ''')
+    >>> data = load_data(([[float(i)] for i in range(20)], [0, 1] * 10), spec)
+    >>> len(data.train), len(data.validation), len(data.test), data.preparation.classes
+    (12, 4, 4, (0, 1))
+    """
+    check_trainable(spec)
+    found = find_source(source, folder=folder, trusted=trusted)
+    return prepare(found, spec) if isinstance(found, Raw) else of_loaders(found, spec)
+
+
+def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
+    """Data out of loaders (stream.py), given as the network reads them.
+
+    Raises:
+        RunError: they give something else.
+    """
+    shape, outputs = _ends(spec)
+    task = _TASKS[spec.train.loss]
+    vocabulary = _vocabulary(spec)
+    parts = streams(loaders, shape=shape, outputs=outputs, task=task, vocabulary=vocabulary)
+    return Data(
+        parts["train"],
+        parts["validation"],
+        parts.get("test"),
+        as_they_are(shape, outputs, task, vocabulary),
+        fingerprint_of(parts),
+    )
+
+
+def _ends(spec: Spec) -> tuple[tuple[int, ...], int]:
+    """The shape of the one input, and the features of the one output."""
+    shapes = build_graph(spec).shapes
+    return shapes[spec.inputs[0]], shapes[spec.outputs[0]][0]
+
+
+def _vocabulary(spec: Spec) -> int | None:
+    """How many token ids the one input may hold; None where it holds values."""
+    return vocabularies(spec.nodes).get(spec.inputs[0])
+
+
+def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] | None = None) -> Data:
+    """Check, split and standardise raw data.
+
+    Args:
+        raw: the data. spec: that they are for.
+        choose: gives the rows of each part, perhaps none for test, from the data and their class indices (None for
+            regression); by default the split that is the same for every seed.
+
+    Raises:
+        RunError: they are not sound, or do not fit the spec.
+    """
+    check_finite(raw)
+    shape, outputs = _ends(spec)
+    task = _task(raw, spec)
+    classes: tuple[str | int, ...] = ()
+    labels = None
+    if task == "classification":
+        assert raw.y is not None
+        classes = class_names(raw, outputs)
+        labels = class_indices(raw.y, classes, raw.name)
+    rows = split(raw.name, len(raw.x), labels, classes) if choose is None else choose(raw, labels)
+    preparation = learn_preparation(
+        raw,
+        rows.train,
+        task=task,
+        shape=shape,
+        classes=classes,
+        outputs=outputs,
+        vocabulary=_vocabulary(spec),
+    )
+    train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
+    return Data(train, validation, test if len(test) else None, preparation, raw.fingerprint)
+
+
+def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list[Part | MappedPart]:
+    """Some rows of the data each, prepared as the network expects them; of a mapped file when they are used."""
+    assert raw.y is not None
+    y = preparation.targets(raw.y, name=raw.name)
+    if is_mapped(raw.x):
+        preparation.inputs(raw.x[:1], name=raw.name)  # refuses another shape now, not in the middle of a run
+        return [MappedPart(raw.x, rows, y[rows], preparation, raw.name) for rows in parts]
+    x = preparation.inputs(raw.x, name=raw.name)
+    return [Part(x[rows], y[rows]) for rows in parts]
+
+
+def check_trainable(spec: Spec) -> None:
+    """The built-in training has one input and one output of [features].
+
+    Raises:
+        RunError: the spec has others.
+    """
+    if len(spec.inputs) != 1 or len(spec.outputs) != 1:
+        raise RunError(
+            f"`{spec.name}` has {len(spec.inputs)} inputs and {len(spec.outputs)} outputs, and `grow` trains "
+            "networks of one each: train this one in a loop of your own with GrowthScheduler"
+        )
+    shape = build_graph(spec).shapes[spec.outputs[0]]
+    if len(shape) != 1:
+        raise RunError(
+            f"the output `{spec.outputs[0]}` has the shape {list(shape)}: expected [features]; put a `flatten` "
+            "and a `linear` node behind it"
+        )
+
+
+def _task(raw: Raw, spec: Spec) -> Task:
+    task = _TASKS[spec.train.loss]
+    if raw.task is not None and raw.task != task:
+        other = next(loss for loss, its_task in _TASKS.items() if its_task == raw.task)
+        raise RunError(
+            f"{raw.name}: these data are for {raw.task}, and `train.loss: {spec.train.loss}` is for {task}: "
+            f"write `train.loss: {other}`, or give other data"
+        )
+    return task

@@ -1,0 +1,82 @@
+"""Reading `.npz`: the arrays x and y, never a pickle."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from gromo_graph.errors import RunError
+from gromo_graph.run.data.raw import Array, Raw, raw_from
+
+LARGE = 512 * 1024 * 1024
+"""Bytes that the samples of a file may take in memory; larger ones stay on the disk."""
+
+_LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name
+
+
+def mapped(path: Path, member: str) -> Array | None:
+    """A large array of a `.npz` file without reading it; None for a small or a compressed one (numpy.savez does not
+    compress).
+
+    Raises:
+        ValueError, OSError, zipfile.BadZipFile: the file is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(member)
+    if info.compress_type != zipfile.ZIP_STORED:
+        return None
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(_LOCAL_HEADER)
+        if len(header) < _LOCAL_HEADER:
+            raise zipfile.BadZipFile(f"the member {member} lies beyond its end")
+        name, extra = (int.from_bytes(header[place : place + 2], "little") for place in (26, 28))
+        file.seek(info.header_offset + _LOCAL_HEADER + name + extra)
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(file)
+        if dtype.kind not in "biuf" or 4 * math.prod(shape) <= LARGE:
+            return None
+        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+
+
+def read_npz(path: Path, *, target: bool = True) -> Raw:
+    """The data of a `.npz` file: x (samples, ...) and, unless `target` is False, y.
+
+    Raises:
+        RunError: the file cannot be read, an array is missing, or one holds Python objects.
+    """
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise RunError(f"{name}: one array without a name: expected an .npz with the arrays x and y")
+            found = sorted(arrays.files)
+            missing = [key for key in (("x", "y") if target else ("x",)) if key not in found]
+            if missing:
+                listed = ", ".join(found) or "nothing"
+                raise RunError(
+                    f"{name}: the array {' and '.join(missing)} is missing: found {listed}; "
+                    "save them with numpy.savez(file, x=..., y=...)"
+                )
+            x = mapped(path, "x.npy")
+            return raw_from(name, arrays["x"] if x is None else x, arrays["y"] if target else None)
+    except ValueError as error:
+        if "pickle" in str(error).lower():
+            raise RunError(
+                f"{name}: it holds Python objects, which are never loaded: save plain arrays of numbers"
+            ) from error
+        raise RunError(f"{name}: this is no sound .npz file: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+        raise RunError(f"{name}: this is no sound .npz file: {error}") from error
+    except MemoryError as error:
+        raise RunError(f"{name}: its arrays do not fit into memory") from error
+    except OSError as error:
+        raise RunError(f"{name}: the data cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,307 @@
+"""Preparation: what turns raw samples into tensors and predictions back; learned from the training part alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gromo_graph.errors import RunError
+from gromo_graph.layers.embedding import ids_problem
+from gromo_graph.run.data.raw import CHUNK, Array, Raw, Task, is_text
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a network's data are read; `data.json` of a run.
+
+    Attributes:
+        task: classification or regression.
+        shape: of one input of the network, without the batch.
+        outputs: features of the network's output.
+        features: names of the columns of x, or ().
+        classes: one for each output feature (classification): a name where the data have names, else a number.
+        mean, scale: of each number of a sample, in the order of the flattened input: (x − mean) / scale.
+        target_mean, target_scale: of each output (regression).
+        vocabulary: how many token ids the input may hold, where it is read as such; they are never standardised.
+    """
+
+    task: Task
+    shape: tuple[int, ...]
+    outputs: int
+    features: tuple[str, ...]
+    classes: tuple[str | int, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
+    vocabulary: int | None = None
+
+    def inputs(self, x: Array, *, name: str = "data") -> Tensor:
+        """float32 (samples, *shape) from raw samples.
+
+        Raises:
+            RunError: the samples do not have the shape that the network reads, or are no token ids where it reads such.
+        """
+        rows = fitted(x, self.shape, name, advice=self._wanted()).reshape(len(x), -1)
+        standardised = (rows - np.array(self.mean)) / np.array(self.scale)
+        found = torch.from_numpy(standardised.astype(np.float32)).reshape(len(x), *self.shape)
+        check_tokens(found, self.vocabulary, name)
+        return found
+
+    def _wanted(self) -> str:
+        named = f" ({', '.join(self.features)})" if self.features else ""
+        return f"give samples of the {math.prod(self.shape)} numbers{named} that the network was trained on"
+
+    def targets(self, y: Array, *, name: str = "data") -> Tensor:
+        """int64 class indices (samples,), or float32 standardised values (samples, outputs).
+
+        Raises:
+            RunError: labels outside the classes, or another number of values than the network gives.
+        """
+        if self.task == "classification":
+            return torch.from_numpy(class_indices(y, self.classes, name))
+        values = regression_values(y, self.outputs, name)
+        standardised = (values - np.array(self.target_mean)) / np.array(self.target_scale)
+        return torch.from_numpy(standardised.astype(np.float32))
+
+    def labels(self, prediction: Tensor) -> Array:
+        """Predictions in the words of the data: class labels (samples,), or values in their original unit."""
+        found = prediction.detach().cpu().double().numpy()
+        if self.task == "classification":
+            names: Array = np.array(self.classes)
+            labels: Array = names[found.argmax(axis=1)]
+            return labels
+        values: Array = found * np.array(self.target_scale) + np.array(self.target_mean)
+        return values[:, 0] if self.outputs == 1 else values
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `data.json`."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Preparation:
+        """What `to_dict` gave.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is something else.
+        """
+        preparation = Preparation(
+            task="regression" if values["task"] == "regression" else "classification",
+            shape=tuple(int(size) for size in values["shape"]),
+            outputs=int(values["outputs"]),
+            features=tuple(str(name) for name in values["features"]),
+            classes=tuple(label if isinstance(label, int) else str(label) for label in values["classes"]),
+            mean=_floats(values["mean"]),
+            scale=_floats(values["scale"]),
+            target_mean=_floats(values["target_mean"]),
+            target_scale=_floats(values["target_scale"]),
+            vocabulary=None if values.get("vocabulary") is None else int(values["vocabulary"]),
+        )
+        size, targets = math.prod(preparation.shape), preparation.outputs
+        wanted = (
+            (size, size, targets, 0, 0)
+            if preparation.task == "classification"
+            else (size, size, 0, targets, targets)
+        )
+        found = tuple(
+            len(row)
+            for row in (
+                preparation.mean,
+                preparation.scale,
+                preparation.classes,
+                preparation.target_mean,
+                preparation.target_scale,
+            )
+        )
+        if wanted != found:
+            raise ValueError(f"lengths {found} where {wanted} are expected")
+        return preparation
+
+
+def learn_preparation(
+    raw: Raw,
+    train: Array,
+    *,
+    task: Task,
+    shape: tuple[int, ...],
+    classes: tuple[str | int, ...],
+    outputs: int,
+    vocabulary: int | None = None,
+) -> Preparation:
+    """The preparation that the training rows teach.
+
+    A sample's numbers are standardised one by one; where the data or the input of the spec have the form of an
+    image or a sequence, channel by channel, so that pixels at the edge, which hardly ever differ from 0, are not
+    blown up (digits: test loss 0.10 against 0.12). Token ids (`vocabulary`) are left as they are.
+
+    Raises:
+        RunError: numbers too large to be standardised.
+    """
+    form = shape if len(shape) > 1 else raw.x.shape[1:]
+    rows = fitted(raw.x, shape, raw.name).reshape(len(raw.x), *form)
+    if vocabulary is None:
+        mean, scale = _mean_and_scale(rows, train, (0, *range(2, rows.ndim)), raw.name)
+    else:
+        mean, scale = np.zeros(1), np.ones(1)
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
+    if task == "regression":
+        assert raw.y is not None
+        values = regression_values(raw.y, outputs, raw.name)
+        target_mean, target_scale = (_listed(row) for row in _mean_and_scale(values, train, (0,), raw.name))
+    return Preparation(
+        task=task,
+        shape=shape,
+        outputs=outputs,
+        features=raw.features if len(raw.features) == math.prod(shape) else (),
+        classes=classes if task == "classification" else (),
+        mean=_listed(np.broadcast_to(mean, (1, *form))),
+        scale=_listed(np.broadcast_to(scale, (1, *form))),
+        target_mean=target_mean,
+        target_scale=target_scale,
+        vocabulary=vocabulary,
+    )
+
+
+def check_tokens(x: Tensor, vocabulary: int | None, name: str) -> None:
+    """Refuse what is no token id, where the network reads such.
+
+    Raises:
+        RunError: a number is not whole, or outside the vocabulary.
+    """
+    problem = None if vocabulary is None else ids_problem(x, vocabulary)
+    if problem is not None:
+        raise RunError(
+            f"{name}: {problem}, as the embedding of the spec has a vocabulary of {vocabulary}: give other data, or "
+            "write another `vocabulary`"
+        )
+
+
+def fitted(x: Array, shape: tuple[int, ...], name: str, *, advice: str | None = None) -> Array:
+    """Samples in the input's shape: flat rows become images and back; a single channel is added or left out.
+
+    Raises:
+        RunError: the sizes do not agree.
+    """
+    found = x.shape[1:]
+    same_size = math.prod(found) == math.prod(shape)
+    one_channel = (1, *found) == shape or found == (1, *shape)
+    if found == shape or one_channel or (same_size and (len(found) == 1 or len(shape) == 1)):
+        return x.reshape(len(x), *shape)
+    raise RunError(
+        f"{name}: a sample has the shape {list(found)}, but the input of the spec has {list(shape)}: "
+        + (advice or f"write `shape: {list(found)}` or give other data")
+    )
+
+
+def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
+    """One class for each output feature; features beyond the classes of the data go by their number.
+
+    Raises:
+        RunError: there are more classes than output features.
+    """
+    assert raw.y is not None
+    named: Sequence[str | int] = raw.classes
+    if is_text(raw.y):
+        named = sorted(set(raw.y.tolist()))
+    if len(named) > outputs:
+        raise RunError(
+            f"{raw.name}: {len(named)} classes, but the output of the spec has {outputs} features: "
+            f"expected one feature for each class, write `features: {len(named)}`"
+        )
+    return (*named, *range(len(named), outputs))
+
+
+def class_indices(y: Array, classes: tuple[str | int, ...], name: str) -> Array:
+    """The index of each label: text by name, numbers as they are.
+
+    Raises:
+        RunError: labels outside the classes, or values that are no labels.
+    """
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise RunError(f"{name}: y has shape {y.shape}: expected one class for each sample")
+    if is_text(y):
+        index = {str(label): place for place, label in enumerate(classes)}
+        outside = sorted(set(y.tolist()) - set(index))
+        indices = np.array([index.get(label, -1) for label in y.tolist()], dtype=np.int64)
+        expected = ", ".join(map(str, classes[:12])) + (", ..." if len(classes) > 12 else "")
+    else:
+        if (y != np.round(y)).any():
+            value = float(y[y != np.round(y)][0])
+            raise RunError(
+                f"{name}: the target holds {value:g}, so this is regression, and `train.loss: cross_entropy` "
+                "is for classes: expected whole numbers or text, or `train.loss: mse`"
+            )
+        outside = [f"{label:g}" for label in np.unique(y[(y < 0) | (y >= len(classes))]).tolist()]
+        indices = np.where((y < 0) | (y >= len(classes)), -1, y).astype(np.int64)
+        expected = f"whole numbers from 0 to {len(classes) - 1}"
+    if outside:
+        listed = ", ".join(outside[:8]) + (", ..." if len(outside) > 8 else "")
+        raise RunError(
+            f"{name}: labels outside the classes: found {listed} in {int((indices < 0).sum())} of {len(y)} "
+            f"samples, expected {expected}, as the output of the spec has {len(classes)} features"
+        )
+    return indices
+
+
+def regression_values(y: Array, outputs: int, name: str) -> Array:
+    """Targets as (samples, outputs).
+
+    Raises:
+        RunError: text, or another number of values than the network gives.
+    """
+    if is_text(y):
+        raise RunError(
+            f"{name}: the target holds text ({y[0]!r}), so this is classification, and `train.loss: mse` is for "
+            "numbers: expected `train.loss: cross_entropy`"
+        )
+    values = y.reshape(len(y), -1)
+    if values.shape[1] != outputs:
+        raise RunError(
+            f"{name}: {values.shape[1]} target value(s) for each sample, but the output of the spec has "
+            f"{outputs} features: write `features: {values.shape[1]}`"
+        )
+    return values
+
+
+def _mean_and_scale(rows: Array, train: Array, axes: tuple[int, ...], name: str) -> tuple[Array, Array]:
+    """Mean and standard deviation over some rows and the other axes, in two passes over pieces of them."""
+    size = max(1, CHUNK // max(1, math.prod(rows.shape[1:])))
+    pieces = [train[start : start + size] for start in range(0, len(train), size)]
+
+    def mean_of(function: Callable[[Array], Array]) -> Array:
+        """Mean over the rows of something of each."""
+        total: Array = sum(
+            function(np.asarray(rows[piece], dtype=np.float64)).mean(axis=axes, keepdims=True)
+            * (len(piece) / len(train))
+            for piece in pieces
+        )
+        return total
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = mean_of(lambda values: values)
+        scale = np.sqrt(mean_of(lambda values: np.square(values - mean)))
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        largest = max(float(np.abs(rows[piece]).max()) for piece in pieces)
+        raise RunError(f"{name}: numbers as large as {largest:.3g} cannot be standardised")
+    constant = scale <= 1e-12 * np.maximum(np.abs(mean), 1.0)
+    return mean, np.where(constant, 1.0, scale)
+
+
+def _listed(array: Array) -> tuple[float, ...]:
+    return tuple(float(value) for value in array.ravel())
+
+
+def _floats(values: Sequence[Any]) -> tuple[float, ...]:
+    row = tuple(float(value) for value in values)
+    if not all(math.isfinite(value) for value in row):
+        raise ValueError("numbers that are not finite")
+    return row

@@ -1,0 +1,99 @@
+"""Data that Python gives: objects, and `module:function` from the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gromo_graph.errors import RunError
+from gromo_graph.plugins import imported
+from gromo_graph.run.data.raw import Raw, raw_from
+
+_CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
+
+
+def is_call(text: str) -> bool:
+    """Does the text name a function as `module:function`?
+
+    >>> is_call("my.data:load"), is_call("digits"), is_call("C:data.csv")
+    (True, False, False)
+    """
+    return _CALL.fullmatch(text) is not None
+
+
+def call(text: str) -> Any:
+    """What the user's own `module:function` returns when called without arguments.
+
+    Raises:
+        RunError: no such module or function, or it failed.
+
+    >>> call("collections:OrderedDict")
+    OrderedDict()
+    """
+    match = _CALL.fullmatch(text)
+    if match is None:
+        raise RunError(f"{text}: expected module:function")
+    module, function = match.groups()
+    called = getattr(imported(module, what=text), function, None)
+    if called is None:
+        raise RunError(f"{text}: the module `{module}` has no function `{function}`")
+    try:
+        return called()
+    except Exception as error:
+        raise RunError(f"{text}: `{function}()` raised {type(error).__name__}: {error}") from error
+
+
+def read_object(value: Any, *, name: str = "data") -> Raw:
+    """Raw data from a pair (x, y), a mapping with x and y, or a data set of such pairs.
+
+    Args:
+        value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names); or anything
+            with a length and items `(x, y)`, as a torch Dataset has.
+        name: what messages call it.
+
+    Raises:
+        RunError: it is none of these, or holds no arrays of numbers.
+
+    >>> read_object(([[0.0], [1.0]], [0, 1])).y.tolist()
+    [0.0, 1.0]
+    """
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, tuple) and any(hasattr(each, "batch_size") for each in value):
+        raise RunError(f'{name}: a tuple with loaders: expected {{"train": loader, "validation": loader}}')
+    if isinstance(value, tuple) and len(value) == 2:
+        return raw_from(name, value[0], value[1])
+    if isinstance(value, Mapping):
+        return _from_mapping(value, name)
+    if hasattr(value, "__len__") and hasattr(value, "__getitem__"):
+        return _from_items(value, name)
+    raise RunError(
+        f"{name}: found {type(value).__name__}: expected (x, y), a dict with x and y, or a data set of such pairs"
+    )
+
+
+def _from_mapping(value: Mapping[Any, Any], name: str) -> Raw:
+    if "x" not in value or "y" not in value:
+        found = ", ".join(str(key) for key in value) or "nothing"
+        raise RunError(f"{name}: a dict with {found}: expected the keys x and y")
+    names = {
+        key: tuple(map(str, value[key])) for key in ("features", "classes") if value.get(key) is not None
+    }
+    return raw_from(name, value["x"], value["y"], **names)
+
+
+def _from_items(value: Any, name: str) -> Raw:
+    try:
+        x, y = zip(*(value[index] for index in range(len(value))), strict=True)
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"{name}: found {type(value).__name__}: expected (x, y), or a data set whose items are pairs (x, y)"
+        ) from error
+    return raw_from(name, np.stack([np.asarray(item) for item in x]), [_plain(item) for item in y])
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -1,0 +1,106 @@
+"""A part of the data: samples that lie in memory, on the disk, or come out of a loader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gromo_graph.run.data.preparation import Preparation
+from gromo_graph.run.data.raw import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Samples in memory.
+
+    Attributes:
+        x: float32 (samples, *input shape), standardised.
+        y: int64 class indices (samples,), or float32 standardised values (samples, outputs).
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device | str) -> Part:
+        """The same on a device."""
+        return Part(self.x.to(device), self.y.to(device))
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(x, y) of some samples."""
+        return self.x[rows], self.y[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class MappedPart:
+    """Samples of which only the targets lie in memory: inputs are read from the disk, and standardised, when used.
+
+    Attributes:
+        x: raw numbers of all samples, (all samples, *any shape), mapped from a file.
+        rows: of `x` that belong to this part.
+        y: as of `Part`.
+        preparation: how raw inputs become those of the network.
+        name: what messages call the data.
+        device: where the batches are.
+    """
+
+    x: Array
+    rows: Array
+    y: Tensor
+    preparation: Preparation
+    name: str
+    device: torch.device | str = "cpu"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device | str) -> MappedPart:
+        """The same with batches on a device."""
+        return MappedPart(self.x, self.rows, self.y.to(device), self.preparation, self.name, device)
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(x, y) of some samples."""
+        read = np.asarray(self.x[self.rows[rows.cpu().numpy()]])
+        return self.preparation.inputs(read, name=self.name).to(self.device), self.y[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Samples out of a loader of Python, as they are: nothing is standardised.
+
+    Attributes:
+        name: train, validation or test.
+        loader: gives pairs (x, y) each time it is iterated over, as a torch DataLoader does.
+        shape: of one input. outputs: features of the network's output. labels: whether targets are classes.
+        vocabulary: how many token ids x may hold; None where it holds values.
+    """
+
+    name: str
+    loader: Any
+    shape: tuple[int, ...]
+    outputs: int
+    labels: bool
+    vocabulary: int | None = None
+
+
+Samples = Part | MappedPart | Stream
+
+
+def size_of(part: Samples) -> int | None:
+    """How many samples there are, where that is known.
+
+    >>> size_of(Part(torch.zeros(3, 2), torch.zeros(3)))
+    3
+    """
+    if not isinstance(part, Stream):
+        return len(part)
+    try:
+        return len(part.loader.dataset)
+    except (AttributeError, TypeError):
+        return None

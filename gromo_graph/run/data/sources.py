@@ -1,0 +1,102 @@
+"""Where data come from: one name or object in, Raw data out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from gromo_graph.errors import RunError
+from gromo_graph.run.data.builtin import TASKS, read_builtin
+from gromo_graph.run.data.csv_table import read_csv
+from gromo_graph.run.data.npz import read_npz
+from gromo_graph.run.data.python_objects import call, is_call, read_object
+from gromo_graph.run.data.raw import Raw
+from gromo_graph.run.data.stream import is_loaders
+
+Source = Any
+"""The name of a built-in set, a .npz or .csv file, `module:function`, or an object (run/data/python_objects.py)."""
+
+
+def read_source(
+    source: Source,
+    *,
+    folder: Path | None = None,
+    trusted: bool = True,
+    known: Sequence[str] = (),
+    size: int | None = None,
+    target: bool = True,
+) -> Raw:
+    """Read data.
+
+    Args:
+        source: what to read.
+        folder: relative file names are below it; None takes the current folder.
+        trusted: may it be code? False for whatever a spec or a run folder names.
+        known, size: the features of a trained network, to find the columns of a table (`read_csv`).
+        target: True asks for a target; False leaves out one that may be there.
+
+    Raises:
+        RunError: no such data, or they cannot be read; or they are loaders, which are for training alone.
+    """
+    found = find_source(source, folder=folder, trusted=trusted, known=known, size=size, target=target)
+    if isinstance(found, Raw):
+        return found
+    raise RunError("data: found loaders by part: expected samples (x, y)")
+
+
+def find_source(
+    source: Source,
+    *,
+    folder: Path | None = None,
+    trusted: bool = True,
+    known: Sequence[str] = (),
+    size: int | None = None,
+    target: bool = True,
+) -> Raw | Mapping[str, Any]:
+    """As `read_source`; loaders by part (stream.py) are given as they are."""
+    if not isinstance(source, (str, os.PathLike)):
+        return source if is_loaders(source) else read_object(source)
+    name = os.fspath(source)
+    if name in TASKS:
+        return read_builtin(name)
+    match Path(name).suffix.lower():
+        case ".npz":
+            raw = read_npz(_below(folder, name), target=target)
+        case ".csv":
+            raw = read_csv(_below(folder, name), known=known, size=size, target=target)
+        case _ if is_call(name):
+            if not trusted:
+                raise RunError(f"data {name!r} is code: it runs only where it is given with --data")
+            value = call(name)
+            if is_loaders(value):
+                return value  # type: ignore[no-any-return]
+            raw = read_object(value, name=name)
+        case _:
+            raise RunError(_unknown(name))
+    if target and raw.y is None:
+        raise RunError(
+            f"{raw.name}: there is no target: name a column target, label, class or y, or put it last"
+        )
+    return raw if target else replace(raw, y=None)
+
+
+def is_file(source: Source) -> bool:
+    """Does the source name a .npz or .csv file?"""
+    return isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() in (".npz", ".csv")
+
+
+def _below(folder: Path | None, name: str) -> Path:
+    return Path(name) if folder is None else folder / name
+
+
+def _unknown(name: str) -> str:
+    near = get_close_matches(name, TASKS, n=1)
+    hint = f"did you mean `{near[0]}`? " if near else ""
+    return (
+        f"unknown data {name!r}: {hint}Expected one of {', '.join(TASKS)}, a .npz or .csv file, "
+        "or module:function"
+    )

@@ -1,0 +1,89 @@
+"""The fixed split, the same for every seed: 60 % training, 20 % validation, 20 % test; and one of two parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gromo_graph.errors import RunError
+from gromo_graph.run.data.raw import Array
+
+_FEWEST = 3  # one sample for each part
+_SHARE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of the three parts, each in the order of the data."""
+
+    train: Array
+    validation: Array
+    test: Array
+
+
+def split(name: str, samples: int, labels: Array | None, classes: tuple[str | int, ...] = ()) -> Split:
+    """Split rows; with labels every class is split by itself, so that each part holds its share of it.
+
+    Args:
+        name: what messages call the data.
+        samples: how many rows there are.
+        labels: the class index of each row, or None for regression.
+        classes: what messages call the classes.
+
+    Raises:
+        RunError: a class has too few samples to be in every part.
+
+    >>> parts = split("rows", 10, None)
+    >>> len(parts.train), len(parts.validation), len(parts.test)
+    (6, 2, 2)
+    """
+    groups = [np.arange(samples)]
+    if labels is not None:
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        few = [f"`{classes[int(labels[rows[0]])]}` ({len(rows)})" for rows in groups if len(rows) < _FEWEST]
+        if few:
+            raise RunError(
+                f"{name}: too few samples of {', '.join(few)}: each class needs at least {_FEWEST}, one each "
+                "for training, validation and test"
+            )
+    elif samples < _FEWEST:
+        raise RunError(f"{name}: {samples} samples: at least {_FEWEST} are needed, one for each part")
+    # RandomState's stream is frozen by numpy: the split stays the same with every version of it.
+    random = np.random.RandomState(0)
+    parts: list[list[Array]] = [[], [], []]
+    for rows in groups:
+        shuffled = random.permutation(rows)
+        held = max(1, round(_SHARE * len(rows)))
+        for part, taken in zip(
+            parts, np.split(shuffled, [len(rows) - 2 * held, len(rows) - held]), strict=True
+        ):
+            part.append(taken)
+    train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
+    return Split(train, validation, test)
+
+
+def hold_out(samples: int, labels: Array | None, share: float, *, seed: int) -> Split:
+    """Two parts, without test: a share is held out for validation; with labels, of every class by itself.
+
+    Of each class one sample at least is trained on, so that of a class with a single one nothing is held out.
+
+    Args:
+        samples: how many rows there are, 2 or more. labels: the class index of each, or None.
+        share: to hold out, between 0 and 1; one sample at least. seed: of the draw.
+
+    >>> parts = hold_out(10, None, 0.2, seed=0)
+    >>> len(parts.train), len(parts.validation), len(parts.test)
+    (8, 2, 0)
+    """
+    random = np.random.RandomState(seed % 2**32)
+    groups = [np.arange(samples)]
+    if labels is not None:
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    held = [min(round(share * len(rows)), len(rows) - 1) for rows in groups]
+    if not sum(held):
+        held[int(np.argmax([len(rows) for rows in groups]))] = 1
+    shuffled = [random.permutation(rows) for rows in groups]
+    train = np.concatenate([rows[count:] for rows, count in zip(shuffled, held, strict=True)])
+    validation = np.concatenate([rows[:count] for rows, count in zip(shuffled, held, strict=True)])
+    return Split(np.sort(train), np.sort(validation), np.arange(0))

@@ -1,0 +1,111 @@
+"""TensorLoader: batches of samples that can be picked by their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gromo_graph.run.data.samples import MappedPart, Part
+
+
+class Batch(NamedTuple):
+    """The share that a process has of a batch.
+
+    Attributes:
+        x, y: its samples.
+        weight: the mean over processes of weight · own mean loss is the mean over the batch.
+        samples: of the whole batch.
+    """
+
+    x: Tensor
+    y: Tensor
+    weight: float
+    samples: int
+
+
+class SharedLoader:
+    """Yields pairs (x, y): of each batch the share of this process; a base class.
+
+    Args:
+        share: which one of how many: (0, 2) yields every second sample of each batch, (1, 2) the others.
+    """
+
+    def __init__(self, share: tuple[int, int] = (0, 1)) -> None:
+        self.place, self.shares = share
+
+    def weighted(self) -> Iterator[Batch]:
+        """Batches for training together.
+
+        Of a last batch too small for all some have none; they get a sample with weight 0, as all take part in each.
+        """
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self.weighted():
+            if batch.weight:
+                yield batch.x, batch.y
+
+    def own(self, samples: int) -> tuple[slice, float]:
+        """Which samples of a batch are this process's, and what they weigh."""
+        own = len(range(self.place, samples, self.shares))
+        if own:
+            return slice(self.place, None, self.shares), own * self.shares / samples
+        return slice(0, 1), 0.0
+
+
+class TensorLoader(SharedLoader):
+    """Yields pairs (x, y). With a seed the order is drawn anew each epoch, as a function of seed and epoch alone.
+
+    So a growth step that reads the loader again sees the samples in the order of the epoch, and a run that
+    goes on at some epoch sees what it would have seen. A part so small is faster indexed than sent through workers.
+
+    Args:
+        part: the samples.
+        batch_size: of all batches but the last.
+        seed: of the order; None keeps that of the data.
+        device: where the batches are.
+        share: see `SharedLoader`.
+
+    >>> part = Part(torch.arange(5.0)[:, None], torch.arange(5))
+    >>> [y.tolist() for _, y in TensorLoader(part, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        part: Part | MappedPart,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        device: torch.device | str = "cpu",
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        super().__init__(share)
+        self.part = part.to(device)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.part) // self.batch_size)
+
+    def weighted(self) -> Iterator[Batch]:
+        """As of `SharedLoader`."""
+        for rows in torch.split(self._order(), self.batch_size):
+            own, weight = self.own(len(rows))
+            yield Batch(*self.part.take(rows[own]), weight, len(rows))
+
+    def _order(self) -> Tensor:
+        device = self.part.y.device
+        if self.seed is None:
+            return torch.arange(len(self.part), device=device)
+        # Seeds are hashed by the generator, so neighbouring epochs and seeds draw unrelated orders.
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+        return torch.randperm(len(self.part), generator=generator).to(device)

@@ -1,0 +1,1 @@
+"""The run folder: its files, its lock, and what is written into it."""

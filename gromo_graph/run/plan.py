@@ -1,0 +1,92 @@
+"""`plan`: how a network could grow now, measured on data; nothing changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from gromo_graph.errors import RunError
+from gromo_graph.growth import GrowthScheduler
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.records import Plan
+from gromo_graph.run.data.batches import batches_of
+from gromo_graph.run.data.samples import Samples
+from gromo_graph.run.data.sources import Source
+from gromo_graph.run.folder.files import holds_run
+from gromo_graph.run.folder.weights import load_weights
+from gromo_graph.run.growing import check_seed, choose_device, compiled, data_of, seeded, spec_and_folder
+from gromo_graph.run.run import load_run
+from gromo_graph.run.trainer import batch_loss
+from gromo_graph.spec import Spec
+
+
+def plan(
+    target: Spec | str | os.PathLike[str],
+    *,
+    data: Source = None,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    overrides: Mapping[str, str] | Sequence[str] = (),
+) -> Plan:
+    """All candidates for growth, best first, as the scheduler would see them on the training data.
+
+    Args:
+        target: a spec, the path of one, or a run folder, whose network is taken with its weights.
+        data: as for `grow`; None takes what the spec names, or the data of the run.
+        weights: a .safetensors file for the network of a spec; None takes first weights.
+        seed: of first weights, the order of the data and neurons that are drawn.
+        device: auto, cpu or cuda.
+        overrides: as for `grow`, for the path of a spec.
+
+    Raises:
+        SpecError: the spec is wrong.
+        RunError: the data, the weights or the device; or overrides or weights for a run, which has its own.
+        GrowthError: the loss or the statistics are not finite.
+
+    >>> from gromo_graph import parse_spec
+    >>> spec = parse_spec('''
+    ... name: small
+    ... nodes:
+    ...   x: {kind: input, shape: [4]}
+    ...   hidden: {kind: linear, from: x, features: 1, activation: relu}
+    ...   y: {kind: linear, from: hidden, features: 3}
+    ... output: y
+    ... train: {data: iris}
+    ... ''')
+    >>> [candidate.target for candidate in plan(spec).candidates if candidate.reason is None]
+    ['hidden']
+    """
+    check_seed(seed)
+    chosen = choose_device(device)
+    if isinstance(target, (str, os.PathLike)) and holds_run(Path(target)):
+        network, part = _of_run(Path(target), data, weights, overrides)
+    else:
+        spec, folder = spec_and_folder(target, overrides)
+        part = data_of(spec, data, folder).train
+        network = compiled(spec, seed, chosen)
+        if weights is not None:
+            load_weights(Path(weights), network)
+    network.to(chosen)
+    train = network.spec.train
+    generator = torch.Generator().manual_seed(seed)
+    scheduler = GrowthScheduler(network, batch_loss(train.loss), generator=generator)
+    with seeded(seed, chosen):
+        return scheduler.plan(batches_of(part, train.batch_size, seed=seed, device=chosen))
+
+
+def _of_run(
+    path: Path,
+    data: Source,
+    weights: str | os.PathLike[str] | None,
+    overrides: Mapping[str, str] | Sequence[str],
+) -> tuple[GrowingNetwork, Samples]:
+    if weights is not None or overrides:
+        given = "weights" if weights is not None else "overrides"
+        raise RunError(f"{path}: a run has its own {given}: give its spec.yaml to plan with others")
+    run = load_run(path)
+    parts = run.parts(data)
+    return run.network, parts["train"] if "train" in parts else parts["all"]

@@ -1,0 +1,81 @@
+"""Pieces of a spec that are written in Python as they would stand in a document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from gromo_graph.errors import Problem, SpecError
+from gromo_graph.spec.explain import read_section
+from gromo_graph.spec.kinds import KINDS, Node
+from gromo_graph.spec.text.places import Path, path_text
+from gromo_graph.spec.wording import Suggester, shown
+
+_FILE = "<edit>"
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def node_of(name: str, written: Mapping[str, Any] | Node) -> Node:
+    """The node that a map describes, as under `nodes` in a document.
+
+    Raises:
+        SpecError: in the words of the loader.
+
+    >>> node_of("h", {"kind": "linear", "from": "x", "features": 3}).features
+    3
+    """
+    if isinstance(written, Node):
+        return written
+    kind = written.get("kind") if isinstance(written, Mapping) else None
+    path: Path = ("nodes", name)
+    suggester = Suggester()
+    if not isinstance(kind, str) or kind not in KINDS:
+        hint = suggester.hint(str(kind), tuple(KINDS), "kinds")
+        raise SpecError(
+            [Problem(_FILE, 0, 0, path_text((*path, "kind")), f"unknown kind {shown(kind)}: {hint}")]
+        )
+    return section_of(KINDS[kind], written, path)
+
+
+def section_of(model: type[AnyModel], written: Mapping[str, Any], path: Path) -> AnyModel:
+    """The section that a map describes.
+
+    Raises:
+        SpecError: in the words of the loader.
+    """
+    problems: list[Problem] = []
+
+    def report(where: Path, message: str, *, key: bool = False) -> None:
+        problems.append(Problem(_FILE, 0, 0, path_text(where), message))
+
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in written.items()}
+    found = read_section(model, plain, path, report=report, suggester=Suggester())
+    if found is None:
+        raise SpecError(problems)
+    return found
+
+
+def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path) -> AnyModel:
+    """A section with some of its keys changed, `None` for their defaults; maps inside it are changed likewise.
+
+    Raises:
+        SpecError: in the words of the loader.
+    """
+    written = old.model_dump(by_alias=True, exclude_defaults=True, exclude_none=True)
+    if "kind" in type(old).model_fields:
+        written["kind"] = getattr(old, "kind")  # noqa: B009 - not every section has one
+    return section_of(type(old), _merged(written, changes), path)
+
+
+def _merged(written: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(written)
+    for key, value in changes.items():
+        if value is None:
+            found.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(found.get(key), Mapping):
+            found[key] = _merged(found[key], value)
+        else:
+            found[key] = dict(value) if isinstance(value, Mapping) else value
+    return found

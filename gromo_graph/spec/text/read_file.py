@@ -1,0 +1,35 @@
+"""A file -> Document; whatever is wrong with the file is a problem of the document."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from gromo_graph.spec.text.document import MAX_BYTES, broken, parse_document
+from gromo_graph.spec.text.places import Document
+
+
+def read_document(path: str | os.PathLike[str]) -> Document:
+    """The document of a file; never more of the file is read than a document may hold."""
+    file = os.fspath(path)
+    try:
+        with Path(file).open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            return broken(
+                file, f"the file is too large: at most {MAX_BYTES // 1_000_000} MB are read", place=None
+            )
+        return replace(parse_document(content.decode("utf-8-sig"), file), size=len(content))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
+        message = f"byte 0x{content[error.start]:02x} is no UTF-8: save the file as UTF-8"
+        return broken(file, message, place=(line, column))
+    except FileNotFoundError:
+        return broken(file, "there is no such file", place=None)
+    except IsADirectoryError:
+        return broken(file, "this is a folder, expected a YAML file", place=None)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return broken(file, f"the file cannot be read: {reason}", place=None)

@@ -1,0 +1,115 @@
+"""Spec -> YAML text: flat, one node a line, what is default left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from gromo_graph.spec.expand.interpolation import escape
+from gromo_graph.spec.model import Spec
+from gromo_graph.spec.text.scalars import represent
+
+_WIDTH = 110
+_LONGEST_KEY = 800  # YAML refuses a longer key unless `? ` stands before it
+_WIDEST_COLUMN = 24  # beyond this, names are not padded to one column
+
+
+def dump_spec(spec: Spec) -> str:
+    """The YAML text of a spec; reading it gives an equal spec.
+
+    >>> from gromo_graph.spec import parse_spec
+    >>> text = "nodes:\\n  x: {kind: input, shape: [4]}\\n  long: {kind: linear, from: [x], features: 2}\\n"
+    >>> print(dump_spec(parse_spec(text + "output: long")), end="")
+    version: 1
+    name: network
+    nodes:
+      x:    {kind: input, shape: [4]}
+      long: {kind: linear, from: x, features: 2}
+    output: long
+    """
+    lines = [f"version: {spec.version}", f"name: {_scalar(spec.name)}", "nodes:"]
+    keys = {name: represent(name) for name in spec.nodes}
+    width = max((len(key) for key in keys.values() if len(key) <= _WIDEST_COLUMN), default=0)
+    for name, node in spec.nodes.items():
+        lines += _entry(keys[name], written_node(node), indent=2, width=width)
+    if spec.named_outputs:
+        lines += _entry("outputs", list(spec.outputs), indent=0)
+    else:
+        lines.append(f"output: {_scalar(spec.outputs[0])}")
+    for title, section in (("growth", spec.growth), ("train", spec.train)):
+        changed = written_fields(section)
+        if changed:
+            lines.append(f"{title}:")
+            for key, value in changed.items():
+                lines += _entry(key, value, indent=2)
+    return "\n".join(lines) + "\n"
+
+
+def written_node(node: BaseModel) -> dict[str, Any]:
+    """A node as it stands in a document, `kind` and `from` first, what is default left out."""
+    fields = written_fields(node)
+    kind = fields.pop("kind", None) or getattr(node, "kind", None)
+    sources = fields.pop("from", None)
+    first: dict[str, Any] = {"kind": kind}
+    if sources:
+        first["from"] = sources[0] if len(sources) == 1 else list(sources)
+    return {**first, **fields}
+
+
+def written_fields(section: BaseModel) -> dict[str, Any]:
+    """The keys of a section that are not default."""
+    return section.model_dump(by_alias=True, exclude_defaults=True)
+
+
+def flow_text(value: Any) -> str:
+    """A value on one line, as it stands in a document.
+
+    >>> flow_text({"max": 8, "kernel": "full"}), flow_text([1, "a b"])
+    ('{max: 8, kernel: full}', '[1, a b]')
+    """
+    return " ".join(_pieces(value))
+
+
+def _entry(key: str, value: Any, *, indent: int, width: int = 0) -> Iterator[str]:
+    """`key: value` in flow style, broken after commas where the line gets long."""
+    space = " " * indent
+    if len(key) > _LONGEST_KEY:
+        yield f"{space}? {key}"
+        line, hang = f"{space}:", " " * (indent + 3)
+    else:
+        line = f"{space}{key}:".ljust(indent + width + 1)
+        hang = " " * (len(line) + 2 if len(line) <= indent + _WIDEST_COLUMN + 1 else indent + 4)
+    for place, piece in enumerate(_pieces(value)):
+        if place and len(line) + 1 + len(piece) > _WIDTH:
+            yield line
+            line = hang + piece
+        else:
+            line += f" {piece}"
+    yield line
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """A value in flow style, cut where a line may end."""
+    if isinstance(value, Mapping):
+        items = [(f"{represent(str(key))}: ", inner) for key, inner in value.items()]
+        yield from _row("{", items, "}")
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        yield from _row("[", [("", inner) for inner in value], "]")
+    else:
+        yield _scalar(value)
+
+
+def _row(begin: str, items: Sequence[tuple[str, Any]], end: str) -> Iterator[str]:
+    if not items:
+        yield begin + end
+    for place, (label, inner) in enumerate(items):
+        pieces = list(_pieces(inner))
+        pieces[0] = (begin if place == 0 else "") + label + pieces[0]
+        pieces[-1] += end if place == len(items) - 1 else ","
+        yield from pieces
+
+
+def _scalar(value: Any) -> str:
+    return represent(escape(value) if isinstance(value, str) else value)
