@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import hypot
+from math import ceil, hypot
 
 import graphviz
 
@@ -199,14 +199,20 @@ class _Union:
         return replace(drawing, dot=out.source, parts=parts, engine="nop2")
 
     def head(self, label: str) -> dict[str, str]:
-        """The heading with empty cells about it, as large as the largest one: the network below keeps its place."""
+        """The heading in the corner of a frame as large as the largest heading: the network keeps its place.
+
+        The frame has a fixed size in whole points. Padding computed for each heading would be rounded for each,
+        so that two pictures could differ by a point.
+        """
         if not label:
             return {}
-        width, height = self.sizes[label]
-        beside = f'<TD WIDTH="{max(0, round(self.heading[0] - width))}"></TD>'
-        below = f'<TR><TD HEIGHT="{max(0, round(self.heading[1] - height))}"></TD></TR>'
-        table = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
-        return {"label": f"<<TABLE {table}><TR><TD>{label[1:-1]}</TD>{beside}</TR>{below}</TABLE>>"}
+        width, height = (ceil(side) for side in self.heading)
+        # Right of the heading and below it an empty cell takes the room that is left.
+        rows = f"<TR><TD>{label[1:-1]}</TD><TD></TD></TR><TR><TD></TD></TR>"
+        size = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="{height}"'
+        return {
+            "label": f'<<TABLE {size} BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>>'
+        }
 
     def place(self, key: Key, stroke: Stroke) -> dict[str, str]:
         """Where a node is, and how large its box is now: a circle keeps its size, wherever it stands."""
