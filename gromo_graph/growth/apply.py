@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates import Widening
-from gromo_graph.growth.resting import compensation
+from gromo_graph.growth.bias_compensation import compensation
+from gromo_graph.growth.candidates.proposals import Widening
 from gromo_graph.modules.applying import forget_group
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.neurons import put

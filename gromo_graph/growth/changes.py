@@ -20,8 +20,8 @@ from torch.nn import Parameter
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import build_graph, narrowing, widening, widening_cost, with_inputs
 from gromo_graph.growth.apply import clear_pending, linked, set_pending
-from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
-from gromo_graph.growth.new_paths import entering_layers
+from gromo_graph.growth.candidates.paths import entering_layers
+from gromo_graph.growth.candidates.proposals import NewPath, Proposal, Pruning, Widening
 from gromo_graph.layers import ParameterChange
 from gromo_graph.layers.build import build_layer, build_operation
 from gromo_graph.modules.removing import without

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError, NotFiniteError
-from gromo_graph.growth.processes import Processes
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork

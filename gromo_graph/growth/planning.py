@@ -10,22 +10,15 @@ from typing import TypeVar
 import torch
 
 from gromo_graph.algebra import tangent_of
-from gromo_graph.growth.able import Able, Wide, able_ones
-from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, with_cost
-from gromo_graph.growth.expecting import expected_bytes
-from gromo_graph.growth.gathering import Gathered, InputMoments, gather, let_go, samples_each
-from gromo_graph.growth.heads import drawn_head
-from gromo_graph.growth.kinks import marked, watching
-from gromo_graph.growth.matching import Match, MatchSlopes, drawn_pairs, modules_of, solved_pairs
-from gromo_graph.growth.new_paths import Found, middle_of, solved_paths
-from gromo_graph.growth.observe import ALONE, Loader, Loss, Watched, is_sized
-from gromo_graph.growth.path_slopes import PathMeasurement
-from gromo_graph.growth.policy import ranked
-from gromo_graph.growth.processes import Processes
-from gromo_graph.growth.pruning import PruneSlope
-from gromo_graph.growth.pruning import solved as solved_pruning
-from gromo_graph.growth.slopes import Measurement, NeuronSlopes, chosen, measure, neuron_slopes
-from gromo_graph.growth.solve import (
+from gromo_graph.growth.candidates.match import Match, MatchSlopes, drawn_pairs, modules_of, solved_pairs
+from gromo_graph.growth.candidates.new_head import drawn_head
+from gromo_graph.growth.candidates.path_slopes import PathMeasurement
+from gromo_graph.growth.candidates.paths import Found, middle_of, solved_paths
+from gromo_graph.growth.candidates.proposals import NewPath, Proposal, Pruning, Widening, with_cost
+from gromo_graph.growth.candidates.prune import PruneSlope
+from gromo_graph.growth.candidates.prune import solved as solved_pruning
+from gromo_graph.growth.candidates.slopes import Measurement, NeuronSlopes, chosen, measure, neuron_slopes
+from gromo_graph.growth.candidates.widen import (
     Solution,
     compute_delta,
     is_dead,
@@ -33,6 +26,13 @@ from gromo_graph.growth.solve import (
     rescue_size,
     solve_views,
 )
+from gromo_graph.growth.expected_memory import expected_bytes
+from gromo_graph.growth.feasibility import Able, Wide, able_ones
+from gromo_graph.growth.nondifferentiable import marked, watching
+from gromo_graph.growth.observe import ALONE, Loader, Loss, Watched, is_sized
+from gromo_graph.growth.policy import ranked
+from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.statistics_pass import Gathered, InputMoments, gather, let_go, samples_each
 from gromo_graph.layers.build import activation_module
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.measured import MeasuredModule

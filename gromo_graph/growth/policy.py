@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gromo_graph.graph import Graph, obstacle
-from gromo_graph.growth.candidates import Proposal, Pruning, Widening, affordable
-from gromo_graph.growth.new_paths import path_proposals
+from gromo_graph.growth.candidates.paths import path_proposals
+from gromo_graph.growth.candidates.proposals import Proposal, Pruning, Widening, affordable
 from gromo_graph.spec.settings import Growth
 
 # Groups this close to the narrowest count as equally narrow; among them the slope decides.

@@ -12,15 +12,16 @@ import torch
 from gromo_graph.amounts import size
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import widening_cost
-from gromo_graph.growth.candidates import Proposal, Pruning, Widening, groups_at_once, within
+from gromo_graph.growth.candidates.proposals import Proposal, Pruning, Widening, groups_at_once, within
 from gromo_graph.growth.changes import Change, change_of
-from gromo_graph.growth.gathering import InputMoments, let_go
-from gromo_graph.growth.memory import SharedMemoryError, out_of_memory
+from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
+from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
 from gromo_graph.growth.planning import expected_memory, plan_proposals
+from gromo_graph.growth.plateau import PlateauWatch
 from gromo_graph.growth.policy import gained_little, goal_reached, why_over
-from gromo_graph.growth.processes import Processes
-from gromo_graph.growth.telling import decision_of, why_chosen
+from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.statistics_pass import InputMoments, let_go
 from gromo_graph.growth.trials import (
     ZERO,
     Trial,
@@ -29,7 +30,6 @@ from gromo_graph.growth.trials import (
     why_none,
     why_refused,
 )
-from gromo_graph.growth.watch import PlateauWatch
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from numbers import Real
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates import Proposal, Pruning
+from gromo_graph.growth.candidates.proposals import Proposal, Pruning
 from gromo_graph.growth.changes import Change
+from gromo_graph.growth.line_search import search
 from gromo_graph.growth.policy import not_worth
-from gromo_graph.growth.step_size import search
 from gromo_graph.spec.settings import Growth
 
 LossAt = Callable[[Change, float], float]

@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
-from gromo_graph.growth.processes import Processes
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
 
 

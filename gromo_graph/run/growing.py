@@ -14,10 +14,10 @@ from gromo_graph.amounts import bytes_of, size
 from gromo_graph.environment import VERSION, local_rank, process_count, process_rank
 from gromo_graph.errors import RunError
 from gromo_graph.graph import Graph, build_graph
-from gromo_graph.growth.memory import out_of_memory
 from gromo_graph.growth.observe import ALONE
+from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.planning import expected_memory
-from gromo_graph.growth.processes import Processes
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.run.data.load import Data, check_trainable, load_data
 from gromo_graph.run.data.samples import size_of

@@ -15,7 +15,7 @@ from gromo_graph.errors import NotFiniteError
 from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import is_sized
-from gromo_graph.growth.processes import Processes
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit

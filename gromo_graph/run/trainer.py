@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.growth.observe import ALONE, evaluation_mode
-from gromo_graph.growth.processes import Processes, lost_peers
+from gromo_graph.growth.process_sums import Processes, lost_peers
 from gromo_graph.spec.settings import Optimizer, Train
 
 Loss = Callable[[Any, Tensor], Tensor]

@@ -12,7 +12,7 @@ from torch.nn.functional import mse_loss
 
 from gromo_graph import GraphError, GrowingNetwork, GrowthScheduler, compile_network, edit, parse_spec
 from gromo_graph.algebra import match_moment, optimal_match, product_gradient
-from gromo_graph.growth.candidates import Proposal
+from gromo_graph.growth.candidates.proposals import Proposal
 from gromo_graph.growth.changes import change_of
 from gromo_graph.layers.attention import Attend, by_head
 from gromo_graph.modules import crossing

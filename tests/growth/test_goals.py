@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, GrowthScheduler
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates import neurons_at_once
-from gromo_graph.growth.slopes import enough
-from gromo_graph.growth.watch import PlateauWatch
+from gromo_graph.growth.candidates.proposals import neurons_at_once
+from gromo_graph.growth.candidates.slopes import enough
+from gromo_graph.growth.plateau import PlateauWatch
 from gromo_graph.records import GrowthEvent
 from gromo_graph.spec.settings import Growth, Neurons, When
 from tests.growth.problems import batches, chain, loss_over

@@ -17,7 +17,7 @@ from gromo_graph import (
     parse_spec,
 )
 from gromo_graph.errors import SpecError
-from gromo_graph.growth.candidates import Pruning
+from gromo_graph.growth.candidates.proposals import Pruning
 from gromo_graph.network.export_rules import in_plain_torch
 from gromo_graph.spec.settings import Growth
 from tests.growth.test_any_graph import check

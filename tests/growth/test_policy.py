@@ -6,7 +6,7 @@ import pytest
 
 from gromo_graph import parse_spec
 from gromo_graph.graph import build_graph
-from gromo_graph.growth.candidates import neurons_at_once, widen_proposals
+from gromo_graph.growth.candidates.proposals import neurons_at_once, widen_proposals
 from gromo_graph.growth.policy import ranked
 from gromo_graph.spec.settings import Growth, Neurons, Stop
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from gromo_graph import GrowthScheduler
-from gromo_graph.growth.candidates import widen_proposals
+from gromo_graph.growth.candidates.proposals import widen_proposals
+from gromo_graph.growth.candidates.widen import solve
 from gromo_graph.growth.observe import Watched, observe
-from gromo_graph.growth.solve import solve
 from gromo_graph.network.groups import gather_for, linked_group
 from tests.growth.problems import batches, chain
 

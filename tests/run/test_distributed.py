@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from gromo_graph import load_run
-from gromo_graph.growth.processes import Processes
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.run.data.load import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 from tests.run.together import attending, grown

@@ -13,8 +13,8 @@ from torch import Tensor
 from gromo_graph import GrowthScheduler, compile_network, parse_spec
 from gromo_graph.__main__ import leave
 from gromo_graph.errors import GromoGraphError, NotFiniteError
-from gromo_graph.growth import processes as messages
-from gromo_graph.growth.processes import Processes
+from gromo_graph.growth import process_sums as messages
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.run.data.load import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.run.distributed import joined, wrapped

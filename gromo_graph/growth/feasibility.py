@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.apply import linked
-from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening, widen_proposals
-from gromo_graph.growth.gathering import Sums, sums_of
-from gromo_graph.growth.matching import match_of
-from gromo_graph.growth.new_paths import path_proposals
-from gromo_graph.growth.pruning import prune_proposals
-from gromo_graph.growth.resting import cannot_be_taken_back
-from gromo_graph.growth.solve import Solution
+from gromo_graph.growth.bias_compensation import cannot_be_taken_back
+from gromo_graph.growth.candidates.match import match_of
+from gromo_graph.growth.candidates.paths import path_proposals
+from gromo_graph.growth.candidates.proposals import NewPath, Proposal, Pruning, Widening, widen_proposals
+from gromo_graph.growth.candidates.prune import prune_proposals
+from gromo_graph.growth.candidates.widen import Solution
+from gromo_graph.growth.statistics_pass import Sums, sums_of
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.heads import head_views
 from gromo_graph.network import GrowingNetwork

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gromo_graph.growth.step_size import LARGEST, SMALLEST, search
+from gromo_graph.growth.line_search import LARGEST, SMALLEST, search
 
 
 @given(st.floats(SMALLEST + 1, LARGEST - 1))

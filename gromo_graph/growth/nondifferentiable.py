@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import tangent_of
-from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
+from gromo_graph.growth.candidates.proposals import NewPath, Proposal, Pruning, Widening
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.observe import Loader, batches, evaluation_mode
-from gromo_graph.growth.processes import Processes
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.operation import Elementwise
 from gromo_graph.modules.links import Linkable

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from gromo_graph.algebra import IDENTITY_TANGENT, Patches, Tangent, patch_matrix
 from gromo_graph.graph import Graph, Middle, new_head, with_inputs
-from gromo_graph.growth.candidates import FirstWeights, NewPath
+from gromo_graph.growth.candidates.proposals import FirstWeights, NewPath
 from gromo_graph.growth.observe import Observation
-from gromo_graph.growth.readings import Reading, with_path
+from gromo_graph.growth.source_statistics import Reading, with_path
 from gromo_graph.layers import adapter_for
 from gromo_graph.layers.attention import Attend
 from gromo_graph.layers.build import build_layer, build_operation

@@ -20,10 +20,10 @@ from gromo_graph.algebra import (
     sensitivity,
 )
 from gromo_graph.algebra.initialization import copy_uniform
-from gromo_graph.growth.candidates import Widening, with_cost
+from gromo_graph.growth.candidates.proposals import Widening, with_cost
+from gromo_graph.growth.candidates.slopes import enough
 from gromo_graph.growth.observe import Observation
-from gromo_graph.growth.processes import Processes
-from gromo_graph.growth.slopes import enough
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers.attention import by_head
 from gromo_graph.modules.attention import AttentionModule
 from gromo_graph.modules.capture import stored_rows

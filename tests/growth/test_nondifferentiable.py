@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.kinks import watching
+from gromo_graph.growth.nondifferentiable import watching
 from gromo_graph.spec.settings import Growth
 from tests.growth.problems import ACTIVATIONS
 

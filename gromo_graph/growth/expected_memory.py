@@ -6,8 +6,8 @@ import math
 
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.graph import Graph
-from gromo_graph.growth.gathering import Sums
-from gromo_graph.growth.readings import Reading
+from gromo_graph.growth.source_statistics import Reading
+from gromo_graph.growth.statistics_pass import Sums
 from gromo_graph.modules.crossing import readings_of, window_of
 from gromo_graph.modules.growth_moment import is_input_moment
 from gromo_graph.modules.joint import modules_of

@@ -9,10 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gromo_graph.growth.candidates import Widening
+from gromo_graph.growth.candidates.proposals import Widening
+from gromo_graph.growth.candidates.widen import Solution
 from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
-from gromo_graph.growth.processes import Processes
-from gromo_graph.growth.solve import Solution
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.modules.flowing import at_scale_one, given, tangents
 from gromo_graph.modules.group import LinkedGroup, Slot
 from gromo_graph.modules.measured import MeasuredModule

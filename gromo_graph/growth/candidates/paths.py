@@ -22,9 +22,9 @@ from gromo_graph.graph import (
     path_cost,
 )
 from gromo_graph.graph.paths import Middle, middle_name, sum_of, usual_activation
-from gromo_graph.growth.candidates import NewPath, neurons_at_once, within
-from gromo_graph.growth.readings import Reading, with_path
-from gromo_graph.growth.solve import ROWS_PER_INPUT, SPARE_DIRECTIONS
+from gromo_graph.growth.candidates.proposals import NewPath, neurons_at_once, within
+from gromo_graph.growth.candidates.widen import ROWS_PER_INPUT, SPARE_DIRECTIONS
+from gromo_graph.growth.source_statistics import Reading, with_path
 from gromo_graph.layers.build import activation_module
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.joint import joint_s

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gromo_graph.growth.candidates import NewPath
-from gromo_graph.growth.heads import head_reading
-from gromo_graph.growth.matching import Match
-from gromo_graph.growth.matching import modules_of as modules_of_matches
-from gromo_graph.growth.new_paths import entering_layers
+from gromo_graph.growth.candidates.match import Match
+from gromo_graph.growth.candidates.match import modules_of as modules_of_matches
+from gromo_graph.growth.candidates.new_head import head_reading
+from gromo_graph.growth.candidates.paths import entering_layers
+from gromo_graph.growth.candidates.proposals import NewPath
 from gromo_graph.growth.observe import Loader, Loss, Watched, observe
-from gromo_graph.growth.processes import Processes
-from gromo_graph.growth.readings import Reading, readings_of
+from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.source_statistics import Reading, readings_of
 from gromo_graph.growth.summing import sum_up
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.group import LinkedGroup

@@ -8,10 +8,10 @@ import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph, WidthGroup, obstacle
-from gromo_graph.growth.candidates import Pruning, neurons_at_once
+from gromo_graph.growth.candidates.proposals import Pruning, neurons_at_once
 from gromo_graph.growth.changes import with_narrowing_cost
 from gromo_graph.growth.observe import Observation
-from gromo_graph.growth.processes import Processes
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.removing import Removal, least_missed, without
 from gromo_graph.modules.surgery import layer_of_matrix

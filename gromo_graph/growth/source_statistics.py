@@ -22,7 +22,7 @@ from gromo_graph.algebra import (
     summed_second_moment,
 )
 from gromo_graph.graph import AddPath, Bridge, Graph, Middle, new_node, path_cost
-from gromo_graph.growth.candidates import FirstWeights, NewPath
+from gromo_graph.growth.candidates.proposals import FirstWeights, NewPath
 from gromo_graph.growth.observe import Observation
 from gromo_graph.layers import LayerAdapter, adapter_for
 from gromo_graph.layers.build import build_layer

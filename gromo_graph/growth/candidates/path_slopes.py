@@ -9,12 +9,12 @@ from torch import Tensor
 
 from gromo_graph.algebra import Tangent
 from gromo_graph.graph import Middle
-from gromo_graph.growth.candidates import FirstWeights, NewPath
-from gromo_graph.growth.new_paths import Found
+from gromo_graph.growth.candidates.paths import Found
+from gromo_graph.growth.candidates.proposals import FirstWeights, NewPath
+from gromo_graph.growth.candidates.slopes import best_signs, enough
 from gromo_graph.growth.observe import Observation
-from gromo_graph.growth.processes import Processes
-from gromo_graph.growth.readings import image_of
-from gromo_graph.growth.slopes import best_signs, enough
+from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.source_statistics import image_of
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.network import GrowingNetwork

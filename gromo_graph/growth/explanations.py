@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gromo_graph.growth.candidates import NewPath, Proposal, Pruning, Widening
+from gromo_graph.growth.candidates.proposals import NewPath, Proposal, Pruning, Widening
 from gromo_graph.growth.changes import Change
 from gromo_graph.growth.policy import RULES
 from gromo_graph.growth.trials import Trial, in_words

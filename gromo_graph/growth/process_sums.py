@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gromo_graph.errors import RunError
-from gromo_graph.growth.memory import SharedMemoryError, out_of_memory
+from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
 
 # Bytes of one message: larger sums go in several.
 _BUCKET = 32 * 1024 * 1024

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gromo_graph.growth.candidates import Widening
+from gromo_graph.growth.candidates.proposals import Widening
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.finding import Criterion, Search, find

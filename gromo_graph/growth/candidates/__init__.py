@@ -1,0 +1,1 @@
+"""The kinds of candidates, one file each."""
