@@ -43,7 +43,7 @@ def edit(
     as_json: AsJson = False,
 ) -> None:
     """Change a spec's file: nodes, edges and values, or take over what a run has grown; comments stay."""
-    from gromo_graph.records.files import write_atomically
+    from gromo_graph.records.atomic_files import write_atomically
     from gromo_graph.spec import load_spec
     from gromo_graph.spec.text.write_back import write_back_text
 

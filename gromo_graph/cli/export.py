@@ -93,7 +93,7 @@ def _network(target: str, weights: Path | None) -> GrowingNetwork:
         return network
 
     from gromo_graph.network import compile_network
-    from gromo_graph.run.folder.weights import load_weights
+    from gromo_graph.run.folder.weights_file import load_weights
     from gromo_graph.spec import load_spec
 
     network = compile_network(load_spec(path), seed=0)

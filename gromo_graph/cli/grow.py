@@ -60,7 +60,7 @@ def grow(
 ) -> None:
     """Train a network, let it grow, and draw it after each step."""
     from gromo_graph.environment import process_rank
-    from gromo_graph.run.folder.files import check_free, free_path, holds_run
+    from gromo_graph.run.folder.run_folder import check_free, free_path, holds_run
     from gromo_graph.spec import load_spec
 
     loaded = load_spec(spec, overrides=overrides or ())
@@ -70,7 +70,7 @@ def grow(
         check_free(path, force=force)
 
     from gromo_graph.cli.progress import logging, watching
-    from gromo_graph.run.growing import grow as grow_run
+    from gromo_graph.run.entry_points import grow as grow_run
 
     try:
         with (

@@ -68,9 +68,9 @@ def import_(
     import torch
 
     from gromo_graph.interop import from_torch
-    from gromo_graph.records.files import write_atomically
+    from gromo_graph.records.atomic_files import write_atomically
     from gromo_graph.run.data.python_objects import call
-    from gromo_graph.run.folder.weights import weights_bytes
+    from gromo_graph.run.folder.weights_file import weights_bytes
     from gromo_graph.spec import dump_spec
 
     made = call(model)

@@ -59,7 +59,7 @@ def _write(run: Path, out: Path | None, open_: bool) -> None:
 
 
 def _serve(run: Path, port: int, open_: bool) -> None:
-    from gromo_graph.cli.serving import Server
+    from gromo_graph.cli.inspection_server import Server
 
     try:
         with Server(run, port, results_of) as server:

@@ -33,7 +33,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Measure all candidates for growth on the training data, and show them in the order of trying."""
-    from gromo_graph.run.plan import plan as measure
+    from gromo_graph.run.measured_plan import plan as measure
 
     found = measure(
         target, data=data, weights=weights, seed=seed, device=device.value, overrides=overrides or ()

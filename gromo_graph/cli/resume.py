@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gromo_graph.cli.following import followed
+from gromo_graph.cli.followed_run import followed
 from gromo_graph.cli.messages import reported
 from gromo_graph.cli.options import AsJson, Device
 

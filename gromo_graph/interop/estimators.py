@@ -19,13 +19,13 @@ from gromo_graph.graph import build_graph
 from gromo_graph.interop.sizing import default_spec, sized, spec_of, with_settings
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
-from gromo_graph.run.data.load import prepare
+from gromo_graph.run.data.load_data import prepare
 from gromo_graph.run.data.raw import Array, Raw, raw_from
 from gromo_graph.run.data.split import Split, hold_out
-from gromo_graph.run.growing import choose_device, compiled, looped
-from gromo_graph.run.loop import Progress
+from gromo_graph.run.entry_points import choose_device, compiled, looped
 from gromo_graph.run.run import Run
 from gromo_graph.run.trainer import single_output
+from gromo_graph.run.training_loop import Progress
 from gromo_graph.spec import Spec
 
 _LARGEST_SEED = 2**31 - 1

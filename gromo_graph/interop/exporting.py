@@ -21,7 +21,7 @@ from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.network.plain import identifiers
-from gromo_graph.records.files import write_atomically, writing
+from gromo_graph.records.atomic_files import write_atomically, writing
 
 Format = Literal["torch", "source", "onnx", "torchexport"]
 """What a network can be written as."""

@@ -11,7 +11,7 @@ from typing import Any
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.edits import Edits, SetFeatures, SetSection
-from gromo_graph.run.data.load import check_trainable
+from gromo_graph.run.data.load_data import check_trainable
 from gromo_graph.spec import Spec, load_spec, parse_spec
 from gromo_graph.spec.fragments import node_of
 from gromo_graph.spec.kinds import Input, Layer, Node

@@ -1,6 +1,6 @@
 """What a growth did, in plain numbers: candidates, plans, events, and the journal of a run. No torch."""
 
-from gromo_graph.records.candidates import Candidate, Decision, Plan
+from gromo_graph.records.decisions import Candidate, Decision, Plan
 from gromo_graph.records.events import GrowthEvent
 from gromo_graph.records.journal import Epoch, Header, Journal, checksum, read_journal
 

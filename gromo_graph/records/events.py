@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gromo_graph.display import Tabled
-from gromo_graph.records.candidates import Candidate, Decision
+from gromo_graph.records.decisions import Candidate, Decision
 
 
 @dataclass(frozen=True)

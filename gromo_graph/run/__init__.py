@@ -9,17 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gromo_graph.run.growing import grow
-    from gromo_graph.run.loop import Progress
+    from gromo_graph.run.entry_points import grow
     from gromo_graph.run.replaying import branch, replay
     from gromo_graph.run.resuming import resume
     from gromo_graph.run.run import Run, load_run
+    from gromo_graph.run.training_loop import Progress
 
 _HOME = {
-    "Progress": "loop",
+    "Progress": "training_loop",
     "Run": "run",
     "branch": "replaying",
-    "grow": "growing",
+    "grow": "entry_points",
     "load_run": "run",
     "replay": "replaying",
     "resume": "resuming",

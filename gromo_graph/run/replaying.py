@@ -14,12 +14,12 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal, read_journal
 from gromo_graph.run.branch_point import Course
 from gromo_graph.run.data.sources import Source
-from gromo_graph.run.folder.files import COMMAND, check_free, open_folder
+from gromo_graph.run.entry_points import choose_device, compiled, looped
 from gromo_graph.run.folder.recorder import Recorder
-from gromo_graph.run.growing import choose_device, compiled, looped
-from gromo_graph.run.loop import Progress
+from gromo_graph.run.folder.run_folder import COMMAND, check_free, open_folder
 from gromo_graph.run.resuming import asked, data_again
 from gromo_graph.run.run import Run
+from gromo_graph.run.training_loop import Progress
 from gromo_graph.spec import parse_spec
 
 

@@ -11,15 +11,15 @@ from typing import Any
 from gromo_graph.errors import RunError
 from gromo_graph.records.journal import Journal, read_journal
 from gromo_graph.run.branch_point import Course
-from gromo_graph.run.data.load import Data, load_data
+from gromo_graph.run.data.load_data import Data, load_data
 from gromo_graph.run.data.sources import Source
-from gromo_graph.run.distributed import joined
+from gromo_graph.run.entry_points import check_shares, choose_device, compiled, looped
 from gromo_graph.run.folder.checkpoint import Checkpoint, checkpoints, read_checkpoint
-from gromo_graph.run.folder.files import COMMAND, SUMMARY, RunFolder, open_folder
 from gromo_graph.run.folder.recorder import Recorder
-from gromo_graph.run.growing import check_shares, choose_device, compiled, looped
-from gromo_graph.run.loop import Progress
+from gromo_graph.run.folder.run_folder import COMMAND, SUMMARY, RunFolder, open_folder
+from gromo_graph.run.process_group import joined
 from gromo_graph.run.run import Run, load_run
+from gromo_graph.run.training_loop import Progress
 from gromo_graph.spec import Spec, parse_spec
 
 

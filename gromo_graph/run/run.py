@@ -19,14 +19,14 @@ from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal, read_journal
 from gromo_graph.run.data.batches import batches_of
-from gromo_graph.run.data.load import Data, as_parts, of_loaders, prepare
+from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source, find_source, read_source
-from gromo_graph.run.folder.files import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
-from gromo_graph.run.folder.weights import load_weights
-from gromo_graph.run.plotting import plot_run
+from gromo_graph.run.folder.run_folder import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
+from gromo_graph.run.folder.weights_file import load_weights
+from gromo_graph.run.run_plot import plot_run
 from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
 from gromo_graph.spec import Spec, dump_spec, load_spec, parse_spec
 

@@ -17,7 +17,7 @@ from gromo_graph.render.drawing.look import Look
 from gromo_graph.spec import parse_spec
 
 if TYPE_CHECKING:
-    from gromo_graph.run.loop import Progress
+    from gromo_graph.run.training_loop import Progress
 
 _DPI = 72
 

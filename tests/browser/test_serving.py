@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gromo_graph.cli.inspect import results_of
-from gromo_graph.cli.serving import Server
+from gromo_graph.cli.inspection_server import Server
 from tests.cli.test_process import interruptible
 from tests.run.specs import IRIS
 

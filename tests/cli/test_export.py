@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from gromo_graph import compile_network, dump_spec, grow, load_run, parse_spec
 from gromo_graph.cli import app
-from gromo_graph.run.folder.weights import weights_bytes
+from gromo_graph.run.folder.weights_file import weights_bytes
 from tests.interop.test_exporting import apart, imported
 from tests.network.test_plain import TWO
 from tests.run.test_resume import mlp

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from gromo_graph import compile_network, load_spec
 from gromo_graph.cli import app
-from gromo_graph.run.folder.weights import load_weights
+from gromo_graph.run.folder.weights_file import load_weights
 
 CODE = """
 import torch

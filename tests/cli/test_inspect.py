@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gromo_graph.cli.inspect import PAGE, results_of
-from gromo_graph.cli.serving import Server
-from gromo_graph.run.folder import files
+from gromo_graph.cli.inspection_server import Server
+from gromo_graph.run.folder import run_folder
 from tests.cli.test_verbs import call, failed
 from tests.render.samples import write_journal
 
@@ -58,7 +58,7 @@ def test_the_page_is_written_into_the_run_or_where_it_is_asked_for(run: Path, tm
     assert (tmp_path / "a.html").read_text() == (run / PAGE).read_text()
     assert call("inspect", run / "journal.jsonl", "-o", tmp_path / "b.html").exit_code == 0
     assert (tmp_path / "b.html").read_text() == (tmp_path / "a.html").read_text()
-    assert files.INSPECTION == PAGE, "a run that is replaced takes it away"
+    assert run_folder.INSPECTION == PAGE, "a run that is replaced takes it away"
 
 
 def test_open_shows_it_or_says_where_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

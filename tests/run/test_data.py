@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gromo_graph.errors import RunError
-from gromo_graph.run.data.load import load_data
+from gromo_graph.run.data.load_data import load_data
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.spec import parse_spec
 from tests.run.specs import DIABETES, classifier, iris

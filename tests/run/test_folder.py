@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gromo_graph.errors import RunError
-from gromo_graph.records.files import write_atomically
-from gromo_graph.run.folder.files import check_free, create_folder, free_path, open_folder
+from gromo_graph.records.atomic_files import write_atomically
+from gromo_graph.run.folder.run_folder import check_free, create_folder, free_path, open_folder
 
 _FIRST = {"spec.yaml": "one", "command.json": "{}", "steps/000.svg": "<svg/>"}
 _SECOND = {"spec.yaml": "two", "command.json": "{}", "steps/000.svg": "<svg>2</svg>"}
@@ -74,7 +74,7 @@ def test_no_space_and_no_permission_leave_the_old_run(
     def fails(descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("gromo_graph.records.files.os.fsync", fails)
+    monkeypatch.setattr("gromo_graph.records.atomic_files.os.fsync", fails)
     with pytest.raises(RunError, match=r"No space left|no permission"):
         create_folder(path, _SECOND, force=True)
     with pytest.raises(RunError, match=r"No space left|no permission"):
@@ -103,7 +103,7 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def killed(descriptor: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gromo_graph.records.files.os.fsync", killed)
+    monkeypatch.setattr("gromo_graph.records.atomic_files.os.fsync", killed)
     with pytest.raises(KeyboardInterrupt):
         write_atomically(target, "new")
     assert _content(tmp_path) == {"spec.yaml": "old"}

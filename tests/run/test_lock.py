@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gromo_graph import RunError, grow, parse_spec
-from gromo_graph.run.folder.files import LOCK
 from gromo_graph.run.folder.lock import RunLock
+from gromo_graph.run.folder.run_folder import LOCK
 from tests.run.specs import IRIS
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowthEvent, RunError, branch, grow, load_run, parse_spec, replay, resume
-from gromo_graph.run.folder.files import JOURNAL
+from gromo_graph.run.folder.run_folder import JOURNAL
 from tests.run.test_resume import BrokenOffError, mlp, same_runs, told
 
 TEXT = mlp("{when: {until: 0.9}, neurons: {per_step: 2}, groups: 2}")

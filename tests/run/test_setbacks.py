@@ -12,7 +12,7 @@ import torch
 from gromo_graph import NotFiniteError, grow, load_run, parse_spec, resume
 from gromo_graph.records import read_journal
 from gromo_graph.run import trainer
-from gromo_graph.run.folder.files import JOURNAL
+from gromo_graph.run.folder.run_folder import JOURNAL
 from tests.run.test_resume import BrokenOffError, mlp, same_runs
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowingClassifier, GrowthError, RunError, grow, load_run, load_spec
-from gromo_graph.run.data.load import load_data
+from gromo_graph.run.data.load_data import load_data
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.spec import Spec, parse_spec
 

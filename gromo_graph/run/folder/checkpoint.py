@@ -15,9 +15,9 @@ from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.modules.saving import Snapshot
-from gromo_graph.records.files import write_atomically, writing
-from gromo_graph.run.folder.files import CHECKPOINTS
-from gromo_graph.run.folder.sealed import sealed, unsealed
+from gromo_graph.records.atomic_files import write_atomically, writing
+from gromo_graph.run.folder.run_folder import CHECKPOINTS
+from gromo_graph.run.folder.sealed_tensors import sealed, unsealed
 
 VERSION = 1
 _KEPT = 2

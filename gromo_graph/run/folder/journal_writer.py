@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from gromo_graph.records import GrowthEvent
-from gromo_graph.records.files import writing
+from gromo_graph.records.atomic_files import writing
 from gromo_graph.records.journal import VERSION, checksum
 
 

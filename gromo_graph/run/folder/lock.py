@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from gromo_graph.errors import RunError
-from gromo_graph.records.files import writing
-from gromo_graph.run.folder.files import LOCK
+from gromo_graph.records.atomic_files import writing
+from gromo_graph.run.folder.run_folder import LOCK
 
 try:
     import fcntl

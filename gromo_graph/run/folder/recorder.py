@@ -14,16 +14,18 @@ from gromo_graph.graph import build_graph
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
-from gromo_graph.records.files import remove_parts
+from gromo_graph.records.atomic_files import remove_parts
 from gromo_graph.records.journal import Epoch as ToldEpoch
 from gromo_graph.records.journal import read_journal
 from gromo_graph.render import render
 from gromo_graph.render.drawing.dot import direction_of
 from gromo_graph.render.drawing.labels import Direction
-from gromo_graph.run.data.load import Data
+from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.folder.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
-from gromo_graph.run.folder.files import (
+from gromo_graph.run.folder.journal_writer import JournalWriter, finite
+from gromo_graph.run.folder.lock import RunLock
+from gromo_graph.run.folder.run_folder import (
     CHECKPOINTS,
     COMMAND,
     DATA,
@@ -37,9 +39,7 @@ from gromo_graph.run.folder.files import (
     as_json,
     create_folder,
 )
-from gromo_graph.run.folder.journal_writer import JournalWriter, finite
-from gromo_graph.run.folder.lock import RunLock
-from gromo_graph.run.folder.weights import weights_bytes
+from gromo_graph.run.folder.weights_file import weights_bytes
 from gromo_graph.spec import dump_spec, parse_spec
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from gromo_graph.errors import GraphError, SpecError
-from gromo_graph.records.files import write_atomically
+from gromo_graph.records.atomic_files import write_atomically
 from gromo_graph.spec.differences import Key, default_of, differences
 from gromo_graph.spec.expand.include import included_files
 from gromo_graph.spec.kinds import Node

@@ -23,8 +23,7 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Epoch as ToldEpoch
 from gromo_graph.run.branch_point import Course, EndOfReplay
 from gromo_graph.run.data.batches import AnyLoader, batches_of
-from gromo_graph.run.data.load import Data
-from gromo_graph.run.distributed import wrapped
+from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.folder.checkpoint import (
     Checkpoint,
     restore_chance,
@@ -36,6 +35,7 @@ from gromo_graph.run.folder.checkpoint import (
 )
 from gromo_graph.run.folder.recorder import Epoch, Recorder
 from gromo_graph.run.interrupt import Interruption
+from gromo_graph.run.process_group import wrapped
 from gromo_graph.run.run import NOT_MEASURED, OWN_PARTS, Run
 from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (

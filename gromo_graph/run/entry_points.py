@@ -19,17 +19,17 @@ from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.planning import expected_memory
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork, compile_network
-from gromo_graph.run.data.load import Data, check_trainable, load_data
+from gromo_graph.run.data.load_data import Data, check_trainable, load_data
 from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.data.sources import Source, is_file
 from gromo_graph.run.data.stream import dead_workers_told
-from gromo_graph.run.distributed import joined
-from gromo_graph.run.folder.files import check_free
 from gromo_graph.run.folder.recorder import Recorder
+from gromo_graph.run.folder.run_folder import check_free
 from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.loop import Loop, Progress
+from gromo_graph.run.process_group import joined
 from gromo_graph.run.run import Run
 from gromo_graph.run.threads import kept_threads
+from gromo_graph.run.training_loop import Loop, Progress
 from gromo_graph.spec import Spec, load_spec
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from gromo_graph.errors import RunError
 from gromo_graph.records import checksum
-from gromo_graph.records.files import sync_folder, write_atomically, writing
+from gromo_graph.records.atomic_files import sync_folder, write_atomically, writing
 
 SPEC = "spec.yaml"
 JOURNAL = "journal.jsonl"

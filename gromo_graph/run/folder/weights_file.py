@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 
 from gromo_graph.errors import RunError
-from gromo_graph.run.folder.sealed import sealed, unsealed
+from gromo_graph.run.folder.sealed_tensors import sealed, unsealed
 
 
 def weights_bytes(network: torch.nn.Module) -> bytes:

@@ -15,9 +15,9 @@ from gromo_graph.records import Plan
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source
-from gromo_graph.run.folder.files import holds_run
-from gromo_graph.run.folder.weights import load_weights
-from gromo_graph.run.growing import check_seed, choose_device, compiled, data_of, seeded, spec_and_folder
+from gromo_graph.run.entry_points import check_seed, choose_device, compiled, data_of, seeded, spec_and_folder
+from gromo_graph.run.folder.run_folder import holds_run
+from gromo_graph.run.folder.weights_file import load_weights
 from gromo_graph.run.run import load_run
 from gromo_graph.run.trainer import batch_loss
 from gromo_graph.spec import Spec
