@@ -45,7 +45,7 @@ def history(
 
 def _show(journal: Journal) -> None:
     from gromo_graph.cli.console import console, plain_table
-    from gromo_graph.render.change import what_was_done
+    from gromo_graph.render.highlights import decision_words
     from gromo_graph.render.numbers import change, real
 
     stdout = console()
@@ -56,7 +56,7 @@ def _show(journal: Journal) -> None:
         table.add_row(
             str(event.step) if done else "",
             str(event.epoch),
-            printable(what_was_done(event.decision)) if event.decision is not None else "nothing",
+            printable(decision_words(event.decision)) if event.decision is not None else "nothing",
             real(event.slope) if done else "",
             real(event.gamma) if done else "",
             change(event.loss_before, event.loss_after) if done else real(event.loss_before),

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from gromo_graph.cli.messages import printable, say
 from gromo_graph.records import GrowthEvent
-from gromo_graph.render.change import what_was_done
+from gromo_graph.render.highlights import decision_words
 from gromo_graph.run import Progress
 
 _MOST_NODES = 12
@@ -71,7 +71,7 @@ def decision(event: GrowthEvent) -> str:
         return f"epoch {event.epoch}: nothing grown: {event.reason}"
     size = "" if event.decision.kind == "prune" else f"γ {event.gamma:.3g}, "
     return (
-        f"epoch {event.epoch}, step {event.step}: {what_was_done(event.decision)}; {size}"
+        f"epoch {event.epoch}, step {event.step}: {decision_words(event.decision)}; {size}"
         f"loss {event.loss_before:.4g} → {event.loss_after:.4g}"
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 if TYPE_CHECKING:
     from gromo_graph.records import GrowthEvent
     from gromo_graph.render.drawing.labels import Direction
-    from gromo_graph.render.drawing.look import Colour, Look, Theme
+    from gromo_graph.render.drawing.options import Colour, DrawingOptions, Theme
 
 __all__ = ["render", "render_steps"]
 
@@ -77,7 +77,7 @@ def render(
         The path that was written, or the text.
 
     Raises:
-        RenderError: no such format, look or block, nothing that can be drawn, or the file cannot be written.
+        RenderError: no such format, options or block, nothing that can be drawn, or the file cannot be written.
         SpecError: the spec file is missing or wrong.
 
     >>> from gromo_graph.spec import Spec
@@ -88,14 +88,14 @@ def render(
     """
     from gromo_graph.errors import RenderError
     from gromo_graph.render.drawing.graphviz import chosen_format, write
-    from gromo_graph.render.drawing.look import Look
+    from gromo_graph.render.drawing.options import DrawingOptions
 
     file = None if path is None else Path(fspath(path))
     chosen = chosen_format(file, format)
     if file is None and chosen not in ("svg", "dot", "mermaid"):
         raise RenderError(f"a {chosen} is no text: give the path of the file to write")
-    look = Look(direction, theme, colour, tuple(collapsed))
-    data = _data(target, event, chosen, look, seconds)
+    options = DrawingOptions(direction, theme, colour, tuple(collapsed))
+    data = _data(target, event, chosen, options, seconds)
     if file is None:
         return data.decode()
     write(data, file)
@@ -124,12 +124,12 @@ def render_steps(
         The paths that were written.
 
     Raises:
-        RenderError: it is no run, no such format or look, or the files cannot be written.
+        RenderError: it is no run, no such format or options, or the files cannot be written.
         RunError: the journal is damaged.
     """
     from gromo_graph.errors import RenderError
     from gromo_graph.render.drawing.graphviz import chosen_format
-    from gromo_graph.render.drawing.look import Look
+    from gromo_graph.render.drawing.options import DrawingOptions
     from gromo_graph.render.steps import write_steps
 
     chosen = chosen_format(None, format)
@@ -137,33 +137,37 @@ def render_steps(
         raise RenderError(
             f"steps are drawn as svg, png, pdf or dot, found {chosen}: name a .{chosen} file to render"
         )
-    return write_steps(target, Path(fspath(folder)), chosen, Look(direction, theme, colour, tuple(collapsed)))
+    return write_steps(
+        target, Path(fspath(folder)), chosen, DrawingOptions(direction, theme, colour, tuple(collapsed))
+    )
 
 
-def _data(target: Any, event: GrowthEvent | None, chosen: str, look: Look, seconds: float) -> bytes:
+def _data(
+    target: Any, event: GrowthEvent | None, chosen: str, options: DrawingOptions, seconds: float
+) -> bytes:
     from gromo_graph.errors import RenderError
     from gromo_graph.graph.diff import Difference
     from gromo_graph.render.drawing.dot import difference_to_dot, direction_of, to_dot
     from gromo_graph.render.drawing.graphviz import draw
-    from gromo_graph.render.drawing.look import Look
     from gromo_graph.render.drawing.mermaid import to_mermaid
+    from gromo_graph.render.drawing.options import DrawingOptions
     from gromo_graph.render.steps import ANIMATIONS, animated
     from gromo_graph.render.target import resolve
 
     if chosen in ANIMATIONS:
-        return animated(target, chosen, look, seconds=seconds)
-    if chosen == "mermaid" and look != Look(look.direction):
+        return animated(target, chosen, options, seconds=seconds)
+    if chosen == "mermaid" and options != DrawingOptions(options.direction):
         raise RenderError(
             "Mermaid text has no theme, colour or collapsed blocks: the page that shows it draws it"
         )
     if isinstance(target, Difference):
         if chosen == "mermaid":
             raise RenderError("a difference is drawn as svg, png, pdf or dot: mermaid has no dashed boxes")
-        return draw(difference_to_dot(target, look=look), chosen)
+        return draw(difference_to_dot(target, options=options), chosen)
     graph, shown = resolve(target, event)
     if chosen == "mermaid":
-        return to_mermaid(graph, shown, direction=look.direction or direction_of(graph)).encode()
-    return draw(to_dot(graph, shown, look=look), chosen)
+        return to_mermaid(graph, shown, direction=options.direction or direction_of(graph)).encode()
+    return draw(to_dot(graph, shown, options=options), chosen)
 
 
 class _CallableModule(ModuleType):

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from gromo_graph.records import Candidate, GrowthEvent, Plan
-from gromo_graph.render.drawing.heading import outcome, step_words
 from gromo_graph.render.drawing.text import clean
+from gromo_graph.render.drawing.title_block import outcome, step_words
 from gromo_graph.render.numbers import change, count, real, signed
 
 _COLUMNS = ("what", "target", "neurons", "slope", "predicted", "parameters", "multiply-adds", "left out")

@@ -11,8 +11,8 @@ from typing import Any
 from gromo_graph.errors import RenderError
 from gromo_graph.records.journal import Journal, read_journal
 from gromo_graph.render.drawing.graphviz import draw, write
-from gromo_graph.render.drawing.look import Look
-from gromo_graph.render.placing.union import StepDrawing, drawings_of_steps
+from gromo_graph.render.drawing.options import DrawingOptions
+from gromo_graph.render.placing.step_drawings import StepDrawing, drawings_of_steps
 from gromo_graph.render.target import JOURNAL
 
 ANIMATIONS = ("gif", "webp")
@@ -39,13 +39,13 @@ def journal_of(target: Any) -> Journal:
     return read_journal(Path(fspath(path)))
 
 
-def write_steps(target: Any, folder: Path, format: str, look: Look) -> list[Path]:
+def write_steps(target: Any, folder: Path, format: str, options: DrawingOptions) -> list[Path]:
     """`000.svg` (before any growth), `001.svg`, ... in a folder, which is made where it is not there.
 
     Raises:
         RenderError: as `journal_of`; or the files cannot be written.
     """
-    drawings = drawings_of_steps(journal_of(target), look=look)
+    drawings = drawings_of_steps(journal_of(target), options=options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,11 +57,11 @@ def write_steps(target: Any, folder: Path, format: str, look: Look) -> list[Path
     return paths
 
 
-def animated(target: Any, format: str, look: Look, *, seconds: float) -> bytes:
+def animated(target: Any, format: str, options: DrawingOptions, *, seconds: float) -> bytes:
     """The steps as an animation that begins anew after the last one.
 
     Args:
-        target: a run. format: gif or webp. look: how all are drawn. seconds: that each step is shown.
+        target: a run. format: gif or webp. options: how all are drawn. seconds: that each step is shown.
 
     Raises:
         RenderError: as `journal_of`; or the time is none.
@@ -70,7 +70,7 @@ def animated(target: Any, format: str, look: Look, *, seconds: float) -> bytes:
 
     if not 0.02 <= seconds <= 60:
         raise RenderError(f"{seconds} seconds for each step: expected 0.02 to 60")
-    frames = list(_frames(drawings_of_steps(journal_of(target), look=look)))
+    frames = list(_frames(drawings_of_steps(journal_of(target), options=options)))
     width, height = (max(frame.size[side] for frame in frames) for side in (0, 1))
     sheets = []
     for frame in frames:  # of one size but for rounding
@@ -81,8 +81,8 @@ def animated(target: Any, format: str, look: Look, *, seconds: float) -> bytes:
     milliseconds[-1] *= _LAST
     out = io.BytesIO()
     first, *others = sheets
-    options = {"quality": 85, "method": 4} if format == "webp" else {"optimize": True}
-    first.save(out, format, save_all=True, append_images=others, duration=milliseconds, loop=0, **options)
+    encoding = {"quality": 85, "method": 4} if format == "webp" else {"optimize": True}
+    first.save(out, format, save_all=True, append_images=others, duration=milliseconds, loop=0, **encoding)
     return out.getvalue()
 
 

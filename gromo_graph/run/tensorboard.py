@@ -13,7 +13,7 @@ from gromo_graph.errors import RenderError, RunError
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.drawing.dot import to_dot
 from gromo_graph.render.drawing.graphviz import draw
-from gromo_graph.render.drawing.look import Look
+from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.spec import parse_spec
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ class TensorBoardWriter:
         from gromo_graph.graph import build_graph
 
         try:
-            png = draw(to_dot(build_graph(parse_spec(event.spec)), event, look=Look()), "png", dpi=_DPI)
+            png = draw(
+                to_dot(build_graph(parse_spec(event.spec)), event, options=DrawingOptions()), "png", dpi=_DPI
+            )
         except RenderError:
             return
         image = Image.open(io.BytesIO(png)).convert("RGB")

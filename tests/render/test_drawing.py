@@ -9,8 +9,8 @@ import pytest
 from gromo_graph.graph import build_graph
 from gromo_graph.records import Decision, GrowthEvent
 from gromo_graph.render import render
-from gromo_graph.render.change import change_of, what_was_done
 from gromo_graph.render.drawing.dot import to_dot
+from gromo_graph.render.highlights import decision_words, highlights_of
 from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import Input, Linear, Merge, Node
 from gromo_graph.spec.kinds.base import Grow
@@ -138,7 +138,7 @@ def test_growth_through_a_flatten_is_counted_in_features() -> None:
         "flat": TWO_VIEWS.nodes["flat"].model_copy(update={"sources": ("a",)}),
         "y": Linear(sources=("flat",), features=2),
     }
-    change = change_of(
+    change = highlights_of(
         build_graph(Spec("f", nodes, ("y",))),
         replace(WIDENED, decision=Decision("widen", "a", 2, ("a",), 1, 1)),
     )
@@ -187,7 +187,7 @@ def test_an_event_of_another_graph_still_draws() -> None:
 )
 def test_other_decisions_are_told_in_words(kind: str, words: str) -> None:
     decision = Decision(kind, "a->b", 4, ("b",), 1, 1)
-    assert what_was_done(decision) == words
+    assert decision_words(decision) == words
     assert any(
         words in text for text in Picture(render(RESIDUAL, event=replace(WIDENED, decision=decision))).texts
     )
@@ -195,7 +195,7 @@ def test_other_decisions_are_told_in_words(kind: str, words: str) -> None:
 
 def test_many_names_are_counted_not_listed() -> None:
     decision = Decision("widen", "a", 1, tuple("abcdefg"), 1, 1)
-    assert what_was_done(decision) == "a, b, c, d and 3 more: +1 feature"
+    assert decision_words(decision) == "a, b, c, d and 3 more: +1 feature"
 
 
 def test_a_wider_edge_is_thicker() -> None:

@@ -1,4 +1,4 @@
-"""Themes, fills, collapsed blocks, ghosts: what a drawing may be asked to look like."""
+"""Themes, fills, collapsed blocks, ghosts: what a drawing may be asked to options like."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gromo_graph import GromoGraphError, RenderError, diff, parse_spec
 from gromo_graph.graph import build_graph
 from gromo_graph.records import Candidate, Decision
 from gromo_graph.render import render
-from gromo_graph.render.drawing import style, tints
+from gromo_graph.render.drawing import fills, style
 from gromo_graph.render.drawing.collapse import block_names
 from gromo_graph.render.drawing.dot import to_dot
-from gromo_graph.render.drawing.look import Look
+from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.render.drawing.theme import DARK, themed
 from tests.render.samples import RESIDUAL, WIDENED, Picture
 
@@ -52,7 +52,7 @@ def contrast(one: str, other: str) -> float:
 
 
 FILLS = [style.PAPER, style.DATA_FILL, style.OPERATION_FILL, style.GROWN_FILL]
-TINTS = [each.fill for each in (*tints._KINDS.values(), *tints._SLOPES)]
+KIND_FILLS = [each.fill for each in (*fills._KINDS.values(), *fills._SLOPES)]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -63,7 +63,7 @@ def test_text_can_be_read_on_every_fill(theme: str) -> None:
     for fill in FILLS:
         for ink in (style.INK, style.QUIET, style.LAYER_WORD, style.GROWN):
             assert contrast(seen(ink), seen(fill)) >= 4.5, (ink, fill)
-    for fill in TINTS:
+    for fill in KIND_FILLS:
         assert contrast(seen(style.INK), seen(fill)) >= 5, fill
     assert contrast(seen(style.REMOVED), seen(style.REMOVED_FILL)) >= 4.5
     for line in (style.GROWN, style.REMOVED, style.GROWABLE_LINE):
@@ -71,7 +71,7 @@ def test_text_can_be_read_on_every_fill(theme: str) -> None:
 
 
 def test_slopes_get_darker_and_survive_a_grey_print() -> None:
-    for one, two in pairwise(tints._SLOPES):
+    for one, two in pairwise(fills._SLOPES):
         assert luminance(one.fill) > luminance(two.fill) + 0.04
         assert luminance(one.line) > luminance(two.line) + 0.03
 
@@ -107,9 +107,9 @@ output: y
     assert {"■ linear", "■ convolution", "■ norm", "■ pool", "■ other"} <= {
         text.strip() for text in picture.texts
     }
-    dot = to_dot(build_graph(spec), look=Look(colour="kind")).dot
-    for tint in tints._KINDS.values():
-        assert f'fillcolor="{tint.fill}"' in dot
+    dot = to_dot(build_graph(spec), options=DrawingOptions(colour="kind")).dot
+    for fill in fills._KINDS.values():
+        assert f'fillcolor="{fill.fill}"' in dot
 
 
 def test_boxes_are_filled_by_slope_and_say_it() -> None:
@@ -124,17 +124,17 @@ def test_boxes_are_filled_by_slope_and_say_it() -> None:
 def test_the_steeper_the_darker() -> None:
     candidates = (Candidate("widen", "stem", slope=0.8), Candidate("widen", "lift", slope=0.1))
     dot = to_dot(
-        build_graph(RESIDUAL), replace(WIDENED, candidates=candidates), look=Look(colour="slope")
+        build_graph(RESIDUAL), replace(WIDENED, candidates=candidates), options=DrawingOptions(colour="slope")
     ).dot
-    fills = {
-        name: tint
+    found = {
+        name: fill
         for name in ("stem", "lift")
         for line in dot.splitlines()
-        for tint in tints._SLOPES
-        if f">{name}<" in line and f'fillcolor="{tint.fill}"' in line
+        for fill in fills._SLOPES
+        if f">{name}<" in line and f'fillcolor="{fill.fill}"' in line
     }
-    assert fills["stem"] == tints._SLOPES[-1]
-    assert luminance(fills["lift"].fill) > luminance(fills["stem"].fill)
+    assert found["stem"] == fills._SLOPES[-1]
+    assert luminance(found["lift"].fill) > luminance(found["stem"].fill)
 
 
 def test_what_growth_names_is_no_block() -> None:

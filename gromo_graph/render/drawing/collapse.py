@@ -13,7 +13,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Block:
+class NodeBlock:
     """Nodes that are drawn as one.
 
     Attributes:
@@ -24,7 +24,7 @@ class Block:
     nodes: tuple[str, ...]
 
 
-def blocks_of(graph: Graph, wanted: Sequence[str]) -> Mapping[str, Block]:
+def blocks_of(graph: Graph, wanted: Sequence[str]) -> Mapping[str, NodeBlock]:
     """The block that each node stands in, of those that are wanted.
 
     Raises:
@@ -46,7 +46,7 @@ def blocks_of(graph: Graph, wanted: Sequence[str]) -> Mapping[str, Block]:
     known = block_names(names)
     outermost = [name for name in known if not any(name.startswith(f"{other}.") for other in known)]
     chosen = list(dict.fromkeys(name for each in wanted for name in (outermost if each == ALL else [each])))
-    found: dict[str, Block] = {}
+    found: dict[str, NodeBlock] = {}
     for name in sorted(chosen, key=len, reverse=True):  # of blocks in blocks the outer one is drawn
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -54,7 +54,7 @@ def blocks_of(graph: Graph, wanted: Sequence[str]) -> Mapping[str, Block]:
             listed = ", ".join(known[:12]) or "none"
             raise RenderError(f"no block `{name}`: {hint}The blocks are {listed}")
         nodes = tuple(node for node in names if node.startswith(f"{name}."))
-        found |= dict.fromkeys(nodes, Block(name, nodes))
+        found |= dict.fromkeys(nodes, NodeBlock(name, nodes))
     return found
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gromo_graph.graph.diff import Difference, NodeChange, ValueChange
-from gromo_graph.render.change import Change
-from gromo_graph.render.drawing.heading import Fact, Line
 from gromo_graph.render.drawing.style import GROWN, QUIET, REMOVED
 from gromo_graph.render.drawing.text import clean
+from gromo_graph.render.drawing.title_block import Fact, Phrase
+from gromo_graph.render.highlights import Highlights
 from gromo_graph.render.numbers import count, share
 
 _MOST_VALUES = 3
 
 
-def change_of_difference(found: Difference) -> Change:
+def highlights_of_difference(found: Difference) -> Highlights:
     """What to highlight in the drawing of the new network."""
     changed = [node for node in found.nodes if node.what == "changed"]
-    return Change(
+    return Highlights(
         added={node.name: node.added_features for node in changed if node.added_features},
         new=frozenset(node.name for node in found.nodes if node.what == "added"),
         before={node.name: node.before for node in changed if node.before and node.before != node.after},
@@ -29,20 +29,20 @@ def change_of_difference(found: Difference) -> Change:
     )
 
 
-def lines_of_difference(found: Difference) -> tuple[Line, ...]:
+def phrases_of_difference(found: Difference) -> tuple[Phrase, ...]:
     """The second row of the heading, which is the legend too."""
     nodes = {what: sum(node.what == what for node in found.nodes) for what in ("added", "removed", "changed")}
     edges = {"added": len(found.added_edges), "removed": len(found.removed_edges)}
     if not found:
-        return (Line("no difference", QUIET),)
+        return (Phrase("no difference", QUIET),)
     told = []
     if nodes["added"] or edges["added"]:
-        told.append(Line(f"+ added: {_amount(nodes['added'], edges['added'])}", GROWN))
+        told.append(Phrase(f"+ added: {_amount(nodes['added'], edges['added'])}", GROWN))
     if nodes["removed"] or edges["removed"]:
-        told.append(Line(f"− removed, dashed: {_amount(nodes['removed'], edges['removed'])}", REMOVED))
+        told.append(Phrase(f"− removed, dashed: {_amount(nodes['removed'], edges['removed'])}", REMOVED))
     if nodes["changed"]:
-        told.append(Line(f"→ changed: {_amount(nodes['changed'])}", GROWN))
-    return tuple(told) or (Line("other settings, the same network", QUIET),)
+        told.append(Phrase(f"→ changed: {_amount(nodes['changed'])}", GROWN))
+    return tuple(told) or (Phrase("other settings, the same network", QUIET),)
 
 
 def facts_of_difference(found: Difference) -> tuple[Fact, ...]:

@@ -1,4 +1,4 @@
-"""HTML-like labels: rows of text runs in a table, every cell as wide as its text needs in any font."""
+"""HTML-like labels: rows of text texts in a table, every cell as wide as its text needs in any font."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Direction = Literal["right", "down"]
 
 
 @dataclass(frozen=True)
-class Run:
+class Text:
     """Text in one style; `size` in points."""
 
     text: str
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def html(self) -> str:
-        """The run as Graphviz reads it. Empty text would be a syntax error there, so it becomes a space."""
+        """The text as Graphviz reads it. Empty text would be a syntax error there, so it becomes a space."""
         content = html_text(self.text) or " "
         if self.bold:
             content = f"<B>{content}</B>"
@@ -43,7 +43,7 @@ class Run:
 class Cell:
     """Runs side by side, each with room of its own: two never touch, whatever font the viewer has."""
 
-    runs: tuple[Run, ...]
+    texts: tuple[Text, ...]
     align: Literal["LEFT", "CENTER", "RIGHT"] = "LEFT"
     span: int = 1
 
@@ -51,17 +51,17 @@ class Cell:
     def html(self) -> str:
         """The cell with its least width."""
         span = f' COLSPAN="{self.span}"' if self.span > 1 else ""
-        if len(self.runs) == 1:
-            return self._cell(self.runs[0], span)
-        width = sum(run.width for run in self.runs)
-        height = round(1.35 * max(run.size for run in self.runs))
-        # Of a fixed size, or Graphviz would spread the runs over a cell that is wider.
+        if len(self.texts) == 1:
+            return self._cell(self.texts[0], span)
+        width = sum(text.width for text in self.texts)
+        height = round(1.35 * max(text.size for text in self.texts))
+        # Of a fixed size, or Graphviz would spread the texts over a cell that is wider.
         fixed = f'FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="{height}" ALIGN="{self.align}" '
-        inner = _table("".join(["<TR>", *(self._cell(run) for run in self.runs), "</TR>"]), 0, fixed)
+        inner = _table("".join(["<TR>", *(self._cell(text) for text in self.texts), "</TR>"]), 0, fixed)
         return f'<TD ALIGN="{self.align}"{span}>{inner[1:-1]}</TD>'
 
-    def _cell(self, run: Run, span: str = "") -> str:
-        return f'<TD ALIGN="{self.align}" VALIGN="BOTTOM" WIDTH="{run.width}"{span}>{run.html}</TD>'
+    def _cell(self, text: Text, span: str = "") -> str:
+        return f'<TD ALIGN="{self.align}" VALIGN="BOTTOM" WIDTH="{text.width}"{span}>{text.html}</TD>'
 
 
 def table(rows: Sequence[Sequence[Cell] | int]) -> str:
@@ -83,12 +83,12 @@ def _gap(height: int) -> str:
     return f'<TD HEIGHT="{height}"></TD>'
 
 
-def beside_line(runs: Sequence[Run], penwidth: float, direction: Direction) -> str:
+def beside_line(texts: Sequence[Text], penwidth: float, direction: Direction) -> str:
     """The label of an edge: rows that keep clear of a line of `penwidth` points, below them or on their left."""
     gap = round(2 + 0.8 * penwidth)
     if direction == "right":  # the arrowhead is far from the middle of a line that is as long as its label
         return _table(
-            "".join(f"<TR>{Cell((run,), 'CENTER').html}</TR>" for run in runs) + f"<TR>{_gap(gap)}</TR>", 0
+            "".join(f"<TR>{Cell((text,), 'CENTER').html}</TR>" for text in texts) + f"<TR>{_gap(gap)}</TR>", 0
         )
     gap += _ARROWHEAD  # on a short line downwards the label stands beside it
-    return _table("".join(f'<TR><TD WIDTH="{gap}"></TD>{Cell((run,)).html}</TR>' for run in runs), 0)
+    return _table("".join(f'<TR><TD WIDTH="{gap}"></TD>{Cell((text,)).html}</TR>' for text in texts), 0)

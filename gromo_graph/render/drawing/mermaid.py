@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from gromo_graph.graph import Graph
 from gromo_graph.records import GrowthEvent
-from gromo_graph.render.change import Change, change_of
 from gromo_graph.render.drawing import style
 from gromo_graph.render.drawing.labels import Direction
 from gromo_graph.render.drawing.text import clean
+from gromo_graph.render.highlights import Highlights, highlights_of
 from gromo_graph.render.numbers import shape, shape_change
 
 _FRAMES = {"input": ("[/", "/]"), "layer": ("(", ")"), "operation": ("(", ")"), "merge": ("((", "))")}
@@ -27,34 +27,34 @@ def to_mermaid(graph: Graph, event: GrowthEvent | None = None, *, direction: Dir
       n1("y<br>linear 3")
       n0 -->|"2"| n1
     """
-    return "\n".join(_lines(graph, change_of(graph, event), direction)) + "\n"
+    return "\n".join(_lines(graph, highlights_of(graph, event), direction)) + "\n"
 
 
-def _lines(graph: Graph, change: Change, direction: Direction) -> Iterator[str]:
+def _lines(graph: Graph, highlights: Highlights, direction: Direction) -> Iterator[str]:
     ids = {name: f"n{place}" for place, name in enumerate(graph.spec.nodes)}
     yield f"flowchart {'LR' if direction == 'right' else 'TD'}"
     for name, node in graph.spec.nodes.items():
         begin, end = _FRAMES[node.drawn_as]
-        yield f'  {ids[name]}{begin}"{_label(graph, change, name)}"{end}'
+        yield f'  {ids[name]}{begin}"{_label(graph, highlights, name)}"{end}'
     for edge in graph.edges:
-        after, before = graph.shapes[edge.source], change.before.get(edge.source)
+        after, before = graph.shapes[edge.source], highlights.before.get(edge.source)
         words = shape(after) if before is None else shape_change(before, after)
         words = " ".join((*graph.role(edge), words))
         yield f'  {ids[edge.source]} -->|"{escaped(words)}"| {ids[edge.target]}'
-    changed = [ids[name] for name in graph.spec.nodes if name in change.nodes]
+    changed = [ids[name] for name in graph.spec.nodes if name in highlights.nodes]
     if changed:
         yield f"  classDef grown fill:{style.GROWN_FILL},stroke:{style.GROWN},stroke-width:3px"
         yield f"  class {','.join(changed)} grown"
 
 
-def _label(graph: Graph, change: Change, name: str) -> str:
+def _label(graph: Graph, highlights: Highlights, name: str) -> str:
     node = graph.spec.nodes[name]
     words = [node.kind, shape(graph.shapes[name])]
     second = " ".join(words) if node.symbol is None else node.symbol
     told = [clean(name), " · ".join((second, *node.details))]
-    if name in change.added:
-        told.append(f"{change.added[name]:+d} features")
-    elif name in change.new:
+    if name in highlights.added:
+        told.append(f"{highlights.added[name]:+d} features")
+    elif name in highlights.new:
         told.append("new")
     return "<br>".join(escaped(each) for each in told)
 

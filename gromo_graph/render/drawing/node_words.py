@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gromo_graph.graph import Graph, obstacle
-from gromo_graph.render.change import plural
+from gromo_graph.render.highlights import plural
 from gromo_graph.render.numbers import count, shape
 from gromo_graph.spec.kinds import Layer
 

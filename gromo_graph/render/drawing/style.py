@@ -33,7 +33,7 @@ SMALL_SIZE = 9
 
 
 @dataclass(frozen=True)
-class Box:
+class BoxStyle:
     """How a node's box looks."""
 
     line: str
@@ -42,18 +42,18 @@ class Box:
     style: str
 
 
-def box(role: str, *, growable: bool, grown: bool, lost: bool = False) -> Box:
+def box_style(role: str, *, growable: bool, grown: bool, lost: bool = False) -> BoxStyle:
     """The box of a node: data with corners, what computes rounded, growth with a thick line."""
     style = "filled" if role in ("input", "output") else "rounded,filled"
     if lost:  # a ghost of what it was
-        return Box(REMOVED, REMOVED_FILL, 1.6, f"{style},dashed")
+        return BoxStyle(REMOVED, REMOVED_FILL, 1.6, f"{style},dashed")
     if grown:
-        return Box(GROWN, GROWN_FILL, 2.2, style)
+        return BoxStyle(GROWN, GROWN_FILL, 2.2, style)
     if role in ("input", "output"):
-        return Box(LINE, DATA_FILL, 1.0, style)
+        return BoxStyle(LINE, DATA_FILL, 1.0, style)
     if role == "operation":
-        return Box(LINE, OPERATION_FILL, 1.0, style)
-    return Box(GROWABLE_LINE if growable else LINE, PAPER, 1.2 if growable else 1.0, style)
+        return BoxStyle(LINE, OPERATION_FILL, 1.0, style)
+    return BoxStyle(GROWABLE_LINE if growable else LINE, PAPER, 1.2 if growable else 1.0, style)
 
 
 def thickness(features: int) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from gromo_graph.render.drawing import style, tints
-from gromo_graph.render.drawing.look import Theme
+from gromo_graph.render.drawing import fills, style
+from gromo_graph.render.drawing.options import Theme
 
 DARK = {
     style.PAPER: "#14181d",
@@ -21,10 +21,10 @@ DARK = {
     style.GROWN_FILL: "#133a2b",
     style.REMOVED: "#f3a266",
     style.REMOVED_FILL: "#3b2617",
-    **tints.DARK,
+    **fills.DARK,
 }
 
-# Text of users stands in labels, where quotes are escaped: nothing of it can look like an attribute.
+# Text of users stands in labels, where quotes are escaped: nothing of it can options like an attribute.
 _COLOUR = re.compile(r'\b(color|fillcolor|bgcolor|fontcolor)="(#[0-9a-f]{6})"', re.IGNORECASE)
 
 

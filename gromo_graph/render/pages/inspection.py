@@ -17,8 +17,8 @@ from typing import Any
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import Candidate, GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal
-from gromo_graph.render.change import what_was_done
 from gromo_graph.render.drawing.dot import direction_of
+from gromo_graph.render.highlights import decision_words
 from gromo_graph.render.pages.timeline import Once, Timeline
 from gromo_graph.render.pages.timeline_layout import laid_out
 from gromo_graph.spec import parse_spec
@@ -125,7 +125,7 @@ def _event(event: GrowthEvent, texts: Once) -> dict[str, Any]:
     return {
         "step": event.step,
         "epoch": event.epoch,
-        "words": what_was_done(decision) if decision else "nothing applied",
+        "words": decision_words(decision) if decision else "nothing applied",
         "kind": decision.kind if decision else None,
         "target": decision.target if decision else None,
         "neurons": decision.neurons if decision else 0,

@@ -20,10 +20,10 @@ from gromo_graph.graph import build_graph
 from gromo_graph.records.events import GrowthEvent
 from gromo_graph.records.journal import Journal
 from gromo_graph.render import numbers
-from gromo_graph.render.change import plural, what_was_done
 from gromo_graph.render.drawing.dot import direction_of, to_dot
 from gromo_graph.render.drawing.graphviz import draw_svg
 from gromo_graph.render.drawing.labels import Direction
+from gromo_graph.render.highlights import decision_words, plural
 from gromo_graph.render.pages.curves import Line, Mark, plot
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -81,7 +81,7 @@ def report_html(journal: Journal, *, results: Mapping[str, Any] | None = None) -
         "count": numbers.count,
         "signed": numbers.signed,
         "real": numbers.real,
-        "done": what_was_done,
+        "done": decision_words,
     }
     environment.globals |= {
         "change": numbers.change,
@@ -127,7 +127,7 @@ def _pictures(journal: Journal) -> Iterator[Picture]:
     yield _picture(0, "before any growth", journal.header.spec, None, "s0-", direction)
     for index, event in enumerate(applied, start=1):
         assert event.decision is not None
-        words = what_was_done(event.decision)
+        words = decision_words(event.decision)
         yield _picture(event.step, words, event.spec, event, f"s{index}-", direction)
 
 
@@ -158,7 +158,7 @@ def _spec(text: str) -> Any:
 
 def _plots(journal: Journal) -> Iterator[tuple[str, str]]:
     marks = [
-        Mark(event.epoch, f"step {event.step}: {what_was_done(event.decision)}")
+        Mark(event.epoch, f"step {event.step}: {decision_words(event.decision)}")
         for event in journal.applied
         if event.decision
     ]

@@ -16,7 +16,7 @@ from gromo_graph.render.drawing import style
 from gromo_graph.render.drawing.node_words import growable, mark_of, output_amount, sizes_of
 from gromo_graph.render.drawing.text import clean, shortened
 from gromo_graph.render.numbers import shape
-from gromo_graph.render.placing.sketch import Key
+from gromo_graph.render.placing.parsed_drawing import PartKey
 
 State = dict[str, Any]
 States = list[tuple[int, State | None]]
@@ -67,9 +67,9 @@ class Timeline:
 
     def __init__(self) -> None:
         self.states = 0
-        self.nodes: dict[Key, States] = {}
-        self.edges: dict[Key, States] = {}
-        self.ends: dict[Key, tuple[Key, Key]] = {}
+        self.nodes: dict[PartKey, States] = {}
+        self.edges: dict[PartKey, States] = {}
+        self.ends: dict[PartKey, tuple[PartKey, PartKey]] = {}
         self.options, self.groups = Once(), Once()
 
     def add(self, graph: Graph) -> None:
@@ -79,7 +79,7 @@ class Timeline:
         _note(self.edges, edges, self.states)
         self.states += 1
 
-    def _nodes(self, graph: Graph) -> Iterable[tuple[Key, State]]:
+    def _nodes(self, graph: Graph) -> Iterable[tuple[PartKey, State]]:
         limits = dict(growable(graph))
         groups = {name: group for group in graph.groups for name in group.producers}
         for name, node in graph.spec.nodes.items():
@@ -118,7 +118,7 @@ class Timeline:
             )
 
 
-def _note(known: dict[Key, States], now: Mapping[Key, State], at: int) -> None:
+def _note(known: dict[PartKey, States], now: Mapping[PartKey, State], at: int) -> None:
     """Write down what is not as it was."""
     for key in {**known, **now}:
         states = known.setdefault(key, [])
@@ -127,7 +127,7 @@ def _note(known: dict[Key, States], now: Mapping[Key, State], at: int) -> None:
             states.append((at, then))
 
 
-def _edges(graph: Graph, ends: dict[Key, tuple[Key, Key]]) -> Iterable[tuple[Key, State]]:
+def _edges(graph: Graph, ends: dict[PartKey, tuple[PartKey, PartKey]]) -> Iterable[tuple[PartKey, State]]:
     """The edges, those into the boxes of outputs too; `ends` learns what they lead from and to."""
     captions = {
         name: " · ".join((shortened(clean(name), NAME_EMS), *node.details))

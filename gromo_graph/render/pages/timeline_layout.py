@@ -11,9 +11,9 @@ from gromo_graph.render.drawing import style
 from gromo_graph.render.drawing.labels import Direction
 from gromo_graph.render.drawing.text import clean, points, shortened
 from gromo_graph.render.pages.timeline import NAME_EMS, State, States, Timeline
-from gromo_graph.render.placing.layout import Box, Layout, Wire, lay_out
-from gromo_graph.render.placing.sketch import Key
-from gromo_graph.render.placing.spline import Point, reaching, shortened_by
+from gromo_graph.render.placing.graphviz_layout import EdgeSize, NodeSize, Placement, lay_out
+from gromo_graph.render.placing.parsed_drawing import PartKey
+from gromo_graph.render.placing.splines import Point, reaching, shortened_by
 
 _CIRCLE = 26.0
 _PADDING = 9.0
@@ -55,11 +55,13 @@ def laid_out(timeline: Timeline, direction: Direction) -> dict[str, Any]:
     }
 
 
-def _layout(timeline: Timeline, direction: Direction) -> Layout:
+def _layout(timeline: Timeline, direction: Direction) -> Placement:
     boxes = {key: _box(key, states) for key, states in timeline.nodes.items()}
     # What is there in the end goes first: its order is the one that Graphviz sees.
     last = sorted(boxes, key=lambda key: timeline.nodes[key][-1][1] is None)
-    wires = {key: Wire(*timeline.ends[key], *_label_size(states)) for key, states in timeline.edges.items()}
+    wires = {
+        key: EdgeSize(*timeline.ends[key], *_label_size(states)) for key, states in timeline.edges.items()
+    }
     attributes = {
         "rankdir": "LR" if direction == "right" else "TB",
         "nodesep": "0.28",
@@ -68,7 +70,9 @@ def _layout(timeline: Timeline, direction: Direction) -> Layout:
     return lay_out({key: boxes[key] for key in last}, wires, attributes)
 
 
-def _edge(timeline: Timeline, key: Key, layout: Layout, index: Mapping[Key, int]) -> dict[str, Any]:
+def _edge(
+    timeline: Timeline, key: PartKey, layout: Placement, index: Mapping[PartKey, int]
+) -> dict[str, Any]:
     """An edge with its ways: it may have to go on to a circle that stands in a larger place."""
     route, ends = layout.edges[key], timeline.ends[key]
     sides = route.points[0], route.points[-1]
@@ -98,7 +102,7 @@ def _edge(timeline: Timeline, key: Key, layout: Layout, index: Mapping[Key, int]
     }
 
 
-def _with_ends(timeline: Timeline, key: Key) -> Iterable[tuple[int, State | None]]:
+def _with_ends(timeline: Timeline, key: PartKey) -> Iterable[tuple[int, State | None]]:
     """The states of an edge, and those in which one of its ends has become something else."""
     own = timeline.edges[key]
     times = {at for at, _ in own} | {at for end in timeline.ends[key] for at, _ in timeline.nodes[end]}
@@ -110,7 +114,7 @@ def _at(states: States, at: int) -> State | None:
     return next((then for since, then in reversed(states) if since <= at), None)
 
 
-def _title(key: Key) -> str:
+def _title(key: PartKey) -> str:
     return shortened(clean(key[1]), NAME_EMS)
 
 
@@ -118,11 +122,11 @@ def _is_circle(state: State | None) -> bool:
     return state is not None and state["role"] == "merge"
 
 
-def _box(key: Key, states: States) -> Box:
+def _box(key: PartKey, states: States) -> NodeSize:
     """Room for all that the node is in any state, and for what changed in it, where something does."""
     known = [state for _, state in states if state is not None]
     if all(map(_is_circle, known)):
-        return Box(_CIRCLE, _CIRCLE, circle=True)
+        return NodeSize(_CIRCLE, _CIRCLE, circle=True)
     title = _title(key)
     changes = _differs(states)
     width = float(points("+000 features", style.TEXT_SIZE, bold=True)) if changes else 0.0
@@ -133,7 +137,7 @@ def _box(key: Key, states: States) -> Box:
         second = points(f"{state['kind']} {state['words']}", style.TEXT_SIZE)
         width = max(width, first, second)
     rows = _TITLE_ROW + _ROW * (2 if changes else 1)
-    return Box(width + 2 * _PADDING, rows + 2 * _MARGIN)
+    return NodeSize(width + 2 * _PADDING, rows + 2 * _MARGIN)
 
 
 def _differs(states: States) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from gromo_graph.graph import AddPath
 from gromo_graph.records import read_journal
 from gromo_graph.render.drawing.graphviz import draw
-from gromo_graph.render.placing.union import StepDrawing, drawings_of_steps
+from gromo_graph.render.placing.step_drawings import StepDrawing, drawings_of_steps
 from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import Input, Linear
 from tests.render.samples import NS, RESIDUAL, Picture, write_journal

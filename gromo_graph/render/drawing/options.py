@@ -1,4 +1,4 @@
-"""What a drawing may be asked to look like."""
+"""What a drawing may be asked to options like."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Colour = Literal["role", "kind", "slope"]
 
 
 @dataclass(frozen=True)
-class Look:
+class DrawingOptions:
     """How a network is drawn.
 
     Attributes:

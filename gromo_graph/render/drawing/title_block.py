@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from gromo_graph.graph import Graph
 from gromo_graph.records import GrowthEvent
-from gromo_graph.render.change import plural, what_was_done
-from gromo_graph.render.drawing.labels import Cell, Run, table
+from gromo_graph.render.drawing.labels import Cell, Text, table
 from gromo_graph.render.drawing.style import (
     GROWN,
     INK,
@@ -20,6 +19,7 @@ from gromo_graph.render.drawing.style import (
     TITLE_SIZE,
 )
 from gromo_graph.render.drawing.text import clean, shortened
+from gromo_graph.render.highlights import decision_words, plural
 from gromo_graph.render.numbers import change, count, real, rises, share
 
 _TITLE_EMS = 40.0
@@ -37,7 +37,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Line:
+class Phrase:
     """Words of the second row of the heading."""
 
     words: str
@@ -80,7 +80,7 @@ def outcome(event: GrowthEvent) -> str:
     """What was done, or why nothing was."""
     if event.decision is None:
         return f"nothing applied: {event.reason}" if event.reason else "nothing applied"
-    return what_was_done(event.decision)
+    return decision_words(event.decision)
 
 
 def sentence(graph: Graph, event: GrowthEvent | None) -> str:
@@ -92,43 +92,45 @@ def sentence(graph: Graph, event: GrowthEvent | None) -> str:
     return f"{step_words(event)}: {outcome(event)}; {numbers}"
 
 
-def lines(event: GrowthEvent | None) -> tuple[Line, ...]:
+def step_phrases(event: GrowthEvent | None) -> tuple[Phrase, ...]:
     """The second row for an event: which step, and what it did."""
     if event is None:
         return ()
     done = event.decision is not None
     words = shortened(clean(outcome(event)), _REASON_EMS)
-    return Line(step_words(event), QUIET), Line(words, GROWN if done else INK, done)
+    return Phrase(step_words(event), QUIET), Phrase(words, GROWN if done else INK, done)
 
 
-def heading(title: str, second: Sequence[Line], columns: Sequence[Fact], legend: Sequence[Line] = ()) -> str:
+def title_block(
+    title: str, second: Sequence[Phrase], columns: Sequence[Fact], legend: Sequence[Phrase] = ()
+) -> str:
     """The label of the whole graph: its title, a row of words, numbers, and a legend."""
-    first = (Run(shortened(clean(title), _TITLE_EMS), TITLE_SIZE, INK, bold=True),)
+    first = (Text(shortened(clean(title), _TITLE_EMS), TITLE_SIZE, INK, bold=True),)
     span = len(columns) + 1  # the last column is empty and takes the room that the wide rows need
-    wide = [[Cell(runs, span=span)] for runs in (first, _runs(second, NAME_SIZE)) if runs]
+    wide = [[Cell(texts, span=span)] for texts in (first, _texts(second, NAME_SIZE)) if texts]
     rows: list[Sequence[Cell] | int] = [*wide, 3, *_fact_rows(columns)]
     if legend:
-        rows += [3, [Cell(_runs(legend, TEXT_SIZE), span=span)]]
+        rows += [3, [Cell(_texts(legend, TEXT_SIZE), span=span)]]
     return table([*rows, 10])
 
 
-def _runs(row: Sequence[Line], size: float) -> tuple[Run, ...]:
+def _texts(row: Sequence[Phrase], size: float) -> tuple[Text, ...]:
     """Words side by side."""
     return tuple(
-        Run(each.words if each is row[-1] else f"{each.words} ", size, each.color, bold=each.bold)
+        Text(each.words if each is row[-1] else f"{each.words} ", size, each.color, bold=each.bold)
         for each in row
     )
 
 
 def _fact_rows(columns: Sequence[Fact]) -> list[list[Cell]]:
-    gap = Run("   ", SMALL_SIZE, QUIET)
-    words = [Cell((Run(fact.word, SMALL_SIZE, QUIET), gap)) for fact in columns]
-    values = [Cell((Run(fact.value, TEXT_SIZE + 1, INK), *_share(fact), gap)) for fact in columns]
-    empty = Cell((Run("", 1),))
+    gap = Text("   ", SMALL_SIZE, QUIET)
+    words = [Cell((Text(fact.word, SMALL_SIZE, QUIET), gap)) for fact in columns]
+    values = [Cell((Text(fact.value, TEXT_SIZE + 1, INK), *_share(fact), gap)) for fact in columns]
+    empty = Cell((Text("", 1),))
     return [[*words, empty], [*values, empty]]
 
 
-def _share(fact: Fact) -> tuple[Run, ...]:
+def _share(fact: Fact) -> tuple[Text, ...]:
     if not fact.share:
         return ()
-    return (Run(f" {fact.share}", TEXT_SIZE + 1, REMOVED if fact.worse else GROWN, bold=True),)
+    return (Text(f" {fact.share}", TEXT_SIZE + 1, REMOVED if fact.worse else GROWN, bold=True),)

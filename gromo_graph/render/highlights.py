@@ -17,7 +17,7 @@ _NAMES_LISTED = 4
 
 
 @dataclass(frozen=True)
-class Change:
+class Highlights:
     """What to highlight.
 
     Attributes:
@@ -44,18 +44,18 @@ class Change:
         return frozenset(self.added) | frozenset(self.before) | frozenset(self.values) | self.new
 
 
-def change_of(graph: Graph, event: GrowthEvent | None) -> Change:
+def highlights_of(graph: Graph, event: GrowthEvent | None) -> Highlights:
     """What `event` changed, read off the graph after it.
 
     Every other width follows from those of the layers that grew: the graph is built once more with
     their old widths, so that what a concat or a flatten makes of them is right too.
     """
     if event is None or event.decision is None:
-        return Change()
+        return Highlights()
     decision = event.decision
     grown = [name for name in decision.nodes if name in graph.spec.nodes]
     if decision.kind not in _CHANGES_WIDTH:
-        return Change(new=frozenset(grown))
+        return Highlights(new=frozenset(grown))
     change = _CHANGES_WIDTH[decision.kind] * decision.neurons
     nodes = dict(graph.spec.nodes)
     for name in grown:
@@ -66,15 +66,15 @@ def change_of(graph: Graph, event: GrowthEvent | None) -> Change:
     try:
         old = build_graph(replace(graph.spec, nodes=nodes)).shapes
     except GraphError:  # the event is of another graph: its names are all there is to show
-        return Change(added=added)
+        return Highlights(added=added)
     before = {name: old[name] for name in graph.order if old[name] != graph.shapes[name]}
-    return Change(added, before=before)
+    return Highlights(added, before=before)
 
 
-def what_was_done(decision: Decision) -> str:
+def decision_words(decision: Decision) -> str:
     """The decision in a few words.
 
-    >>> what_was_done(Decision("widen", "stem", 4, ("stem", "mix"), 468, 460))
+    >>> decision_words(Decision("widen", "stem", 4, ("stem", "mix"), 468, 460))
     'stem, mix: +4 features'
     """
     names = [isolated(shortened(clean(name), _NAME_EMS)) for name in decision.nodes]

@@ -9,14 +9,14 @@ from typing import Any
 import graphviz
 
 from gromo_graph.render.drawing.graphviz import reading
-from gromo_graph.render.placing.sketch import Key
-from gromo_graph.render.placing.spline import Point, points_of, towards
+from gromo_graph.render.placing.parsed_drawing import PartKey
+from gromo_graph.render.placing.splines import Point, points_of, towards
 
 INCH = 72.0
 
 
 @dataclass(frozen=True)
-class Box:
+class NodeSize:
     """What a node needs, in points; a circle as wide as high."""
 
     width: float
@@ -25,17 +25,17 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Wire:
+class EdgeSize:
     """What an edge needs: its ends, and room for its label, in points."""
 
-    tail: Key
-    head: Key
+    tail: PartKey
+    head: PartKey
     width: float = 0.0
     height: float = 0.0
 
 
 @dataclass(frozen=True)
-class Place:
+class NodePlace:
     """Where a node is: its centre, and its box, in points; y grows upwards."""
 
     centre: Point
@@ -58,7 +58,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Placement:
     """Where everything is.
 
     Attributes:
@@ -67,12 +67,14 @@ class Layout:
     """
 
     corners: tuple[Point, Point]
-    nodes: Mapping[Key, Place]
-    edges: Mapping[Key, Route]
-    ids: Mapping[Key, str]
+    nodes: Mapping[PartKey, NodePlace]
+    edges: Mapping[PartKey, Route]
+    ids: Mapping[PartKey, str]
 
 
-def lay_out(boxes: Mapping[Key, Box], wires: Mapping[Key, Wire], attributes: Mapping[str, str]) -> Layout:
+def lay_out(
+    boxes: Mapping[PartKey, NodeSize], wires: Mapping[PartKey, EdgeSize], attributes: Mapping[str, str]
+) -> Placement:
     """The layout; nodes that come first are first where it is a matter of taste.
 
     Args:
@@ -81,8 +83,8 @@ def lay_out(boxes: Mapping[Key, Box], wires: Mapping[Key, Wire], attributes: Map
     Raises:
         RenderError: Graphviz refused.
 
-    >>> boxes = {("node", "a"): Box(40, 20), ("node", "b"): Box(30, 20)}
-    >>> wires = {("edge", "a->b"): Wire(("node", "a"), ("node", "b"))}
+    >>> boxes = {("node", "a"): NodeSize(40, 20), ("node", "b"): NodeSize(30, 20)}
+    >>> wires = {("edge", "a->b"): EdgeSize(("node", "a"), ("node", "b"))}
     >>> found = lay_out(boxes, wires, {"rankdir": "LR"})
     >>> found.ids["edge", "a->b"], found.nodes["node", "a"].centre[0]
     ('e0', 20.0)
@@ -99,11 +101,11 @@ def lay_out(boxes: Mapping[Key, Box], wires: Mapping[Key, Wire], attributes: Map
         left, bottom, right, top = (float(value) for value in found.graph_attr["bb"].split(","))
         points = {str(node): points_of(node.attr["pos"])[0] for node in found.nodes()}
         routes = {edge.attr["id"]: _route(edge.attr) for edge in found.edges()}
-    nodes = {key: Place(points[ids[key]], box.width, box.height) for key, box in boxes.items()}
+    nodes = {key: NodePlace(points[ids[key]], box.width, box.height) for key, box in boxes.items()}
     edges = {key: routes[ids[key]] for key in wires}
     handles = [point for route in routes.values() for point in route.points]
     outermost = [(left, bottom), (right, top), *handles]
-    return Layout((_least(outermost), greatest(outermost)), nodes, edges, ids)
+    return Placement((_least(outermost), greatest(outermost)), nodes, edges, ids)
 
 
 def size_of(width: float, height: float) -> dict[str, str]:
@@ -122,7 +124,7 @@ def _least(points: Iterable[Point]) -> Point:
     return min(x), min(y)
 
 
-def _label(wire: Wire) -> dict[str, str]:
+def _label(wire: EdgeSize) -> dict[str, str]:
     """A label that only keeps its place."""
     if not wire.width:
         return {}

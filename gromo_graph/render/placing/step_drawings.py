@@ -14,13 +14,21 @@ import graphviz
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal
-from gromo_graph.render.drawing.dot import Drawing, Part, direction_of, to_dot
+from gromo_graph.render.drawing.dot import Drawing, DrawnPart, direction_of, to_dot
 from gromo_graph.render.drawing.graphviz import draw_svg, reading
 from gromo_graph.render.drawing.labels import Direction
-from gromo_graph.render.drawing.look import Look
-from gromo_graph.render.placing.layout import INCH, Box, Layout, Wire, greatest, lay_out, size_of
-from gromo_graph.render.placing.sketch import Key, Sketch, Stroke, sketch_of
-from gromo_graph.render.placing.spline import Point, points_of, reaching, shortened_by, text_of
+from gromo_graph.render.drawing.options import DrawingOptions
+from gromo_graph.render.placing.graphviz_layout import (
+    INCH,
+    EdgeSize,
+    NodeSize,
+    Placement,
+    greatest,
+    lay_out,
+    size_of,
+)
+from gromo_graph.render.placing.parsed_drawing import ParsedDrawing, ParsedPart, PartKey, parsed
+from gromo_graph.render.placing.splines import Point, points_of, reaching, shortened_by, text_of
 from gromo_graph.spec import parse_spec
 
 _LAYOUT = ("rankdir", "nodesep", "ranksep")
@@ -48,21 +56,21 @@ class StepDrawing:
 
 
 def drawings_of_steps(
-    journal: Journal, direction: Direction | None = None, *, look: Look | None = None
+    journal: Journal, direction: Direction | None = None, *, options: DrawingOptions | None = None
 ) -> list[StepDrawing]:
     """A drawing of every step that was applied, the first one before any growth; common nodes keep their places.
 
     Args:
         journal: of the run.
-        direction: where the data flow; by default what fits the last step. look: how all of them are drawn.
+        direction: where the data flow; by default what fits the last step. options: how all of them are drawn.
 
     Raises:
         SpecError: a spec in the journal is none (the journal is of a later version).
         RenderError: Graphviz refused.
     """
     steps = graphs_of_steps(journal)
-    direction = direction or (look.direction if look else None) or direction_of(steps[-1][1])
-    drawings = [to_dot(graph, event, direction=direction, look=look) for event, graph in steps]
+    direction = direction or (options.direction if options else None) or direction_of(steps[-1][1])
+    drawings = [to_dot(graph, event, direction=direction, options=options) for event, graph in steps]
     return [
         StepDrawing(event.step if event else 0, event, graph, drawing)
         for (event, graph), drawing in zip(steps, at_fixed_places(drawings), strict=True)
@@ -82,45 +90,46 @@ def at_fixed_places(drawings: Sequence[Drawing]) -> list[Drawing]:
     Raises:
         RenderError: Graphviz refused.
     """
-    sketches = [_sketch(drawing) for drawing in drawings]
-    sizes = _sizes(sketches)
-    heading = greatest(sizes[_heading(sketch)] for sketch in sketches)
-    union = _Union(_layout(sketches, sizes), sizes, _arrow_lengths(sketches), heading)
-    return [union.placed(drawing, sketch) for drawing, sketch in zip(drawings, sketches, strict=True)]
+    drawn = [_parsed(drawing) for drawing in drawings]
+    sizes = _sizes(drawn)
+    heading = greatest(sizes[_heading(parsed_drawing)] for parsed_drawing in drawn)
+    union = _Union(_layout(drawn, sizes), sizes, _arrow_lengths(drawn), heading)
+    return [
+        union.placed(drawing, parsed_drawing) for drawing, parsed_drawing in zip(drawings, drawn, strict=True)
+    ]
 
 
-def _sketch(drawing: Drawing) -> Sketch:
+def _parsed(drawing: Drawing) -> ParsedDrawing:
     with reading(drawing.dot) as source:
-        return sketch_of(drawing, source)
+        return parsed(drawing, source)
 
 
-def _layout(sketches: Sequence[Sketch], sizes: Mapping[str, Point]) -> Layout:
-    boxes: dict[Key, Box] = {}
-    wires: dict[Key, Wire] = {}
+def _layout(drawn: Sequence[ParsedDrawing], sizes: Mapping[str, Point]) -> Placement:
+    boxes: dict[PartKey, NodeSize] = {}
+    wires: dict[PartKey, EdgeSize] = {}
     # The last drawing goes first: it has most of the parts, and their order is the one that Graphviz sees.
-    for sketch in reversed(sketches):
-        for key, stroke in sketch.nodes.items():
-            width, height = sizes[_looks(stroke)]
-            known = boxes.get(key, Box(0, 0, circle=True))
-            circle = known.circle and stroke["shape"] == "circle"
-            boxes[key] = Box(max(width, known.width), max(height, known.height), circle)
-        for key, stroke in sketch.edges.items():
-            width, height = sizes[stroke["label"]]
-            assert stroke.ends is not None
-            wire = wires.get(key, Wire(*stroke.ends))
-            wires[key] = Wire(*stroke.ends, max(width, wire.width), max(height, wire.height))
-    last = sketches[-1].graph
+    for parsed_drawing in reversed(drawn):
+        for key, part in parsed_drawing.nodes.items():
+            width, height = sizes[_looks(part)]
+            known = boxes.get(key, NodeSize(0, 0, circle=True))
+            circle = known.circle and part["shape"] == "circle"
+            boxes[key] = NodeSize(max(width, known.width), max(height, known.height), circle)
+        for key, edge in parsed_drawing.edges.items():
+            width, height = sizes[edge["label"]]
+            wire = wires.get(key, EdgeSize(*edge.ends))
+            wires[key] = EdgeSize(*edge.ends, max(width, wire.width), max(height, wire.height))
+    last = drawn[-1].graph
     return lay_out(boxes, wires, {name: last[name] for name in _LAYOUT if name in last})
 
 
-def _sizes(sketches: Sequence[Sketch]) -> dict[str, Point]:
+def _sizes(drawn: Sequence[ParsedDrawing]) -> dict[str, Point]:
     """How large every box, every label of an edge and every heading is, measured by Graphviz in one go."""
     samples: dict[str, Mapping[str, str]] = {}
-    for sketch in sketches:
-        samples |= {_looks(stroke): _measured(stroke) for stroke in sketch.nodes.values()}
-        labels = [stroke["label"] for stroke in sketch.edges.values()]
-        plain = {"shape": "plain", "fontname": sketch.graph.get("fontname", "")}
-        samples |= {label: plain | {"label": label} for label in (*labels, _heading(sketch)) if label}
+    for parsed_drawing in drawn:
+        samples |= {_looks(part): _measured(part) for part in parsed_drawing.nodes.values()}
+        labels = [part["label"] for part in parsed_drawing.edges.values()]
+        plain = {"shape": "plain", "fontname": parsed_drawing.graph.get("fontname", "")}
+        samples |= {label: plain | {"label": label} for label in (*labels, _heading(parsed_drawing)) if label}
     out = graphviz.Digraph()
     ids = {text: f"m{index}" for index, text in enumerate(samples)}
     for text, attributes in samples.items():
@@ -134,26 +143,26 @@ def _sizes(sketches: Sequence[Sketch]) -> dict[str, Point]:
     return measured | {"": (0.0, 0.0)}
 
 
-def _looks(stroke: Stroke) -> str:
+def _looks(part: ParsedPart) -> str:
     """What tells one box from another of a different size."""
-    return f"{stroke['shape']} {stroke['margin']} {stroke['label']}"
+    return f"{part['shape']} {part['margin']} {part['label']}"
 
 
-def _measured(stroke: Stroke) -> dict[str, str]:
+def _measured(part: ParsedPart) -> dict[str, str]:
     names = ("shape", "margin", "width", "height", "fixedsize", "fontname", "label")
-    return {name: stroke[name] for name in names if stroke[name]}
+    return {name: part[name] for name in names if part[name]}
 
 
-def _heading(sketch: Sketch) -> str:
-    return sketch.graph.get("label", "")
+def _heading(parsed_drawing: ParsedDrawing) -> str:
+    return parsed_drawing.graph.get("label", "")
 
 
-def _arrow_lengths(sketches: Sequence[Sketch]) -> dict[str, float]:
+def _arrow_lengths(drawn: Sequence[ParsedDrawing]) -> dict[str, float]:
     """How long Graphviz makes an arrow for lines of each thickness: from the end of the line to the tip."""
-    kinds = {_arrow(stroke): stroke for sketch in sketches for stroke in sketch.edges.values()}
+    kinds = {_arrow(part): part for parsed_drawing in drawn for part in parsed_drawing.edges.values()}
     out = graphviz.Digraph(graph_attr={"rankdir": "LR"})
-    for index, stroke in enumerate(kinds.values()):
-        names = {name: stroke[name] for name in ("penwidth", "arrowsize") if stroke[name]}
+    for index, part in enumerate(kinds.values()):
+        names = {name: part[name] for name in ("penwidth", "arrowsize") if part[name]}
         out.edge(f"a{index}", f"b{index}", id=f"e{index}", minlen="3", **names)
     with reading(out.source, "dot") as found:
         ways = {edge.attr["id"]: edge.attr["pos"].split() for edge in found.edges()}
@@ -165,8 +174,8 @@ def _arrow_lengths(sketches: Sequence[Sketch]) -> dict[str, float]:
     return lengths
 
 
-def _arrow(stroke: Stroke) -> str:
-    return f"{stroke['penwidth']} {stroke['arrowsize']}"
+def _arrow(part: ParsedPart) -> str:
+    return f"{part['penwidth']} {part['arrowsize']}"
 
 
 @dataclass(frozen=True)
@@ -177,25 +186,26 @@ class _Union:
         layout: of all of them. sizes: of labels. arrows: lengths. heading: width and height of the largest one.
     """
 
-    layout: Layout
+    layout: Placement
     sizes: Mapping[str, Point]
     arrows: Mapping[str, float]
     heading: Point
 
-    def placed(self, drawing: Drawing, sketch: Sketch) -> Drawing:
+    def placed(self, drawing: Drawing, parsed_drawing: ParsedDrawing) -> Drawing:
         """The drawing with all positions written into its DOT."""
         ids = self.layout.ids
-        graph = {name: value for name, value in sketch.graph.items() if name not in _LAYOUT}
-        out = graphviz.Digraph(graph_attr=graph | self.head(_heading(sketch)))
+        graph = {name: value for name, value in parsed_drawing.graph.items() if name not in _LAYOUT}
+        out = graphviz.Digraph(graph_attr=graph | self.head(_heading(parsed_drawing)))
         for index, (x, y) in enumerate(self.layout.corners):  # every picture has the same size and origin
             out.node(f"corner{index}", label="", pos=f"{x:.2f},{y:.2f}", **_CORNER)
-        for key, stroke in sketch.nodes.items():
-            out.node(ids[key], **{**stroke.attributes, **self.place(key, stroke), "id": ids[key]})
-        for key, stroke in sketch.edges.items():
-            assert stroke.ends is not None
-            tail, head = (ids[end] for end in stroke.ends)
-            out.edge(tail, head, **{**stroke.attributes, **self.way(key, sketch), "id": ids[key]})
-        parts: dict[str, Part] = {ids[key]: each.part for key, each in (sketch.nodes | sketch.edges).items()}
+        for key, part in parsed_drawing.nodes.items():
+            out.node(ids[key], **{**part.attributes, **self.place(key, part), "id": ids[key]})
+        for key, edge in parsed_drawing.edges.items():
+            tail, head = (ids[end] for end in edge.ends)
+            out.edge(tail, head, **{**edge.attributes, **self.way(key, parsed_drawing), "id": ids[key]})
+        parts: dict[str, DrawnPart] = {
+            ids[key]: each.part for key, each in (parsed_drawing.nodes | parsed_drawing.edges).items()
+        }
         return replace(drawing, dot=out.source, parts=parts, engine="nop2")
 
     def head(self, label: str) -> dict[str, str]:
@@ -214,27 +224,28 @@ class _Union:
             "label": f'<<TABLE {size} BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>>'
         }
 
-    def place(self, key: Key, stroke: Stroke) -> dict[str, str]:
+    def place(self, key: PartKey, part: ParsedPart) -> dict[str, str]:
         """Where a node is, and how large its box is now: a circle keeps its size, wherever it stands."""
         place = self.layout.nodes[key]
-        size = {} if stroke["shape"] == "circle" else size_of(place.width, place.height)
+        size = {} if part["shape"] == "circle" else size_of(place.width, place.height)
         return {**size, "pos": f"{place.centre[0]:.2f},{place.centre[1]:.2f}"}
 
-    def way(self, key: Key, sketch: Sketch) -> dict[str, str]:
+    def way(self, key: PartKey, parsed_drawing: ParsedDrawing) -> dict[str, str]:
         """Where an edge goes: as in the layout, but on to circles that stand in larger places."""
-        stroke, route = sketch.edges[key], self.layout.edges[key]
-        assert stroke.ends is not None
+        edge, route = parsed_drawing.edges[key], self.layout.edges[key]
         sides = route.points[0], route.points[-1]
-        start, end = (self.rim(node, sketch, side) for node, side in zip(stroke.ends, sides, strict=True))
+        start, end = (
+            self.rim(node, parsed_drawing, side) for node, side in zip(edge.ends, sides, strict=True)
+        )
         points = reaching(route.points, start, end)
-        found = {"pos": text_of(shortened_by(points, self.arrows[_arrow(stroke)]), points[-1])}
-        if route.label and stroke["label"]:
+        found = {"pos": text_of(shortened_by(points, self.arrows[_arrow(edge)]), points[-1])}
+        if route.label and edge["label"]:
             found["lp"] = f"{route.label[0]:.2f},{route.label[1]:.2f}"
         return found
 
-    def rim(self, node: Key, sketch: Sketch, side: Point) -> Point | None:
+    def rim(self, node: PartKey, parsed_drawing: ParsedDrawing, side: Point) -> Point | None:
         """Where an edge from that side meets a circle; None where the edge ends at the node's place."""
-        stroke = sketch.nodes[node]
-        if stroke["shape"] != "circle":
+        part = parsed_drawing.nodes[node]
+        if part["shape"] != "circle":
             return None
-        return self.layout.nodes[node].rim(float(stroke["width"]) * INCH, side)
+        return self.layout.nodes[node].rim(float(part["width"]) * INCH, side)

@@ -9,36 +9,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gromo_graph.render.drawing.dot import Drawing, Part
+from gromo_graph.render.drawing.dot import Drawing, DrawnPart
 
-Key = tuple[str, str]
+PartKey = tuple[str, str]
 """What a node or edge of a drawing stands for: `node`, `output` or `edge`, and its name."""
 
 _WHAT = {"n": "node", "g": "node", "o": "output"}
 
 
 @dataclass(frozen=True)
-class Stroke:
-    """A node or edge of a drawing: its attributes as DOT has them, what it stands for and, of an edge, its ends."""
+class ParsedPart:
+    """A node or an edge of a drawing: its attributes as DOT has them, and what it stands for."""
 
     attributes: Mapping[str, str]
-    part: Part
-    ends: tuple[Key, Key] | None = None
+    part: DrawnPart
 
     def __getitem__(self, attribute: str) -> str:
         return self.attributes.get(attribute, "")
 
 
 @dataclass(frozen=True)
-class Sketch:
+class ParsedEdge(ParsedPart):
+    """An edge of a drawing with the nodes at its ends."""
+
+    ends: tuple[PartKey, PartKey]
+
+
+@dataclass(frozen=True)
+class ParsedDrawing:
     """A drawing read back."""
 
     graph: Mapping[str, str]
-    nodes: dict[Key, Stroke]
-    edges: dict[Key, Stroke]
+    nodes: dict[PartKey, ParsedPart]
+    edges: dict[PartKey, ParsedEdge]
 
 
-def sketch_of(drawing: Drawing, source: Any) -> Sketch:
+def parsed(drawing: Drawing, source: Any) -> ParsedDrawing:
     """`source`: the drawing's DOT as a pygraphviz graph."""
     keys = {
         dot_id: (_WHAT[dot_id[0]], part.name)
@@ -47,15 +53,15 @@ def sketch_of(drawing: Drawing, source: Any) -> Sketch:
     }
     defaults = {"node": _plain(source.node_attr), "edge": _plain(source.edge_attr)}
     nodes = {
-        keys[str(node)]: Stroke(defaults["node"] | _plain(node.attr), drawing.parts[str(node)])
+        keys[str(node)]: ParsedPart(defaults["node"] | _plain(node.attr), drawing.parts[str(node)])
         for node in source.nodes()
     }
-    edges = {}
+    edges: dict[PartKey, ParsedEdge] = {}
     for edge in source.edges():
         attributes = defaults["edge"] | _plain(edge.attr)
         part = drawing.parts[attributes["id"]]
-        edges["edge", part.name] = Stroke(attributes, part, (keys[str(edge[0])], keys[str(edge[1])]))
-    return Sketch(_plain(source.graph_attr), nodes, edges)
+        edges["edge", part.name] = ParsedEdge(attributes, part, (keys[str(edge[0])], keys[str(edge[1])]))
+    return ParsedDrawing(_plain(source.graph_attr), nodes, edges)
 
 
 def _plain(attributes: Any) -> dict[str, str]:

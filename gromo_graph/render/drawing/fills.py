@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from gromo_graph.graph import Graph
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.drawing import style
-from gromo_graph.render.drawing.heading import Line
-from gromo_graph.render.drawing.look import Colour
+from gromo_graph.render.drawing.options import Colour
+from gromo_graph.render.drawing.title_block import Phrase
 from gromo_graph.render.numbers import real
 from gromo_graph.spec.kinds import Layer
 
 
 @dataclass(frozen=True)
-class Tint:
+class Fill:
     """A fill and a line that goes with it."""
 
     fill: str
@@ -26,18 +26,18 @@ class Tint:
 
 
 _KINDS = {  # families of kinds in the order of the legend; blue, violet, yellow, teal and grey differ in lightness too
-    "linear": Tint("#dbe8fa", "#2a64ad"),
-    "convolution": Tint("#e2daf6", "#6743a8"),
-    "norm": Tint("#fbf0c9", "#846000"),
-    "pool": Tint("#c9eef0", "#0c6b75"),
-    "other": Tint("#ebebe8", "#5c626a"),
+    "linear": Fill("#dbe8fa", "#2a64ad"),
+    "convolution": Fill("#e2daf6", "#6743a8"),
+    "norm": Fill("#fbf0c9", "#846000"),
+    "pool": Fill("#c9eef0", "#0c6b75"),
+    "other": Fill("#ebebe8", "#5c626a"),
 }
 _SLOPES = (  # from none to the steepest; each darker than the one before
-    Tint("#f3f6fb", "#9fb3cf"),
-    Tint("#d6e4f5", "#7f9fc9"),
-    Tint("#b3cfee", "#5a86bd"),
-    Tint("#8bb6e6", "#3a6cab"),
-    Tint("#62a0e0", "#1f5493"),
+    Fill("#f3f6fb", "#9fb3cf"),
+    Fill("#d6e4f5", "#7f9fc9"),
+    Fill("#b3cfee", "#5a86bd"),
+    Fill("#8bb6e6", "#3a6cab"),
+    Fill("#62a0e0", "#1f5493"),
 )
 
 DARK = {
@@ -65,27 +65,27 @@ DARK = {
 
 
 @dataclass(frozen=True)
-class Tints:
+class Fills:
     """How boxes are filled.
 
     Attributes:
         by_node: those that are. words: that stand in the box, by node. legend: of them.
     """
 
-    by_node: Mapping[str, Tint] = field(default_factory=dict)
+    by_node: Mapping[str, Fill] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
-    legend: tuple[Line, ...] = ()
+    legend: tuple[Phrase, ...] = ()
 
 
-def tints_of(graph: Graph, event: GrowthEvent | None, colour: Colour) -> Tints:
-    """The tints of a graph. By slope: those that the event's candidates had for their whole width group."""
+def fills_of(graph: Graph, event: GrowthEvent | None, colour: Colour) -> Fills:
+    """The fills of a graph. By slope: those that the event's candidates had for their whole width group."""
     match colour:
         case "kind":
             return _by_kind(graph)
         case "slope":
             return _by_slope(graph, event)
         case _:
-            return Tints()
+            return Fills()
 
 
 def family(kind: str) -> str:
@@ -99,17 +99,17 @@ def family(kind: str) -> str:
     return next((name for name in ("linear", "norm", "pool") if name in kind), "other")
 
 
-def _by_kind(graph: Graph) -> Tints:
+def _by_kind(graph: Graph) -> Fills:
     families = {
         name: family(node.kind)
         for name, node in graph.spec.nodes.items()
         if node.drawn_as not in ("input", "merge")
     }
-    legend = [Line(f"■ {name}", tint.line) for name, tint in _KINDS.items() if name in families.values()]
-    return Tints({name: _KINDS[found] for name, found in families.items()}, legend=tuple(legend))
+    legend = [Phrase(f"■ {name}", fill.line) for name, fill in _KINDS.items() if name in families.values()]
+    return Fills({name: _KINDS[found] for name, found in families.items()}, legend=tuple(legend))
 
 
-def _by_slope(graph: Graph, event: GrowthEvent | None) -> Tints:
+def _by_slope(graph: Graph, event: GrowthEvent | None) -> Fills:
     slopes: dict[str, float] = {}
     for candidate in event.candidates if event else ():
         # A layer into which the step led a new path is a sum now.
@@ -117,7 +117,7 @@ def _by_slope(graph: Graph, event: GrowthEvent | None) -> Tints:
         if candidate.kind == "widen" and candidate.slope is not None and is_layer:
             slopes |= dict.fromkeys(graph.group_of(candidate.target).producers, candidate.slope)
     if not slopes:
-        return Tints(legend=(Line("no slopes are known of this step", style.QUIET),))
+        return Fills(legend=(Phrase("no slopes are known of this step", style.QUIET),))
     steepest = max(slopes.values())
     last = len(_SLOPES) - 1
     places = {
@@ -125,12 +125,12 @@ def _by_slope(graph: Graph, event: GrowthEvent | None) -> Tints:
         for name, slope in slopes.items()
     }
     legend = (
-        Line("slope of more features:", style.QUIET),
-        Line("0", style.QUIET),
-        *(Line("■", tint.line) for tint in _SLOPES),
-        Line(real(steepest), style.QUIET),
+        Phrase("slope of more features:", style.QUIET),
+        Phrase("0", style.QUIET),
+        *(Phrase("■", fill.line) for fill in _SLOPES),
+        Phrase(real(steepest), style.QUIET),
     )
-    return Tints(
+    return Fills(
         {name: _SLOPES[place] for name, place in places.items()},
         {name: f"slope {real(slope)}" for name, slope in slopes.items()},
         legend,
