@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Layer, WidthRule
@@ -14,13 +14,18 @@ Makers are layers, inputs, and what nothing grows through: transposes, imported 
 """
 
 
+Made = tuple[str, int]
+"""A maker and one of its features."""
+
+
 def lineage(
-    graph: Graph, names: Mapping[str, str] | None = None, through: Collection[str] = ()
+    graph: Graph, maker: Callable[[str, int], Made] | None = None, through: Collection[str] = ()
 ) -> dict[str, tuple[Origin, ...]]:
     """The origin of each feature of each node.
 
     Args:
-        names: what layers are called, where that is not their name.
+        maker: of a feature of a layer, an input or a fixed node, the name and the feature that its origin is called by;
+            by default these themselves.
         through: layers that begin as the identity: their first features are those that they read.
 
     >>> from gromo_graph.graph import build_graph
@@ -35,18 +40,16 @@ def lineage(
     >>> [sorted(origin) for origin in lineage(graph)["b"]]
     [[('x', 0, 0)], [('x', 1, 0)], [('a', 0, 0)]]
     """
-    called = names or {}
     found: dict[str, tuple[Origin, ...]] = {}
     for name in graph.order:
         node = graph.spec.nodes[name]
         inputs = [found[source] for source in node.sources]
-        if name in through and len(inputs[0]) <= graph.features(name):
-            own = called.get(name, name)
-            more = range(len(inputs[0]), graph.features(name))
-            found[name] = (*inputs[0], *(frozenset({(own, feature, 0)}) for feature in more))
-        elif isinstance(node, Layer) or node.width_rule is WidthRule.FIXED:
-            own = called.get(name, name)
-            found[name] = tuple(frozenset({(own, feature, 0)}) for feature in range(graph.features(name)))
+        if isinstance(node, Layer) or node.width_rule is WidthRule.FIXED:
+            features = range(graph.features(name))
+            made = [maker(name, feature) if maker else (name, feature) for feature in features]
+            own = tuple(frozenset({(layer, feature, 0)}) for layer, feature in made)
+            passing = inputs[0] if name in through and len(inputs[0]) <= len(own) else ()
+            found[name] = (*passing, *own[len(passing) :])
         elif node.width_rule is WidthRule.CONCATENATED:
             found[name] = tuple(origin for features in inputs for origin in features)
         elif node.width_rule is WidthRule.REPEATED:

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
 from gromo_graph.graph.edits import Edited, Start
-from gromo_graph.graph.lineage import Origin, lineage, places
+from gromo_graph.graph.lineage import Made, lineage, places
 from gromo_graph.layers import Kept
 from gromo_graph.layers.positions import Positions
 from gromo_graph.network.assembly import part_of
@@ -115,8 +115,8 @@ class _Following:
         self.like = any_weight(network)
         self.old = lineage(network.graph)
         self.kept = _largest(network, graph, edited)
-        names = {name: self.was(name) or f"new {name}" for name in graph.order}
-        self.new = self._new_lineage(names)
+        identities = {name for name, start in edited.starts.items() if start == "identity"}
+        self.new = lineage(graph, self.made_by, identities)
         self.keys = {
             node.sources[1] for node in graph.spec.nodes.values() if node.width_rule is WidthRule.LAST
         }
@@ -136,20 +136,11 @@ class _Following:
             self.result.reasons.append(f"`{name}` loses {gone} features: those with the largest weights stay")
         return self.result
 
-    def _new_lineage(self, names: Mapping[str, str]) -> dict[str, tuple[Origin, ...]]:
-        """Features of the new graph by what they were called, those of narrower layers by where they stood."""
-        through = {name for name, start in self.edited.starts.items() if start == "identity"}
-        found = lineage(self.graph, names, through)
-        if not self.kept:
-            return found
-
-        def moved(origin: Origin) -> Origin:
-            return frozenset(
-                (layer, self.kept[layer][feature] if layer in self.kept else feature, place)
-                for layer, feature, place in origin
-            )
-
-        return {name: tuple(map(moved, origins)) for name, origins in found.items()}
+    def made_by(self, name: str, feature: int) -> Made:
+        """The feature of the old network that a feature of a maker was; a new one is called by its own name."""
+        was = self.was(name)
+        row = -1 if was is None else self.rows(name, was)[feature]
+        return (f"new {name}", feature) if was is None or row < 0 else (was, row)
 
     def was(self, name: str) -> str | None:
         """The node whose weights a node has; None where it has none of before."""
@@ -207,7 +198,9 @@ class _Following:
     def rows(self, name: str, was: str) -> tuple[int, ...]:
         """Where the features of a layer stood."""
         features, before = self.graph.features(name), self.network.graph.features(was)
-        stay = self.kept.get(was, range(before))
+        stay: Sequence[int] = self.kept.get(was, ())
+        if len(stay) != features:  # a copy that has not become narrower with its original
+            stay = range(before)
         return tuple(stay[row] if row < len(stay) else -1 for row in range(features))
 
     def fill(

@@ -13,10 +13,10 @@ from gromo_graph.spec.kinds import Input, Layer, Node
 from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
 from gromo_graph.spec.order import cycle_text, cycles_in_order
 from gromo_graph.spec.settings import BUILT_IN_DATA
-from gromo_graph.spec.shapes import infer_shapes
+from gromo_graph.spec.shapes import count_problem, infer_shapes
 from gromo_graph.spec.text.places import Path, clipped
 from gromo_graph.spec.tokens import vocabularies
-from gromo_graph.spec.wording import Suggester, listed
+from gromo_graph.spec.wording import Suggester, listed, with_article
 
 _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, half pairs, line and paragraph ends
 
@@ -85,16 +85,8 @@ class Nodes:
                 self.report(path, f"`{clipped(source)}` stands twice in `from`: a source is read once")
             seen.add(source)
         node = self.sound.get(name)
-        most = None if node is None else node.max_sources
-        if most is not None and len(seen) > most:
-            assert node is not None
-            message = f"{_a(node.kind)} node reads {_count(most)}, found {len(seen)}: " + (
-                "put a `merge` node between" if most else "leave `from` out"
-            )
-            self.report((*_node(name), "from"), message)
-        elif node is not None and len(seen) < len(node.source_names):
-            wanted = listed(node.source_names)
-            message = f"{_a(node.kind)} node reads {wanted}, found {len(seen)} of them: name all in `from`"
+        message = None if node is None else count_problem(node)
+        if message is not None and len(seen) == len(sources):
             self.report((*_node(name), "from"), message)
         return complete
 
@@ -151,8 +143,8 @@ class Nodes:
             for source in known:
                 if self._looks_up_values(name):
                     message = (
-                        f"{_a(node.kind)} reads token ids: expected an input node before it, found "
-                        f"`{clipped(source)}`, {_a(self.sound[source].kind)} node"
+                        f"{with_article(node.kind)} reads token ids: expected an input node before it, found "
+                        f"`{clipped(source)}`, {with_article(self.sound[source].kind)} node"
                     )
                     self.report((*_node(name), "from"), message)
                 elif node.tokens is None and source in ids and isinstance(self.sound[source], Input):
@@ -221,8 +213,7 @@ class Nodes:
             if name not in knots
             and name not in node.sources
             and not self._looks_up_values(name)
-            and (node.max_sources is None or len(node.sources) <= node.max_sources)
-            and len(node.sources) >= len(node.source_names)
+            and count_problem(node) is None
         }
         order = list(nx.topological_sort(graph.subgraph(usable)))
         shapes = infer_shapes({name: self.sound[name] for name in usable}, order)
@@ -260,11 +251,3 @@ def data_problem(data: str, suggester: Suggester) -> str | None:
 
 def _node(name: str) -> Path:
     return ("nodes", name)
-
-
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
-
-
-def _count(number: int) -> str:
-    return {0: "nothing", 1: "one node"}.get(number, f"at most {number} nodes")

@@ -8,6 +8,7 @@ from math import prod
 
 from gromo_graph.spec.kinds import Node, Shape, ShapeMismatch
 from gromo_graph.spec.text.places import clipped
+from gromo_graph.spec.wording import listed, with_article
 
 MAX_VALUES = 1_000_000_000
 """No node's output for one sample is larger than this."""
@@ -36,6 +37,10 @@ def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
         node = nodes[name]
         if any(source not in known for source in node.sources):
             continue
+        wrong_count = count_problem(node)
+        if wrong_count is not None:
+            mismatches[name] = wrong_count
+            continue
         inputs = [known[source] for source in node.sources]
         try:
             shape = node.output_shape(inputs)
@@ -51,6 +56,20 @@ def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
             continue
         known[name] = shape
     return Shapes(known, mismatches, keys)
+
+
+def count_problem(node: Node) -> str | None:
+    """Why a node cannot read as many nodes as it does, or None."""
+    found, most = len(node.sources), node.max_sources
+    kind = with_article(node.kind)
+    if most is not None and found > most:
+        wanted = {0: "nothing", 1: "one node"}.get(most, f"at most {most} nodes")
+        advice = "put a `merge` node between" if most else "leave `from` out"
+        return f"{kind} node reads {wanted}, found {found}: {advice}"
+    if found < len(node.source_names):
+        wanted = listed(node.source_names)
+        return f"{kind} node reads {wanted}, found {found} of them: name all in `from`"
+    return None
 
 
 def _edges_text(name: str, sources: Sequence[str], inputs: Sequence[Shape]) -> str:

@@ -31,6 +31,15 @@ def shown(value: Any) -> str:
     return clipped(represent(value), 30)
 
 
+def with_article(noun: str) -> str:
+    """A noun with the article that goes before it.
+
+    >>> with_article("input"), with_article("merge")
+    ('an input', 'a merge')
+    """
+    return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
+
+
 def listed(words: Sequence[str]) -> str:
     """Words in one row, at most sixteen of them.
 

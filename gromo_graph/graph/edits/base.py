@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -25,8 +25,8 @@ class Edited:
 
     Attributes:
         renamed: the old name of each node that has a new one. starts: first weights of new layers.
-        copies: of each node that is a copy, the node whose weights it has.
-        added: nodes that were not there before, whatever they are called.
+        copies: of each node that is a copy, the old name of the node whose weights it has.
+        added: nodes that were not there before, even if an old node had the same name.
     """
 
     spec: Spec
@@ -58,26 +58,28 @@ def then(first: Edited, second: Edited) -> Edited:
     Args:
         first: everything so far. second: one edit of its spec.
     """
-    was: dict[str, str] = {}
-    added: set[str] = set()
+    middle = dict(_kept(first, second))
+    added = {name for name in second.spec.nodes if name not in middle or middle[name] in first.added}
+    before = {name: first.renamed.get(kept, kept) for name, kept in middle.items() if name not in added}
+    copies = {name: first.copies[kept] for name, kept in middle.items() if kept in first.copies}
+    starts = {name: first.starts[kept] for name, kept in middle.items() if kept in first.starts}
+    for name, of in second.copies.items():
+        if of in first.starts:
+            starts[name] = first.starts[of]
+        if of in first.copies or of not in first.added:  # what is new itself has no weights to copy yet
+            copies[name] = first.copies.get(of, first.renamed.get(of, of))
+    renamed = {new: old for new, old in before.items() if new != old}
+    return Edited(second.spec, renamed, {**starts, **second.starts}, copies, frozenset(added))
+
+
+def _kept(first: Edited, second: Edited) -> Iterator[tuple[str, str]]:
+    """The nodes that a second edit keeps: the name that each has at the end, and the one it had before that edit."""
     moved = set(second.renamed.values())
     for name in second.spec.nodes:
-        middle = second.renamed.get(name, name)
-        is_new = name not in second.renamed and (name not in first.spec.nodes or name in moved)
-        if is_new or middle in first.added:
-            added.add(name)
-        else:
-            was[name] = first.renamed.get(middle, middle)
-    now = {old: new for new, old in second.renamed.items()}
-    starts = {now.get(name, name): start for name, start in first.starts.items()}
-    copies = {now.get(name, name): now.get(of, of) for name, of in first.copies.items()}
-    return Edited(
-        second.spec,
-        {new: old for new, old in was.items() if new != old},
-        {**starts, **second.starts},
-        {**copies, **second.copies},
-        frozenset(added),
-    )
+        if name in second.renamed:
+            yield name, second.renamed[name]
+        elif name in first.spec.nodes and name not in moved and name not in second.added:
+            yield name, name
 
 
 def node_named(spec: Spec, name: str) -> Node:
