@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from gromo_graph.records import Journal, read_journal
-from gromo_graph.render.pages.curves import Line, Mark, nice_ticks, plot
+from gromo_graph.render.curves import Curve, GrowthMark, Plot
 from gromo_graph.render.pages.report import report_html
+from gromo_graph.render.pages.svg_plot import nice_ticks, svg_plot
 from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import Input, Linear
 from tests.render.samples import write_journal
@@ -85,7 +86,7 @@ def test_it_tells_the_run(journal: Journal) -> None:
 
 def test_every_state_is_drawn_and_the_last_once_more_on_top(journal: Journal) -> None:
     page = Page(report_html(journal))
-    assert [tag for tag, at in page.tags if tag == "figure" and "paper" in (at.get("class") or "")] == [
+    assert [tag for tag, at in page.tags if tag == "figure" and "sheet" in (at.get("class") or "")] == [
         "figure"
     ] * 4
     assert page.count("svg") == 4 + 3, "drawings and curves"
@@ -93,7 +94,7 @@ def test_every_state_is_drawn_and_the_last_once_more_on_top(journal: Journal) ->
 
 def test_growth_steps_are_marked_in_each_curve(journal: Journal) -> None:
     page = Page(report_html(journal))
-    assert sum(at.get("class") == "step" for tag, at in page.tags if tag == "g") == 3 * 2
+    assert sum(at.get("class") == "growth" for tag, at in page.tags if tag == "g") == 3 * 2
 
 
 def test_no_id_stands_twice(journal: Journal) -> None:
@@ -164,18 +165,21 @@ def test_it_follows_the_readers_screen_and_paper(journal: Journal) -> None:
         assert media in html
 
 
+def test_a_plot_without_points_is_empty() -> None:
+    assert svg_plot(Plot("loss", (Curve("train", "train", ()),))) == ""
+
+
 def test_curves_leave_out_what_is_not_finite() -> None:
-    svg = plot(
-        "loss", [Line("a", "train", ((1, 1.0), (2, float("nan")), (3, 2.0)))], [], from_zero=True, id="l"
-    )
+    values = ((1, 1.0), (2, float("nan")), (3, 2.0))
+    svg = svg_plot(Plot("loss", (Curve("a", "train", values),), from_zero=True))
     assert svg.count("<circle") == 2
     assert "nan" not in svg
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_names_of_curves_that_end_together_do_not_touch(value: float) -> None:
-    lines = [Line(name, "train", ((1, value),)) for name in ("a", "b", "c")]
-    svg = plot("loss", lines, [Mark(1, "<b>")], from_zero=True, id="l")
+    curves = tuple(Curve(name, "train", ((1, value),)) for name in ("a", "b", "c"))
+    svg = svg_plot(Plot("loss", curves, (GrowthMark(1, "<b>"),), from_zero=True))
     heights = sorted(float(y) for y in re.findall(r'class="name train" x="\S+" y="(\S+?)"', svg))
     assert min(b - a for a, b in pairwise(heights)) >= 12
     assert min(heights) > 10, "not above the picture"

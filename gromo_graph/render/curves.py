@@ -1,0 +1,101 @@
+"""The curves of a run: what was measured and how large the network was over the epochs, with the growth steps.
+
+One source for every plotter: the report draws these curves as SVG, `Run.plot` draws them with matplotlib.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import Epoch
+from gromo_graph.render.highlights import decision_words
+
+Role = Literal["train", "validation", "size"]
+"""The meaning of a curve, which decides its colour."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity over the epochs.
+
+    Attributes:
+        name: shown beside the curve; empty if the title of the plot says it.
+        role: decides the colour.
+        values: pairs of epoch and value; a value may be missing or not finite.
+        stairs: the value holds until the next epoch.
+    """
+
+    name: str
+    role: Role
+    values: tuple[tuple[int, float | None], ...]
+    stairs: bool = False
+
+    @property
+    def points(self) -> tuple[tuple[int, float], ...]:
+        """The values that can be drawn.
+
+        >>> Curve("loss", "train", ((1, 0.5), (2, None), (3, float("nan")))).points
+        ((1, 0.5),)
+        """
+        return tuple((epoch, value) for epoch, value in self.values if value is not None and isfinite(value))
+
+
+@dataclass(frozen=True)
+class GrowthMark:
+    """A growth step among the curves: its epoch, and a description in words."""
+
+    epoch: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves that share their axes.
+
+    Attributes:
+        title: the quantity.
+        curves: those that have points.
+        marks: the growth steps that were applied.
+        from_zero: the axis of values begins at 0.
+    """
+
+    title: str
+    curves: tuple[Curve, ...]
+    marks: tuple[GrowthMark, ...] = ()
+    from_zero: bool = False
+
+
+def plots_of(epochs: Sequence[Epoch], events: Sequence[GrowthEvent]) -> tuple[Plot, ...]:
+    """A plot for each measure that any epoch has, and one for the number of parameters; none without an epoch."""
+    if not epochs:
+        return ()
+    applied = [event for event in events if event.decision is not None]
+    marks = tuple(
+        GrowthMark(event.epoch, f"step {event.step}: {decision_words(event.decision)}")
+        for event in applied
+        if event.decision is not None
+    )
+    measures = dict.fromkeys(name for epoch in epochs for name in (*epoch.train, *epoch.validation))
+    plots = [
+        Plot(measure, _curves_of(measure, epochs), marks, from_zero=measure == "loss") for measure in measures
+    ]
+    first = applied[0].parameters_before if applied else epochs[0].parameters
+    sizes = ((0, first), *((epoch.epoch, epoch.parameters) for epoch in epochs))
+    plots.append(Plot("parameters", (Curve("", "size", sizes, stairs=True),), marks, from_zero=True))
+    return tuple(plot for plot in plots if plot.curves)
+
+
+def _curves_of(measure: str, epochs: Sequence[Epoch]) -> tuple[Curve, ...]:
+    found = (
+        Curve("train", "train", tuple((epoch.epoch, epoch.train.get(measure)) for epoch in epochs)),
+        Curve(
+            "validation",
+            "validation",
+            tuple((epoch.epoch, epoch.validation.get(measure)) for epoch in epochs),
+        ),
+    )
+    return tuple(curve for curve in found if curve.points)
