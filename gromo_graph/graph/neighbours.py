@@ -44,6 +44,11 @@ class Unit:
     next: tuple[str, ...] = ()
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that the unit computes, in their order; a fan-out computes none of its own."""
+        return () if self.role == "fan_out" else (self.node, *self.operations)
+
+    @property
     def last(self) -> str:
         """The node whose value the unit returns."""
         return self.operations[-1] if self.operations else self.node

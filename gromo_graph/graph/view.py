@@ -10,6 +10,7 @@ import networkx as nx
 
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
+from gromo_graph.graph.calls import Call, ordered_calls
 from gromo_graph.graph.neighbours import Unit, resolve_units
 from gromo_graph.graph.widths import WidthGroup, width_groups
 from gromo_graph.spec.kinds import Shape
@@ -73,15 +74,9 @@ class Graph(Displayed):
         return {unit.last: key for key, unit in self.units.items() if unit.role != "fan_out"}
 
     @cached_property
-    def spent(self) -> Mapping[str, tuple[str, ...]]:
-        """For each unit the units whose values are read for the last time by it; outputs are kept to the end."""
-        last = {source: key for key, unit in self.units.items() for source in unit.reads}
-        kept = {self.ends[name] for name in self.spec.outputs}
-        found: dict[str, list[str]] = {key: [] for key in self.units}
-        for source, key in last.items():
-            if source not in kept:
-                found[key].append(source)
-        return {key: tuple(sources) for key, sources in found.items()}
+    def calls(self) -> tuple[Call, ...]:
+        """The modules in the order in which a forward pass calls them (graph/calls.py)."""
+        return ordered_calls(self.units, {self.ends[name] for name in self.spec.outputs})
 
     def sources(self, name: str) -> tuple[str, ...]:
         """The nodes that `name` reads, in the order of `from`."""

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import safetensors.torch
-import torch.fx
-from torch import nn
+from torch import fx, nn
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.plain import Step, class_name, plain_steps, planned
+from gromo_graph.network.plain import PlainForward, class_name, plain_forward
 
-_WIDTH = 100
+_LONG = 60
+"""Calls, lists and sums of more characters stand on several lines."""
 
 
 def source_of(network: GrowingNetwork, *, weights: str) -> str:
@@ -63,7 +63,7 @@ def weights_of(network: GrowingNetwork) -> bytes:
 
 def _lines(network: GrowingNetwork, weights: str) -> Iterator[str]:
     spec, graph = network.spec, network.graph
-    steps = plain_steps(graph, network.parts)
+    forward = plain_forward(graph, network.parts)
     name = class_name(spec.name)
     yield f'"""A network as plain PyTorch: {graph.parameter_count:,} parameters. `load()` gives it with its weights.'
     yield ""
@@ -84,11 +84,11 @@ def _lines(network: GrowingNetwork, weights: str) -> Iterator[str]:
     yield f"class {name}(nn.Module):"
     yield "    def __init__(self) -> None:"
     yield "        super().__init__()"
-    for step in steps:
-        for called, module in step.modules.items():
-            yield f"        self.{called} = {constructor(step.node, module)}{_told(step)}"
+    for node, modules in forward.modules.items():
+        for called, module in modules.items():
+            yield f"        self.{called} = {constructor(node, module)}{_told(node, forward.names[node])}"
     yield ""
-    yield from _forward(steps, graph)
+    yield from _forward(forward, graph)
     yield ""
     yield ""
     yield "# The model with its weights, in evaluation mode."
@@ -103,91 +103,99 @@ def _lines(network: GrowingNetwork, weights: str) -> Iterator[str]:
     yield "    print(load())"
 
 
-def _forward(steps: Sequence[Step], graph: Graph) -> Iterator[str]:
-    inputs = [step for step in steps if step.how == "input"]
-    arguments = ", ".join(f"{step.name}: Tensor" for step in inputs)
-    named, outputs = graph.spec.named_outputs, graph.spec.outputs
-    yield f"    def forward(self, {arguments}) -> {'dict[str, Tensor]' if named else 'Tensor'}:"
-    for step in inputs:
-        yield f"        # {step.name}: (batch, {', '.join(map(str, graph.shapes[step.node]))}){_told(step)}"
-    for step in steps:
-        if step.how != "input":
-            yield from _assignment(step)
-    by_node = {step.node: step.name for step in steps}
-    if named:
+def _forward(forward: PlainForward, graph: Graph) -> Iterator[str]:
+    """The method `forward`: a line for each node of the spec."""
+    spec, names = graph.spec, forward.names
+    arguments = ", ".join(f"{names[name]}: Tensor" for name in spec.inputs)
+    yield f"    def forward(self, {arguments}) -> {'dict[str, Tensor]' if spec.named_outputs else 'Tensor'}:"
+    known: dict[fx.Node, str] = {}
+    for node, value in forward.values.items():
+        name = names[node]
+        if node in spec.inputs:
+            sizes = ", ".join(map(str, graph.shapes[node]))
+            yield f"        # {name}: (batch, {sizes}){_told(node, name)}"
+        else:
+            first, *others = f"        {name} = {_expression(value, known)}".split("\n")
+            yield first + ("" if forward.modules.get(node) else _told(node, name))
+            yield from others
+        known.setdefault(value, name)
+    if spec.named_outputs:
         yield "        return {"
-        yield from (f"            {quoted(name)}: {by_node[name]}," for name in outputs)
+        yield from (f"            {quoted(name)}: {names[name]}," for name in spec.outputs)
         yield "        }"
     else:
-        yield f"        return {by_node[outputs[0]]}"
+        yield f"        return {names[spec.outputs[0]]}"
 
 
-def _assignment(step: Step) -> Iterator[str]:
-    """`name = value`, a source a line where that gets long."""
-    told = "" if step.modules else _told(step)
-    begin = f"        {step.name} = "
-    line = f"{begin}{_value(step, ', '.join(step.reads), ' + '.join(step.reads))}"
-    if len(line) <= _WIDTH or step.how == "module" or len(step.reads) < 2:
-        first, *others = line.split("\n")
-        yield f"{first}{told}"
-        yield from others
-        return
-    broken = "\n            "
-    listed = broken + f",{broken}".join(step.reads) + "\n        "
-    added = f"{broken}{f'{broken}+ '.join(step.reads)}\n        "
-    text = _value(step, listed, added if step.function is not None else f"({added})")
-    yield from f"{begin}{text}{told}".split("\n")
-
-
-def _value(step: Step, listed: str, added: str) -> str:
-    value = _module_value(step) if step.how == "module" else ""
-    if step.how == "concat":
-        value = f"torch.cat([{listed}], dim=1)"
-    elif step.how == "sum":
-        value = added
-    return value if step.function is None else f"{step.function}({value})"
-
-
-def _module_value(step: Step) -> str:
-    """The calls of a step, one within the other."""
-    plan = torch.fx.Graph()
-    return _expression(
-        planned(plan, step, [plan.placeholder(f"x{place}") for place in range(len(step.reads))]), step
-    )
-
-
-def _expression(value: Any, step: Step) -> str:
-    if not isinstance(value, torch.fx.Node):
+def _expression(value: Any, known: Mapping[fx.Node, str]) -> str:
+    """The text of a value; calls whose values have no name stand within those that take them."""
+    if isinstance(value, list):
+        return _listed("[", [_expression(each, known) for each in value], "]")
+    if not isinstance(value, fx.Node):
         return _written(value)
-    if value.op == "placeholder":
-        return step.reads[int(value.name[1:])]
-    arguments = [_expression(each, step) for each in value.args]
-    arguments += [f"{key}={_expression(each, step)}" for key, each in value.kwargs.items()]
+    if value in known:
+        return known[value]
+    if _is_sum(value):
+        return _sum([_expression(term, known) for term in _terms(value, known)])
+    arguments = [_expression(each, known) for each in value.args]
+    keywords = [f"{key}={_expression(each, known)}" for key, each in value.kwargs.items()]
     match value.op:
         case "call_module":
             return f"self.{value.target}({', '.join(arguments)})"
         case "call_method":
-            return f"{arguments[0]}.{value.target}({', '.join(arguments[1:])})"
+            of = (
+                f"({arguments[0]})" if _is_sum(value.args[0]) and value.args[0] not in known else arguments[0]
+            )
+            return f"{of}.{value.target}({', '.join([*arguments[1:], *keywords])})"
         case "get_attr":
             return f"self.{value.target}"
-        case "call_function" if value.target is operator.add:
-            return " + ".join(arguments)
         case _:
-            function: Any = value.target
-            return _called(f"functional.{function.__name__}", arguments)
+            return _listed(f"{_function(value.target)}(", [*arguments, *keywords], ")")
 
 
-def _called(function: str, arguments: Sequence[str]) -> str:
-    """A call, an argument a line where it gets long."""
-    text = f"{function}({', '.join(arguments)})"
-    if len(text) <= _WIDTH // 2:
-        return text
-    return f"{function}(\n            " + ",\n            ".join(arguments) + "\n        )"
+def _is_sum(value: Any) -> bool:
+    return isinstance(value, fx.Node) and value.target is operator.add
 
 
-def _told(step: Step) -> str:
-    """The name of the node as a comment, where the identifier is another."""
-    return "" if step.name == step.node else f"  # {quoted(step.node)}"
+def _terms(value: Any, known: Mapping[fx.Node, str]) -> list[Any]:
+    """The terms of a sum of sums, from the left."""
+    if not _is_sum(value) or value in known:
+        return [value]
+    first, second = value.args
+    return [*_terms(first, known), second]
+
+
+def _sum(terms: Sequence[str]) -> str:
+    """A sum, a term a line in brackets where it gets long."""
+    text = " + ".join(terms)
+    return text if len(text) <= _LONG else "(\n            " + "\n            + ".join(terms) + "\n        )"
+
+
+def _function(function: Any) -> str:
+    """The name of a function of torch.
+
+    >>> import torch
+    >>> _function(torch.tanh), _function(torch.nn.functional.gelu)
+    ('torch.tanh', 'functional.gelu')
+    """
+    name = function.__name__
+    home = "functional" if getattr(nn.functional, name, None) is function else "torch"
+    return f"{home}.{name}"
+
+
+def _listed(before: str, parts: Sequence[str], after: str) -> str:
+    """Parts in brackets, one a line where they get long."""
+    text = f"{before}{', '.join(parts)}{after}"
+    if len(text) <= _LONG or len(parts) < 2:
+        return text.replace("((\n", "(\n").replace(
+            "\n        ))", "\n        )"
+        )  # a sum has brackets of its own
+    return f"{before}\n            " + ",\n            ".join(parts) + f"\n        {after}"
+
+
+def _told(node: str, name: str) -> str:
+    """The name of a node as a comment, where its identifier is another."""
+    return "" if name == node else f"  # {quoted(node)}"
 
 
 def quoted(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gromo_graph.errors import CompileError
-from gromo_graph.graph import Unit, build_graph
+from gromo_graph.graph import build_graph
 from gromo_graph.network.assembly import part_of
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec.model import Spec
@@ -49,11 +49,6 @@ def compile_network(
         raise CompileError(f"found a {type(spec).__name__}: expected a Spec, call load_spec(path) first")
     graph = build_graph(spec)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    made = {name: part_of(graph, name, generator) for unit in graph.units.values() for name in _nodes(unit)}
+    made = {name: part_of(graph, name, generator) for call in graph.calls for name in call.unit.nodes}
     network = GrowingNetwork(graph, {name: part for name, part in made.items() if part is not None})
     return network.to(device=device, dtype=dtype)
-
-
-def _nodes(unit: Unit) -> tuple[str, ...]:
-    """The nodes that a unit was made for; a fan-out was made for none of its own."""
-    return () if unit.role == "fan_out" else (unit.node, *unit.operations)

@@ -43,7 +43,7 @@ def apply_pending(
     graph = build_graph(apply(network.spec, widening(group, neurons)))
     replaced = apply_group(linked)
     forget_group(linked)
-    network._graph = graph
+    network.become(graph, network.parts, network.nodes)
     if optimizer is not None:
         follow(optimizer, replaced, new_state)
 
@@ -95,9 +95,7 @@ def install(
     new_state: NewState = "matched",
 ) -> None:
     """Make a draft real: the network takes its graph and its modules over, and the optimizer follows."""
-    network._graph = draft.network.graph
-    network._parts = dict(draft.network.parts)
-    network.nodes = draft.network.nodes
+    network.become(draft.network.graph, draft.network.parts, draft.network.nodes)
     if optimizer is not None:
         follow(optimizer, draft.changes, new_state)
         join(optimizer, draft.beside or {})

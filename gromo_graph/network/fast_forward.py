@@ -1,31 +1,30 @@
 """The forward pass while nothing is gathered: one generated function over the layers and operations themselves.
 
-The units of a network look after statistics, pending growth and their neighbours. A plain forward pass needs none of
+The modules of a network look after statistics, pending growth and their neighbours. A plain forward pass needs none of
 it, and in a small network that work takes as long as some layers do.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping
-from functools import reduce
 from typing import Any
 
 import torch
 from torch import fx
 
-from gromo_graph.graph import Graph, Unit
+from gromo_graph.graph import Call, Graph
 from gromo_graph.layers import operations_of
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.attention import AttentionModule
+from gromo_graph.network.forward import merged, run
 from gromo_graph.network.module_keys import module_key
 
 _AFTER = 16
-"""So many passes of one network pay for the generation; trials of growth seldom take as many."""
+"""After so many passes of one network the generation has paid; trials of growth seldom take as many."""
 
 
-class QuickPass:
-    """The quick way through a network, made once it pays. A copy of a network starts without it."""
+class FastForward:
+    """The generated forward pass of a network, made once it pays. A copy of a network starts without it."""
 
     def __init__(self) -> None:
         self._forget(None, None)
@@ -37,12 +36,12 @@ class QuickPass:
         self._made_of: list[tuple[torch.nn.Module, Mapping[str, Any]]] = []
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (QuickPass, ())
+        return (FastForward, ())
 
     def module(self, graph: Graph, nodes: torch.nn.ModuleDict) -> fx.GraphModule | None:
-        """The module to call with the inputs in their order; None where the units have to be called.
+        """The module to call with the inputs in their order; None if the modules of the network have to be called.
 
-        Its submodules are those of the units: weights, modes and hooks of theirs are the same.
+        It calls the same layers and operations: their weights, modes and hooks are in force.
         """
         if torch.compiler.is_compiling():
             return None
@@ -62,13 +61,13 @@ class QuickPass:
 
 
 def _outer(unit: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """What the quick way goes round: the unit, and sequences in it."""
+    """The modules that are not called: that of the network, and sequences in it."""
     yield unit
     yield from (each for each in unit.children() if isinstance(each, torch.nn.Sequential))
 
 
 def _is_needed(module: torch.nn.Module) -> bool:
-    """Whether a unit or a sequence has to be called itself: it gathers, or hooks see its calls."""
+    """Whether a module has to be called itself: it gathers statistics, or hooks see its calls."""
     state = module.__dict__
     return bool(
         state["_forward_hooks"]
@@ -85,43 +84,30 @@ def _generated(graph: Graph, nodes: torch.nn.ModuleDict) -> fx.GraphModule:
     """The forward pass of a network as the calls of its layers and operations."""
     plan = fx.Graph()
     modules: dict[str, torch.nn.Module] = {}
-    values = {name: plan.placeholder(f"x{place}") for place, name in enumerate(graph.spec.inputs)}
 
-    def called(module: torch.nn.Module, *arguments: fx.Node) -> fx.Node:
-        name = f"m{len(modules)}"
-        modules[name] = module
-        return plan.call_module(name, arguments)
+    def compute(call: Call, taken: list[fx.Node]) -> fx.Node:
+        unit = nodes[module_key(call.output)]
+        if isinstance(unit, MergeGrowingModule) and call.unit.role == "merge":
+            taken = [merged(plan, taken, dim=unit.feature_dim if unit.concatenates else None)]
+        following = [unit] if call.unit.role == "fixed" else _opened(unit)
+        for module in following:
+            name = f"m{len(modules)}"
+            modules[name] = module
+            taken = [plan.call_module(name, tuple(taken))]
+        return taken[0]
 
-    for key, unit in graph.units.items():
-        module = nodes[module_key(key)]
-        if unit.role == "fixed":
-            values[key] = called(module, *(values[source] for source in unit.reads))
-            continue
-        entering = [values[source] for source in unit.reads] or [values[key]]
-        if isinstance(module, AttentionModule):
-            value = called(module.attend, *entering)
-        else:
-            value = _entering(plan, unit, module, entering)
-        if isinstance(module, GrowingModule):
-            value = called(module.layer, value)
-        for operation in operations_of(_behind(module)):
-            value = called(operation, value)
-        values[key] = value
-    ends = {name: values[graph.ends[name]] for name in graph.spec.outputs}
-    plan.output(ends if graph.spec.named_outputs else ends[graph.spec.outputs[0]])
+    inputs = {name: plan.placeholder(f"x{place}") for place, name in enumerate(graph.spec.inputs)}
+    returned = run(graph, inputs, compute)
+    plan.output(returned)
     return fx.GraphModule(modules, plan)
 
 
-def _behind(module: torch.nn.Module) -> torch.nn.Module:
-    """What follows the layer or the merge of a unit; the unit itself where it is no more than that."""
-    if isinstance(module, GrowingModule):
-        return module.post_layer_function
-    return module.post_merge_function if isinstance(module, MergeGrowingModule) else module
-
-
-def _entering(plan: fx.Graph, unit: Unit, module: torch.nn.Module, values: list[fx.Node]) -> fx.Node:
-    if not isinstance(module, MergeGrowingModule) or len(values) == 1:
-        return values[0]
-    if module.concatenates:
-        return plan.call_function(torch.cat, (values,), {"dim": module.feature_dim})
-    return reduce(lambda a, b: plan.call_function(operator.add, (a, b)), values)
+def _opened(unit: torch.nn.Module) -> list[torch.nn.Module]:
+    """What a module of a network calls after it has merged its inputs, in that order."""
+    if isinstance(unit, AttentionModule):
+        return [unit.attend, *operations_of(unit.post_merge_function)]
+    if isinstance(unit, MergeGrowingModule):
+        return [*operations_of(unit.post_merge_function)]
+    if isinstance(unit, GrowingModule):
+        return [unit.layer, *operations_of(unit.post_layer_function)]
+    return [*operations_of(unit)]

@@ -9,13 +9,17 @@ from torch import Tensor
 
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
-from gromo_graph.graph import Graph
+from gromo_graph.graph import Call, Graph
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.network.assembly import Parts, assembled
-from gromo_graph.network.fast_forward import QuickPass
+from gromo_graph.network.fast_forward import FastForward
+from gromo_graph.network.forward import run
 from gromo_graph.network.module_keys import module_key
 from gromo_graph.network.plain import plain_module
 from gromo_graph.spec.model import Spec
+
+Extended = tuple[Tensor, Tensor | None]
+"""A value and the further channels that pending growth gives it, None without any."""
 
 
 class GrowingNetwork(Displayed, torch.nn.Module):
@@ -30,11 +34,18 @@ class GrowingNetwork(Displayed, torch.nn.Module):
 
     def __init__(self, graph: Graph, parts: Parts) -> None:
         super().__init__()
-        self._graph = graph
-        self._parts = dict(parts)  # a dict registers nothing: the units hold them
-        self._quick = QuickPass()
+        self._fast = FastForward()
         units = assembled(graph, parts)
-        self.nodes = torch.nn.ModuleDict({module_key(key): module for key, module in units.items()})
+        self.become(
+            graph, parts, torch.nn.ModuleDict({module_key(key): module for key, module in units.items()})
+        )
+
+    def become(self, graph: Graph, parts: Parts, nodes: torch.nn.ModuleDict) -> None:
+        """Take over another graph with its parts and modules."""
+        self._graph = graph
+        self._parts = dict(parts)  # a dict registers nothing: the modules hold them
+        self.nodes = nodes
+        _ = graph.calls  # a compiler could not follow how they are found
 
     @property
     def spec(self) -> Spec:
@@ -81,35 +92,26 @@ class GrowingNetwork(Displayed, torch.nn.Module):
             GraphError: an input is missing, unknown, or has another shape than the spec says.
         """
         values = self._inputs(inputs, named)
-        quick = self._quick.module(self._graph, self.nodes)
-        if quick is not None:
-            found: Tensor | dict[str, Tensor] = quick.forward(*(values[name] for name in self.spec.inputs))
+        fast = self._fast.module(self._graph, self.nodes)
+        if fast is not None:
+            found: Tensor | dict[str, Tensor] = fast.forward(*(values[name] for name in self.spec.inputs))
             return found
         modules = self.nodes
-        spent = {} if torch.compiler.is_compiling() else self._graph.spent
-        for key, unit in self._graph.units.items():
-            arguments = [values[source] for source in unit.reads] if unit.reads else [values[key]]
-            for source in spent.get(key, ()):
-                del values[source]  # the memory of what nobody reads any more is there for what comes
-            values[key] = modules[module_key(key)](*arguments)
-        return self._outputs(values)
+        return run(self._graph, values, lambda call, taken: modules[module_key(call.output)](*taken))
 
     def extended_forward(self, *inputs: Tensor, **named: Tensor) -> Tensor | dict[str, Tensor]:
         """What `forward` would return if the pending growth were applied with the current scaling factors."""
-        values = self._inputs(inputs, named)
-        extensions: dict[str, Tensor | None] = dict.fromkeys(values)
-        for key, unit in self._graph.units.items():
-            module = self.nodes[module_key(key)]
-            if isinstance(module, GrowingModule):
-                (source,) = unit.reads
-                values[key], extensions[key] = module.extended_forward(values[source], extensions[source])
-            elif isinstance(module, MergeGrowingModule):
-                pairs = [(values[source], extensions[source]) for source in unit.reads]
-                values[key], extensions[key] = module.extended_forward(*pairs)
-            else:
-                arguments = [values[source] for source in unit.reads] if unit.reads else [values[key]]
-                values[key], extensions[key] = module(*arguments), None
-        return self._outputs(values)
+        pairs: dict[str, Extended] = {name: (x, None) for name, x in self._inputs(inputs, named).items()}
+        found = run(self._graph, pairs, self._extended)
+        return {name: value for name, (value, _) in found.items()} if isinstance(found, dict) else found[0]
+
+    def _extended(self, call: Call, taken: list[Extended]) -> Extended:
+        module = self.unit(call.output)
+        if isinstance(module, GrowingModule):
+            return module.extended_forward(*taken[0])
+        if isinstance(module, MergeGrowingModule):
+            return module.extended_forward(*taken)
+        return module(*(value for value, _ in taken)), None
 
     def to_torch(self) -> torch.fx.GraphModule:
         """A plain module of torch layers that computes the same, in training and in evaluation.
@@ -158,9 +160,3 @@ class GrowingNetwork(Displayed, torch.nn.Module):
             sizes = ", ".join(f"{len(value)} of `{name}`" for name, value in values.items())
             raise GraphError(f"the inputs have batches of different sizes, {sizes}: expected one size")
         return values
-
-    def _outputs(self, values: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
-        ends = self._graph.ends
-        if self.spec.named_outputs:
-            return {name: values[ends[name]] for name in self.spec.outputs}
-        return values[ends[self.spec.outputs[0]]]

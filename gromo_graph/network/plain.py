@@ -1,149 +1,126 @@
-"""A network as plain PyTorch: its nodes one after another, and the module of torch layers that they make."""
+"""A network as plain PyTorch: its forward pass as a graph of torch.fx over plain layers, and the module of that."""
 
 from __future__ import annotations
 
 import builtins
 import copy
 import keyword
-import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, reduce
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
+from torch import Tensor, fx
+from torch.nn import functional
 
-from gromo_graph.graph import Graph
+from gromo_graph.graph import Call, Graph
 from gromo_graph.network.assembly import Parts
-from gromo_graph.network.export_rules import Written, in_plain_torch
-from gromo_graph.spec.kinds import Input, Merge
-from gromo_graph.spec.model import Spec
+from gromo_graph.network.export_rules import in_plain_torch
+from gromo_graph.network.forward import merged, run
+from gromo_graph.spec.kinds import Merge
 
-FUNCTIONS: Mapping[str, str] = {
-    "relu": "functional.relu",
-    "leaky_relu": "functional.leaky_relu",
-    "gelu": "functional.gelu",
-    "selu": "functional.selu",
-    "silu": "functional.silu",
-    "tanh": "torch.tanh",
-    "sigmoid": "torch.sigmoid",
-    "softplus": "functional.softplus",
-    "elu": "functional.elu",
+_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "leaky_relu": functional.leaky_relu,
+    "gelu": functional.gelu,
+    "selu": functional.selu,
+    "silu": functional.silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softplus": functional.softplus,
+    "elu": functional.elu,
 }
-"""The activations of the spec language as functions, named as where `torch` and `functional` are imported."""
+"""The activations of the spec language as functions."""
+
+Modules = Mapping[str, torch.nn.Module | torch.nn.Parameter]
+"""Modules and parameters by the identifiers of Python that name them."""
 
 _LONGEST = 60
 _IN_THE_SOURCE = ("self", "torch", "nn", "functional", "Tensor", "load", "Path", "load_file", "annotations")
 
 
 @dataclass(frozen=True)
-class Step:
-    """What a plain module does for one node.
+class PlainForward:
+    """The forward pass of a network over plain modules of torch.
 
     Attributes:
-        node: its name in the spec. name: as an identifier of Python, different for different nodes.
-        how: something is done with modules, or the values are added up or put side by side.
-        reads: identifiers of the nodes whose values it takes.
-        modules: those that it calls, by identifiers: that of the network itself, or plain ones that share its weights;
-            and parameters that it reads as they are.
-        written: what is done with the values, of a step whose `how` is `module`.
-        function: the activation behind it, a value of `FUNCTIONS`, or None.
+        plan: the calls, as nodes of fx.
+        values: the value of each node of the spec, in the order in which they are computed; inputs first.
+        names: each node of the spec as an identifier of Python, different for different nodes.
+        modules: the modules and parameters of each node of the spec, by their identifiers; they are those of the
+            network or share its weights.
     """
 
-    node: str
-    name: str
-    how: Literal["input", "module", "sum", "concat"]
-    reads: tuple[str, ...] = ()
-    modules: Mapping[str, torch.nn.Module | torch.nn.Parameter] = field(default_factory=dict)
-    written: Written | None = None
-    function: str | None = None
+    plan: fx.Graph
+    values: Mapping[str, fx.Node]
+    names: Mapping[str, str]
+    modules: Mapping[str, Modules]
 
 
-def plain_steps(graph: Graph, parts: Parts) -> tuple[Step, ...]:
-    """The nodes of a network in the order in which they are computed; inputs first, in the order of the document."""
+def plain_forward(graph: Graph, parts: Parts) -> PlainForward:
+    """The forward pass of a network of this graph and these parts, over plain modules."""
     spec = graph.spec
-    order = [*spec.inputs, *(name for name in graph.order if name not in spec.inputs)]
-    names = identifiers(order)
-    return tuple(_step(spec, name, names, parts) for name in order)
+    names = identifiers([*spec.inputs, *(name for name in graph.order if name not in spec.inputs)])
+    plan = fx.Graph()
+    values = {name: plan.placeholder(names[name]) for name in spec.inputs}
+    modules: dict[str, Modules] = {}
+
+    def compute(call: Call, taken: list[fx.Node]) -> fx.Node:
+        for name in call.unit.nodes:
+            if name not in values:
+                taken = [computed(name, taken)]
+                values[name] = taken[0]
+        return taken[0]
+
+    def computed(name: str, taken: list[fx.Node]) -> fx.Node:
+        node = spec.nodes[name]
+        if isinstance(node, Merge):
+            value = merged(plan, taken, dim=1 if node.merge == "concat" else None)
+        else:
+            value, modules[name] = _planned(plan, names[name], parts[name], taken)
+        activation = _FUNCTIONS.get(getattr(node, "activation", "identity"))
+        return value if activation is None else plan.call_function(activation, (value,))
+
+    returned = run(graph, values, compute)
+    plan.output(returned)
+    return PlainForward(plan, values, names, modules)
 
 
-def _step(spec: Spec, name: str, names: Mapping[str, str], parts: Parts) -> Step:
-    node = spec.nodes[name]
-    if isinstance(node, Input):
-        return Step(name, names[name], "input")
-    reads = tuple(names[source] for source in node.sources)
-    function = FUNCTIONS.get(getattr(node, "activation", "identity"))
-    if isinstance(node, Merge):
-        return Step(name, names[name], node.merge, reads, function=function)
-    called = names[name]
-    modules, written = in_plain_torch(parts[name])
-    return Step(
-        name, called, "module", reads, {called + key: m for key, m in modules.items()}, written, function
-    )
+def _planned(
+    plan: fx.Graph, name: str, part: torch.nn.Module, taken: list[fx.Node]
+) -> tuple[fx.Node, Modules]:
+    """The value of a part, behind what a plan has already, and the plain modules that give it.
+
+    Args:
+        name: of its node, as an identifier. taken: the values that the part takes.
+    """
+    plain, written = in_plain_torch(part)
+    tracer = fx.proxy.GraphAppendingTracer(plan)
+
+    def call(key: str, *given: fx.Proxy) -> fx.Proxy:
+        if isinstance(plain[key], torch.nn.Parameter):
+            return fx.Proxy(plan.get_attr(name + key), tracer)
+        return fx.Proxy(plan.call_module(name + key, tuple(value.node for value in given)), tracer)
+
+    value: fx.Node = written(call, *(fx.Proxy(value, tracer) for value in taken)).node
+    return value, {name + key: module for key, module in plain.items()}
 
 
-def plain_module(graph: Graph, parts: Parts, *, training: bool) -> torch.fx.GraphModule:
+def plain_module(graph: Graph, parts: Parts, *, training: bool) -> fx.GraphModule:
     """The module of torch layers that computes what a network of this graph and these parts does.
 
     It has copies of the weights, and needs nothing but torch, also to be pickled and read again.
     """
-    steps = plain_steps(graph, parts)
-    names = {step.node: step.name for step in steps}
-    plan = torch.fx.Graph()
-    values: dict[str, torch.fx.Node] = {}
-    modules: dict[str, Any] = {}
-    for step in steps:
-        modules |= copy.deepcopy(dict(step.modules))
-        value = _planned(plan, step, [values[read] for read in step.reads])
-        if step.function is not None:
-            value = plan.call_function(function_of(step.function), (value,))
-        values[step.name] = value
-    if graph.spec.named_outputs:
-        plan.output({name: values[names[name]] for name in graph.spec.outputs})
-    else:
-        plan.output(values[names[graph.spec.outputs[0]]])
-    plan.lint()
-    module = torch.fx.GraphModule(modules, plan, class_name=class_name(graph.spec.name))
+    forward = plain_forward(graph, parts)
+    forward.plan.lint()
+    modules: dict[str, Any] = {
+        called: copy.deepcopy(module) for of in forward.modules.values() for called, module in of.items()
+    }
+    module = fx.GraphModule(modules, forward.plan, class_name=class_name(graph.spec.name))
     module.training = training
     return module
-
-
-def _planned(plan: torch.fx.Graph, step: Step, values: list[torch.fx.Node]) -> torch.fx.Node:
-    if step.how == "input":
-        return plan.placeholder(step.name)
-    if step.how == "module":
-        return planned(plan, step, values)
-    if len(values) == 1:
-        return values[0]
-    if step.how == "sum":
-        return reduce(lambda a, b: plan.call_function(operator.add, (a, b)), values)
-    return plan.call_function(torch.cat, (values,), {"dim": 1})
-
-
-def planned(plan: torch.fx.Graph, step: Step, values: Sequence[torch.fx.Node]) -> torch.fx.Node:
-    """What a step of modules does, behind what a plan has already."""
-    assert step.written is not None
-    tracer = torch.fx.proxy.GraphAppendingTracer(plan)
-
-    def call(key: str, *given: Any) -> Any:
-        name = step.name + key
-        if isinstance(step.modules[name], torch.nn.Parameter):
-            return torch.fx.Proxy(plan.get_attr(name), tracer)
-        return torch.fx.Proxy(plan.call_module(name, tuple(value.node for value in given)), tracer)
-
-    result: torch.fx.Node = step.written(call, *(torch.fx.Proxy(value, tracer) for value in values)).node
-    return result
-
-
-def function_of(name: str) -> Any:
-    """The function of torch that a value of `FUNCTIONS` names.
-
-    >>> function_of("torch.tanh") is torch.tanh
-    True
-    """
-    home, _, own = name.rpartition(".")
-    return getattr(torch if home == "torch" else torch.nn.functional, own)
 
 
 def identifiers(names: Iterable[str]) -> dict[str, str]:

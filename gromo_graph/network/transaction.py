@@ -221,11 +221,11 @@ class NetworkTransaction(Transaction):
         memory = Undo(
             self._before, self.inverse.renamed, dict(network.parts), *_remembered(self.optimizer), like
         )
-        was, nodes = (network._graph, network._parts), network.nodes
+        was = network.graph, network.parts, network.nodes
         try:
             self._make()
         except BaseException:
-            (network._graph, network._parts), network.nodes = was, nodes
+            network.become(*was)
             _take_back(self.optimizer, memory)
             self.inverse, self.notes, self.preserved = None, (), None
             raise

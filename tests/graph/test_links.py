@@ -117,7 +117,8 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
         elif isinstance(node, Depthwise):
             assert graph.parameters(name) == shape[0] * (taps + node.bias)
         elif isinstance(node, Norm):
-            each = prod(shape[1:]) if isinstance(node, LayerNorm) else 1
+            whole = isinstance(node, LayerNorm) and node.over != "features"
+            each = prod(shape[1:]) if whole else 1
             assert graph.parameters(name) == 2 * shape[0] * each
         else:
             assert graph.parameters(name) == 0

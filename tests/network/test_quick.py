@@ -26,7 +26,7 @@ from tests.spec.strategies import NAMES, specs
 
 
 def is_quick(network: GrowingNetwork) -> bool:
-    return network._quick.module(network.graph, network.nodes) is not None
+    return network._fast.module(network.graph, network.nodes) is not None
 
 
 def warmed(network: GrowingNetwork) -> GrowingNetwork:
@@ -125,11 +125,11 @@ def test_copies_states_and_growth_go_on_without_it() -> None:
 
 def test_what_nobody_reads_any_more_is_known() -> None:
     graph = compile_network(parse_spec(RESIDUAL)).graph
-    spent = graph.spent
+    spent = {call.output: call.last_read for call in graph.calls}
     assert spent["lift"] == ()
     assert spent["both"] == ("stem->", "join")
     assert sum(map(len, spent.values())) == len(graph.units) - 1
     two = compile_network(parse_spec(TWO)).graph
-    assert not {key for keys in two.spent.values() for key in keys} & {
+    assert not {key for call in two.calls for key in call.last_read} & {
         two.ends[name] for name in two.spec.outputs
     }

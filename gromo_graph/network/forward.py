@@ -1,0 +1,63 @@
+"""A forward pass in any form: the calls of a graph in their order, on tensors, on pairs of them, or on nodes of fx."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import TypeVar
+
+import torch
+from torch import fx
+
+from gromo_graph.graph import Call, Graph
+
+Value = TypeVar("Value")
+
+
+def run(
+    graph: Graph, given: Mapping[str, Value], compute: Callable[[Call, list[Value]], Value]
+) -> Value | dict[str, Value]:
+    """Make the calls of a graph, and give what the network returns.
+
+    Args:
+        graph: the network.
+        given: the value of each input node, by name.
+        compute: the value that a call gives, from those it takes.
+
+    Returns:
+        The value of the output, or with `outputs:` in the spec a dict of them by name.
+
+    >>> from gromo_graph import parse_spec
+    >>> from gromo_graph.graph import build_graph
+    >>> graph = build_graph(parse_spec('''
+    ... nodes:
+    ...   x: {kind: input, shape: [3]}
+    ...   hidden: {kind: linear, from: x, features: 4}
+    ...   y: {kind: linear, from: hidden, features: 2}
+    ... output: y
+    ... '''))
+    >>> run(graph, {"x": "1"}, lambda call, values: f"{call.output}({', '.join(values)})")
+    'y(hidden(x(1)))'
+    """
+    values = dict(given)
+    for call in graph.calls:
+        taken = [values[key] for key in call.inputs]
+        for key in call.last_read:
+            del values[key]  # its memory is there for the calls that follow
+        values[call.output] = compute(call, taken)
+    ends = {name: values[graph.ends[name]] for name in graph.spec.outputs}
+    return ends if graph.spec.named_outputs else ends[graph.spec.outputs[0]]
+
+
+def merged(plan: fx.Graph, values: Sequence[fx.Node], *, dim: int | None) -> fx.Node:
+    """The merge of values, behind what a plan has already; of a single value that itself.
+
+    Args:
+        dim: along which they are concatenated; None adds them.
+    """
+    if len(values) == 1:
+        return values[0]
+    if dim is None:
+        return reduce(lambda a, b: plan.call_function(operator.add, (a, b)), values)
+    return plan.call_function(torch.cat, (list(values),), {"dim": dim})
