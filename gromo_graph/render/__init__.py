@@ -27,7 +27,7 @@ def render(
     direction: Direction | None = None,
     theme: Theme = "light",
     colour: Colour = "role",
-    collapsed: Sequence[str] = (),
+    collapsed: Sequence[str] | None = None,
     seconds: float = 1.0,
 ) -> str: ...
 @overload
@@ -40,7 +40,7 @@ def render(
     direction: Direction | None = None,
     theme: Theme = "light",
     colour: Colour = "role",
-    collapsed: Sequence[str] = (),
+    collapsed: Sequence[str] | None = None,
     seconds: float = 1.0,
 ) -> Path: ...
 
@@ -54,7 +54,7 @@ def render(
     direction: Direction | None = None,
     theme: Theme = "light",
     colour: Colour = "role",
-    collapsed: Sequence[str] = (),
+    collapsed: Sequence[str] | None = None,
     seconds: float = 1.0,
 ) -> str | Path:
     """Draw a network.
@@ -70,7 +70,8 @@ def render(
             graph so deep that it would be a ribbon.
         theme: "light" or "dark".
         colour: what boxes are filled by: "role", "kind", or "slope" of more features in the event.
-        collapsed: blocks that are drawn as one box, such as "body" or "body.2"; "all" stands for all of them.
+        collapsed: blocks that are drawn as one box, such as "body" or "body.2"; "all" stands for all. By default
+            none, but in a network of more than 100 nodes; an empty sequence draws every node of that too.
         seconds: that each step of an animation is shown.
 
     Returns:
@@ -94,7 +95,7 @@ def render(
     chosen = chosen_format(file, format)
     if file is None and chosen not in ("svg", "dot", "mermaid"):
         raise RenderError(f"a {chosen} is no text: give the path of the file to write")
-    options = DrawingOptions(direction, theme, colour, tuple(collapsed))
+    options = DrawingOptions(direction, theme, colour, None if collapsed is None else tuple(collapsed))
     data = _data(target, event, chosen, options, seconds)
     if file is None:
         return data.decode()
@@ -110,7 +111,7 @@ def render_steps(
     direction: Direction | None = None,
     theme: Theme = "light",
     colour: Colour = "role",
-    collapsed: Sequence[str] = (),
+    collapsed: Sequence[str] | None = None,
 ) -> list[Path]:
     """Draw every growth step of a run, each node in one place: `000.svg` (before any), `001.svg`, ...
 
@@ -137,9 +138,8 @@ def render_steps(
         raise RenderError(
             f"steps are drawn as svg, png, pdf or dot, found {chosen}: name a .{chosen} file to render"
         )
-    return write_steps(
-        target, Path(fspath(folder)), chosen, DrawingOptions(direction, theme, colour, tuple(collapsed))
-    )
+    options = DrawingOptions(direction, theme, colour, None if collapsed is None else tuple(collapsed))
+    return write_steps(target, Path(fspath(folder)), chosen, options)
 
 
 def _data(

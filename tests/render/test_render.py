@@ -100,7 +100,7 @@ def test_bitmaps_are_the_same_bytes_each_time() -> None:
 def test_a_picture_too_large_for_a_bitmap_is_drawn_smaller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphviz, "_MAX_PIXELS", 300)
+    monkeypatch.setattr(graphviz, "_MAX_SIDE", 300)
     width = int.from_bytes(render(RESIDUAL, tmp_path / "x.png").read_bytes()[16:20], "big")
     assert 200 < width <= 310
 

@@ -11,6 +11,9 @@ from gromo_graph.graph import Graph
 
 ALL = "all"
 
+LARGE = 100
+"""The most nodes of a drawing with labels on its edges; of larger networks blocks are collapsed by default."""
+
 
 @dataclass(frozen=True)
 class NodeBlock:
@@ -56,6 +59,20 @@ def blocks_of(graph: Graph, wanted: Sequence[str]) -> Mapping[str, NodeBlock]:
         nodes = tuple(node for node in names if node.startswith(f"{name}."))
         found |= dict.fromkeys(nodes, NodeBlock(name, nodes))
     return found
+
+
+def collapsed_by_default(graph: Graph) -> tuple[str, ...]:
+    """The blocks to draw as one box if nobody asked for any: none, unless the network is large.
+
+    Innermost blocks are collapsed first, so that as much as possible of the structure remains.
+    """
+    names = list(graph.spec.nodes)
+    if len(names) <= LARGE:
+        return ()
+    known = block_names(names)
+    innermost = tuple(name for name in known if not any(other.startswith(f"{name}.") for other in known))
+    boxes = len(names) - len(blocks_of(graph, innermost)) + len(innermost)
+    return innermost if boxes <= LARGE // 2 else (ALL,) if known else ()
 
 
 def block_names(names: Sequence[str]) -> list[str]:

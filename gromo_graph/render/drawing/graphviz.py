@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ FORMATS = ("svg", "png", "pdf", "dot", "mermaid", "gif", "webp")
 _SUFFIXES = {"mmd": "mermaid"}
 
 _DPI = 144
-_MAX_PIXELS = 30_000  # cairo draws no bitmap wider than 32,767
+_MAX_SIDE = 30_000  # cairo draws no bitmap wider than 32,767
+_MAX_PIXELS = 24_000_000  # more take long to draw and are no easier to read
 _GRAPHVIZ = threading.Lock()  # the C library keeps global state
 
 
@@ -64,19 +66,27 @@ def reading(dot: str, layout: str | None = None, *, doing: str = "draw the graph
 
 def _graphviz(drawing: Drawing, format: str, dpi: int) -> bytes:
     with reading(drawing.dot, doing=f"draw the graph as {format}") as graph:
+        engine = drawing.engine
         if format == "png":
-            graph.graph_attr["dpi"] = str(_dpi(type(graph)(string=drawing.dot), drawing.engine, dpi))
-        data: bytes = graph.draw(format=format, prog=drawing.engine)
+            # The resolution depends on the size: the layout is made first, and the bitmap then drawn from it.
+            graph.layout(prog=engine)
+            engine = "nop2"
+            graph.graph_attr["dpi"] = str(_dpi(graph.graph_attr["bb"], dpi))
+        data: bytes = graph.draw(format=format, prog=engine)
         if not data:
             raise ValueError
     return data
 
 
-def _dpi(graph: Any, engine: str, wanted: int) -> int:
-    """Sharp, unless the picture is so large that no bitmap can hold it."""
-    graph.layout(prog=engine)
-    points = max(float(corner) for corner in graph.graph_attr["bb"].split(",")[2:])
-    return min(wanted, int(_MAX_PIXELS * 72 / (points + 72)))
+def _dpi(corners: str, wanted: int) -> int:
+    """Sharp, unless the picture would be too large for a bitmap.
+
+    Args:
+        corners: the `bb` of the graph, in points. wanted: dots per inch.
+    """
+    left, bottom, right, top = (float(corner) for corner in corners.split(","))
+    width, height = (side / 72 + 1 for side in (right - left, top - bottom))
+    return min(wanted, int(_MAX_SIDE / max(width, height)), int(sqrt(_MAX_PIXELS / (width * height))))
 
 
 def chosen_format(path: Path | None, format: str | None) -> str:

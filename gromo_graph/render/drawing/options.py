@@ -20,7 +20,9 @@ class DrawingOptions:
         direction: where the data flow; None is to the right, and down in a graph so deep that it would be a ribbon.
         theme: dark is for dark pages and screens.
         colour: what the boxes are filled by: their role, their kind, or the slope of their growth in the event.
-        collapsed: blocks that are drawn as one box, `body` or `body.2`; `all` stands for all of them.
+        collapsed: blocks that are drawn as one box, `body` or `body.2`; `all` stands for all of them, and None leaves
+            it to the size of the network.
+        dense: no words on edges, so that sizes stand in the boxes alone; None leaves it to the size of the network.
 
     Raises:
         RenderError: a word that is none of these.
@@ -29,7 +31,8 @@ class DrawingOptions:
     direction: Direction | None = None
     theme: Theme = "light"
     colour: Colour = "role"
-    collapsed: tuple[str, ...] = ()
+    collapsed: tuple[str, ...] | None = None
+    dense: bool | None = None
 
     def __post_init__(self) -> None:
         for name, words in (("theme", Theme), ("colour", Colour)):

@@ -25,6 +25,8 @@ GROWN_FILL = "#dcf4e8"
 REMOVED = "#a34700"
 REMOVED_FILL = "#fbf1ea"
 PAPER = "#ffffff"
+FRAME_LINE = "#d3dae3"
+FRAME_FILL = "#f9fafc"
 
 TITLE_SIZE = 17
 NAME_SIZE = 13

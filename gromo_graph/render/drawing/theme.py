@@ -21,6 +21,8 @@ DARK = {
     style.GROWN_FILL: "#133a2b",
     style.REMOVED: "#f3a266",
     style.REMOVED_FILL: "#3b2617",
+    style.FRAME_LINE: "#353f4a",
+    style.FRAME_FILL: "#191e25",
     **fills.DARK,
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 from gromo_graph.graph import Graph, obstacle
 from gromo_graph.graph.diff import options_of
 from gromo_graph.render.drawing import style
-from gromo_graph.render.drawing.node_words import growable, mark_of, output_amount, sizes_of
+from gromo_graph.render.drawing.node_words import details_of, growable, kind_words, mark_of, output_amount
 from gromo_graph.render.drawing.text import clean, shortened
 from gromo_graph.render.numbers import shape
 from gromo_graph.render.placing.parsed_drawing import PartKey
@@ -83,11 +83,10 @@ class Timeline:
         limits = dict(growable(graph))
         groups = {name: group for group in graph.groups for name in group.producers}
         for name, node in graph.spec.nodes.items():
-            words = [text for text in (sizes_of(graph, name), *node.details) if text]
             state: State = {
                 "role": node.drawn_as,
                 "kind": node.kind,
-                "words": " · ".join(words),
+                "words": kind_words(graph, name),
                 "shape": list(graph.shapes[name]),
                 "parameters": graph.parameters(name),
                 "madds": graph.madds(name),
@@ -130,7 +129,7 @@ def _note(known: dict[PartKey, States], now: Mapping[PartKey, State], at: int) -
 def _edges(graph: Graph, ends: dict[PartKey, tuple[PartKey, PartKey]]) -> Iterable[tuple[PartKey, State]]:
     """The edges, those into the boxes of outputs too; `ends` learns what they lead from and to."""
     captions = {
-        name: " · ".join((shortened(clean(name), NAME_EMS), *node.details))
+        name: " · ".join((shortened(clean(name), NAME_EMS), *details_of(node)))
         for name, node in graph.spec.nodes.items()
         if node.drawn_as == "merge"
     }

@@ -1,13 +1,14 @@
-"""Where boxes and the lines between them go: one layout by Graphviz, of sizes alone."""
+"""Places for boxes and the lines between them: one layout by Graphviz, from sizes alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import graphviz
 
+from gromo_graph.render.drawing.frames import Frame, add_frames, cluster_name
 from gromo_graph.render.drawing.graphviz import reading
 from gromo_graph.render.placing.parsed_drawing import PartKey
 from gromo_graph.render.placing.splines import Point, points_of, towards
@@ -17,33 +18,35 @@ INCH = 72.0
 
 @dataclass(frozen=True)
 class NodeSize:
-    """What a node needs, in points; a circle as wide as high."""
+    """The room that a node needs, in points; a circle is as wide as high. Nodes on the trunk form a straight line."""
 
     width: float
     height: float
     circle: bool = False
+    on_trunk: bool = False
 
 
 @dataclass(frozen=True)
 class EdgeSize:
-    """What an edge needs: its ends, and room for its label, in points."""
+    """The room that an edge needs: its ends, and the size of its label, in points; a greater weight is straighter."""
 
     tail: PartKey
     head: PartKey
     width: float = 0.0
     height: float = 0.0
+    weight: str = ""
 
 
 @dataclass(frozen=True)
 class NodePlace:
-    """Where a node is: its centre, and its box, in points; y grows upwards."""
+    """The place of a node: its centre, and its box, in points; y grows upwards."""
 
     centre: Point
     width: float
     height: float
 
     def rim(self, diameter: float, side: Point) -> Point | None:
-        """Where a line from that side meets a circle in this place; None where the circle fills it."""
+        """The point at which a line from that side meets a circle in this place; None if the circle fills it."""
         if max(self.width, self.height) < diameter + 1:
             return None
         return towards(self.centre, side, diameter / 2)
@@ -51,7 +54,7 @@ class NodePlace:
 
 @dataclass(frozen=True)
 class Route:
-    """How an edge goes: its spline from the tail's place to the head's, and the centre of its label."""
+    """The course of an edge: its spline from the tail's place to the head's, and the centre of its label."""
 
     points: tuple[Point, ...]
     label: Point | None
@@ -59,26 +62,32 @@ class Route:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where everything is.
+    """The places of everything.
 
     Attributes:
         corners: the least and the greatest x and y of anything, in points; handles of splines count.
         ids: of nodes and edges, for DOT and SVG.
+        frames: the least and the greatest x and y of each frame, by its name.
     """
 
     corners: tuple[Point, Point]
     nodes: Mapping[PartKey, NodePlace]
     edges: Mapping[PartKey, Route]
     ids: Mapping[PartKey, str]
+    frames: Mapping[str, tuple[Point, Point]]
 
 
 def lay_out(
-    boxes: Mapping[PartKey, NodeSize], wires: Mapping[PartKey, EdgeSize], attributes: Mapping[str, str]
+    boxes: Mapping[PartKey, NodeSize],
+    wires: Mapping[PartKey, EdgeSize],
+    attributes: Mapping[str, str],
+    frames: Sequence[Frame] = (),
 ) -> Placement:
     """The layout; nodes that come first are first where it is a matter of taste.
 
     Args:
         boxes, wires: by what they stand for. attributes: of the graph (`rankdir`, `nodesep`, `ranksep`).
+        frames: that keep other nodes out.
 
     Raises:
         RenderError: Graphviz refused.
@@ -94,18 +103,34 @@ def lay_out(
     out = graphviz.Digraph(graph_attr=dict(attributes))
     for key, box in boxes.items():
         shape = "circle" if box.circle else "box"
-        out.node(ids[key], label="", shape=shape, **size_of(box.width, box.height))
+        group = {"group": "trunk"} if box.on_trunk else {}
+        out.node(ids[key], label="", shape=shape, **size_of(box.width, box.height), **group)
     for key, wire in wires.items():
-        out.edge(ids[wire.tail], ids[wire.head], id=ids[key], arrowhead="none", **_label(wire))
+        weight = {"weight": wire.weight} if wire.weight else {}
+        out.edge(ids[wire.tail], ids[wire.head], id=ids[key], arrowhead="none", **_label(wire), **weight)
+    by_name = {name: ids[what, name] for what, name in boxes if what == "node"}
+    add_frames(out, frames, by_name)
     with reading(out.source, "dot") as found:
         left, bottom, right, top = (float(value) for value in found.graph_attr["bb"].split(","))
         points = {str(node): points_of(node.attr["pos"])[0] for node in found.nodes()}
         routes = {edge.attr["id"]: _route(edge.attr) for edge in found.edges()}
+        framed = dict(_corners_of_frames(found, frames, by_name))
     nodes = {key: NodePlace(points[ids[key]], box.width, box.height) for key, box in boxes.items()}
     edges = {key: routes[ids[key]] for key in wires}
     handles = [point for route in routes.values() for point in route.points]
     outermost = [(left, bottom), (right, top), *handles]
-    return Placement((_least(outermost), greatest(outermost)), nodes, edges, ids)
+    return Placement((_least(outermost), greatest(outermost)), nodes, edges, ids, framed)
+
+
+def _corners_of_frames(
+    graph: Any, frames: Sequence[Frame], ids: Mapping[str, str]
+) -> Iterator[tuple[str, tuple[Point, Point]]]:
+    """The frames with their least and greatest x and y, read from the laid-out graph."""
+    for frame in frames:
+        cluster = graph.get_subgraph(cluster_name(frame, ids))
+        left, bottom, right, top = (float(value) for value in cluster.graph_attr["bb"].split(","))
+        yield frame.name, ((left, bottom), (right, top))
+        yield from _corners_of_frames(cluster, frame.inner, ids)
 
 
 def size_of(width: float, height: float) -> dict[str, str]:

@@ -14,7 +14,8 @@ import graphviz
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal
-from gromo_graph.render.drawing.dot import Drawing, DrawnPart, direction_of, to_dot
+from gromo_graph.render.drawing.dot import Drawing, DrawnPart, direction_of, for_size, to_dot
+from gromo_graph.render.drawing.frames import add_frames, every_frame, frames_of
 from gromo_graph.render.drawing.graphviz import draw_svg, reading
 from gromo_graph.render.drawing.labels import Direction
 from gromo_graph.render.drawing.options import DrawingOptions
@@ -69,7 +70,11 @@ def drawings_of_steps(
         RenderError: Graphviz refused.
     """
     steps = graphs_of_steps(journal)
-    direction = direction or (options.direction if options else None) or direction_of(steps[-1][1])
+    options = options or DrawingOptions()
+    # What fits the last and largest network is taken for all, so that nothing turns or unfolds between two steps.
+    last = steps[-1][1]
+    direction = direction or options.direction or direction_of(last)
+    options = for_size(options, last)
     drawings = [to_dot(graph, event, direction=direction, options=options) for event, graph in steps]
     return [
         StepDrawing(event.step if event else 0, event, graph, drawing)
@@ -113,13 +118,17 @@ def _layout(drawn: Sequence[ParsedDrawing], sizes: Mapping[str, Point]) -> Place
             width, height = sizes[_looks(part)]
             known = boxes.get(key, NodeSize(0, 0, circle=True))
             circle = known.circle and part["shape"] == "circle"
-            boxes[key] = NodeSize(max(width, known.width), max(height, known.height), circle)
+            on_trunk = known.on_trunk if key in boxes else bool(part["group"])
+            boxes[key] = NodeSize(max(width, known.width), max(height, known.height), circle, on_trunk)
         for key, edge in parsed_drawing.edges.items():
             width, height = sizes[edge["label"]]
-            wire = wires.get(key, EdgeSize(*edge.ends))
-            wires[key] = EdgeSize(*edge.ends, max(width, wire.width), max(height, wire.height))
+            wire = wires.get(key, EdgeSize(*edge.ends, weight=edge["weight"]))
+            wires[key] = EdgeSize(
+                *edge.ends, max(width, wire.width), max(height, wire.height), weight=wire.weight
+            )
     last = drawn[-1].graph
-    return lay_out(boxes, wires, {name: last[name] for name in _LAYOUT if name in last})
+    frames = frames_of([name for what, name in boxes if what == "node"])
+    return lay_out(boxes, wires, {name: last[name] for name in _LAYOUT if name in last}, frames)
 
 
 def _sizes(drawn: Sequence[ParsedDrawing]) -> dict[str, Point]:
@@ -203,6 +212,9 @@ class _Union:
         for key, edge in parsed_drawing.edges.items():
             tail, head = (ids[end] for end in edge.ends)
             out.edge(tail, head, **{**edge.attributes, **self.way(key, parsed_drawing), "id": ids[key]})
+        by_name = {name: known for (what, name), known in ids.items() if what == "node"}
+        frames = {frame.name: frame for frame in every_frame(drawing.frames)}
+        add_frames(out, drawing.frames, by_name, {name: self.frame(name) for name in frames})
         parts: dict[str, DrawnPart] = {
             ids[key]: each.part for key, each in (parsed_drawing.nodes | parsed_drawing.edges).items()
         }
@@ -223,6 +235,11 @@ class _Union:
         return {
             "label": f'<<TABLE {size} BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>>'
         }
+
+    def frame(self, name: str) -> str:
+        """The box (`bb`) of a frame: that of the layout, as all its nodes in any step need it."""
+        (left, bottom), (right, top) = self.layout.frames[name]
+        return f"{left:.2f},{bottom:.2f},{right:.2f},{top:.2f}"
 
     def place(self, key: PartKey, part: ParsedPart) -> dict[str, str]:
         """Where a node is, and how large its box is now: a circle keeps its size, wherever it stands."""

@@ -1,0 +1,145 @@
+"""Frames around the nodes of a block, one inside the other, with the block's name and the number of its repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import graphviz
+
+from gromo_graph.render.drawing import style
+from gromo_graph.render.drawing.collapse import block_names
+from gromo_graph.render.drawing.labels import Cell, Text, table
+from gromo_graph.render.drawing.text import clean, shortened
+
+MARGIN = 9
+"""Points between a frame and its nodes."""
+
+_TITLE_EMS = 24.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A block that is drawn as a frame.
+
+    Attributes:
+        name: what the names of its nodes begin with.
+        repeats: how many numbered copies it consists of; 1 if it is not repeated.
+        nodes: those that stand in it and in none of its inner frames.
+        inner: the frames in it.
+    """
+
+    name: str
+    repeats: int
+    nodes: tuple[str, ...]
+    inner: tuple[Frame, ...]
+
+    @property
+    def title(self) -> str:
+        """The name with the number of repeats.
+
+        >>> Frame("body", 3, (), ()).title
+        'body ×3'
+        """
+        return self.name if self.repeats == 1 else f"{self.name} ×{self.repeats}"
+
+    def all_nodes(self) -> tuple[str, ...]:
+        """The nodes in it, those of inner frames too."""
+        return (*self.nodes, *(node for frame in self.inner for node in frame.all_nodes()))
+
+
+def frames_of(names: Sequence[str]) -> tuple[Frame, ...]:
+    """The outermost frames of nodes with these names.
+
+    >>> (body,) = frames_of(["x", "body.1.a", "body.1.b", "body.2.a", "body.2.b"])
+    >>> body.title, body.nodes, [(frame.title, frame.nodes) for frame in body.inner]
+    ('body ×2', (), [('body.1', ('body.1.a', 'body.1.b')), ('body.2', ('body.2.a', 'body.2.b'))])
+    """
+    blocks = block_names(names)
+    innermost = {name: _innermost(name, blocks) for name in names}
+    outside = {block: _innermost(block, blocks) for block in blocks}
+
+    def inside(outer: str | None) -> tuple[Frame, ...]:
+        return tuple(
+            Frame(
+                block,
+                repeats_of(block, names),
+                tuple(name for name in names if innermost[name] == block),
+                inside(block),
+            )
+            for block in blocks
+            if outside[block] == outer
+        )
+
+    return inside(None)
+
+
+def every_frame(frames: Sequence[Frame]) -> Iterator[Frame]:
+    """The frames and those in them."""
+    for frame in frames:
+        yield frame
+        yield from every_frame(frame.inner)
+
+
+def cluster_name(frame: Frame, ids: Mapping[str, str]) -> str:
+    """The name of a frame in DOT, which must begin with `cluster`; the id of a node in it makes it unique."""
+    return f"cluster_{frame.name.count('.')}_{ids[frame.all_nodes()[0]]}"
+
+
+def add_frames(
+    out: Any, frames: Sequence[Frame], ids: Mapping[str, str], boxes: Mapping[str, str] | None = None
+) -> None:
+    """Write frames into a DOT graph as clusters, one inside the other.
+
+    Args:
+        out: of the `graphviz` package. frames: the outermost. ids: of the nodes in it.
+        boxes: the place (`bb`) of each frame by its name, if everything has its place already.
+    """
+    for frame in frames:
+        title = Text(shortened(clean(frame.title), _TITLE_EMS), style.TEXT_SIZE, style.QUIET)
+        inside = graphviz.Digraph(cluster_name(frame, ids))
+        inside.attr(
+            label=table([[Cell((title,))]]),
+            labeljust="l",
+            labelloc="t",
+            style="rounded,filled",
+            color=style.FRAME_LINE,
+            fillcolor=style.FRAME_FILL,
+            margin=str(MARGIN),
+            fontname=style.FONTS,
+            **({"bb": boxes[frame.name]} if boxes else {}),
+        )
+        for name in frame.nodes:
+            inside.node(ids[name])
+        add_frames(inside, frame.inner, ids, boxes)
+        out.subgraph(inside)
+
+
+def titles_in_frames(names: Sequence[str]) -> dict[str, str]:
+    """The names without that of the frame around them, which says it already.
+
+    >>> titles_in_frames(["x", "body.a", "body.b"])
+    {'x': 'x', 'body.a': 'a', 'body.b': 'b'}
+    """
+    blocks = block_names(names)
+    found = {}
+    for name in names:
+        block = _innermost(name, blocks)
+        found[name] = name if block is None else name.removeprefix(f"{block}.")
+    return found
+
+
+def repeats_of(block: str, names: Sequence[str]) -> int:
+    """How many numbered copies a block consists of; 1 if its parts are not numbers.
+
+    >>> repeats_of("body", ["body.1.a", "body.2.a"]), repeats_of("body", ["body.a", "body.b"])
+    (2, 1)
+    """
+    inside = [name.removeprefix(f"{block}.") for name in names if name.startswith(f"{block}.")]
+    parts = {name.split(".")[0] for name in inside}
+    return len(parts) if len(parts) > 1 and all(part.isdecimal() for part in parts) else 1
+
+
+def _innermost(name: str, blocks: Sequence[str]) -> str | None:
+    return max((block for block in blocks if name.startswith(f"{block}.")), key=len, default=None)
