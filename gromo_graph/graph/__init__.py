@@ -6,7 +6,16 @@ from gromo_graph.graph.growability import obstacle
 from gromo_graph.graph.growth_edits import AddPath, Edit, Narrow, Widen, apply, narrowing, widening
 from gromo_graph.graph.neighbours import Unit
 from gromo_graph.graph.new_heads import HeadPlace, head_name, head_places, new_head
-from gromo_graph.graph.paths import Bridge, Middle, bridges, new_edge, new_node, path_cost, with_inputs
+from gromo_graph.graph.paths import (
+    Bridge,
+    Middle,
+    NoBridge,
+    bridges,
+    new_edge,
+    new_node,
+    path_cost,
+    with_inputs,
+)
 from gromo_graph.graph.view import Edge, Graph, build_graph
 from gromo_graph.graph.widths import WidthGroup
 
@@ -21,6 +30,7 @@ __all__ = [
     "HeadPlace",
     "Middle",
     "Narrow",
+    "NoBridge",
     "Unit",
     "Widen",
     "WidthGroup",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from gromo_graph.graph.growth_edits import AddPath
-from gromo_graph.graph.paths import Bridge, out_layer, sum_of
+from gromo_graph.graph.paths import Bridge, NoBridge, out_layer, sum_of
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Attention, Layer, Merge
 from gromo_graph.spec.kinds.base import Grow
@@ -30,7 +30,7 @@ class HeadPlace:
     bridge: Bridge
 
 
-def head_places(graph: Graph) -> Iterator[HeadPlace]:
+def head_places(graph: Graph) -> Iterator[HeadPlace | NoBridge]:
     """One for each sum that heads enter and what they read; heads that others stand for already are passed over."""
     seen: set[tuple[tuple[str, ...], str]] = set()
     for name, node in graph.spec.nodes.items():
@@ -45,7 +45,11 @@ def head_places(graph: Graph) -> Iterator[HeadPlace]:
         if (read, target) not in seen:
             seen.add((read, target))
             query, key, value = node.sources
-            yield HeadPlace(name, query, key, value, out, _bridge(graph, name, target))
+            bridge = _bridge(graph, name, target)
+            if isinstance(bridge, Bridge):
+                yield HeadPlace(name, query, key, value, out, bridge)
+            else:
+                yield bridge
 
 
 def _out_of(graph: Graph, name: str) -> str | None:
@@ -60,10 +64,13 @@ def _out_of(graph: Graph, name: str) -> str | None:
     return None
 
 
-def _bridge(graph: Graph, attention: str, target: str) -> Bridge:
+def _bridge(graph: Graph, attention: str, target: str) -> Bridge | NoBridge:
     value = graph.spec.nodes[graph.sources(attention)[2]]
     assert isinstance(value, Layer)
-    fits = graph.shapes[target][1:] == graph.shapes[attention][1:]
+    source = value.sources[0]
+    if graph.shapes[target][1:] != graph.shapes[attention][1:]:
+        reason = f"`{target}` has other positions than `{attention}`"
+        return NoBridge(source, target, has_edge=False, has_node=False, reason=reason)
     reader = value.model_copy(
         update={
             "features": graph.features(target),
@@ -72,8 +79,7 @@ def _bridge(graph: Graph, attention: str, target: str) -> Bridge:
             "grow": Grow(),
         }
     )
-    reason = f"`{target}` has other positions than `{attention}`"
-    return Bridge(value.sources[0], target, reader if fits else None, None if fits else reason, False, False)
+    return Bridge(source, target, has_edge=False, has_node=False, reader=reader)
 
 
 def head_name(graph: Graph) -> str:
@@ -98,7 +104,6 @@ def new_head(graph: Graph, place: HeadPlace, features: int, compared: int) -> Ad
             update={"features": width, "bias": True, "activation": "identity", "grow": Grow()}
         )
 
-    assert place.bridge.reader is not None
     return AddPath(
         place.bridge.source,
         place.bridge.target,

@@ -28,26 +28,40 @@ from gromo_graph.spec.tokens import vocabularies
 
 
 @dataclass(frozen=True)
-class Bridge:
-    """A way for new layers from one node into the sum of another.
+class Pair:
+    """A node that could be read, and one into whose sum a new path could lead.
 
     Attributes:
-        source: the node that is read. target: the node into whose sum the way leads.
-        reader: the layer that reads the source as a new edge would, features of the target, without a bias and an
-            activation; None where no layer fits.
-        reason: why none does.
-        has_edge, has_node: whether there is a layer of that kind already, or two of them with some features between.
+        source, target: the two nodes.
+        has_edge, has_node: whether there is a layer from one into the sum of the other already, or two of them with
+            some features between.
     """
 
     source: str
     target: str
-    reader: Layer | None
-    reason: str | None
     has_edge: bool
     has_node: bool
 
 
-def bridges(graph: Graph) -> Iterator[Bridge]:
+@dataclass(frozen=True)
+class Bridge(Pair):
+    """A pair with a layer that fits.
+
+    Attributes:
+        reader: reads the source as a new edge would, features of the target, without a bias and an activation.
+    """
+
+    reader: Layer
+
+
+@dataclass(frozen=True)
+class NoBridge(Pair):
+    """A pair that no layer fits between; `reason` says why."""
+
+    reason: str
+
+
+def bridges(graph: Graph) -> Iterator[Bridge | NoBridge]:
     """Every pair of nodes between which a path may be added, targets in document order, then sources.
 
     A source is where a value is read by others, a target is a layer or a sum; layers that just enter a sum are neither,
@@ -70,20 +84,15 @@ def bridges(graph: Graph) -> Iterator[Bridge]:
                 yield _bridge(graph, source, target, entering)
 
 
-def _bridge(graph: Graph, source: str, target: str, entering: frozenset[str]) -> Bridge:
+def _bridge(graph: Graph, source: str, target: str, entering: frozenset[str]) -> Bridge | NoBridge:
     reader = _reader(graph, source, target)
-    return Bridge(
-        source,
-        target,
-        reader=reader if isinstance(reader, Layer) else None,
-        reason=None if isinstance(reader, Layer) else reader,
-        has_edge=source in graph.sources(target) or _reads(graph, entering, source),
-        has_node=any(
-            _reads(graph, _entering(graph, middle), source)
-            for name in entering
-            for middle in graph.sources(name)
-        ),
+    has_edge = source in graph.sources(target) or _reads(graph, entering, source)
+    has_node = any(
+        _reads(graph, _entering(graph, middle), source) for name in entering for middle in graph.sources(name)
     )
+    if isinstance(reader, str):
+        return NoBridge(source, target, has_edge, has_node, reader)
+    return Bridge(source, target, has_edge, has_node, reader)
 
 
 def _reads(graph: Graph, layers: frozenset[str], source: str) -> bool:
@@ -151,7 +160,6 @@ def usual_activation(graph: Graph) -> Activation:
 
 def new_edge(graph: Graph, bridge: Bridge) -> AddPath:
     """The edit that adds one layer, `source.to.target`, without a bias."""
-    assert bridge.reader is not None
     name = free_name(graph.spec, f"{bridge.source}.to.{bridge.target}")
     return AddPath(bridge.source, bridge.target, ((name, bridge.reader),))
 
@@ -173,7 +181,6 @@ class Middle:
 
 def new_node(graph: Graph, bridge: Bridge, middle: Middle, neurons: int) -> AddPath:
     """The edit that adds a layer of some neurons, and one from there into the target, `new.1.to.target`."""
-    assert bridge.reader is not None
     first = bridge.reader.model_copy(
         update={"features": neurons, "bias": True, "activation": middle.activation}
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.bias_compensation import compensation
-from gromo_graph.growth.candidates.proposals import Widening
+from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.modules.applying import forget_group
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.neurons import put
@@ -21,7 +21,7 @@ from gromo_graph.spec.settings import Growth
 
 def linked(network: GrowingNetwork, proposal: Widening, policy: Growth) -> LinkedGroup:
     """The modules of a proposal."""
-    return linked_group(network, proposal.widened, kernel=policy.kernel)
+    return linked_group(network, proposal.group, kernel=policy.kernel)
 
 
 def set_pending(proposal: Widening, group: LinkedGroup, gamma: float, *, finite_scale: bool) -> None:
@@ -31,10 +31,8 @@ def set_pending(proposal: Widening, group: LinkedGroup, gamma: float, *, finite_
     weights are divided beforehand by what applying multiplies them with.
     """
     weights = proposal.weights
-    if weights is None or not gamma > 0 or not math.isfinite(gamma):
-        raise GrowthError(
-            f"`{proposal.target}` cannot be applied with γ = {gamma}: {proposal.reason or 'γ > 0 is needed'}"
-        )
+    if not gamma > 0 or not math.isfinite(gamma):
+        raise GrowthError(f"`{proposal.target}` cannot be applied with γ = {gamma}: γ > 0 is needed")
     s = math.sqrt(gamma)
     put(group, weights.scaled(1.0 / s, s) if finite_scale else weights)
     for index, consumer in enumerate(group.consumers):

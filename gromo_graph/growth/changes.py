@@ -18,10 +18,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import build_graph, narrowing, widening, widening_cost, with_inputs
+from gromo_graph.graph import build_graph, narrowing, widening, with_inputs
 from gromo_graph.growth.apply import clear_pending, linked, set_pending
-from gromo_graph.growth.candidates.paths import entering_layers
-from gromo_graph.growth.candidates.proposals import NewPath, Proposal, Pruning, Widening
+from gromo_graph.growth.candidates.base import Applicable, Proposal
+from gromo_graph.growth.candidates.match import Matching
+from gromo_graph.growth.candidates.paths import NewPath
+from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.source_statistics import entering_layers
 from gromo_graph.layers import ParameterChange
 from gromo_graph.layers.build import build_layer, build_operation
 from gromo_graph.modules.removing import without
@@ -39,7 +43,7 @@ class Change(ABC):
     """What a proposal would do to a network.
 
     Attributes:
-        proposal: what it is. nodes: those that get wider or narrower, or are new.
+        proposal: what it is.
         searched: whether its size is a step size that has to be searched.
         harmless: it cannot change the loss yet.
     """
@@ -47,13 +51,9 @@ class Change(ABC):
     searched: bool = True
     harmless: bool = False
 
-    def __init__(self, network: GrowingNetwork, proposal: Proposal, policy: Growth) -> None:
+    def __init__(self, network: GrowingNetwork, proposal: Applicable, policy: Growth) -> None:
         self.network, self.policy = network, policy
-        self.proposal: Proposal = proposal
-
-    @property
-    @abstractmethod
-    def nodes(self) -> tuple[str, ...]: ...
+        self.proposal: Applicable = proposal
 
     @abstractmethod
     def loss_at(self, gamma: float, loss_of: LossOf) -> float:
@@ -91,11 +91,6 @@ class WidenChange(Change):
         self.harmless = proposal.drawn and not self.group.jumps
         self.finite_scale = policy.scale == "alpha_std" and not proposal.drawn
 
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The producers of the group."""
-        return self.widening.widened.producers
-
     def loss_at(self, gamma: float, loss_of: LossOf) -> float:
         """The loss of the extended network."""
         set_pending(self.widening, self.group, gamma, finite_scale=self.finite_scale)
@@ -115,7 +110,7 @@ class WidenChange(Change):
             see()
         apply_pending(
             self.network,
-            self.widening.widened,
+            self.widening.group,
             self.group,
             optimizer=optimizer,
             new_state=self.policy.optimizer_state,
@@ -125,10 +120,9 @@ class WidenChange(Change):
 class MatchChange(Change):
     """New features of the query and the key of an attention, in a draft of the network."""
 
-    def __init__(self, network: GrowingNetwork, proposal: Widening, policy: Growth) -> None:
+    def __init__(self, network: GrowingNetwork, proposal: Matching, policy: Growth) -> None:
         super().__init__(network, proposal, policy)
-        assert proposal.weights is not None
-        self.group, self.sides = proposal.widened, proposal.weights.fan_in
+        self.group, self.sides = proposal.group, proposal.weights.fan_in
         self.searched, self.harmless = not proposal.drawn, proposal.drawn
         edit = widening(self.group, proposal.neurons)
         (attention,) = self.group.matches
@@ -144,11 +138,6 @@ class MatchChange(Change):
             for each in module.adapter.extend_out(layer, side.weight, side.bias):
                 self.changes.append(replace(each, old=old[was[each.old]]))
         self.draft = drafted(network, edit, new)
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The layers of query and key."""
-        return self.group.producers
 
     def loss_at(self, gamma: float, loss_of: LossOf) -> float:
         """The loss of the draft."""
@@ -198,16 +187,10 @@ class PathChange(Change):
 
     def __init__(self, network: GrowingNetwork, proposal: NewPath, policy: Growth) -> None:
         super().__init__(network, proposal, policy)
-        assert proposal.path is not None
         self.path_proposal, self.path = proposal, proposal.path
         new = _parts(network, proposal)
         self.layers = [part for part in new.values() if next(part.parameters(), None) is not None]
         self.draft = drafted(network, self.path, new)
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The new nodes."""
-        return tuple(name for name, _ in self.path.nodes)
 
     def loss_at(self, gamma: float, loss_of: LossOf) -> float:
         """The loss of the draft."""
@@ -261,7 +244,6 @@ class PathChange(Change):
 
 def _parts(network: GrowingNetwork, proposal: NewPath) -> dict[str, torch.nn.Module]:
     """The torch halves of the new nodes, where and as the network is."""
-    assert proposal.path is not None
     like = next(network.parameters())
     return {
         name: (build_layer if isinstance(node, Layer) else build_operation)(node, inputs).to(like)
@@ -281,19 +263,13 @@ class PruneChange(Change):
 
     def __init__(self, network: GrowingNetwork, proposal: Pruning, policy: Growth) -> None:
         super().__init__(network, proposal, policy)
-        assert proposal.removal is not None
         self.pruning, self.removal = proposal, proposal.removal
-        group = linked_group(network, proposal.narrowed)
+        group = linked_group(network, proposal.group)
         count = proposal.neurons
         self.left = without(group, self.removal.order[:count], self.removal.changes[count])
         names = {module: name for name, module in network.parts.items()}
         new = {names[old]: module for old, module in self.left.modules.items()}
-        self.draft = drafted(network, narrowing(proposal.narrowed, count), new)
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The producers of the group."""
-        return self.pruning.narrowed.producers
+        self.draft = drafted(network, narrowing(proposal.group, count), new)
 
     def loss_at(self, gamma: float, loss_of: LossOf) -> float:
         """The loss of the draft; there is no step size."""
@@ -310,18 +286,8 @@ class PruneChange(Change):
 
     def smaller(self) -> Change | None:
         """Half as many neurons, in whole units."""
-        count = self.pruning.neurons // 2
-        count -= count % self.pruning.narrowed.unit
-        if count == 0:
-            return None
-        fewer = with_narrowing_cost(self.network, replace(self.pruning, neurons=count))
-        return PruneChange(self.network, fewer, self.policy)
-
-
-def with_narrowing_cost(network: GrowingNetwork, proposal: Pruning) -> Pruning:
-    """The proposal with what its neurons save, as negative costs."""
-    cost = widening_cost(network.graph, proposal.narrowed, -proposal.neurons)
-    return replace(proposal, delta_parameters=cost.parameters, delta_madds=cost.madds)
+        fewer = self.pruning.of(self.pruning.neurons // 2)
+        return None if fewer is None else PruneChange(self.network, fewer, self.policy)
 
 
 def change_of(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Change:
@@ -333,7 +299,7 @@ def change_of(network: GrowingNetwork, proposal: Proposal, policy: Growth) -> Ch
     if proposal.reason is not None:
         raise GrowthError(f"`{proposal.target}` cannot be applied: {proposal.reason}")
     match proposal:
-        case Widening(group=group) if group is not None and group.matches:
+        case Matching():
             return MatchChange(network, proposal, policy)
         case Widening():
             return WidenChange(network, proposal, policy)

@@ -1,39 +1,36 @@
-"""How much memory the statistics of a plan will take, from sizes alone."""
+"""The memory that the statistics of a plan will take, from sizes alone."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.graph import Graph
-from gromo_graph.growth.source_statistics import Reading
 from gromo_graph.growth.statistics_pass import Sums
 from gromo_graph.modules.crossing import readings_of, window_of
 from gromo_graph.modules.growth_moment import is_input_moment
 from gromo_graph.modules.joint import modules_of
 from gromo_graph.modules.link import GrowthLink
 from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.network import GrowingNetwork
 
 
-def expected_bytes(sums: Sums, graph: Graph) -> int:
-    """Bytes of all sums together; each is a product of what some layers read and of what others read or give."""
-    entries: dict[int, int] = {}
+def expected_bytes(sums: Sums, network: GrowingNetwork) -> int:
+    """Bytes of all sums together: each is a product of what some layers read and of what others read or give."""
+    entries: dict[Hashable, int] = {}
     for module in sums.modules:
         columns = _columns(module)
         entries[id(module.tensor_s)] = columns**2
         entries[id(module.tensor_m)] = columns * module.adapter.out_neurons(module.layer)
         for link in module.growth_links or ():
-            entries |= _of_link(module, link, graph)
+            entries |= _of_link(module, link, network.graph)
     for merge in sums.merges:
         parts = [_columns(module) for module in modules_of(merge)]
         entries[id(merge)] = (sum(parts) ** 2 - sum(size**2 for size in parts)) // 2
-    for reading in sums.readings:
-        entries |= _of_reading(reading, sums.project)
-    for match in sums.matches:
-        entries[id(match)] = match.heads * (1 + _columns(match.query) * _columns(match.key))
-    dtype = next((accumulation_dtype(m.layer.weight.dtype) for m in sums.modules), None)
-    if dtype is None:
-        dtype = next(accumulation_dtype(next(r.layer.parameters()).dtype) for r in sums.readings)
+    for counter in sums.counters:
+        entries |= counter.entries()
+    dtype = accumulation_dtype(next(network.parameters()).dtype)
     return sum(entries.values()) * dtype.itemsize
 
 
@@ -41,7 +38,7 @@ def _columns(module: MeasuredModule) -> int:
     return module.adapter.columns(module.layer)
 
 
-def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[int, int]:
+def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[Hashable, int]:
     group = link.group
     producers = sum(_columns(producer) for producer in group.producers)
     readings = sum(readings_of(consumer, group, slot) for slot in group.reads[consumer])
@@ -51,7 +48,7 @@ def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[i
         read = sum(_read_by(producer, graph) for producer in group.producers)
     else:
         read = producers * readings
-    found = {
+    found: dict[Hashable, int] = {
         id(link.m_prev): producers * readings * consumer.adapter.out_neurons(consumer.layer),
         id(link.cross): read * beside,
     }
@@ -65,16 +62,3 @@ def _read_by(module: MeasuredModule, graph: Graph) -> int:
     (source,) = graph.sources(module.name)
     one_hot = graph.spec.nodes[module.name].tokens or 1
     return math.prod(graph.shapes[source]) * one_hot + module.adapter.has_bias(module.layer)
-
-
-def _of_reading(reading: Reading, project: bool) -> dict[int, int]:
-    columns = reading.adapter.columns(reading.layer)
-    features = sum(bridge.reader.features for bridge in reading.bridges if bridge.reader is not None)
-    layers = {layer for each in reading.entering.values() for layer in each} if project else ()
-    found = {
-        id(reading.m): columns * features,
-        id(reading): columns * sum(_columns(layer) for layer in layers),
-    }
-    if reading.shared is None:
-        found[id(reading.input_moment.statistic)] = columns**2
-    return found

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gromo_graph.growth.candidates.proposals import NewPath, Proposal, Pruning, Widening
+from gromo_graph.growth.candidates.base import Applicable
+from gromo_graph.growth.candidates.paths import NewPath
+from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.changes import Change
 from gromo_graph.growth.policy import RULES
 from gromo_graph.growth.trials import Trial, in_words
@@ -12,7 +15,7 @@ from gromo_graph.records import Decision
 from gromo_graph.spec.settings import Growth
 
 
-def why_chosen(proposal: Proposal, refused: Sequence[Trial], policy: Growth) -> str:
+def why_chosen(proposal: Applicable, refused: Sequence[Trial], policy: Growth) -> str:
     """The rule by which it came first, what was refused before it, and what is out of the ordinary about it."""
     if proposal.rescue:
         return f"rescue: {proposal.note}"
@@ -25,7 +28,7 @@ def why_chosen(proposal: Proposal, refused: Sequence[Trial], policy: Growth) -> 
     elif policy.select == "balanced" and isinstance(proposal, NewPath):
         rule = "steepest new path per parameter"
     elif policy.select == "balanced" and isinstance(proposal, Widening):
-        rule += f" ({proposal.widened.features} wide; up to 25 % more counts as the same)"
+        rule += f" ({proposal.group.features} wide; up to 25 % more counts as the same)"
     notes = filter(None, [f"{how}{rule}", skipped, proposal.note])
     return "; ".join(notes)
 
@@ -37,7 +40,7 @@ def decision_of(change: Change) -> Decision:
         kind=proposal.kind,
         target=proposal.target,
         neurons=proposal.neurons,
-        nodes=change.nodes,
+        nodes=proposal.nodes,
         delta_parameters=proposal.delta_parameters,
         delta_madds=proposal.delta_madds,
     )

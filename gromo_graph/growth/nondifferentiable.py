@@ -1,4 +1,4 @@
-"""Where the loss has no slope of its own: old units that stand exactly at the kink of their activation.
+"""Slopes that do not exist: the loss is not differentiable if old units stand exactly at the kink of their activation.
 
 There autograd takes one side and growth may move to the other (MATH.md, optimal new neurons). It is rare: units of a
 relu behind units that are all 0, without a bias. What is affected is marked, not mended.
@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import networkx as nx
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra import tangent_of
-from gromo_graph.growth.candidates.proposals import NewPath, Proposal, Pruning, Widening
+from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.observe import Loader, batches, evaluation_mode
 from gromo_graph.growth.process_sums import Processes
@@ -26,8 +26,6 @@ from gromo_graph.layers.operation import Elementwise
 from gromo_graph.modules.links import Linkable
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
-
-Kind = TypeVar("Kind", bound=Proposal)
 
 # A smaller share, of the gradient behind a kink or of the values that leave it, cannot put a slope off by a percent.
 _MUCH = 1e-3
@@ -99,48 +97,49 @@ def _counter(kinks: Kinks, name: str) -> Callable[[torch.nn.Module, tuple[Tensor
 
 def marked(
     network: GrowingNetwork,
-    proposals: Sequence[Kind],
+    found: Sequence[Applicable | LeftOut],
     kinks: Kinks,
     loader: Loader,
     policy: Growth,
     processes: Processes,
-) -> list[Kind]:
-    """The proposals; those that move many units away from a kink are marked as inexact.
+) -> list[Applicable | LeftOut]:
+    """The candidates; those that move many units away from a kink are marked as inexact.
 
     Args:
-        loader: the data that `kinks` were counted on; read once more for each proposal that might.
+        loader: the data that `kinks` were counted on; read once more for each candidate that might.
     """
     kinks.add_up(processes)
     bad = [name for name in kinks.sums if kinks.share(name) > _MUCH]
-    if not bad:
-        return list(proposals)
     behind = {name: nx.ancestors(network.graph.digraph, name) | {name} for name in bad}
-    found = []
-    for proposal in proposals:
-        names = [name for name in bad if proposal.slope is not None and _changed(proposal) & behind[name]]
-        found.append(_marked(network, proposal, names, loader, policy, processes))
-    return found
+    result: list[Applicable | LeftOut] = []
+    for each in found:
+        if isinstance(each, Applicable):
+            names = [name for name in bad if each.slope is not None and each.first_changed & behind[name]]
+            result.append(_marked(network, each, names, loader, policy, processes))
+        else:
+            result.append(each)
+    return result
 
 
 def _marked(
     network: GrowingNetwork,
-    proposal: Kind,
+    candidate: Applicable,
     names: Sequence[str],
     loader: Loader,
     policy: Growth,
     processes: Processes,
-) -> Kind:
+) -> Applicable:
     if not names:
-        return proposal
-    change = change_of(network, proposal, policy)
+        return candidate
+    change = change_of(network, candidate, policy)
     shares = [_moved(network, change, x, names) for x, _ in islice(batches(loader, network), _BATCHES)]
     for name in names:
         total, number = processes.totals(sum(each[name] for each in shares), len(shares))
         share = total / number
         if share > _MUCH:
             why = f"{share:.1%} of what enters the activation of `{name}` leaves its kink"
-            return replace(proposal, inexact=why)
-    return proposal
+            return replace(candidate, inexact=why)
+    return candidate
 
 
 def _moved(
@@ -189,14 +188,3 @@ def _entering(network: GrowingNetwork, names: Sequence[str], run: Callable[[], o
         for handle in handles:
             handle.remove()
     return found
-
-
-def _changed(proposal: Proposal) -> set[str]:
-    """The nodes whose pre-activations change first."""
-    match proposal:
-        case Widening(group=group) | Pruning(group=group) if group is not None:
-            return set(group.consumers)
-        case NewPath(bridge=bridge) if bridge is not None:
-            return {bridge.target}
-        case _:
-            return set()

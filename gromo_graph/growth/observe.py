@@ -1,4 +1,4 @@
-"""A pass over data that sees inputs and gradients of chosen modules and leaves no trace in the network."""
+"""Passes over data: losses, and the inputs and gradients of chosen modules. They leave no trace in the network."""
 
 from __future__ import annotations
 
@@ -39,6 +39,17 @@ class Watched:
     sums: Sequence[MergeGrowingModule] = ()
     values: Sequence[str] = ()
     parameters: bool = True
+
+    @staticmethod
+    def union(parts: Iterable[Watched]) -> Watched:
+        """Everything that some of them look at, each once."""
+        parts = list(parts)
+        return Watched(
+            list(dict.fromkeys(module for part in parts for module in part.modules)),
+            list(dict.fromkeys(merge for part in parts for merge in part.sums)),
+            list(dict.fromkeys(node for part in parts for node in part.values)),
+            any(part.parameters for part in parts),
+        )
 
 
 @dataclass(frozen=True)

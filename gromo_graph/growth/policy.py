@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gromo_graph.graph import Graph, obstacle
-from gromo_graph.growth.candidates.paths import path_proposals
-from gromo_graph.growth.candidates.proposals import Proposal, Pruning, Widening, affordable
+from gromo_graph.growth.candidates.base import Applicable
+from gromo_graph.growth.candidates.budget import affordable
+from gromo_graph.growth.candidates.propose import path_places
+from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.spec.settings import Growth
 
 # Groups this close to the narrowest count as equally narrow; among them the slope decides.
@@ -23,58 +26,51 @@ RULES = {
 """What each `select` means, in the words of a reason."""
 
 
-def ranked(proposals: Sequence[Proposal], policy: Growth) -> list[Proposal]:
-    """Those that can be applied in the order in which they are tried, then those that were left out.
+def ranked(candidates: Sequence[Applicable], policy: Growth) -> list[Applicable]:
+    """The order in which candidates are tried.
 
-    Neurons are taken out where nothing grows: then the budget has room again.
+    Neurons are taken out if nothing grows: then the budget has room again.
     """
-    able = [proposal for proposal in proposals if proposal.reason is None]
-    left_out = [proposal for proposal in proposals if proposal.reason is not None]
-    prunings = sorted((p for p in able if isinstance(p, Pruning)), key=_missed)
-    growing = [p for p in able if not isinstance(p, Pruning)]
-    return [*_in_order(growing, policy.select), *prunings, *left_out]
+    prunings = [each for each in candidates if isinstance(each, Pruning)]
+    growing = [each for each in candidates if not isinstance(each, Pruning)]
+    return [*_in_order(growing, policy.select), *sorted(prunings, key=lambda pruning: pruning.missed)]
 
 
-def _missed(proposal: Pruning) -> float:
-    """Share of what the readers make of a group that is lost without the neurons."""
-    assert proposal.removal is not None
-    return proposal.removal.errors[proposal.neurons - 1]
-
-
-def _in_order(proposals: Sequence[Proposal], select: str) -> list[Proposal]:
+def _in_order(candidates: Sequence[Applicable], select: str) -> list[Applicable]:
     if select == "balanced":
-        return _balanced(proposals)
+        return _balanced(candidates)
 
-    def cost(proposal: Proposal) -> int:
+    def cost(candidate: Applicable) -> int:
         if select in ("slope", "realised"):
             return 1
-        return max(1, proposal.delta_parameters if select == "slope_per_parameter" else proposal.delta_madds)
+        return max(
+            1, candidate.delta_parameters if select == "slope_per_parameter" else candidate.delta_madds
+        )
 
-    def key(proposal: Proposal) -> tuple[bool, float]:
-        slope = proposal.slope
+    def key(candidate: Applicable) -> tuple[bool, float]:
+        slope = candidate.slope
         # What has no slope comes last: whether it is worth anything only a trial tells.
-        return slope is None, 0.0 if slope is None else -slope / cost(proposal)
+        return slope is None, 0.0 if slope is None else -slope / cost(candidate)
 
-    return sorted(proposals, key=key)
+    return sorted(candidates, key=key)
 
 
-def _balanced(proposals: Sequence[Proposal]) -> list[Proposal]:
+def _balanced(candidates: Sequence[Applicable]) -> list[Applicable]:
     """Groups below their minimum first, then the narrowest relative to their target ratio; slope among near-ties.
 
     New paths have no width to go by: those come before the first group that bring more per parameter than it.
     """
-    wide = [proposal for proposal in proposals if isinstance(proposal, Widening)]
-    paths = sorted(
-        (p for p in proposals if not isinstance(p, Widening)), key=slope_per_parameter, reverse=True
-    )
+    wide = [each for each in candidates if isinstance(each, Widening)]
+    others = [each for each in candidates if not isinstance(each, Widening)]
+    paths = sorted(others, key=slope_per_parameter, reverse=True)
     if not wide:
-        return list(paths)
-    narrowest = min(relative_width(proposal) for proposal in wide)
+        return paths
+    narrowest = min(relative_width(each) for each in wide)
 
-    def key(proposal: Widening) -> tuple[bool, float, float]:
-        width = relative_width(proposal)
+    def key(candidate: Widening) -> tuple[bool, float, float]:
+        width = relative_width(candidate)
         tied = width <= _NEAR_TIE * narrowest
-        return not _below_minimum(proposal), narrowest if tied else width, -(proposal.slope or 0.0)
+        return not _below_minimum(candidate), narrowest if tied else width, -(candidate.slope or 0.0)
 
     wide.sort(key=key)
     least = slope_per_parameter(wide[0])
@@ -82,19 +78,19 @@ def _balanced(proposals: Sequence[Proposal]) -> list[Proposal]:
     return [*better, *wide, *paths[len(better) :]]
 
 
-def slope_per_parameter(proposal: Proposal) -> float:
+def slope_per_parameter(proposal: Applicable) -> float:
     """What it brings to first order for what it costs."""
     return (proposal.slope or 0.0) / max(1, proposal.delta_parameters)
 
 
 def relative_width(proposal: Widening) -> float:
     """Features over the target ratio."""
-    return proposal.widened.features / proposal.widened.grow.ratio
+    return proposal.group.features / proposal.group.grow.ratio
 
 
 def _below_minimum(proposal: Widening) -> bool:
-    minimum = proposal.widened.grow.min
-    return minimum is not None and proposal.widened.features < minimum
+    minimum = proposal.group.grow.min
+    return minimum is not None and proposal.group.features < minimum
 
 
 def why_over(
@@ -134,7 +130,7 @@ def gained_little(before: float, after: float, policy: Growth) -> str | None:
     return f"the last step lowered the held-out loss by {share:.2%}: `growth.stop.improvement` is {least:g}"
 
 
-def not_worth(graph: Graph, proposal: Proposal, before: float, after: float, policy: Growth) -> str | None:
+def not_worth(graph: Graph, proposal: Applicable, before: float, after: float, policy: Growth) -> str | None:
     """Said where the held-out loss would fall too little for what it costs, or rise too much for what it saves."""
     least = policy.when.worth
     cost = proposal.delta_parameters / max(1, graph.parameter_count)
@@ -160,8 +156,8 @@ def budget_reached(graph: Graph, policy: Growth) -> str | None:
     free = able if "widen" in policy.actions else []
     if any(affordable(graph, group, max(1, group.unit), stop) for group in free):
         return None
-    paths = path_proposals(graph, policy)
-    if any(path.reason is None for path in paths) or not (free or paths):
+    places = list(path_places(graph, policy))
+    if any(place.is_feasible(graph, policy) for place in places) or not (free or places):
         return None
     parts, over = [], False
     if stop.parameters is not None:

@@ -12,16 +12,20 @@ import torch
 from gromo_graph.amounts import size
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import widening_cost
-from gromo_graph.growth.candidates.proposals import Proposal, Pruning, Widening, groups_at_once, within
+from gromo_graph.growth.candidates.base import Applicable, Proposal
+from gromo_graph.growth.candidates.budget import groups_at_once, within
+from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.explanations import decision_of, why_chosen
+from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
 from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
-from gromo_graph.growth.planning import expected_memory, plan_proposals
+from gromo_graph.growth.planning import Planned, expected_memory, plan_proposals
 from gromo_graph.growth.plateau import PlateauWatch
 from gromo_graph.growth.policy import gained_little, goal_reached, why_over
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.statistics_pass import InputMoments, let_go
+from gromo_graph.growth.statistics_pass import let_go
 from gromo_graph.growth.trials import (
     ZERO,
     Trial,
@@ -123,7 +127,7 @@ class GrowthScheduler:
         self._plateau = PlateauWatch(self.policy.when)
         self._held_out: Loader | None = None
         self._planned_on: Loader | None = None
-        self._samples = self._memory = 0
+        self._memory = 0
         self._before_last: Memory | None = None
         self._known = InputMoments()
 
@@ -157,7 +161,7 @@ class GrowthScheduler:
             return self._skipped(self.reason)
         started = time.perf_counter()
         try:
-            proposals = self._proposals(train_loader)
+            planned = self._planned(train_loader)
         except (RuntimeError, MemoryError) as error:
             known_to_all = self.processes.count == 1 or isinstance(error, SharedMemoryError)
             if not (out_of_memory(error) and known_to_all):
@@ -165,11 +169,11 @@ class GrowthScheduler:
             return self._skipped(f"the statistics do not fit into memory: {str(error).splitlines()[0]}")
         decided = time.perf_counter()
         event: GrowthEvent | None = None
-        for event in self._try_in_order(proposals):
+        for event in self._try_in_order(planned):
             seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
             event = replace(event, time=seconds)
             started = decided = time.perf_counter()
-            if event.decision is None and all(proposal.reason for proposal in proposals):
+            if event.decision is None and not planned.applicable:
                 self.reason = event.reason
             if self.on_event is not None:
                 self.on_event(event)
@@ -200,7 +204,8 @@ class GrowthScheduler:
             GrowthError: as for `step`.
         """
         self._held_out = loader
-        return Plan(tuple(self._proposals(loader)), samples=self._samples, memory=self._memory)
+        planned = self._planned(loader)
+        return Plan(tuple(planned.proposals), samples=planned.samples, memory=planned.memory)
 
     def apply(
         self, candidate: Candidate, gamma: float | None = None, *, loader: Loader | None = None
@@ -317,7 +322,7 @@ class GrowthScheduler:
         assert self._held_out is not None
         return error_rate(self.network, self._held_out, processes=self.processes)
 
-    def _proposals(self, loader: Loader) -> list[Proposal]:
+    def _planned(self, loader: Loader) -> Planned:
         if self._planned_on is not None and loader is not self._planned_on:
             self._known.forget()
         self._planned_on = loader
@@ -330,15 +335,15 @@ class GrowthScheduler:
             known=self._known,
             processes=self.processes,
         )
-        self._samples, self._memory = planned.samples, planned.memory
-        return planned.proposals
+        self._memory = planned.memory
+        return planned
 
-    def _try_in_order(self, proposals: Sequence[Proposal]) -> Iterator[GrowthEvent]:
-        """What is applied, or that nothing is."""
+    def _try_in_order(self, planned: Planned) -> Iterator[GrowthEvent]:
+        """An event for each candidate that is applied, or one that says why none is."""
         before = self._loss_now()
-        waiting = [proposal for proposal in proposals if proposal.reason is None]
-        waiting.sort(key=lambda proposal: not proposal.rescue)
-        applied: list[Proposal] = []
+        proposals = planned.proposals
+        waiting = sorted(planned.applicable, key=lambda candidate: not candidate.rescue)
+        applied: list[Applicable] = []
         at_once = groups_at_once(self.policy, self.network.graph)
         if self.policy.stop.steps is not None:
             at_once = min(at_once, self.policy.stop.steps - self.applied)
@@ -347,7 +352,7 @@ class GrowthScheduler:
             made = next(self._made(waiting, before, refused), None)
             if made is None:
                 if not applied:
-                    reason = why_refused(refused) or why_none(proposals)
+                    reason = why_refused(refused) or why_none(planned.left_out)
                     yield self._nothing(reason, before, proposals)
                 return
             event = self._applied(made, before, proposals, refused)
@@ -357,9 +362,9 @@ class GrowthScheduler:
             yield event
             before = event.loss_after
             tried = {id(made.proposal), *(id(trial.proposal) for trial in refused)}
-            waiting = [p for p in waiting if id(p) not in tried and self._goes_with(p, applied)]
+            waiting = [each for each in waiting if id(each) not in tried and self._goes_with(each, applied)]
 
-    def _made(self, waiting: Sequence[Proposal], before: float, refused: list[Trial]) -> Iterator[Trial]:
+    def _made(self, waiting: Sequence[Applicable], before: float, refused: list[Trial]) -> Iterator[Trial]:
         """The trials that nothing speaks against; the others are noted."""
         for trial in self._trials(waiting, before):
             if trial.refusal is None:
@@ -367,16 +372,16 @@ class GrowthScheduler:
             else:
                 refused.append(trial)
 
-    def _goes_with(self, proposal: Proposal, applied: Sequence[Proposal]) -> bool:
+    def _goes_with(self, proposal: Applicable, applied: Sequence[Applicable]) -> bool:
         """Whether it may still be applied after those, with the same statistics: no layer in common, and affordable."""
         if not isinstance(proposal, Widening) or not all(isinstance(each, Widening) for each in applied):
             return False
         others = {layer for each in applied if isinstance(each, Widening) for layer in _layers(each)}
         graph = self.network.graph
-        cost = widening_cost(graph, proposal.widened, proposal.neurons)
+        cost = widening_cost(graph, proposal.group, proposal.neurons)
         return not others & _layers(proposal) and within(graph, cost, self.policy.stop)
 
-    def _trials(self, able: Sequence[Proposal], before: float) -> Iterator[Trial]:
+    def _trials(self, able: Sequence[Applicable], before: float) -> Iterator[Trial]:
         """In the order of the policy; where the realised loss decides, the best of several is the first."""
         growing = [proposal for proposal in able if not isinstance(proposal, Pruning)]
         prunings = [proposal for proposal in able if isinstance(proposal, Pruning)]
@@ -460,4 +465,4 @@ class GrowthScheduler:
 
 def _layers(proposal: Widening) -> set[str]:
     """The layers that a growth of the group changes."""
-    return {*proposal.widened.producers, *proposal.widened.consumers}
+    return {*proposal.group.producers, *proposal.group.consumers}

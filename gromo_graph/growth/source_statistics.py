@@ -1,61 +1,66 @@
-"""What is gathered for new paths: how the value of one node would be read, and what the gradients have to do with that.
+"""Statistics of new paths: moments of what a layer would read of a node, and its cross moments with gradients.
 
-All paths that begin at one node and read it with one kernel share S; the gradients of all their targets stand side by
+All paths that begin at one node and read it by one kernel share S. The gradients of all their targets stand side by
 side, so that M is one product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra import (
+    OptimalDelta,
     Patches,
-    Tangent,
     measured_image,
+    optimal_delta,
     patch_cross_moment,
     summed_cross_moment,
     summed_second_moment,
 )
-from gromo_graph.graph import AddPath, Bridge, Graph, Middle, new_node, path_cost
-from gromo_graph.growth.candidates.proposals import FirstWeights, NewPath
+from gromo_graph.graph import Bridge, Graph
+from gromo_graph.graph.paths import sum_of
 from gromo_graph.growth.observe import Observation
+from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import LayerAdapter, adapter_for
 from gromo_graph.layers.build import build_layer
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
-from gromo_graph.spec.kinds import Node
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.kinds import Layer
+
+Entering = Mapping[str, tuple[MeasuredModule, ...]]
+"""The layers that are added up at a target today, by target; their deltas project its gradient."""
 
 
 @dataclass
-class Reading:
-    """One node as layers of one form would read it.
+class SourceStatistics:
+    """What is gathered of one node as layers of one form would read it.
 
     Attributes:
         source: the node.
         layer: such a layer, with a bias and a single output; its weights mean nothing.
-        shared: a layer of the network that reads the node like that and counts S already, or None.
-        bridges: the paths that begin here.
-        entering: the layers that enter a target today and are added up without more, by target; to project gradients.
-        reusable: whether S follows from the value of the node alone.
-        input_moment, m, cross: E[b bᵀ]; E[b gᵀ] of all targets side by side; E[b b_pᵀ] with what those layers read.
+        shared: layers of the network that read the node in the same way and count S already: at most one.
+        bridges: the paths that begin here. entering: what enters their targets, if gradients are projected.
+        input_moment, m, cross: E[b bᵀ]; E[b gᵀ] of all targets side by side; E[b b_pᵀ] with what the layers that enter
+            the targets read.
+        rows: positions that were counted, over all samples.
     """
 
     source: str
     layer: torch.nn.Module
-    shared: MeasuredModule | None
+    shared: Sequence[MeasuredModule] = ()
     bridges: list[Bridge] = field(default_factory=list)
     entering: dict[str, tuple[MeasuredModule, ...]] = field(default_factory=dict)
     input_moment: SharedMoment = field(default_factory=lambda: SharedMoment("S of a new path"))
     m: TensorStatistic = field(default_factory=lambda: TensorStatistic("M of a new path"))
     cross: dict[MeasuredModule, TensorStatistic] = field(default_factory=dict)
     rows: int = 0
-    reusable: ClassVar[bool] = True
+    _edges: dict[float, tuple[OptimalDelta, dict[str, Tensor]]] = field(default_factory=dict, repr=False)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -63,46 +68,33 @@ class Reading:
         return (self.source,)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The nodes at which gradients are needed."""
+        return tuple(bridge.target for bridge in self.bridges)
+
+    @property
+    def layers(self) -> tuple[MeasuredModule, ...]:
+        """Layers whose inputs are needed, beyond those that enter the targets: none."""
+        return ()
+
+    @property
     def adapter(self) -> LayerAdapter:
-        """What knows how such layers read."""
+        """The adapter of such layers."""
         return adapter_for(self.layer)
+
+    @property
+    def entering_layers(self) -> list[MeasuredModule]:
+        """The layers that enter some target, each once."""
+        return list(dict.fromkeys(each for layers in self.entering.values() for each in layers))
 
     def patches(self, seen: Observation) -> Patches:
         """The rows that such a layer reads of a batch."""
         return self.adapter.patches(self.layer, seen.values[self.source])
 
-    def own(self, paths: Sequence[NewPath]) -> list[NewPath]:
-        """Those of some paths that begin here."""
-        ends = {(bridge.source, bridge.target) for bridge in self.bridges}
-        return [
-            p for p in paths if p.place is None and p.bridge and (p.bridge.source, p.bridge.target) in ends
-        ]
-
-    def between(self, middle: Middle, tangent: Tangent) -> tuple[Middle, Tangent]:
-        """What stands between the layers of a path, and its activation near 0.
-
-        Args:
-            middle, tangent: those of new nodes.
-        """
-        return middle, tangent
-
     def value(self, layer: torch.nn.Module, seen: Observation) -> Tensor:
-        """What a layer that reads so gives for a batch, as it arrives where the path goes on."""
+        """The output of a layer that reads so, for a batch, as it arrives where the path goes on."""
         result: Tensor = layer(seen.values[self.source])
         return result
-
-    def completed(
-        self, proposal: NewPath, middle: Middle, sides: tuple[FirstWeights, FirstWeights]
-    ) -> NewPath:
-        """A proposal of new neurons with their edit and their weights.
-
-        Args:
-            middle: what the node between is like. sides: weights before and behind it.
-        """
-        assert proposal.planned_for is not None
-        assert proposal.bridge is not None
-        path = new_node(proposal.planned_for, proposal.bridge, middle, len(sides[0].weight))
-        return with_path(replace(proposal, weights=sides), path)
 
     def weights(self, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight and bias of a layer that reads so, from rows (out, columns); without the constant there is no bias."""
@@ -118,42 +110,61 @@ class Reading:
         return self.adapter.layer_of(self.layer, weight, bias)
 
     @torch.no_grad()
-    def update(self, seen: Observation, *, project: bool) -> None:
+    def update(self, seen: Observation) -> None:
         """Count a batch."""
         patches = self.patches(seen)
-        if self.shared is None:
+        if not self.shared:
             self.input_moment.update_once(object(), lambda: (summed_second_moment(patches), seen.samples))
         gradients = [image_of(seen.gradients[bridge.target]) for bridge in self.bridges]
         image = gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
         self.m.update(summed_cross_moment(patches, Patches(image, grid=patches.grid)), seen.samples)
         self.rows += seen.samples * patches.grid[0] * patches.grid[1]
-        if project:
-            for layer in dict.fromkeys(each for layers in self.entering.values() for each in layers):
-                statistic = self.cross.setdefault(layer, TensorStatistic(f"C of {layer.name}"))
-                statistic.update(patch_cross_moment(patches, stored_rows(layer)), seen.samples)
+        for layer in self.entering_layers:
+            statistic = self.cross.setdefault(layer, TensorStatistic(f"C of {layer.name}"))
+            statistic.update(patch_cross_moment(patches, stored_rows(layer)), seen.samples)
 
     def second_moment(self) -> Tensor:
-        """S, the constant last."""
-        return (self.input_moment.statistic if self.shared is None else self.shared.tensor_s)()
+        """S, (columns, columns), the constant last."""
+        moment = self.shared[0].tensor_s if self.shared else self.input_moment.statistic
+        return moment()
 
     def by_target(self) -> dict[str, Tensor]:
         """M of each target, (columns, out)."""
-        sizes = [bridge.reader.features for bridge in self.bridges if bridge.reader is not None]
-        return dict(
-            zip([bridge.target for bridge in self.bridges], self.m().split(sizes, dim=1), strict=True)
-        )
+        sizes = [bridge.reader.features for bridge in self.bridges]
+        return dict(zip(self.targets, self.m().split(sizes, dim=1), strict=True))
+
+    def edge(self, target: str, ridge: float) -> OptimalDelta:
+        """The optimal delta of a new edge into one target, the constant left out: S is decomposed once for all.
+
+        Raises:
+            torch.linalg.LinAlgError: a decomposition does not converge.
+        """
+        if ridge not in self._edges:
+            s = self.second_moment()
+            solved = optimal_delta(s[:-1, :-1], self.m()[:-1].to(s), ridge=ridge)
+            sizes = [bridge.reader.features for bridge in self.bridges]
+            self._edges[ridge] = solved, dict(zip(self.targets, solved.delta.split(sizes), strict=True))
+        solved, deltas = self._edges[ridge]
+        return OptimalDelta(deltas[target], solved.decrease, solved.solver, solved.rank)
 
     def statistics(self) -> list[TensorStatistic]:
         """All that was counted here."""
-        own = [self.input_moment.statistic] if self.shared is None else []
+        own = [] if self.shared else [self.input_moment.statistic]
         return [*own, self.m, *self.cross.values()]
 
+    def share(self, processes: Processes) -> None:
+        """Add the rows that the other processes have counted."""
+        self.rows = round(processes.totals(self.rows)[0])
 
-def with_path(proposal: NewPath, path: AddPath) -> NewPath:
-    """The proposal with an edit and its cost."""
-    assert proposal.planned_for is not None
-    cost = path_cost(proposal.planned_for, path)
-    return replace(proposal, path=path, delta_parameters=cost.parameters, delta_madds=cost.madds)
+    def entries(self) -> Mapping[Hashable, int]:
+        """How many numbers the statistics will have, from sizes alone."""
+        columns = self.adapter.columns(self.layer)
+        beside = sum(layer.adapter.columns(layer.layer) for layer in self.entering_layers)
+        found: dict[Hashable, int] = {
+            id(self.m): columns * sum(bridge.reader.features for bridge in self.bridges),
+            id(self.cross): columns * beside,
+        }
+        return found if self.shared else found | {id(self.input_moment.statistic): columns**2}
 
 
 def image_of(gradient: Tensor) -> Tensor:
@@ -162,17 +173,30 @@ def image_of(gradient: Tensor) -> Tensor:
     return measured_image(gradient.reshape(*gradient.shape[:2], *(1,) * (2 - len(sizes)), *sizes))
 
 
-def readings_of(
+def form_of(bridge: Bridge) -> tuple[str, Layer]:
+    """Paths of equal forms share their statistics: the node that they read, and a layer that reads it as they do."""
+    return bridge.source, bridge.reader.model_copy(update={"features": 1, "bias": True})
+
+
+def entering_layers(network: GrowingNetwork, target: str) -> tuple[MeasuredModule, ...]:
+    """The layers that are added up at a target and do nothing else: the layer itself, or those before the sum."""
+    graph = network.graph
+    if graph.units[target].role == "layer":
+        return (network.growing(target),)
+    return tuple(network.growing(name) for name in graph.sources(target) if sum_of(graph, name) == target)
+
+
+def source_statistics(
     graph: Graph,
-    bridges: Sequence[Bridge],
-    entering: Mapping[str, tuple[MeasuredModule, ...]],
+    bridges: Iterable[Bridge],
+    entering: Entering,
     measured: Sequence[MeasuredModule],
     like: Tensor,
-) -> list[Reading]:
-    """The readings that serve these bridges, each once.
+) -> list[SourceStatistics]:
+    """The statistics that serve these bridges, each once.
 
     Args:
-        graph: of the network. entering: the layers that enter each target.
+        graph: of the network. entering: the layers that enter each target, if gradients are projected.
         measured: layers whose statistics are gathered in the same pass: their S need not be formed again.
         like: a parameter of the network.
     """
@@ -180,15 +204,14 @@ def readings_of(
     for module in measured:
         (source,) = graph.sources(module.name)
         direct.setdefault((source, module.adapter.moment_key(module.layer)), module)
-    found: dict[tuple[str, Node], Reading] = {}
+    found: dict[tuple[str, Layer], SourceStatistics] = {}
     for bridge in bridges:
-        assert bridge.reader is not None
-        node = bridge.reader.model_copy(update={"features": 1, "bias": True})
-        reading = found.get((bridge.source, node))
-        if reading is None:
-            layer = build_layer(node, [graph.shapes[bridge.source]]).to(like)
-            shared = direct.get((bridge.source, adapter_for(layer).moment_key(layer)))
-            reading = found[bridge.source, node] = Reading(bridge.source, layer, shared)
-        reading.bridges.append(bridge)
-        reading.entering[bridge.target] = entering[bridge.target]
+        form = form_of(bridge)
+        if form not in found:
+            layer = build_layer(form[1], [graph.shapes[bridge.source]]).to(like)
+            counted = direct.get((bridge.source, adapter_for(layer).moment_key(layer)))
+            found[form] = SourceStatistics(bridge.source, layer, () if counted is None else (counted,))
+        found[form].bridges.append(bridge)
+        if bridge.target in entering:
+            found[form].entering[bridge.target] = entering[bridge.target]
     return list(found.values())

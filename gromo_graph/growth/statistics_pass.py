@@ -1,141 +1,104 @@
-"""The statistics of all proposals in one pass: the products that they need, each formed once."""
+"""The statistics of all candidates in one pass over the data: the products that they need, each formed once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from gromo_graph.growth.candidates.match import Match
-from gromo_graph.growth.candidates.match import modules_of as modules_of_matches
-from gromo_graph.growth.candidates.new_head import head_reading
-from gromo_graph.growth.candidates.paths import entering_layers
-from gromo_graph.growth.candidates.proposals import NewPath
-from gromo_graph.growth.observe import Loader, Loss, Watched, observe
-from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.source_statistics import Reading, readings_of
-from gromo_graph.growth.summing import sum_up
+from gromo_graph.graph import Bridge
+from gromo_graph.growth.input_moments import InputMoments
+from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
+from gromo_graph.growth.process_sums import Processes, sum_up
+from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.joint import count, modules_of
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.measuring import start_alone
-from gromo_graph.modules.saving import Snapshot, restored_statistic, saved_statistic
-from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
+from gromo_graph.modules.statistic import TensorStatistic
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import gather_for
-from gromo_graph.spec.kinds import Input
 from gromo_graph.spec.settings import Growth
 
 
+class Counter(Protocol):
+    """Statistics beyond those of modules, counted batch by batch."""
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """Nodes whose values are needed."""
+
+    @property
+    def targets(self) -> Sequence[str]:
+        """Nodes at which gradients are needed."""
+
+    @property
+    def layers(self) -> Sequence[MeasuredModule]:
+        """Layers whose inputs are needed."""
+
+    def update(self, seen: Observation) -> None:
+        """Count a batch."""
+
+    def statistics(self) -> Sequence[TensorStatistic]:
+        """All that was counted."""
+
+    def share(self, processes: Processes) -> None:
+        """Add what the other processes have counted beside the statistics."""
+
+    def entries(self) -> Mapping[Hashable, int]:
+        """How many numbers the statistics will have, from sizes alone; equal keys are one statistic."""
+
+
 @dataclass(frozen=True)
-class Gathered:
-    """What was gathered, and where it is.
+class Wanted:
+    """The statistics that candidates are solved from.
 
     Attributes:
-        modules: layers that hold statistics and stored activations.
-        readings: of new paths. targets: layers into which they lead. sums: merges into which they lead.
-        entering: layers that enter those sums today, the targets among them.
-        samples: that were counted. memory: bytes of all sums.
+        groups: what may widen: all moments of its growth. read: what may get narrower: S of its consumers.
+        bridges: new paths that one layer, or two with new neurons between, could take.
+        projected: targets of paths for which the layers that enter them today are solved too.
+        counters: statistics of the candidates' own.
     """
 
-    modules: Sequence[MeasuredModule]
-    readings: Sequence[Reading]
-    targets: Sequence[MeasuredModule]
-    sums: Sequence[MergeGrowingModule]
-    entering: Sequence[MeasuredModule]
-    samples: int
-    memory: int
+    groups: tuple[LinkedGroup, ...] = ()
+    read: tuple[LinkedGroup, ...] = ()
+    bridges: tuple[Bridge, ...] = ()
+    projected: tuple[str, ...] = ()
+    counters: tuple[Counter, ...] = ()
 
-
-class InputMoments:
-    """S of what the network's inputs give, which no growth changes: of the same data it is counted once.
-
-    Where few neurons read many inputs it costs more than all the rest of a plan.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, TensorStatistic] = {}
-
-    def forget(self) -> None:
-        """The data are others now."""
-        self._known.clear()
-
-    def saved(self) -> Snapshot:
-        """What is known, to go on with later."""
-        parts = {key: saved_statistic(statistic) for key, statistic in self._known.items()}
-        tensors = {
-            f"{n}.{key}": t for n, part in enumerate(parts.values()) for key, t in part.tensors.items()
-        }
-        return Snapshot({key: dict(part.plain) for key, part in parts.items()}, tensors)
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Know what was known then."""
-        for place, (key, plain) in enumerate(snapshot.plain.items()):
-            begin = f"{place}."
-            tensors = {
-                name.removeprefix(begin): tensor
-                for name, tensor in snapshot.tensors.items()
-                if name.startswith(begin)
-            }
-            self._known[key] = restored_statistic(Snapshot(plain, tensors))
-
-    def of(self, network: GrowingNetwork, readers: Sequence[MeasuredModule | Reading]) -> _Inputs:
-        """Give those who read inputs what is known."""
-        found: dict[str, SharedMoment] = {}
-        for reader in readers:
-            if isinstance(reader, Reading) and (reader.shared is not None or not reader.reusable):
-                continue  # a layer counts for it, or it is no moment of the input alone
-            sources = (reader.source,) if isinstance(reader, Reading) else network.graph.sources(reader.name)
-            if isinstance(network.spec.nodes[sources[0]], Input):
-                weight = next(network.parameters())
-                form = reader.adapter.moment_key(reader.layer)
-                key = repr((sources[0], form, weight.dtype, str(weight.device)))
-                moment = found[key] = reader.input_moment
-                if key in self._known:
-                    moment.hold(self._known[key])
-        return _Inputs(self._known, found)
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """The moments of inputs in one pass."""
-
-    known: dict[str, TensorStatistic]
-    found: Mapping[str, SharedMoment]
-
-    def knew(self, statistic: TensorStatistic) -> bool:
-        """Whether it was known before this pass, so that nothing has been counted."""
-        return any(statistic is each for each in self.known.values())
-
-    def keep(self) -> None:
-        """What was counted is known from now on."""
-        for key, moment in self.found.items():
-            if moment.statistic.samples:
-                moment.hold(self.known.setdefault(key, moment.statistic))
+    @staticmethod
+    def union(parts: Iterable[Wanted]) -> Wanted:
+        """All that is wanted, bridges and targets each once."""
+        parts = list(parts)
+        bridges = {(each.source, each.target): each for part in parts for each in part.bridges}
+        return Wanted(
+            tuple(group for part in parts for group in part.groups),
+            tuple(group for part in parts for group in part.read),
+            tuple(bridges.values()),
+            tuple(dict.fromkeys(target for part in parts for target in part.projected)),
+            tuple(counter for part in parts for counter in part.counters),
+        )
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Which sums a pass keeps, none of them counted yet.
+    """The sums that a pass keeps, none of them counted yet.
 
     Attributes:
         measured: layers that count S and M, and what the growth through them needs.
-        modules: those, and the layers that would gain outputs. merges: whose layers are solved together.
-        readings: of new paths. targets: layers into which they lead. sums: merges into which they lead.
-        entering: layers that enter those sums today. project: whether their gradients have to be projected.
-        matches: queries and keys that may grow.
+        modules: those, and other layers whose inputs are needed. merges: whose layers are solved together.
+        sources: statistics of new paths. counters: those, and the candidates' own.
+        targets: layers and merges at which gradients are needed.
     """
 
     measured: Sequence[MeasuredModule]
     modules: Sequence[MeasuredModule]
     merges: Sequence[MergeGrowingModule]
-    readings: Sequence[Reading]
-    targets: Sequence[MeasuredModule]
-    sums: Sequence[MergeGrowingModule]
-    entering: Sequence[MeasuredModule]
-    project: bool
-    matches: Sequence[Match] = ()
+    sources: Sequence[SourceStatistics]
+    counters: Sequence[Counter]
+    targets: Sequence[MeasuredModule | MergeGrowingModule]
 
     def statistics(self) -> list[TensorStatistic]:
         """Every sum that is held, each once."""
@@ -144,111 +107,117 @@ class Sums:
             for link in module.growth_links or ():
                 found += [link.m_prev, link.cross, link.s_growth.statistic]
         found += [block for merge in self.merges for block in merge.joint_blocks.values()]
-        found += [statistic for reading in self.readings for statistic in reading.statistics()]
-        found += [sums for match in self.matches for sums in (match.moment, match.sensitivity)]
+        found += [statistic for counter in self.counters for statistic in counter.statistics()]
         return list({id(statistic): statistic for statistic in found}.values())
 
+    def watched(self) -> Watched:
+        """What a pass has to look at."""
+        layers = [unit for unit in self.targets if isinstance(unit, MeasuredModule)]
+        merges = [unit for unit in self.targets if isinstance(unit, MergeGrowingModule)]
+        nodes = dict.fromkeys(node for counter in self.counters for node in counter.sources)
+        return Watched(_distinct([*self.modules, *layers]), merges, list(nodes))
 
-def sums_of(
-    network: GrowingNetwork,
-    *,
-    groups: Sequence[LinkedGroup],
-    paths: Sequence[NewPath],
-    narrow: Sequence[LinkedGroup],
-    matches: Sequence[Match],
-    policy: Growth,
-) -> Sums:
-    """Make ready for a pass.
+    def update(self, seen: Observation) -> None:
+        """Count a batch, by the functions of the modules."""
+        for module in self.measured:
+            module.update_computation(
+                desired_activation=seen.gradients[module.name],
+                weight_gradient=seen.weight_gradients.get(module.name),
+                bias_gradient=seen.bias_gradients.get(module.name),
+            )
+        for merge in self.merges:
+            count(merge)
+        for counter in self.counters:
+            counter.update(seen)
 
-    Args:
-        groups: that may widen. paths: that may be added. narrow: groups that may get narrower.
-        matches: queries and keys that may widen.
-        policy: whether gradients have to be projected.
+    def are_precise(self, error: float) -> bool:
+        """Whether S, M and all of the candidates' own are known to a relative error; N is made of the same data."""
+        of_modules = [s for module in self.measured for s in (module.tensor_s, module.tensor_m)]
+        of_counters = [s for counter in self.counters for s in counter.statistics()]
+        return all(statistic.is_precise(error) for statistic in (*of_modules, *of_counters))
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The sums, counted.
+
+    Attributes:
+        sums: which. samples: that were counted, in all processes. memory: bytes of all sums.
     """
-    heads = [path for path in paths if path.place is not None]
-    plain = [path.bridge for path in paths if path.place is None and path.bridge is not None]
-    bridges = list({(bridge.source, bridge.target): bridge for bridge in plain}.values())
-    into = list(dict.fromkeys(path.bridge.target for path in paths if path.bridge is not None))
-    entering = {target: entering_layers(network, target) for target in into}
-    project = policy.apply_delta or any(path.kind in ("new_node", "new_head") for path in paths)
-    layers = [layer for each in entering.values() for layer in each] if project else []
-    consumers = _distinct([*(c for group in (*groups, *narrow) for c in group.consumers), *layers])
-    merges = _joint_merges([*(c for group in groups for c in group.consumers), *layers])
-    partners = [module for merge in merges for module in modules_of(merge)]
-    measured = _distinct([*consumers, *partners])
-    modules = _distinct([*measured, *(p for g in groups for p in g.producers), *modules_of_matches(matches)])
-    _start(modules, merges)
-    gather_for(groups)
+
+    sums: Sums
+    samples: int
+    memory: int
+
+    def source(self, bridge: Bridge) -> SourceStatistics:
+        """The statistics of what a new path would read."""
+        return next(each for each in self.sums.sources if bridge in each.bridges)
+
+
+def sums_of(network: GrowingNetwork, wanted: Wanted) -> Sums:
+    """Make a network ready for a pass: the statistics that are wanted start, empty."""
     like = next(network.parameters())
-    readings = readings_of(network.graph, bridges, entering, measured, like)
-    readings += [head_reading(network.graph, head, entering, like) for head in heads]
-    units = [network.unit(target) for target in into]
-    sums = [unit for unit in units if isinstance(unit, MergeGrowingModule)]
-    sums = list(dict.fromkeys([*sums, *(match.attention for match in matches)]))
-    targets = _distinct(unit for unit in units if isinstance(unit, MeasuredModule))
-    return Sums(measured, modules, merges, readings, targets, sums, _distinct(layers), project, matches)
+    entering = {target: entering_layers(network, target) for target in wanted.projected}
+    projecting = [layer for layers in entering.values() for layer in layers]
+    growing = [consumer for group in wanted.groups for consumer in group.consumers]
+    narrowed = [consumer for group in wanted.read for consumer in group.consumers]
+    merges = _joint_merges([*growing, *projecting])
+    together = [module for merge in merges for module in modules_of(merge)]
+    measured = _distinct([*growing, *narrowed, *projecting, *together])
+    producers = [producer for group in wanted.groups for producer in group.producers]
+    seen = [layer for counter in wanted.counters for layer in counter.layers]
+    modules = _distinct([*measured, *producers, *seen])
+    _start(modules, merges)
+    gather_for(wanted.groups)
+    sources = source_statistics(network.graph, wanted.bridges, entering, measured, like)
+    counters = [*sources, *wanted.counters]
+    names = dict.fromkeys(target for counter in counters for target in counter.targets)
+    units = [network.unit(name) for name in names]
+    targets = [unit for unit in units if isinstance(unit, MeasuredModule | MergeGrowingModule)]
+    return Sums(measured, modules, merges, sources, counters, targets)
 
 
 def gather(
     network: GrowingNetwork,
     loss: Loss,
     loader: Loader,
-    kept: Sums,
+    sums: Sums,
     *,
     policy: Growth,
     known: InputMoments,
     processes: Processes,
 ) -> Gathered:
-    """One pass over the data, by the functions of the modules.
+    """One pass over the data.
 
     Args:
-        kept: the sums. policy: when the pass may end early.
+        sums: what is counted. policy: when the pass may end early.
         known: second moments that need not be counted again.
         processes: that count together, each on its share of the data.
     """
-    readings, measured, merges = kept.readings, kept.measured, kept.merges
-    inputs = known.of(network, [*kept.modules, *readings])
-    sources = list(dict.fromkeys(source for reading in readings for source in reading.sources))
-    watched = Watched(_distinct([*kept.modules, *kept.targets]), kept.sums, sources)
+    readers = [(network.graph.sources(module.name)[0], module) for module in sums.modules]
+    alone = [(each.source, each) for each in sums.sources if not each.shared]
+    inputs = known.given_to(network, [*readers, *alone])
     samples, error = 0, policy.statistics.error
     if error is not None:  # of a share of the data the error is so much larger
         error *= math.sqrt(processes.count)
     with processes.together():
-        for seen in observe(network, loss, loader, watched, samples=samples_each(policy, processes)):
-            for module in measured:
-                module.update_computation(
-                    desired_activation=seen.gradients[module.name],
-                    weight_gradient=seen.weight_gradients.get(module.name),
-                    bias_gradient=seen.bias_gradients.get(module.name),
-                )
-            for merge in merges:
-                count(merge)
-            for reading in readings:
-                reading.update(seen, project=kept.project)
-            for match in kept.matches:
-                match.update(seen)
+        limit = samples_each(policy, processes)
+        for seen in observe(network, loss, loader, sums.watched(), samples=limit):
+            sums.update(seen)
             samples += seen.samples
-            if error is not None and _precise(measured, readings, kept.matches, error):
+            if error is not None and sums.are_precise(error):
                 break
-    statistics = kept.statistics()
+    statistics = sums.statistics()
     sum_up([each for each in statistics if not inputs.knew(each)], processes)
     inputs.keep()
     (total,) = processes.totals(samples)
-    for reading in readings:
-        reading.rows = round(processes.totals(reading.rows)[0])
-    return Gathered(
-        watched.modules,
-        readings,
-        kept.targets,
-        kept.sums,
-        kept.entering,
-        round(total),
-        sum(statistic.nbytes for statistic in statistics),
-    )
+    for counter in sums.counters:
+        counter.share(processes)
+    return Gathered(sums, round(total), sum(statistic.nbytes for statistic in statistics))
 
 
 def samples_each(policy: Growth, processes: Processes) -> int | None:
-    """How many samples each process looks at, where not all are wanted."""
+    """How many samples each process looks at; None for all."""
     wanted = policy.statistics.samples
     return None if wanted is None else -(-wanted // processes.count)
 
@@ -268,18 +237,6 @@ def _joint_merges(consumers: Iterable[MeasuredModule]) -> list[MergeGrowingModul
     """The sums that several layers enter with one gradient, some consumer among them."""
     merges = dict.fromkeys(c.next_module for c in consumers if isinstance(c.next_module, MergeGrowingModule))
     return [merge for merge in merges if len(modules_of(merge)) > 1]
-
-
-def _precise(
-    modules: Sequence[MeasuredModule],
-    readings: Sequence[Reading],
-    matches: Sequence[Match],
-    error: float,
-) -> bool:
-    """Whether S and M of every layer are known to a relative error; N is made of the same data."""
-    known = all(m.tensor_s.is_precise(error) and m.tensor_m.is_precise(error) for m in modules)
-    known = known and all(match.moment.is_precise(error) for match in matches)
-    return known and all(statistic.is_precise(error) for r in readings for statistic in r.statistics())
 
 
 def _distinct(modules: Iterable[MeasuredModule]) -> list[MeasuredModule]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from numbers import Real
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates.proposals import Proposal, Pruning
+from gromo_graph.growth.candidates.base import Applicable, Proposal
+from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.changes import Change
 from gromo_graph.growth.line_search import search
 from gromo_graph.growth.policy import not_worth
@@ -35,7 +36,7 @@ class Trial:
     refusal: str | None = None
 
     @property
-    def proposal(self) -> Proposal:
+    def proposal(self) -> Applicable:
         """What was tried."""
         return self.change.proposal
 

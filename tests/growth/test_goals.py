@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, GrowthScheduler
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates.proposals import neurons_at_once
+from gromo_graph.growth.candidates.budget import neurons_at_once
 from gromo_graph.growth.candidates.slopes import enough
 from gromo_graph.growth.plateau import PlateauWatch
 from gromo_graph.records import GrowthEvent

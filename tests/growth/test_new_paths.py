@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gromo_graph import GrowthScheduler, Spec, compile_network
 from gromo_graph.growth.changes import change_of
+from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.planning import plan_proposals
-from gromo_graph.growth.statistics_pass import InputMoments
 from gromo_graph.spec.settings import Growth, Neurons
 from tests.growth.paths import F64, MSE, able, compiled, data_of, measured_slope, planned
 from tests.growth.problems import ACTIVATIONS

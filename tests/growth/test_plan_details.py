@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.candidates.widen import _deviations
+from gromo_graph.growth.candidates.group_neurons import _deviations
 from gromo_graph.modules import GrowingModule
 from tests.growth.problems import batches, chain
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowthScheduler
-from gromo_graph.growth.candidates.proposals import groups_at_once
+from gromo_graph.growth.candidates.budget import groups_at_once
 from gromo_graph.spec.settings import Growth, Stop, When
 from tests.growth.problems import batches, chain
 

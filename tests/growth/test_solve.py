@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gromo_graph import GrowthScheduler
-from gromo_graph.growth.candidates.proposals import widen_proposals
-from gromo_graph.growth.candidates.widen import solve
+from gromo_graph.growth.candidates.group_neurons import solve
+from gromo_graph.growth.candidates.propose import propose
 from gromo_graph.growth.observe import Watched, observe
 from gromo_graph.network.groups import gather_for, linked_group
 from tests.growth.problems import batches, chain
@@ -43,8 +43,8 @@ def dense(network, target: str, consumer: str, data, ridge: float) -> torch.Tens
 def test_neurons_are_those_of_the_projected_gradient(target: str, consumer: str, ridge: float) -> None:
     network = chain(activation="tanh", widths=(3, 2), growth=f"{{ridge: {ridge}}}")
     data = batches()
-    (proposal,) = [p for p in widen_proposals(network.graph, network.spec.growth) if p.target == target]
-    group = linked_group(network, proposal.group)
+    (prospect,) = [p for p in propose(network, network.spec.growth).prospects if p.target == target]
+    group = linked_group(network, prospect.group)
     modules = [*group.producers, *group.consumers]
     for module in modules:
         module.init_computation()
@@ -52,7 +52,7 @@ def test_neurons_are_those_of_the_projected_gradient(target: str, consumer: str,
     for seen in observe(network, MSE, data, Watched(modules)):
         for module in modules:
             module.update_computation(desired_activation=seen.gradients[module.name])
-    found = solve(proposal, group, network.spec.growth).neurons.values
+    found = solve(group, prospect.neurons, network.spec.growth).neurons.values
     expected = dense(network, target, consumer, data, ridge)[: len(found)]
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-10)
     assert len(found) >= 2

@@ -19,7 +19,7 @@ from gromo_graph.graph.edits.base import (
     node_named,
     with_node,
 )
-from gromo_graph.graph.paths import bridges, new_edge
+from gromo_graph.graph.paths import Bridge, bridges, new_edge
 from gromo_graph.graph.view import Graph, build_graph
 from gromo_graph.spec.fragments import node_of
 from gromo_graph.spec.kinds import Merge, Node
@@ -54,10 +54,11 @@ class AddEdge(SpecEdit):
             raise GraphError(f"`{self.target}` is no merge: only those read several nodes as they are")
         graph = build_graph(spec)
         found = [b for b in bridges(graph) if (b.source, b.target) == (self.source, self.target)]
-        if not found or found[0].reader is None:
-            reason = found[0].reason if found else _why_not(graph, self.source, self.target)
+        bridge = found[0] if found else None
+        if not isinstance(bridge, Bridge):
+            reason = _why_not(graph, self.source, self.target) if bridge is None else bridge.reason
             raise GraphError(f"no layer leads from `{self.source}` to `{self.target}`: {reason}")
-        path = new_edge(graph, found[0])
+        path = new_edge(graph, bridge)
         new = path.spec_of(spec)
         return Edited(new, _renamed_target(spec, new, self.target), {path.nodes[0][0]: "zero"})
 

@@ -1,198 +1,240 @@
-"""New edges and new nodes: which could be added, and what their weights would be."""
+"""New paths: what new edges, nodes and heads have in common. Each leads from one node into the sum of another."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import OptimalExtension, optimal_delta, optimal_extension, tangent_of
-from gromo_graph.graph import (
-    Bridge,
-    Graph,
-    HeadPlace,
-    bridges,
-    head_name,
-    head_places,
-    new_edge,
-    new_head,
-    new_node,
-    path_cost,
+from gromo_graph.algebra import OptimalExtension, Tangent, optimal_extension
+from gromo_graph.graph import AddPath, Bridge, path_cost
+from gromo_graph.growth.candidates.base import Applicable, LeftOut, Prospect, Solution, Solved, Sums, joined
+from gromo_graph.growth.candidates.group_neurons import (
+    FEW_SAMPLES,
+    ROWS_PER_INPUT,
+    SPARE_DIRECTIONS,
+    compute_delta,
 )
-from gromo_graph.graph.paths import Middle, middle_name, sum_of, usual_activation
-from gromo_graph.growth.candidates.proposals import NewPath, neurons_at_once, within
-from gromo_graph.growth.candidates.widen import ROWS_PER_INPUT, SPARE_DIRECTIONS
-from gromo_graph.growth.source_statistics import Reading, with_path
-from gromo_graph.layers.build import activation_module
+from gromo_graph.growth.candidates.slopes import best_signs, enough
+from gromo_graph.growth.observe import Observation, Watched
+from gromo_graph.growth.source_statistics import SourceStatistics, image_of
+from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.joint import joint_s
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.spec.kinds import Attention
 from gromo_graph.spec.settings import Growth
 
-
-def path_proposals(graph: Graph, policy: Growth) -> list[NewPath]:
-    """One proposal for each edge, node and head that could be added, not solved yet."""
-    found: list[NewPath] = []
-    if "new_head" in policy.actions:
-        found += [_head(graph, place, policy) for place in head_places(graph)]
-    if not {"new_edge", "new_node"} & set(policy.actions):
-        return found
-    middle = middle_of(graph)
-    for bridge in bridges(graph):
-        if "new_edge" in policy.actions and not bridge.has_edge:
-            found.append(_edge(graph, bridge, policy))
-        if "new_node" in policy.actions and not bridge.has_node:
-            found.append(_node(graph, bridge, middle, policy))
-    return found
-
-
-def _edge(graph: Graph, bridge: Bridge, policy: Growth) -> NewPath:
-    proposal = NewPath("new_edge", f"{bridge.source}->{bridge.target}", bridge=bridge, planned_for=graph)
-    if bridge.reader is None:
-        return replace(proposal, reason=bridge.reason)
-    path = new_edge(graph, bridge)
-    if not within(graph, path_cost(graph, path), policy.stop):
-        return replace(proposal, reason="it would pass the budget")
-    return with_path(proposal, path)
-
-
-def _node(graph: Graph, bridge: Bridge, middle: Middle, policy: Growth) -> NewPath:
-    target = "->".join((bridge.source, middle.name, bridge.target))
-    proposal = NewPath("new_node", target, bridge=bridge, planned_for=graph)
-    if bridge.reader is None:
-        return replace(proposal, reason=bridge.reason)
-    for neurons in range(neurons_at_once(policy, None), 0, -1):
-        path = new_node(graph, bridge, middle, neurons)
-        if within(graph, path_cost(graph, path), policy.stop):
-            return with_path(replace(proposal, neurons=neurons), path)
-    return replace(proposal, reason="one neuron there would pass the budget")
-
-
-def _head(graph: Graph, place: HeadPlace, policy: Growth) -> NewPath:
-    bridge = place.bridge
-    target = "->".join((bridge.source, head_name(graph), bridge.target))
-    proposal = NewPath("new_head", target, bridge=bridge, place=place, planned_for=graph)
-    if bridge.reader is None:
-        return replace(proposal, reason=bridge.reason)
-    node = graph.spec.nodes[place.attention]
-    assert isinstance(node, Attention)
-    for features in range(graph.features(place.value) // node.heads, 0, -1):
-        path = new_head(graph, place, features, min(features, graph.features(place.query) // node.heads))
-        if within(graph, path_cost(graph, path), policy.stop):
-            return with_path(replace(proposal, neurons=features), path)
-    return replace(proposal, reason="a head of one feature would pass the budget")
-
-
-def middle_of(graph: Graph) -> Middle:
-    """What new nodes of a graph are like."""
-    activation = usual_activation(graph)
-    shifts = tangent_of(activation_module(activation)).value != 0.0
-    return Middle(middle_name(graph), activation, shifts)
-
-
-def entering_layers(network: GrowingNetwork, target: str) -> tuple[MeasuredModule, ...]:
-    """The layers that are added up at a target without more: the layer itself, or those before the sum."""
-    graph = network.graph
-    if graph.units[target].role == "layer":
-        return (network.growing(target),)
-    return tuple(network.growing(name) for name in graph.sources(target) if sum_of(graph, name) == target)
+NO_NEURON = "no new neuron would lower the loss"
 
 
 @dataclass(frozen=True)
-class Found:
-    """A path with its weights, before its slope has been measured.
+class FirstWeights:
+    """The weights of a new layer: at step size γ they are γ to some power times these."""
+
+    weight: Tensor
+    bias: Tensor | None
+    power: float
+
+
+@dataclass(frozen=True)
+class NewPath(Applicable):
+    """A new layer, two with new neurons between, or a head of attention, from one node into the sum of another.
 
     Attributes:
-        reading: how its source is read.
-        delta: (out, columns) of a new edge, the constant left out; None for a node.
-        neurons: of a new node, more than wanted; None for an edge.
+        bridge: from where to where. path: the edit.
+        weights: of each new layer in the order of the path: −δ of an edge; of new neurons both sides.
+        deltas: (out, columns), the optimal delta of each layer that enters the sum, if the policy applies it.
     """
 
-    proposal: NewPath
-    reading: Reading
-    delta: Tensor | None = None
-    neurons: OptimalExtension | None = None
+    bridge: Bridge = field(kw_only=True, compare=False, repr=False)
+    path: AddPath = field(kw_only=True, compare=False, repr=False)
+    weights: tuple[FirstWeights, ...] = field(kw_only=True, compare=False, repr=False)
+    deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The new nodes."""
+        return tuple(name for name, _ in self.path.nodes)
+
+    @property
+    def first_changed(self) -> frozenset[str]:
+        """The target."""
+        return frozenset((self.bridge.target,))
 
 
-def solved_paths(
-    network: GrowingNetwork, reading: Reading, proposals: Sequence[NewPath], policy: Growth
-) -> list[Found]:
-    """The weights of all paths that begin with one reading, from what it has gathered.
+class PathProspect(Prospect[Solution]):
+    """A path that could be added.
 
-    Args:
-        proposals: those of its bridges; the optimal deltas of the layers that enter their targets have been solved.
+    Attributes:
+        bridge: from where to where.
     """
-    s, by_target = reading.second_moment(), reading.by_target()
-    found: list[Found] = []
-    edges = [p for p in proposals if p.kind == "new_edge" and p.bridge is not None]
-    if edges and policy.apply_delta:
-        found += [_joint_edge(network, reading, p, s, by_target, policy) for p in edges]
-    elif edges:
-        m = torch.cat([by_target[p.bridge.target] for p in edges if p.bridge is not None], dim=1)[:-1]
-        solved = optimal_delta(s[:-1, :-1], m.to(s), ridge=policy.ridge)
-        sizes = [by_target[p.bridge.target].shape[1] for p in edges if p.bridge is not None]
-        found += [
-            Found(replace(p, solver=solved.solver), reading, delta)
-            for p, delta in zip(edges, solved.delta.split(sizes), strict=True)
-        ]
-    for proposal in proposals:
-        if proposal.kind in ("new_node", "new_head") and proposal.bridge is not None:
-            found.append(_solved_node(reading, proposal, s, by_target[proposal.bridge.target], policy))
-    return found
+
+    def __init__(
+        self, network: GrowingNetwork, policy: Growth, target: str, neurons: int, bridge: Bridge
+    ) -> None:
+        super().__init__(network, policy, target, neurons)
+        self.bridge = bridge
+
+    def new_path(
+        self,
+        path: AddPath,
+        weights: tuple[FirstWeights, ...],
+        *,
+        neurons: int = 0,
+        deltas: Mapping[str, Tensor] | None = None,
+        **facts: Any,
+    ) -> NewPath:
+        """The candidate with its edit, its weights and its cost."""
+        known = self.facts(neurons, path_cost(self.network.graph, path), **facts)
+        return NewPath(**known, bridge=self.bridge, path=path, weights=weights, deltas=deltas or {})
 
 
-def _joint_edge(
-    network: GrowingNetwork,
-    reading: Reading,
-    proposal: NewPath,
-    s: Tensor,
-    by_target: Mapping[str, Tensor],
-    policy: Growth,
-) -> Found:
-    """The columns of the new edge join the least squares of the layers that enter the target (MATH.md, candidates)."""
-    assert proposal.bridge is not None
-    target = proposal.bridge.target
-    layers = reading.entering[target]
-    if not layers:
-        alone = optimal_delta(s[:-1, :-1], by_target[target][:-1].to(s), ridge=policy.ridge)
-        return Found(replace(proposal, solver=alone.solver), reading, alone.delta)
-    cross = torch.cat([reading.cross[layer]() for layer in layers], dim=1)[:-1]
-    module = network.unit(target)
-    inside = (
-        joint_s(module)
-        if isinstance(module, MergeGrowingModule) and len(layers) > 1
-        else layers[0].tensor_s()
-    )
-    whole = torch.cat((torch.cat((s[:-1, :-1], cross), dim=1), torch.cat((cross.T, inside), dim=1)))
-    m = torch.cat((by_target[target][:-1], *(layer.tensor_m() for layer in layers)))
-    solved = optimal_delta(whole, m.to(whole), ridge=policy.ridge)
-    own, *others = solved.delta.split([len(s) - 1, *(len(layer.tensor_m()) for layer in layers)], dim=1)
-    deltas = {layer.name: part for layer, part in zip(layers, others, strict=True)}
-    return Found(replace(proposal, deltas=deltas, solver=solved.solver), reading, own)
+def watched_of(
+    network: GrowingNetwork, source: SourceStatistics, target: str, layers: Sequence[MeasuredModule]
+) -> Watched:
+    """What the slope of a path looks at: the values that it reads, the gradient at its target, and some layers."""
+    unit = network.unit(target)
+    modules = [*layers, unit] if isinstance(unit, MeasuredModule) else layers
+    merges = [unit] if isinstance(unit, MergeGrowingModule) else []
+    return Watched(modules, merges, source.sources, parameters=False)
 
 
-def _solved_node(reading: Reading, proposal: NewPath, s: Tensor, m: Tensor, policy: Growth) -> Found:
-    assert proposal.bridge is not None
-    layers = reading.entering[proposal.bridge.target]
-    n, note = -m.to(s), ""
-    columns = sum(layer.adapter.columns(layer.layer) for layer in layers)
-    if layers and reading.rows < ROWS_PER_INPUT * columns:
-        note = "raw gradient: few samples"
-    else:
-        for layer in layers:
-            if layer.delta_raw is not None:
-                n = n + reading.cross[layer]().to(s) @ layer.delta_raw.to(s).T
-    found = optimal_extension(
-        s,
-        n,
-        ridge=policy.ridge,
-        statistical_threshold=0.0,
-        maximum_neurons=2 * proposal.neurons + SPARE_DIRECTIONS,
-    )
-    if found.solver != "cholesky":
-        note = "; ".join(filter(None, [note, f"neurons solved by {found.solver}"]))
-    return Found(replace(proposal, note=note, solver=found.solver), reading, neurons=found)
+@dataclass(frozen=True)
+class PathNeurons:
+    """New neurons on a path, more than are wanted, in the order of their singular values."""
+
+    found: OptimalExtension
+    note: str
+
+
+class NeuronsProspect(PathProspect[PathNeurons], ABC):
+    """A path with new neurons between what is read and the sum: a node, or the value of a head.
+
+    Attributes:
+        tangent: the activation of the new neurons, around 0.
+        shifts: that activation is not 0 at 0, and the layer behind takes it back by its bias.
+    """
+
+    tangent: Tangent
+    shifts: bool
+
+    @abstractmethod
+    def completed(self, sides: tuple[FirstWeights, FirstWeights]) -> tuple[AddPath, tuple[FirstWeights, ...]]:
+        """The edit and the weights of all its layers.
+
+        Args:
+            sides: weights before and behind the new neurons.
+        """
+
+    def source(self, gathered: Gathered) -> SourceStatistics:
+        """The statistics of what the new neurons read."""
+        return gathered.source(self.bridge)
+
+    def solve(self, gathered: Gathered) -> PathNeurons:
+        """The neurons that lower the loss most (MATH.md, candidates).
+
+        The gradient at the target is projected: what the layers there could do about it is left out.
+        """
+        source = self.source(gathered)
+        layers, target = source.entering[self.bridge.target], self.bridge.target
+        s = source.second_moment()
+        n, note = -source.by_target()[target].to(s), ""
+        columns = sum(layer.adapter.columns(layer.layer) for layer in layers)
+        if layers and source.rows < ROWS_PER_INPUT * columns:
+            note = FEW_SAMPLES
+        else:
+            for layer in layers:
+                delta = _delta_of(layer, self.policy.ridge)
+                if delta is not None:
+                    n = n + source.cross[layer]().to(s) @ delta.to(s).T
+        found = optimal_extension(
+            s,
+            n,
+            ridge=self.policy.ridge,
+            statistical_threshold=0.0,
+            maximum_neurons=2 * self.neurons + SPARE_DIRECTIONS,
+        )
+        unusual = "" if found.solver == "cholesky" else f"neurons solved by {found.solver}"
+        return PathNeurons(found, joined(note, unusual))
+
+    def judged(
+        self, solution: PathNeurons, gathered: Gathered, generator: torch.Generator | None
+    ) -> Solved | LeftOut:
+        """The neurons are measured, if there are any."""
+        if not len(solution.found.singular_values):
+            return self.left_out(NO_NEURON, solver=solution.found.solver, note=solution.note)
+        return SolvedNeurons(self, self.source(gathered), solution)
+
+
+def _delta_of(layer: MeasuredModule, ridge: float) -> Tensor | None:
+    """The optimal delta of a layer, (out, columns); None if it cannot be solved for: its raw gradient is followed."""
+    if layer.delta_raw is None:
+        try:
+            compute_delta(layer, ridge)
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            return None
+    return layer.delta_raw
+
+
+@dataclass(frozen=True)
+class SolvedNeurons(Solved):
+    """New neurons on a path: their exact slopes choose among them."""
+
+    prospect: NeuronsProspect
+    source: SourceStatistics
+    solution: PathNeurons
+
+    @cached_property
+    def layer(self) -> torch.nn.Module:
+        """The layer before the new neurons."""
+        return self.source.layer_of(self.solution.found.alpha)
+
+    @property
+    def watched(self) -> Watched:
+        """The source and the gradient at the target."""
+        return watched_of(self.prospect.network, self.source, self.prospect.bridge.target, ())
+
+    def batch_slopes(self, seen: Observation) -> Sums:
+        """Of each neuron, as it is and with the opposite sign on both sides."""
+        gradient = image_of(seen.gradients[self.prospect.bridge.target])
+        t = image_of(self.source.value(self.layer, seen))
+        pull = torch.einsum("nohw,ok->nkhw", gradient, self.solution.found.omega.to(gradient))
+        tangent = self.prospect.tangent
+        return {
+            "kept": -(pull * tangent.apply(t)).sum(dim=(0, 2, 3)),
+            "flipped": (pull * tangent.apply(-t)).sum(dim=(0, 2, 3)),
+        }
+
+    def measured(self, slopes: Sums) -> NewPath | LeftOut:
+        """The neurons of positive slope, the steepest first, as many as wanted."""
+        prospect, found = self.prospect, self.solution.found
+        best, sign = best_signs(slopes["kept"], slopes["flipped"])
+        order = torch.argsort(best, descending=True, stable=True)
+        order = order[: enough(best[order], prospect.neurons, prospect.policy.neurons)]
+        if not len(order):
+            return prospect.left_out(NO_NEURON, solver=found.solver, note=self.solution.note)
+        path, weights = prospect.completed(self._sides(order, sign[order]))
+        return prospect.new_path(
+            path,
+            weights,
+            neurons=len(order),
+            slope=float(best[order].sum()),
+            predicted=prospect.tangent.right * float(found.singular_values[order].square().sum()),
+            solver=found.solver,
+            note=self.solution.note,
+        )
+
+    def _sides(self, order: Tensor, sign: Tensor) -> tuple[FirstWeights, FirstWeights]:
+        """α and ω of some neurons, each times a sign on both sides; behind them a bias that takes σ(0) back."""
+        found = self.solution.found
+        alpha = found.alpha[order] * sign.to(found.alpha)[:, None]
+        omega = found.omega[:, order] * sign.to(found.omega)
+        fan_in, bias = self.source.weights(alpha)
+        fan_out = omega.reshape(*omega.shape, *(1,) * (fan_in.dim() - 2))
+        shift = -self.prospect.tangent.value * omega.sum(dim=1) if self.prospect.shifts else None
+        return FirstWeights(fan_in, bias, 0.5), FirstWeights(fan_out, shift, 0.5)

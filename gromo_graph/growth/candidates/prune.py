@@ -1,42 +1,106 @@
-"""Neurons that could be taken out: of each group those that are missed least, with the consumers refitted."""
+"""Pruning a width group: the neurons that are missed least are taken out, and the consumers refitted without them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import Graph, WidthGroup, obstacle
-from gromo_graph.growth.candidates.proposals import Pruning, neurons_at_once
-from gromo_graph.growth.changes import with_narrowing_cost
-from gromo_graph.growth.observe import Observation
-from gromo_graph.growth.process_sums import Processes
-from gromo_graph.modules.group import LinkedGroup
+from gromo_graph.graph import WidthGroup, obstacle, widening_cost
+from gromo_graph.growth.candidates.base import Applicable, InfeasibleError, LeftOut, Prospect, Solved, Sums
+from gromo_graph.growth.candidates.budget import neurons_at_once
+from gromo_graph.growth.candidates.slopes import total
+from gromo_graph.growth.observe import Observation, Watched
+from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.modules.removing import Removal, least_missed, without
 from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.groups import linked_group
 from gromo_graph.spec.settings import Growth
 
 # Neurons are taken out while no more than this share of what their readers make of the group is lost.
 _HARDLY_MISSED = 0.01
 
 
-def prune_proposals(graph: Graph, policy: Growth) -> list[Pruning]:
-    """One proposal for each width group, in document order, not solved yet."""
-    return [_proposal(graph, group, policy) for group in graph.groups]
+@dataclass(frozen=True)
+class Pruning(Applicable):
+    """Fewer neurons in a width group, and the consumers refitted to what is left.
+
+    Attributes:
+        group: which one.
+        removal: the neurons, the one that is missed least first, and the refitted weights.
+    """
+
+    group: WidthGroup = field(kw_only=True, compare=False, repr=False)
+    removal: Removal = field(kw_only=True, compare=False, repr=False)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The producers of the group."""
+        return self.group.producers
+
+    @property
+    def first_changed(self) -> frozenset[str]:
+        """The consumers of the group."""
+        return frozenset(self.group.consumers)
+
+    @property
+    def missed(self) -> float:
+        """The share of what the consumers make of the group that is lost without the neurons."""
+        return self.removal.errors[self.neurons - 1]
+
+    def of(self, neurons: int) -> Pruning | None:
+        """The first so many of its neurons alone, in whole units of the group; None if these are none."""
+        count = neurons - neurons % self.group.unit
+        if count == 0:
+            return None
+        cost = widening_cost(self.planned_for, self.group, -count)
+        return replace(self, neurons=count, delta_parameters=cost.parameters, delta_madds=cost.madds)
 
 
-def _proposal(graph: Graph, group: WidthGroup, policy: Growth) -> Pruning:
-    proposal = Pruning("prune", group.target, group=group, planned_for=graph)
-    reason = obstacle(graph, group, policy) or _why_whole(group)
-    if reason is not None:
-        return replace(proposal, reason=reason)
-    least = max(1, group.grow.min or 1)
-    count = min(neurons_at_once(policy, group), group.features - least)
-    if count < 1:
-        return replace(proposal, reason=f"it is {group.features} wide, the least it may be")
-    return replace(proposal, neurons=count)
+class PruneProspect(Prospect[Removal]):
+    """A width group that may get narrower.
+
+    Attributes:
+        group: which one. linked: its modules.
+    """
+
+    kind = "prune"
+
+    def __init__(self, network: GrowingNetwork, policy: Growth, group: WidthGroup) -> None:
+        reason = obstacle(network.graph, group, policy) or _why_whole(group)
+        if reason is not None:
+            raise InfeasibleError(reason)
+        least = max(1, group.grow.min or 1)
+        count = min(neurons_at_once(policy, group), group.features - least)
+        if count < 1:
+            raise InfeasibleError(f"it is {group.features} wide, the least it may be")
+        super().__init__(network, policy, group.target, count)
+        self.group = group
+        self.linked = linked_group(network, group)
+
+    def wanted(self) -> Wanted:
+        """S of the consumers."""
+        return Wanted(read=(self.linked,))
+
+    def solve(self, gathered: Gathered) -> Removal:
+        """The neurons that are missed least."""
+        return least_missed(self.linked, self.neurons)
+
+    def judged(
+        self, solution: Removal, gathered: Gathered, generator: torch.Generator | None
+    ) -> Solved | LeftOut:
+        """As many as are hardly missed; if the policy says what a smaller network is worth, as many as are wanted."""
+        try:
+            without(self.linked, solution.order, solution.changes[-1])
+        except GrowthError as error:  # an operation cannot lose features
+            return self.left_out(str(error))
+        hardly = sum(error <= _HARDLY_MISSED for error in solution.errors)
+        count = self.neurons if self.policy.when.worth is not None else hardly
+        if count == 0:
+            return self.left_out(f"without one neuron, {lost(solution, 1)}")
+        return SolvedPruning(self, solution, count)
 
 
 def _why_whole(group: WidthGroup) -> str | None:
@@ -50,55 +114,43 @@ def _why_whole(group: WidthGroup) -> str | None:
     return f"the layer norm `{group.jumps[0]}` sees all features at once" if group.jumps else None
 
 
-def solved(network: GrowingNetwork, proposal: Pruning, group: LinkedGroup, policy: Growth) -> Pruning:
-    """The proposal with its neurons, from the statistics of the consumers.
-
-    As many as are hardly missed; where the policy says what a smaller network is worth, as many as it takes at once.
-    """
-    try:
-        removal = least_missed(group, proposal.neurons)
-        without(group, removal.order, removal.changes[-1])  # whether every operation can lose features
-    except GrowthError as error:
-        return proposal.left_out(str(error))
-    hardly = sum(error <= _HARDLY_MISSED for error in removal.errors)
-    count = proposal.neurons if policy.when.worth is not None else hardly
-    if count == 0:
-        return proposal.left_out(f"without one neuron, {lost(removal, 1)}")
-    found = replace(proposal, neurons=count, removal=removal, note=lost(removal, count))
-    return with_narrowing_cost(network, found)
-
-
 def lost(removal: Removal, count: int) -> str:
-    """What is lost without so many neurons, in words."""
+    """The error of taking so many neurons out, in words."""
     return f"{removal.errors[count - 1]:.2%} of what its readers make of it is lost"
 
 
-@dataclass
-class PruneSlope:
-    """The slope of taking neurons out: how the loss begins to change on the way to the refitted weights.
+@dataclass(frozen=True)
+class SolvedPruning(Solved):
+    """Neurons that can be taken out.
 
     Attributes:
-        group: whose. proposal: with its neurons.
+        count: how many of those in the removal.
     """
 
-    group: LinkedGroup
-    proposal: Pruning
-    slope: float = 0.0
+    prospect: PruneProspect
+    removal: Removal
+    count: int
 
-    @torch.no_grad()
-    def add(self, seen: Observation) -> None:
-        """Count a batch."""
-        assert self.proposal.removal is not None
-        for consumer in self.group.consumers:
-            change = self.proposal.removal.changes[self.proposal.neurons][consumer.name]
-            moved = layer_of_matrix(consumer, change)(consumer.input)
-            self.slope -= float((moved * seen.gradients[consumer.name]).sum())
+    @property
+    def watched(self) -> Watched:
+        """The consumers."""
+        return Watched(self.prospect.linked.consumers, parameters=False)
 
-    def share(self, processes: Processes) -> None:
-        """Add what the other processes have counted."""
-        (self.slope,) = processes.totals(self.slope)
+    def batch_slopes(self, seen: Observation) -> Sums:
+        """How the loss begins to change on the way to the refitted weights, by consumer."""
+        changes = self.removal.changes[self.count]
+        return {
+            consumer.name: -total(
+                layer_of_matrix(consumer, changes[consumer.name])(consumer.input)
+                * seen.gradients[consumer.name]
+            )
+            for consumer in self.prospect.linked.consumers
+        }
 
-    def measured(self, samples: int) -> Pruning:
-        """The proposal with its slope."""
-        slope = self.slope / samples
-        return replace(self.proposal, slope=slope, predicted=slope)
+    def measured(self, slopes: Sums) -> Pruning:
+        """The candidate with its slope; what it saves are negative costs."""
+        prospect, slope = self.prospect, sum(float(value) for value in slopes.values())
+        cost = widening_cost(prospect.network.graph, prospect.group, -self.count)
+        note = lost(self.removal, self.count)
+        facts = prospect.facts(self.count, cost, slope=slope, predicted=slope, note=note)
+        return Pruning(**facts, group=prospect.group, removal=self.removal)

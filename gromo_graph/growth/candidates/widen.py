@@ -1,185 +1,299 @@
-"""From statistics to the new neurons of a width group."""
+"""Widening a width group: new neurons from the statistics of its layers, chosen by their exact slopes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gromo_graph.growth.candidates.proposals import Widening
-from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.capture import stored_rows
-from gromo_graph.modules.finding import Criterion, Search, find
+from gromo_graph.errors import GrowthError
+from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
+from gromo_graph.growth.bias_compensation import cannot_be_taken_back
+from gromo_graph.growth.candidates.base import (
+    Applicable,
+    InfeasibleError,
+    LeftOut,
+    Prospect,
+    Solved,
+    Sums,
+    joined,
+)
+from gromo_graph.growth.candidates.budget import affordable, neurons_at_once
+from gromo_graph.growth.candidates.group_neurons import (
+    PartSolution,
+    is_dead,
+    random_neurons,
+    rescue_size,
+    solve_views,
+)
+from gromo_graph.growth.candidates.neuron_slopes import NeuronSlopes
+from gromo_graph.growth.candidates.slopes import enough
+from gromo_graph.growth.observe import Observation, Watched
+from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.growth_moment import spans_of
-from gromo_graph.modules.link import GrowthLink
-from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.neurons import GroupNeurons, taking_turns
-from gromo_graph.modules.solving import links_of_group
+from gromo_graph.modules.heads import head_views
+from gromo_graph.modules.neurons import GroupNeurons, united
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.groups import linked_group, linked_parts
 from gromo_graph.spec.settings import Growth
 
-SPARE_DIRECTIONS = 8
-"""Directions solved beyond those wanted: the exact slopes may order them otherwise than the singular values."""
-ROWS_PER_INPUT = 2
-"""With fewer rows than this times fan_in, g − δb nearly vanishes and says nothing (MATH.md, "few samples")."""
-# A layer gets this many random units where all of its own are dead (EVIDENCE.md).
-_RESCUE_NEURONS = 4
+SOLVED = ("tiny", "gradmax")
+"""Criteria that need statistics."""
+_NO_SLOPE = "no slope behind a layer norm: judged by the loss"
 
 
 @dataclass(frozen=True)
-class Solution:
-    """What was found for one group.
+class Widening(Applicable):
+    """New neurons in a width group.
 
     Attributes:
-        linked: its modules.
-        neurons: in the order of their singular values.
-        deltas: (out, columns) of each consumer, by name.
-        note: how it was solved, where that is out of the ordinary.
+        group: which one. weights: the new neurons, best first.
+        deltas: (out, columns), the optimal delta of each consumer, if the policy applies it.
+        drawn: the neurons change nothing yet (random ones, or those of GradMax): there is no step size to search.
+        revives: they revive a dead layer.
     """
 
-    linked: LinkedGroup
-    neurons: GroupNeurons
-    deltas: Mapping[str, Tensor]
-    note: str
+    group: WidthGroup = field(kw_only=True, compare=False, repr=False)
+    weights: GroupNeurons = field(kw_only=True, compare=False, repr=False)
+    deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    drawn: bool = False
+    revives: bool = False
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The producers of the group."""
+        return self.group.producers
+
+    @property
+    def first_changed(self) -> frozenset[str]:
+        """The consumers of the group."""
+        return frozenset(self.group.consumers)
+
+    @property
+    def rescue(self) -> bool:
+        """Whether it revives a dead layer."""
+        return self.revives
 
 
-def solve(proposal: Widening, linked: LinkedGroup, policy: Growth) -> Solution:
-    """The neurons of a proposal from the statistics its modules have gathered.
+class WideningProspect(Prospect[tuple[PartSolution, ...]]):
+    """A width group that may grow.
+
+    Attributes:
+        group: which one. linked: its modules. parts: the modules of each part, if the author has tied several.
+        views: of each part, those of the heads behind it.
+    """
+
+    kind = "widen"
+
+    def __init__(self, network: GrowingNetwork, policy: Growth, group: WidthGroup) -> None:
+        wanted = neurons_wanted(network.graph, group, policy)
+        neurons = affordable_neurons(network.graph, group, wanted, policy)
+        super().__init__(network, policy, group.target, neurons)
+        self.group = group
+        self.linked = linked_group(network, group, kernel=policy.kernel)
+        if policy.criterion in SOLVED and policy.scale == "sqrt":
+            _check_bias(network.graph, self.linked)
+        parts = linked_parts(network, group, kernel=policy.kernel)
+        self.parts = (self.linked,) if len(parts) == 1 else parts
+        self.views = tuple(head_views(part) for part in self.parts)
+
+    def wanted(self) -> Wanted:
+        """All moments of the growth of each view."""
+        return Wanted(groups=tuple(view for views in self.views for view in views))
+
+    def solve(self, gathered: Gathered) -> tuple[PartSolution, ...]:
+        """The neurons of each part; of a dead group none."""
+        if self.policy.rescue and all(is_dead(part) for part in self.parts):
+            return ()
+        return tuple(
+            solve_views(part, views, self.neurons, self.policy)
+            for part, views in zip(self.parts, self.views, strict=True)
+        )
+
+    def judged(
+        self, solution: tuple[PartSolution, ...], gathered: Gathered, generator: torch.Generator | None
+    ) -> Solved | Applicable | LeftOut:
+        """A dead group is rescued; neurons without an effect or a slope need no measuring."""
+        if not solution:
+            return self.rescued(generator)
+        if self.policy.criterion == "gradmax":
+            return self._without_measuring(solution, "no gradient reaches it", drawn=True)
+        if self.linked.jumps:
+            return self._without_measuring(solution, "no new neuron would lower the loss", drawn=False)
+        return SolvedWidening(self, solution)
+
+    def drawn(self, generator: torch.Generator | None) -> Widening:
+        """Units that change nothing yet: training finds their use."""
+        return self._of_drawn(self.neurons, generator)
+
+    def rescued(self, generator: torch.Generator | None) -> Widening:
+        """A few drawn units for a group whose own units are all dead."""
+        found = self._of_drawn(rescue_size(self.neurons, self.group.unit), generator)
+        return replace(found, revives=True, note=joined(f"every unit of `{self.target}` is dead", found.note))
+
+    def _of_drawn(self, neurons: int, generator: torch.Generator | None) -> Widening:
+        found = [random_neurons(part, self.policy, neurons, generator) for part in self.parts]
+        return self._without_slope(self.united(found), drawn=True)
+
+    def _without_measuring(
+        self, solution: Sequence[PartSolution], none: str, *, drawn: bool
+    ) -> Widening | LeftOut:
+        """As many neurons as are wanted, in the order of their singular values.
+
+        Args:
+            none: the reason if there are none. drawn: they change nothing yet, for their fan-in is 0.
+        """
+        size = min(*(part.neurons.size for part in solution), self.neurons)
+        size -= size % self.group.unit
+        if size == 0:
+            return self.left_out(none)
+        found = self.united(
+            [part.neurons.selected(torch.arange(size, device=part.neurons.device)) for part in solution]
+        )
+        if not drawn and found.values is None:
+            return self.left_out(none)
+        note = joined(*(part.note for part in solution))
+        return self._without_slope(found, drawn=drawn, note=note, solver=solver_of(solution))
+
+    def _without_slope(
+        self, neurons: GroupNeurons, *, drawn: bool, note: str = "", solver: str | None = None
+    ) -> Widening:
+        """Of units that change nothing yet the slope is 0; behind a layer norm they do change something."""
+        jumps = bool(self.linked.jumps)
+        predicted = 0.0 if drawn else promised(self.linked, neurons)
+        note = joined(note, _NO_SLOPE) if jumps else note
+        slope = None if jumps else 0.0
+        found = self.widening(neurons, {}, predicted=predicted, slope=slope, note=note, solver=solver)
+        return replace(found, drawn=drawn)
+
+    def widening(self, neurons: GroupNeurons, deltas: Mapping[str, Tensor], **facts: Any) -> Widening:
+        """The candidate with its neurons, and their cost."""
+        cost = widening_cost(self.network.graph, self.group, neurons.size)
+        return Widening(
+            **self.facts(neurons.size, cost, **facts), group=self.group, weights=neurons, deltas=deltas
+        )
+
+    def united(self, neurons: Sequence[GroupNeurons]) -> GroupNeurons:
+        """The neurons of all parts as those of the group."""
+        return neurons[0] if len(neurons) == 1 else united(self.linked, self.parts, neurons)
+
+
+def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth) -> int:
+    """How many neurons a step would add to a group, the budgets left aside.
 
     Raises:
-        GrowthError: statistics that are missing or not finite.
+        InfeasibleError: none.
     """
-    notes: dict[str, None] = {}
-    projected = [consumer for consumer in linked.consumers if _enough_rows(consumer)]
-    for consumer in linked.consumers:
-        if consumer.delta_raw is None:
-            compute_delta(consumer, policy.ridge)
-        if consumer.delta_solver != "cholesky":
-            notes[f"delta solved by {consumer.delta_solver}"] = None
-        if consumer not in projected:
-            notes["raw gradient: few samples"] = None
-    link = links_of_group(linked)[linked.consumers[0]]
-    # GradMax wants just so many; of solved neurons the exact slopes choose.
-    wanted = proposal.neurons + (proposal.neurons + SPARE_DIRECTIONS) * (policy.criterion == "tiny")
-    search = Search(
-        policy.criterion,
-        maximum=wanted,
-        dtype=linked.consumers[0].tensor_s().dtype,
-        ridge=policy.ridge,
-        statistical_threshold=0.0,
-        projected=projected,
-    )
-    neurons = find(link, search)
-    if neurons.solver not in ("cholesky", "none"):
-        notes[f"neurons solved by {neurons.solver}"] = None
-    if policy.scale == "alpha_std" and policy.criterion == "tiny":
-        neurons = to_layer_scale(linked, neurons)
-    deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
-    return Solution(linked, neurons, deltas, "; ".join(notes))
+    reason = obstacle(graph, group, policy)
+    if reason is not None:
+        raise InfeasibleError(reason)
+    wanted = max(neurons_at_once(policy, group), group.unit)
+    if group.grow.max is None:
+        return wanted
+    if group.features >= group.grow.max:
+        raise InfeasibleError(f"it is {group.features} wide: `grow.max` is {group.grow.max}")
+    return min(wanted, group.grow.max - group.features)
 
 
-def solve_views(
-    proposal: Widening, linked: LinkedGroup, views: Sequence[LinkedGroup], policy: Growth
-) -> Solution:
-    """The neurons of a proposal whose group each head sees in its own way: those of all heads take turns."""
-    if len(views) == 1:
-        return solve(proposal, views[0], policy)
-    each = replace(proposal, neurons=proposal.neurons // len(views))
-    found = [solve(each, view, policy) for view in views]
-    notes = dict.fromkeys(note for solution in found for note in solution.note.split("; ") if note)
-    neurons = taking_turns([solution.neurons for solution in found])
-    return Solution(linked, neurons, found[0].deltas, "; ".join(notes))
+def affordable_neurons(graph: Graph, group: WidthGroup, wanted: int, policy: Growth) -> int:
+    """As many neurons as the budgets allow.
 
-
-def compute_delta(consumer: MeasuredModule, ridge: float) -> None:
-    """The optimal delta of a layer, or of all that enter the same sum together."""
-    dtype = consumer.tensor_s().dtype
-    merge = consumer.next_module
-    if len(consumer.partners) > 1 and isinstance(merge, MergeGrowingModule):
-        merge.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
-    else:
-        consumer.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
-
-
-def _enough_rows(consumer: MeasuredModule) -> bool:
-    rows = stored_rows(consumer)
-    per_sample = rows.image.shape[0] / consumer.input.shape[0] * rows.grid[0] * rows.grid[1]
-    columns = sum(partner.adapter.columns(partner.layer) for partner in consumer.partners)
-    return consumer.tensor_s.samples * per_sample >= ROWS_PER_INPUT * columns
-
-
-def random_neurons(
-    linked: LinkedGroup,
-    policy: Growth,
-    count: int,
-    generator: torch.Generator | None,
-) -> GroupNeurons:
-    """`count` units that change nothing yet, drawn by the policy's criterion or else like first weights."""
-    criterion: Criterion = "variance_transfer" if policy.criterion == "variance_transfer" else "random"
-    search = Search(criterion, maximum=count, generator=generator)
-    return find(GrowthLink(linked.consumers[0], linked), search)
-
-
-def rescue_size(proposal: Widening) -> int:
-    """How many random units a dead layer gets."""
-    return max(min(_RESCUE_NEURONS, proposal.neurons), proposal.widened.unit)
-
-
-def is_dead(linked: LinkedGroup) -> bool:
-    """Does every unit of the group give 0 on all the data, so that no gradient passes?"""
-    for consumer, slots in linked.reads.items():
-        diagonal = consumer.tensor_s().diagonal()[: consumer.adapter.fan_in(consumer.layer)]
-        by_input = diagonal.reshape(consumer.in_neurons, -1)
-        if any(bool((by_input[slot.start : slot.end] != 0).any()) for slot in slots):
-            return False
-    return True
-
-
-def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
-    """Fan-in at the mean standard deviation of the group's channels before activation; fan-out takes it back.
-
-    The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
+    Raises:
+        InfeasibleError: they allow none, or the group grows by more at once than are wanted.
     """
-    s = links_of_group(linked)[linked.consumers[0]].s_growth.statistic()
-    constant = _constant_column(linked)
-    old = _deviations(
-        s, _joined([p.weight for p in linked.producers], [p.bias for p in linked.producers]), constant
-    )
-    new = _deviations(
-        s, _joined([f.weight for f in neurons.fan_in], [f.bias for f in neurons.fan_in]), constant
-    )
-    target = old.mean()
-    if not target > 0:
-        return neurons
-    factor = torch.where(new > 0, target / new, torch.ones_like(new)).to(neurons.fan_in[0].weight)
-    return neurons.scaled(factor, 1.0 / factor)
+    neurons = affordable(graph, group, wanted, policy.stop)
+    if neurons == 0 and group.unit > wanted:
+        raise InfeasibleError(
+            f"it grows by {group.unit} at once (group norm, heads): `grow.max` is {group.grow.max}"
+        )
+    if neurons == 0:
+        features = "one more feature" if group.unit == 1 else f"{group.unit} more features"
+        raise InfeasibleError(f"{features} would pass the budget")
+    return neurons
 
 
-def _joined(weights: list[Tensor], biases: list[Tensor | None]) -> Tensor:
-    """[weight | bias] of all producers side by side, (channels, columns)."""
-    parts = []
-    for weight, bias in zip(weights, biases, strict=True):
-        parts.append(weight.detach().flatten(1))
-        if bias is not None:
-            parts.append(bias.detach()[:, None])
-    return torch.cat(parts, dim=1)
+def _check_bias(graph: Graph, linked: LinkedGroup) -> None:
+    """Refuse new units whose constant share no bias could take back, or whose way cannot be followed."""
+    try:
+        reason = cannot_be_taken_back(graph, linked)
+    except GrowthError as error:
+        raise InfeasibleError(str(error)) from error
+    if reason is not None:
+        raise InfeasibleError(reason)
 
 
-def _constant_column(linked: LinkedGroup) -> int | None:
-    for producer, span in spans_of(linked).items():
-        if producer.use_bias:
-            last: int = span.stop - 1
-            return last
-    return None
+@dataclass(frozen=True)
+class SolvedWidening(Solved):
+    """A width group with more neurons than are wanted: their exact slopes choose among them."""
+
+    prospect: WideningProspect
+    solution: tuple[PartSolution, ...]
+
+    @cached_property
+    def parts(self) -> list[NeuronSlopes]:
+        """What measures the neurons of each part."""
+        return [
+            NeuronSlopes(part, linked, self.prospect.policy)
+            for part, linked in zip(self.solution, self.prospect.parts, strict=True)
+        ]
+
+    @property
+    def watched(self) -> Watched:
+        """The layers of the group."""
+        linked = self.prospect.linked
+        return Watched([*linked.producers, *linked.consumers], parameters=False)
+
+    def batch_slopes(self, seen: Observation) -> Sums:
+        """Of each neuron of each part with both signs, and of the delta of each consumer."""
+        return {
+            name if name[0] == "delta" else (index, *name): value
+            for index, part in enumerate(self.parts)
+            for name, value in part.of_batch(seen).items()
+        }
+
+    def measured(self, slopes: Sums) -> Widening | LeftOut:
+        """Best sign of each neuron, those of positive slope, the steepest first, as many as wanted.
+
+        If channels come in groups (group norm), a group is chosen and turned as a whole. Of groups that the author has
+        tied, the first neuron of each is one neuron, the second is, and so on: their slopes add up.
+        """
+        prospect, unit = self.prospect, self.prospect.group.unit
+        found = [part.in_order(slopes, index, unit) for index, part in enumerate(self.parts)]
+        size = min(len(each.slopes) for each in found)
+        totals = torch.stack([each.slopes[:size] for each in found]).sum(dim=0)
+        count = enough(totals, prospect.neurons // unit, prospect.policy.neurons)
+        solver = solver_of(self.solution)
+        if count == 0:
+            return prospect.left_out("no new neuron would lower the loss", solver=solver)
+        neurons = [each.chosen(part.neurons, count) for each, part in zip(found, self.solution, strict=True)]
+        notes = [part.note for part in self.solution]
+        if count * unit < prospect.neurons:
+            few = f"{count * unit} of {prospect.neurons} neurons"
+            notes.append(f"{few}: more would not lower the loss enough")
+        # A consumer of several parts has one delta; without one these are empty.
+        deltas = {name: delta for part in self.solution for name, delta in part.deltas.items()}
+        of_deltas = sum(float(slopes["delta", name]) for name in deltas if ("delta", name) in slopes)
+        promises = (promised(part, each) for part, each in zip(prospect.parts, neurons, strict=True))
+        return prospect.widening(
+            prospect.united(neurons),
+            deltas if prospect.policy.apply_delta else {},
+            predicted=sum(promises) + of_deltas,
+            slope=float(totals[:count].sum()) + of_deltas,
+            note=joined(*notes),
+            solver=solver,
+        )
 
 
-def _deviations(s: Tensor, matrix: Tensor, constant: int | None) -> Tensor:
-    """Standard deviations of W b from S = E[b bᵀ] alone; without a constant column, root mean squares."""
-    matrix = matrix.to(s)
-    squares = ((matrix @ s) * matrix).sum(dim=1)
-    if constant is None:
-        return squares.clamp_min(0).sqrt()
-    count = s[constant, constant].clamp_min(torch.finfo(s.dtype).tiny)
-    return (squares / count - (matrix @ s[:, constant] / count).square()).clamp_min(0).sqrt()
+def promised(linked: LinkedGroup, neurons: GroupNeurons) -> float:
+    """σ'(0⁺) Σ λ²: the decrease per unit of γ that the statistics promise (MATH.md, optimal new neurons)."""
+    assert neurons.values is not None  # neurons that were solved for have singular values
+    return linked.ways.gain * float(neurons.values.square().sum())
+
+
+def solver_of(solution: Sequence[PartSolution]) -> str | None:
+    """The solvers of all parts."""
+    return ", ".join(dict.fromkeys(p.neurons.solver for p in solution if p.neurons.solver != "none")) or None

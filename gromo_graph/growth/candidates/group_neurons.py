@@ -1,0 +1,187 @@
+"""From statistics to the new neurons of a width group, solved for or drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gromo_graph.growth.candidates.base import joined
+from gromo_graph.modules import MergeGrowingModule
+from gromo_graph.modules.capture import stored_rows
+from gromo_graph.modules.finding import Criterion, Search, find
+from gromo_graph.modules.group import LinkedGroup
+from gromo_graph.modules.growth_moment import spans_of
+from gromo_graph.modules.link import GrowthLink
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.neurons import GroupNeurons, taking_turns
+from gromo_graph.modules.solving import links_of_group
+from gromo_graph.spec.settings import Growth
+
+SPARE_DIRECTIONS = 8
+"""Directions solved beyond those wanted: the exact slopes may order them otherwise than the singular values."""
+ROWS_PER_INPUT = 2
+"""With fewer rows than this times fan_in, g − δb nearly vanishes and says nothing (MATH.md, "few samples")."""
+FEW_SAMPLES = "raw gradient: few samples"
+"""The note of neurons that were solved without the projection of the gradient."""
+# A layer gets this many random units where all of its own are dead (EVIDENCE.md).
+_RESCUE_NEURONS = 4
+
+
+@dataclass(frozen=True)
+class PartSolution:
+    """New neurons of one connected group.
+
+    Attributes:
+        neurons: in the order of their singular values.
+        deltas: (out, columns), the optimal delta of each consumer, by name.
+        note: how it was solved, if that is out of the ordinary.
+    """
+
+    neurons: GroupNeurons
+    deltas: Mapping[str, Tensor]
+    note: str
+
+
+def solve(linked: LinkedGroup, wanted: int, policy: Growth) -> PartSolution:
+    """The best neurons of a group, from the statistics that its modules have gathered.
+
+    Args:
+        linked: its modules. wanted: how many neurons will be chosen of them.
+
+    Raises:
+        GrowthError: statistics that are missing or not finite.
+    """
+    notes: list[str] = []
+    projected = [consumer for consumer in linked.consumers if _enough_rows(consumer)]
+    for consumer in linked.consumers:
+        if consumer.delta_raw is None:
+            compute_delta(consumer, policy.ridge)
+        if consumer.delta_solver != "cholesky":
+            notes.append(f"delta solved by {consumer.delta_solver}")
+        if consumer not in projected:
+            notes.append(FEW_SAMPLES)
+    link = links_of_group(linked)[linked.consumers[0]]
+    # GradMax wants just so many; of solved neurons the exact slopes choose.
+    spare = wanted + SPARE_DIRECTIONS if policy.criterion == "tiny" else 0
+    search = Search(
+        policy.criterion,
+        maximum=wanted + spare,
+        dtype=linked.consumers[0].tensor_s().dtype,
+        ridge=policy.ridge,
+        statistical_threshold=0.0,
+        projected=projected,
+    )
+    neurons = find(link, search)
+    if neurons.solver not in ("cholesky", "none"):
+        notes.append(f"neurons solved by {neurons.solver}")
+    if policy.scale == "alpha_std" and policy.criterion == "tiny":
+        neurons = to_layer_scale(linked, neurons)
+    deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
+    return PartSolution(neurons, deltas, joined(*notes))
+
+
+def solve_views(
+    linked: LinkedGroup, views: Sequence[LinkedGroup], wanted: int, policy: Growth
+) -> PartSolution:
+    """The best neurons of a group that each head sees in its own way: those of all heads take turns."""
+    if len(views) == 1:
+        return solve(views[0], wanted, policy)
+    found = [solve(view, wanted // len(views), policy) for view in views]
+    notes = [note for solution in found for note in solution.note.split("; ")]
+    neurons = taking_turns([solution.neurons for solution in found])
+    return PartSolution(neurons, found[0].deltas, joined(*notes))
+
+
+def compute_delta(consumer: MeasuredModule, ridge: float) -> None:
+    """The optimal delta of a layer, or of all that enter the same sum together."""
+    dtype = consumer.tensor_s().dtype
+    merge = consumer.next_module
+    if len(consumer.partners) > 1 and isinstance(merge, MergeGrowingModule):
+        merge.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
+    else:
+        consumer.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
+
+
+def _enough_rows(consumer: MeasuredModule) -> bool:
+    rows = stored_rows(consumer)
+    per_sample = rows.image.shape[0] / consumer.input.shape[0] * rows.grid[0] * rows.grid[1]
+    columns = sum(partner.adapter.columns(partner.layer) for partner in consumer.partners)
+    return consumer.tensor_s.samples * per_sample >= ROWS_PER_INPUT * columns
+
+
+def random_neurons(
+    linked: LinkedGroup,
+    policy: Growth,
+    count: int,
+    generator: torch.Generator | None,
+) -> GroupNeurons:
+    """`count` units that change nothing yet, drawn by the policy's criterion or else like first weights."""
+    criterion: Criterion = "variance_transfer" if policy.criterion == "variance_transfer" else "random"
+    search = Search(criterion, maximum=count, generator=generator)
+    return find(GrowthLink(linked.consumers[0], linked), search)
+
+
+def rescue_size(wanted: int, unit: int) -> int:
+    """How many drawn units a dead layer gets, in whole units."""
+    return max(min(_RESCUE_NEURONS, wanted), unit)
+
+
+def is_dead(linked: LinkedGroup) -> bool:
+    """Does every unit of the group give 0 on all the data, so that no gradient passes?"""
+    for consumer, slots in linked.reads.items():
+        diagonal = consumer.tensor_s().diagonal()[: consumer.adapter.fan_in(consumer.layer)]
+        by_input = diagonal.reshape(consumer.in_neurons, -1)
+        if any(bool((by_input[slot.start : slot.end] != 0).any()) for slot in slots):
+            return False
+    return True
+
+
+def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
+    """Fan-in at the mean standard deviation of the group's channels before activation; fan-out takes it back.
+
+    The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
+    """
+    s = links_of_group(linked)[linked.consumers[0]].s_growth.statistic()
+    constant = _constant_column(linked)
+    old = _deviations(
+        s, _joined([p.weight for p in linked.producers], [p.bias for p in linked.producers]), constant
+    )
+    new = _deviations(
+        s, _joined([f.weight for f in neurons.fan_in], [f.bias for f in neurons.fan_in]), constant
+    )
+    target = old.mean()
+    if not target > 0:
+        return neurons
+    factor = torch.where(new > 0, target / new, torch.ones_like(new)).to(neurons.fan_in[0].weight)
+    return neurons.scaled(factor, 1.0 / factor)
+
+
+def _joined(weights: list[Tensor], biases: list[Tensor | None]) -> Tensor:
+    """[weight | bias] of all producers side by side, (channels, columns)."""
+    parts = []
+    for weight, bias in zip(weights, biases, strict=True):
+        parts.append(weight.detach().flatten(1))
+        if bias is not None:
+            parts.append(bias.detach()[:, None])
+    return torch.cat(parts, dim=1)
+
+
+def _constant_column(linked: LinkedGroup) -> int | None:
+    for producer, span in spans_of(linked).items():
+        if producer.use_bias:
+            last: int = span.stop - 1
+            return last
+    return None
+
+
+def _deviations(s: Tensor, matrix: Tensor, constant: int | None) -> Tensor:
+    """Standard deviations of W b from S = E[b bᵀ] alone; without a constant column, root mean squares."""
+    matrix = matrix.to(s)
+    squares = ((matrix @ s) * matrix).sum(dim=1)
+    if constant is None:
+        return squares.clamp_min(0).sqrt()
+    count = s[constant, constant].clamp_min(torch.finfo(s.dtype).tiny)
+    return (squares / count - (matrix @ s[:, constant] / count).square()).clamp_min(0).sqrt()

@@ -1,0 +1,125 @@
+"""Exact slopes of the new neurons of a width group (MATH.md, exact slope)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from gromo_graph.growth.candidates.base import Sums
+from gromo_graph.growth.candidates.group_neurons import PartSolution
+from gromo_graph.growth.candidates.slopes import best_signs, total
+from gromo_graph.growth.observe import Observation
+from gromo_graph.modules.flowing import at_scale_one, given, tangents
+from gromo_graph.modules.group import LinkedGroup, Slot
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.neurons import GroupNeurons
+from gromo_graph.modules.surgery import layer_of_matrix
+from gromo_graph.spec.settings import Growth
+
+Arriving: TypeAlias = Callable[[float], dict[Slot, Tensor]]
+"""Sign of the neurons -> the new channels that arrive in each slot."""
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """The neurons of a part by their slopes, in whole units of channels.
+
+    Attributes:
+        slopes: (units,), the steepest first, each with its better sign. order: the unit that each of them is.
+        sign: (units,), 1 or −1, in the order of the neurons.
+        unit: neurons of each.
+    """
+
+    slopes: Tensor
+    order: Tensor
+    sign: Tensor
+    unit: int
+
+    def chosen(self, neurons: GroupNeurons, count: int) -> GroupNeurons:
+        """The steepest `count` units of some neurons, turned to their better signs."""
+        taken = self.order[:count]
+        inside = torch.arange(self.unit, device=taken.device)
+        places = (taken[:, None] * self.unit + inside).flatten()
+        return neurons.selected(places, self.sign[taken].repeat_interleave(self.unit))
+
+
+class NeuronSlopes:
+    """Measures the new neurons of one connected group.
+
+    Args:
+        solution: the neurons. linked: the modules of the group.
+    """
+
+    def __init__(self, solution: PartSolution, linked: LinkedGroup, policy: Growth) -> None:
+        self.solution, self.linked = solution, linked
+        self.finite_scale, self.with_delta = policy.scale == "alpha_std", policy.apply_delta
+        self.layers: dict[MeasuredModule, torch.nn.Module] = {}
+
+    def of_batch(self, seen: Observation) -> dict[tuple[str, ...], Tensor]:
+        """Slopes of a batch: "kept" and "flipped" (neurons,), as they are and with the opposite sign; "delta", name."""
+        linked, neurons = self.linked, self.solution.neurons
+        kept = neurons.fan_in[0].weight.new_zeros(neurons.size)
+        flipped = kept.clone()
+        found: dict[tuple[str, ...], Tensor] = {("kept",): kept, ("flipped",): flipped}
+        if not neurons.size:
+            return found
+        arriving = _arriving(linked, neurons, finite_scale=self.finite_scale)
+        plus = arriving(1.0)
+        straight = not self.finite_scale and not linked.ways.bends
+        minus = {slot: -value for slot, value in plus.items()} if straight else arriving(-1.0)
+        for consumer in linked.consumers:
+            for slot, pull in self._pulls(consumer, plus, seen.gradients[consumer.name]).items():
+                kept -= _by_neuron(pull * plus[slot], slot, consumer, neurons.size)
+                flipped += _by_neuron(pull * minus[slot], slot, consumer, neurons.size)
+            if self.with_delta:
+                delta = self.solution.deltas[consumer.name]
+                change = layer_of_matrix(consumer, delta)(consumer.input)
+                found["delta", consumer.name] = total(change * seen.gradients[consumer.name])
+        return found
+
+    def in_order(self, slopes: Sums, index: int, unit: int) -> Ordered:
+        """The neurons in the order of their slopes.
+
+        Args:
+            slopes: of all parts of the group. index: of this part. unit: channels that come together.
+        """
+        by_unit = (slopes[index, name].reshape(-1, unit).sum(dim=1) for name in ("kept", "flipped"))
+        best, sign = best_signs(*by_unit)
+        order = torch.argsort(best, descending=True, stable=True)
+        return Ordered(best[order], order, sign, unit)
+
+    def _pulls(
+        self, consumer: MeasuredModule, read: dict[Slot, Tensor], gradient: Tensor
+    ) -> dict[Slot, Tensor]:
+        """ωᵀ g for each value that a consumer reads of the new channels, shaped like them, by slot."""
+        slots, dim = self.linked.reads[consumer], consumer.adapter.feature_dim
+        if consumer not in self.layers:
+            fan_out = self.solution.neurons.fan_out[self.linked.consumers.index(consumer)]
+            self.layers[consumer] = consumer.adapter.layer_of(consumer.layer, fan_out.weight, None)
+        values = torch.cat([read[slot] for slot in slots], dim=dim).detach().requires_grad_(True)
+        with torch.enable_grad():
+            (pulls,) = torch.autograd.grad(self.layers[consumer](values), values, grad_outputs=gradient)
+        parts = pulls.split([read[slot].shape[dim] for slot in slots], dim)
+        return dict(zip(slots, parts, strict=True))
+
+
+def _arriving(linked: LinkedGroup, neurons: GroupNeurons, *, finite_scale: bool) -> Arriving:
+    """At first order in the scale, or as they are where γ does not scale the fan-in."""
+
+    def arriving(sign: float) -> dict[Slot, Tensor]:
+        starts = given(linked, neurons, sign)
+        if finite_scale:
+            return at_scale_one(linked, neurons, starts)
+        return {slot: channels.values for slot, channels in tangents(linked, starts).items()}
+
+    return arriving
+
+
+def _by_neuron(products: Tensor, slot: Slot, consumer: MeasuredModule, size: int) -> Tensor:
+    """Sums over samples and positions, (neurons,)."""
+    by_feature = products.movedim(consumer.adapter.feature_dim, 0).flatten(1).sum(dim=1)
+    return by_feature.reshape(size, slot.repeat).sum(dim=1)

@@ -1,0 +1,67 @@
+"""A new node: a layer of new neurons that reads one node, and a layer from there into the sum of another."""
+
+from __future__ import annotations
+
+from gromo_graph.algebra import tangent_of
+from gromo_graph.graph import AddPath, Bridge, Graph, Middle, NoBridge, new_node, path_cost
+from gromo_graph.graph.paths import middle_name, usual_activation
+from gromo_graph.growth.candidates.base import InfeasibleError
+from gromo_graph.growth.candidates.budget import neurons_at_once, within
+from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
+from gromo_graph.growth.statistics_pass import Wanted
+from gromo_graph.layers.build import activation_module
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.settings import Growth
+
+
+def middle_of(graph: Graph) -> Middle:
+    """The layer that new nodes of a graph get: its next free name, and its usual activation."""
+    activation = usual_activation(graph)
+    shifts = tangent_of(activation_module(activation)).value != 0.0
+    return Middle(middle_name(graph), activation, shifts)
+
+
+def node_target(bridge: Bridge | NoBridge, middle: Middle) -> str:
+    """The name of a new node as a candidate."""
+    return "->".join((bridge.source, middle.name, bridge.target))
+
+
+def feasible_node(
+    graph: Graph, policy: Growth, bridge: Bridge | NoBridge, middle: Middle
+) -> tuple[Bridge, int]:
+    """The number of neurons that a new node could have, within the budgets.
+
+    Raises:
+        InfeasibleError: no layer fits, or one neuron would pass the budget.
+    """
+    if isinstance(bridge, NoBridge):
+        raise InfeasibleError(bridge.reason)
+    for neurons in range(neurons_at_once(policy, None), 0, -1):
+        path = new_node(graph, bridge, middle, neurons)
+        if within(graph, path_cost(graph, path), policy.stop):
+            return bridge, neurons
+    raise InfeasibleError("one neuron there would pass the budget")
+
+
+class NodeProspect(NeuronsProspect):
+    """A node that could be added."""
+
+    kind = "new_node"
+    feasible = staticmethod(feasible_node)
+
+    def __init__(
+        self, network: GrowingNetwork, policy: Growth, bridge: Bridge | NoBridge, middle: Middle
+    ) -> None:
+        there, neurons = feasible_node(network.graph, policy, bridge, middle)
+        super().__init__(network, policy, node_target(bridge, middle), neurons, there)
+        self.middle, self.shifts = middle, middle.shifts
+        self.tangent = tangent_of(activation_module(middle.activation))
+
+    def wanted(self) -> Wanted:
+        """The moments of its source, and of the layers at its target."""
+        return Wanted(bridges=(self.bridge,), projected=(self.bridge.target,))
+
+    def completed(self, sides: tuple[FirstWeights, FirstWeights]) -> tuple[AddPath, tuple[FirstWeights, ...]]:
+        """The layers before and behind the new neurons."""
+        path = new_node(self.network.graph, self.bridge, self.middle, len(sides[0].weight))
+        return path, sides
