@@ -16,8 +16,15 @@ def obstacle(graph: Graph, group: WidthGroup, policy: Growth | None = None) -> s
     """
     policy = graph.spec.growth if policy is None else policy
     if group.reason is None and group.jumps and not policy.allow_jump:
-        return (
-            f"the layer norm `{group.jumps[0]}` changes its old outputs at once, however small the new ones are: "
-            "`growth.allow_jump: true` lets it grow, judged by the loss"
-        )
+        remedy = "`growth.allow_jump: true` lets it grow, judged by the loss"
+        return why_discontinuous(f"the layer norm `{group.jumps[0]}`", remedy)
     return group.reason
+
+
+def why_discontinuous(operation: str, remedy: str) -> str:
+    """Why nothing grows through an operation that sees all features at once.
+
+    Args:
+        operation: its name in messages. remedy: how growing it can be allowed.
+    """
+    return f"{operation} changes its old outputs at once, however small the new ones are: {remedy}"

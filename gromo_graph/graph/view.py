@@ -56,7 +56,7 @@ class Graph(Displayed):
     @cached_property
     def groups(self) -> tuple[WidthGroup, ...]:
         """The edges whose widths must change together (graph/widths.py), in document order."""
-        return width_groups(self.spec, self.order, self.shapes)
+        return width_groups(self.spec, self.order, self.shapes, self.units)
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:

@@ -1,13 +1,22 @@
-"""Width groups: the nodes whose widths must change together, with their producers, consumers and sites."""
+"""Width groups: the nodes whose widths must change together, and where their features stand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import lcm, prod
 
-from gromo_graph.graph.segments import Classes, Row, Segment, repeated
-from gromo_graph.spec.kinds import Layer, Shape, WidthRule
+from gromo_graph.graph.neighbours import Unit
+from gromo_graph.graph.segments import Row
+from gromo_graph.graph.width_flow import (
+    FlowUnit,
+    GroupPlaces,
+    WidthFlow,
+    WidthStep,
+    follow_widths,
+    group_places,
+)
+from gromo_graph.spec.kinds import Layer, Node, Shape, WidthRule
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.wording import listed
@@ -15,11 +24,11 @@ from gromo_graph.spec.wording import listed
 
 @dataclass(frozen=True)
 class WidthGroup:
-    """What widens together.
+    """Features that widen together.
 
     Attributes:
         producers: layers whose outputs are in the group, in document order.
-        consumers: layers that read it.
+        consumers: layers that read it, in document order.
         sites: the nodes that the consumers read.
         merges: merge nodes through which the group passes.
         operations: other nodes through which it passes: norms, pools, flatten and the like.
@@ -28,8 +37,10 @@ class WidthGroup:
         unit: new features come in multiples of this number (group norms).
         features: its width now.
         grow: the limits the author gave (of several producers: the tightest).
-        reason: why it cannot grow, or None where nothing in the graph forbids it.
-        parts: the groups it is made of, where the author has tied several to one width; else empty.
+        reason: why it cannot grow, or None if nothing in the graph forbids it.
+        places: where its features stand in the outputs of the network's units (graph/neighbours.py), and which of
+            these places each consumer reads.
+        parts: the groups it is made of, if the author has tied several to one width; else empty.
     """
 
     producers: tuple[str, ...]
@@ -42,6 +53,7 @@ class WidthGroup:
     features: int
     grow: Grow
     reason: str | None
+    places: GroupPlaces = field(compare=False, repr=False)
     parts: tuple[WidthGroup, ...] = ()
     matches: tuple[str, ...] = ()
 
@@ -51,48 +63,46 @@ class WidthGroup:
         return self.producers[0]
 
 
-def width_groups(spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape]) -> tuple[WidthGroup, ...]:
-    """All groups with at least one producer, in the document order of their first producers."""
-    classes: Classes[str] = Classes()
-    rows: dict[str, Row[str]] = {}
-    for name in order:
-        node = spec.nodes[name]
-        inputs = [rows[source] for source in node.sources]
-        match node.width_rule:
-            case WidthRule.FIXED:
-                rows[name] = (Segment(name, shapes[name][0]),)
-                why_before, why_behind = node.why_ends(name)
-                classes.refuse(rows[name], why_behind)
-                for row in inputs:
-                    classes.refuse(row, why_before)
-            case WidthRule.OWNED:
-                rows[name] = (Segment(name, shapes[name][0]),)
-            case WidthRule.SHARED:
-                sums = f"the sum `{name}` adds concatenations whose segments do not match one to one"
-                rows[name] = classes.add_up(inputs, sums)
-                fixed = node.why_fixed(len(rows[name]), any(segment.repeat > 1 for segment in rows[name]))
-                if fixed is not None:
-                    classes.refuse(rows[name], f"`{name}`: {fixed}")
-            case WidthRule.LAST:
-                *compared, rows[name] = inputs
-                which = f"the {listed(node.source_names[:-1])} of `{name}`"
-                classes.add_up(compared, f"{which} are concatenations whose segments do not match one to one")
-                fixed = node.why_fixed(len(rows[name]), any(segment.repeat > 1 for segment in rows[name]))
-                if fixed is not None:
-                    classes.refuse(rows[name], f"`{name}`: {fixed}")
-            case WidthRule.CONCATENATED:
-                rows[name] = tuple(segment for row in inputs for segment in row)
-            case WidthRule.REPEATED:
-                rows[name] = repeated(inputs[0], prod(shapes[node.sources[0]][1:]))
+def width_groups(
+    spec: Spec, order: Sequence[str], shapes: Mapping[str, Shape], units: Mapping[str, Unit]
+) -> tuple[WidthGroup, ...]:
+    """All groups with at least one producer, in the document order of their first producers.
+
+    Args:
+        spec: the document. order: its nodes, each after those it reads. shapes: of each node's output.
+        units: the modules of the network by key, in order.
+    """
+    flow = follow_widths(_step(name, spec.nodes[name], shapes) for name in order)
     for output in spec.outputs:
-        classes.refuse(rows[output], f"its width is that of the output `{output}`")
-    found = _collect(spec, order, rows, classes)
+        flow.classes.refuse(flow.rows[output], f"its width is that of the output `{output}`")
+    found = _groups(spec, units, flow)
     ties = ties_of(spec)
     if not ties:
         return found
     for names in ties.values():
-        classes.tie(names)
-    return tuple(_with_parts(group, found) for group in _collect(spec, order, rows, classes))
+        flow.classes.tie(names)
+    return tuple(_with_parts(group, found) for group in _groups(spec, units, flow))
+
+
+def _step(name: str, node: Node, shapes: Mapping[str, Shape]) -> WidthStep[str]:
+    """How the width of a node follows from those of its sources."""
+
+    def why_fixed(row: Row[str]) -> str | None:
+        reason = node.why_fixed(len(row), any(segment.repeat > 1 for segment in row))
+        return None if reason is None else f"`{name}`: {reason}"
+
+    rule = node.width_rule
+    compared = f"the {listed(node.source_names[:-1])} of `{name}`"
+    return WidthStep(
+        key=name,
+        reads=node.sources,
+        rule=rule,
+        title=compared if rule is WidthRule.LAST else f"the sum `{name}`",
+        features=shapes[name][0],
+        times=prod(shapes[node.sources[0]][1:]) if rule is WidthRule.REPEATED else 1,
+        why_fixed=why_fixed,
+        why_ends=node.why_ends(name) if rule is WidthRule.FIXED else ("", ""),
+    )
 
 
 def ties_of(spec: Spec) -> Mapping[str, list[str]]:
@@ -105,71 +115,95 @@ def ties_of(spec: Spec) -> Mapping[str, list[str]]:
 
 
 def _with_parts(group: WidthGroup, connected: Sequence[WidthGroup]) -> WidthGroup:
+    """A group of tied widths with the groups it is made of, and the first reason that one of them has."""
     parts = tuple(each for each in connected if each.target in group.producers)
     if len(parts) < 2:
         return group
-    reason = group.reason
-    for part in parts:
-        if part.matches:
-            reason = f"`{part.target}` makes what `{part.matches[0]}` compares, which cannot be tied to other widths"
-            break
-        if part.reason is not None:
-            reason = f"it is tied to `{part.target}`: {part.reason}" if part is not parts[0] else part.reason
-            break
+    reason = next((why for part in parts if (why := _why_tied(part, parts[0])) is not None), group.reason)
     return replace(group, parts=parts, reason=reason)
 
 
-def _collect(
-    spec: Spec, order: Sequence[str], rows: Mapping[str, Row[str]], classes: Classes[str]
-) -> tuple[WidthGroup, ...]:
-    place = {name: index for index, name in enumerate(spec.nodes)}
+def _why_tied(part: WidthGroup, first: WidthGroup) -> str | None:
+    """Why a part of tied widths cannot grow, or None."""
+    if part.matches:
+        return (
+            f"`{part.target}` makes what `{part.matches[0]}` compares, which cannot be tied to other widths"
+        )
+    if part.reason is None or part is first:
+        return part.reason
+    return f"it is tied to `{part.target}`: {part.reason}"
+
+
+def _groups(spec: Spec, units: Mapping[str, Unit], flow: WidthFlow[str]) -> tuple[WidthGroup, ...]:
+    members = _members(spec, flow)
+    reasons = flow.classes.reasons()
+    places = group_places(flow, _flow_units(spec, units), _read_units(spec, units))
+    return tuple(
+        _group(spec, flow, found, places[root], reasons.get(root))
+        for root, found in members.items()
+        if found.producers
+    )
+
+
+def _flow_units(spec: Spec, units: Mapping[str, Unit]) -> Iterator[FlowUnit[str]]:
+    """The units of the network as places need them."""
+    for key, unit in units.items():
+        rule = WidthRule.SHARED if unit.role == "fan_out" else spec.nodes[unit.node].width_rule
+        match rule:
+            case WidthRule.OWNED | WidthRule.FIXED:
+                reads: tuple[str, ...] = ()
+            case WidthRule.LAST:
+                reads = unit.reads[-1:]
+            case _:
+                reads = unit.reads
+        yield FlowUnit(key, unit.last, rule, reads)
+
+
+def _read_units(spec: Spec, units: Mapping[str, Unit]) -> Mapping[str, str]:
+    """The unit that each layer reads, in document order."""
+    return {name: units[name].reads[0] for name, node in spec.nodes.items() if isinstance(node, Layer)}
+
+
+@dataclass
+class _Members:
+    """The nodes of a group, in document order."""
+
+    producers: list[str] = field(default_factory=list)
+    consumers: list[str] = field(default_factory=list)
+    merges: list[str] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
+    matches: list[str] = field(default_factory=list)
+
+
+def _members(spec: Spec, flow: WidthFlow[str]) -> Mapping[str, _Members]:
+    """The nodes of each group by the atom that stands for it, in the document order of the first producers."""
     members: dict[str, _Members] = {}
-    for name in sorted(order, key=place.__getitem__):
-        node = spec.nodes[name]
+
+    def of(root: str) -> _Members:
+        return members.setdefault(root, _Members())
+
+    for name, node in spec.nodes.items():
         if isinstance(node, Layer):
-            members.setdefault(classes.of(name), _Members()).producers.append(name)
-            for root in _roots(rows[node.sources[0]], classes):
-                members.setdefault(root, _Members()).consumers.append(name)
+            of(flow.classes.of(name)).producers.append(name)
+            for root in flow.roots(node.sources[0]):
+                of(root).consumers.append(name)
         elif node.sources:
-            for root in _roots(rows[name], classes):
-                found = members.setdefault(root, _Members())
+            for root in flow.roots(name):
+                found = of(root)
                 (found.merges if node.drawn_as == "merge" else found.operations).append(name)
             if node.width_rule is WidthRule.LAST:
-                for root in _roots(rows[node.sources[0]], classes):
-                    members.setdefault(root, _Members()).matches.append(name)
-    reasons = classes.reasons()
-    made = ((root, found) for root, found in members.items() if found.producers)
-    groups = (_group(spec, rows, found, reasons.get(root)) for root, found in made)
-    return tuple(sorted(groups, key=lambda group: place[group.target]))
+                for root in flow.roots(node.sources[0]):
+                    of(root).matches.append(name)
+    place = {name: index for index, name in enumerate(spec.nodes)}
+    return dict(
+        sorted(members.items(), key=lambda item: place[item[1].producers[0]] if item[1].producers else -1)
+    )
 
 
-class _Members:
-    def __init__(self) -> None:
-        self.producers: list[str] = []
-        self.consumers: list[str] = []
-        self.merges: list[str] = []
-        self.operations: list[str] = []
-        self.matches: list[str] = []
-
-
-def _roots(row: Row[str], classes: Classes[str]) -> Sequence[str]:
-    return list(dict.fromkeys(classes.of(segment.atom) for segment in row))
-
-
-def _group(spec: Spec, rows: Mapping[str, Row[str]], found: _Members, reason: str | None) -> WidthGroup:
-    layers = [spec.nodes[name] for name in found.producers]
-    asked = [layer.grow for layer in layers if isinstance(layer, Layer)]
-    fixed = [name for name, grow in zip(found.producers, asked, strict=True) if not isinstance(grow, Grow)]
-    if reason is None and fixed:
-        reason = f"`{fixed[0]}` says `grow: false`"
-    if reason is None and found.matches:
-        reason = _why_no_match(spec, found)
-    elif reason is None and not found.consumers:
-        reason = "no layer reads it"
-    first = layers[0]
-    assert isinstance(first, Layer)
-    units = [spec.nodes[name].unit(sum(segment.size for segment in rows[name])) for name in found.operations]
-    units += [spec.nodes[name].unit(first.features) for name in found.matches]
+def _group(
+    spec: Spec, flow: WidthFlow[str], found: _Members, places: GroupPlaces, reason: str | None
+) -> WidthGroup:
+    layers = [node for name in found.producers if isinstance(node := spec.nodes[name], Layer)]
     return WidthGroup(
         producers=tuple(found.producers),
         consumers=tuple(found.consumers),
@@ -177,12 +211,32 @@ def _group(spec: Spec, rows: Mapping[str, Row[str]], found: _Members, reason: st
         merges=tuple(found.merges),
         operations=tuple(found.operations),
         jumps=tuple(name for name in found.operations if spec.nodes[name].jumps),
-        unit=lcm(*units),
-        features=first.features,
-        grow=_tightest([grow for grow in asked if isinstance(grow, Grow)]),
-        reason=reason,
+        unit=_unit(spec, flow, found, layers[0].features),
+        features=layers[0].features,
+        grow=_tightest([layer.grow for layer in layers if isinstance(layer.grow, Grow)]),
+        reason=_why_fixed(spec, found, layers) if reason is None else reason,
+        places=places,
         matches=tuple(found.matches),
     )
+
+
+def _why_fixed(spec: Spec, found: _Members, producers: Sequence[Layer]) -> str | None:
+    """Why a group that no node forbids to grow cannot, or None."""
+    for name, layer in zip(found.producers, producers, strict=True):
+        if not isinstance(layer.grow, Grow):
+            return f"`{name}` says `grow: false`"
+    if found.matches:
+        return _why_no_match(spec, found)
+    return None if found.consumers else "no layer reads it"
+
+
+def _unit(spec: Spec, flow: WidthFlow[str], found: _Members, features: int) -> int:
+    """New features come in multiples of this number: of what every operation of the group asks for."""
+    units = [
+        spec.nodes[name].unit(sum(segment.size for segment in flow.rows[name])) for name in found.operations
+    ]
+    units += [spec.nodes[name].unit(features) for name in found.matches]
+    return lcm(*units)
 
 
 def _why_no_match(spec: Spec, found: _Members) -> str | None:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from gromo_graph.graph import Graph
+from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.modules.crossing import window_of
-from gromo_graph.modules.group import LinkedGroup, Slot
+from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import GroupNeurons
 
@@ -17,8 +18,8 @@ _ROUNDING = 8.0
 
 def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
     """Why the shift of some consumer cannot be taken back, or None (MATH.md, exact slope)."""
-    for consumer, slots in linked.reads.items():
-        moved = [linked.ways.resting[slot] for slot in slots if linked.ways.resting[slot] != 0.0]
+    for consumer, places in linked.reads.items():
+        moved = [linked.ways.resting[place] for place in places if linked.ways.resting[place] != 0.0]
         if not moved:
             continue
         if not consumer.use_bias:
@@ -52,10 +53,10 @@ def compensation(linked: LinkedGroup, index: int, neurons: GroupNeurons) -> Tens
         index: of the consumer in the group.
     """
     consumer, fan_out = linked.consumers[index], neurons.fan_out[index]
-    slots: tuple[Slot, ...] = linked.reads[consumer]
+    places: tuple[GroupPlace, ...] = linked.reads[consumer]
     total: Tensor | None = None
-    for slot, part in zip(slots, fan_out.by_slot(), strict=True):
-        resting = linked.ways.resting[slot]
+    for place, part in zip(places, fan_out.by_place(), strict=True):
+        resting = linked.ways.resting[place]
         if resting != 0.0:
             moved = part.flatten(1).sum(dim=1) * resting
             total = moved if total is None else total + moved

@@ -41,7 +41,7 @@ def _columns(module: MeasuredModule) -> int:
 def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[Hashable, int]:
     group = link.group
     producers = sum(_columns(producer) for producer in group.producers)
-    readings = sum(readings_of(consumer, group, slot) for slot in group.reads[consumer])
+    readings = sum(readings_of(consumer, group, place) for place in group.reads[consumer])
     beside = sum(_columns(partner) for partner in consumer.partners)
     # A layer of rows is held against all that its producers read.
     if window_of(consumer, group) is None and not group.sees_samples:

@@ -22,7 +22,8 @@ from gromo_graph.modules.scaling import give_factor
 from gromo_graph.modules.surgery import extend_in, extend_out, parameter_step
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.graph.width_flow import GroupPlace
+    from gromo_graph.modules.group import LinkedGroup
     from gromo_graph.modules.measured import MeasuredModule
 
 
@@ -151,21 +152,21 @@ def _grow(group: LinkedGroup, s: Tensor) -> list[Replaced]:
         bias = layer.bias if isinstance(layer.bias, Tensor) else None
         replaced += extend_out(producer, s * _weight(layer), None if bias is None else s * bias)
     for member in (*group.producers, *group.merges):
-        for slot in reversed(group.slots[member]):
-            replaced += _grow_function(slot, size)
+        for place in reversed(group.places[member]):
+            replaced += _grow_function(group, place, size)
     return replaced
 
 
-def _grow_inputs(consumer: MeasuredModule, slots: Sequence[Slot], s: Tensor) -> list[Replaced]:
-    """Insert the pending inputs behind the group's old ones, from the last slot to the first."""
+def _grow_inputs(consumer: MeasuredModule, places: Sequence[GroupPlace], s: Tensor) -> list[Replaced]:
+    """Insert the pending inputs behind the group's old ones, from the last place to the first."""
     layer = consumer.extended_input_layer
     assert layer is not None
     weight = _weight(layer)
-    neurons = weight.shape[1] // max(1, sum(slot.repeat for slot in slots))
-    parts = weight.split([neurons * slot.repeat for slot in slots], dim=1)
+    neurons = weight.shape[1] // max(1, sum(place.repeat for place in places))
+    parts = weight.split([neurons * place.repeat for place in places], dim=1)
     replaced: list[Replaced] = []
-    for slot, part in reversed(list(zip(slots, parts, strict=True))):
-        replaced += extend_in(consumer, s * part, slot.end)
+    for place, part in reversed(list(zip(places, parts, strict=True))):
+        replaced += extend_in(consumer, s * part, place.end)
     return replaced
 
 
@@ -179,38 +180,40 @@ class _Insertion:
     passed: Passed
 
 
-def _insertions(slot: Slot, size: int) -> Iterator[_Insertion]:
+def _insertions(group: LinkedGroup, place: GroupPlace, size: int) -> Iterator[_Insertion]:
     """For each operation behind a module, where the new channels stand there."""
-    flattened = slot.module.positions
-    repeat, start = slot.repeat // flattened, slot.start // flattened
-    for place, (operation, times) in enumerate(operations_with_repeats(slot.module.function, flattened)):
+    module = group.module(place)
+    flattened = module.positions
+    repeat, start = place.repeat // flattened, place.start // flattened
+    for index, (operation, times) in enumerate(operations_with_repeats(module.function, flattened)):
         repeat, start = repeat * times, start * times
         device = next((p.device for p in operation.parameters()), torch.device("cpu"))
-        passed = slot.module.passed[slot.place].at(place, device)
-        yield _Insertion(operation, start + slot.width * repeat, size * repeat, passed)
+        passed = module.passed[place.segment].at(index, device)
+        yield _Insertion(operation, start + place.width * repeat, size * repeat, passed)
 
 
 def _check_functions(group: LinkedGroup) -> None:
     """Refuse what some operation could not grow by, while nothing has changed yet."""
     size = size_of_outputs(group.producers[0])
-    for slot in group.member_slots():
-        for each in _insertions(slot, size):
+    for place in group.member_places():
+        module = group.module(place)
+        for each in _insertions(group, place, size):
             operation_adapter(each.operation).check(each.operation, each.size, each.passed)
-        for operation in operations_of(slot.module.extension_function):
+        for operation in operations_of(module.extension_function):
             adapter = operation_adapter(operation)
-            own = slot.module.extension_function is not slot.module.function
+            own = module.extension_function is not module.function
             if own and (adapter.needs_moments or adapter.needs_spread or adapter.jumps):
                 raise GrowthError(
-                    f"{slot.module.name} has {operation} in the function for its new channels, which nothing keeps "
+                    f"{module.name} has {operation} in the function for its new channels, which nothing keeps "
                     "when they become ordinary ones: expected norms in the function of all channels alone"
                 )
 
 
-def _grow_function(slot: Slot, size: int) -> list[Replaced]:
+def _grow_function(group: LinkedGroup, place: GroupPlace, size: int) -> list[Replaced]:
     """The operations behind a module get the new channels."""
     return [
         replaced
-        for each in _insertions(slot, size)
+        for each in _insertions(group, place, size)
         for replaced in operation_adapter(each.operation).grow(
             each.operation, each.at, each.size, each.passed
         )
@@ -254,8 +257,8 @@ def _forget(group: LinkedGroup) -> None:
     give_factor(group, None)
     for producer in group.producers:
         producer.extended_output_layer = None
-    for slot in group.member_slots():
-        slot.module.passed[slot.place].clear()
+    for place in group.member_places():
+        group.module(place).passed[place.segment].clear()
     for consumer in group.consumers:
         consumer.extended_input_layer = consumer.eigenvalues_extension = None
         consumer.extension_applied = False

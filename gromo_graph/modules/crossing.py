@@ -1,7 +1,7 @@
 """What a consumer's gradient and input have to do with what the producers of its group read: M_prev and C.
 
 A consumer reads a new channel several times: a convolution through each tap of its kernel, a linear layer behind a
-flatten at each position. Column (o, t) of M_prev belongs to output o and reading t; slot after slot, producers below
+flatten at each position. Column (o, t) of M_prev belongs to output o and reading t; place after place, producers below
 each other.
 
 For linear consumers everything is summed against the producer's raw input and spread to its rows afterwards: spreading
@@ -38,7 +38,8 @@ from gromo_graph.modules.ways import Way, arriving, plain_gain
 from gromo_graph.spec.kinds.window import Axis
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.graph.width_flow import GroupPlace
+    from gromo_graph.modules.group import LinkedGroup
     from gromo_graph.modules.measured import MeasuredModule
 
 # Values of rows written down at a time where positions are mixed on the way.
@@ -101,14 +102,14 @@ def window_of(consumer: MeasuredModule, group: LinkedGroup) -> Window | None:
     return Window(axes, (tuple(range(axes[0].kernel)), tuple(range(axes[1].kernel))))
 
 
-def readings_of(consumer: MeasuredModule, group: LinkedGroup, slot: Slot) -> int:
-    """How often a consumer reads one new channel in a slot."""
+def readings_of(consumer: MeasuredModule, group: LinkedGroup, place: GroupPlace) -> int:
+    """How often a consumer reads one new channel in a place."""
     window = window_of(consumer, group)
-    return slot.repeat if window is None else window.readings
+    return place.repeat if window is None else window.readings
 
 
 def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tensor) -> Moment:
-    """Σ b₋₂ gᵀ of the stored batch, (columns of all producers, readings of all slots · out)."""
+    """Σ b₋₂ gᵀ of the stored batch, (columns of all producers, readings of all places · out)."""
     image = consumer.adapter.output_image(consumer.layer, gradient)
     window = window_of(consumer, group)
     together = None if window is not None else side_by_side(group)
@@ -118,32 +119,35 @@ def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tens
     if window is None and group.sees_samples:
         rows = image[:, :, 0, 0]
         return _stacked(
-            group, consumer, lambda p, slot: _written(group, p, slot, rows).transpose(1, 2).flatten(1)
+            group, consumer, lambda p, place: _written(group, p, place, rows).transpose(1, 2).flatten(1)
         )
     if window is None:
-        return _stacked(group, consumer, lambda producer, slot: _m_prev_of_rows(group, producer, slot, image))
+        return _stacked(
+            group, consumer, lambda producer, place: _m_prev_of_rows(group, producer, place, image)
+        )
     view = window.back(_everywhere(consumer))
     pulled = spread_out(image, window.stride)
 
-    def block(producer: MeasuredModule, slot: Slot) -> Moment:
-        return _through_window(group, producer, slot, pulled, [view])[0]
+    def block(producer: MeasuredModule, place: GroupPlace) -> Moment:
+        return _through_window(group, producer, place, pulled, [view])[0]
 
     return _stacked(group, consumer, block)
 
 
 def _in_slots(consumer: MeasuredModule, group: LinkedGroup, moment: Tensor, gains: Tensor) -> Tensor:
-    """Sums of all producers' rows as they arrive in each slot that a consumer reads, slots side by side."""
-    places = [group.read_slots().index(slot) for slot in group.reads[consumer]]
-    parts = [moment * gains[:, place : place + 1] for place in places]
+    """Sums of all producers' rows as they arrive in each place that a consumer reads, places side by side."""
+    read = group.read_places()
+    at = [read.index(place) for place in group.reads[consumer]]
+    parts = [moment * gains[:, index : index + 1] for index in at]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def _stacked(
-    group: LinkedGroup, consumer: MeasuredModule, block: Callable[[MeasuredModule, Slot], Moment]
+    group: LinkedGroup, consumer: MeasuredModule, block: Callable[[MeasuredModule, GroupPlace], Moment]
 ) -> Moment:
-    """Blocks of producers below each other, of slots side by side."""
+    """Blocks of producers below each other, of places side by side."""
     rows = [
-        joined([block(producer, slot) for slot in group.reads[consumer]], dim=1)
+        joined([block(producer, place) for place in group.reads[consumer]], dim=1)
         for producer in group.producers
     ]
     return joined(rows, dim=0)
@@ -154,10 +158,10 @@ def joined(parts: list[Moment], *, dim: int) -> Moment:
     return parts[0] if len(parts) == 1 else torch.cat([value_of(part) for part in parts], dim=dim)
 
 
-def _m_prev_of_rows(group: LinkedGroup, producer: MeasuredModule, slot: Slot, image: Tensor) -> Moment:
-    ways = group.ways.to(producer, slot)
+def _m_prev_of_rows(group: LinkedGroup, producer: MeasuredModule, place: GroupPlace, image: Tensor) -> Moment:
+    ways = group.ways.to(producer, place)
     if not ways:
-        return image.new_zeros(producer.adapter.columns(producer.layer), image.shape[1] * slot.repeat)
+        return image.new_zeros(producer.adapter.columns(producer.layer), image.shape[1] * place.repeat)
     rows, gradient = stored_rows(producer), image[:, :, 0, 0]
     if rows.is_matrix and plain_gain(ways) == 1.0:
         return Product(rows.rows, padded_rows(gradient))
@@ -165,10 +169,10 @@ def _m_prev_of_rows(group: LinkedGroup, producer: MeasuredModule, slot: Slot, im
 
 
 def _through_window(
-    group: LinkedGroup, producer: MeasuredModule, slot: Slot, image: Tensor, views: Sequence[View]
+    group: LinkedGroup, producer: MeasuredModule, place: GroupPlace, image: Tensor, views: Sequence[View]
 ) -> list[Tensor]:
-    """Products of a producer's rows in a slot with readings of an image, (columns, columns of the view) each."""
-    ways = group.ways.to(producer, slot)
+    """Products of a producer's rows in a place with readings of an image, (columns, columns of the view) each."""
+    ways = group.ways.to(producer, place)
     rows = stored_rows(producer)
     if not ways:
         return [image.new_zeros(rows.columns, image.shape[1] * view.taps + view.constant) for view in views]
@@ -185,10 +189,10 @@ def _through_window(
     return totals
 
 
-def _written(group: LinkedGroup, producer: MeasuredModule, slot: Slot, values: Tensor) -> Tensor:
-    """Products of a producer's rows at each position of a slot with values (n, q), (columns, positions, q)."""
-    ways, rows = group.ways.to(producer, slot), stored_rows(producer)
-    total = values.new_zeros(rows.columns, slot.repeat, values.shape[1])
+def _written(group: LinkedGroup, producer: MeasuredModule, place: GroupPlace, values: Tensor) -> Tensor:
+    """Products of a producer's rows at each position of a place with values (n, q), (columns, positions, q)."""
+    ways, rows = group.ways.to(producer, place), stored_rows(producer)
+    total = values.new_zeros(rows.columns, place.repeat, values.shape[1])
     if ways:
         for part in portions(rows):
             arrived = arriving(producer, ways, rows.of(rows.image[part]), part=part).flatten(2)
@@ -231,7 +235,7 @@ def cross_of_batch(
 
     Returns:
         (values of all producers' raw inputs, columns) for a linear consumer whose producers' rows pass the same way in
-        each sample, else (columns of all producers, readings of all slots, columns).
+        each sample, else (columns of all producers, readings of all places, columns).
     """
     window = window_of(consumer, group)
     together = None if window is not None else side_by_side(group)
@@ -240,7 +244,7 @@ def cross_of_batch(
         return joined([Product(together.rows, each) for each in rows], dim=1)
     if window is None and group.sees_samples:
         read = torch.cat([stored_rows(partner).rows.values for partner in partners], dim=1)
-        return _stacked(group, consumer, lambda producer, slot: _written(group, producer, slot, read))
+        return _stacked(group, consumer, lambda producer, place: _written(group, producer, place, read))
     if window is None:
         return joined(
             [
@@ -251,8 +255,8 @@ def cross_of_batch(
         )
     images = [_image_read(consumer, partner, window) for partner in partners]
 
-    def block(producer: MeasuredModule, slot: Slot) -> Moment:
-        parts: list[Moment] = [_c_block(group, producer, slot, image, window) for image in images]
+    def block(producer: MeasuredModule, place: GroupPlace) -> Moment:
+        parts: list[Moment] = [_c_block(group, producer, place, image, window) for image in images]
         return joined(parts, dim=2)
 
     return _stacked(group, consumer, block)
@@ -307,9 +311,11 @@ def _from_tap(axis: Axis, tap: int) -> tuple[int, ...]:
     return tuple(offset - axis.offsets[tap] for offset in axis.offsets)
 
 
-def _c_block(group: LinkedGroup, producer: MeasuredModule, slot: Slot, read: _Read, window: Window) -> Tensor:
+def _c_block(
+    group: LinkedGroup, producer: MeasuredModule, place: GroupPlace, read: _Read, window: Window
+) -> Tensor:
     """(columns of the producer, readings, columns of the partner)."""
-    moments = _through_window(group, producer, slot, read.image, read.views)
+    moments = _through_window(group, producer, place, read.image, read.views)
     if len(read.views) == window.readings:
         return torch.stack(moments, dim=1)
     (together,) = moments
@@ -318,14 +324,14 @@ def _c_block(group: LinkedGroup, producer: MeasuredModule, slot: Slot, read: _Re
 
 
 def spread_to_rows(producer: MeasuredModule, ways: tuple[Way, ...], rows: Patches, moment: Tensor) -> Tensor:
-    """Sums against a producer's raw input as sums against the rows that arrive in a slot.
+    """Sums against a producer's raw input as sums against the rows that arrive in a place.
 
     Args:
-        producer, ways: to the slot. rows: how the producer reads its input, of whatever samples.
+        producer, ways: to the place. rows: how the producer reads its input, of whatever samples.
         moment: (values of the raw input, q), with the constant last where the producer has a bias.
 
     Returns:
-        (columns, q, positions of the slot).
+        (columns, q, positions of the place).
     """
     gain = plain_gain(ways)
     if rows.is_matrix and gain is not None:
@@ -352,8 +358,8 @@ def projected_part(
     delta = delta.to(cross)
     window = window_of(consumer, group)
     if window is not None or group.sees_samples:
-        slots = cross.split([readings_of(consumer, group, slot) for slot in group.reads[consumer]], dim=1)
-        parts: list[Tensor] = [torch.einsum("ptc,oc->pot", slot, delta).flatten(1) for slot in slots]
+        places = cross.split([readings_of(consumer, group, place) for place in group.reads[consumer]], dim=1)
+        parts: list[Tensor] = [torch.einsum("ptc,oc->pot", place, delta).flatten(1) for place in places]
         return torch.cat(parts, dim=1)
     if (
         len(group.producers) > 1
@@ -366,10 +372,10 @@ def projected_part(
         zip(group.producers, (cross @ delta.T).split(sizes), strict=True)
     )
 
-    def block(producer: MeasuredModule, slot: Slot) -> Moment:
-        ways, moment = group.ways.to(producer, slot), moments[producer]
+    def block(producer: MeasuredModule, place: GroupPlace) -> Moment:
+        ways, moment = group.ways.to(producer, place), moments[producer]
         if not ways:
-            return moment.new_zeros(read[producer].columns, moment.shape[1] * slot.repeat)
+            return moment.new_zeros(read[producer].columns, moment.shape[1] * place.repeat)
         return spread_to_rows(producer, ways, read[producer], moment).flatten(1)
 
     return value_of(_stacked(group, consumer, block))

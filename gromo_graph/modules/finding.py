@@ -169,8 +169,8 @@ def _spread(group: LinkedGroup, of: object) -> Spread:
     for producer, span in spans_of(group).items():
         fan_in[span] = of(producer.weight)
     fan_out = []
-    for consumer, slots in group.reads.items():
-        readings = sum(readings_of(consumer, group, slot) for slot in slots)
+    for consumer, places in group.reads.items():
+        readings = sum(readings_of(consumer, group, place) for place in places)
         fan_out.append(like.new_full((consumer.out_neurons * readings,), of(consumer.weight)))
     return Spread(fan_in, torch.cat(fan_out))
 

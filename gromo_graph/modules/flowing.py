@@ -13,7 +13,8 @@ from gromo_graph.layers.operation import Channels
 from gromo_graph.modules.passing import Moments, PassedChannels, pass_new, pass_tangent
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.graph.width_flow import GroupPlace
+    from gromo_graph.modules.group import LinkedGroup
     from gromo_graph.modules.links import Linkable
     from gromo_graph.modules.measured import MeasuredModule
     from gromo_graph.modules.neurons import GroupNeurons
@@ -32,24 +33,24 @@ def given(group: LinkedGroup, neurons: GroupNeurons, sign: float = 1.0) -> dict[
 def tangents(
     group: LinkedGroup,
     starts: Mapping[MeasuredModule, Tensor],
-    spreads: dict[tuple[Slot, int], Moments] | None = None,
-) -> dict[Slot, Channels]:
-    """What arrives in each slot at first order in the scaling factor.
+    spreads: dict[tuple[GroupPlace, int], Moments] | None = None,
+) -> dict[GroupPlace, Channels]:
+    """Values of new channels at each place at first order in the scaling factor.
 
     Args:
         group: which group. starts: what its producers compute at scaling factor 1.
-        spreads: takes the moments of the channels, by slot and place of the operation, where an operation needs them.
+        spreads: takes the moments of the channels, by place and index of the operation, where an operation needs them.
 
     Raises:
         GrowthError: a function on the way has no slope.
     """
 
-    def through(slot: Slot, channels: Channels) -> Channels:
+    def through(place: GroupPlace, channels: Channels) -> Channels:
         found: dict[int, Moments] = {}
-        function = slot.module.extension_function
+        function = group.module(place).extension_function
         channels = pass_tangent(function, channels, None if spreads is None else found)
         if spreads is not None:
-            spreads.update({(slot, place): moments for place, moments in found.items()})
+            spreads.update({(place, index): moments for index, moments in found.items()})
         return channels
 
     def add(a: Channels, b: Channels) -> Channels:
@@ -58,16 +59,16 @@ def tangents(
     return group.carried({p: Channels(values) for p, values in starts.items()}, through, add)
 
 
-def flow(group: LinkedGroup, starts: Mapping[MeasuredModule, Tensor]) -> dict[Slot, Tensor]:
-    """What arrives in each slot as it is, at the scaling factor that the starts have.
+def flow(group: LinkedGroup, starts: Mapping[MeasuredModule, Tensor]) -> dict[GroupPlace, Tensor]:
+    """Values of new channels at each place as it is, at the scaling factor that the starts have.
 
     Raises:
         GrowthError: a function on the way cannot tell new channels without the old ones.
     """
 
-    def through(slot: Slot, new: Tensor) -> Tensor:
-        module = slot.module
-        return pass_new(module.function, module.extension_function, new, module.passed[slot.place])
+    def through(place: GroupPlace, new: Tensor) -> Tensor:
+        module = group.module(place)
+        return pass_new(module.function, module.extension_function, new, module.passed[place.segment])
 
     return group.carried(dict(starts), through, torch.add)
 
@@ -75,42 +76,43 @@ def flow(group: LinkedGroup, starts: Mapping[MeasuredModule, Tensor]) -> dict[Sl
 @torch.no_grad()
 def at_scale_one(
     group: LinkedGroup, neurons: GroupNeurons, starts: Mapping[MeasuredModule, Tensor]
-) -> dict[Slot, Tensor]:
-    """What arrives in each slot of channels that are as large as the starts; nothing pending is looked at."""
+) -> dict[GroupPlace, Tensor]:
+    """Values of new channels at each place of channels as large as the starts; pending growth does not matter."""
 
-    def through(slot: Slot, new: Tensor) -> Tensor:
-        passed = PassedChannels(factor=1.0, spreads=spreads_at(group, neurons, slot.module))
-        return pass_new(slot.module.function, slot.module.extension_function, new, passed)
+    def through(place: GroupPlace, new: Tensor) -> Tensor:
+        module = group.module(place)
+        passed = PassedChannels(factor=1.0, spreads=spreads_at(group, neurons, module))
+        return pass_new(module.function, module.extension_function, new, passed)
 
     return group.carried(dict(starts), through, torch.add)
 
 
 def spreads_at(group: LinkedGroup, neurons: GroupNeurons, module: Linkable) -> dict[int, Tensor]:
     """The spreads of neurons at the operations of one module of the group."""
-    index = [*group.producers, *group.merges].index(module)
-    return {place: value for (at, place), value in neurons.spreads.items() if at == index}
+    own = group.members.index(module)
+    return {index: value for (member, index), value in neurons.spreads.items() if member == own}
 
 
 @torch.no_grad()
 def measured_spreads(group: LinkedGroup, neurons: GroupNeurons) -> dict[tuple[int, int], Tensor]:
     """Root mean squares of new channels at scaling factor 1, from the stored inputs; as `GroupNeurons.spreads`."""
-    moments: dict[tuple[Slot, int], Moments] = {}
+    moments: dict[tuple[GroupPlace, int], Moments] = {}
     tangents(group, given(group, neurons), moments)
     return spreads_of(group, moments)
 
 
 def spreads_of(
-    group: LinkedGroup, moments: Mapping[tuple[Slot, int], Moments]
+    group: LinkedGroup, moments: Mapping[tuple[GroupPlace, int], Moments]
 ) -> dict[tuple[int, int], Tensor]:
     """Root mean square of the channels of each group of a norm, once for each channel."""
-    indices = {module: index for index, module in enumerate((*group.producers, *group.merges))}
+    indices = {module: index for index, module in enumerate(group.members)}
     found = {}
-    for (slot, place), moment in moments.items():
-        operation = list(operations_of(slot.module.extension_function))[place]
+    for (place, index), moment in moments.items():
+        operation = list(operations_of(group.module(place).extension_function))[index]
         unit = operation_adapter(operation).unit(operation)
         assert moment.squares is not None
         squares = (moment.squares / moment.count).unflatten(0, (-1, unit))
-        found[indices[slot.module], place] = (
+        found[indices[group.module(place)], index] = (
             squares.mean(dim=1, keepdim=True).expand_as(squares).flatten().sqrt()
         )
     return found
@@ -123,9 +125,10 @@ def measure_moments(group: LinkedGroup) -> None:
     Norms that grow need their mean and variance; where extended_forward has shown them already, nothing is done.
     """
     if not any(
-        operation_adapter(operation).needs_moments and place not in slot.module.passed[slot.place].moments
-        for slot in group.member_slots()
-        for place, operation in enumerate(operations_of(slot.module.function))
+        operation_adapter(operation).needs_moments
+        and index not in group.module(place).passed[place.segment].moments
+        for place in group.member_places()
+        for index, operation in enumerate(operations_of(group.module(place).function))
     ):
         return
     starts = {}
@@ -134,6 +137,6 @@ def measure_moments(group: LinkedGroup) -> None:
         if layer is None or producer.capture.input is None:
             return  # the norm says what is missing
         starts[producer] = producer.passed[0].factor_like(producer.weight) * layer(producer.input)
-    for slot in group.member_slots():
-        slot.module.passed[slot.place].moments.clear()
+    for place in group.member_places():
+        group.module(place).passed[place.segment].moments.clear()
     flow(group, starts)

@@ -1,20 +1,21 @@
-"""The width group of linked modules: which layers make features that must grow together, and which read them.
+"""A width group as modules: which layers make features that must grow together, and which read them.
 
 A growth step adds channels to all producers of a group and inputs to all its consumers. Between the two, new channels
-flow as the old ones do: behind each producer and each merge through its function, merges adding what lies upon each
-other. `LinkedGroup.carried` follows them, whatever is made of them on the way: tensors, slopes, or what to do.
+flow as the old ones do: behind each producer and each merge through its function, merges adding up the values that
+enter one place. `LinkedGroup.carried` follows them, whatever is computed on the way: tensors, slopes, or operations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from functools import cached_property, reduce
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from gromo_graph.graph.width_flow import GroupPlace, GroupPlaces
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.statistic import SharedMoment
@@ -28,25 +29,11 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
-class Slot:
-    """A place where the features of a group stand in the output of a module.
+class NetworkGroups(Protocol):
+    """The groups of a network, for its modules."""
 
-    Attributes:
-        module: whose output. place: the segment of the output, counted from 0.
-        start: features before the segment. width: channels of the group. repeat: features of each channel.
-    """
-
-    module: Linkable
-    place: int
-    start: int
-    width: int
-    repeat: int
-
-    @property
-    def end(self) -> int:
-        """Where new features are inserted."""
-        return self.start + self.width * self.repeat
+    def read_by(self, consumer: MeasuredModule) -> list[LinkedGroup] | None:
+        """The groups that a layer reads, as they stand in its input; None if modules have been linked anew."""
 
 
 @dataclass(eq=False)
@@ -54,43 +41,74 @@ class LinkedGroup:
     """Layers and merges whose widths grow together.
 
     Attributes:
+        layout: the places of the group and the reads of its consumers, by the keys of `modules`.
+        modules: the module of each unit and consumer that the layout names.
         producers: layers whose outputs are in the group.
-        merges: merges it passes, each after those it reads.
-        reads: each consumer with the slots of what it reads.
-        slots: for each producer and merge, where the group stands in its output.
         reason: why it cannot grow, or None.
         jumps: names of operations whose old outputs change at once.
         unit: new channels come in multiples of this number.
         kernel: the kernels convolutions get for new inputs; None takes each consumer's own `growth_kernel`.
+        watched: modules that make the group what it is, with their `changes` when it was found.
         together: the stored batch of all producers side by side, as last made (`side_by_side`).
-        second_moment: S of everything that the producers read, summed over the slots (MATH.md, width groups).
+        known_ways: the linearised paths; None measures them when they are first asked for.
+        second_moment: S of everything that the producers read, summed over the places (width groups in docs/maths.md).
     """
 
+    layout: GroupPlaces
+    modules: Mapping[str, Linkable]
     producers: tuple[MeasuredModule, ...]
-    merges: tuple[Linkable, ...]
-    reads: Mapping[MeasuredModule, tuple[Slot, ...]]
-    slots: Mapping[Linkable, tuple[Slot, ...]]
-    segments: Mapping[Linkable, int]
     reason: str | None
     jumps: tuple[str, ...]
     unit: int
     kernel: Kernel | None = None
+    watched: Mapping[Linkable, int] = field(default_factory=dict)
     together: SideBySide | None = None
+    known_ways: Ways | None = None
     second_moment: SharedMoment = field(default_factory=lambda: SharedMoment("S of the growth"))
 
     @cached_property
+    def reads(self) -> Mapping[MeasuredModule, tuple[GroupPlace, ...]]:
+        """Each consumer with the places that it reads."""
+        return {self.modules[name]: places for name, places in self.layout.reads.items()}  # type: ignore[misc]
+
+    @cached_property
+    def places(self) -> Mapping[Linkable, tuple[GroupPlace, ...]]:
+        """Each producer and merge with the places of the group in its output."""
+        found: dict[Linkable, tuple[GroupPlace, ...]] = {}
+        for place in self.layout.flow:
+            module = self.module(place)
+            found[module] = (*found.get(module, ()), place)
+        return found
+
+    @cached_property
+    def merges(self) -> tuple[Linkable, ...]:
+        """The merges that the group passes, each after those it reads."""
+        return tuple(module for module in self.places if module.is_merge)
+
+    @property
+    def members(self) -> tuple[Linkable, ...]:
+        """The producers, then the merges."""
+        return (*self.producers, *self.merges)
+
+    def module(self, place: GroupPlace) -> Linkable:
+        """The module in whose output a place is."""
+        return self.modules[place.unit]
+
+    @property
     def ways(self) -> Ways:
-        """What stands in for the functions between producers and slots; measured once."""
-        return ways_of(self)
+        """The linearised paths from producers to places; measured once."""
+        if self.known_ways is None:
+            self.known_ways = ways_of(self)
+        return self.known_ways
 
     @cached_property
     def gains(self) -> Tensor | None:
-        """The factor of each producer in each slot that is read, (producers, read slots), 0 where it cannot be seen.
+        """The factor of each producer at each place that is read, (producers, read places), 0 if it does not reach it.
 
-        None where something on the way mixes positions.
+        None if some operation on the way mixes positions.
         """
         rows = [
-            [plain_gain(self.ways.to(producer, slot)) for slot in self.read_slots()]
+            [plain_gain(self.ways.to(producer, place)) for place in self.read_places()]
             for producer in self.producers
         ]
         if any(gain is None for row in rows for gain in row):
@@ -112,7 +130,7 @@ class LinkedGroup:
         """Whether something on the way does not do the same to all samples, so that sums cannot pass it."""
         return any(
             operation_adapter(operation).sees_samples
-            for member in (*self.producers, *self.merges)
+            for member in self.members
             for operation in operations_of(member.function)
         )
 
@@ -121,7 +139,7 @@ class LinkedGroup:
         """Whether some operation must know the mean and variance of new channels."""
         return any(
             operation_adapter(operation).needs_moments
-            for member in (*self.producers, *self.merges)
+            for member in self.members
             for operation in operations_of(member.function)
         )
 
@@ -132,13 +150,13 @@ class LinkedGroup:
             " and others" if len(self.producers) > 3 else ""
         )
 
-    def read_slots(self) -> tuple[Slot, ...]:
-        """The slots that some consumer reads, each once."""
-        return tuple(dict.fromkeys(slot for slots in self.reads.values() for slot in slots))
+    def read_places(self) -> tuple[GroupPlace, ...]:
+        """The places that some consumer reads, each once."""
+        return tuple(dict.fromkeys(place for places in self.reads.values() for place in places))
 
-    def member_slots(self) -> tuple[Slot, ...]:
-        """The slots in the outputs of the producers, then of the merges."""
-        return tuple(slot for member in (*self.producers, *self.merges) for slot in self.slots[member])
+    def member_places(self) -> tuple[GroupPlace, ...]:
+        """The places in the outputs of the producers, then of the merges."""
+        return tuple(place for member in self.members for place in self.places[member])
 
     def kernel_of(self, consumer: MeasuredModule) -> Kernel:
         """The kernels that the new inputs of a consumer get."""
@@ -147,50 +165,40 @@ class LinkedGroup:
     def carried(
         self,
         starts: Mapping[MeasuredModule, Value],
-        through: Callable[[Slot, Value], Value],
+        through: Callable[[GroupPlace, Value], Value],
         add: Callable[[Value, Value], Value],
-    ) -> dict[Slot, Value]:
-        """What arrives in each slot.
+    ) -> dict[GroupPlace, Value]:
+        """Values of new channels at each place that they reach.
 
         Args:
-            starts: what new channels begin as, behind the layer of each producer.
-            through: passes it through the function of a slot's module.
-            add: of two that lie upon each other in a sum.
+            starts: the values of producers, behind the layer.
+            through: passes a value through the function of the module of a place.
+            add: of two values that enter one place.
         """
-        arrived: dict[tuple[Linkable, int], Value] = {}
-        found: dict[Slot, Value] = {}
-        for producer, value in starts.items():
-            (slot,) = self.slots[producer]
-            found[slot] = arrived[producer, 0] = through(slot, value)
-        for merge in self.merges:
-            incoming = self._incoming(merge, arrived, add)
-            for slot in self.slots[merge]:
-                if slot.place in incoming:
-                    value = through(slot, incoming[slot.place])
-                    found[slot] = arrived[merge, slot.place] = value
+        begins = {self.places[producer][0]: value for producer, value in starts.items()}
+        found: dict[GroupPlace, Value] = {}
+        for place, sources in self.layout.flow.items():
+            arrived = [begins[place]] if place in begins else [found[s] for s in sources if s in found]
+            if arrived:
+                found[place] = through(place, reduce(add, arrived))
         return found
 
-    def _incoming(
-        self,
-        merge: Linkable,
-        arrived: Mapping[tuple[Linkable, int], Value],
-        add: Callable[[Value, Value], Value],
-    ) -> dict[int, Value]:
-        incoming: dict[int, Value] = {}
-        before = 0
-        for source in merge.inputs():
-            count = 1 if isinstance(source, int) else self.segments.get(source, 1)
-            for place in range(count):
-                if not isinstance(source, int) and (source, place) in arrived:
-                    value, target = arrived[source, place], before + place
-                    incoming[target] = add(incoming[target], value) if target in incoming else value
-            before += count if merge.concatenates else 0
-        return incoming
+    def watch(self, modules: Iterable[Linkable]) -> None:
+        """The group is what it is as long as these modules keep their links, functions and widths."""
+        self.watched = {module: module.changes for module in modules}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no watched module has changed since."""
+        return all(module.changes == changes for module, changes in self.watched.items())
 
     def same_as(self, other: LinkedGroup) -> bool:
         """Whether the two have the same members in the same places."""
-        return (
-            set(self.producers) == set(other.producers)
-            and dict(self.reads) == dict(other.reads)
-            and set(self.merges) == set(other.merges)
-        )
+        return set(self.members) == set(other.members) and self._read() == other._read()
+
+    def _read(self) -> Mapping[MeasuredModule, list[tuple[object, ...]]]:
+        """What each consumer reads, whatever the modules are called."""
+        return {
+            consumer: [(self.module(p), p.segment, p.start, p.width, p.repeat) for p in places]
+            for consumer, places in self.reads.items()
+        }

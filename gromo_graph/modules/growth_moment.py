@@ -1,7 +1,7 @@
-"""S of what the producers of a group read, summed over the slots in which their new channels are read.
+"""S of what the producers of a group read, summed over the places in which their new channels are read.
 
 Slots are further rows of one layer (MATH.md, width groups). A position of an image counts as often as the consumer that
-reads it most. Products that several slots share are formed once.
+reads it most. Products that several places share are formed once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from gromo_graph.modules.side_by_side import side_by_side
 from gromo_graph.modules.ways import arriving, plain_gain
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.graph.width_flow import GroupPlace
+    from gromo_graph.modules.group import LinkedGroup
     from gromo_graph.modules.measured import MeasuredModule
 
 
@@ -39,13 +40,13 @@ def growth_moment_of_batch(group: LinkedGroup) -> Tensor:
     size = spans[group.producers[-1]].stop
     total = next(iter(rows.values())).image.new_zeros(size, size)
     plain: dict[tuple[MeasuredModule, MeasuredModule, AxisWeights], float] = {}
-    for slot in group.read_slots():
-        gains = {p: plain_gain(ways) for p in group.producers if (ways := group.ways.to(p, slot))}
+    for place in group.read_places():
+        gains = {p: plain_gain(ways) for p in group.producers if (ways := group.ways.to(p, place))}
         if any(gain is None for gain in gains.values()):
-            _add_written(total, group, slot, list(gains), rows, spans)
+            _add_written(total, group, place, list(gains), rows, spans)
             continue
         for p, q in _pairs(list(gains)):
-            weights = weights_of(group, slot, rows[p].grid)
+            weights = weights_of(group, place, rows[p].grid)
             factor = (gains[p] or 0.0) * (gains[q] or 0.0)
             plain[p, q, weights] = plain.get((p, q, weights), 0.0) + factor
     for (p, q, weights), factor in plain.items():
@@ -55,12 +56,12 @@ def growth_moment_of_batch(group: LinkedGroup) -> Tensor:
 
 
 def is_input_moment(group: LinkedGroup) -> bool:
-    """Whether the sum is just S of the one producer's input: one slot, and every position read once."""
-    slots = group.read_slots()
+    """Whether the sum is just S of the one producer's input: one place, and every position read once."""
+    places = group.read_places()
     if (
         len(group.producers) != 1
-        or len(slots) != 1
-        or plain_gain(group.ways.to(group.producers[0], slots[0])) is None
+        or len(places) != 1
+        or plain_gain(group.ways.to(group.producers[0], places[0])) is None
     ):
         return False
     windows = [window_of(consumer, group) for consumer in group.consumers]
@@ -81,11 +82,11 @@ def spans_of(group: LinkedGroup) -> dict[MeasuredModule, slice]:
     return spans
 
 
-def weights_of(group: LinkedGroup, slot: Slot, grid: tuple[int, int]) -> AxisWeights:
-    """How often each position of a slot is read, along height and width."""
+def weights_of(group: LinkedGroup, place: GroupPlace, grid: tuple[int, int]) -> AxisWeights:
+    """How often each position of a place is read, along height and width."""
     weights = [[0.0] * size for size in grid]
     for consumer in group.consumers:
-        if slot in group.reads[consumer]:
+        if place in group.reads[consumer]:
             window = window_of(consumer, group)
             for axis in (0, 1):
                 reads = (
@@ -114,18 +115,18 @@ def _add_block(total: Tensor, rows: slice, columns: slice, block: Tensor) -> Non
 def _add_written(
     total: Tensor,
     group: LinkedGroup,
-    slot: Slot,
+    place: GroupPlace,
     visible: list[MeasuredModule],
     rows: Mapping[MeasuredModule, Patches],
     spans: Mapping[MeasuredModule, slice],
 ) -> None:
-    """A slot behind operations that mix positions: the rows are written down as they arrive."""
+    """A place behind operations that mix positions: the rows are written down as they arrive."""
     index = torch.cat([torch.arange(spans[p].start, spans[p].stop) for p in visible]).to(total.device)
     for part in portions(max((rows[p] for p in visible), key=lambda r: r.columns * r.grid[0] * r.grid[1])):
         arrived = [
-            arriving(p, group.ways.to(p, slot), rows[p].of(rows[p].image[part]), part=part) for p in visible
+            arriving(p, group.ways.to(p, place), rows[p].of(rows[p].image[part]), part=part) for p in visible
         ]
         image = torch.cat(arrived, dim=1)
         grid = (image.shape[2], image.shape[3])
-        moment = patch_second_moment(Patches(image, grid=grid), weights_of(group, slot, grid))
+        moment = patch_second_moment(Patches(image, grid=grid), weights_of(group, place, grid))
         total[index[:, None], index[None, :]] += moment

@@ -17,7 +17,8 @@ from gromo_graph.modules.statistic import SharedMoment
 from gromo_graph.modules.ways import Way
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.graph.width_flow import GroupPlace
+    from gromo_graph.modules.group import LinkedGroup
 
 
 def head_views(group: LinkedGroup) -> tuple[LinkedGroup, ...]:
@@ -27,34 +28,31 @@ def head_views(group: LinkedGroup) -> tuple[LinkedGroup, ...]:
     """
     heads = [
         operation.attend.heads
-        for slots in group.ways.by_slot.values()
-        for ways in slots.values()
+        for places in group.ways.by_place.values()
+        for ways in places.values()
         for way in ways
         for operation in way.operations
         if isinstance(operation, Mixing)
     ]
     if max(heads, default=1) == 1:
         return (group,)
-    return tuple(_view(group, place) for place in range(group.unit))
+    return tuple(_view(group, index) for index in range(group.unit))
 
 
-def _view(group: LinkedGroup, place: int) -> LinkedGroup:
+def _view(group: LinkedGroup, index: int) -> LinkedGroup:
     """The group as the features at one place of each unit find it."""
 
-    def seen(ways: Mapping[Slot, tuple[Way, ...]]) -> Mapping[Slot, tuple[Way, ...]]:
-        return {slot: tuple(_with_head(way, place) for way in each) for slot, each in ways.items()}
+    def seen(ways: Mapping[GroupPlace, tuple[Way, ...]]) -> Mapping[GroupPlace, tuple[Way, ...]]:
+        return {place: tuple(_with_head(way, index) for way in each) for place, each in ways.items()}
 
-    view = replace(group, together=None, second_moment=SharedMoment("S of the growth"))
-    found = {producer: seen(slots) for producer, slots in group.ways.by_slot.items()}
-    view.__dict__["ways"] = replace(
-        group.ways, by_slot=found
-    )  # in the place of what it would find out itself
-    return view
+    found = {producer: seen(places) for producer, places in group.ways.by_place.items()}
+    ways = replace(group.ways, by_place=found)
+    return replace(group, together=None, known_ways=ways, second_moment=SharedMoment("S of the growth"))
 
 
-def _with_head(way: Way, place: int) -> Way:
+def _with_head(way: Way, index: int) -> Way:
     operations: list[torch.nn.Module] = [
-        OneHead(operation, place % operation.attend.heads) if isinstance(operation, Mixing) else operation
+        OneHead(operation, index % operation.attend.heads) if isinstance(operation, Mixing) else operation
         for operation in way.operations
     ]
     return replace(way, operations=tuple(operations))

@@ -23,6 +23,7 @@ from gromo_graph.modules.capture import (
     stored_pre_activity,
     stored_rows,
 )
+from gromo_graph.modules.group import NetworkGroups
 from gromo_graph.modules.link import GrowthLink
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.passing import as_factor, pass_both
@@ -46,6 +47,7 @@ class LayerModule(Linkable):
             "scaling_factor",
             "input_factor",
             "growth_links",
+            "network_groups",
             "joint_partners",
             "delta_partners",
             *_PENDING_LAYERS,
@@ -95,6 +97,7 @@ class LayerModule(Linkable):
         self._input_moment = SharedMoment(f"S of {self.name}")
         self.tensor_m = TensorStatistic(f"M of {self.name}")
         self.growth_links: list[GrowthLink] | None = None
+        self.network_groups: NetworkGroups | None = None  # of the network that was compiled with this module
         self._forget_growth()
 
     def _forget_growth(self) -> None:

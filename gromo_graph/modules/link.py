@@ -13,9 +13,9 @@ from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.crossing import cross_of_batch, m_prev_of_batch
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.growth_moment import growth_moment_of_batch, is_input_moment
-from gromo_graph.modules.links import Linkable, previous_of
+from gromo_graph.modules.hand_links import groups_by_links
+from gromo_graph.modules.links import previous_of
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
-from gromo_graph.modules.walk import groups_of
 
 if TYPE_CHECKING:
     from gromo_graph.modules.measured import MeasuredModule
@@ -29,7 +29,6 @@ class GrowthLink:
         m_prev: M_prev, (columns of all producers, out · readings).
         cross: C (see `crossing.cross_of_batch`).
         read: how each producer reads its input, as last seen.
-        relinked: `Linkable.relinked` when the group was last looked at.
     """
 
     def __init__(self, consumer: MeasuredModule, group: LinkedGroup) -> None:
@@ -37,7 +36,6 @@ class GrowthLink:
         self.m_prev = TensorStatistic(f"M_prev of {consumer.name}")
         self.cross = TensorStatistic(f"the cross covariance of {consumer.name}")
         self.read: dict[MeasuredModule, Patches] = {}
-        self.relinked = Linkable.relinked
 
     def reset(self) -> None:
         """Empty the statistics, those of the group included."""
@@ -47,8 +45,8 @@ class GrowthLink:
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing was linked since the group was found, or what was gathered holds on to it."""
-        return self.relinked == Linkable.relinked or self.m_prev.samples > 0
+        """Whether nothing was linked anew since the group was found, or the statistics hold on to it."""
+        return self.m_prev.samples > 0 or self.group.is_current
 
     @property
     def s_growth(self) -> SharedMoment:
@@ -85,7 +83,7 @@ def links_of(consumer: MeasuredModule) -> list[GrowthLink]:
         GrowthError: there is nothing before it, or the widths do not fit together.
     """
     links = []
-    for found in groups_of(consumer):
+    for found in _groups_of(consumer):
         known = (
             link.group
             for other in found.consumers
@@ -101,30 +99,37 @@ def links_of(consumer: MeasuredModule) -> list[GrowthLink]:
     return links
 
 
+def _groups_of(consumer: MeasuredModule) -> list[LinkedGroup]:
+    """The groups that a consumer reads: those its network knows, or those its links give."""
+    given = None if consumer.network_groups is None else consumer.network_groups.read_by(consumer)
+    return groups_by_links(consumer) if given is None else given
+
+
 def _known_links(consumer: MeasuredModule) -> list[GrowthLink] | None:
-    """The links that are known and still hold, None where they have to be looked for.
+    """The links that are known and still hold, None if they have to be looked for.
 
     Raises:
-        GrowthError: modules have been linked anew, and what was gathered belongs to other groups.
+        GrowthError: modules have been linked anew, and the statistics belong to other groups.
     """
     links = consumer.growth_links
-    if links is None or all(link.relinked == Linkable.relinked for link in links):
+    if links is None or all(link.group.is_current for link in links):
         return links
     if not any(link.m_prev.samples for link in links):
         return None
-    groups = groups_of(consumer)
+    groups = _groups_of(consumer)
     for link in links:
-        if not any(link.group.same_as(group) for group in groups):
+        same = next((group for group in groups if link.group.same_as(group)), None)
+        if same is None:
             raise GrowthError(
                 f"the modules around {consumer.name} have been linked anew since it began to gather statistics, so "
                 f"it no longer grows with {link.group.name} alone: call init_computation() on them again"
             )
-        link.relinked = Linkable.relinked
+        link.group.watched = same.watched
     return links
 
 
 def all_links(consumer: MeasuredModule) -> list[GrowthLink]:
-    """The links to the groups that a consumer reads; none where it has no neighbours that growth knows."""
+    """The links to the groups that a consumer reads; none if it has no neighbours that growth knows."""
     known = _known_links(consumer)
     if known is not None:
         return known

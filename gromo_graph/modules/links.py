@@ -38,19 +38,20 @@ class Linkable(torch.nn.Module):
         width_reason: why its width must stay as it is, where something outside of the modules says so.
         is_output: its output also leaves the network.
         passed: what is known of pending channels on their way through its function, by segment of the output.
+        changes: how often its links, its function or its width have changed; groups found before may be others now.
     """
 
     # Attributes that may hold modules or parameters and still are no part of this module.
     unregistered: ClassVar[frozenset[str]] = frozenset()
     is_merge: ClassVar[bool] = False
     concatenates: bool = False
-    # Counts what was ever linked, cut or exchanged, anywhere: groups found before may be others now.
-    relinked: ClassVar[int] = 0
+    changes: int
     allow_growing: bool
     name: str
 
     def __init__(self) -> None:
         super().__init__()
+        self.changes = 0
         self.width_reason: str | None = None
         self.is_output = False
         self.passed = Segments()
@@ -58,7 +59,7 @@ class Linkable(torch.nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _LINKS:
-            Linkable.relinked += 1
+            self.__dict__["changes"] += 1
         if name in self.unregistered:
             object.__setattr__(self, name, value)
         else:

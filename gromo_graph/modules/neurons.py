@@ -16,7 +16,8 @@ from gromo_graph.modules.crossing import readings_of
 from gromo_graph.modules.growth_moment import spans_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.graph.width_flow import GroupPlace
+    from gromo_graph.modules.group import LinkedGroup
     from gromo_graph.modules.measured import MeasuredModule
 
 
@@ -33,21 +34,21 @@ class FanOut:
     """What a consumer makes of the new neurons.
 
     Attributes:
-        weight: of the layer that reads them, (out, inputs, ...), slot after slot.
-        repeats: for each slot the inputs that one neuron becomes there.
+        weight: of the layer that reads them, (out, inputs, ...), place after place.
+        repeats: for each place the inputs that one neuron becomes there.
     """
 
     weight: Tensor
     repeats: tuple[int, ...]
 
-    def by_slot(self) -> list[Tensor]:
-        """(out, k, repeat, ...) for each slot: views of the weight."""
+    def by_place(self) -> list[Tensor]:
+        """(out, k, repeat, ...) for each place: views of the weight."""
         size = self.weight.shape[1] // max(1, sum(self.repeats))
         parts = self.weight.split([size * repeat for repeat in self.repeats], dim=1)
         return [part.unflatten(1, (size, repeat)) for part, repeat in zip(parts, self.repeats, strict=True)]
 
     def of(self, parts: Sequence[Tensor]) -> FanOut:
-        """The inverse of `by_slot`."""
+        """The inverse of `by_place`."""
         return replace(self, weight=torch.cat([part.flatten(1, 2) for part in parts], dim=1))
 
 
@@ -59,8 +60,8 @@ class GroupNeurons:
         fan_in, fan_out: α and ω.
         values: (k,), λ; None where nothing was solved.
         solver, decomposition: which way they were found.
-        spreads: root mean square of the channels at s = 1, by slot owner (producers, then merges) and place of the
-            operation in its function, where an operation needs it.
+        spreads: root mean square of the channels at s = 1, by member of the group (producers, then merges) and index
+            of the operation in its function, where an operation needs it.
     """
 
     fan_in: tuple[FanIn, ...]
@@ -96,7 +97,7 @@ class GroupNeurons:
             fan_in=tuple(
                 FanIn(rows(fan.weight), None if fan.bias is None else rows(fan.bias)) for fan in self.fan_in
             ),
-            fan_out=tuple(fan.of([columns(part) for part in fan.by_slot()]) for fan in self.fan_out),
+            fan_out=tuple(fan.of([columns(part) for part in fan.by_place()]) for fan in self.fan_out),
             values=None if self.values is None else self.values[order],
             spreads={key: spread[order] for key, spread in self.spreads.items()},
         )
@@ -118,7 +119,7 @@ class GroupNeurons:
                 FanIn(rows(fan.weight, fan_in), None if fan.bias is None else rows(fan.bias, fan_in))
                 for fan in self.fan_in
             ),
-            fan_out=tuple(fan.of([columns(part) for part in fan.by_slot()]) for fan in self.fan_out),
+            fan_out=tuple(fan.of([columns(part) for part in fan.by_place()]) for fan in self.fan_out),
             spreads={key: spread * fan_in for key, spread in self.spreads.items()},
         )
 
@@ -132,18 +133,19 @@ def united(
         union: the modules of all groups. groups, neurons: equally many of each.
     """
     fan_in: dict[MeasuredModule, FanIn] = {}
-    by_slot: dict[tuple[MeasuredModule, Slot], Tensor] = {}
+    by_place: dict[tuple[MeasuredModule, GroupPlace], Tensor] = {}
     spreads: dict[tuple[int, int], Tensor] = {}
-    places = {module: index for index, module in enumerate((*union.producers, *union.merges))}
+    index_of = {module: index for index, module in enumerate(union.members)}
     for group, found in zip(groups, neurons, strict=True):
         fan_in |= dict(zip(group.producers, found.fan_in, strict=True))
-        for (consumer, slots), fan_out in zip(group.reads.items(), found.fan_out, strict=True):
-            by_slot |= {(consumer, slot): part for slot, part in zip(slots, fan_out.by_slot(), strict=True)}
-        members = (*group.producers, *group.merges)
-        spreads |= {(places[members[index]], at): value for (index, at), value in found.spreads.items()}
+        for (consumer, places), fan_out in zip(group.reads.items(), found.fan_out, strict=True):
+            by_place |= {
+                (consumer, place): part for place, part in zip(places, fan_out.by_place(), strict=True)
+            }
+        spreads |= {(index_of[group.members[i]], at): value for (i, at), value in found.spreads.items()}
     fan_outs = []
-    for consumer, slots in union.reads.items():
-        parts = [by_slot[consumer, slot].flatten(1, 2) for slot in slots]
+    for consumer, places in union.reads.items():
+        parts = [by_place[consumer, place].flatten(1, 2) for place in places]
         fan_outs.append(FanOut(torch.cat(parts, dim=1), repeats_of(union, consumer)))
     values = [found.values for found in neurons]
     squares = [value.square() for value in values if value is not None]
@@ -170,9 +172,9 @@ def taking_turns(parts: Sequence[GroupNeurons]) -> GroupNeurons:
         fan_in.append(FanIn(rows([side.weight for side in sides]), rows(biases) if biases else None))
     fan_out = []
     for outs in zip(*(part.fan_out for part in parts), strict=True):
-        slots = zip(*(out.by_slot() for out in outs), strict=True)
+        places = zip(*(out.by_place() for out in outs), strict=True)
         fan_out.append(
-            outs[0].of([rows([each.transpose(0, 1) for each in slot]).transpose(0, 1) for slot in slots])
+            outs[0].of([rows([each.transpose(0, 1) for each in place]).transpose(0, 1) for place in places])
         )
     values = [part.values for part in parts if part.values is not None]
     return replace(
@@ -198,7 +200,7 @@ def split(group: LinkedGroup, found: OptimalExtension, columns: Tensor) -> Group
     alpha[:, columns] = found.alpha
     outputs = [consumer.out_neurons for consumer in group.consumers]
     readings = [
-        [readings_of(consumer, group, slot) for slot in slots] for consumer, slots in group.reads.items()
+        [readings_of(consumer, group, place) for place in places] for consumer, places in group.reads.items()
     ]
     omegas = found.omega.split([out * sum(each) for out, each in zip(outputs, readings, strict=True)])
     fan_in = []
@@ -226,8 +228,8 @@ def split(group: LinkedGroup, found: OptimalExtension, columns: Tensor) -> Group
 
 
 def repeats_of(group: LinkedGroup, consumer: MeasuredModule) -> tuple[int, ...]:
-    """For each slot that a consumer reads the inputs one neuron becomes."""
-    return tuple(slot.repeat for slot in group.reads[consumer])
+    """For each place that a consumer reads the inputs one neuron becomes."""
+    return tuple(place.repeat for place in group.reads[consumer])
 
 
 @torch.no_grad()
@@ -273,16 +275,16 @@ def pending_layer(
 
 def expect_channels(group: LinkedGroup, size: int) -> None:
     """Tell the functions of a group how many new channels are pending in each segment."""
-    for slot in group.member_slots():
-        slot.module.passed[slot.place].expect(size * slot.repeat // slot.module.positions)
+    for place in group.member_places():
+        module = group.module(place)
+        module.passed[place.segment].expect(size * place.repeat // module.positions)
 
 
 def _give_spreads(group: LinkedGroup, spreads: Mapping[tuple[int, int], Tensor]) -> None:
     """Tell the functions how large the channels are; those that ask have a single segment of the group."""
-    members = (*group.producers, *group.merges)
-    for (index, place), spread in spreads.items():
-        (slot,) = group.slots[members[index]]
-        slot.module.passed[slot.place].spreads[place] = spread
+    for (member, index), spread in spreads.items():
+        (place,) = group.places[group.members[member]]
+        group.module(place).passed[place.segment].spreads[index] = spread
 
 
 def _check(group: LinkedGroup, neurons: GroupNeurons) -> None:

@@ -68,10 +68,10 @@ def pending_neurons(module: MeasuredModule, *, alone: bool = False) -> PendingNe
     if len(sizes) != 1:
         raise mismatch(group, module)
     spreads = {
-        (index, place): spread
-        for index, owner in enumerate((*group.producers, *group.merges))
-        for slot in group.slots[owner]
-        for place, spread in owner.passed[slot.place].spreads.items()
+        (member, index): spread
+        for member, owner in enumerate(group.members)
+        for place in group.places[owner]
+        for index, spread in owner.passed[place.segment].spreads.items()
     }
     neurons = GroupNeurons(
         fan_in,

@@ -18,7 +18,8 @@ from torch import Tensor
 from gromo_graph.layers import Kept, operation_adapter, operations_with_repeats
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.graph.width_flow import GroupPlace
+    from gromo_graph.modules.group import LinkedGroup
     from gromo_graph.modules.measured import MeasuredModule
 
 # Ridge on S relative to its mean diagonal, so that channels that are equal, or always zero, do not make it singular: as
@@ -83,8 +84,8 @@ def relative_ridge(dtype: torch.dtype) -> float:
 def columns_of(group: LinkedGroup, consumer: MeasuredModule, channels: Tensor, taps: int) -> Tensor:
     """The columns of the rows of a consumer that some channels of a group fill, (channels, columns of each)."""
     found = []
-    for slot in group.reads[consumer]:
-        features = slot.start + channels[:, None] * slot.repeat + torch.arange(slot.repeat)
+    for place in group.reads[consumer]:
+        features = place.start + channels[:, None] * place.repeat + torch.arange(place.repeat)
         found.append((features[:, :, None] * taps + torch.arange(taps)).flatten(1))
     return torch.cat(found, dim=1)
 
@@ -169,27 +170,27 @@ def _features_left(group: LinkedGroup, layer: MeasuredModule, stay: Tensor) -> T
     if layer not in group.reads:
         return torch.arange(layer.in_neurons)
     kept = torch.ones(layer.in_neurons, dtype=torch.bool)
-    for slot in group.reads[layer]:
-        kept[slot.start : slot.end] = False
-        kept[(slot.start + stay[:, None] * slot.repeat + torch.arange(slot.repeat)).flatten()] = True
+    for place in group.reads[layer]:
+        kept[place.start : place.end] = False
+        kept[(place.start + stay[:, None] * place.repeat + torch.arange(place.repeat)).flatten()] = True
     return kept.nonzero()[:, 0]
 
 
 def _operations(group: LinkedGroup, stay: Tensor) -> Iterator[tuple[torch.nn.Module, Tensor]]:
     """The operations of a group, each with the features that stay there."""
     for member in (*group.producers, *group.merges):
-        slots = group.slots[member]
+        places = group.places[member]
         width, flattened = member.own_width, member.positions
         kept = torch.ones(width, dtype=torch.bool)
-        for slot in slots:
-            _mark(kept, slot, flattened, stay)
+        for place in places:
+            _mark(kept, place, flattened, stay)
         for operation, times in operations_with_repeats(member.function, flattened):
             kept = kept.repeat_interleave(times)
             yield operation, kept.nonzero()[:, 0]
 
 
-def _mark(kept: Tensor, slot: Slot, flattened: int, stay: Tensor) -> None:
-    """Take the channels that go out of the features before the function of a slot's module."""
-    start, repeat = slot.start // flattened, slot.repeat // flattened
-    kept[start : start + slot.width * repeat] = False
+def _mark(kept: Tensor, place: GroupPlace, flattened: int, stay: Tensor) -> None:
+    """Take the channels that go out of the features before the function of a place's module."""
+    start, repeat = place.start // flattened, place.repeat // flattened
+    kept[start : start + place.width * repeat] = False
     kept[(start + stay[:, None] * repeat + torch.arange(repeat)).flatten()] = True

@@ -51,8 +51,8 @@ def give_factor(group: LinkedGroup, factor: float | Tensor | None) -> None:
     """The factor of every new channel of a group."""
     for consumer in group.consumers:
         consumer.input_factor = factor
-    for slot in group.member_slots():
-        slot.module.passed[slot.place].factor = factor
+    for place in group.member_places():
+        group.module(place).passed[place.segment].factor = factor
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """The producers of a group as one: where all read rows of features, their sums are formed side by side.
 
 A residual stream of a hundred layers has ten thousand pairs of producers. Where nothing on the way mixes positions, a
-producer arrives in a slot as it is, times a factor: then one product of all rows serves all pairs.
+producer arrives in a place as it is, times a factor: then one product of all rows serves all pairs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SideBySide:
 
     Attributes:
         rows: (n, columns of all producers).
-        gains: (columns, read slots), the factor of each column in each slot.
+        gains: (columns, read places), the factor of each column in each place.
         passes: the forward passes of the producers that they are of.
     """
 
@@ -35,7 +35,7 @@ class SideBySide:
 
     @property
     def by_pair(self) -> Tensor:
-        """What the product of two columns counts: summed over the slots, (columns, columns)."""
+        """What the product of two columns counts: summed over the places, (columns, columns)."""
         return self.gains @ self.gains.T
 
 
@@ -56,7 +56,7 @@ def side_by_side(group: LinkedGroup) -> SideBySide | None:
 
 
 def column_gains(group: LinkedGroup) -> Tensor:
-    """The factor of each column of all producers in each slot that is read, (columns, read slots)."""
+    """The factor of each column of all producers in each place that is read, (columns, read places)."""
     assert group.gains is not None
     columns = torch.tensor([producer.adapter.columns(producer.layer) for producer in group.producers])
     return group.gains.repeat_interleave(columns, dim=0)

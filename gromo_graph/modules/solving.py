@@ -70,7 +70,7 @@ class Problem:
 
     Attributes:
         s: (columns, columns) of all producers. n: (columns, outputs) of all consumers side by side.
-        columns: those that are kept, in the order of s; constants that are the same at every slot stand once.
+        columns: those that are kept, in the order of s; constants that are the same at every place stand once.
         samples: how many were counted.
     """
 
@@ -129,12 +129,12 @@ def links_of_group(group: LinkedGroup) -> dict[MeasuredModule, GrowthLink]:
 
 
 def _distinct_columns(group: LinkedGroup, device: torch.device) -> Tensor:
-    """All columns but the constants that some producer before has in the same slots (MATH.md: they are duplicates)."""
+    """All columns but the constants that some producer before has in the same places (MATH.md: they are duplicates)."""
     kept, seen = [], set()
     for producer, span in spans_of(group).items():
         last = span.stop
         if producer.use_bias:
-            profile = frozenset((slot, group.ways.to(producer, slot)) for slot in group.read_slots())
+            profile = frozenset((place, group.ways.to(producer, place)) for place in group.read_places())
             if profile in seen:
                 last -= 1
             seen.add(profile)

@@ -56,6 +56,7 @@ def extend_in(module: MeasuredModule, weight: Tensor, at: int | None = None) -> 
     place = module.in_neurons if at is None else at
     replaced = adapter.extend_in(module.layer, weight.to(module.weight), place)
     clear(module)
+    module.changes += 1
     forget_pass(module)
     for layer in (module.optimal_delta_layer, module.extended_output_layer):
         if layer is not None:
@@ -83,6 +84,7 @@ def extend_out(module: MeasuredModule, weight: Tensor, bias: Tensor | None) -> l
     # S of the input is still right; what was multiplied with the gradient is not.
     module.tensor_m.reset()
     module.growth_links = None
+    module.changes += 1
     forget_pass(module)
     for layer in (module.optimal_delta_layer, module.extended_input_layer):
         if layer is not None:

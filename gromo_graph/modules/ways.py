@@ -1,4 +1,4 @@
-"""From a producer to a slot: what stands in for the functions on the way while sums are taken.
+"""Linearised paths from a producer to a place, which stand in for the functions on the way while sums are taken.
 
 New neurons are found from sums of products, and for those the way must be linear: each activation is its slope at the
 value a new channel rests at, a max pool is the mean, a norm passes. Whatever that misses, the exact slope measures.
@@ -17,7 +17,8 @@ from gromo_graph.algebra import Patches, Tangent, patch_matrix
 from gromo_graph.layers import operation_adapter, operations_of
 
 if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup, Slot
+    from gromo_graph.graph.width_flow import GroupPlace
+    from gromo_graph.modules.group import LinkedGroup
     from gromo_graph.modules.measured import MeasuredModule
 
 
@@ -34,34 +35,34 @@ class Ways:
     """The ways of a group.
 
     Attributes:
-        by_slot: of each producer to the slots it is visible in; several where paths lie upon each other.
+        by_place: of each producer to the places it is visible in; several where paths lie upon each other.
         gain: the largest factor of any way; those above are relative to it.
-        resting: the value that a new channel has in each slot while its weights are zero.
+        resting: the value that a new channel has in each place while its weights are zero.
         kinks: whether some activation leaves the resting value with another slope to the right than to the left.
         bends: whether new channels of the opposite sign do not just arrive with the opposite sign.
     """
 
-    by_slot: Mapping[MeasuredModule, Mapping[Slot, tuple[Way, ...]]]
+    by_place: Mapping[MeasuredModule, Mapping[GroupPlace, tuple[Way, ...]]]
     gain: float
-    resting: Mapping[Slot, float]
+    resting: Mapping[GroupPlace, float]
     kinks: bool
     bends: bool
 
-    def to(self, producer: MeasuredModule, slot: Slot) -> tuple[Way, ...]:
-        """The ways of a producer to a slot, none where it cannot be seen there."""
-        return self.by_slot[producer].get(slot, ())
+    def to(self, producer: MeasuredModule, place: GroupPlace) -> tuple[Way, ...]:
+        """The ways of a producer to a place, none where it cannot be seen there."""
+        return self.by_place[producer].get(place, ())
 
 
 def ways_of(group: LinkedGroup) -> Ways:
     """The ways of a group, with slopes measured on its functions."""
-    tangents: dict[tuple[Slot, int], Tangent] = {}
+    tangents: dict[tuple[GroupPlace, int], Tangent] = {}
     kinks = bends = False
 
-    def rest(slot: Slot, resting: float) -> float:
+    def rest(place: GroupPlace, resting: float) -> float:
         nonlocal kinks, bends
-        for place, operation in enumerate(operations_of(slot.module.extension_function)):
+        for index, operation in enumerate(operations_of(group.module(place).extension_function)):
             adapter = operation_adapter(operation)
-            tangents[slot, place] = tangent = adapter.gain(operation, resting)
+            tangents[place, index] = tangent = adapter.gain(operation, resting)
             kinks = kinks or tangent.has_kink
             bends = bends or adapter.bends
             resting = tangent.value
@@ -69,9 +70,9 @@ def ways_of(group: LinkedGroup) -> Ways:
 
     resting = group.carried(dict.fromkeys(group.producers, 0.0), rest, lambda a, b: a + b)
 
-    def follow(slot: Slot, ways: tuple[Way, ...]) -> tuple[Way, ...]:
-        for place, operation in enumerate(operations_of(slot.module.extension_function)):
-            tangent = tangents[slot, place]
+    def follow(place: GroupPlace, ways: tuple[Way, ...]) -> tuple[Way, ...]:
+        for index, operation in enumerate(operations_of(group.module(place).extension_function)):
+            tangent = tangents[place, index]
             slope = tangent.right if tangent.right != 0.0 else tangent.left
             added = (operation,) if operation_adapter(operation).slides else ()
             ways = tuple(Way(way.gain * slope, way.operations + added) for way in ways)
@@ -82,15 +83,16 @@ def ways_of(group: LinkedGroup) -> Ways:
         producer: group.carried({producer: start}, follow, lambda a, b: _joined(a + b))
         for producer in group.producers
     }
-    read = group.read_slots()
-    gains = [abs(way.gain) for slots in found.values() for slot in read for way in slots.get(slot, ())]
+    read = group.read_places()
+    gains = [abs(way.gain) for places in found.values() for place in read for way in places.get(place, ())]
     largest = max(gains, default=0.0)
     scale = 1.0 / largest if largest else 0.0
     relative = {
         producer: {
-            slot: tuple(Way(way.gain * scale, way.operations) for way in ways) for slot, ways in slots.items()
+            place: tuple(Way(way.gain * scale, way.operations) for way in ways)
+            for place, ways in places.items()
         }
-        for producer, slots in found.items()
+        for producer, places in found.items()
     }
     return Ways(relative, largest, resting, kinks, kinks or bends)
 
@@ -118,10 +120,10 @@ def arriving(
     *,
     part: slice | None = None,
 ) -> Tensor:
-    """The rows of a producer as they arrive in a slot, as an image (n, columns, height, width).
+    """The rows of a producer as they arrive in a place, as an image (n, columns, height, width).
 
     Args:
-        producer: whose rows. ways: to the slot. rows: what its layer reads.
+        producer: whose rows. ways: to the place. rows: what its layer reads.
         constant: (n,) values that stand for the constant 1 of each sample.
         part: which samples of the stored batch they are, where an operation on the way does not do the same to all.
     """
@@ -137,5 +139,5 @@ def arriving(
             values = adapter.average(here, values)
         values = values * way.gain
         total = values if total is None else total + values
-    assert total is not None  # a slot without ways is never asked for
+    assert total is not None  # a place without ways is never asked for
     return total if total.dim() == 4 else total[:, :, None, :]

@@ -17,6 +17,7 @@ from gromo_graph.layers.build import activation_module, build_layer, build_opera
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.attention import AttentionModule
 from gromo_graph.modules.links import Linkable
+from gromo_graph.network.group_modules import GroupsOfGraph
 from gromo_graph.spec.kinds import Fixed, Input, Layer, Merge, WidthRule
 
 Parts = Mapping[str, torch.nn.Module]
@@ -159,3 +160,13 @@ def _say_what_grows(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> Non
             assert isinstance(module, GrowingModule)
             module.growth_kernel = policy.kernel
             module.allow_jump = policy.allow_jump
+    tell_groups(graph, modules)
+
+
+def tell_groups(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
+    """Let the layers of a network know the groups that they read, from its graph."""
+    linkable = {key: module for key, module in modules.items() if isinstance(module, Linkable)}
+    groups = GroupsOfGraph(graph, linkable)
+    for module in linkable.values():
+        if isinstance(module, GrowingModule):
+            module.network_groups = groups

@@ -14,6 +14,7 @@ from gromo_graph.layers import ParameterChange
 from gromo_graph.modules.applying import apply_group, forget_group
 from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.pending import size_of_outputs
+from gromo_graph.network.assembly import tell_groups
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizer_state import NewState, follow, join
 from gromo_graph.spec.kinds import Layer
@@ -44,6 +45,7 @@ def apply_pending(
     replaced = apply_group(linked)
     forget_group(linked)
     network.become(graph, network.parts, network.nodes)
+    tell_groups(graph, network.linkable)
     if optimizer is not None:
         follow(optimizer, replaced, new_state)
 

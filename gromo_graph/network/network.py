@@ -10,7 +10,7 @@ from torch import Tensor
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Call, Graph
-from gromo_graph.modules import GrowingModule, MergeGrowingModule
+from gromo_graph.modules import GrowingModule, Linkable, MergeGrowingModule
 from gromo_graph.network.assembly import Parts, assembled
 from gromo_graph.network.fast_forward import FastForward
 from gromo_graph.network.forward import run
@@ -65,6 +65,12 @@ class GrowingNetwork(Displayed, torch.nn.Module):
     def unit(self, key: str) -> torch.nn.Module:
         """The module of the unit `key` (graph/neighbours.py)."""
         return self.nodes[module_key(key)]
+
+    @property
+    def linkable(self) -> Mapping[str, Linkable]:
+        """The growing and merge modules by the key of their unit."""
+        units = ((key, self.unit(key)) for key in self._graph.units)
+        return {key: module for key, module in units if isinstance(module, Linkable)}
 
     def growing(self, name: str) -> GrowingModule:
         """The growing module of the layer `name`.

@@ -191,8 +191,8 @@ class Problem:
         found = pending_neurons(consumer)
         arrived = tangents(found.group, given(found.group, found.neurons, sign))
         total = 0.0
-        for reader, slots in found.group.reads.items():
-            read = torch.cat([arrived[slot].values for slot in slots], dim=reader.adapter.feature_dim)
+        for reader, places in found.group.reads.items():
+            read = torch.cat([arrived[place].values for place in places], dim=reader.adapter.feature_dim)
             pull = sign * reader.extended_input_layer(read) * self.gradients[reader.name]
             total -= float(pull.detach().sum()) / len(self.x)
         return total

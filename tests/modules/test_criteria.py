@@ -275,7 +275,7 @@ def test_update_previous_leaves_the_layer_before_alone() -> None:
 def fan_out_matrix(neurons: GroupNeurons) -> Tensor:
     """All weights that read the new neurons, (weights, k)."""
     parts = [
-        part.transpose(0, 1).flatten(1) for fan_out in neurons.fan_out for part in fan_out.by_slot()
+        part.transpose(0, 1).flatten(1) for fan_out in neurons.fan_out for part in fan_out.by_place()
     ]  # fmt: skip
     return torch.cat(parts, dim=1).T.detach()
 
@@ -285,7 +285,7 @@ def with_fan_out(neurons: GroupNeurons, matrix: Tensor) -> GroupNeurons:
     changed, start = [], 0
     for fan_out in neurons.fan_out:
         parts = []
-        for part in fan_out.by_slot():
+        for part in fan_out.by_place():
             size = part.shape[0] * part.shape[2:].numel()
             block = matrix[start : start + size].T
             parts.append(block.reshape(-1, part.shape[0], *part.shape[2:]).transpose(0, 1))

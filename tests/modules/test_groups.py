@@ -134,8 +134,8 @@ def single_neuron(group, producer, column: int, consumer, place: int) -> GroupNe
     for each in group.consumers:
         parts = []
         start = 0
-        for slot in group.reads[each]:
-            readings = readings_of(each, group, slot)
+        for read in group.reads[each]:
+            readings = readings_of(each, group, read)
             omega = torch.zeros(each.out_neurons * readings, dtype=F64)
             if each is consumer and start <= place < start + len(omega):
                 omega[place - start] = 1.0
@@ -150,7 +150,7 @@ def single_neuron(group, producer, column: int, consumer, place: int) -> GroupNe
 
 
 def test_s_is_what_new_channels_carry(gathered: Problem) -> None:
-    """α S αᵀ is the sum over slots and reads of the squares of what arrives there."""
+    """α S αᵀ is the sum over places and reads of the squares of what arrives there."""
     generator = torch.Generator().manual_seed(0)
     for consumer, link in gathered.links():
         if link.group.ways.gain != 1.0 or link.group.ways.bends or link.group.unit > 1:
@@ -161,15 +161,15 @@ def test_s_is_what_new_channels_carry(gathered: Problem) -> None:
         fan_in = [FanIn(*p.adapter.weight_and_bias(p.layer, alpha[:, spans[p]])) for p in group.producers]
         arrived = tangents(group, given(group, GroupNeurons(tuple(fan_in), (), None)))
         total = torch.zeros(3, 3, dtype=F64)
-        for slot in group.read_slots():
-            values = arrived[slot].values.detach()
-            readers = [c for c in group.consumers if slot in group.reads[c]]
+        for place in group.read_places():
+            values = arrived[place].values.detach()
+            readers = [c for c in group.consumers if place in group.reads[c]]
             if all(window_of(c, group) is None for c in readers):
                 flat = values.reshape(len(values), 3, -1)
                 total += torch.einsum("nip,njp->ij", flat, flat)
                 continue
             image = values if values.dim() == 4 else values[:, :, None]
-            height, width = weights_of(group, slot, tuple(image.shape[2:]))
+            height, width = weights_of(group, place, tuple(image.shape[2:]))
             weights = torch.outer(torch.tensor(height), torch.tensor(width)).double()
             total += torch.einsum("nihw,njhw,hw->ij", image, image, weights)
         close(alpha @ found.s_growth.statistic() @ alpha.T, total / len(gathered.x))

@@ -55,7 +55,7 @@ def test_groups_of_modules_are_groups_of_the_graph(spec: Spec) -> None:
             assert [module.name for module in linked.consumers] == list(group.consumers)
             assert linked.unit == group.unit
             assert bool(linked.jumps) == bool(group.jumps)
-            for consumer, slots in linked.reads.items():
+            for consumer, places in linked.reads.items():
                 width = network.graph.shapes[network.graph.sources(consumer.name)[0]][0]
-                assert all(0 < slot.end <= width for slot in slots)
+                assert all(0 < place.end <= width for place in places)
                 assert isinstance(consumer, GrowingModule)

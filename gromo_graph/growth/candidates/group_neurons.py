@@ -131,10 +131,10 @@ def rescue_size(wanted: int, unit: int) -> int:
 
 def is_dead(linked: LinkedGroup) -> bool:
     """Does every unit of the group give 0 on all the data, so that no gradient passes?"""
-    for consumer, slots in linked.reads.items():
+    for consumer, places in linked.reads.items():
         diagonal = consumer.tensor_s().diagonal()[: consumer.adapter.fan_in(consumer.layer)]
         by_input = diagonal.reshape(consumer.in_neurons, -1)
-        if any(bool((by_input[slot.start : slot.end] != 0).any()) for slot in slots):
+        if any(bool((by_input[place.start : place.end] != 0).any()) for place in places):
             return False
     return True
 

@@ -9,19 +9,20 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.growth.candidates.base import Sums
 from gromo_graph.growth.candidates.group_neurons import PartSolution
 from gromo_graph.growth.candidates.slopes import best_signs, total
 from gromo_graph.growth.observe import Observation
 from gromo_graph.modules.flowing import at_scale_one, given, tangents
-from gromo_graph.modules.group import LinkedGroup, Slot
+from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.neurons import GroupNeurons
 from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.spec.settings import Growth
 
-Arriving: TypeAlias = Callable[[float], dict[Slot, Tensor]]
-"""Sign of the neurons -> the new channels that arrive in each slot."""
+Arriving: TypeAlias = Callable[[float], dict[GroupPlace, Tensor]]
+"""Sign of the neurons -> the new channels that arrive in each place."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class NeuronSlopes:
         arriving = _arriving(linked, neurons, finite_scale=self.finite_scale)
         plus = arriving(1.0)
         straight = not self.finite_scale and not linked.ways.bends
-        minus = {slot: -value for slot, value in plus.items()} if straight else arriving(-1.0)
+        minus = {place: -value for place, value in plus.items()} if straight else arriving(-1.0)
         for consumer in linked.consumers:
-            for slot, pull in self._pulls(consumer, plus, seen.gradients[consumer.name]).items():
-                kept -= _by_neuron(pull * plus[slot], slot, consumer, neurons.size)
-                flipped += _by_neuron(pull * minus[slot], slot, consumer, neurons.size)
+            for place, pull in self._pulls(consumer, plus, seen.gradients[consumer.name]).items():
+                kept -= _by_neuron(pull * plus[place], place, consumer, neurons.size)
+                flipped += _by_neuron(pull * minus[place], place, consumer, neurons.size)
             if self.with_delta:
                 delta = self.solution.deltas[consumer.name]
                 change = layer_of_matrix(consumer, delta)(consumer.input)
@@ -93,33 +94,33 @@ class NeuronSlopes:
         return Ordered(best[order], order, sign, unit)
 
     def _pulls(
-        self, consumer: MeasuredModule, read: dict[Slot, Tensor], gradient: Tensor
-    ) -> dict[Slot, Tensor]:
-        """ωᵀ g for each value that a consumer reads of the new channels, shaped like them, by slot."""
-        slots, dim = self.linked.reads[consumer], consumer.adapter.feature_dim
+        self, consumer: MeasuredModule, read: dict[GroupPlace, Tensor], gradient: Tensor
+    ) -> dict[GroupPlace, Tensor]:
+        """ωᵀ g for each value that a consumer reads of the new channels, shaped like them, by place."""
+        places, dim = self.linked.reads[consumer], consumer.adapter.feature_dim
         if consumer not in self.layers:
             fan_out = self.solution.neurons.fan_out[self.linked.consumers.index(consumer)]
             self.layers[consumer] = consumer.adapter.layer_of(consumer.layer, fan_out.weight, None)
-        values = torch.cat([read[slot] for slot in slots], dim=dim).detach().requires_grad_(True)
+        values = torch.cat([read[place] for place in places], dim=dim).detach().requires_grad_(True)
         with torch.enable_grad():
             (pulls,) = torch.autograd.grad(self.layers[consumer](values), values, grad_outputs=gradient)
-        parts = pulls.split([read[slot].shape[dim] for slot in slots], dim)
-        return dict(zip(slots, parts, strict=True))
+        parts = pulls.split([read[place].shape[dim] for place in places], dim)
+        return dict(zip(places, parts, strict=True))
 
 
 def _arriving(linked: LinkedGroup, neurons: GroupNeurons, *, finite_scale: bool) -> Arriving:
     """At first order in the scale, or as they are where γ does not scale the fan-in."""
 
-    def arriving(sign: float) -> dict[Slot, Tensor]:
+    def arriving(sign: float) -> dict[GroupPlace, Tensor]:
         starts = given(linked, neurons, sign)
         if finite_scale:
             return at_scale_one(linked, neurons, starts)
-        return {slot: channels.values for slot, channels in tangents(linked, starts).items()}
+        return {place: channels.values for place, channels in tangents(linked, starts).items()}
 
     return arriving
 
 
-def _by_neuron(products: Tensor, slot: Slot, consumer: MeasuredModule, size: int) -> Tensor:
+def _by_neuron(products: Tensor, place: GroupPlace, consumer: MeasuredModule, size: int) -> Tensor:
     """Sums over samples and positions, (neurons,)."""
     by_feature = products.movedim(consumer.adapter.feature_dim, 0).flatten(1).sum(dim=1)
-    return by_feature.reshape(size, slot.repeat).sum(dim=1)
+    return by_feature.reshape(size, place.repeat).sum(dim=1)

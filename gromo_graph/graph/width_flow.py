@@ -1,0 +1,199 @@
+"""How widths follow from each other, and where the features of each width group stand.
+
+A network is described by steps, each of which makes a row of segments from the rows that it reads, and by the units
+(modules) whose outputs some of these rows are. The nodes of a spec are described this way (graph/widths.py), and so are
+modules that someone has linked by hand (modules/hand_links.py): both get their groups from the functions here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from gromo_graph.graph.segments import Classes, Row, Segment, repeated
+from gromo_graph.spec.kinds import WidthRule
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def _never(row: Row[Key]) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class WidthStep(Generic[Key]):
+    """How the width of one output follows from what is read.
+
+    Attributes:
+        key: of the output. reads: keys of what is read, in order. rule: how the width follows.
+        title: the name of the step in messages, such as "the sum `join`".
+        features: its own width, for the rules FIXED and OWNED.
+        times: for the rule REPEATED, the neighbouring features that each feature becomes.
+        why_fixed: says of the row that passes why it cannot grow, or None.
+        why_ends: for the rule FIXED, why what it reads cannot grow, and why its output cannot.
+    """
+
+    key: Key
+    reads: tuple[Key, ...]
+    rule: WidthRule
+    title: str
+    features: int = 0
+    times: int = 1
+    why_fixed: Callable[[Row[Key]], str | None] = _never
+    why_ends: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class WidthFlow(Generic[Key]):
+    """The row of each step, and the classes of atoms whose widths must change together."""
+
+    rows: Mapping[Key, Row[Key]]
+    classes: Classes[Key]
+
+    def roots(self, key: Key) -> tuple[Key, ...]:
+        """The classes that have features in the row of a step, in the order in which these stand there."""
+        return tuple(dict.fromkeys(self.classes.of(segment.atom) for segment in self.rows[key]))
+
+
+def follow_widths(steps: Iterable[WidthStep[Key]]) -> WidthFlow[Key]:
+    """The rows of steps that stand in order, each after those it reads."""
+    classes: Classes[Key] = Classes()
+    rows: dict[Key, Row[Key]] = {}
+    for step in steps:
+        rows[step.key] = _row(step, [rows[key] for key in step.reads], classes)
+    return WidthFlow(rows, classes)
+
+
+def _row(step: WidthStep[Key], inputs: Sequence[Row[Key]], classes: Classes[Key]) -> Row[Key]:
+    mismatch = f"{step.title} adds concatenations whose segments do not match one to one"
+    match step.rule:
+        case WidthRule.FIXED:
+            row: Row[Key] = (Segment(step.key, step.features),)
+            before, behind = step.why_ends
+            classes.refuse(row, behind)
+            for each in inputs:
+                classes.refuse(each, before)
+            return row
+        case WidthRule.OWNED:
+            row = (Segment(step.key, step.features),)
+        case WidthRule.SHARED:
+            row = classes.add_up(inputs, mismatch)
+        case WidthRule.LAST:
+            *compared, row = inputs
+            classes.add_up(compared, mismatch)
+        case WidthRule.CONCATENATED:
+            row = tuple(segment for each in inputs for segment in each)
+        case WidthRule.REPEATED:
+            row = inputs[0]
+    reason = step.why_fixed(row)
+    if reason is not None:
+        classes.refuse(row, reason)
+    return repeated(row, step.times) if step.rule is WidthRule.REPEATED else row
+
+
+@dataclass(frozen=True)
+class GroupPlace:
+    """A place where the features of a group stand in the output of a unit.
+
+    Attributes:
+        unit: whose output. segment: the segment of the output, counted from 0.
+        start: features before the segment. width: features of the group. repeat: values that each of them becomes.
+    """
+
+    unit: str
+    segment: int
+    start: int
+    width: int
+    repeat: int
+
+    @property
+    def end(self) -> int:
+        """Where new features are inserted."""
+        return self.start + self.width * self.repeat
+
+
+@dataclass(frozen=True)
+class FlowUnit(Generic[Key]):
+    """A module of the network.
+
+    Attributes:
+        unit: its key. output: the step whose row it returns.
+        rule: of its first step; a layer has OWNED, and nothing grows in the output of a unit with FIXED.
+        reads: the units whose features it hands on; none for a layer.
+    """
+
+    unit: str
+    output: Key
+    rule: WidthRule
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GroupPlaces:
+    """Where the features of one group stand.
+
+    Attributes:
+        flow: each place, after those whose values are added up in it. Features start at places without any.
+        reads: for each consumer the places that it reads, in the order of its input.
+    """
+
+    flow: Mapping[GroupPlace, tuple[GroupPlace, ...]] = field(default_factory=dict)
+    reads: Mapping[str, tuple[GroupPlace, ...]] = field(default_factory=dict)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units that have the features in their outputs, each once, in the order of the flow."""
+        return tuple(dict.fromkeys(place.unit for place in self.flow))
+
+
+def group_places(
+    flow: WidthFlow[Key], units: Iterable[FlowUnit[Key]], consumers: Mapping[str, str]
+) -> Mapping[Key, GroupPlaces]:
+    """The places of every group, by the atom that stands for its class.
+
+    Args:
+        flow: rows and classes. units: in order, each after those it reads.
+        consumers: for each layer that reads something the unit it reads.
+    """
+    places: dict[str, list[tuple[Key, GroupPlace]]] = {}
+    flows: dict[Key, dict[GroupPlace, tuple[GroupPlace, ...]]] = {}
+    for unit in units:
+        places[unit.unit] = list(_places(unit, flow))
+        if unit.rule is WidthRule.FIXED:
+            continue
+        sources = _sources(unit, places)
+        for root, place in places[unit.unit]:
+            own = flows.setdefault(root, {})
+            own[place] = tuple(source for source in sources.get(place.segment, ()) if source in own)
+    reads: dict[Key, dict[str, tuple[GroupPlace, ...]]] = {}
+    for consumer, source in consumers.items():
+        for root, place in places[source]:
+            if place in flows.get(root, {}):
+                of_group = reads.setdefault(root, {})
+                of_group[consumer] = (*of_group.get(consumer, ()), place)
+    return {root: GroupPlaces(found, reads.get(root, {})) for root, found in flows.items()}
+
+
+def _places(unit: FlowUnit[Key], flow: WidthFlow[Key]) -> Iterator[tuple[Key, GroupPlace]]:
+    """The segments of an output, each with the class it belongs to."""
+    start = 0
+    for index, segment in enumerate(flow.rows[unit.output]):
+        yield (
+            flow.classes.of(segment.atom),
+            GroupPlace(unit.unit, index, start, segment.width, segment.repeat),
+        )
+        start += segment.size
+
+
+def _sources(
+    unit: FlowUnit[Key], places: Mapping[str, Sequence[tuple[Key, GroupPlace]]]
+) -> Mapping[int, list[GroupPlace]]:
+    """For each segment of an output the places that it is the sum of."""
+    found: dict[int, list[GroupPlace]] = {}
+    before = 0
+    for source in unit.reads:
+        for _, place in places[source]:
+            found.setdefault(before + place.segment, []).append(place)
+        before += len(places[source]) if unit.rule is WidthRule.CONCATENATED else 0
+    return found
