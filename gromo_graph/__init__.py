@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.kinds.own import register_kind
-    from gromo_graph.spec.text.write_back import write_back
+    from gromo_graph.spec.text.author_file import write_back
 
 __version__ = VERSION
 
@@ -122,7 +122,7 @@ _HOME = {
     "render_steps": "render",
     "replay": "run",
     "resume": "run",
-    "write_back": "spec.text.write_back",
+    "write_back": "spec.text.author_file",
 }
 
 __all__ = [

@@ -43,17 +43,13 @@ def edit(
     as_json: AsJson = False,
 ) -> None:
     """Change a spec's file: nodes, edges and values, or take over what a run has grown; comments stay."""
-    from gromo_graph.records.atomic_files import write_atomically
-    from gromo_graph.spec import load_spec
-    from gromo_graph.spec.text.write_back import write_back_text
+    from gromo_graph.spec.text.author_file import AuthorFile
 
-    before = load_spec(spec)
-    wanted, renamed = _wanted(before, action, words or [])
-    file = Path(spec)
-    text = file.read_bytes().decode("utf-8")
-    found = write_back_text(text, wanted, renamed=renamed, file=spec)
-    if found.changed and not dry_run:
-        write_atomically(file.resolve(), found.text)
+    file = AuthorFile.read(spec)
+    wanted, renamed = _wanted(file.spec, action, words or [])
+    text, found = file.text, file.changed(wanted, renamed)
+    if not dry_run:
+        file.replace(found)
     lines = list(
         difflib.unified_diff(
             text.splitlines(keepends=True), found.text.splitlines(keepends=True), spec, spec, n=1
@@ -78,7 +74,7 @@ def _wanted(before: Spec, action: str, words: Sequence[str]) -> tuple[Spec, Mapp
     """The spec that is asked for, checked as a whole, and the old names of renamed nodes."""
     from gromo_graph.errors import SpecError
     from gromo_graph.spec import check_spec
-    from gromo_graph.spec.text.write_back import grown
+    from gromo_graph.spec.text.take_over import grown
 
     if action == "take":
         from gromo_graph.render.target import resolve

@@ -115,10 +115,12 @@ def grow(
 
 
 def _write_back(spec: str, start: Spec, run: Run) -> None:
-    from gromo_graph.spec import load_spec
-    from gromo_graph.spec.text.write_back import grown, write_back
+    from gromo_graph.spec.text.author_file import AuthorFile
+    from gromo_graph.spec.text.take_over import grown
 
-    found = write_back(spec, grown(load_spec(spec), start, run.spec))
+    file = AuthorFile.read(spec)  # it may have been edited during the training
+    found = file.changed(grown(file.spec, start, run.spec))
+    file.replace(found)
     for note in found.notes:
         say(f"note: {note}")
     say(f"written back: {spec}" if found.changed else f"nothing grew that {spec} does not say")

@@ -12,6 +12,11 @@ from pathlib import Path
 
 from gromo_graph.errors import RunError
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: files cannot be locked in this way
+    fcntl = None  # type: ignore[assignment]
+
 _PART = re.compile(r"\..+-[0-9a-f]{8}")
 
 
@@ -55,6 +60,25 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             with suppress(OSError):
                 part.unlink()
             raise
+
+
+def replace_unchanged(path: Path, before: bytes, after: bytes) -> None:
+    """Write a file as `write_atomically` does, but only if it still holds what was read of it.
+
+    Others who replace the same file in this way wait for each other.
+
+    Raises:
+        RunError: it holds something else now, it is gone, or it cannot be written.
+    """
+    with writing(path), path.open("rb") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        # Whoever held the lock before has put another file in this place.
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()) or file.read() != before:
+            raise RunError(
+                f"{path}: somebody else has changed it meanwhile: nothing was written, do it once more"
+            )
+        write_atomically(path, after)
 
 
 def remove_parts(folder: Path) -> None:

@@ -14,7 +14,7 @@ from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
 from gromo_graph.spec.model import Origin, Spec
 from gromo_graph.spec.settings import Growth, Train
-from gromo_graph.spec.text.places import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
+from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
 from gromo_graph.spec.wording import Suggester, shown
 
 VERSION = 1

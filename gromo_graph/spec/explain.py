@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gromo_graph.spec.fields import Model, field_of, keys_of, section_of
-from gromo_graph.spec.text.places import UNKNOWN, Path, clipped
+from gromo_graph.spec.text.locations import UNKNOWN, Path, clipped
 from gromo_graph.spec.text.scalars import resolve
 from gromo_graph.spec.wording import Suggester, listed, shown
 
@@ -76,8 +76,7 @@ def report_key(key: str, model: Model, path: Path, *, report: Report, suggester:
     elif near is not None:
         report((*path, key), f"unknown key: you wrote `{clipped(key)}`, did you mean `{near}`?", key=True)
     else:
-        hint = "merge keys are no part of YAML 1.2" if key == "<<" else f"known keys are {listed(keys)}"
-        report((*path, key), f"unknown key `{clipped(key)}`: {hint}", key=True)
+        report((*path, key), f"unknown key `{clipped(key)}`: known keys are {listed(keys)}", key=True)
     return near
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from gromo_graph.errors import Problem, SpecError
 from gromo_graph.spec.explain import read_section
 from gromo_graph.spec.kinds import KINDS, Node
-from gromo_graph.spec.text.places import Path, path_text
+from gromo_graph.spec.text.locations import Path, path_text
 from gromo_graph.spec.wording import Suggester, shown
 
 _FILE = "<edit>"

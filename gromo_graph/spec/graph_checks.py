@@ -14,7 +14,7 @@ from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
 from gromo_graph.spec.order import cycle_text, cycles_in_order
 from gromo_graph.spec.settings import BUILT_IN_DATA
 from gromo_graph.spec.shapes import count_problem, infer_shapes
-from gromo_graph.spec.text.places import Path, clipped
+from gromo_graph.spec.text.locations import Path, clipped
 from gromo_graph.spec.tokens import vocabularies
 from gromo_graph.spec.wording import Suggester, listed, with_article
 

@@ -12,7 +12,7 @@ from gromo_graph.spec.expand.include import include
 from gromo_graph.spec.expand.overrides import Overrides, apply_overrides
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.text.document import parse_document
-from gromo_graph.spec.text.places import Document
+from gromo_graph.spec.text.locations import Document
 from gromo_graph.spec.text.read_file import read_document
 from gromo_graph.spec.wording import Suggester
 
@@ -28,7 +28,7 @@ def load_spec(path: str | os.PathLike[str], *, overrides: Overrides = ()) -> Spe
     Raises:
         SpecError: with every problem of the document.
     """
-    return _sound(_examine(read_document(path), overrides))
+    return spec_of(read_document(path), overrides=overrides)
 
 
 def parse_spec(text: str, *, file: str = "<text>", overrides: Overrides = ()) -> Spec:
@@ -52,7 +52,19 @@ def parse_spec(text: str, *, file: str = "<text>", overrides: Overrides = ()) ->
     >>> parse_spec(text).nodes["y"].features
     2
     """
-    return _sound(_examine(parse_document(text, file), overrides))
+    return spec_of(parse_document(text, file), overrides=overrides)
+
+
+def spec_of(document: Document, *, overrides: Overrides = ()) -> Spec:
+    """The spec of a document that was read.
+
+    Args:
+        document: as it was written. overrides: as for `load_spec`.
+
+    Raises:
+        SpecError: with every problem of the document.
+    """
+    return _sound(_examine(document, overrides))
 
 
 def parse_unchecked(text: str, *, file: str = "<text>") -> Spec:

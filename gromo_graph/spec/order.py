@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import networkx as nx
 
 from gromo_graph.spec.kinds import Node
-from gromo_graph.spec.text.places import clipped
+from gromo_graph.spec.text.locations import clipped
 
 
 def reading_graph(nodes: Mapping[str, Node]) -> nx.DiGraph[str]:

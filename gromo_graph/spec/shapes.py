@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from gromo_graph.spec.kinds import Node, Shape, ShapeMismatch
-from gromo_graph.spec.text.places import clipped
+from gromo_graph.spec.text.locations import clipped
 from gromo_graph.spec.wording import listed, with_article
 
 MAX_VALUES = 1_000_000_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from gromo_graph.spec.text.places import clipped
+from gromo_graph.spec.text.locations import clipped
 from gromo_graph.spec.text.scalars import represent
 
 _SHORT_LIST = 16

@@ -13,7 +13,7 @@ from gromo_graph import Spec, check_spec, dump_spec
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.schema import json_schema
 from gromo_graph.spec.text.document import parse_document
-from gromo_graph.spec.text.places import UNKNOWN
+from gromo_graph.spec.text.locations import UNKNOWN
 from tests.spec.strategies import specs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from gromo_graph.spec.expand.interpolation import Expansion
 from gromo_graph.spec.explain import not_a_map, report_key, wrong_values
 from gromo_graph.spec.fields import keys_of
 from gromo_graph.spec.kinds import KINDS
-from gromo_graph.spec.text.places import UNKNOWN, Place, clipped
+from gromo_graph.spec.text.locations import UNKNOWN, Location, clipped
 from gromo_graph.spec.wording import shown
 
 _OWN = ("kind", "from")
@@ -26,13 +26,13 @@ class Defaults:
     """
 
     values: Mapping[str, Mapping[str, Any]]
-    places: Mapping[str, Mapping[str, Place]]
+    places: Mapping[str, Mapping[str, Location]]
 
     @staticmethod
     def read(section: Any, work: Expansion) -> Defaults:
         """The section with its expressions replaced; what is wrong with it is reported."""
         values: dict[str, dict[str, Any]] = {}
-        places: dict[str, dict[str, Place]] = {}
+        places: dict[str, dict[str, Location]] = {}
         if not isinstance(section, dict):
             if section is not UNKNOWN:
                 message = f"found {shown(section)}, expected a map such as {{linear: {{activation: relu}}}}"
@@ -53,7 +53,7 @@ class Defaults:
                 places[kind] = {key: work.document.place((*path, key)) for key in values[kind]}
         return Defaults(values, places)
 
-    def filled(self, node: Any, place: Place) -> tuple[Any, Place]:
+    def filled(self, node: Any, place: Location) -> tuple[Any, Location]:
         """A node, and its place, with what it leaves out."""
         kind = node.get("kind") if isinstance(node, dict) else None
         given = self.values.get(kind, {}) if isinstance(kind, str) else {}

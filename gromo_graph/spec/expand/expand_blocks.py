@@ -12,7 +12,7 @@ from gromo_graph.spec.expand.interpolation import Expansion
 from gromo_graph.spec.explain import read_section
 from gromo_graph.spec.order import cycle_text
 from gromo_graph.spec.text.document import MAX_DEPTH, MAX_NODES
-from gromo_graph.spec.text.places import MAX_PROBLEMS, UNKNOWN, Document, Path, Place, Unfolded, clipped
+from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Location, Path, Unfolded, clipped
 from gromo_graph.spec.wording import Suggester, shown
 
 _AS_WRITTEN = frozenset({"vars", "blocks"})
@@ -94,7 +94,7 @@ class _Node:
     """A flat node before what it reads has been resolved."""
 
     data: Any
-    place: Place
+    place: Location
     scope: _Scope
     path: Path  # where it is written
 
@@ -154,7 +154,7 @@ class _Unfolding:
         }
         return found
 
-    def places(self) -> dict[str, Place]:
+    def places(self) -> dict[str, Location]:
         """The places of what `flat` gives."""
         if not self.flattened:
             return {}
@@ -209,7 +209,7 @@ class _Unfolding:
     # Writing out
 
     def unfold(
-        self, nodes: Mapping[str, Any], scope: _Scope, place: Place, path: Path, stack: tuple[str, ...]
+        self, nodes: Mapping[str, Any], scope: _Scope, place: Location, path: Path, stack: tuple[str, ...]
     ) -> None:
         """Write the nodes of a scope out; those of uses of blocks in turn."""
         places = place.children if isinstance(place.children, dict) else {}
@@ -226,7 +226,7 @@ class _Unfolding:
                 scope.own[name] = None
                 self.put(scope.prefix + name, data, places.get(name, place), scope, where)
 
-    def put(self, flat: str, data: Any, place: Place, scope: _Scope, path: Path) -> None:
+    def put(self, flat: str, data: Any, place: Location, scope: _Scope, path: Path) -> None:
         if flat in self.nodes or (not scope.prefix and flat in self.unfolded):
             self.report(path, f"a use of a block makes a node of that name too, `{clipped(flat)}`", key=True)
             return

@@ -9,7 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.text.document import MAX_BYTES, MAX_NODES
-from gromo_graph.spec.text.places import UNKNOWN, Document, Path, Place, clipped
+from gromo_graph.spec.text.locations import UNKNOWN, Document, Location, Path, clipped
 from gromo_graph.spec.text.read_file import read_document
 from gromo_graph.spec.wording import shown
 
@@ -49,7 +49,7 @@ class _Including:
     document: Document
     problems: list[Problem] = field(default_factory=list)
     blocks: dict[str, Any] = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, Location] = field(default_factory=dict)
     size: int = 0
     values: int = 0
     full: bool = False
@@ -172,7 +172,7 @@ class _Including:
         return replace(document, data={**data, "blocks": self.blocks}, root=root)
 
 
-def _in_file(place: Place, file: str) -> Place:
+def _in_file(place: Location, file: str) -> Location:
     """The place and all inside it, known to be in another file."""
     children = place.children
     if isinstance(children, dict):

@@ -12,7 +12,7 @@ import networkx as nx
 from gromo_graph.errors import Problem
 from gromo_graph.spec.expand.expression import ExpressionError, Value, evaluate, names_in
 from gromo_graph.spec.order import cycle_text, cycles_in_order
-from gromo_graph.spec.text.places import MAX_PROBLEMS, UNKNOWN, Document, Path, Unknown, clipped
+from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Path, Unknown, clipped
 from gromo_graph.spec.text.scalars import represent
 from gromo_graph.spec.wording import Suggester, shown
 

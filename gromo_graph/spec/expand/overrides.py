@@ -12,7 +12,7 @@ from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.fields import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.text.document import EMPTY, parse_document
-from gromo_graph.spec.text.places import Document, Path, Place, clipped, path_text
+from gromo_graph.spec.text.locations import Document, Location, Path, clipped, path_text
 from gromo_graph.spec.wording import Suggester, listed
 
 Overrides = Mapping[str, str] | Sequence[str]
@@ -70,7 +70,7 @@ def _apply(
     steps = _Walk(document.data, root, suggester).steps(path)
     if isinstance(steps, str):
         return refused(steps)
-    place = Place(0, 0, file=file)
+    place = Location(0, 0, file=file)
     data, places = _replaced(document.data, document.root, steps, read.data, place)
     problems = (*document.problems, *(Problem(file, 0, 0, "", p.message) for p in read.problems))
     return replace(document, data=data, root=places, problems=problems)
@@ -165,7 +165,7 @@ class _Walk:
         return f"{message}, known here: {listed(known) or 'nothing'}"
 
 
-def _replaced(data: Any, place: Place, steps: Path, value: Any, here: Place) -> tuple[Any, Place]:
+def _replaced(data: Any, place: Location, steps: Path, value: Any, here: Location) -> tuple[Any, Location]:
     """A copy along the path; what the document shares by aliases stays as it was elsewhere."""
     if not steps:
         return value, replace(here, key_line=place.key_line, key_column=place.key_column)

@@ -13,7 +13,15 @@ from typing import Any
 import yaml
 
 from gromo_graph.errors import Problem
-from gromo_graph.spec.text.places import MAX_PROBLEMS, UNKNOWN, Document, Path, Place, clipped, path_text
+from gromo_graph.spec.text.locations import (
+    MAX_PROBLEMS,
+    UNKNOWN,
+    Document,
+    Location,
+    Path,
+    clipped,
+    path_text,
+)
 from gromo_graph.spec.text.scalars import resolve
 
 MAX_BYTES = 5_000_000
@@ -23,7 +31,9 @@ MAX_NODES = 100_000
 MAX_DEPTH = 64
 _MAX_DIRECTIVES = 100
 
-
+MERGE_KEY = (
+    "merge keys are no part of YAML 1.2: write the values out, or use `defaults`; quote it if it is a name"
+)
 EMPTY = "the document is empty: `gromo-graph new` prints one to start from"
 
 
@@ -38,7 +48,7 @@ def parse_document(text: str, file: str) -> Document:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             builder.take(event)
     except _Stop:
-        return Document(file, None, Place(1, 1), tuple(builder.problems), broken=True)
+        return Document(file, None, Location(1, 1), tuple(builder.problems), broken=True)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
@@ -58,7 +68,7 @@ def broken(
     """A document that could not be read, for one reason (after the problems found before)."""
     line, column = place or (0, 0)
     problem = Problem(file, line, column, "", message)
-    return Document(file, None, Place(1, 1), (*before, problem), broken=True)
+    return Document(file, None, Location(1, 1), (*before, problem), broken=True)
 
 
 def _refused_text(text: str) -> str | None:
@@ -107,6 +117,7 @@ class _Key:
     text: str | None  # None: the key cannot be used, its value is dropped
     line: int
     column: int
+    merges: bool = False  # `<<` without quotes
 
 
 @dataclass(slots=True)
@@ -114,7 +125,7 @@ class _Value:
     """A value with its place; size and height count what stands below it, aliases written out."""
 
     data: Any
-    place: Place
+    place: Location
     size: int = 1
     height: int = 0
 
@@ -127,6 +138,7 @@ class _Open:
     anchor: str | None
     tagged: bool
     key: _Key | None = None
+    merged: list[_Value] = field(default_factory=list)
 
 
 @dataclass
@@ -137,7 +149,7 @@ class _Builder:
     problems: list[Problem] = field(default_factory=list)
     documents: int = 0
     data: Any = None
-    root: Place = field(default_factory=lambda: Place(1, 1))
+    root: Location = field(default_factory=lambda: Location(1, 1))
     stack: list[_Open] = field(default_factory=list)
     anchors: dict[str, _Value | None] = field(default_factory=dict)  # None: not finished yet
     size: int = 0
@@ -181,6 +193,8 @@ class _Builder:
 
     def close(self, event: Any) -> None:
         done = self.stack.pop()
+        for value in done.merged:
+            _merge(done.value, value)
         if done.tagged:
             done.value.data, done.value.place.children = UNKNOWN, None
         self.finish(done.value, done.anchor)
@@ -221,6 +235,10 @@ class _Builder:
                 value.place.line, value.place.column, self.path(), "a key is a list or a map: write text"
             )
             parent.key = _Key(None, 0, 0)
+        elif parent.key.merges:
+            self.add(parent.key.line, parent.key.column, self.path(), MERGE_KEY)
+            parent.merged.append(value)
+            parent.key = None
         else:
             self.put(parent.value, parent.key, value)
             parent.key = None
@@ -244,7 +262,8 @@ class _Builder:
 
     def key(self, data: Any, text: str, event: Any) -> None:
         place = _place(event)
-        self.stack[-1].key = _Key(text, place.line, place.column)
+        merges = text == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]
+        self.stack[-1].key = _Key(text, place.line, place.column, merges)
         if not isinstance(data, str):
             shown = clipped(text)
             self.report(event, f'the key {shown or "(empty)"} is no text: put it in quotes, "{shown}"')
@@ -284,9 +303,19 @@ class _Builder:
         raise _Stop
 
 
-def _place(event: Any) -> Place:
+def _merge(into: _Value, value: _Value) -> None:
+    """Take over what a merge key brings, so that nothing else is reported for want of it."""
+    data, children = into.data, into.place.children
+    if isinstance(value.data, dict) and isinstance(children, dict):
+        for key, inner in value.data.items():
+            if key not in data:
+                data[key] = inner
+                children[key] = value.place.children[key]  # type: ignore[index]
+
+
+def _place(event: Any) -> Location:
     mark = event.start_mark
-    return Place(mark.line + 1, mark.column + 1)
+    return Location(mark.line + 1, mark.column + 1)
 
 
 _HANDLERS: dict[type, Callable[[_Builder, Any], None]] = {

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gromo_graph.spec.text.document import MAX_BYTES, broken, parse_document
-from gromo_graph.spec.text.places import Document
+from gromo_graph.spec.text.locations import Document
 
 
 def read_document(path: str | os.PathLike[str]) -> Document:
@@ -20,7 +20,8 @@ def read_document(path: str | os.PathLike[str]) -> Document:
             return broken(
                 file, f"the file is too large: at most {MAX_BYTES // 1_000_000} MB are read", place=None
             )
-        return replace(parse_document(content.decode("utf-8-sig"), file), size=len(content))
+        text = content.decode("utf-8")
+        return replace(parse_document(text, file), size=len(content), text=text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1

@@ -2,121 +2,163 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from gromo_graph.spec.text.layout import Layout, Path, Value, layout_of
+from gromo_graph.spec.text.locations import Path
 from gromo_graph.spec.text.scalars import represent
-from gromo_graph.spec.text.write import flow_text
+from gromo_graph.spec.text.spans import Span, Spans, spans_of
+from gromo_graph.spec.text.write import LONGEST_KEY, flow_text, plain_flow_text
+
+_INDENT = re.compile(" *")
 
 
-class Text:
+class EditedText:
     """A YAML text that is changed piece by piece.
 
-    >>> text = Text("growth:\\n  stop: {steps: 3}  # enough\\n")
-    >>> text.set(("growth", "stop", "parameters"), 900)
-    >>> text.set(("growth", "stop", "steps"), 4)
-    >>> print(text.text, end="")
+    A change at one path changes no other: aliases that share the value are replaced by what they stand for.
+
+    Attributes:
+        text: as it is now. removed: the comments of the entries that were taken out.
+
+    >>> edited = EditedText("growth:\\n  stop: {steps: 3}  # enough\\n")
+    >>> edited.set(("growth", "stop", "parameters"), 900)
+    >>> edited.set(("growth", "stop", "steps"), 4)
+    >>> print(edited.text, end="")
     growth:
       stop: {steps: 4, parameters: 900}  # enough
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._layout: Layout | None = None
+        self.removed: list[str] = []
+        self._spans: Spans | None = None
 
     @property
-    def layout(self) -> Layout:
+    def spans(self) -> Spans:
         """Where everything is, as the text now stands."""
-        if self._layout is None:
-            self._layout = layout_of(self.text)
-        return self._layout
+        if self._spans is None:
+            self._spans = spans_of(self.text)
+        return self._spans
 
-    def put(self, start: int, end: int, text: str) -> None:
-        """Replace a range of characters."""
-        self.text = self.text[:start] + text + self.text[end:]
-        self._layout = None
+    def value(self, path: Path) -> Span | None:
+        """The value at a path."""
+        return self.spans.value(path)
+
+    def put(self, start: int, end: int, text: str, *, keep_comments: bool = True) -> None:
+        """Replace a range of characters; comments in it move to lines of their own above, if they are to be kept."""
+        spans, line = self.spans, self.spans.line_start(start)
+        indent = _INDENT.match(self.text, line)
+        comments = spans.comments(start, end) if keep_comments else []
+        above = "".join(f"{indent[0] if indent else ''}{comment}{spans.newline}" for comment in comments)
+        self.text = self.text[:line] + above + self.text[line:start] + text + self.text[end:]
+        self._spans = None
 
     def set(self, path: Path, value: Any, *, after: str | None = None) -> None:
-        """Give a key a value; where it is not there, it is added to its map, behind the key `after` or at the end."""
-        there = self.layout.value(path)
+        """Give a key a value; a key that is not there is added to its map, behind the key `after` or at the end."""
+        self.free(path)
+        there = self.value(path)
         if there is not None:
-            self._replace(path, there, value)
+            self._replace(path, there, flow_text(value))
             return
-        parent = self.layout.value(path[:-1])
-        key = str(path[-1])
+        parent, key = self.value(path[:-1]), str(path[-1])
         if parent is None:
             self.set(path[:-1], {key: value})
         elif not parent.entries:
-            self._replace(path[:-1], parent, {key: value})
+            self._replace(path[:-1], parent, flow_text({key: value}))
         else:
             self._add(parent, key, value, after)
 
-    def remove(self, path: Path) -> None:
-        """Take a key out; a map that is empty then goes with it."""
-        found = self.layout.entry(path)
+    def remove(self, path: Path, *, keep_comments: bool = False) -> None:
+        """Take a key out, with its comments if they are not to be kept above; a map that is empty then goes with it."""
+        self.free(path)
+        found = self.spans.entry(path)
         if found is None:
             return
         parent, key, value = found
-        entries = parent.entries or []
+        entries = [entry_key for entry_key, _ in parent.entries or ()]
+        place = entries.index(key)
         if len(entries) == 1 and len(path) > 1:
-            self.remove(path[:-1])
+            self.remove(path[:-1], keep_comments=keep_comments)
             return
-        place = [k for k, _ in entries].index(key)
         if not parent.flow:
-            start = key.start - self.layout.column(key.start)
-            end = self.layout.line_end(value.end)
-            end += len(self.layout.newline) if end < len(self.text) else 0
-            self.put(start, end, "")
+            start, end = self.spans.line_start(key.begin), self.spans.next_line(value.end)
         elif place + 1 < len(entries):
-            self.put(key.start, entries[place + 1][0].start, "")
-        else:
-            self.put(entries[place - 1][1].end, value.end, "")
+            start, end = key.begin, entries[place + 1].begin
+        else:  # with the comma before it; a comment between belongs to the entry before
+            start, end = (parent.entries or [])[place - 1][1].end, value.end
+            keep_comments = True
+        if not keep_comments:
+            self.removed += self.spans.comments(start, end)
+        self.put(start, end, "", keep_comments=keep_comments)
 
     def rename(self, path: Path, new: str) -> None:
-        """Give a key another name; a value that stands in a column with others stays there where it can."""
-        found = self.layout.entry(path)
+        """Give a key another name; a value that stands in a column with others stays there if it can."""
+        self.free(path)
+        found = self.spans.entry(path)
         if found is None:
             return
         _, key, value = found
         name = represent(new)
-        colon = self.text.index(":", key.end)
-        space = len(self.text[colon + 1 : value.start])
-        if "\n" not in self.text[colon + 1 : value.start] and space > 1:
-            wanted = max(1, space - (len(name) - (key.end - key.start)))
-            self.put(colon + 1, value.start, " " * wanted)
+        gap = self.text[key.end : value.begin]
+        if gap.startswith(":  ") and not gap[1:].strip(" "):
+            wanted = max(1, len(gap) - 1 - (len(name) - (key.end - key.start)))
+            self.put(key.end + 1, value.begin, " " * wanted)
         self.put(key.start, key.end, name)
 
-    def _replace(self, path: Path, there: Value, value: Any) -> None:
-        """Another value in the place of one, on the line of its key."""
-        found = self.layout.entry(path) if path and isinstance(path[-1], str) else None
-        if there.entries is not None and not there.flow and found is not None:
-            colon = self.text.index(":", found[1].end)
-            self.put(colon + 1, there.end, " " + flow_text(value))
-        elif there.text == "" and there.start == there.end:  # a key without a value
-            assert found is not None
-            colon = self.text.index(":", found[1].end)
-            self.put(colon + 1, colon + 1, " " + flow_text(value))
+    def free(self, path: Path) -> None:
+        """Replace aliases by their values, so that what stands at a path is shared with no other place."""
+        alias = next((span for span in self.spans.way(path) if span.alias is not None), None)
+        while alias is not None:
+            self._write_out(alias)
+            alias = next((span for span in self.spans.way(path) if span.alias is not None), None)
+        root, way = self.spans.root, self.spans.way(path)
+        if root is None or len(way) <= len(path):
+            shared = {span for span in way if span.anchored}
         else:
-            self.put(there.start, there.end, flow_text(value))
+            found = self.spans.entry(path) if path and isinstance(path[-1], str) else None
+            inside = (*way[-1].walk(), *(found[1:2] if found else ()))
+            shared = {span for span in (*way, *inside) if span.anchored}
+        readers = (
+            [span for span in root.walk() if span.alias in shared] if root is not None and shared else []
+        )
+        for reader in sorted(readers, key=lambda span: -span.start):
+            self._write_out(reader)
 
-    def _add(self, parent: Value, key: str, value: Any, after: str | None) -> None:
+    def _write_out(self, alias: Span) -> None:
+        self.put(alias.start, alias.end, plain_flow_text(alias.data))
+
+    def _replace(self, path: Path, there: Span, text: str) -> None:
+        """Another value in the place of one, on the line of its key."""
+        found = self.spans.entry(path) if path and isinstance(path[-1], str) else None
+        is_block = not there.flow and (there.entries is not None or there.items is not None)
+        if found is not None and (is_block or there.start == there.end):  # on the line of its key
+            key = found[1]
+            self.put(key.end, max(there.end, key.end), f": {text}")
+        else:
+            self.put(there.start, there.end, text)
+
+    def _add(self, parent: Span, key: str, value: Any, after: str | None) -> None:
         entries = parent.entries or []
         before = next((entry for entry in entries if entry[0].text == after), entries[-1])
-        name = represent(key)
+        name, is_long = represent(key), len(key) > LONGEST_KEY
         if parent.flow:
-            self.put(before[1].end, before[1].end, f", {name}: {flow_text(value)}")
+            label = f"? {name} :" if is_long else f"{name}:"
+            self.put(before[1].end, before[1].end, f", {label} {flow_text(value)}")
             return
-        indent = self.layout.column(before[0].start)
-        line = f"{' ' * indent}{name}:{self._gap(entries, name)}{flow_text(value)}"
-        end = self.layout.line_end(before[1].end)
-        self.put(end, end, self.layout.newline + line)
+        end, newline = self.spans.line_end(before[1].end), self.spans.newline
+        indent = " " * (parent.start - self.spans.line_start(parent.start))
+        label = f"? {name}{newline}{indent}: " if is_long else f"{name}:{self._gap(entries, name)}"
+        self.put(end, end, f"{newline}{indent}{label}{flow_text(value)}")
 
-    def _gap(self, entries: Sequence[tuple[Value, Value]], name: str) -> str:
-        """Spaces behind the colon, so that the value stands in the column of the others where they have one."""
+    def _gap(self, entries: Sequence[tuple[Span, Span]], name: str) -> str:
+        """Spaces behind the colon, so that the value stands in the column of the others if they have one."""
         columns = Counter(
-            value.start - key.start for key, value in entries if "\n" not in self.text[key.end : value.start]
+            value.begin - key.begin
+            for key, value in entries
+            if self.spans.line_start(key.begin) == self.spans.line_start(value.begin)
         )
         column, times = columns.most_common(1)[0] if columns else (0, 0)
         return " " * max(1, column - len(name) - 1) if times > 1 else " "

@@ -11,8 +11,10 @@ from gromo_graph.spec.expand.interpolation import escape
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.text.scalars import represent
 
+LONGEST_KEY = 800
+"""YAML refuses a longer key unless `? ` stands before it."""
+
 _WIDTH = 110
-_LONGEST_KEY = 800  # YAML refuses a longer key unless `? ` stands before it
 _WIDEST_COLUMN = 24  # beyond this, names are not padded to one column
 
 
@@ -29,7 +31,7 @@ def dump_spec(spec: Spec) -> str:
       long: {kind: linear, from: x, features: 2}
     output: long
     """
-    lines = [f"version: {spec.version}", f"name: {_scalar(spec.name)}", "nodes:"]
+    lines = [f"version: {spec.version}", f"name: {flow_text(spec.name)}", "nodes:"]
     keys = {name: represent(name) for name in spec.nodes}
     width = max((len(key) for key in keys.values() if len(key) <= _WIDEST_COLUMN), default=0)
     for name, node in spec.nodes.items():
@@ -37,7 +39,7 @@ def dump_spec(spec: Spec) -> str:
     if spec.named_outputs:
         lines += _entry("outputs", list(spec.outputs), indent=0)
     else:
-        lines.append(f"output: {_scalar(spec.outputs[0])}")
+        lines.append(f"output: {flow_text(spec.outputs[0])}")
     for title, section in (("growth", spec.growth), ("train", spec.train)):
         changed = written_fields(section)
         if changed:
@@ -69,19 +71,37 @@ def flow_text(value: Any) -> str:
     >>> flow_text({"max": 8, "kernel": "full"}), flow_text([1, "a b"])
     ('{max: 8, kernel: full}', '[1, a b]')
     """
+    return plain_flow_text(_escaped(value))
+
+
+def plain_flow_text(value: Any) -> str:
+    """A value of a document as it was written there, on one line: its expressions stay expressions.
+
+    >>> plain_flow_text(["${width}"]), flow_text(["${width}"])
+    ('["${width}"]', '["$${width}"]')
+    """
     return " ".join(_pieces(value))
+
+
+def _escaped(value: Any) -> Any:
+    """A value whose texts are not taken for expressions."""
+    if isinstance(value, Mapping):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(inner) for inner in value]
+    return escape(value) if isinstance(value, str) else value
 
 
 def _entry(key: str, value: Any, *, indent: int, width: int = 0) -> Iterator[str]:
     """`key: value` in flow style, broken after commas where the line gets long."""
     space = " " * indent
-    if len(key) > _LONGEST_KEY:
+    if len(key) > LONGEST_KEY:
         yield f"{space}? {key}"
         line, hang = f"{space}:", " " * (indent + 3)
     else:
         line = f"{space}{key}:".ljust(indent + width + 1)
         hang = " " * (len(line) + 2 if len(line) <= indent + _WIDEST_COLUMN + 1 else indent + 4)
-    for place, piece in enumerate(_pieces(value)):
+    for place, piece in enumerate(_pieces(_escaped(value))):
         if place and len(line) + 1 + len(piece) > _WIDTH:
             yield line
             line = hang + piece
@@ -98,7 +118,7 @@ def _pieces(value: Any) -> Iterator[str]:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         yield from _row("[", [("", inner) for inner in value], "]")
     else:
-        yield _scalar(value)
+        yield represent(value)
 
 
 def _row(begin: str, items: Sequence[tuple[str, Any]], end: str) -> Iterator[str]:
@@ -109,7 +129,3 @@ def _row(begin: str, items: Sequence[tuple[str, Any]], end: str) -> Iterator[str
         pieces[0] = (begin if place == 0 else "") + label + pieces[0]
         pieces[-1] += end if place == len(items) - 1 else ","
         yield from pieces
-
-
-def _scalar(value: Any) -> str:
-    return represent(escape(value) if isinstance(value, str) else value)

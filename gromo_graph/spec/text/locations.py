@@ -25,7 +25,7 @@ UNKNOWN: Final = Unknown()
 
 
 @dataclass(slots=True)
-class Place:
+class Location:
     """Where a value and its key stand, 1-based (0: it has no key); `children` are its items or values.
 
     `file` is set where the value stands in another text than the rest of the document: an included file, or `--set`,
@@ -37,7 +37,7 @@ class Place:
     key_line: int = 0
     key_column: int = 0
     file: str | None = None
-    children: dict[str, Place] | list[Place] | None = None
+    children: dict[str, Location] | list[Location] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Document:
         root: the places, a tree like `data`.
         problems: what is wrong with the text itself.
         broken: the text could not be read to its end; `data` means nothing.
-        size: of the file in bytes, where it is one. values: how many it holds.
+        size: of the file in bytes, if it is one. values: how many it holds. text: of a file, its content.
         partial: an included file could not be read, so that blocks may be missing.
         unfolded: of flat nodes that come from a block, which one.
         aliases: the flat node that the name of a use stands for. blocks: their names.
@@ -71,17 +71,18 @@ class Document:
 
     file: str
     data: Any
-    root: Place
+    root: Location
     problems: tuple[Problem, ...] = ()
     broken: bool = False
     size: int = 0
     values: int = 0
+    text: str = ""
     partial: bool = False
     unfolded: Mapping[str, Unfolded] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     blocks: frozenset[str] = frozenset()
 
-    def place(self, path: Path) -> Place:
+    def place(self, path: Path) -> Location:
         """Where the value of `path` stands, or the nearest parent that is written."""
         return self._find(path)[0]
 
@@ -96,7 +97,7 @@ class Document:
             return Problem(file, place.key_line, place.key_column, path_text(path), message)
         return Problem(file, place.line, place.column, path_text(path), message)
 
-    def _find(self, path: Path) -> tuple[Place, bool]:
+    def _find(self, path: Path) -> tuple[Location, bool]:
         place = self.root
         for step in path:
             children = place.children
