@@ -25,13 +25,13 @@ from gromo_graph.growth.candidates.match import Matching
 from gromo_graph.growth.candidates.paths import NewPath
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.widen import Widening
-from gromo_graph.growth.source_statistics import entering_layers
 from gromo_graph.layers import ParameterChange
 from gromo_graph.layers.build import build_layer, build_operation
 from gromo_graph.modules.removing import without
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, apply_pending, drafted, install
 from gromo_graph.network.groups import linked_group
+from gromo_graph.network.optimizers import Optimizers
 from gromo_graph.spec.kinds import Layer
 from gromo_graph.spec.settings import Growth
 
@@ -60,8 +60,8 @@ class Change(ABC):
         """The loss as if it were made with step size γ."""
 
     @abstractmethod
-    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
-        """Make it real; the optimizer follows.
+    def make(self, gamma: float, optimizers: Optimizers, see: Callable[[], object]) -> None:
+        """Make it real; the optimizers follow.
 
         Args:
             see: lets the network see data with what is pending, for norms that must know new channels.
@@ -103,7 +103,7 @@ class WidenChange(Change):
         """Units that change nothing yet have no step size."""
         _check_drawn(self, gamma)
 
-    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+    def make(self, gamma: float, optimizers: Optimizers, see: Callable[[], object]) -> None:
         """Pending growth becomes weights."""
         set_pending(self.widening, self.group, gamma, finite_scale=self.finite_scale)
         if self.group.needs_moments:
@@ -112,7 +112,7 @@ class WidenChange(Change):
             self.network,
             self.widening.group,
             self.group,
-            optimizer=optimizer,
+            optimizers=optimizers,
             new_state=self.policy.optimizer_state,
         )
 
@@ -144,14 +144,14 @@ class MatchChange(Change):
         self._put(gamma)
         return loss_of(self.draft, False)
 
-    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+    def make(self, gamma: float, optimizers: Optimizers, see: Callable[[], object]) -> None:
         """The draft becomes the network."""
         self._put(gamma)
         changes = tuple(self.changes)
         install(
             self.network,
             Draft(self.draft, changes),
-            optimizer=optimizer,
+            optimizers=optimizers,
             new_state=self.policy.optimizer_state,
         )
 
@@ -198,19 +198,11 @@ class PathChange(Change):
         with self._stepped(gamma, keep=False):
             return loss_of(self.draft, False)
 
-    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+    def make(self, gamma: float, optimizers: Optimizers, see: Callable[[], object]) -> None:
         """The draft becomes the network."""
         self._put(gamma)
         with self._stepped(gamma, keep=True):
-            old = self._neighbour()
-            beside = {p: old for layer in self.layers for p in layer.parameters()}
-            install(self.network, Draft(self.draft, beside=beside), optimizer=optimizer)
-
-    def _neighbour(self) -> Parameter:
-        """A parameter whose group of the optimizer the new layers join: of what enters the target with them."""
-        inside = [module.weight for module in entering_layers(self.network, self.path.target)]
-        own = self.network.unit(self.path.target).parameters()
-        return next(iter([*inside, *own, *self.network.parameters()]))
+            install(self.network, Draft(self.draft), optimizers=optimizers)
 
     @torch.no_grad()
     def _put(self, gamma: float) -> None:
@@ -275,9 +267,9 @@ class PruneChange(Change):
         """The loss of the draft; there is no step size."""
         return loss_of(self.draft, False)
 
-    def make(self, gamma: float, optimizer: torch.optim.Optimizer | None, see: Callable[[], object]) -> None:
+    def make(self, gamma: float, optimizers: Optimizers, see: Callable[[], object]) -> None:
         """The draft becomes the network."""
-        install(self.network, Draft(self.draft, self.left.changes), optimizer=optimizer)
+        install(self.network, Draft(self.draft, self.left.changes), optimizers=optimizers)
 
     def check(self, gamma: float) -> None:
         """There is no part of it."""

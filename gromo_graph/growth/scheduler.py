@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -37,6 +37,7 @@ from gromo_graph.growth.trials import (
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
 from gromo_graph.network.snapshot import Memory, go_back, remember
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
@@ -53,7 +54,8 @@ class GrowthScheduler:
     Args:
         network: what grows.
         loss: `loss(prediction, target)` -> scalar, the mean over the batch.
-        optimizer: follows the growth: old weights keep their state.
+        optimizer: one or several, which follow the growth: old weights keep their state, new parameters join the
+            group of their like.
         policy: when, where and how much; None takes the `growth` section of the network's spec.
         epochs: the length of your training, which `until` is a share of; None takes the spec's `train.epochs`.
         on_event: called with each GrowthEvent.
@@ -63,9 +65,11 @@ class GrowthScheduler:
         max_memory: bytes that the statistics of a step may take; before a step that would need more growth ends.
         processes: that grow the network together, each calling `step` with its share of the data; None takes those of
             torch.distributed where it has been initialised. What they decide is one decision.
+        untrained: what the optimizers leave out on purpose: parameters, modules, or names of either or of nodes.
 
     Raises:
-        GrowthError: a loss that says it is no mean, a training without length.
+        GrowthError: a loss that says it is no mean, a training without length, or optimizers that leave trainable
+            parameters out, are for another network, or cannot follow one that grows.
 
     Attributes:
         reason: why growth is over, or None while it goes on.
@@ -95,7 +99,7 @@ class GrowthScheduler:
         network: GrowingNetwork,
         loss: Loss,
         *,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: OptimizerChoice = None,
         policy: Growth | None = None,
         epochs: int | None = None,
         on_event: Callable[[GrowthEvent], None] | None = None,
@@ -103,6 +107,7 @@ class GrowthScheduler:
         undoable: bool = True,
         max_memory: int | None = None,
         processes: Processes | None = None,
+        untrained: Untrained = (),
     ) -> None:
         if getattr(loss, "reduction", "mean") != "mean":
             raise GrowthError(
@@ -112,8 +117,9 @@ class GrowthScheduler:
             raise GrowthError(f"epochs={epochs!r}: expected the length of the training, 1 or more")
         self.network = network
         self.loss = loss
-        self.optimizer = optimizer
         self.policy = network.spec.growth if policy is None else policy
+        self.untrained = tuple(untrained)
+        self.optimizer = optimizer
         self.epochs = network.spec.train.epochs if epochs is None else epochs
         self.on_event = on_event
         self.generator = generator
@@ -130,6 +136,23 @@ class GrowthScheduler:
         self._memory = 0
         self._before_last: Memory | None = None
         self._known = InputMoments()
+
+    @property
+    def optimizer(self) -> OptimizerChoice:
+        """The optimizers that follow: one, several or None.
+
+        Raises:
+            GrowthError: when they are assigned, as for the argument.
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, given: OptimizerChoice) -> None:
+        given = list(given) if isinstance(given, Iterable) else given
+        optimizers = Optimizers(given)
+        adds_layers = not {"new_edge", "new_node"}.isdisjoint(self.policy.actions)
+        check_coverage(self.network, optimizers, self.untrained, adds_layers=adds_layers)
+        self._optimizer, self._optimizers = given, optimizers
 
     def step(self, train_loader: Loader, validation_loader: Loader) -> GrowthEvent | None:
         """Count one epoch, and try a growth step where one is due.
@@ -257,7 +280,7 @@ class GrowthScheduler:
                 "no step has been applied" if self.undoable else "the scheduler was made with undoable=False"
             )
             raise GrowthError(f"there is nothing to undo: {what} (a step is taken back once)")
-        go_back(self.network, self.optimizer, self._before_last)
+        go_back(self.network, self._optimizers, self._before_last)
         self._before_last = None
         self.applied -= 1
         self.reason = None
@@ -403,8 +426,8 @@ class GrowthScheduler:
         """Make the change that was tried, and say what happened."""
         proposal = trial.proposal
         why = why_chosen(proposal, refused, self.policy)
-        self._before_last = remember(self.network, self.optimizer) if self.undoable else None
-        trial.change.make(trial.gamma, self.optimizer, self._see_pending)
+        self._before_last = remember(self.network, self._optimizers) if self.undoable else None
+        trial.change.make(trial.gamma, self._optimizers, self._see_pending)
         self.applied += 1
         self._plateau.start_again()
         return self._event(

@@ -14,7 +14,7 @@ from gromo_graph.errors import GrowthError, RunError
 from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import Loss
-from gromo_graph.interop.within import network_in, optimizer_of
+from gromo_graph.interop.within import network_in, optimizers_of
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
@@ -105,14 +105,14 @@ class GrowthCallback(Callback):
         """Make the scheduler.
 
         Raises:
-            GrowthError: the module holds no network, or several; or not one optimizer trains it.
+            GrowthError: the module holds no network, or several; no optimizer trains it, or a part of it is left out.
         """
         network = network_in(pl_module, self.network)
         bounded = trainer.max_epochs is not None and trainer.max_epochs > 0
         self.scheduler = GrowthScheduler(
             network,
             self.loss,
-            optimizer=optimizer_of(network, trainer.optimizers),
+            optimizer=optimizers_of(network, trainer.optimizers),
             policy=self.policy,
             epochs=trainer.max_epochs if bounded else None,
             on_event=self._tell,

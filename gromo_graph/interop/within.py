@@ -1,4 +1,4 @@
-"""What the callbacks of other trainers look for: the network in a module, and the optimizer that trains it."""
+"""What the callbacks of other trainers look for: the network in a module, and the optimizers that train it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def network_in(module: torch.nn.Module, name: str | None = None) -> GrowingNetwo
     return network
 
 
-def optimizer_of(
+def optimizers_of(
     network: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
-) -> torch.optim.Optimizer:
-    """The one of some optimizers that trains the network.
+) -> list[torch.optim.Optimizer]:
+    """Those of some optimizers that train the network, or a part of it.
 
     Raises:
-        GrowthError: none does, or several do.
+        GrowthError: none does.
     """
     own = set(network.parameters())
     found = [
@@ -45,11 +45,12 @@ def optimizer_of(
         for optimizer in optimizers
         if any(parameter in own for group in optimizer.param_groups for parameter in group["params"])
     ]
-    if len(found) != 1:
+    if not found:
         raise GrowthError(
-            f"{len(found)} of {len(optimizers)} optimizers train the network that grows: expected one"
+            f"none of {len(optimizers)} optimizers trains the network that grows: expected one of its parameters, or "
+            "several"
         )
-    return found[0]
+    return found
 
 
 def _told(module: torch.nn.Module, named: dict[str, GrowingNetwork]) -> str:

@@ -20,6 +20,16 @@ class Replaced:
     at: int
     size: int
 
+    def of(self, value: Tensor, fill: Tensor | float = 0.0) -> Tensor:
+        """A tensor shaped like the old parameter, with `fill` in the new entries.
+
+        >>> Replaced(Parameter(torch.zeros(2)), Parameter(torch.zeros(3)), 0, 1, 1).of(torch.tensor([5.0, 6.0]), 1.0)
+        tensor([5., 1., 6.])
+        """
+        shape = list(value.shape)
+        shape[self.dim] = self.size
+        return inserted(value, torch.as_tensor(fill).to(value).expand(shape), dim=self.dim, at=self.at)
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -51,7 +61,7 @@ class Kept:
 
 
 ParameterChange = Replaced | Kept
-"""What became of a parameter."""
+"""What became of a parameter that another one takes the place of."""
 
 
 def grown(owner: torch.nn.Module, name: str, values: Tensor, *, dim: int, at: int) -> Replaced:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -16,7 +16,7 @@ from gromo_graph.modules.group import LinkedGroup
 from gromo_graph.modules.pending import size_of_outputs
 from gromo_graph.network.assembly import tell_groups
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.network.optimizer_state import NewState, follow, join
+from gromo_graph.network.optimizers import Followed, NewState, Optimizers, follow
 from gromo_graph.spec.kinds import Layer
 
 
@@ -25,7 +25,7 @@ def apply_pending(
     group: WidthGroup,
     linked: LinkedGroup,
     *,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizers: Optimizers | None = None,
     new_state: NewState = "matched",
 ) -> None:
     """Apply the growth that is pending on the modules of a width group, and clear it.
@@ -33,7 +33,7 @@ def apply_pending(
     Args:
         network: changed in place: weights, spec and graph.
         group: what grows. linked: its modules, which carry the extensions, deltas and scaling factors.
-        optimizer: follows the new parameters. new_state: what it knows of new entries.
+        optimizers: follow the new parameters. new_state: what they know of new entries.
 
     Raises:
         GrowthError: nothing is pending; the network is left as it was.
@@ -42,12 +42,12 @@ def apply_pending(
     if neurons == 0:
         raise GrowthError(f"`{group.target}` has no pending growth: expected neurons to be put there first")
     graph = build_graph(apply(network.spec, widening(group, neurons)))
+    before = tuple(network.parameters())
     replaced = apply_group(linked)
     forget_group(linked)
     network.become(graph, network.parts, network.nodes)
     tell_groups(graph, network.linkable)
-    if optimizer is not None:
-        follow(optimizer, replaced, new_state)
+    follow(network, Followed(before, replaced), optimizers or Optimizers(), new_state)
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Draft:
     Attributes:
         network: the draft, with modules of its own around the shared layers.
         changes: what became of parameters that others take the place of.
-        beside: for each new parameter one that was there before, whose group of the optimizer it joins.
+        origins: for new parameters the old ones that they are copies of, whose group of an optimizer they join.
     """
 
     network: GrowingNetwork
     changes: tuple[ParameterChange, ...] = ()
-    beside: Mapping[torch.nn.Parameter, torch.nn.Parameter] | None = None
+    origins: Mapping[torch.nn.Parameter, torch.nn.Parameter] = field(default_factory=dict)
 
 
 def drafted(network: GrowingNetwork, edit: Edit, new: Mapping[str, torch.nn.Module]) -> GrowingNetwork:
@@ -93,11 +93,18 @@ def install(
     network: GrowingNetwork,
     draft: Draft,
     *,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizers: Optimizers | None = None,
     new_state: NewState = "matched",
 ) -> None:
-    """Make a draft real: the network takes its graph and its modules over, and the optimizer follows."""
+    """Make a draft real: the network takes its graph and its modules over, and the optimizers follow.
+
+    Raises:
+        GrowthError: no optimizer can train a new parameter; the network is as it was.
+    """
+    before, was = tuple(network.parameters()), (network.graph, network.parts, network.nodes)
     network.become(draft.network.graph, draft.network.parts, draft.network.nodes)
-    if optimizer is not None:
-        follow(optimizer, draft.changes, new_state)
-        join(optimizer, draft.beside or {})
+    try:
+        follow(network, Followed(before, draft.changes, draft.origins), optimizers or Optimizers(), new_state)
+    except GrowthError:
+        network.become(*was)
+        raise

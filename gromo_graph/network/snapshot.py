@@ -1,16 +1,14 @@
-"""A network and its optimizer as they stand, to go back to."""
+"""A network and its optimizers as they stand, to go back to."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
 
 from gromo_graph.network.draft import Draft, install
 from gromo_graph.network.network import GrowingNetwork
+from gromo_graph.network.optimizers import OptimizerMemory, Optimizers, bring_back, remembered
+from gromo_graph.network.optimizers.heirs import inherit_unchanged
 
 
 @dataclass(frozen=True)
@@ -18,39 +16,25 @@ class Memory:
     """Copies, which nothing that happens to the network touches.
 
     Attributes:
-        network: with weights, running statistics and modes.
-        groups: names of the parameters of each group of the optimizer. state: what it knows of each, by name.
+        network: with weights, gradients, running statistics and modes.
+        optimizers: with what they know of the parameters of that copy.
     """
 
     network: GrowingNetwork
-    groups: Sequence[Sequence[str]] = ()
-    state: Mapping[str, Any] | None = None
+    optimizers: OptimizerMemory
 
 
-def remember(network: GrowingNetwork, optimizer: torch.optim.Optimizer | None) -> Memory:
-    """The network and its optimizer as they stand; as much memory as both take."""
+def remember(network: GrowingNetwork, optimizers: Optimizers) -> Memory:
+    """The network and its optimizers as they stand; as much memory as both take."""
     kept = copy.deepcopy(network)
-    if optimizer is None:
-        return Memory(kept)
-    names: dict[Any, str] = {parameter: name for name, parameter in network.named_parameters()}
-    groups = [
-        [names[parameter] for parameter in group["params"] if parameter in names]
-        for group in optimizer.param_groups
-    ]
-    state = {names[p]: copy.deepcopy(known) for p, known in optimizer.state.items() if p in names}
-    return Memory(kept, groups, state)
+    copies = dict(zip(network.parameters(), kept.parameters(), strict=True))
+    for parameter, twin in copies.items():
+        inherit_unchanged(parameter, twin)
+    return Memory(kept, remembered(optimizers, lambda parameter: copies.get(parameter, parameter)))
 
 
-def go_back(network: GrowingNetwork, optimizer: torch.optim.Optimizer | None, memory: Memory) -> None:
-    """Make the network what it was, in place; a memory serves once. Parameters of others in the optimizer stay."""
+def go_back(network: GrowingNetwork, optimizers: Optimizers, memory: Memory) -> None:
+    """Make the network what it was, in place; a memory serves once. Parameters of others in the optimizers stay."""
     gone = set(network.parameters())
     install(network, Draft(memory.network))
-    if optimizer is None or memory.state is None:
-        return
-    parameters = dict(network.named_parameters())
-    for group, names in zip(optimizer.param_groups, memory.groups, strict=True):
-        group["params"] = [p for p in group["params"] if p not in gone] + [parameters[name] for name in names]
-    for parameter in [known for known in optimizer.state if known in gone]:
-        del optimizer.state[parameter]
-    for name, known in memory.state.items():
-        optimizer.state[parameters[name]] = known
+    bring_back(optimizers, memory.optimizers, gone=gone, overwrite=True)

@@ -36,8 +36,15 @@ from gromo_graph.graph.edits import (
 from gromo_graph.network.draft import Draft, install
 from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.network.optimizer_state import NewState, drop
-from gromo_graph.network.weight_transfer import any_weight, follow_spec, neighbours
+from gromo_graph.network.optimizers import (
+    NewState,
+    OptimizerChoice,
+    OptimizerMemory,
+    Optimizers,
+    bring_back,
+    remembered,
+)
+from gromo_graph.network.weight_transfer import any_weight, follow_spec, origins
 from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.tokens import vocabularies
 
@@ -52,8 +59,7 @@ class Undo(Restore):
     """A network as it was: its spec, and the weights that the edit has taken out or rearranged."""
 
     parts: Mapping[str, torch.nn.Module] = field(default_factory=dict)
-    state: Mapping[torch.nn.Parameter, Any] = field(default_factory=dict)
-    groups: Sequence[Sequence[torch.nn.Parameter]] = ()
+    known: OptimizerMemory | None = None
     like: Tensor | None = None
 
 
@@ -173,12 +179,12 @@ class NetworkTransaction(Transaction):
     def __init__(
         self,
         network: GrowingNetwork,
-        optimizer: torch.optim.Optimizer | None,
+        optimizers: Optimizers,
         generator: torch.Generator | None,
         new_state: NewState,
     ) -> None:
         super().__init__(network.spec)
-        self.network, self.optimizer, self.generator = network, optimizer, generator
+        self.network, self.optimizers, self.generator = network, optimizers, generator
         self.new_state: NewState = new_state
         self._undo: Undo | None = None
         self._since = self._edited
@@ -218,15 +224,16 @@ class NetworkTransaction(Transaction):
             return
         assert isinstance(self.inverse, Restore)
         like = any_weight(network).detach()[:0]
-        memory = Undo(
-            self._before, self.inverse.renamed, dict(network.parts), *_remembered(self.optimizer), like
-        )
+        known = remembered(self.optimizers) if self.optimizers else None
+        memory = Undo(self._before, self.inverse.renamed, dict(network.parts), known, like)
         was = network.graph, network.parts, network.nodes
         try:
             self._make()
         except BaseException:
+            gone = set(network.parameters())
             network.become(*was)
-            _take_back(self.optimizer, memory)
+            if known is not None:
+                bring_back(self.optimizers, known, gone=gone, overwrite=True)
             self.inverse, self.notes, self.preserved = None, (), None
             raise
         self.inverse = memory
@@ -239,8 +246,10 @@ class NetworkTransaction(Transaction):
         before, reasons = _outputs(network, tokens), []
         if undo is not None:
             _recast(undo, network)
+            gone = set(network.parameters())
             install(network, Draft(GrowingNetwork(build_graph(undo.spec), undo.parts)))
-            _restore(self.optimizer, undo)
+            if undo.known is not None and self.optimizers:
+                bring_back(self.optimizers, undo.known, gone=gone, overwrite=False)
         if self._since.spec is not network.spec:
             reasons = self._follow(build_graph(self.spec))
         self.preserved = _agree(before, _outputs(network, tokens))
@@ -250,28 +259,17 @@ class NetworkTransaction(Transaction):
     def _follow(self, graph: Graph) -> list[str]:
         network, edited = self.network, self._since
         followed = follow_spec(network, graph, edited, self.generator)
-        kept = {parameter for part in followed.parts.values() for parameter in part.parameters()}
-        old = [parameter for parameter in network.parameters() if parameter not in kept]
         draft = GrowingNetwork(graph, followed.parts)
         known = {inner for part in followed.parts.values() for inner in part.modules()}
         for module in draft.modules():
             if module not in known:
                 module.training = network.training
-        replaced = {change.old for change in followed.changes}
-        trained = (
-            {p for group in self.optimizer.param_groups for p in group["params"]} if self.optimizer else set()
-        )
-        beside = neighbours(network, graph, edited, followed, trained)
-        # Where nothing is near that is trained, the first group takes them.
-        beside = {parameter: beside.get(parameter, parameter) for parameter in followed.fresh}
         install(
             network,
-            Draft(draft, tuple(followed.changes), beside),
-            optimizer=self.optimizer,
+            Draft(draft, tuple(followed.changes), origins(network, edited, followed)),
+            optimizers=self.optimizers,
             new_state=self.new_state,
         )
-        if self.optimizer is not None:
-            drop(self.optimizer, [parameter for parameter in old if parameter not in replaced])
         self.notes = tuple(followed.notes)
         return followed.reasons
 
@@ -279,7 +277,7 @@ class NetworkTransaction(Transaction):
 def edit(
     target: Spec | GrowingNetwork,
     *,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: OptimizerChoice = None,
     generator: torch.Generator | None = None,
     new_state: NewState = "matched",
 ) -> Transaction:
@@ -291,7 +289,8 @@ def edit(
 
     Args:
         target: a spec stays as it is, the result is `e.spec`; a network changes in place.
-        optimizer: follows the network. new_state: what it knows of new entries (growth.optimizer_state).
+        optimizer: one or several, which follow the network.
+        new_state: what they know of new entries (growth.optimizer_state).
         generator: for the first weights of new layers; None draws them from torch's global one.
 
     Raises:
@@ -312,7 +311,7 @@ def edit(
     if isinstance(target, Spec):
         return Transaction(target)
     if isinstance(target, GrowingNetwork):
-        return NetworkTransaction(target, optimizer, generator, new_state)
+        return NetworkTransaction(target, Optimizers(optimizer), generator, new_state)
     raise GraphError(f"cannot edit a {type(target).__name__}: expected a spec or a network")
 
 
@@ -343,36 +342,6 @@ def _agree(before: dict[str, Tensor] | None, after: dict[str, Tensor] | None) ->
         if not torch.allclose(old.double(), new.double(), rtol=0.0, atol=close * scale):
             return False
     return True
-
-
-def _remembered(optimizer: torch.optim.Optimizer | None) -> tuple[Mapping[Any, Any], Sequence[Any]]:
-    if optimizer is None:
-        return {}, ()
-    return dict(optimizer.state), [list(group["params"]) for group in optimizer.param_groups]
-
-
-def _restore(optimizer: torch.optim.Optimizer | None, undo: Undo) -> None:
-    """Give the optimizer its old parameters back, with what it knew of those that were taken out."""
-    if optimizer is None or not undo.groups:
-        return
-    for group, parameters in zip(optimizer.param_groups, undo.groups, strict=True):
-        group["params"] = list(parameters)
-    there = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-    for parameter in [known for known in optimizer.state if known not in there]:
-        del optimizer.state[parameter]
-    for parameter, state in undo.state.items():
-        optimizer.state.setdefault(parameter, state)
-
-
-def _take_back(optimizer: torch.optim.Optimizer | None, memory: Undo) -> None:
-    """Leave an optimizer as it was before an edit that could not be finished."""
-    if optimizer is None:
-        return
-    for group, parameters in zip(optimizer.param_groups, memory.groups, strict=True):
-        group["params"] = list(parameters)
-    optimizer.state.clear()
-    for parameter, state in memory.state.items():
-        optimizer.state[parameter] = state
 
 
 def _recast(undo: Undo, network: GrowingNetwork) -> None:

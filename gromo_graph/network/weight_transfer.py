@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,49 +57,20 @@ def follow_spec(
     return _Following(network, graph, edited, generator).done()
 
 
-def neighbours(
-    network: GrowingNetwork,
-    graph: Graph,
-    edited: Edited,
-    followed: Followed,
-    trained: Collection[Parameter],
-) -> dict[Parameter, Parameter]:
-    """For each fresh parameter the one whose group of the optimizer it joins.
-
-    It is of the same node or of the one it is a copy of, where there is one; else of the nearest node, readers first.
-    Of that node it is the one of the same name, so that weights and biases stay apart where they were.
+def origins(network: GrowingNetwork, edited: Edited, followed: Followed) -> dict[Parameter, Parameter]:
+    """For fresh parameters the old ones of the same name in the node that theirs is a copy of, or replaces.
 
     Args:
-        network: before the edit. graph: after it. trained: what the optimizer had; others are no neighbours.
+        network: before the edit.
     """
-    old_of = {change.new: change.old for change in followed.changes}
-    known: dict[str, dict[str, Parameter]] = {}
-    for name in graph.order:
+    found: dict[Parameter, Parameter] = {}
+    for parameter, (name, key) in followed.fresh.items():
         was = edited.copies.get(name) or (None if name in edited.added else edited.renamed.get(name, name))
-        own = dict(followed.parts[name].named_parameters()) if name in followed.parts else {}
         before = network.parts.get(was) if was is not None else None
-        there = {} if before is None else dict(before.named_parameters())
-        there |= {key: p for key, p in own.items() if p not in followed.fresh}
-        known[name] = {key: p for key, p in there.items() if old_of.get(p, p) in trained}
-    return {
-        parameter: found
-        for parameter, (name, key) in followed.fresh.items()
-        if (found := _nearest(graph, name, key, known)) is not None
-    }
-
-
-def _nearest(
-    graph: Graph, name: str, key: str, known: Mapping[str, Mapping[str, Parameter]]
-) -> Parameter | None:
-    queue, seen = [name], {name}
-    for node in queue:
-        if known[node]:
-            return known[node].get(key, next(iter(known[node].values())))
-        for other in (*graph.digraph.successors(node), *graph.digraph.predecessors(node)):
-            if other not in seen:
-                seen.add(other)
-                queue.append(other)
-    return None
+        old = None if before is None else dict(before.named_parameters()).get(key)
+        if old is not None:
+            found[parameter] = old
+    return found
 
 
 def any_weight(network: torch.nn.Module) -> Tensor:

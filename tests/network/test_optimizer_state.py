@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from gromo_graph.layers import Replaced
 from gromo_graph.layers.replaced import inserted
-from gromo_graph.network.optimizer_state import NewState, follow
+from gromo_graph.network.optimizers import Followed, NewState, Optimizers
+from gromo_graph.network.optimizers import follow as follow_network
+
+
+def follow(optimizer: torch.optim.Optimizer, changes: list[Replaced], new: NewState = "matched") -> None:
+    """The optimizer of a network that has no other parameter."""
+    network: Any = torch.nn.Module()
+    network.weight = changes[-1].new
+    follow_network(network, Followed([changes[0].old], changes), Optimizers(optimizer), new)
 
 
 def grown(old: torch.nn.Parameter, rows: int, at: int) -> list[Replaced]:
@@ -32,6 +42,10 @@ def grown(old: torch.nn.Parameter, rows: int, at: int) -> list[Replaced]:
         lambda p: torch.optim.Adagrad(p, lr=0.1),
         lambda p: torch.optim.Adamax(p, lr=0.1),
         lambda p: torch.optim.NAdam(p, lr=0.1),
+        lambda p: torch.optim.RAdam(p, lr=0.1),
+        lambda p: torch.optim.Adadelta(p, lr=0.1),
+        lambda p: torch.optim.Rprop(p, lr=0.1),
+        lambda p: torch.optim.ASGD(p, lr=0.1, t0=0),
     ],
 )
 def test_old_entries_move_as_if_nothing_had_grown(make) -> None:

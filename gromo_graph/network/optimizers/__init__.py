@@ -1,0 +1,21 @@
+"""Optimizers follow a network that changes: groups, names, state, gradients and hooks, all of them or none."""
+
+from gromo_graph.network.optimizers.coverage import Untrained, check_coverage
+from gromo_graph.network.optimizers.following import Followed, follow
+from gromo_graph.network.optimizers.memory import OptimizerMemory, bring_back, remembered
+from gromo_graph.network.optimizers.several import OptimizerChoice, Optimizers, OptimizerStateWarning
+from gromo_graph.network.optimizers.state import NewState
+
+__all__ = [
+    "Followed",
+    "NewState",
+    "OptimizerChoice",
+    "OptimizerMemory",
+    "OptimizerStateWarning",
+    "Optimizers",
+    "Untrained",
+    "bring_back",
+    "check_coverage",
+    "follow",
+    "remembered",
+]

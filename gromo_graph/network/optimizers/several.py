@@ -1,0 +1,77 @@
+"""One optimizer or several, as those that train a network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+
+from gromo_graph.errors import GrowthError
+
+
+class OptimizerStateWarning(UserWarning):
+    """An optimizer begins anew with what it knows of parameters that have another size now."""
+
+
+class Optimizers:
+    """The optimizers that train a network.
+
+    Args:
+        given: one optimizer, several, or none.
+
+    Raises:
+        GrowthError: something is no optimizer.
+
+    Attributes:
+        given: all of them, in their order.
+    """
+
+    def __init__(self, given: OptimizerChoice = None) -> None:
+        if given is None:
+            given = ()
+        elif isinstance(given, torch.optim.Optimizer) or not isinstance(given, Iterable):
+            given = (given,)
+        self.given = tuple(given)
+        for each in self.given:
+            if not isinstance(each, torch.optim.Optimizer):
+                raise GrowthError(
+                    f"optimizer={each!r}: expected an optimizer of torch.optim, or a list of several"
+                )
+        self._said: set[str] = set()
+
+    def __iter__(self) -> Iterator[torch.optim.Optimizer]:
+        return iter(self.given)
+
+    def __bool__(self) -> bool:
+        return bool(self.given)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters that they train."""
+        for optimizer in self.given:
+            for group in optimizer.param_groups:
+                yield from group["params"]
+
+    def say_once(self, message: str) -> None:
+        """Warn of something, the first time that it happens."""
+        if message not in self._said:
+            self._said.add(message)
+            warnings.warn(message, OptimizerStateWarning, stacklevel=2)
+
+
+OptimizerChoice = torch.optim.Optimizer | Iterable[torch.optim.Optimizer] | None
+"""What callers give: one optimizer, several, or none."""
+
+
+def layered(optimizer: torch.optim.Optimizer) -> Iterator[torch.optim.Optimizer]:
+    """An optimizer, and those that it is put around as a wrapper."""
+    waiting, seen = [optimizer], {id(optimizer)}
+    for each in waiting:
+        yield each
+        inside: list[Any] = [
+            value for value in vars(each).values() if isinstance(value, torch.optim.Optimizer)
+        ]
+        waiting += [value for value in inside if id(value) not in seen]
+        seen |= {id(value) for value in inside}
