@@ -43,9 +43,14 @@ def render(
     collapse: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="BLOCK|all", help="Draw a block such as body or body.2 as one box; may be repeated."
+            metavar="BLOCK|all|none",
+            help="Draw a block such as body or body.2 as one box; may be repeated. By default all blocks of "
+            "a network of more than 100 nodes.",
         ),
     ] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Draw a long network in rows, one below the other.")
+    ] = False,
     steps: Annotated[
         bool,
         typer.Option(
@@ -70,7 +75,8 @@ def render(
         "direction": None if down is None else "down" if down else "right",
         "theme": "dark" if dark else "light",
         "colour": colour.value,
-        "collapsed": tuple(collapse or ()),
+        "collapsed": () if collapse == ["none"] else collapse,
+        "compact": compact,
     }
 
     def drawn() -> None:

@@ -28,6 +28,7 @@ def render(
     theme: Theme = "light",
     colour: Colour = "role",
     collapsed: Sequence[str] | None = None,
+    compact: bool = False,
     seconds: float = 1.0,
 ) -> str: ...
 @overload
@@ -41,6 +42,7 @@ def render(
     theme: Theme = "light",
     colour: Colour = "role",
     collapsed: Sequence[str] | None = None,
+    compact: bool = False,
     seconds: float = 1.0,
 ) -> Path: ...
 
@@ -55,6 +57,7 @@ def render(
     theme: Theme = "light",
     colour: Colour = "role",
     collapsed: Sequence[str] | None = None,
+    compact: bool = False,
     seconds: float = 1.0,
 ) -> str | Path:
     """Draw a network.
@@ -72,6 +75,7 @@ def render(
         colour: what boxes are filled by: "role", "kind", or "slope" of more features in the event.
         collapsed: blocks that are drawn as one box, such as "body" or "body.2"; "all" stands for all. By default
             none, but in a network of more than 100 nodes; an empty sequence draws every node of that too.
+        compact: whether a long network is drawn in rows, one below the other.
         seconds: that each step of an animation is shown.
 
     Returns:
@@ -95,7 +99,7 @@ def render(
     chosen = chosen_format(file, format)
     if file is None and chosen not in ("svg", "dot", "mermaid"):
         raise RenderError(f"a {chosen} is no text: give the path of the file to write")
-    options = DrawingOptions(direction, theme, colour, None if collapsed is None else tuple(collapsed))
+    options = DrawingOptions(direction, theme, colour, _names(collapsed), compact=compact)
     data = _data(target, event, chosen, options, seconds)
     if file is None:
         return data.decode()
@@ -112,6 +116,7 @@ def render_steps(
     theme: Theme = "light",
     colour: Colour = "role",
     collapsed: Sequence[str] | None = None,
+    compact: bool = False,
 ) -> list[Path]:
     """Draw every growth step of a run, each node in one place: `000.svg` (before any), `001.svg`, ...
 
@@ -119,7 +124,7 @@ def render_steps(
         target: a run that has a folder, or the path of one.
         folder: where the files go; it is made where it is not there.
         format: svg, png, pdf or dot.
-        direction, theme, colour, collapsed: as for `render`.
+        direction, theme, colour, collapsed, compact: as for `render`.
 
     Returns:
         The paths that were written.
@@ -138,8 +143,12 @@ def render_steps(
         raise RenderError(
             f"steps are drawn as svg, png, pdf or dot, found {chosen}: name a .{chosen} file to render"
         )
-    options = DrawingOptions(direction, theme, colour, None if collapsed is None else tuple(collapsed))
+    options = DrawingOptions(direction, theme, colour, _names(collapsed), compact=compact)
     return write_steps(target, Path(fspath(folder)), chosen, options)
+
+
+def _names(collapsed: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if collapsed is None else tuple(collapsed)
 
 
 def _data(
@@ -147,27 +156,31 @@ def _data(
 ) -> bytes:
     from gromo_graph.errors import RenderError
     from gromo_graph.graph.diff import Difference
-    from gromo_graph.render.drawing.dot import difference_to_dot, direction_of, to_dot
+    from gromo_graph.render.drawing.dot import Drawing, difference_to_dot, direction_of, to_dot
     from gromo_graph.render.drawing.graphviz import draw
     from gromo_graph.render.drawing.mermaid import to_mermaid
-    from gromo_graph.render.drawing.options import DrawingOptions
+    from gromo_graph.render.placing.step_drawings import at_fixed_places
     from gromo_graph.render.steps import ANIMATIONS, animated
     from gromo_graph.render.target import resolve
 
+    def placed(drawing: Drawing) -> Drawing:
+        return at_fixed_places([drawing], compact=True)[0] if options.compact else drawing
+
     if chosen in ANIMATIONS:
         return animated(target, chosen, options, seconds=seconds)
-    if chosen == "mermaid" and options != DrawingOptions(options.direction):
+    if chosen == "mermaid" and (options.theme != "light" or options.collapsed or options.compact):
         raise RenderError(
-            "Mermaid text has no theme, colour or collapsed blocks: the page that shows it draws it"
+            "Mermaid text has no theme, collapsed blocks or rows: the page that shows it draws it"
         )
     if isinstance(target, Difference):
         if chosen == "mermaid":
             raise RenderError("a difference is drawn as svg, png, pdf or dot: mermaid has no dashed boxes")
-        return draw(difference_to_dot(target, options=options), chosen)
+        return draw(placed(difference_to_dot(target, options=options)), chosen)
     graph, shown = resolve(target, event)
     if chosen == "mermaid":
-        return to_mermaid(graph, shown, direction=options.direction or direction_of(graph)).encode()
-    return draw(to_dot(graph, shown, options=options), chosen)
+        direction = options.direction or direction_of(graph)
+        return to_mermaid(graph, shown, direction=direction, colour=options.colour).encode()
+    return draw(placed(to_dot(graph, shown, options=options)), chosen)
 
 
 class _CallableModule(ModuleType):

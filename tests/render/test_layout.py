@@ -6,15 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from gromo_graph import parse_spec
+from gromo_graph import RenderError, parse_spec
+from gromo_graph.cli import app
 from gromo_graph.graph import AddPath, build_graph
 from gromo_graph.records import read_journal
 from gromo_graph.render import render
 from gromo_graph.render.drawing.dot import to_dot
 from gromo_graph.render.drawing.node_words import kind_words
+from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.render.placing.step_drawings import drawings_of_steps
-from gromo_graph.spec import Spec
+from gromo_graph.spec import Spec, dump_spec
 from gromo_graph.spec.kinds import Input, Linear, Merge, Node
 from tests.render.samples import NS, RESIDUAL, Picture, write_journal
 from tests.render.test_looks import BLOCKS
@@ -141,3 +144,72 @@ def test_the_size_of_the_last_step_decides_for_all(tmp_path: Path) -> None:
     assert {tuple(sorted(part.name for part in step.drawing.parts.values())) for step in drawings} == {
         tuple(sorted(part.name for part in to_dot(build_graph(spec)).parts.values()))
     }
+
+
+def test_a_compact_drawing_has_rows() -> None:
+    spec = repeated(12)
+    picture = Picture(render(spec, compact=True))
+    _, _, width, height = (float(number) for number in picture.root.attrib["viewBox"].split())
+    assert 0.8 < width / height < 3.5
+    boxes = {name: box(picture[name].element) for name in spec.nodes}
+    rows = sorted({round(centre(picture[name].element)[1]) for name in spec.nodes})
+    assert len(rows) > 3
+    for name, (left, top, right, bottom) in boxes.items():
+        for other, (left_, top_, right_, bottom_) in boxes.items():
+            apart = right < left_ or right_ < left or bottom < top_ or bottom_ < top
+            assert name == other or apart
+    assert frames(picture) == {}
+    assert picture["body.2.mix"].texts[0] == "body.2.mix"
+    # The data still flow to the right in each row, and the next row begins where the last one ended.
+    order = sorted(
+        spec.nodes, key=lambda name: (rows.index(round(centre(picture[name].element)[1])), boxes[name][0])
+    )
+    assert order == list(spec.nodes)
+
+
+def test_edges_between_rows_lead_from_node_to_node() -> None:
+    picture = Picture(render(repeated(12), compact=True))
+    bent = 0
+    for name, (shown, *_) in picture.parts.items():
+        source, arrow, target = name.partition("->")
+        path = shown.element.find(f"{NS}path")
+        if not arrow or not target or path is None:
+            continue
+        numbers = [float(number) for number in re.findall(r"-?[\d.]+", path.attrib["d"])]
+        bent += len(numbers) > 40
+        for (x, y), end in ((numbers[:2], source), (numbers[-2:], target)):
+            left, top, right, bottom = box(picture[end].element)
+            assert left - 12 < x < right + 12, name
+            assert top - 12 < y < bottom + 12, name
+    assert bent >= 3, "edges that go on in the next row"
+
+
+def test_a_short_network_stays_in_its_row_and_steps_have_rows_too(tmp_path: Path) -> None:
+    (row,) = {
+        round(centre(Picture(render(RESIDUAL, compact=True))[name].element)[1]) for name in RESIDUAL.nodes
+    }
+    assert row
+    write_journal(tmp_path / "journal.jsonl", repeated(12), groups=(("body.1.lift",),))
+    options = DrawingOptions(compact=True)
+    first, second = (
+        Picture(each.svg()) for each in drawings_of_steps(read_journal(tmp_path), options=options)
+    )
+    assert len({round(centre(first[name].element)[1]) for name in repeated(12).nodes}) > 3
+    for name in repeated(12).nodes:
+        assert centre(first[name].element) == pytest.approx(centre(second[name].element), abs=0.02)
+    with pytest.raises(RenderError, match="a compact drawing runs to the right in rows"):
+        render(RESIDUAL, compact=True, direction="down")
+
+
+def test_the_command_line_asks_for_rows_and_for_every_node(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_text(dump_spec(repeated(40)), encoding="utf-8")
+
+    def drawn(*options: str) -> Picture:
+        done = CliRunner().invoke(app, ["render", str(tmp_path / "large.yaml"), *options])
+        assert done.exit_code == 0, done.output
+        return Picture(done.stdout)
+
+    assert "body.7" in drawn().parts
+    assert "body.7.mix" in drawn("--collapse", "none").parts
+    heights = [float(drawn(*options).root.attrib["viewBox"].split()[3]) for options in ((), ("--compact",))]
+    assert heights[1] < heights[0] / 2

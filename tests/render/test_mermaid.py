@@ -10,13 +10,14 @@ from hypothesis import given
 
 from gromo_graph import RenderError, Spec, diff, grow, parse_spec, render
 from gromo_graph.graph import build_graph
+from gromo_graph.render.drawing import fills, style
 from gromo_graph.render.drawing.mermaid import to_mermaid
+from tests.render.test_looks import BLOCKS
 from tests.run.specs import IRIS
 from tests.spec.strategies import specs
 
-LINE = re.compile(
-    r'  (n\d+(\[/"[^"\n]*"/\]|\("[^"\n]*"\)|\(\("[^"\n]*"\)\))|n\d+ -->\|"[^"\n]*"\| n\d+|classDef .*|class .*)'
-)
+PART = re.compile(r'  n\d+(\[/"[^"\n]*"/\]|\("[^"\n]*"\)|\(\("[^"\n]*"\)\)| -->\|"[^"\n]*"\| n\d+)')
+LOOK = re.compile(r'  (classDef \w+ [\w#:,-]+|class n[\dn,]+ \w+|subgraph f[\d_]+\["[^"\n]*"\]|n\d+|end)')
 
 
 @given(specs())
@@ -24,8 +25,23 @@ def test_any_spec_is_written_line_by_line(spec: Spec) -> None:
     graph = build_graph(spec)
     first, *lines = to_mermaid(graph).splitlines()
     assert first == "flowchart LR"
-    assert all(LINE.fullmatch(line) for line in lines)
-    assert len(lines) == len(spec.nodes) + len(graph.edges)
+    parts = len(spec.nodes) + len(graph.edges)
+    assert all(PART.fullmatch(line) for line in lines[:parts])
+    assert all(LOOK.fullmatch(line) for line in lines[parts:])
+    coloured = [each for line in lines if line.startswith("  class ") for each in line.split()[1].split(",")]
+    assert sorted(coloured) == sorted(f"n{place}" for place in range(len(spec.nodes)))
+
+
+def test_it_has_the_colours_and_frames_of_the_other_drawings() -> None:
+    graph = build_graph(BLOCKS)
+    text = to_mermaid(graph)
+    assert f"classDef growable fill:{style.PAPER},stroke:{style.GROWABLE_LINE}" in text
+    assert f"classDef input fill:{style.DATA_FILL}" in text
+    first = text.index('subgraph f_0["body ×3"]')
+    assert first < text.index('subgraph f_0_0["body.1"]') < text.index('subgraph f_0_2["body.3"]')
+    assert text.count("  end\n") == 4
+    linear = fills._KINDS["linear"]
+    assert f"fill:{linear.fill},stroke:{linear.line}" in str(render(BLOCKS, format="mermaid", colour="kind"))
 
 
 def test_a_run_shows_what_grew_and_nothing_can_command_it(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def to_dot(
     title = graph.spec.name
     options = options or DrawingOptions()
     fills = fills_of(graph, event, options.colour)
-    options = for_size(options, graph)
+    options = for_size(replace(options, direction=direction or options.direction), graph)
     nodes = len(graph.spec.nodes)
     note = (Phrase(_COLLAPSED.format(nodes), QUIET),) if options.collapsed and nodes > LARGE else ()
     legend = (*fills.legend, *note)
@@ -68,19 +68,19 @@ def to_dot(
         graph,
         highlights_of(graph, event),
         words,
-        replace(options, direction=direction or options.direction),
+        options,
         fills,
     )
 
 
 def for_size(options: DrawingOptions, graph: Graph) -> DrawingOptions:
-    """The options with everything decided that they leave to the size of the network."""
+    """The options with everything decided that they leave open."""
     if options.collapsed is None:
         options = replace(options, collapsed=collapsed_by_default(graph))
     if options.dense is None:
         boxes = len(graph.spec.nodes) - len(blocks_of(graph, options.collapsed or ()))
         options = replace(options, dense=boxes > LARGE)
-    return options
+    return replace(options, direction="right") if options.compact else options
 
 
 def difference_to_dot(

@@ -22,6 +22,7 @@ class DrawingOptions:
         colour: what the boxes are filled by: their role, their kind, or the slope of their growth in the event.
         collapsed: blocks that are drawn as one box, `body` or `body.2`; `all` stands for all of them, and None leaves
             it to the size of the network.
+        compact: a long network runs to the right in several rows, one below the other, without frames.
         dense: no words on edges, so that sizes stand in the boxes alone; None leaves it to the size of the network.
 
     Raises:
@@ -33,9 +34,12 @@ class DrawingOptions:
     colour: Colour = "role"
     collapsed: tuple[str, ...] | None = None
     dense: bool | None = None
+    compact: bool = False
 
     def __post_init__(self) -> None:
         for name, words in (("theme", Theme), ("colour", Colour)):
             found = getattr(self, name)
             if found not in get_args(words):
                 raise RenderError(f"{name} {found!r}: expected one of {', '.join(get_args(words))}")
+        if self.compact and self.direction == "down":
+            raise RenderError("a compact drawing runs to the right in rows: leave out the direction")

@@ -58,8 +58,8 @@ class DotWriter:
         names = [name for name in graph.spec.nodes if name not in self.blocks]
         self.dense = bool(options.dense)
         self.labels = NodeLabels(graph, highlights, fills, self.dense)
-        self.frames = frames_of(names)
-        self.titles = titles_in_frames(names)
+        self.frames = () if options.compact else frames_of(names)
+        self.titles = {name: name for name in names} if options.compact else titles_in_frames(names)
         self.ids = {name: f"n{index}" for index, name in enumerate(graph.spec.nodes)}
         self.ids |= {name: self.ids[block.nodes[0]] for name, block in self.blocks.items()}
         # The longest path is the trunk: it is drawn straight, and what skips a part of it bows around.

@@ -117,9 +117,18 @@ def lay_out(
         framed = dict(_corners_of_frames(found, frames, by_name))
     nodes = {key: NodePlace(points[ids[key]], box.width, box.height) for key, box in boxes.items()}
     edges = {key: routes[ids[key]] for key in wires}
-    handles = [point for route in routes.values() for point in route.points]
-    outermost = [(left, bottom), (right, top), *handles]
+    corners = corners_of(nodes, edges)
+    outermost = [(left, bottom), (right, top), *corners]
     return Placement((_least(outermost), greatest(outermost)), nodes, edges, ids, framed)
+
+
+def corners_of(nodes: Mapping[PartKey, NodePlace], edges: Mapping[PartKey, Route]) -> tuple[Point, Point]:
+    """The least and the greatest x and y of nodes and edges; handles of splines count."""
+    points = [point for route in edges.values() for point in route.points]
+    for place in nodes.values():
+        x, y = place.centre
+        points += [(x - place.width / 2, y - place.height / 2), (x + place.width / 2, y + place.height / 2)]
+    return _least(points), greatest(points)
 
 
 def _corners_of_frames(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import hypot
 
 Point = tuple[float, float]
 
 _HALVINGS = 30
+_BEND = 7.0
+"""Points from a corner at which its round bend begins."""
 
 
 def points_of(text: str) -> tuple[Point, ...]:
@@ -49,6 +52,57 @@ def reaching(points: Sequence[Point], start: Point | None, end: Point | None) ->
 
 def _straight(start: Point, end: Point) -> tuple[Point, Point, Point, Point]:
     return start, _between(start, end, 1 / 3), _between(start, end, 2 / 3), end
+
+
+def moved(points: Sequence[Point], by: Point) -> tuple[Point, ...]:
+    """The points, each moved by as much.
+
+    >>> moved([(1, 2)], (10, 20))
+    ((11, 22),)
+    """
+    return tuple((x + by[0], y + by[1]) for x, y in points)
+
+
+def joined(first: Sequence[Point], second: Sequence[Point]) -> tuple[Point, ...]:
+    """Two curves as one; the second begins where the first one ends, which may be empty."""
+    return (*first[:-1], *second)
+
+
+def bent(corners: Sequence[Point]) -> tuple[Point, ...]:
+    """Straight lines from corner to corner as a curve with round bends.
+
+    >>> bent([(0, 0), (30, 0)])
+    ((0, 0), (10.0, 0.0), (20.0, 0.0), (30, 0))
+    """
+    found: tuple[Point, ...] = ()
+    start = corners[0]
+    for corner, following in pairwise(corners[1:]):
+        before, after = towards(corner, start, _BEND), towards(corner, following, _BEND)
+        bend = (before, _between(before, corner, 0.6), _between(after, corner, 0.6), after)
+        found = joined(found, joined(_straight(start, before), bend))
+        start = after
+    return joined(found, _straight(start, corners[-1]))
+
+
+def cut_at(points: Sequence[Point], x: float) -> tuple[tuple[Point, ...], tuple[Point, ...]]:
+    """The curve up to the place where it first reaches `x`, and the rest of it.
+
+    >>> before, after = cut_at([(0, 0), (1, 0), (2, 0), (3, 0)], 1.5)
+    >>> round(before[-1][0], 6), len(before), len(after)
+    (1.5, 4, 4)
+    """
+    first = next(index for index in range(3, len(points), 3) if points[index][0] >= x)
+    curve = points[first - 3 : first + 1]
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _first_part(curve, middle)[-1][0] < x:
+            low = middle
+        else:
+            high = middle
+    before = _first_part(curve, low)
+    after = _first_part(curve[::-1], 1 - low)[::-1]
+    return (*points[: first - 3], *before), (*after, *points[first + 1 :])
 
 
 def shortened_by(points: Sequence[Point], length: float) -> tuple[Point, ...]:

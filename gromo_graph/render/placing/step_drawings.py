@@ -29,6 +29,7 @@ from gromo_graph.render.placing.graphviz_layout import (
     size_of,
 )
 from gromo_graph.render.placing.parsed_drawing import ParsedDrawing, ParsedPart, PartKey, parsed
+from gromo_graph.render.placing.rows import in_rows
 from gromo_graph.render.placing.splines import Point, points_of, reaching, shortened_by, text_of
 from gromo_graph.spec import parse_spec
 
@@ -73,12 +74,14 @@ def drawings_of_steps(
     options = options or DrawingOptions()
     # What fits the last and largest network is taken for all, so that nothing turns or unfolds between two steps.
     last = steps[-1][1]
-    direction = direction or options.direction or direction_of(last)
-    options = for_size(options, last)
+    options = for_size(replace(options, direction=direction or options.direction), last)
+    direction = options.direction or direction_of(last)
     drawings = [to_dot(graph, event, direction=direction, options=options) for event, graph in steps]
     return [
         StepDrawing(event.step if event else 0, event, graph, drawing)
-        for (event, graph), drawing in zip(steps, at_fixed_places(drawings), strict=True)
+        for (event, graph), drawing in zip(
+            steps, at_fixed_places(drawings, compact=options.compact), strict=True
+        )
     ]
 
 
@@ -89,8 +92,11 @@ def graphs_of_steps(journal: Journal) -> list[tuple[GrowthEvent | None, Graph]]:
     return [(event, build_graph(parse_spec(text))) for event, text in states]
 
 
-def at_fixed_places(drawings: Sequence[Drawing]) -> list[Drawing]:
+def at_fixed_places(drawings: Sequence[Drawing], *, compact: bool = False) -> list[Drawing]:
     """The drawings with positions in them, the same for what they have in common, and of one size.
+
+    Args:
+        drawings: of one direction. compact: in rows, for those that run to the right and have no frames.
 
     Raises:
         RenderError: Graphviz refused.
@@ -98,7 +104,8 @@ def at_fixed_places(drawings: Sequence[Drawing]) -> list[Drawing]:
     drawn = [_parsed(drawing) for drawing in drawings]
     sizes = _sizes(drawn)
     heading = greatest(sizes[_heading(parsed_drawing)] for parsed_drawing in drawn)
-    union = _Union(_layout(drawn, sizes), sizes, _arrow_lengths(drawn), heading)
+    layout = _layout(drawn, sizes, framed=any(drawing.frames for drawing in drawings))
+    union = _Union(in_rows(layout) if compact else layout, sizes, _arrow_lengths(drawn), heading)
     return [
         union.placed(drawing, parsed_drawing) for drawing, parsed_drawing in zip(drawings, drawn, strict=True)
     ]
@@ -109,7 +116,7 @@ def _parsed(drawing: Drawing) -> ParsedDrawing:
         return parsed(drawing, source)
 
 
-def _layout(drawn: Sequence[ParsedDrawing], sizes: Mapping[str, Point]) -> Placement:
+def _layout(drawn: Sequence[ParsedDrawing], sizes: Mapping[str, Point], *, framed: bool) -> Placement:
     boxes: dict[PartKey, NodeSize] = {}
     wires: dict[PartKey, EdgeSize] = {}
     # The last drawing goes first: it has most of the parts, and their order is the one that Graphviz sees.
@@ -127,7 +134,7 @@ def _layout(drawn: Sequence[ParsedDrawing], sizes: Mapping[str, Point]) -> Place
                 *edge.ends, max(width, wire.width), max(height, wire.height), weight=wire.weight
             )
     last = drawn[-1].graph
-    frames = frames_of([name for what, name in boxes if what == "node"])
+    frames = frames_of([name for what, name in boxes if what == "node"]) if framed else ()
     return lay_out(boxes, wires, {name: last[name] for name in _LAYOUT if name in last}, frames)
 
 
