@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from gromo_graph.run import Run, branch, grow, load_run, replay, resume
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
-    from gromo_graph.spec.kinds.own import register_kind
+    from gromo_graph.spec.kinds.registry import register_kind
     from gromo_graph.spec.text.author_file import write_back
 
 __version__ = VERSION
@@ -117,7 +117,7 @@ _HOME = {
     "load_run": "run",
     "load_spec": "spec",
     "parse_spec": "spec",
-    "register_kind": "spec.kinds.own",
+    "register_kind": "spec.kinds.registry",
     "render": "render",
     "render_steps": "render",
     "replay": "run",

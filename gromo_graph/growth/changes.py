@@ -25,14 +25,12 @@ from gromo_graph.growth.candidates.match import Matching
 from gromo_graph.growth.candidates.paths import NewPath
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.widen import Widening
-from gromo_graph.layers import ParameterChange
-from gromo_graph.layers.build import build_layer, build_operation
+from gromo_graph.layers import ParameterChange, build_module
 from gromo_graph.modules.removing import without
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, apply_pending, drafted, install
 from gromo_graph.network.groups import linked_group
 from gromo_graph.network.optimizers import Optimizers
-from gromo_graph.spec.kinds import Layer
 from gromo_graph.spec.settings import Growth
 
 LossOf = Callable[[GrowingNetwork, bool], float]
@@ -128,7 +126,7 @@ class MatchChange(Change):
         (attention,) = self.group.matches
         graph = build_graph(edit.spec_of(network.spec))
         node = graph.spec.nodes[attention]
-        new = {attention: build_operation(node, graph.input_shapes(attention))}
+        new = {attention: build_module(node, graph.input_shapes(attention))}
         self.changes: list[ParameterChange] = []
         for name, side in zip(_makers(network, attention), self.sides, strict=True):
             module = network.growing(name)
@@ -238,7 +236,7 @@ def _parts(network: GrowingNetwork, proposal: NewPath) -> dict[str, torch.nn.Mod
     """The torch halves of the new nodes, where and as the network is."""
     like = next(network.parameters())
     return {
-        name: (build_layer if isinstance(node, Layer) else build_operation)(node, inputs).to(like)
+        name: build_module(node, inputs).to(like)
         for name, node, inputs in with_inputs(network.graph, proposal.path)
     }
 

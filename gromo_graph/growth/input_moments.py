@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
+
 from gromo_graph.layers import LayerAdapter
 from gromo_graph.modules.saving import Snapshot, restored_statistic, saved_statistic
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
@@ -20,7 +22,7 @@ class Reader(Protocol):
     def input_moment(self) -> SharedMoment: ...
 
     @property
-    def adapter(self) -> LayerAdapter: ...
+    def adapter(self) -> LayerAdapter[torch.nn.Module]: ...
 
     @property
     def layer(self) -> Any: ...

@@ -25,8 +25,7 @@ from gromo_graph.graph import Bridge, Graph
 from gromo_graph.graph.paths import sum_of
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.layers import LayerAdapter, adapter_for
-from gromo_graph.layers.build import build_layer
+from gromo_graph.layers import LayerAdapter, adapter_for, build_module
 from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
@@ -78,7 +77,7 @@ class SourceStatistics:
         return ()
 
     @property
-    def adapter(self) -> LayerAdapter:
+    def adapter(self) -> LayerAdapter[torch.nn.Module]:
         """The adapter of such layers."""
         return adapter_for(self.layer)
 
@@ -208,7 +207,7 @@ def source_statistics(
     for bridge in bridges:
         form = form_of(bridge)
         if form not in found:
-            layer = build_layer(form[1], [graph.shapes[bridge.source]]).to(like)
+            layer = build_module(form[1], [graph.shapes[bridge.source]]).to(like)
             counted = direct.get((bridge.source, adapter_for(layer).moment_key(layer)))
             found[form] = SourceStatistics(bridge.source, layer, () if counted is None else (counted,))
         found[form].bridges.append(bridge)

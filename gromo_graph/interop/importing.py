@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
-from gromo_graph.interop.blueprint import Source, free, legal
-from gromo_graph.interop.reading import Reading, read, standing_in_the_way
+from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
 from gromo_graph.interop.tracing import Trace, run_once, trace_by_export, trace_by_fx
 from gromo_graph.interop.verifying import disagreement
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.assembly import part_of
 from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.kinds import Input
+from gromo_graph.translation.blueprint import Source, free, legal
+from gromo_graph.translation.torch_call import trained_like
 
 Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
@@ -232,17 +233,7 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
 
 
 def _filled(part: nn.Module, source: Source) -> nn.Module:
-    """A part with copies of the weights of the model, of their type and on their device.
-
-    A linear layer along several positions has become a convolution with a kernel of 1: its weights get that shape.
-    """
-    convert = getattr(part, "of_torch", lambda _, tensor: tensor.clone())
+    """A part with copies of the weights of the model, of their type and on their device."""
     for name, tensor in source.tensors.items():
-        copied = convert(name, tensor.detach())
-        if isinstance(part, nn.Conv1d | nn.Conv2d) and name == "weight" and copied.dim() == 2:
-            copied = copied.reshape(*copied.shape, *part.kernel_size)
-        if isinstance(tensor, nn.Parameter):
-            setattr(part, name, nn.Parameter(copied, requires_grad=tensor.requires_grad))
-        else:
-            setattr(part, name, copied)
+        setattr(part, name, trained_like(tensor, tensor.detach().clone()))
     return part

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import safetensors.torch
@@ -11,11 +12,21 @@ from torch import fx, nn
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph
+from gromo_graph.layers.registry import rows
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.plain import PlainForward, class_name, plain_forward
 
 _LONG = 60
 """Calls, lists and sums of more characters stand on several lines."""
+
+_OPERATORS: Mapping[Any, str] = {
+    operator.sub: "-",
+    operator.mul: "*",
+    operator.truediv: "/",
+    operator.matmul: "@",
+    operator.pow: "**",
+}
+"""Those beside +, whose terms are listed."""
 
 
 def source_of(network: GrowingNetwork, *, weights: str) -> str:
@@ -143,14 +154,21 @@ def _expression(value: Any, known: Mapping[fx.Node, str]) -> str:
         case "call_module":
             return f"self.{value.target}({', '.join(arguments)})"
         case "call_method":
-            of = (
-                f"({arguments[0]})" if _is_sum(value.args[0]) and value.args[0] not in known else arguments[0]
-            )
+            of = _operand(value.args[0], known)
             return f"{of}.{value.target}({', '.join([*arguments[1:], *keywords])})"
+        case "call_function" if value.target in _OPERATORS:
+            return f" {_OPERATORS[value.target]} ".join(_operand(each, known) for each in value.args)
         case "get_attr":
             return f"self.{value.target}"
         case _:
             return _listed(f"{_function(value.target)}(", [*arguments, *keywords], ")")
+
+
+def _operand(value: Any, known: Mapping[fx.Node, str]) -> str:
+    """The text of a value that an operator or a method takes, in brackets if it is computed by an operator."""
+    text = _expression(value, known)
+    computed = isinstance(value, fx.Node) and value not in known
+    return f"({text})" if computed and (_is_sum(value) or value.target in _OPERATORS) else text
 
 
 def _is_sum(value: Any) -> bool:
@@ -216,18 +234,46 @@ def constructor(node: str, module: nn.Module | nn.Parameter) -> str:
     """
     if isinstance(module, nn.Parameter):
         return f"nn.Parameter(torch.zeros({', '.join(map(str, module.shape))}))"
-    kind: Any = type(module)
-    if kind not in _CALLS:
+    kind = type(module)
+    of_torch = getattr(nn, kind.__name__, None) is kind
+    arguments = _arguments(module) if of_torch and kind in rows().modules else None
+    if arguments is None:
         raise CompileError(
             f"`{node}` is a {kind.__module__}.{kind.__qualname__} that was imported as it is: no source can be "
             "written for it; take to_torch(), or the formats onnx and torchexport"
         )
-    positional, keywords = _CALLS[kind](module)
-    defaults = _DEFAULTS.get(kind, {})
-    words = [
-        f"{key}={_written(value)}" for key, value in keywords.items() if _written(value) != defaults.get(key)
-    ]
-    return f"nn.{kind.__name__}({', '.join([*map(_written, positional), *words])})"
+    return f"nn.{kind.__name__}({', '.join(arguments)})"
+
+
+def _arguments(module: nn.Module) -> list[str] | None:
+    """The arguments that differ from their defaults, as text: torch's layers keep each as an attribute of its name.
+
+    None for a module that does not keep them.
+    """
+    found: list[str] = []
+    parameters = inspect.signature(type(module).__init__).parameters.values()
+    for place, parameter in enumerate(list(parameters)[1:]):
+        if parameter.name in ("device", "dtype") or parameter.name.startswith("_"):
+            continue
+        if not hasattr(module, parameter.name):
+            return None
+        value = _argument(module, parameter)
+        if parameter.default is parameter.empty or (place == 0 and value != parameter.default):
+            found.append(_written(value))
+        elif value != parameter.default:
+            found.append(f"{parameter.name}={_written(value)}")
+    return found
+
+
+def _argument(module: nn.Module, parameter: inspect.Parameter) -> Any:
+    value = getattr(module, parameter.name)
+    if parameter.name == "bias":
+        return value is not None
+    if parameter.name == "normalized_shape":
+        return tuple(value)
+    if parameter.name == "stride" and parameter.default is None and _one(value) == _one(module.kernel_size):
+        return None  # a pool's stride is its kernel
+    return _one(value)
 
 
 def _written(value: Any) -> str:
@@ -235,82 +281,5 @@ def _written(value: Any) -> str:
 
 
 def _one(value: Any) -> Any:
-    """What is the same along all axes, as one value."""
+    """The value along every axis, if it is the same; else all of them."""
     return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
-
-
-Call = tuple[Sequence[Any], Mapping[str, Any]]
-
-
-def _linear(module: Any) -> Call:
-    return (module.in_features, module.out_features), {"bias": module.bias is not None}
-
-
-def _convolution(module: Any) -> Call:
-    words = {key: _one(getattr(module, key)) for key in ("stride", "padding", "dilation", "groups")}
-    return (
-        (module.in_channels, module.out_channels, _one(module.kernel_size)),
-        words | {"bias": module.bias is not None},
-    )
-
-
-def _transposed(module: Any) -> Call:
-    positional, words = _convolution(module)
-    return positional, {**words, "output_padding": _one(module.output_padding)}
-
-
-def _batch_norm(module: Any) -> Call:
-    return (module.num_features,), {"eps": module.eps, "momentum": module.momentum}
-
-
-def _layer_norm(module: Any) -> Call:
-    return (tuple(module.normalized_shape),), {"eps": module.eps}
-
-
-def _group_norm(module: Any) -> Call:
-    return (module.num_groups, module.num_channels), {"eps": module.eps}
-
-
-def _pool(module: Any) -> Call:
-    kernel, stride = _one(module.kernel_size), _one(module.stride)
-    return (kernel,), {"stride": None if stride == kernel else stride, "padding": _one(module.padding)}
-
-
-_CALLS: Mapping[type[nn.Module], Callable[[Any], Call]] = {
-    nn.Linear: _linear,
-    nn.Conv1d: _convolution,
-    nn.Conv2d: _convolution,
-    nn.ConvTranspose1d: _transposed,
-    nn.ConvTranspose2d: _transposed,
-    nn.Embedding: lambda module: ((module.num_embeddings, module.embedding_dim), {}),
-    nn.BatchNorm1d: _batch_norm,
-    nn.BatchNorm2d: _batch_norm,
-    nn.LayerNorm: _layer_norm,
-    nn.GroupNorm: _group_norm,
-    nn.Dropout: lambda module: ((module.p,), {}),
-    nn.Flatten: lambda module: ((), {}),
-    nn.MaxPool1d: _pool,
-    nn.MaxPool2d: _pool,
-    nn.AvgPool1d: _pool,
-    nn.AvgPool2d: _pool,
-    nn.AdaptiveAvgPool1d: lambda module: ((module.output_size,), {}),
-    nn.AdaptiveAvgPool2d: lambda module: ((module.output_size,), {}),
-    nn.Upsample: lambda module: ((), {"scale_factor": module.scale_factor}),
-}
-_SLIDING = {"stride": "1", "padding": "0", "dilation": "1", "groups": "1", "bias": "True"}
-_WINDOW = {"stride": "None", "padding": "0"}
-_DEFAULTS: Mapping[type[nn.Module], Mapping[str, str]] = {
-    nn.Linear: {"bias": "True"},
-    nn.Conv1d: _SLIDING,
-    nn.Conv2d: _SLIDING,
-    nn.ConvTranspose1d: {**_SLIDING, "output_padding": "0"},
-    nn.ConvTranspose2d: {**_SLIDING, "output_padding": "0"},
-    nn.BatchNorm1d: {"eps": "1e-05", "momentum": "0.1"},
-    nn.BatchNorm2d: {"eps": "1e-05", "momentum": "0.1"},
-    nn.LayerNorm: {"eps": "1e-05"},
-    nn.GroupNorm: {"eps": "1e-05"},
-    nn.MaxPool1d: _WINDOW,
-    nn.MaxPool2d: _WINDOW,
-    nn.AvgPool1d: _WINDOW,
-    nn.AvgPool2d: _WINDOW,
-}

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
-from gromo_graph.interop.layers import layer_of
+from gromo_graph.interop.module_rows import module_row
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (
             module_qualified_name in self.opaque
-            or layer_of(m) is not None
+            or module_row(m) is not None
             or super().is_leaf_module(m, module_qualified_name)
         )
 

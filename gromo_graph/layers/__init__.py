@@ -1,70 +1,26 @@
-"""The torch halves of the kinds, a file each: layers that grow (base.py), operations between them (operation.py)."""
+"""The torch halves of the kinds, a file each, and the two interfaces by which growth knows them.
 
-from gromo_graph.layers import (
-    attention as attention,
-)
-from gromo_graph.layers import (  # register themselves
-    batch_norm as batch_norm,
-)
-from gromo_graph.layers import (
-    conv_transpose as conv_transpose,
-)
-from gromo_graph.layers import (
-    convolution as convolution,
-)
-from gromo_graph.layers import (
-    depthwise as depthwise,
-)
-from gromo_graph.layers import (
-    dropout as dropout,
-)
-from gromo_graph.layers import (
-    embedding as embedding,
-)
-from gromo_graph.layers import (
-    flatten as flatten,
-)
-from gromo_graph.layers import (
-    group_norm as group_norm,
-)
-from gromo_graph.layers import (
-    layer_norm as layer_norm,
-)
-from gromo_graph.layers import (
-    linear as linear,
-)
-from gromo_graph.layers import (
-    pool as pool,
-)
-from gromo_graph.layers import (
-    positions as positions,
-)
-from gromo_graph.layers import (
-    reorder as reorder,
-)
-from gromo_graph.layers import (
-    upsample as upsample,
-)
-from gromo_graph.layers.base import ADAPTERS, Kernel, LayerAdapter, adapter_for, register
-from gromo_graph.layers.operation import (
-    OperationAdapter,
-    operation_adapter,
-    operations_of,
-    operations_with_repeats,
-)
+`base.py` is that of layers, which make features; `operation.py` that of what stands between them.
+"""
+
+from gromo_graph.layers.base import Kernel, LayerAdapter
+from gromo_graph.layers.operation import OperationAdapter
+from gromo_graph.layers.operations import operations_of, operations_with_repeats
+from gromo_graph.layers.registry import adapter_for, build_module, operation_adapter
 from gromo_graph.layers.replaced import Kept, ParameterChange, Replaced
+from gromo_graph.layers.torch_half import TorchHalf
 
 __all__ = [
-    "ADAPTERS",
     "Kept",
     "Kernel",
     "LayerAdapter",
     "OperationAdapter",
     "ParameterChange",
     "Replaced",
+    "TorchHalf",
     "adapter_for",
+    "build_module",
     "operation_adapter",
     "operations_of",
     "operations_with_repeats",
-    "register",
 ]

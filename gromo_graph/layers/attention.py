@@ -1,4 +1,7 @@
-"""`attention`: the values of positions, mixed by how well queries match keys."""
+"""`attention`: each position takes a mean of values, weighted by the products of its query with the keys.
+
+The multi-head attention of torch, which it is read from, stands in `multihead.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn import functional
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.layers.operation import Features, OperationAdapter, register_operation
+from gromo_graph.layers.multihead import multihead_attention
+from gromo_graph.layers.operation import Features, OperationAdapter
+from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.rows import PlainTorch
+from gromo_graph.translation.torch_call import TorchCall
 
 
 class Attend(torch.nn.Module):
@@ -43,7 +51,7 @@ class Attend(torch.nn.Module):
     def mixed(self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
         """The same whatever mode it is in."""
         q, k, v = (by_head(tensor, self.heads) for tensor in (query, key, value))
-        mixed: Tensor = scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale)
+        mixed: Tensor = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale)
         return mixed.permute(0, 3, 1, 2).reshape(*value.shape[:2], *query.shape[2:])
 
     def weights(self, query: Tensor, key: Tensor) -> Tensor:
@@ -70,7 +78,7 @@ def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:
 
 
 class Mixing(torch.nn.Module):
-    """What attention does to values while query and key stay what they are: a mean over positions, for each sample."""
+    """Attention as a linear function of the values, with query and key fixed: a mean over positions."""
 
     def __init__(self, attend: Attend) -> None:
         super().__init__()
@@ -139,40 +147,93 @@ class OneHead(torch.nn.Module):
         return self.mixing.average(value, self.head)
 
 
-class MixingAdapter(OperationAdapter):
-    """Linear in the values. Where nobody asks for a head, sums are taken behind the mean of all."""
+class MixingAdapter(OperationAdapter[Mixing]):
+    """Linear in the values. Unless one head is asked for, sums are taken behind the mean of all."""
 
     operation_type = Mixing
     slides = True
     sees_samples = True
 
-    def obstacle(self, operation: Any, entering: Features) -> str | None:
+    def obstacle(self, operation: Mixing, entering: Features) -> str | None:
         if operation.attend.heads > 1 and (entering.segments > 1 or entering.repeated):
             return "its heads would mix the features of several layers"
         return None
 
-    def unit(self, operation: Any) -> int:
-        return int(operation.attend.heads)
+    def unit(self, operation: Mixing) -> int:
+        return operation.attend.heads
 
-    def average(self, operation: Any, maps: Tensor) -> Tensor:
-        result: Tensor = operation.average(maps)
-        return result
+    def average(self, operation: Mixing, maps: Tensor) -> Tensor:
+        return operation.average(maps)
 
-    def of_samples(self, operation: Any, part: slice) -> torch.nn.Module:
-        mixing: Mixing = operation.of(part)
-        return mixing
+    def of_samples(self, operation: Mixing, part: slice) -> torch.nn.Module:
+        return operation.of(part)
 
 
-class OneHeadAdapter(OperationAdapter):
+class OneHeadAdapter(OperationAdapter[OneHead]):
     """Linear in the values."""
 
     operation_type = OneHead
     slides = True
     sees_samples = True
 
-    def of_samples(self, operation: Any, part: slice) -> torch.nn.Module:
+    def of_samples(self, operation: OneHead, part: slice) -> torch.nn.Module:
         return OneHead(operation.mixing.of(part), operation.head)
 
 
-register_operation(MixingAdapter())
-register_operation(OneHeadAdapter())
+def dot_product_attention(
+    call: TorchCall,
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> View:
+    """One head: query, key and value with the features last."""
+    if attn_mask is not None or is_causal or dropout_p:
+        raise Unmapped("it has a mask or dropout: expected attention to all positions")
+    views = [call.view(each) for each in (query, key, value)]
+    if not all(view.features_last and view.shape[:-2] in ((), (1,)) for view in views):
+        raise Unmapped(
+            f"it reads {[list(view.shape) for view in views]} of a sample: expected (positions, features) of one head; "
+            "several heads are read of nn.MultiheadAttention"
+        )
+    sources = tuple(call.blueprint.by_features(view) for view in views)
+    return call.behind_positions(call.add(kinds.Attention, sources=sources, scale=scale))
+
+
+def _plain(part: Attend) -> PlainTorch:
+    heads, scale, (sizes, of_key) = part.heads, part.scale, part.positions
+
+    def by_position(x: Any, positions: Sequence[int]) -> Any:
+        x = x if len(positions) < 2 else x.flatten(2)
+        if heads == 1:  # with a dimension for one head too: the converter to ONNX knows no other form
+            return x.transpose(1, 2).unsqueeze(1)
+        return x.unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
+
+    def compute(call: Any, query: Any, key: Any, value: Any) -> Any:
+        q = by_position(query, sizes)
+        k, v = by_position(key, of_key), by_position(value, of_key)
+        mixed: Any
+        if part.dropout:  # a function would not know whether it is trained
+            shares = q.matmul(k.transpose(-2, -1)).mul(scale).softmax(-1)
+            mixed = call("_dropout", shares).matmul(v)
+        else:
+            mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale)
+        mixed = mixed.squeeze(1).transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
+        return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
+
+    modules = {"_dropout": torch.nn.Dropout(part.dropout).train(part.training)} if part.dropout else {}
+    return PlainTorch(modules, compute)
+
+
+TORCH = TorchHalf(
+    build,
+    [MixingAdapter(), OneHeadAdapter()],
+    import_functions={"scaled_dot_product_attention": dot_product_attention},
+    import_modules={torch.nn.MultiheadAttention: multihead_attention},
+    export={Attend: _plain},
+)

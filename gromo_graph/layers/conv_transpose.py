@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gromo_graph.layers.base import like, register
-from gromo_graph.layers.convolution import ConvolutionAdapter
+from gromo_graph.layers.base import like
+from gromo_graph.layers.conv import FLAT, SlidingAdapter, sliding_fields
+from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import bare
 from gromo_graph.spec import kinds
-from gromo_graph.spec.kinds.conv_transpose import ConvTranspose
 from gromo_graph.spec.kinds.window import Axis, TransposedAxis
-
-_FLAT = Axis(1)
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.rows import FunctionRow, ModuleRow, PlainTorch, as_function
+from gromo_graph.translation.torch_call import TorchCall, size_of, weights_of
 
 
 class TransposedConvolution(torch.nn.Module):
@@ -76,14 +77,9 @@ class TransposedConvolution(torch.nn.Module):
         layer: torch.nn.Module = new.train(self.training)
         return layer
 
-    @staticmethod
-    def of_torch(name: str, tensor: Tensor) -> Tensor:
-        """A parameter of the layer of torch as it stands here, copied."""
-        return tensor.transpose(0, 1).contiguous() if name == "weight" else tensor.clone()
-
     @property
     def options(self) -> dict[str, tuple[int, ...]]:
-        """Whatever is no width, by the names of torch."""
+        """All that is no width, by the names of torch."""
         names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
         return {name: getattr(self, name) for name in names}
 
@@ -123,12 +119,9 @@ class TransposedConv2d(TransposedConvolution):
     _function = staticmethod(functional.conv_transpose2d)
 
 
-_KINDS = {"conv_transpose1d": TransposedConv1d, "conv_transpose2d": TransposedConv2d}
-
-
-def build(node: ConvTranspose, inputs: Sequence[kinds.Shape]) -> torch.nn.Module:
+def build(node: kinds.ConvTranspose, inputs: Sequence[kinds.Shape]) -> TransposedConvolution:
     """The layer of a transposed convolution; its weights are drawn by the compiler, from a generator."""
-    return _KINDS[node.kind](
+    return (TransposedConv1d, TransposedConv2d)[node.dimensions - 1](
         inputs[0][0],
         node.features,
         node.kernel,
@@ -140,24 +133,100 @@ def build(node: ConvTranspose, inputs: Sequence[kinds.Shape]) -> torch.nn.Module
     )
 
 
-class TransposedAdapter(ConvolutionAdapter):
-    """Implements `LayerAdapter`: what a convolution does, over an input whose positions are spread out."""
+class TransposedAdapter(SlidingAdapter[TransposedConvolution]):
+    """Implements `LayerAdapter`: a convolution over an input whose positions are spread out."""
 
     _too_small = "does not reach an output behind the padding"
 
-    def check(self, layer: Any) -> None:
-        """Nothing to refuse: there is one group, and nothing but zeros lies between the positions."""
-
-    def axes(self, layer: Any) -> tuple[Axis, Axis]:
+    def axes(self, layer: TransposedConvolution) -> tuple[Axis, Axis]:
         options = (layer.kernel_size, layer.stride, layer.padding, layer.output_padding, layer.dilation)
         axes = [TransposedAxis.of(*along) for along in zip(*options, strict=True)]
-        return (axes[0], axes[1]) if self.dimensions == 2 else (_FLAT, axes[0])
+        return (axes[0], axes[1]) if self.dimensions == 2 else (FLAT, axes[0])
 
-    def empty_like(self, layer: Any, weight: Tensor, bias: bool) -> torch.nn.Module:
+    def empty_like(self, layer: TransposedConvolution, weight: Tensor, bias: bool) -> TransposedConvolution:
         new = bare(self.layer_type, bias=bias, **layer.options)
-        new.out_channels, new.in_channels = weight.shape[:2]  # type: ignore[assignment]
+        new.out_channels, new.in_channels = weight.shape[:2]
         return new
 
+    def write_sizes(self, layer: TransposedConvolution) -> None:
+        layer.out_channels, layer.in_channels = layer.weight.shape[:2]
 
-register(TransposedAdapter(TransposedConv1d, 1))
-register(TransposedAdapter(TransposedConv2d, 2))
+
+def transposed_convolution(kind: type[kinds.ConvTranspose]) -> FunctionRow:
+    """The row of torch's function for a number of axes."""
+
+    def read(
+        call: TorchCall,
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> View:
+        weights = weights_of(call, weight=weight, bias=bias)
+        channels, own, *kernel = (size_of(weights["weight"], dim) for dim in range(2 + kind.dimensions))
+        if groups != 1:
+            raise Unmapped(
+                f"it has {groups} groups of {channels // groups} channels that give {own * groups}: expected one group"
+            )
+        fields = sliding_fields(
+            call,
+            input,
+            weights,
+            kernel=kernel,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            output_padding=output_padding,
+        )
+        if weights["weight"] is not None:  # torch keeps it as (in, out, ...)
+            weights["weight"] = weights["weight"].converted(lambda given: given.transpose(0, 1))
+        return call.add(kind, weights, features=own, **fields)
+
+    return read
+
+
+def _module_row(function: FunctionRow) -> ModuleRow:
+    attributes = ("weight", "bias", "stride", "padding", "groups", "dilation")
+    usual, sized = as_function(function, *attributes, "output_padding"), as_function(function, *attributes)
+
+    def read(call: TorchCall, module: Any, x: Any, output_size: Any = None) -> View:
+        if output_size is None:
+            view: View = usual(call, module, x)
+        else:
+            view = sized(call, module, x, output_padding=_output_padding(call, module, x))
+        return view
+
+    return read
+
+
+def _output_padding(call: TorchCall, module: Any, x: Any) -> tuple[int, ...]:
+    """The output padding that leads to the size a module was asked for, which shows in the shapes."""
+    sizes = zip(call.blueprint.shapes[call.exact(x)][1:], call.shape[1:], strict=True)
+    options = zip(module.kernel_size, module.stride, module.padding, module.dilation, strict=True)
+    return tuple(
+        made - TransposedAxis.of(kernel, stride, padding, 0, dilation).outputs(size)
+        for (size, made), (kernel, stride, padding, dilation) in zip(sizes, options, strict=True)
+    )
+
+
+def _plain(part: TransposedConvolution) -> PlainTorch:
+    return PlainTorch({"": part.as_torch()})
+
+
+_transposed1d = transposed_convolution(kinds.ConvTranspose1d)
+_transposed2d = transposed_convolution(kinds.ConvTranspose2d)
+
+TORCH = TorchHalf(
+    build,
+    [TransposedAdapter(TransposedConv1d, 1), TransposedAdapter(TransposedConv2d, 2)],
+    import_functions={"conv_transpose1d": _transposed1d, "conv_transpose2d": _transposed2d},
+    import_modules={
+        torch.nn.ConvTranspose1d: _module_row(_transposed1d),
+        torch.nn.ConvTranspose2d: _module_row(_transposed2d),
+    },
+    export={TransposedConv1d: _plain, TransposedConv2d: _plain},
+)

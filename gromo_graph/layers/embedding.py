@@ -11,10 +11,15 @@ from torch.nn import Parameter, functional
 
 from gromo_graph.algebra import Patches, accumulation_dtype, measured_image
 from gromo_graph.errors import GrowthError
-from gromo_graph.layers.base import Kernel, register
+from gromo_graph.layers.base import Kernel
+from gromo_graph.layers.replaced import Replaced
+from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.rows import PlainTorch, as_function
+from gromo_graph.translation.torch_call import TorchCall, size_of, weights_of
 
 _POINT = Axis(1)
 
@@ -57,11 +62,6 @@ class Embedding(torch.nn.Module):
                 raise GrowthError(f"{self}: {problem}")
         return functional.embedding(ids.long(), self.weight.T).transpose(1, 2)
 
-    @staticmethod
-    def of_torch(name: str, tensor: Tensor) -> Tensor:
-        """A weight of torch.nn.Embedding in this form."""
-        return tensor.T.contiguous()
-
     def extra_repr(self) -> str:
         """Its sizes."""
         features, vocabulary = self.weight.shape
@@ -89,20 +89,20 @@ def build(node: kinds.Embedding, inputs: Sequence[kinds.Shape]) -> Embedding:
     return Embedding(node.vocabulary, node.features)
 
 
-class EmbeddingAdapter(Weighted):
+class EmbeddingAdapter(Weighted[Embedding]):
     """Implements `LayerAdapter` for the convolution with a kernel of 1 that an embedding is to one-hot rows."""
 
     layer_type: type[torch.nn.Module] = Embedding
     feature_dim: int = 1
     dimensions: int = 1
 
-    def moment_key(self, layer: Any) -> Hashable:
+    def moment_key(self, layer: Embedding) -> Hashable:
         return ("embedding", self.in_neurons(layer))
 
-    def axes(self, layer: Any) -> tuple[Axis, Axis]:
+    def axes(self, layer: Embedding) -> tuple[Axis, Axis]:
         return (_POINT, _POINT)
 
-    def patches(self, layer: Any, x: Tensor) -> Patches:
+    def patches(self, layer: Embedding, x: Tensor) -> Patches:
         """The rows are one-hot; they are written down here, where statistics are taken, and nowhere else."""
         if x.dim() != 2:
             raise GrowthError(
@@ -114,7 +114,7 @@ class EmbeddingAdapter(Weighted):
         image.scatter_(1, x.detach().long()[:, None, None, :], 1.0)
         return Patches(image, grid=(1, length))
 
-    def output_image(self, layer: Any, a: Tensor) -> Tensor:
+    def output_image(self, layer: Embedding, a: Tensor) -> Tensor:
         features = self.out_neurons(layer)
         if a.dim() != 3 or a.shape[1] != features:
             raise GrowthError(
@@ -122,27 +122,27 @@ class EmbeddingAdapter(Weighted):
             )
         return measured_image(a[:, :, None, :])
 
-    def fan_out_weight(self, layer: Any, omega: Tensor, kernel: Kernel) -> Tensor:
+    def fan_out_weight(self, layer: Embedding, omega: Tensor, kernel: Kernel) -> Tensor:
         raise _no_new_inputs(layer)
 
-    def extend_in(self, layer: Any, weight: Tensor, at: int) -> Any:
+    def extend_in(self, layer: Embedding, weight: Tensor, at: int) -> list[Replaced]:
         raise _no_new_inputs(layer)
 
-    def empty_like(self, layer: Any, weight: Tensor, bias: bool) -> torch.nn.Module:
+    def empty_like(self, layer: Embedding, weight: Tensor, bias: bool) -> Embedding:
         if bias:
             raise GrowthError(f"{layer} has no bias, and cannot get one")
         return bare(Embedding)
 
-    def write_sizes(self, layer: Any) -> None:
+    def write_sizes(self, layer: Embedding) -> None:
         """It notes none down."""
 
-    def with_constant(self, layer: Any, x: Tensor) -> Tensor:
+    def with_constant(self, layer: Embedding, x: Tensor) -> Tensor:
         raise GrowthError(f"{layer} has no bias: token ids stand alone")
 
-    def input_size(self, layer: Any, x: Tensor) -> tuple[int, ...]:
+    def input_size(self, layer: Embedding, x: Tensor) -> tuple[int, ...]:
         return (self.in_neurons(layer), *x.shape[1:])
 
-    def check_input_size(self, layer: Any, size: tuple[int, ...]) -> None:
+    def check_input_size(self, layer: Embedding, size: tuple[int, ...]) -> None:
         if len(size) != 2 or size[0] != self.in_neurons(layer):
             raise GrowthError(
                 f"an input size of {size} does not fit the layer: expected ({self.in_neurons(layer)}, length), the "
@@ -150,8 +150,47 @@ class EmbeddingAdapter(Weighted):
             )
 
 
-def _no_new_inputs(layer: Any) -> GrowthError:
+def _no_new_inputs(layer: Embedding) -> GrowthError:
     return GrowthError(f"{layer} reads token ids: what is before it cannot grow")
 
 
-register(EmbeddingAdapter())
+def embedding(
+    call: TorchCall,
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> View:
+    """torch's operator of export says −1 for no padding."""
+    if padding_idx not in (None, -1) or max_norm is not None or scale_grad_by_freq or sparse:
+        raise Unmapped(
+            f"its padding_idx is {padding_idx}, its max_norm {max_norm}, scale_grad_by_freq {scale_grad_by_freq}, "
+            f"sparse {sparse}: expected none of these"
+        )
+    weights = weights_of(call, weight=weight)
+    vocabulary, features = (size_of(weights["weight"], dim) for dim in (0, 1))
+    if weights["weight"] is not None:  # torch keeps it as (tokens, features)
+        weights["weight"] = weights["weight"].converted(lambda table: table.T)
+    fields = {"vocabulary": vocabulary, "features": features}
+    return call.behind_positions(call.add(kinds.Embedding, weights, sources=(call.exact(input),), **fields))
+
+
+def _plain(part: Embedding) -> PlainTorch:
+    weight = part.weight
+    table = torch.nn.Embedding.from_pretrained(weight.detach().T, freeze=not weight.requires_grad)
+    table.train(part.training)
+    return PlainTorch({"": table}, lambda call, ids: call("", ids.long()).transpose(1, 2))
+
+
+_ATTRIBUTES = ("weight", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse")
+
+TORCH = TorchHalf(
+    build,
+    [EmbeddingAdapter()],
+    import_functions={"embedding": embedding},
+    import_modules={torch.nn.Embedding: as_function(embedding, *_ATTRIBUTES)},
+    export={Embedding: _plain},
+)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.nn import GroupNorm as TorchGroupNorm
 from torch.nn import functional
 
 from gromo_graph.errors import GrowthError
@@ -17,29 +17,32 @@ from gromo_graph.layers.operation import (
     NewChannels,
     OperationAdapter,
     Passed,
-    register_operation,
 )
 from gromo_graph.layers.replaced import Replaced, grown
+from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import GroupNorm, Shape
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.rows import as_function
+from gromo_graph.translation.torch_call import TorchCall, weights_of
 
 
-def build(node: GroupNorm, inputs: Sequence[Shape]) -> torch.nn.Module:
+def build(node: GroupNorm, inputs: Sequence[Shape]) -> TorchGroupNorm:
     """The torch module of the node."""
-    return torch.nn.GroupNorm(node.groups, inputs[0][0], eps=node.eps)
+    return TorchGroupNorm(node.groups, inputs[0][0], eps=node.eps)
 
 
-class GroupNormAdapter(OperationAdapter):
-    """New groups see new channels alone.
+class GroupNormAdapter(OperationAdapter[TorchGroupNorm]):
+    """New groups see new channels alone (docs/maths.md, "Norms").
 
-    Their weight is √(s² · spread² + ε), the size that the channels have at the scaling factor s, and their bias 0: then
-    a group gives what it gets less its own mean, up to how much one sample differs in size from another; and to first
-    order in s exactly that. Where the spread is not known, weight 1 as in a new norm.
+    Their weight is √(s² · spread² + ε), the size that the channels have at the scaling factor s, and their bias is 0.
+    So a group subtracts its own mean and changes nothing else: exactly to first order in s, and otherwise up to the
+    difference in size between samples. If the spread is not known, the weight is 1 as in a new norm.
     """
 
-    operation_type = torch.nn.GroupNorm
+    operation_type = TorchGroupNorm
     needs_spread = True
 
-    def obstacle(self, operation: Any, entering: Features) -> str | None:
+    def obstacle(self, operation: TorchGroupNorm, entering: Features) -> str | None:
         if operation.num_channels != entering.width:
             return (
                 f"it normalises {operation.num_channels} of something else than the {entering.width} features"
@@ -50,28 +53,28 @@ class GroupNormAdapter(OperationAdapter):
             return NO_WEIGHTS
         return None
 
-    def unit(self, operation: Any) -> int:
-        return int(operation.num_channels // operation.num_groups)
+    def unit(self, operation: TorchGroupNorm) -> int:
+        return operation.num_channels // operation.num_groups
 
-    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
+    def new_alone(self, operation: TorchGroupNorm, new: NewChannels) -> Tensor:
         size = self._checked(operation, new.values.shape[1])
         weight = self._weight(operation, size, new.factor, new.spread, new.values)
         groups = size // self.unit(operation)
         return functional.group_norm(new.values, groups, weight, None, operation.eps)
 
-    def tangent(self, operation: Any, channels: Channels) -> Channels:
+    def tangent(self, operation: TorchGroupNorm, channels: Channels) -> Channels:
         self._checked(operation, channels.values.shape[1])
         grouped = channels.values.unflatten(1, (-1, self.unit(operation)))
         mean = grouped.mean(dim=tuple(range(2, grouped.dim())), keepdim=True)
         return Channels((grouped - mean).flatten(1, 2), 0.0)
 
-    def average(self, operation: Any, maps: Tensor) -> Tensor:
+    def average(self, operation: TorchGroupNorm, maps: Tensor) -> Tensor:
         return maps
 
-    def check(self, operation: Any, size: int, passed: Passed) -> None:
+    def check(self, operation: TorchGroupNorm, size: int, passed: Passed) -> None:
         self._checked(operation, size)
 
-    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
+    def grow(self, operation: TorchGroupNorm, at: int, size: int, passed: Passed) -> list[Replaced]:
         operation.num_groups += size // self.unit(operation)
         operation.num_channels += size
         old = operation.weight
@@ -83,14 +86,13 @@ class GroupNormAdapter(OperationAdapter):
         ]
 
     def _weight(
-        self, operation: Any, size: int, factor: Tensor, spread: Tensor | None, like: Tensor
+        self, operation: TorchGroupNorm, size: int, factor: Tensor, spread: Tensor | None, like: Tensor
     ) -> Tensor:
         if spread is None:
             return like.new_ones(size)
-        weight: Tensor = ((factor * spread.to(like)).square() + operation.eps).sqrt()
-        return weight
+        return ((factor * spread.to(like)).square() + operation.eps).sqrt()
 
-    def _checked(self, operation: Any, size: int) -> int:
+    def _checked(self, operation: TorchGroupNorm, size: int) -> int:
         unit = self.unit(operation)
         if size % unit:
             raise GrowthError(
@@ -100,4 +102,25 @@ class GroupNormAdapter(OperationAdapter):
         return size
 
 
-register_operation(GroupNormAdapter())
+def group_norm(
+    call: TorchCall,
+    input: Any,
+    num_groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn: bool = False,
+) -> View:
+    """The groups of torch are those of the node."""
+    if weight is None or bias is None:
+        raise Unmapped("it has no weight and bias: expected affine=True")
+    weights = weights_of(call, weight=weight, bias=bias)
+    return call.add(GroupNorm, weights, sources=(call.exact(input),), groups=num_groups, eps=float(eps))
+
+
+TORCH = TorchHalf(
+    build,
+    [GroupNormAdapter()],
+    import_functions={"group_norm": group_norm},
+    import_modules={TorchGroupNorm: as_function(group_norm, "num_groups", "weight", "bias", "eps")},
+)

@@ -1,4 +1,4 @@
-"""torch.nn.Linear: rows are all leading positions of the input, columns its features."""
+"""`linear`: torch.nn.Linear. Its rows are all leading positions of the input, its columns the features."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from torch.nn import Linear
 
 from gromo_graph.algebra import Patches, as_rows, rows_of_matrix, with_constant
 from gromo_graph.errors import GrowthError
-from gromo_graph.layers.base import Kernel, register
+from gromo_graph.layers.base import Kernel
+from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis
+from gromo_graph.translation.blueprint import View
+from gromo_graph.translation.rows import as_function
+from gromo_graph.translation.torch_call import TorchCall, size_of, weights_of
 
 
 def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
@@ -23,44 +27,44 @@ def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
     return layer
 
 
-class LinearAdapter(Weighted):
+class LinearAdapter(Weighted[Linear]):
     """Implements `LayerAdapter` for linear layers with any leading dimensions."""
 
     layer_type: type[torch.nn.Module] = Linear
     feature_dim: int = -1
     dimensions: int = 0
 
-    def moment_key(self, layer: Any) -> Hashable:
+    def moment_key(self, layer: Linear) -> Hashable:
         return ("linear", self.has_bias(layer))
 
-    def axes(self, layer: Any) -> tuple[Axis, Axis] | None:
+    def axes(self, layer: Linear) -> tuple[Axis, Axis] | None:
         return None
 
-    def patches(self, layer: Any, x: Tensor) -> Patches:
+    def patches(self, layer: Linear, x: Tensor) -> Patches:
         return rows_of_matrix(_rows(x, self.in_neurons(layer), "an input"), constant=self.has_bias(layer))
 
-    def output_image(self, layer: Any, a: Tensor) -> Tensor:
+    def output_image(self, layer: Linear, a: Tensor) -> Tensor:
         return _rows(a, self.out_neurons(layer), "a gradient")[:, :, None, None]
 
-    def fan_out_weight(self, layer: Any, omega: Tensor, kernel: Kernel) -> Tensor:
+    def fan_out_weight(self, layer: Linear, omega: Tensor, kernel: Kernel) -> Tensor:
         return omega.transpose(1, 2).flatten(1)
 
-    def empty_like(self, layer: Any, weight: Tensor, bias: bool) -> torch.nn.Module:
+    def empty_like(self, layer: Linear, weight: Tensor, bias: bool) -> Linear:
         new = bare(Linear, bias=bias)
-        new.out_features, new.in_features = weight.shape  # type: ignore[assignment]
+        new.out_features, new.in_features = weight.shape
         return new
 
-    def write_sizes(self, layer: Any) -> None:
+    def write_sizes(self, layer: Linear) -> None:
         layer.out_features, layer.in_features = layer.weight.shape
 
-    def with_constant(self, layer: Any, x: Tensor) -> Tensor:
+    def with_constant(self, layer: Linear, x: Tensor) -> Tensor:
         rows = with_constant(_rows(x, self.in_neurons(layer), "an input"))
         return rows.reshape(*x.shape[:-1], rows.shape[-1])
 
-    def input_size(self, layer: Any, x: Tensor) -> tuple[int, ...]:
+    def input_size(self, layer: Linear, x: Tensor) -> tuple[int, ...]:
         return tuple(x.shape[1:])
 
-    def check_input_size(self, layer: Any, size: tuple[int, ...]) -> None:
+    def check_input_size(self, layer: Linear, size: tuple[int, ...]) -> None:
         if not size or size[-1] != self.in_neurons(layer):
             raise GrowthError(
                 f"an input size of {size} does not fit the layer: expected {self.in_neurons(layer)} features "
@@ -77,4 +81,36 @@ def _rows(tensor: Tensor, features: int, what: str) -> Tensor:
     return as_rows(tensor)
 
 
-register(LinearAdapter())
+def make_identity(layer: Linear) -> bool:
+    """[I; W] and a bias [0; b]: features beyond those that pass keep their first weights."""
+    out, read = layer.weight.shape
+    if out < read:
+        return False
+    with torch.no_grad():
+        layer.weight[:read].zero_().fill_diagonal_(1.0)
+        if layer.bias is not None:
+            layer.bias[:read] = 0.0
+    return True
+
+
+def linear(call: TorchCall, input: Any, weight: Any, bias: Any = None) -> View:
+    """Along the last of several dimensions it is a convolution with a kernel of 1."""
+    view, weights = call.view(input), weights_of(call, weight=weight, bias=bias)
+    fields = {"features": size_of(weights["weight"], 0), "bias": weights["bias"] is not None}
+    if len(view.shape) == 1:
+        return call.add(kinds.Linear, weights, sources=(call.exact(view),), **fields)
+    source = call.blueprint.by_features(view)
+    axes = len(call.blueprint.shapes[source]) - 1
+    if weights["weight"] is not None:
+        weights["weight"] = weights["weight"].converted(lambda matrix: matrix[(..., *[None] * axes)])
+    kind = (kinds.Conv1d, kinds.Conv2d)[axes - 1]
+    return call.behind_positions(call.add(kind, weights, sources=(source,), kernel=1, **fields))
+
+
+TORCH = TorchHalf(
+    build,
+    [LinearAdapter()],
+    identity=make_identity,
+    import_functions={"linear": linear},
+    import_modules={Linear: as_function(linear, "weight", "bias")},
+)

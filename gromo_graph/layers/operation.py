@@ -1,16 +1,15 @@
 """How new channels pass what stands between layers: activations, pools, norms, flatten, dropout.
 
-An operation is one file beside this one: a class with these members, registered by `register_operation`. What no file
-is about is taken for a function that acts on each value alone (an activation), and its derivatives are measured.
-Adapters hold no state; the operation is an argument.
+A kind names its adapter in its `TorchHalf`. An operation without an adapter is taken for a function of each value alone
+(an activation), and its derivatives are measured. Adapters hold no state: the operation is an argument, of the torch
+class that the adapter serves.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +21,8 @@ from gromo_graph.layers.replaced import Replaced
 
 NO_WEIGHTS = "it has no weights with which a new channel could start as the identity (affine=True)"
 """Why a norm cannot grow."""
+
+M = TypeVar("M", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,10 @@ class Features:
     repeated: bool = False
 
 
-class OperationAdapter:
-    """The members, with what suits an operation that treats each channel alone and has no weights (pools, dropout).
+class OperationAdapter(Generic[M]):
+    """How operations of one torch class pass new channels.
+
+    The members suit an operation that treats each channel alone and has no weights (pools, dropout).
 
     Attributes:
         operation_type: the torch module it serves, subclasses included.
@@ -80,7 +83,7 @@ class OperationAdapter:
         sees_samples: whether what it does to channels differs from sample to sample (attention).
     """
 
-    operation_type: type[torch.nn.Module] = torch.nn.Module
+    operation_type: type[M]
     flattens: bool = False
     slides: bool = False
     bends: bool = False
@@ -89,24 +92,24 @@ class OperationAdapter:
     jumps: bool = False
     sees_samples: bool = False
 
-    def obstacle(self, operation: Any, entering: Features) -> str | None:
+    def obstacle(self, operation: M, entering: Features) -> str | None:
         """Why what passes cannot grow, or None (as `why_fixed` of the kind in the spec)."""
         return None
 
-    def unit(self, operation: Any) -> int:
+    def unit(self, operation: M) -> int:
         """New channels come in multiples of this number."""
         return 1
 
-    def extended(self, operation: Any, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
+    def extended(self, operation: M, x: Tensor, new: NewChannels) -> tuple[Tensor, Tensor]:
         """Old and new channels behind the operation as it will be once it has grown."""
         return operation(x), self.new_alone(operation, new)
 
-    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
+    def new_alone(self, operation: M, new: NewChannels) -> Tensor:
         """The new channels behind it, where the old ones do not matter to them."""
         result: Tensor = operation(new.values)
         return result
 
-    def tangent(self, operation: Any, channels: Channels) -> Channels:
+    def tangent(self, operation: M, channels: Channels) -> Channels:
         """New channels behind the operation, at first order.
 
         Raises:
@@ -114,32 +117,31 @@ class OperationAdapter:
         """
         return Channels(operation(channels.values), channels.resting)
 
-    def gain(self, operation: Any, resting: float) -> Tangent:
+    def gain(self, operation: M, resting: float) -> Tangent:
         """Slope of a channel's value at its resting value, and the value behind; pools count as the mean they take."""
         return Tangent(resting, 1.0, 1.0)
 
-    def average(self, operation: Any, maps: Tensor) -> Tensor:
+    def average(self, operation: M, maps: Tensor) -> Tensor:
         """The linear operation that stands in for this one in the statistics, on any number of channels."""
         result: Tensor = operation(maps)
         return result
 
-    def of_samples(self, operation: Any, part: slice) -> torch.nn.Module:
+    def of_samples(self, operation: M, part: slice) -> torch.nn.Module:
         """The operation as it is for some samples of the last batch; itself where it does the same to all."""
-        result: torch.nn.Module = operation
-        return result
+        return operation
 
-    def check(self, operation: Any, size: int, passed: Passed) -> None:
+    def check(self, operation: M, size: int, passed: Passed) -> None:
         """Refuse what `grow` could not do, before anything has changed.
 
         Raises:
             GrowthError: so many channels do not fit, or something is not known of them.
         """
 
-    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
+    def grow(self, operation: M, at: int, size: int, passed: Passed) -> list[Replaced]:
         """Insert `size` channels at place `at`, in place; it has been checked."""
         return []
 
-    def left(self, operation: Any, places: Tensor) -> torch.nn.Module:
+    def left(self, operation: M, places: Tensor) -> torch.nn.Module:
         """The operation with only the features at some places left: itself where it has no weights for each.
 
         Raises:
@@ -147,20 +149,19 @@ class OperationAdapter:
         """
         if self.jumps or any(parameter.numel() > 1 for parameter in operation.parameters()):
             raise GrowthError(f"{operation} cannot lose features: what it gives of the others would change")
-        result: torch.nn.Module = operation
-        return result
+        return operation
 
 
-class Unchanging(OperationAdapter):
+class Unchanging(OperationAdapter[M]):
     """An operation that new channels pass as they are, for what it has for each of them begins as the identity."""
 
-    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
+    def new_alone(self, operation: M, new: NewChannels) -> Tensor:
         return new.values
 
-    def tangent(self, operation: Any, channels: Channels) -> Channels:
+    def tangent(self, operation: M, channels: Channels) -> Channels:
         return channels
 
-    def average(self, operation: Any, maps: Tensor) -> Tensor:
+    def average(self, operation: M, maps: Tensor) -> Tensor:
         return maps
 
 
@@ -179,10 +180,10 @@ class Passed:
     spread: Tensor | None = None
 
 
-class Elementwise(OperationAdapter):
+class Elementwise(OperationAdapter[torch.nn.Module]):
     """Activations: each value alone, followed by its one-sided derivatives."""
 
-    def obstacle(self, operation: Any, entering: Features) -> str | None:
+    def obstacle(self, operation: M, entering: Features) -> str | None:
         if any(parameter.numel() > 1 for parameter in operation.parameters()):
             return (
                 "it has weights for each channel that growth does not know how to widen (register an OperationAdapter "
@@ -190,18 +191,18 @@ class Elementwise(OperationAdapter):
             )
         return None
 
-    def tangent(self, operation: Any, channels: Channels) -> Channels:
+    def tangent(self, operation: M, channels: Channels) -> Channels:
         tangent = tangent_of(operation, channels.resting)
         return Channels(tangent.apply(channels.values), tangent.value)
 
-    def gain(self, operation: Any, resting: float) -> Tangent:
+    def gain(self, operation: M, resting: float) -> Tangent:
         return tangent_of(operation, resting)
 
-    def average(self, operation: Any, maps: Tensor) -> Tensor:
+    def average(self, operation: M, maps: Tensor) -> Tensor:
         return maps  # its slope is the gain
 
 
-def with_entries(operation: Any, places: Tensor) -> Any:
+def with_entries(operation: M, places: Tensor) -> M:
     """A copy with those entries of every parameter and buffer that has one for each feature."""
     new = copy.deepcopy(operation)
     for name, old in operation.named_parameters():
@@ -210,55 +211,6 @@ def with_entries(operation: Any, places: Tensor) -> Any:
         if buffer.dim():
             setattr(new, name, buffer[places].clone())
     return new
-
-
-_OPERATIONS: dict[type[torch.nn.Module], OperationAdapter] = {}
-_ELEMENTWISE = Elementwise()
-
-
-def register_operation(adapter: OperationAdapter) -> None:
-    """Make an operation known."""
-    _OPERATIONS[adapter.operation_type] = adapter
-
-
-def operation_adapter(operation: torch.nn.Module) -> OperationAdapter:
-    """The adapter of an operation, by its class or the nearest class it descends from.
-
-    >>> type(operation_adapter(torch.nn.ReLU())).__name__
-    'Elementwise'
-    """
-    for kind in type(operation).__mro__:
-        if kind in _OPERATIONS:
-            return _OPERATIONS[kind]
-    return _ELEMENTWISE
-
-
-def operations_of(function: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """The operations of a function in the order they apply; sequences are followed, identities left out.
-
-    >>> list(operations_of(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Identity())))
-    [ReLU()]
-    """
-    if isinstance(function, torch.nn.Sequential):
-        for member in function:
-            yield from operations_of(member)
-    elif not isinstance(function, torch.nn.Identity):
-        yield function
-
-
-def operations_with_repeats(
-    function: torch.nn.Module, positions: int
-) -> Iterator[tuple[torch.nn.Module, int]]:
-    """Each operation with the number of features it makes of each channel: only the first flatten finds positions.
-
-    >>> [repeat for _, repeat in operations_with_repeats(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.ReLU()), 4)]
-    [4, 1]
-    """
-    for operation in operations_of(function):
-        flattens = operation_adapter(operation).flattens
-        yield operation, positions if flattens else 1
-        if flattens:
-            positions = 1
 
 
 def refuse_moving_rest(operation: torch.nn.Module, resting: float) -> None:

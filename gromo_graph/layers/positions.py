@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gromo_graph.layers.operation import (
-    Features,
-    Passed,
-    Unchanging,
-    register_operation,
-    with_entries,
-)
+from gromo_graph.layers.operation import Features, Passed, Unchanging, with_entries
 from gromo_graph.layers.replaced import Replaced, grown
+from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.rows import PlainTorch
+from gromo_graph.translation.torch_call import TorchCall, Weight
 
 
 class Positions(torch.nn.Module):
@@ -45,23 +42,56 @@ def build(node: kinds.Positions, inputs: Sequence[kinds.Shape]) -> Positions:
     return Positions(inputs[0])
 
 
-class PositionsAdapter(Unchanging):
+class PositionsAdapter(Unchanging[Positions]):
     """A new feature gets a number of 0 at every position."""
 
     operation_type = Positions
 
-    def obstacle(self, operation: Any, entering: Features) -> str | None:
+    def obstacle(self, operation: Positions, entering: Features) -> str | None:
         if operation.weight.shape[0] != entering.width:
             return f"it has numbers for {operation.weight.shape[0]} features, not for {entering.width}"
         return None
 
-    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
+    def grow(self, operation: Positions, at: int, size: int, passed: Passed) -> list[Replaced]:
         old = operation.weight
         return [grown(operation, "weight", old.new_zeros(size, *old.shape[1:]), dim=0, at=at)]
 
-    def left(self, operation: Any, places: Tensor) -> torch.nn.Module:
-        new: torch.nn.Module = with_entries(operation, places)
-        return new
+    def left(self, operation: Positions, places: Tensor) -> torch.nn.Module:
+        return with_entries(operation, places)
 
 
-register_operation(PositionsAdapter())
+def make_identity(positions: Positions) -> bool:
+    """All numbers 0."""
+    with torch.no_grad():
+        positions.weight.zero_()
+    return True
+
+
+def add_parameter(call: TorchCall, value: View, weight: Weight) -> View:
+    """`x + parameter` in a model, a parameter with a number for each value of a sample, alone or as a batch of one.
+
+    Raises:
+        Unmapped: the parameter has another shape.
+    """
+    given = tuple(weight.tensor.shape)
+    if len(value.shape) < 2 or given not in (tuple(value.shape), (1, *value.shape)):
+        raise Unmapped(
+            f"it adds the parameter `{weight.path}` of shape {list(given)} to {list(value.shape)}: expected a number "
+            "for each value of a sample"
+        )
+    if not value.features_last:
+        own = weight.converted(lambda given: given.reshape(value.shape))
+        return call.add(kinds.Positions, {"weight": own}, sources=(call.exact(value),))
+    source = call.blueprint.by_features(value)
+    shape = call.blueprint.shapes[source]
+    own = weight.converted(lambda given: given.reshape(value.shape).movedim(-1, 0).reshape(shape))
+    return call.behind_positions(call.add(kinds.Positions, {"weight": own}, sources=(source,)))
+
+
+TORCH = TorchHalf(
+    build,
+    [PositionsAdapter()],
+    identity=make_identity,
+    export={Positions: lambda part: PlainTorch({"": part.weight}, lambda call, x: x + call(""))},
+)
+"""A model that adds a parameter is read by `add_parameter`, from `interop/operators.py`."""

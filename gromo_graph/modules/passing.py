@@ -10,13 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gromo_graph.layers.operation import (
-    Channels,
-    NewChannels,
-    Passed,
-    operation_adapter,
-    operations_of,
-)
+from gromo_graph.layers import operation_adapter, operations_of
+from gromo_graph.layers.operation import Channels, NewChannels, Passed
 
 
 def as_factor(factor: float | Tensor | None, like: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ import torch
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph, Unit, obstacle
+from gromo_graph.layers import build_module
+from gromo_graph.layers.activation import activation_module
 from gromo_graph.layers.attention import Attend
-from gromo_graph.layers.build import activation_module, build_layer, build_operation
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.attention import AttentionModule
 from gromo_graph.modules.links import Linkable
 from gromo_graph.network.group_modules import GroupsOfGraph
-from gromo_graph.spec.kinds import Fixed, Input, Layer, Merge, WidthRule
+from gromo_graph.spec.kinds import Fixed, Input, Merge, WidthRule
 
 Parts = Mapping[str, torch.nn.Module]
 """The torch half of each node that has one: the layer of a layer, the module of an operation."""
@@ -37,16 +38,10 @@ def part_of(graph: Graph, name: str, generator: torch.Generator | None) -> torch
         raise CompileError(
             f"`{name}` is a {node.module} that was imported as it is: only from_torch can make it"
         )
-    if node.drawn_as == "operation":
-        operation = build_operation(node, graph.input_shapes(name))
-        if node.has_first_weights:
-            initialize(operation, generator)
-        return operation
-    if not isinstance(node, Layer):
-        raise CompileError(f"`{name}` has the kind `{node.kind}`, which no layer can be built of")
-    layer = build_layer(node, graph.input_shapes(name))
-    initialize(layer, generator)
-    return layer
+    module = build_module(node, graph.input_shapes(name))
+    if node.has_first_weights:
+        initialize(module, generator)
+    return module
 
 
 def initialize(layer: torch.nn.Module, generator: torch.Generator | None) -> None:

@@ -6,33 +6,20 @@ import builtins
 import copy
 import keyword
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, fx
-from torch.nn import functional
+from torch import fx
 
 from gromo_graph.graph import Call, Graph
+from gromo_graph.layers.activation import ACTIVATIONS
 from gromo_graph.network.assembly import Parts
 from gromo_graph.network.export_rules import in_plain_torch
 from gromo_graph.network.forward import merged, run
 from gromo_graph.spec.kinds import Merge
-
-_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "relu": functional.relu,
-    "leaky_relu": functional.leaky_relu,
-    "gelu": functional.gelu,
-    "selu": functional.selu,
-    "silu": functional.silu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "softplus": functional.softplus,
-    "elu": functional.elu,
-}
-"""The activations of the spec language as functions."""
 
 Modules = Mapping[str, torch.nn.Module | torch.nn.Parameter]
 """Modules and parameters by the identifiers of Python that name them."""
@@ -80,8 +67,8 @@ def plain_forward(graph: Graph, parts: Parts) -> PlainForward:
             value = merged(plan, taken, dim=1 if node.merge == "concat" else None)
         else:
             value, modules[name] = _planned(plan, names[name], parts[name], taken)
-        activation = _FUNCTIONS.get(getattr(node, "activation", "identity"))
-        return value if activation is None else plan.call_function(activation, (value,))
+        activation = ACTIVATIONS.get(getattr(node, "activation", "identity"))
+        return value if activation is None else plan.call_function(activation.function, (value,))
 
     returned = run(graph, values, compute)
     plan.output(returned)
@@ -96,16 +83,16 @@ def _planned(
     Args:
         name: of its node, as an identifier. taken: the values that the part takes.
     """
-    plain, written = in_plain_torch(part)
+    plain = in_plain_torch(part)
     tracer = fx.proxy.GraphAppendingTracer(plan)
 
     def call(key: str, *given: fx.Proxy) -> fx.Proxy:
-        if isinstance(plain[key], torch.nn.Parameter):
+        if isinstance(plain.modules[key], torch.nn.Parameter):
             return fx.Proxy(plan.get_attr(name + key), tracer)
         return fx.Proxy(plan.call_module(name + key, tuple(value.node for value in given)), tracer)
 
-    value: fx.Node = written(call, *(fx.Proxy(value, tracer) for value in taken)).node
-    return value, {name + key: module for key, module in plain.items()}
+    value: fx.Node = plain.compute(call, *(fx.Proxy(value, tracer) for value in taken)).node
+    return value, {name + key: module for key, module in plain.modules.items()}
 
 
 def plain_module(graph: Graph, parts: Parts, *, training: bool) -> fx.GraphModule:

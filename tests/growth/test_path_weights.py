@@ -12,7 +12,7 @@ from torch.nn.functional import pad, unfold
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network
 from gromo_graph.algebra import tangent_of
-from gromo_graph.layers.build import activation_module
+from gromo_graph.layers.activation import activation_module
 from gromo_graph.spec.settings import Growth, Neurons
 from tests import reference
 from tests.growth.paths import F64, MSE, Data, compiled, data_of, planned

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import AvgPool1d, BatchNorm1d, Conv1d, Flatten, GroupNorm, LayerNorm, Linear, Sequential, Tanh
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.layers.operation import Channels, operation_adapter
+from gromo_graph.layers import operation_adapter
+from gromo_graph.layers.operation import Channels
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.statistic import SharedMoment
 from tests.modules.pairs import F64

@@ -16,9 +16,8 @@ import torch
 
 from gromo_graph import CompileError, GrowthScheduler, SpecError, compile_network, parse_spec, register_kind
 from gromo_graph.kinds import Operation
-from gromo_graph.layers import build, operation
 from gromo_graph.spec.kinds import KINDS
-from gromo_graph.spec.kinds.own import OWN
+from gromo_graph.spec.kinds.registry import TORCH_HALVES
 from tests.cli.test_verbs import call
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own_kinds.md").read_text()
@@ -32,7 +31,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "learned_scale.py").write_text(code)
     (tmp_path / "scaled.yaml").write_text(spec)
     monkeypatch.chdir(tmp_path)
-    tables: list[dict[Any, Any]] = [KINDS, OWN, build.LAYERS, build.OPERATIONS, operation._OPERATIONS]
+    tables: list[dict[Any, Any]] = [KINDS, TORCH_HALVES]
     before = [dict(table) for table in tables]
     yield tmp_path
     for table, was in zip(tables, before, strict=True):

@@ -32,9 +32,8 @@ from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
-from gromo_graph.layers import adapter_for
+from gromo_graph.layers import adapter_for, build_module
 from gromo_graph.layers.attention import Attend
-from gromo_graph.layers.build import build_layer, build_operation
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.kinds import Attention
 from gromo_graph.spec.settings import Growth
@@ -158,11 +157,11 @@ def _head_statistics(network: GrowingNetwork, path: AddPath, bridge: Bridge) -> 
     """The statistics of a new head, still empty; its query and key have no weights yet."""
     like = next(network.parameters())
     nodes = list(with_inputs(network.graph, path))
-    query, key = (build_layer(node, inputs).to(like) for _, node, inputs in nodes[:2])
-    (attend,) = (build_operation(n, inputs) for _, n, inputs in nodes if isinstance(n, Attention))
+    query, key = (build_module(node, inputs).to(like) for _, node, inputs in nodes[:2])
+    (attend,) = (build_module(n, inputs) for _, n, inputs in nodes if isinstance(n, Attention))
     assert isinstance(attend, Attend)
     _, value, inputs = nodes[2]
-    layer = build_layer(value.model_copy(update={"features": 1, "bias": True}), inputs).to(like)
+    layer = build_module(value.model_copy(update={"features": 1, "bias": True}), inputs).to(like)
     adapter_for(layer)
     read, to_key, to_value = (node.sources[0] for _, node, _ in nodes[:3])
     return HeadStatistics(

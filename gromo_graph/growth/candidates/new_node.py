@@ -9,7 +9,7 @@ from gromo_graph.growth.candidates.base import InfeasibleError
 from gromo_graph.growth.candidates.budget import neurons_at_once, within
 from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
 from gromo_graph.growth.statistics_pass import Wanted
-from gromo_graph.layers.build import activation_module
+from gromo_graph.layers.activation import activation_module
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 

@@ -88,20 +88,9 @@ def fills_of(graph: Graph, event: GrowthEvent | None, colour: Colour) -> Fills:
             return Fills()
 
 
-def family(kind: str) -> str:
-    """The family of a kind.
-
-    >>> family("depthwise_conv2d"), family("batch_norm"), family("flatten")
-    ('convolution', 'norm', 'other')
-    """
-    if "conv" in kind:
-        return "convolution"
-    return next((name for name in ("linear", "norm", "pool") if name in kind), "other")
-
-
 def _by_kind(graph: Graph) -> Fills:
     families = {
-        name: family(node.kind)
+        name: node.family
         for name, node in graph.spec.nodes.items()
         if node.drawn_as not in ("input", "merge")
     }

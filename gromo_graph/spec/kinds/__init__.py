@@ -1,61 +1,41 @@
-"""The table of node kinds: a kind is one file here and, where it computes, one in `layers`."""
+"""The kinds of nodes: each is one file here and, if it computes, a file of the same name in `layers`.
+
+The names below are those that other code speaks of.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
+
+from gromo_graph.spec.kinds.adaptive_avg_pool import AdaptiveAvgPool1d, AdaptiveAvgPool2d
 from gromo_graph.spec.kinds.attention import Attention
+from gromo_graph.spec.kinds.avg_pool import AvgPool1d, AvgPool2d
 from gromo_graph.spec.kinds.base import Layer, Node, Operation, Shape, ShapeMismatch, WidthRule
+from gromo_graph.spec.kinds.batch_norm import BatchNorm
+from gromo_graph.spec.kinds.conv import Conv1d, Conv2d, Convolution
 from gromo_graph.spec.kinds.conv_transpose import ConvTranspose, ConvTranspose1d, ConvTranspose2d
-from gromo_graph.spec.kinds.convolution import Conv1d, Conv2d, Convolution
-from gromo_graph.spec.kinds.depthwise import Depthwise, DepthwiseConv1d, DepthwiseConv2d
+from gromo_graph.spec.kinds.depthwise_conv import Depthwise, DepthwiseConv1d, DepthwiseConv2d
 from gromo_graph.spec.kinds.dropout import Dropout
 from gromo_graph.spec.kinds.embedding import Embedding
 from gromo_graph.spec.kinds.fixed import Fixed
 from gromo_graph.spec.kinds.flatten import Flatten
+from gromo_graph.spec.kinds.group_norm import GroupNorm
 from gromo_graph.spec.kinds.input import Input
+from gromo_graph.spec.kinds.layer_norm import LayerNorm
 from gromo_graph.spec.kinds.linear import Linear
+from gromo_graph.spec.kinds.max_pool import MaxPool1d, MaxPool2d
 from gromo_graph.spec.kinds.merge import Merge
-from gromo_graph.spec.kinds.norm import BatchNorm, GroupNorm, LayerNorm
-from gromo_graph.spec.kinds.pool import (
-    AdaptiveAvgPool1d,
-    AdaptiveAvgPool2d,
-    AvgPool1d,
-    AvgPool2d,
-    MaxPool1d,
-    MaxPool2d,
-)
 from gromo_graph.spec.kinds.positions import Positions
-from gromo_graph.spec.kinds.reorder import AsSequence, Transpose
+from gromo_graph.spec.kinds.registry import KINDS, sort_kinds
+from gromo_graph.spec.kinds.sequence import AsSequence
+from gromo_graph.spec.kinds.transpose import Transpose
 from gromo_graph.spec.kinds.upsample import Upsample1d, Upsample2d
 
-KINDS: dict[str, type[Node]] = {
-    "input": Input,
-    "linear": Linear,
-    "conv1d": Conv1d,
-    "conv2d": Conv2d,
-    "conv_transpose1d": ConvTranspose1d,
-    "conv_transpose2d": ConvTranspose2d,
-    "embedding": Embedding,
-    "merge": Merge,
-    "attention": Attention,
-    "flatten": Flatten,
-    "dropout": Dropout,
-    "batch_norm": BatchNorm,
-    "layer_norm": LayerNorm,
-    "group_norm": GroupNorm,
-    "max_pool1d": MaxPool1d,
-    "max_pool2d": MaxPool2d,
-    "avg_pool1d": AvgPool1d,
-    "avg_pool2d": AvgPool2d,
-    "adaptive_avg_pool1d": AdaptiveAvgPool1d,
-    "adaptive_avg_pool2d": AdaptiveAvgPool2d,
-    "upsample1d": Upsample1d,
-    "upsample2d": Upsample2d,
-    "transpose": Transpose,
-    "sequence": AsSequence,
-    "depthwise_conv1d": DepthwiseConv1d,
-    "depthwise_conv2d": DepthwiseConv2d,
-    "positions": Positions,
-}
+# A kind is every file of this folder that registers itself: a new one needs no line here.
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+sort_kinds()
 
 __all__ = [
     "KINDS",

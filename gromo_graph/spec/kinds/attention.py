@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, Sources, WidthRule
+from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Attention(Operation):
@@ -95,3 +96,6 @@ class Attention(Operation):
         if self.heads > 1 and (segments > 1 or repeated):
             return "its heads would mix the features of several layers"
         return None
+
+
+register_kind(Attention, "gromo_graph.layers.attention:TORCH")

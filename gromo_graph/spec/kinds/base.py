@@ -20,6 +20,9 @@ Activation = Literal[
     "identity", "relu", "leaky_relu", "gelu", "selu", "silu", "tanh", "sigmoid", "softplus", "elu"
 ]
 
+Family = Literal["linear", "convolution", "norm", "pool", "other"]
+"""Kinds that are drawn in one colour."""
+
 
 class ShapeMismatch(ValueError):  # noqa: N818 - it names the fact; the reader sees a SpecError
     """The inputs of a node do not fit it.
@@ -124,6 +127,8 @@ class Node(Frozen):
 
     width_rule: ClassVar[WidthRule]
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]]
+    family: ClassVar[Family] = "other"
+    """The group of kinds it is drawn like."""
     max_sources: ClassVar[int | None] = 1
     """How many nodes it may read; None for any number."""
     source_names: ClassVar[tuple[str, ...]] = ()

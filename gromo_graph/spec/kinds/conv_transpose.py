@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gromo_graph.spec.kinds.base import Layer, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.base import Family, Layer, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Positions, Sliding, spatial_sizes
 from gromo_graph.spec.kinds.window import TransposedAxis
 
@@ -18,6 +19,8 @@ Margin = Annotated[int, Field(ge=0, le=10_000)]
 
 class ConvTranspose(Sliding, Layer):
     """A transposed convolution, its activation included."""
+
+    family: ClassVar[Family] = "convolution"
 
     stride: Positions = Field(1, description="Positions of the output between two of the input.")
     padding: Margin = Field(0, description="Positions of the output that are cut off at either end.")
@@ -94,3 +97,7 @@ class ConvTranspose2d(ConvTranspose):
 
     dimensions: ClassVar[int] = 2
     kind: Literal["conv_transpose2d"] = "conv_transpose2d"
+
+
+register_kind(ConvTranspose1d, "gromo_graph.layers.conv_transpose:TORCH")
+register_kind(ConvTranspose2d, "gromo_graph.layers.conv_transpose:TORCH")

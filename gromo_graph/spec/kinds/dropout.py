@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Operation, Shape
+from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Dropout(Operation):
@@ -24,3 +25,6 @@ class Dropout(Operation):
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """That of the input."""
         return inputs[0]
+
+
+register_kind(Dropout, "gromo_graph.layers.dropout:TORCH")

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Features, Layer, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.registry import register_kind
 
 
 def _read_no_bias(value: Any) -> Any:
@@ -53,3 +54,6 @@ class Embedding(Layer):
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """features · vocabulary."""
         return self.features * self.vocabulary
+
+
+register_kind(Embedding, "gromo_graph.layers.embedding:TORCH")

@@ -7,6 +7,7 @@ from math import prod
 from typing import ClassVar, Literal
 
 from gromo_graph.spec.kinds.base import Operation, Shape, WidthRule
+from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Flatten(Operation):
@@ -19,3 +20,6 @@ class Flatten(Operation):
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(product of all sizes,)."""
         return (prod(inputs[0]),)
+
+
+register_kind(Flatten, "gromo_graph.layers.flatten:TORCH")

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from gromo_graph.spec.kinds.base import Features, Node, Shape, Sources, WidthRule
+from gromo_graph.spec.kinds.registry import add_to_language
 
 
 def _as_tuple(value: object) -> object:
@@ -36,3 +37,6 @@ class Input(Node):
     def why_ends(self, name: str) -> tuple[str, str]:
         """Data have the width they have."""
         return f"`{name}` reads it as it is", f"its width is that of the input `{name}`"
+
+
+add_to_language(Input)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
-from gromo_graph.spec.kinds.base import Layer, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.base import Family, Layer, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Linear(Layer):
     """A fully connected layer, its activation included."""
+
+    family: ClassVar[Family] = "linear"
 
     kind: Literal["linear"] = "linear"
 
@@ -27,3 +30,6 @@ class Linear(Layer):
     def multiply_adds(self, inputs: Sequence[Shape]) -> int:
         """features · features_in."""
         return self.features * inputs[0][0]
+
+
+register_kind(Linear, "gromo_graph.layers.linear:TORCH")

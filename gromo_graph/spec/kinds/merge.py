@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Activation, Node, Shape, ShapeMismatch, WidthRule
+from gromo_graph.spec.kinds.registry import add_to_language
 
 
 class Merge(Node):
@@ -49,3 +50,6 @@ class Merge(Node):
                 "change `padding` or `stride` of one, or flatten both",
             )
         return (sum(shape[0] for shape in inputs), *first[1:])
+
+
+add_to_language(Merge)

@@ -7,6 +7,7 @@ from math import prod
 from typing import ClassVar, Literal
 
 from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Positions(Operation):
@@ -30,3 +31,6 @@ class Positions(Operation):
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """One for each value of the input."""
         return prod(inputs[0])
+
+
+register_kind(Positions, "gromo_graph.layers.positions:TORCH")

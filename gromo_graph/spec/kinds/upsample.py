@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Operation, Shape
+from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Positions, spatial_sizes
 
 
@@ -40,3 +41,7 @@ class Upsample2d(Upsample):
 
     dimensions: ClassVar[int] = 2
     kind: Literal["upsample2d"] = "upsample2d"
+
+
+register_kind(Upsample1d, "gromo_graph.layers.upsample:TORCH")
+register_kind(Upsample2d, "gromo_graph.layers.upsample:TORCH")

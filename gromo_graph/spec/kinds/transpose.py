@@ -1,12 +1,12 @@
-"""`transpose`, `sequence`: the same numbers under another order of dimensions."""
+"""`transpose`: features and positions change places."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import ClassVar, Literal
 
 from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch, WidthRule
+from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Transpose(Operation):
@@ -37,16 +37,4 @@ class Transpose(Operation):
         )
 
 
-class AsSequence(Operation):
-    """An image becomes a sequence, row after row: [features, height, width] becomes [features, height · width].
-
-    Each channel by itself, so that new channels pass.
-    """
-
-    kind: Literal["sequence"] = "sequence"
-
-    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(features, height · width)."""
-        if len(inputs[0]) != 3:
-            raise ShapeMismatch("sequence needs an image [features, height, width]", "give it an image")
-        return (inputs[0][0], prod(inputs[0][1:]))
+register_kind(Transpose, "gromo_graph.layers.transpose:TORCH")

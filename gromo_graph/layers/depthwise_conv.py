@@ -1,9 +1,9 @@
-"""`depthwise_conv*`: a convolution with a kernel for each channel; it grows with what it reads."""
+"""`depthwise_conv1d`, `depthwise_conv2d`: a convolution with a kernel for each channel; it grows with its input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,24 +16,18 @@ from gromo_graph.layers.operation import (
     OperationAdapter,
     Passed,
     refuse_moving_rest,
-    register_operation,
     with_entries,
 )
 from gromo_graph.layers.replaced import Replaced, grown
-from gromo_graph.spec.kinds import Shape
-from gromo_graph.spec.kinds.depthwise import Depthwise
-
-_KINDS: dict[str, Callable[..., torch.nn.Module]] = {
-    "depthwise_conv1d": torch.nn.Conv1d,
-    "depthwise_conv2d": torch.nn.Conv2d,
-}
+from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.spec.kinds import Depthwise, Shape
 
 
 def build(node: Depthwise, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch convolution with as many groups as channels; its weights are drawn by the compiler."""
     channels = inputs[0][0]
     module: torch.nn.Module = torch.nn.utils.skip_init(
-        _KINDS[node.kind],
+        (torch.nn.Conv1d, torch.nn.Conv2d)[node.dimensions - 1],
         channels,
         channels,
         node.kernel,
@@ -46,15 +40,18 @@ def build(node: Depthwise, inputs: Sequence[Shape]) -> torch.nn.Module:
     return module
 
 
-class DepthwiseAdapter(OperationAdapter):
+C = TypeVar("C", torch.nn.Conv1d, torch.nn.Conv2d)
+
+
+class DepthwiseAdapter(OperationAdapter[C]):
     """A new channel passes unchanged: the middle tap is 1, the others and the bias are 0."""
 
     slides = True
 
-    def __init__(self, operation_type: type[torch.nn.Module]) -> None:
+    def __init__(self, operation_type: type[C]) -> None:
         self.operation_type = operation_type
 
-    def obstacle(self, operation: Any, entering: Features) -> str | None:
+    def obstacle(self, operation: C, entering: Features) -> str | None:
         if operation.groups != operation.in_channels or operation.groups != operation.out_channels:
             return "a convolution between layers must be depthwise, with one kernel for each channel"
         if any(size % 2 == 0 for size in operation.kernel_size):
@@ -64,18 +61,20 @@ class DepthwiseAdapter(OperationAdapter):
             )
         return None
 
-    def new_alone(self, operation: Any, new: NewChannels) -> Tensor:
+    def new_alone(self, operation: C, new: NewChannels) -> Tensor:
         return self.average(operation, new.values)
 
-    def tangent(self, operation: Any, channels: Channels) -> Channels:
+    def tangent(self, operation: C, channels: Channels) -> Channels:
         if any(_margin(operation, axis) > 0 for axis in range(len(operation.kernel_size))):
             refuse_moving_rest(operation, channels.resting)
         return Channels(self.average(operation, channels.values), channels.resting)
 
-    def average(self, operation: Any, maps: Tensor) -> Tensor:
+    def average(self, operation: C, maps: Tensor) -> Tensor:
         """It is linear: what new channels pass through is what stands in for it."""
-        convolve = functional.conv1d if len(operation.kernel_size) == 1 else functional.conv2d
-        result: Tensor = convolve(
+        convolve: Callable[..., Tensor] = (
+            functional.conv1d if len(operation.kernel_size) == 1 else functional.conv2d
+        )
+        return convolve(
             maps,
             self._kernel(operation, maps.shape[1], maps),
             None,
@@ -84,9 +83,8 @@ class DepthwiseAdapter(OperationAdapter):
             operation.dilation,
             groups=maps.shape[1],
         )
-        return result
 
-    def grow(self, operation: Any, at: int, size: int, passed: Passed) -> list[Replaced]:
+    def grow(self, operation: C, at: int, size: int, passed: Passed) -> list[Replaced]:
         kernel = self._kernel(operation, size, operation.weight)
         operation.groups += size
         operation.in_channels += size
@@ -96,24 +94,24 @@ class DepthwiseAdapter(OperationAdapter):
             replaced.append(grown(operation, "bias", kernel.new_zeros(size), dim=0, at=at))
         return replaced
 
-    def left(self, operation: Any, places: Tensor) -> torch.nn.Module:
-        new: Any = with_entries(operation, places)
+    def left(self, operation: C, places: Tensor) -> torch.nn.Module:
+        new = with_entries(operation, places)
         new.groups = new.in_channels = new.out_channels = len(places)
-        result: torch.nn.Module = new
-        return result
+        return new
 
-    def _kernel(self, operation: Any, channels: int, like: Tensor) -> Tensor:
+    def _kernel(self, operation: C, channels: int, like: Tensor) -> Tensor:
         kernel = like.new_zeros(channels, 1, *operation.kernel_size)
-        kernel[(slice(None), 0, *(size // 2 for size in operation.kernel_size))] = 1.0
+        middle: tuple[int | slice, ...] = tuple(size // 2 for size in operation.kernel_size)
+        kernel[(slice(None), 0, *middle)] = 1.0
         return kernel
 
 
-def _margin(operation: Any, axis: int) -> int:
+def _margin(operation: torch.nn.Conv1d | torch.nn.Conv2d, axis: int) -> int:
     """How far beyond the image the middle tap reads."""
     if isinstance(operation.padding, str):
         return 0
-    return int(operation.padding[axis] - operation.dilation[axis] * (operation.kernel_size[axis] // 2))
+    return operation.padding[axis] - operation.dilation[axis] * (operation.kernel_size[axis] // 2)
 
 
-for _kind in (torch.nn.Conv1d, torch.nn.Conv2d):
-    register_operation(DepthwiseAdapter(_kind))
+TORCH = TorchHalf(build, [DepthwiseAdapter(torch.nn.Conv1d), DepthwiseAdapter(torch.nn.Conv2d)])
+"""Import and export are those of `conv`: one class of torch is both."""

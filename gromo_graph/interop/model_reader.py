@@ -13,12 +13,12 @@ from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
-from gromo_graph.interop.blueprint import Blueprint, Unmapped, View
-from gromo_graph.interop.calls import Call, Constant, Weight
-from gromo_graph.interop.layers import layer_of
-from gromo_graph.interop.operators import FUNCTIONS, HINTS, VIEWS
+from gromo_graph.interop.module_rows import module_row
+from gromo_graph.interop.operators import HINTS, VIEWS, function_row
 from gromo_graph.interop.tracing import Seen, Trace, line_of
 from gromo_graph.spec.kinds import Input
+from gromo_graph.translation.blueprint import Blueprint, Unmapped, View
+from gromo_graph.translation.torch_call import Constant, TorchCall, Weight
 
 _ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul"}
 
@@ -71,7 +71,7 @@ class _Reader:
         self.result = Reading()
         self.values: dict[fx.Node, Any] = {}
         self.memory: dict[fx.Node, tuple[_Memory, int]] = {}
-        self.owners: dict[int, str] = {}
+        self.owners: dict[Tensor, str] = {}
         self.called: dict[str, str] = {}
 
     def read(self) -> Reading:
@@ -163,7 +163,7 @@ class _Reader:
         if name == "getitem" and isinstance(arguments[0], list | tuple):
             return arguments[0][arguments[1]]
         module = self.trace.root.get_submodule(str(node.target)) if is_module else None
-        handler = FUNCTIONS.get(name)
+        handler = function_row(name)
         if module is not None:
             handler = self._layer(str(node.target), module)
         elif handler is None or not _is_of_torch(node):
@@ -177,7 +177,7 @@ class _Reader:
             raise Unmapped(f"it gives the shape {seen.shape}: expected the batch of {self.batch} first")
         if name == "dropout" and not is_module and self._dropout_module(node) is None:
             self.result.functional_dropout = True
-        call = Call(
+        call = TorchCall(
             self.result.blueprint,
             shape=seen.shape[1:],
             where=str(node.target) if is_module else self.trace.owner(node),
@@ -196,7 +196,7 @@ class _Reader:
         return view
 
     def _layer(self, path: str, module: nn.Module) -> Any:
-        layer = layer_of(module)
+        layer = module_row(module)
         known = _module_at(self.model, path)
         original = module if known is None else known
         if path in self.fixed:

@@ -8,12 +8,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.base import Activation, Operation, Shape
+from gromo_graph.spec.kinds.base import Activation, Family, Operation, Shape
+from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving
 
 
 class Depthwise(Convolving, Operation):
     """A depthwise convolution; it has no width of its own, it grows with what it reads."""
+
+    family: ClassVar[Family] = "convolution"
 
     has_first_weights: ClassVar[bool] = True
 
@@ -56,3 +59,7 @@ class DepthwiseConv2d(Depthwise):
 
     dimensions: ClassVar[int] = 2
     kind: Literal["depthwise_conv2d"] = "depthwise_conv2d"
+
+
+register_kind(DepthwiseConv1d, "gromo_graph.layers.depthwise_conv:TORCH")
+register_kind(DepthwiseConv2d, "gromo_graph.layers.depthwise_conv:TORCH")

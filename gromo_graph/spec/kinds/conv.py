@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from math import prod
 from typing import ClassVar, Literal
 
-from gromo_graph.spec.kinds.base import Layer, Shape
+from gromo_graph.spec.kinds.base import Family, Layer, Shape
+from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving
 
 
 class Convolution(Convolving, Layer):
     """A convolution, its activation included."""
+
+    family: ClassVar[Family] = "convolution"
 
     @property
     def details(self) -> tuple[str, ...]:
@@ -46,3 +49,7 @@ class Conv2d(Convolution):
 
     dimensions: ClassVar[int] = 2
     kind: Literal["conv2d"] = "conv2d"
+
+
+register_kind(Conv1d, "gromo_graph.layers.conv:TORCH")
+register_kind(Conv2d, "gromo_graph.layers.conv:TORCH")

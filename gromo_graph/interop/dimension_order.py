@@ -1,8 +1,8 @@
-"""Models that have features behind positions, as transformers do: what reorders dimensions is a matter of reading.
+"""Models that have features behind positions, as transformers do: reordered dimensions are another view of a node.
 
-A view says in which order the model reads the values of a node, so that no numbers are moved. Only where a node must
-have positions for its features do `Blueprint.exact` and `Blueprint.by_features` add a `transpose`. What gives
-(n, length, features) in torch, as embeddings and attention do, gives `behind_positions` of its node.
+A view says in which order the model reads the values of a node, so that no numbers are moved. Only if a node must
+have positions for its features do `Blueprint.exact` and `Blueprint.by_features` add a `transpose`. Rows of functions
+that give (n, length, features) in torch, as embedding and attention, give `TorchCall.behind_positions` of their node.
 """
 
 from __future__ import annotations
@@ -11,27 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gromo_graph.interop.blueprint import Unmapped, View
-from gromo_graph.interop.calls import Call
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.torch_call import TorchCall
 
 
-def behind_positions(call: Call, view: View) -> View:
-    """A node as a model reads it that has the features last."""
-    return View(view.node, view.own, call.shape, turned=True)
-
-
-def transpose(call: Call, input: Any, dim0: int, dim1: int) -> View:
+def transpose(call: TorchCall, input: Any, dim0: int, dim1: int) -> View:
     order = list(range(len(call.shape) + 1))
     order[dim0], order[dim1] = order[dim1], order[dim0]
     return _permuted(call, call.view(input), order)
 
 
-def permute(call: Call, input: Any, *dims: Any) -> View:
+def permute(call: TorchCall, input: Any, *dims: Any) -> View:
     given = dims[0] if len(dims) == 1 else dims
     return _permuted(call, call.view(input), [dim % (len(call.shape) + 1) for dim in given])
 
 
-def movedim(call: Call, input: Any, source: Any, destination: Any) -> View:
+def movedim(call: TorchCall, input: Any, source: Any, destination: Any) -> View:
     if not isinstance(source, int) or not isinstance(destination, int):
         raise Unmapped("it moves several dimensions: expected one, or permute")
     dimensions = len(call.shape) + 1
@@ -40,19 +35,19 @@ def movedim(call: Call, input: Any, source: Any, destination: Any) -> View:
     return _permuted(call, call.view(input), order)
 
 
-def turned(call: Call, input: Any) -> View:
+def turned(call: TorchCall, input: Any) -> View:
     """`x.mT`, as torch.export leaves it."""
     return transpose(call, input, -1, -2)
 
 
-def attribute(call: Call, input: Any, name: str) -> View:
+def attribute(call: TorchCall, input: Any, name: str) -> View:
     """`x.mT`; sizes and the like have been worked out."""
     if name not in ("mT", "mH"):
         raise Unmapped(f"it takes `.{name}` of a value: expected transpose, permute or mT")
     return turned(call, input)
 
 
-def _permuted(call: Call, view: View, order: Sequence[int]) -> View:
+def _permuted(call: TorchCall, view: View, order: Sequence[int]) -> View:
     """Features go to the end or come back, and positions stay in order; no numbers are moved for that."""
     if order[0] != 0:
         raise Unmapped("it moves the batch: expected it to stay the first dimension")

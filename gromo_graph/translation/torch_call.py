@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from gromo_graph.interop.blueprint import Blueprint, Source, Unmapped, View
 from gromo_graph.spec.kinds import Fixed, Node, Shape
+from gromo_graph.translation.blueprint import Blueprint, Source, Unmapped, View
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A parameter or a buffer of the model, by its path."""
+    """A parameter or a buffer of the model.
+
+    Attributes:
+        path: of it in the model. tensor: its values. original: the tensor of the model, if `tensor` has another form.
+    """
 
     path: str
     tensor: Tensor
+    original: Tensor | None = None
+
+    @property
+    def owned(self) -> Tensor:
+        """The tensor of the model."""
+        return self.tensor if self.original is None else self.original
+
+    def converted(self, change: Callable[[Tensor], Tensor]) -> Weight:
+        """A copy of the values in another form, trained if the original is."""
+        values = change(self.tensor.detach()).contiguous().clone()
+        return Weight(self.path, trained_like(self.tensor, values), self.owned)
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,7 @@ class Constant:
     """A tensor that does not depend on the inputs and is no weight as it stands."""
 
 
-class Call:
+class TorchCall:
     """What a handler works with.
 
     Attributes:
@@ -42,7 +57,7 @@ class Call:
         operator: str,
         is_module: bool = False,
         training: bool | None = None,
-        owners: dict[int, str],
+        owners: dict[Tensor, str],
     ) -> None:
         self.blueprint, self.shape, self.where, self.operator = blueprint, shape, where, operator
         self.is_module, self.training = is_module, training
@@ -61,24 +76,55 @@ class Call:
         """
         tensors = {key: weight for key, weight in (weights or {}).items() if weight is not None}
         for weight in tensors.values():
-            if id(weight.tensor) in self._owners:
+            if weight.owned in self._owners:
                 raise Unmapped(
-                    f"it shares its weights with `{self._owners[id(weight.tensor)]}`: expected weights of its own"
+                    f"it shares its weights with `{self._owners[weight.owned]}`: expected weights of its own"
                 )
         name = self.named(kind, tensors)
         source = Source({key: weight.tensor for key, weight in tensors.items()}, self.training)
         view = self.blueprint.add(name, kind, source, **fields)
         for weight in tensors.values():
-            self._owners[id(weight.tensor)] = view.node
+            self._owners[weight.owned] = view.node
         return view
 
-    def inside(self, name: str, shape: Shape) -> Call:
+    def add_norm(
+        self,
+        kind: type[Node],
+        weights: Mapping[str, Weight | None],
+        value: Any,
+        normalized: Shape,
+        **fields: Any,
+    ) -> View:
+        """A node that normalises all values of a sample together, or with `over: features` the last dimension.
+
+        Args:
+            kind, weights, fields: of the node. value: that it reads. normalized: sizes of the last dimensions.
+
+        Raises:
+            Unmapped: it normalises others.
+        """
+        view = self.view(value)
+        if normalized == view.shape:
+            return self.add(kind, weights, sources=(self.exact(view),), **fields)
+        if normalized != view.shape[-1:]:
+            raise Unmapped(
+                f"it normalises {normalized} of {list(view.shape)}: expected all values of a sample together, or the "
+                "last dimension"
+            )
+        source = self.blueprint.by_features(view)
+        return self.behind_positions(self.add(kind, weights, sources=(source,), over="features", **fields))
+
+    def behind_positions(self, view: View) -> View:
+        """The output of a node, as a model reads it that has the features last."""
+        return View(view.node, view.own, self.shape, turned=True)
+
+    def inside(self, name: str, shape: Shape) -> TorchCall:
         """The same for a module inside the one that is called.
 
         Args:
             name: in it. shape: of what it gives.
         """
-        return Call(
+        return TorchCall(
             self.blueprint,
             shape=shape,
             where=f"{self.where}.{name}".lstrip("."),
@@ -88,17 +134,17 @@ class Call:
             owners=self._owners,
         )
 
-    def claim(self, owner: nn.Module | Weight) -> None:
-        """Take the weights of a module, or one of them, that nodes will have in another form.
+    def claim(self, module: nn.Module) -> None:
+        """Take the weights of a module that nodes will have in another form.
 
         Raises:
             Unmapped: another node has some of them already.
         """
-        tensors = [owner.tensor] if isinstance(owner, Weight) else list(owner.parameters())
+        tensors = list(module.parameters())
         for tensor in tensors:
-            if id(tensor) in self._owners:
-                raise Unmapped(f"it shares its weights with `{self._owners[id(tensor)]}`")
-        self._owners.update(dict.fromkeys(map(id, tensors), self.where))
+            if tensor in self._owners:
+                raise Unmapped(f"it shares its weights with `{self._owners[tensor]}`")
+        self._owners.update(dict.fromkeys(tensors, self.where))
 
     def keep(self, module: nn.Module, values: Sequence[Any]) -> View:
         """A node that is the module itself.
@@ -151,6 +197,26 @@ class Call:
         """The node that gives a value in the shape the model reads it in."""
         return self.blueprint.exact(self.view(value))
 
+    def reshaped(self, value: Any) -> View:
+        """The same numbers in the same order, in the shape that the call gives.
+
+        Raises:
+            Unmapped: a sequence becomes an image, of which no node could be made.
+        """
+        view = self.view(value)
+        becomes_image = len(view.own) == 2 and len(self.shape) == 3 and 1 not in self.shape[1:]
+        if becomes_image and not view.turned and self.shape[0] == view.own[0]:
+            # Refused here and not where it is read, so that a module around it can be kept as it is.
+            raise Unmapped(
+                f"it makes an image {list(self.shape)} of a sequence: expected it to stay a sequence"
+            )
+        return replace(view, shape=self.shape)
+
+    def weight_in(self, module: nn.Module, name: str) -> Weight | None:
+        """A parameter or a buffer of the module that is called, or None if it has none."""
+        tensor = getattr(module, name)
+        return None if tensor is None else Weight(f"{self.where}.{name}".lstrip("."), tensor)
+
     def weight(self, value: Any, what: str) -> Weight | None:
         """A weight as it stands in the model.
 
@@ -160,6 +226,13 @@ class Call:
         if value is None or isinstance(value, Weight):
             return value
         raise Unmapped(f"its {what} is computed in the forward pass: expected a parameter as it stands")
+
+
+def trained_like(parameter: Tensor, values: Tensor) -> Tensor:
+    """Values as a parameter that is trained if the given one is; as a plain tensor if that is none."""
+    if not isinstance(parameter, nn.Parameter):
+        return values
+    return nn.Parameter(values, requires_grad=parameter.requires_grad)
 
 
 def same_along_axes(value: Any, what: str) -> Any:
@@ -178,7 +251,7 @@ def same_along_axes(value: Any, what: str) -> Any:
     return value
 
 
-def weights_of(call: Call, **given: Any) -> dict[str, Weight | None]:
+def weights_of(call: TorchCall, **given: Any) -> dict[str, Weight | None]:
     """Weights by their names in the node's torch module, as they stand in the model."""
     return {key: call.weight(value, key) for key, value in given.items()}
 

@@ -1,0 +1,72 @@
+"""`avg_pool1d`, `avg_pool2d`: the mean of each window, channel by channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from torch.nn import AvgPool1d, AvgPool2d
+
+from gromo_graph.layers.operation import Channels, refuse_moving_rest
+from gromo_graph.layers.pool import Resampling, along_axes, window_fields
+from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.pool import Pool
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.rows import FunctionRow, as_function
+from gromo_graph.translation.torch_call import TorchCall
+
+
+def build(node: Pool, inputs: Sequence[kinds.Shape]) -> AvgPool1d | AvgPool2d:
+    """The torch module of the node."""
+    stride = node.stride or node.kernel
+    return (AvgPool1d, AvgPool2d)[node.dimensions - 1](node.kernel, stride=stride, padding=node.padding)
+
+
+P = TypeVar("P", AvgPool1d, AvgPool2d)
+
+
+class AvgPoolAdapter(Resampling[P]):
+    """Linear; zeros of the padding count, which moves the mean of a channel that does not rest at 0."""
+
+    def tangent(self, operation: P, channels: Channels) -> Channels:
+        if any(along_axes(operation.padding)) and operation.count_include_pad:
+            refuse_moving_rest(operation, channels.resting)
+        return Channels(operation(channels.values), channels.resting)
+
+
+def avg_pool(kind: type[Pool]) -> FunctionRow:
+    """The row of torch's function for a number of axes."""
+
+    def read(
+        call: TorchCall,
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: Any = None,
+    ) -> View:
+        window = window_fields(kernel_size, stride, padding)
+        if window["padding"] and not count_include_pad:
+            raise Unmapped("it leaves the padding out of the mean: expected count_include_pad=True")
+        if divisor_override is not None:
+            raise Unmapped(f"it divides by {divisor_override}: expected the number of positions")
+        return call.add(kind, sources=(call.exact(input),), **window)
+
+    return read
+
+
+_avg_pool1d, _avg_pool2d = avg_pool(kinds.AvgPool1d), avg_pool(kinds.AvgPool2d)
+_ATTRIBUTES = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+
+TORCH = TorchHalf(
+    build,
+    [AvgPoolAdapter(AvgPool1d), AvgPoolAdapter(AvgPool2d)],
+    import_functions={"avg_pool1d": _avg_pool1d, "avg_pool2d": _avg_pool2d},
+    import_modules={
+        AvgPool1d: as_function(_avg_pool1d, *_ATTRIBUTES),
+        AvgPool2d: as_function(_avg_pool2d, *_ATTRIBUTES, "divisor_override"),
+    },
+)

@@ -1,0 +1,267 @@
+"""`conv1d`, `conv2d`: rows are the positions of the output, columns the values that the kernel reads there."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import Conv1d, Conv2d, functional
+
+from gromo_graph.algebra import Patches, measured_image, spread_out
+from gromo_graph.errors import GrowthError
+from gromo_graph.layers.base import Kernel, like
+from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.layers.weighted import Weighted, bare, weight_of
+from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.window import Axis, same_padding
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.rows import FunctionRow, PlainTorch, as_function
+from gromo_graph.translation.torch_call import TorchCall, Weight, same_along_axes, size_of, weights_of
+
+FLAT = Axis(1)
+"""A sequence is an image of height 1."""
+
+
+class PointConv1d(Conv1d):
+    """A convolution with a kernel of 1 that moves nothing: a linear layer at each position, and computed as one.
+
+    On a CPU that takes a fraction of the time, above all between other such layers: the output of one lies in memory
+    as the next one reads it.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, channels, length) -> (n, features, length), a view with the features last."""
+        return functional.linear(input.transpose(1, 2), self.weight[:, :, 0], self.bias).transpose(1, 2)
+
+
+def build(node: kinds.Convolution, inputs: Sequence[kinds.Shape]) -> torch.nn.Module:
+    """The torch layer of a convolution; its weights are drawn by the compiler, from a generator."""
+    at_each = node.dimensions == 1 and (node.kernel, node.stride) == (1, 1) and not node.axis().before
+    layer: torch.nn.Module = torch.nn.utils.skip_init(
+        PointConv1d if at_each else (Conv1d, Conv2d)[node.dimensions - 1],
+        inputs[0][0],
+        node.features,
+        node.kernel,
+        stride=node.stride,
+        padding=node.padding,
+        dilation=node.dilation,
+        bias=node.bias,
+    )
+    return layer
+
+
+M = TypeVar("M", bound=torch.nn.Module)
+
+
+class SlidingAdapter(Weighted[M]):
+    """The members of `LayerAdapter` for a kernel that slides over one or two axes, from `axes`.
+
+    Args:
+        layer_type: the torch class. dimensions: axes it slides over; one is taken for the width of an image of
+            height 1.
+    """
+
+    feature_dim: int = 1
+    _too_small: str
+
+    def __init__(self, layer_type: type[M], dimensions: int) -> None:
+        self.layer_type = layer_type
+        self.dimensions = dimensions
+
+    def axes(self, layer: M) -> tuple[Axis, Axis]:
+        raise NotImplementedError
+
+    def moment_key(self, layer: M) -> Hashable:
+        return ("convolution", self.axes(layer), self.has_bias(layer))
+
+    def patches(self, layer: M, x: Tensor) -> Patches:
+        image = self._image(x, self.in_neurons(layer), "an input")
+        height, width = self.axes(layer)
+        grid = (height.outputs(image.shape[2]), width.outputs(image.shape[3]))
+        if min(grid) < 1:
+            raise GrowthError(f"an input of shape {tuple(x.shape)} {self._too_small} of {layer}")
+        spread = (height.spread, width.spread)
+        return Patches(
+            spread_out(image, spread),
+            (height.offsets, width.offsets),
+            (height.stride, width.stride),
+            grid,
+            self.has_bias(layer),
+            spread,
+        )
+
+    def output_image(self, layer: M, a: Tensor) -> Tensor:
+        return self._image(a, self.out_neurons(layer), "a gradient")
+
+    def fan_out_weight(self, layer: M, omega: Tensor, kernel: Kernel) -> Tensor:
+        out, _, neurons = omega.shape
+        sizes = weight_of(layer).shape[2:]
+        if kernel == "full":
+            return omega.transpose(1, 2).reshape(out, neurons, *sizes)
+        weight = omega.new_zeros(out, neurons, *sizes)
+        middle: tuple[int | slice, ...] = tuple((size - 1) // 2 for size in sizes)
+        weight[(slice(None), slice(None), *middle)] = omega[:, 0]
+        return weight
+
+    def with_constant(self, layer: M, x: Tensor) -> Tensor:
+        return torch.cat((x, x.new_ones(x.shape[0], 1, *x.shape[2:])), dim=1)
+
+    def input_size(self, layer: M, x: Tensor) -> tuple[int, ...]:
+        return tuple(x.shape[1:])
+
+    def check_input_size(self, layer: M, size: tuple[int, ...]) -> None:
+        if len(size) != 1 + self.dimensions or size[0] != self.in_neurons(layer):
+            raise GrowthError(
+                f"an input size of {size} does not fit the layer: expected {self.in_neurons(layer)} channels and "
+                f"{self.dimensions} further sizes (of one sample, without the batch)"
+            )
+
+    def _image(self, tensor: Tensor, channels: int, what: str) -> Tensor:
+        if tensor.dim() != 2 + self.dimensions or tensor.shape[1] != channels:
+            raise GrowthError(
+                f"{what} of shape {tuple(tensor.shape)} does not fit the layer: expected (n, {channels}, "
+                + ("height, width)" if self.dimensions == 2 else "length)")
+            )
+        return measured_image(tensor if self.dimensions == 2 else tensor[:, :, None, :])
+
+
+C = TypeVar("C", Conv1d, Conv2d)
+
+
+class ConvolutionAdapter(SlidingAdapter[C]):
+    """Implements `LayerAdapter` for convolutions of one group over zeros as padding."""
+
+    _too_small = "is smaller than the kernel"
+
+    def check(self, layer: C) -> None:
+        if layer.groups != 1:
+            raise GrowthError(
+                f"{layer} has {layer.groups} groups: expected groups=1; a depthwise convolution has no width of its "
+                "own, let it follow a layer as part of its post_layer_function"
+            )
+        if layer.padding_mode != "zeros":
+            raise GrowthError(f"{layer} pads with {layer.padding_mode!r}: expected padding_mode='zeros'")
+
+    def axes(self, layer: C) -> tuple[Axis, Axis]:
+        axes = [
+            Axis(kernel, stride, *_padding(layer, axis), dilation)
+            for axis, (kernel, stride, dilation) in enumerate(
+                zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
+            )
+        ]
+        return (axes[0], axes[1]) if self.dimensions == 2 else (FLAT, axes[0])
+
+    def empty_like(self, layer: C, weight: Tensor, bias: bool) -> torch.nn.Module:
+        new = bare(
+            PointConv1d if isinstance(layer, PointConv1d) else self.layer_type,
+            kernel_size=layer.kernel_size,
+            stride=layer.stride,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            bias=bias,
+        )
+        new.out_channels, new.in_channels = weight.shape[:2]
+        return new
+
+    def write_sizes(self, layer: C) -> None:
+        layer.out_channels, layer.in_channels = layer.weight.shape[:2]
+
+
+def _padding(layer: Conv1d | Conv2d, axis: int) -> tuple[int, int]:
+    if layer.padding == "same":
+        return same_padding(layer.kernel_size[axis], layer.dilation[axis])
+    if isinstance(layer.padding, str):  # "valid"
+        return (0, 0)
+    return (layer.padding[axis], layer.padding[axis])
+
+
+def make_identity(layer: Conv1d | Conv2d) -> bool:
+    """A 1 in the middle of each kernel; features beyond those that pass keep their first weights."""
+    out, read = layer.weight.shape[:2]
+    centred = all(
+        size % 2 and _padding(layer, a) == same_padding(size, layer.dilation[a])
+        for a, size in enumerate(layer.kernel_size)
+    )
+    if out < read or not centred or set(layer.stride) != {1}:
+        return False
+    with torch.no_grad():
+        torch.nn.init.dirac_(layer.weight[:read])
+        if layer.bias is not None:
+            layer.bias[:read] = 0.0
+    return True
+
+
+def sliding_fields(
+    call: TorchCall, input: Any, weights: Mapping[str, Weight | None], *, kernel: Any, **options: Any
+) -> dict[str, Any]:
+    """The fields that all kinds of convolutions have; an option is one number along all axes."""
+    along = {name: same_along_axes(value, name.replace("_", " ")) for name, value in options.items()}
+    return {
+        "sources": (call.exact(input),),
+        "kernel": same_along_axes(kernel, "kernel"),
+        "bias": weights["bias"] is not None,
+        **along,
+    }
+
+
+def convolution(plain: type[kinds.Convolution], depthwise: type[kinds.Depthwise]) -> FunctionRow:
+    """The row of torch's function, by the kinds for one group and for a group of each channel."""
+
+    def read(
+        call: TorchCall,
+        input: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        *,
+        padding_mode: str = "zeros",
+    ) -> View:
+        if padding_mode != "zeros":
+            raise Unmapped(f"it pads with {padding_mode!r}: expected padding_mode='zeros'")
+        weights = weights_of(call, weight=weight, bias=bias)
+        out, own, *kernel = (size_of(weights["weight"], dim) for dim in range(2 + plain.dimensions))
+        padding = 0 if padding == "valid" else padding
+        fields = sliding_fields(
+            call, input, weights, kernel=kernel, stride=stride, padding=padding, dilation=dilation
+        )
+        if groups == 1:
+            return call.add(plain, weights, features=out, **fields)
+        if own == 1 and out == groups:
+            return call.add(depthwise, weights, **fields)
+        raise Unmapped(
+            f"it has {groups} groups of {own} channels that give {out}: expected one group, or a depthwise convolution "
+            "with a kernel for each channel"
+        )
+
+    return read
+
+
+def _plain_point(part: PointConv1d) -> PlainTorch:
+    layer = torch.nn.Linear(part.in_channels, part.out_channels, bias=part.bias is not None, device="meta")
+    layer.weight = like(part.weight, part.weight[:, :, 0])
+    if part.bias is not None:
+        layer.bias = like(part.bias, part.bias)
+    layer.train(part.training)
+    return PlainTorch({"": layer}, lambda call, x: call("", x.transpose(1, 2)).transpose(1, 2))
+
+
+_conv1d = convolution(kinds.Conv1d, kinds.DepthwiseConv1d)
+_conv2d = convolution(kinds.Conv2d, kinds.DepthwiseConv2d)
+_ATTRIBUTES = ("weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode")
+
+TORCH = TorchHalf(
+    build,
+    [ConvolutionAdapter(Conv1d, 1), ConvolutionAdapter(Conv2d, 2)],
+    identity=make_identity,
+    import_functions={"conv1d": _conv1d, "conv2d": _conv2d},
+    import_modules={
+        Conv1d: as_function(_conv1d, *_ATTRIBUTES),
+        Conv2d: as_function(_conv2d, *_ATTRIBUTES),
+    },
+    export={PointConv1d: _plain_point},
+)

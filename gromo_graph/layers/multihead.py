@@ -1,0 +1,113 @@
+"""torch.nn.MultiheadAttention as nodes: three layers, an `attention`, and the layer that reads it.
+
+torch keeps the features of a head side by side, in a spec the heads take turns: the rows of the weights are brought
+into that order, and the columns of what reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gromo_graph.spec.kinds import Attention, Conv1d
+from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.torch_call import TorchCall, Weight, trained_like
+
+
+def multihead_attention(
+    call: TorchCall,
+    module: nn.MultiheadAttention,
+    query: Any,
+    key: Any,
+    value: Any,
+    key_padding_mask: Any = None,
+    need_weights: bool = True,
+    attn_mask: Any = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[View, None]:
+    """Three layers, an attention and the layer that reads it; the weights of attention are not handed on.
+
+    Raises:
+        Unmapped: it is told of masks, or has options that a spec does not know.
+    """
+    if key_padding_mask is not None or attn_mask is not None or is_causal:
+        raise Unmapped("it is given a mask: expected attention to all positions")
+    if not module.batch_first:
+        raise Unmapped("it has the batch behind the positions: expected batch_first=True")
+    if module.bias_k is not None or module.add_zero_attn:
+        raise Unmapped("it adds positions of its own: expected add_bias_kv=False and add_zero_attn=False")
+    call.claim(module)
+    turns = _turns(module.embed_dim, module.num_heads)
+    views = [call.view(each) for each in (query, key, value)]
+    weights, biases = _in_projections(module)
+    sides = []
+    for name, view, weight, bias in zip(("query", "key", "value"), views, weights, biases, strict=True):
+        tensors = {"weight": _rows(weight, turns)} | ({} if bias is None else {"bias": _rows(bias, turns)})
+        sides.append(_projection(call, name, view, tensors))
+    mixed = call.blueprint.add(
+        f"{call.where}.mixed".lstrip("."),
+        Attention,
+        sources=tuple(sides),
+        heads=module.num_heads,
+        dropout=float(module.dropout),
+    )
+    out = module.out_proj
+    tensors = {"weight": _columns(out.weight, turns)} | (
+        {} if out.bias is None else {"bias": _copied(out.bias, out.bias.detach())}
+    )
+    node = _projection(call, "out_proj", View(mixed.node, mixed.own, mixed.own[::-1], turned=True), tensors)
+    own = call.blueprint.shapes[node]
+    return View(node, own, own[::-1], turned=True), None
+
+
+def _projection(call: TorchCall, name: str, view: View, tensors: Mapping[str, Tensor]) -> str:
+    """A linear layer at each position."""
+    if len(view.shape) != 2:
+        raise Unmapped(f"it reads {list(view.shape)} of a sample: expected (positions, features)")
+    weights = {key: Weight(f"{call.where}.{name}.{key}", tensor) for key, tensor in tensors.items()}
+    weights["weight"] = weights["weight"].converted(lambda matrix: matrix[..., None])
+    inner = call.inside(name, call.shape)
+    added = inner.add(
+        Conv1d,
+        weights,
+        sources=(call.blueprint.by_features(view),),
+        features=int(tensors["weight"].shape[0]),
+        bias="bias" in tensors,
+        kernel=1,
+    )
+    return added.node
+
+
+def _in_projections(module: nn.MultiheadAttention) -> tuple[list[Tensor], list[Tensor | None]]:
+    if module.in_proj_weight is None:
+        weights = [module.q_proj_weight, module.k_proj_weight, module.v_proj_weight]
+    else:
+        weights = _parts(module.in_proj_weight)
+    biases = [None] * 3 if module.in_proj_bias is None else _parts(module.in_proj_bias)
+    return weights, list(biases)
+
+
+def _parts(parameter: nn.Parameter) -> list[Tensor]:
+    """Those of query, key and value, trained as the whole is."""
+    return [_copied(parameter, part) for part in parameter.detach().chunk(3)]
+
+
+def _turns(features: int, heads: int) -> Tensor:
+    """For each feature of a spec, where heads take turns, the one of torch."""
+    return torch.arange(features).reshape(heads, features // heads).T.flatten()
+
+
+def _rows(tensor: Tensor, order: Tensor) -> Tensor:
+    return _copied(tensor, tensor.detach()[order.to(tensor.device)])
+
+
+def _columns(tensor: Tensor, order: Tensor) -> Tensor:
+    return _copied(tensor, tensor.detach()[:, order.to(tensor.device)])
+
+
+def _copied(parameter: Tensor, values: Tensor) -> Tensor:
+    return trained_like(parameter, values.clone())

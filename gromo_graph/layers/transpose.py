@@ -1,0 +1,32 @@
+"""`transpose`: features and positions change places. It has no adapter, for nothing grows through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.spec import kinds
+from gromo_graph.translation.rows import PlainTorch
+
+
+class Transpose(torch.nn.Module):
+    """(n, features, length) becomes (n, length, features)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features and positions change places; a view."""
+        return x.transpose(1, 2)
+
+
+def build(node: kinds.Transpose, inputs: Sequence[kinds.Shape]) -> Transpose:
+    """The torch module of the node."""
+    return Transpose()
+
+
+TORCH = TorchHalf(
+    build,
+    export={Transpose: lambda part: PlainTorch({}, lambda call, x: x.transpose(1, 2))},
+)
+"""A model that transposes only reads its values in another order: see `interop/dimension_order.py`."""

@@ -1,0 +1,20 @@
+"""`batch_norm`: each feature is normalised by its mean and variance over the batch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.registry import register_kind
+
+
+class BatchNorm(Norm):
+    """Each feature by its mean and variance over the batch; in evaluation by running ones."""
+
+    kind: Literal["batch_norm"] = "batch_norm"
+    momentum: float = Field(0.1, ge=0, le=1, description="Share of a batch in the running mean and variance.")
+
+
+register_kind(BatchNorm, "gromo_graph.layers.batch_norm:TORCH")

@@ -1,0 +1,62 @@
+"""`group_norm`: the features of each sample are normalised in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Literal
+
+from pydantic import Field
+
+from gromo_graph.spec.kinds.base import Features, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.registry import register_kind
+
+
+class GroupNorm(Norm):
+    """The features of a sample in groups; it grows by whole groups."""
+
+    kind: Literal["group_norm"] = "group_norm"
+    groups: Features = Field(description="Number of groups; it divides the features.")
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Groups and activation."""
+        return (f"{self.groups} groups", *super().details)
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """That of the input.
+
+        Raises:
+            ShapeMismatch: the groups do not divide the features, or leave one value in each.
+        """
+        if inputs[0][0] % self.groups:
+            raise ShapeMismatch(
+                f"{self.groups} groups need a number of features that they divide",
+                f"write `groups:` with a divisor of {inputs[0][0]}",
+                key="groups",
+            )
+        if prod(inputs[0]) == self.groups:
+            raise ShapeMismatch(
+                f"{self.groups} groups leave one value in each, whose norm is always 0; they need more values",
+                "write fewer `groups:`",
+                key="groups",
+            )
+        return inputs[0]
+
+    def unit(self, features: int) -> int:
+        """The size of a group."""
+        return features // self.groups
+
+    def widened(self, features: int, added: int) -> GroupNorm:
+        """The norm with as many more groups as fit the new features."""
+        return self.model_copy(update={"groups": self.groups + added // self.unit(features)})
+
+    def why_fixed(self, segments: int, repeated: bool) -> str | None:
+        """New groups must hold new features alone."""
+        if segments > 1 or repeated:
+            return "its groups would mix the features of several layers or positions"
+        return None
+
+
+register_kind(GroupNorm, "gromo_graph.layers.group_norm:TORCH")

@@ -1,0 +1,37 @@
+"""`layer_norm`: the values of each sample, or of each of its positions, are normalised together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from gromo_graph.spec.kinds.base import Shape
+from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.registry import register_kind
+
+
+class LayerNorm(Norm):
+    """All values of a sample together, or those of each position."""
+
+    jumps: ClassVar[bool] = True
+    kind: Literal["layer_norm"] = "layer_norm"
+    over: Literal["all", "features"] = Field(
+        "all",
+        description="All values of a sample together, or the `features` of each position by themselves, as in "
+        "transformers.",
+    )
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The dimensions it is taken over, unless these are all, and the activation."""
+        return (*(("over features",) if self.over == "features" else ()), *super().details)
+
+    def parameter_count(self, inputs: Sequence[Shape]) -> int:
+        """A factor and an offset for each value, or for each feature."""
+        return 2 * (inputs[0][0] if self.over == "features" else prod(inputs[0]))
+
+
+register_kind(LayerNorm, "gromo_graph.layers.layer_norm:TORCH")

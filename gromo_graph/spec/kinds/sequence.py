@@ -1,0 +1,28 @@
+"""`sequence`: the positions of an image become one row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Literal
+
+from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.registry import register_kind
+
+
+class AsSequence(Operation):
+    """An image becomes a sequence, row after row: [features, height, width] becomes [features, height · width].
+
+    Each channel by itself, so that new channels pass.
+    """
+
+    kind: Literal["sequence"] = "sequence"
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """(features, height · width)."""
+        if len(inputs[0]) != 3:
+            raise ShapeMismatch("sequence needs an image [features, height, width]", "give it an image")
+        return (inputs[0][0], prod(inputs[0][1:]))
+
+
+register_kind(AsSequence, "gromo_graph.layers.sequence:TORCH")
