@@ -214,7 +214,7 @@ y: {kind: conv1d, from: n, features: 2, kernel: 1}
 
 def test_plain_modules_share_the_weights_of_the_part() -> None:
     part = network_of(FEED_FORWARD).parts["norm"]
-    modules, _ = in_plain_torch(part)
+    modules = in_plain_torch(part).modules
     assert type(modules[""]) is torch.nn.LayerNorm
     assert modules[""].weight is part.weight
 
