@@ -1,9 +1,10 @@
-"""A run that goes on: its progress, what came of it, and how to go on where it is interrupted."""
+"""A run that a verb makes: its progress is shown, its summary told, and an interruption says how to go on."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,27 +16,62 @@ if TYPE_CHECKING:
     from gromo_graph.run import Run
 
 
-def followed(run: Path, out: Path, work: Callable[[Any], Run], as_json: bool, quiet: bool) -> None:
-    """Do the work with its progress shown, and tell the summary.
+@dataclass(frozen=True)
+class Telling:
+    """What is said about a run.
+
+    Attributes:
+        name: of the run, beside its progress.
+        out: the folder that is written.
+        as_json: whether the summary is a JSON object.
+        quiet: whether progress is left out.
+        tensorboard: a folder for event files, or None.
+    """
+
+    name: str
+    out: Path
+    as_json: bool
+    quiet: bool
+    tensorboard: Path | None = None
+
+
+def followed(telling: Telling, work: Callable[[Any], Run]) -> Run | None:
+    """Do the work with its progress shown.
 
     Args:
-        run: which run it is. out: the folder that is written. work: takes what is called after each epoch.
-    """
-    from gromo_graph.cli.progress import watching
-    from gromo_graph.cli.summary import show_summary
-    from gromo_graph.environment import process_rank
+        telling: what is said.
+        work: makes the run; takes what is called after each epoch.
 
-    silent = process_rank() > 0  # of several processes the first one writes and speaks
+    Returns:
+        The run; None in every process but the first one, which writes and speaks for all of them.
+    """
+    from gromo_graph.cli.progress import logging, watching
+    from gromo_graph.environment import process_rank
+    from gromo_graph.run.folder.run_folder import holds_run
+
+    silent = process_rank() > 0
     try:
-        with watching(run.name, quiet=quiet or silent) as on_progress:
-            found = work(on_progress)
+        with (
+            watching(telling.name, quiet=telling.quiet or silent) as watch,
+            logging(None if silent else telling.tensorboard, watch) as on_progress,
+        ):
+            run = work(on_progress)
     except KeyboardInterrupt:
         if not silent:
-            failure(f"interrupted: go on with gromo-graph resume {out}")
+            out = telling.out
+            kept = f"what was there is saved in {out}; go on with gromo-graph resume {out}"
+            failure(f"interrupted: {kept if holds_run(out) else 'nothing was written'}")
         raise typer.Exit(INTERRUPTED) from None
-    if silent:
+    return None if silent else run
+
+
+def tell(telling: Telling, run: Run | None) -> None:
+    """The summary of a run on stdout."""
+    from gromo_graph.cli.summary import show_summary
+
+    if run is None:
         return
-    if as_json:
-        typer.echo(json.dumps(found.summary, ensure_ascii=False))
+    if telling.as_json:
+        typer.echo(json.dumps(run.summary, ensure_ascii=False))
     else:
-        show_summary(found.summary)
+        show_summary(run.summary)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gromo_graph.cli.messages import INTERRUPTED, failure, reported, say
+from gromo_graph.cli.messages import reported, say
 from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
 
 if TYPE_CHECKING:
     from gromo_graph.run import Run
-    from gromo_graph.spec import Spec
+    from gromo_graph.run.spec_source import SpecSource
+    from gromo_graph.run.training_loop import OnProgress
 
 
 @reported
@@ -59,67 +59,48 @@ def grow(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a network, let it grow, and draw it after each step."""
+    from gromo_graph.cli.followed_run import Telling, followed, tell
     from gromo_graph.environment import process_rank
-    from gromo_graph.run.folder.run_folder import check_free, free_path, holds_run
-    from gromo_graph.spec import load_spec
+    from gromo_graph.run.folder.run_folder import check_free, free_path
+    from gromo_graph.run.spec_source import SpecSource
 
-    loaded = load_spec(spec, overrides=overrides or ())
-    path = free_path(loaded.name) if out is None else out
-    silent = process_rank() > 0  # of several processes the first one writes and speaks
-    if not silent:
+    source = SpecSource.of(spec, overrides or ())
+    path = free_path(source.spec.name) if out is None else out
+    if process_rank() == 0:  # of several processes the first one writes
         check_free(path, force=force)
+    telling = Telling(source.spec.name, path, as_json, quiet, tensorboard)
 
-    from gromo_graph.cli.progress import logging, watching
-    from gromo_graph.run.entry_points import grow as grow_run
+    def work(on_progress: OnProgress) -> Run:
+        from gromo_graph.run.entry_points import grow_from
+        from gromo_graph.run.session import NewFolder
 
-    try:
-        with (
-            watching(loaded.name, quiet=quiet or silent) as watch,
-            logging(None if silent else tensorboard, watch) as on_progress,
-        ):
-            run = grow_run(
-                spec,
-                data=data,
-                out=path,
-                seed=seed,
-                device=device.value,
-                force=force,
-                overrides=overrides or (),
-                amp=amp,
-                max_memory=max_memory,
-                on_progress=on_progress,
-            )
-    except KeyboardInterrupt:
-        if silent:
-            raise typer.Exit(INTERRUPTED) from None
-        kept = (
-            f"what was there is saved in {path}; go on with gromo-graph resume {path}"
-            if holds_run(path)
-            else "nothing was written"
+        return grow_from(
+            source,
+            NewFolder(path, force),
+            data=data,
+            seed=seed,
+            device=device.value,
+            amp=amp,
+            max_memory=max_memory,
+            on_progress=on_progress,
         )
-        failure(f"interrupted: {kept}")
-        raise typer.Exit(INTERRUPTED) from None
-    if silent:
+
+    run = followed(telling, work)
+    if run is None:
         return
     if back:
-        _write_back(spec, loaded, run)
-    if as_json:
-        typer.echo(json.dumps(run.summary, ensure_ascii=False))
-        return
-
-    from gromo_graph.cli.summary import show_summary
-
-    show_summary(run.summary)
-    if not quiet:
+        _write_back(spec, source, run)
+    tell(telling, run)
+    if not (as_json or quiet):
         say(f"predict with it: gromo-graph predict {path} --data FILE -o out.csv")
 
 
-def _write_back(spec: str, start: Spec, run: Run) -> None:
+def _write_back(spec: str, source: SpecSource, run: Run) -> None:
     from gromo_graph.spec.text.author_file import AuthorFile
     from gromo_graph.spec.text.take_over import grown
 
     file = AuthorFile.read(spec)  # it may have been edited during the training
-    found = file.changed(grown(file.spec, start, run.spec))
+    found = file.changed(grown(file.spec, source.spec, run.spec))
     file.replace(found)
     for note in found.notes:
         say(f"note: {note}")

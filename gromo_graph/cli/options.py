@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,3 +24,23 @@ Overrides = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the spec: train.epochs=3."),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of weights, data order and dropout.")]
+
+SameData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="NAME|FILE|module:function",
+        help="The same data, if they have moved or came from code.",
+    ),
+]
+SameDevice = Annotated[
+    Device | None, typer.Option("--device", help="Where to compute; by default as before.")
+]
+NewRun = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run folder to make.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def device_name(device: Device | None) -> str | None:
+    """The name of a device that was given."""
+    return None if device is None else device.value

@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gromo_graph.cli.followed_run import followed
+from gromo_graph.cli.followed_run import Telling, followed, tell
 from gromo_graph.cli.messages import reported
-from gromo_graph.cli.options import AsJson, Device
+from gromo_graph.cli.options import AsJson, Force, NewRun, Quiet, SameData, SameDevice, device_name
 
 _Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder; it stays as it is.")]
-_Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run folder to make.")]
-_Force = Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")]
-_Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        metavar="NAME|FILE|module:function",
-        help="The same data, where they have moved or came from code.",
-    ),
-]
-_Device = Annotated[Device | None, typer.Option("--device", help="Where to compute; by default as before.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 @reported
 def replay(
     run: _Run,
     to: Annotated[int, typer.Option("--to", min=1, metavar="STEP", help="The growth step to end after.")],
-    out: _Out,
-    data: _Data = None,
-    device: _Device = None,
-    force: _Force = False,
+    out: NewRun,
+    data: SameData = None,
+    device: SameDevice = None,
+    force: Force = False,
     as_json: AsJson = False,
-    quiet: _Quiet = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run a run again up to right after a growth step: its network with the weights it had then."""
-    from gromo_graph.run.replaying import replay as again
+    from gromo_graph.run import replay as again
 
-    options: dict[str, Any] = {"data": data, "device": _name(device), "force": force}
-    followed(run, out, lambda watch: again(run, to=to, out=out, on_progress=watch, **options), as_json, quiet)
+    telling = Telling(run.name, out, as_json, quiet)
+    where = device_name(device)
+    found = followed(
+        telling,
+        lambda watch: again(run, to=to, out=out, data=data, device=where, force=force, on_progress=watch),
+    )
+    tell(telling, found)
 
 
 @reported
@@ -50,30 +43,35 @@ def branch(
     at: Annotated[
         int, typer.Option("--at", min=1, metavar="STEP", help="The growth step to leave the run after.")
     ],
-    out: _Out,
+    out: NewRun,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="PATH=VALUE", help="How it goes on: growth.select=slope, train.epochs=90."
         ),
     ] = None,
-    data: _Data = None,
-    device: _Device = None,
-    force: _Force = False,
+    data: SameData = None,
+    device: SameDevice = None,
+    force: Force = False,
     as_json: AsJson = False,
-    quiet: _Quiet = False,
+    quiet: Quiet = False,
 ) -> None:
     """Start a new run that is another one up to the epoch of a growth step, and goes on with other settings."""
-    from gromo_graph.run.replaying import branch as again
+    from gromo_graph.run import branch as again
 
-    options: dict[str, Any] = {
-        "data": data,
-        "device": _name(device),
-        "force": force,
-        "overrides": overrides or (),
-    }
-    followed(run, out, lambda watch: again(run, at=at, out=out, on_progress=watch, **options), as_json, quiet)
-
-
-def _name(device: Device | None) -> str | None:
-    return None if device is None else device.value
+    telling = Telling(run.name, out, as_json, quiet)
+    where, settings = device_name(device), overrides or ()
+    found = followed(
+        telling,
+        lambda watch: again(
+            run,
+            at=at,
+            overrides=settings,
+            out=out,
+            data=data,
+            device=where,
+            force=force,
+            on_progress=watch,
+        ),
+    )
+    tell(telling, found)

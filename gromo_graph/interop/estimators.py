@@ -22,8 +22,10 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.run.data.load_data import prepare
 from gromo_graph.run.data.raw import Array, Raw, raw_from
 from gromo_graph.run.data.split import Split, hold_out
-from gromo_graph.run.entry_points import choose_device, compiled, looped
+from gromo_graph.run.folder.command import Command
+from gromo_graph.run.resources import choose_device
 from gromo_graph.run.run import Run
+from gromo_graph.run.session import Start, in_memory
 from gromo_graph.run.trainer import single_output
 from gromo_graph.run.training_loop import Progress
 from gromo_graph.spec import Spec
@@ -78,12 +80,10 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
         def held_out(raw: Raw, labels: Array | None) -> Split:
             return hold_out(len(raw.x), labels, self.validation_fraction, seed=seed)
 
-        run = looped(
-            compiled(spec, seed, device),
-            prepare(raw, spec, held_out),
-            seed=seed,
+        run = in_memory(
+            Command(seed=seed),
+            Start(spec, prepare(raw, spec, held_out)),
             device=device,
-            recorder=None,
             on_progress=_tell if self.verbose else None,
         )
         run.network.eval().cpu()  # so that it can be pickled here and loaded anywhere

@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the whole of one or none of it."""
+"""Files that a reader finds whole or not at all, and reading regular files alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ try:
 except ImportError:  # not a POSIX system: files cannot be locked in this way
     fcntl = None  # type: ignore[assignment]
 
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 _PART = re.compile(r"\..+-[0-9a-f]{8}")
 
 
@@ -37,6 +39,19 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
+    """Replace a file of the user's: a crash leaves the old one or the new one.
+
+    What processes that were killed in the middle of this have left beside the file is taken away.
+
+    Raises:
+        RunError: no permission, no space, no such folder.
+    """
+    replace_file(path, content)
+    for part in _parts_of(path):
+        _remove_abandoned(part)
+
+
+def replace_file(path: Path, content: bytes | str) -> None:
     """Write beside the place, flush to the disk, move there: a crash leaves the old file or the new one.
 
     Who may read and write an old file stays as it was.
@@ -45,16 +60,16 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         RunError: no permission, no space, no such folder.
     """
     data = content.encode() if isinstance(content, str) else content
-    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     with writing(path):
+        part, descriptor = _begun(path)
         try:
-            with part.open("xb") as file:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - it is open already
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            with suppress(FileNotFoundError):
-                shutil.copymode(path, part)
-            part.replace(path)
+                with suppress(FileNotFoundError):
+                    shutil.copymode(path, part)
+                part.replace(path)
             sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
@@ -79,6 +94,75 @@ def replace_unchanged(path: Path, before: bytes, after: bytes) -> None:
                 f"{path}: somebody else has changed it meanwhile: nothing was written, do it once more"
             )
         write_atomically(path, after)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file; a pipe would keep the reader waiting for ever.
+
+    Raises:
+        FileNotFoundError: there is none.
+        RunError: it is something else, or cannot be read.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | _NO_WAITING), "rb") as file:  # noqa: PTH123 - so that it never waits
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise RunError(f"{path}: this is no file, expected one")
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is there but is no regular file, before it is opened.
+
+    Raises:
+        RunError: it is a folder, a pipe, a socket or a device.
+    """
+    with suppress(OSError):  # whoever opens it says what is wrong
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RunError(f"{path}: this is no file, expected one")
+
+
+def _begun(path: Path) -> tuple[Path, int]:
+    """A new file beside the place, open and locked, so that no other process takes it for an abandoned one."""
+    while True:
+        part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        if fcntl is None or (_lock(file) and os.fstat(file).st_nlink):
+            return part, file
+        os.close(file)  # taken for an abandoned one before it was locked
+
+
+def _parts_of(path: Path) -> list[Path]:
+    """What `replace_file` has begun, here or in another process, and not brought to its end."""
+    begun = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{8}}")
+    with suppress(OSError):
+        return [each for each in path.parent.iterdir() if begun.fullmatch(each.name)]
+    return []
+
+
+def _remove_abandoned(part: Path) -> None:
+    """Take a part away unless a process still writes it, which then holds its lock."""
+    with suppress(OSError):
+        file = os.open(part, os.O_RDWR | _NO_WAITING | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            if _lock(file):
+                part.unlink()
+        finally:
+            os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file unless another process has done so; without locks nothing is known to be abandoned."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def remove_parts(folder: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from gromo_graph.display import Tabled
+from gromo_graph.records.validation import Count
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Candidate:
 
     kind: Literal["widen", "new_edge", "new_node", "new_head", "prune"]
     target: str
-    neurons: int = 0
+    neurons: Count = 0
     predicted: float | None = None
     slope: float | None = None
     delta_parameters: int = 0
@@ -64,7 +65,7 @@ class Decision:
 
     kind: str
     target: str
-    neurons: int
+    neurons: Count
     nodes: tuple[str, ...]
     delta_parameters: int
     delta_madds: int

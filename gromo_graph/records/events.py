@@ -8,6 +8,7 @@ from typing import Any
 
 from gromo_graph.display import Tabled
 from gromo_graph.records.decisions import Candidate, Decision
+from gromo_graph.records.validation import Count, Loss
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,19 @@ class GrowthEvent(Tabled):
         time: everything about clocks, in seconds; never part of a comparison.
     """
 
-    step: int
-    epoch: int
+    step: Count
+    epoch: Count
     decision: Decision | None
     reason: str
     gamma: float
     slope: float | None
-    loss_before: float
-    loss_after: float
-    parameters: int
-    madds: int
+    loss_before: Loss
+    loss_after: Loss
+    parameters: Count
+    madds: Count
     candidates: tuple[Candidate, ...] = ()
     spec: str = ""
-    memory: int = 0
+    memory: Count = 0
     time: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property

@@ -7,15 +7,19 @@ seed gives one journal.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from gromo_graph.errors import RunError
+from gromo_graph.records.atomic_files import read_file
 from gromo_graph.records.events import GrowthEvent
+from gromo_graph.records.validation import Count, Loss, first_problem
 
 VERSION = 1
 """Of the format. Fields that are added later have a default, so that older journals stay readable."""
@@ -65,11 +69,11 @@ class Epoch:
         lr: the learning rate.
     """
 
-    epoch: int
-    train: Mapping[str, float]
-    validation: Mapping[str, float]
-    parameters: int
-    madds: int
+    epoch: Count
+    train: Mapping[str, Loss]
+    validation: Mapping[str, Loss]
+    parameters: Count
+    madds: Count
     lr: float
 
 
@@ -111,8 +115,12 @@ class Journal:
         return tuple(event for event in self.events if event.decision is not None)
 
 
-def read_journal(path: str | PathLike[str]) -> Journal:
+def read_journal(path: str | PathLike[str], *, first: int | None = None) -> Journal:
     """The journal of a run folder, or the file itself.
+
+    Args:
+        path: of either.
+        first: how many lines are read; None reads all of them.
 
     Raises:
         RunError: it cannot be read, or a line other than a torn last one is damaged: `file:line: what is wrong`.
@@ -121,10 +129,11 @@ def read_journal(path: str | PathLike[str]) -> Journal:
     if file.is_dir():
         file = file / "journal.jsonl"
     try:
-        data = file.read_bytes()
-    except OSError as error:
+        data = read_file(file)
+    except FileNotFoundError as error:
         raise RunError(f"{file}: the journal cannot be read: {error.strerror or error}") from error
     lines, torn = _whole_lines(data)
+    lines = lines[:first]
     if not lines:
         raise RunError(f"{file}: the journal is empty: expected a header line; the run never started")
     header: Header | None = None
@@ -145,9 +154,17 @@ def read_journal(path: str | PathLike[str]) -> Journal:
             case Setback():
                 setbacks.append(record)
             case GrowthEvent():
+                _check_step(record, events, where)
                 events.append(record)
     assert header is not None
     return Journal(header, tuple(epochs), tuple(events), tuple(setbacks), torn)
+
+
+def _check_step(event: GrowthEvent, before: Sequence[GrowthEvent], where: str) -> None:
+    """Applied steps are numbered from 1; of an event that applied nothing, `step` is how many there were."""
+    expected = (before[-1].step if before else 0) + (event.decision is not None)
+    if event.step != expected:
+        raise RunError(f"{where}: the step line has a wrong value: step {event.step}, expected {expected}")
 
 
 def _whole_lines(data: bytes) -> tuple[list[bytes], bool]:
@@ -161,12 +178,16 @@ def _record(line: bytes, where: str) -> Record:
     kind = values.get("type")
     if not isinstance(kind, str) or kind not in _READERS:
         raise RunError(f"{where}: unknown line type {kind!r}: expected one of {', '.join(_READERS)}")
+    if kind == "header" and isinstance(version := values.get("version"), int) and version > VERSION:
+        raise RunError(f"{where}: version {version} of the journal, this release reads up to {VERSION}")
     try:
-        return _READERS[kind](values)
-    except KeyError as error:
-        raise RunError(f"{where}: the {kind} line lacks {error.args[0]!r}") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise RunError(f"{where}: the {kind} line has a wrong value: {error}") from error
+        record: Record = _READERS[kind].validate_json(line, strict=True)
+        return record
+    except ValidationError as error:
+        lacking = [each for each in error.errors() if each["type"] == "missing"]
+        if lacking:
+            raise RunError(f"{where}: the {kind} line lacks {lacking[0]['loc'][-1]!r}") from error
+        raise RunError(f"{where}: the {kind} line has a wrong value: {first_problem(error)}") from error
 
 
 def _object(line: bytes, where: str) -> dict[str, Any]:
@@ -184,35 +205,13 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     return values
 
 
-def _header(values: Mapping[str, Any]) -> Header:
-    version = values["version"]
-    if not isinstance(version, int) or version > VERSION:
-        raise ValueError(f"version {version!r} of the journal, this release reads up to {VERSION}")
-    return Header(version, values["name"], values["seed"], values["spec"], values["data"])
-
-
-def _epoch(values: Mapping[str, Any]) -> Epoch:
-    return Epoch(
-        values["epoch"],
-        values["train"],
-        values["validation"],
-        values["parameters"],
-        values["madds"],
-        values["lr"],
-    )
-
-
-def _setback(values: Mapping[str, Any]) -> Setback:
-    return Setback(values["epoch"], values["reason"], values["again"])
-
-
 Record = Header | Epoch | Setback | GrowthEvent
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any]], Record]] = {
-    "header": _header,
-    "epoch": _epoch,
-    "setback": _setback,
-    "step": GrowthEvent.from_dict,
+_READERS: Mapping[str, TypeAdapter[Any]] = {
+    "header": TypeAdapter(Header),
+    "epoch": TypeAdapter(Epoch),
+    "setback": TypeAdapter(Setback),
+    "step": TypeAdapter(GrowthEvent),
 }
 
 

@@ -9,20 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gromo_graph.run.entry_points import grow
-    from gromo_graph.run.replaying import branch, replay
-    from gromo_graph.run.resuming import resume
+    from gromo_graph.run.entry_points import branch, grow, replay, resume
     from gromo_graph.run.run import Run, load_run
     from gromo_graph.run.training_loop import Progress
 
 _HOME = {
     "Progress": "training_loop",
     "Run": "run",
-    "branch": "replaying",
+    "branch": "entry_points",
     "grow": "entry_points",
     "load_run": "run",
-    "replay": "replaying",
-    "resume": "resuming",
+    "replay": "entry_points",
+    "resume": "entry_points",
 }
 
 __all__ = ["Progress", "Run", "branch", "grow", "load_run", "replay", "resume"]

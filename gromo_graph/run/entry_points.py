@@ -1,36 +1,31 @@
-"""`grow`: a spec, data and a seed in, a run out."""
+"""The four ways to begin a run: `grow`, `resume`, `replay` and `branch`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from gromo_graph.amounts import bytes_of, size
-from gromo_graph.environment import VERSION, local_rank, process_count, process_rank
+from gromo_graph.amounts import bytes_of
+from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
-from gromo_graph.graph import Graph, build_graph
-from gromo_graph.growth.observe import ALONE
-from gromo_graph.growth.out_of_memory import out_of_memory
-from gromo_graph.growth.planning import expected_memory
-from gromo_graph.growth.process_sums import Processes
-from gromo_graph.network import GrowingNetwork, compile_network
-from gromo_graph.run.data.load_data import Data, check_trainable, load_data
-from gromo_graph.run.data.samples import size_of
+from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import Journal
+from gromo_graph.run.branch_point import BranchPoint
+from gromo_graph.run.data.load_data import Data, check_trainable, data_of, load_data
 from gromo_graph.run.data.sources import Source, is_file
-from gromo_graph.run.data.stream import dead_workers_told
-from gromo_graph.run.folder.recorder import Recorder
-from gromo_graph.run.folder.run_folder import check_free
-from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.process_group import joined
-from gromo_graph.run.run import Run
-from gromo_graph.run.threads import kept_threads
-from gromo_graph.run.training_loop import Loop, Progress
-from gromo_graph.spec import Spec, load_spec
+from gromo_graph.run.folder.checkpoint import checkpoints
+from gromo_graph.run.folder.command import Command
+from gromo_graph.run.folder.completion import complete, is_complete
+from gromo_graph.run.folder.run_folder import RunFolder, check_free, open_folder
+from gromo_graph.run.resources import check_seed, choose_device
+from gromo_graph.run.run import Run, load_run
+from gromo_graph.run.session import InMemory, NewFolder, Past, SameFolder, Start, carried_out
+from gromo_graph.run.spec_source import Overrides, SpecSource
+from gromo_graph.run.training_loop import OnProgress
+from gromo_graph.spec import Spec
 
 
 def grow(
@@ -41,10 +36,10 @@ def grow(
     seed: int = 0,
     device: str = "auto",
     force: bool = False,
-    overrides: Mapping[str, str] | Sequence[str] = (),
+    overrides: Overrides = (),
     amp: bool = False,
     max_memory: int | str | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Run:
     """Train a network and grow it on the way.
 
@@ -56,12 +51,12 @@ def grow(
             None takes what the spec names; its file names are relative to the spec's folder.
         out: the run folder to make. None keeps the run in memory and writes nothing.
         seed: of first weights, data order and dropout. One seed gives one journal.
-        device: auto (a GPU where there is one), cpu or cuda.
+        device: auto (a GPU if there is one), cpu or cuda.
         force: replace the run that `out` may hold.
         overrides: `["train.epochs=3"]`, for the path of a spec.
         amp: train in bfloat16 where that is precise enough; statistics and measures stay in float32.
-        max_memory: bytes that the statistics of a growth step may take, also as "2GB": refused here where the first
-            step would need more; where the network has grown so far, growth ends.
+        max_memory: bytes that the statistics of a growth step may take, also as "2GB". A run whose first step would
+            need more is refused; growth ends when a later step would need more.
         on_progress: called after each epoch.
 
     Raises:
@@ -83,220 +78,271 @@ def grow(
     >>> run.summary["steps"], len(run.predict([[5.1, 3.5, 1.4, 0.2]]))
     (1, 1)
     """
-    spec, folder = spec_and_folder(spec, overrides)
+    source = SpecSource.of(spec, overrides)
+    place = InMemory() if out is None else NewFolder(Path(out), force)
     check_seed(seed)
-    check_trainable(spec)
-    chosen = choose_device(device)
-    path = None if out is None or process_rank() else Path(out)
-    with joined(chosen) as processes:
-        with processes.together():
-            if path is not None:
-                check_free(path, force=force)
-            source = spec.train.data if data is None else data
-            loaded = data_of(spec, data, folder)
-            check_shares(spec, loaded, processes)
-            network = compiled(spec, seed, chosen)
-            limit = bytes_of(max_memory) if isinstance(max_memory, str) else max_memory
-            check_memory(network, limit)
-            command = {
-                "version": 1,
-                "data": _named(source, folder if data is None else None),
-                "seed": seed,
-                "device": device,
-                "overrides": _listed(overrides),
-                "amp": amp,
-                "max_memory": limit,
-                "gromo_graph": VERSION,
-                "torch": str(torch.__version__),
-            }
-            recorder = (
-                None
-                if path is None
-                else Recorder.created(path, network, loaded, seed=seed, command=command, force=force)
-            )
-        return looped(
-            network,
-            loaded,
-            seed=seed,
-            device=chosen,
-            recorder=recorder,
-            on_progress=on_progress,
-            processes=processes,
-            amp=amp,
-            max_memory=limit,
-        )
+    return grow_from(
+        source,
+        place,
+        data=data,
+        seed=seed,
+        device=device,
+        amp=amp,
+        max_memory=max_memory,
+        on_progress=on_progress,
+    )
 
 
-def check_memory(network: GrowingNetwork, limit: int | None) -> None:
-    """Refuse a run whose first growth step would take more memory than is allowed.
-
-    Raises:
-        RunError: it would, by sizes alone; or the limit is none.
-    """
-    if limit is None:
-        return
-    if limit <= 0:
-        raise RunError(f"max_memory={limit}: expected a number of bytes above 0")
-    needed = expected_memory(network, network.spec.growth)
-    if needed > limit:
-        raise RunError(
-            f"the statistics of a growth step of `{network.spec.name}` take about {size(needed)}, and {size(limit)} "
-            "are allowed: allow more with --max-memory, or let fewer layers grow (`grow: false`, fewer `actions`)"
-        )
-
-
-def check_shares(spec: Spec, data: Data, processes: Processes) -> None:
-    """Refuse data of which some process would see nothing.
-
-    Raises:
-        RunError: batches, or a part of the data, with fewer samples than there are processes.
-    """
-    if spec.train.batch_size < processes.count:
-        raise RunError(
-            f"train.batch_size is {spec.train.batch_size} for {processes.count} processes: expected at least one "
-            "sample of each batch for each process"
-        )
-    for name, part in data.parts.items():
-        samples = size_of(part)
-        if samples is not None and samples < processes.count:
-            raise RunError(
-                f"the {name} part has {samples} samples for {processes.count} processes: start fewer"
-            )
-
-
-def looped(
-    network: GrowingNetwork,
-    data: Data,
+def grow_from(
+    source: SpecSource,
+    place: InMemory | NewFolder,
     *,
-    seed: int,
-    device: torch.device,
-    recorder: Recorder | None,
-    on_progress: Callable[[Progress], None] | None,
-    processes: Processes = ALONE,
-    **way: Any,
+    data: Source = None,
+    seed: int = 0,
+    device: str = "auto",
+    amp: bool = False,
+    max_memory: int | str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Run:
-    """All epochs of a run, under its own seed, with Ctrl-C at safe places.
+    """`grow` for a spec that has been read already."""
+    check_seed(seed)
+    check_trainable(source.spec)
+    chosen = choose_device(device)
+    limit = bytes_of(max_memory) if isinstance(max_memory, str) else max_memory
+    if limit is not None and limit <= 0:
+        raise RunError(f"max_memory={limit}: expected a number of bytes above 0")
+    command = Command.model_validate(
+        {
+            "data": _name_of(source, data),
+            "seed": seed,
+            "device": device,
+            "overrides": source.overrides,
+            "amp": amp,
+            "max_memory": limit,
+        }
+    )
+
+    return carried_out(
+        command,
+        place,
+        lambda: Start(source.spec, data_of(source, data)),
+        device=chosen,
+        on_progress=on_progress,
+    )
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    data: Source = None,
+    device: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Go on with a run from its last checkpoint; a run that is over is given as it is.
+
+    On a CPU the result is that of a run that was never broken off, to the bit: weights, journal (clocks aside) and
+    drawings. What was written behind the checkpoint is written again, and what is missing of the folder is made.
 
     Args:
-        processes: that make the run together; `recorder` and `on_progress` are the first one's.
-        way: `amp`, `max_memory`; of a run that goes on or follows another `events`, `checkpoint`, `course` (loop.py).
-    """
-    with (
-        dead_workers_told(),
-        recorder or nullcontext(),
-        seeded(seed, device),
-        kept_threads(),
-        Interruption() as interruption,
-    ):
-        loop = Loop(
-            network,
-            data,
-            seed=seed,
-            recorder=recorder,
-            interruption=interruption,
-            on_progress=on_progress if processes.is_first else None,
-            processes=processes,
-            **way,
-        )
-        return loop.run()
-
-
-def check_seed(seed: int) -> None:
-    """Refuse what no generator takes.
+        path: of the run folder.
+        data: as for `grow`, if the run's own are code or objects of Python, or have moved; they must be the same.
+        device: where to compute; by default as before.
+        on_progress: called after each epoch.
 
     Raises:
-        RunError: a negative number, or one of more than 63 bits.
+        RunError: there is no run, its data are others or missing, or another process writes it.
+        KeyboardInterrupt: Ctrl-C; what is there has been saved.
     """
-    if not 0 <= seed < 2**63:
-        raise RunError(f"seed {seed}: expected a whole number from 0 to 2⁶³ − 1")
+    folder = open_folder(Path(path))
+    if folder.is_over and is_complete(folder):
+        return load_run(folder.path)
+    kept = _Kept.read(folder)
 
+    def start() -> Start:  # under the lock: the run may have come further since, or to its end
+        if folder.is_over:
+            raise _IsOver
+        past = Past(folder, checkpoints(folder.path)[::-1])
+        return Start(kept.spec, kept.data(data), past)
 
-def choose_device(name: str) -> torch.device:
-    """The device for auto, cpu or cuda.
-
-    Raises:
-        RunError: there is no such device here.
-    """
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return _own_device("cuda" if available else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise RunError(f"unknown device {name!r}: expected auto, cpu or cuda")
-    if name == "cuda" and not available:
-        raise RunError("this torch sees no GPU: use --device cpu or auto")
-    return _own_device(name)
-
-
-def _own_device(kind: str) -> torch.device:
-    """Of several processes on one machine each has a GPU of its own."""
-    if kind != "cuda" or process_count() == 1:
-        return torch.device(kind)
-    if local_rank() >= torch.cuda.device_count():
-        raise RunError(
-            f"process {local_rank()} of this machine has no GPU: there are {torch.cuda.device_count()}; start so many "
-            "processes, or use --device cpu"
-        )
-    return torch.device("cuda", local_rank())
-
-
-def spec_and_folder(
-    spec: Spec | str | os.PathLike[str], overrides: Mapping[str, str] | Sequence[str]
-) -> tuple[Spec, Path | None]:
-    """The spec, and the folder that its file names are relative to: that of its file where it has one."""
-    if isinstance(spec, Spec):
-        if overrides:
-            raise RunError("overrides are for the path of a spec: give them to load_spec instead")
-        files = {origin.file for origin in spec.origins.values() if origin.block is None}
-        known = [Path(file) for file in files if Path(file).is_file()]
-        return spec, known[0].parent if len(known) == 1 else None
-    return load_spec(spec, overrides=overrides), Path(spec).parent
-
-
-def data_of(spec: Spec, data: Source, folder: Path | None) -> Data:
-    """The data that are given, or else those that the spec names, relative to its folder.
-
-    Raises:
-        RunError: they cannot be read, are not sound, or do not fit the spec.
-    """
-    if data is None:
-        return load_data(spec.train.data, spec, folder=folder, trusted=False)
-    return load_data(data, spec)
-
-
-def compiled(spec: Spec, seed: int, device: torch.device) -> GrowingNetwork:
-    """The network of a spec, with an error for one that is too large.
-
-    Raises:
-        RunError: it does not fit into memory.
-    """
-    graph: Graph = build_graph(spec)
     try:
-        return compile_network(spec, seed=seed, device=device)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise RunError(
-            f"`{spec.name}` does not fit into memory: it has {graph.parameter_count:,} parameters before any growth"
-        ) from error
+        return carried_out(
+            kept.command,
+            SameFolder(folder),
+            start,
+            device=choose_device(kept.command.device if device is None else device),
+            on_progress=on_progress,
+        )
+    except _IsOver:
+        complete(folder)
+        return load_run(folder.path)
 
 
-def _named(source: Source, folder: Path | None) -> str | None:
-    """What a later command finds the data by; None for objects of Python."""
-    if is_file(source):
-        return str(((folder or Path()) / os.fspath(source)).resolve())
-    return source if isinstance(source, str) else None
+class _IsOver(Exception):  # noqa: N818 - it is no error
+    """The run has come to its end."""
 
 
-def _listed(overrides: Mapping[str, str] | Sequence[str]) -> list[str]:
-    if isinstance(overrides, Mapping):
-        return [f"{path}={value}" for path, value in overrides.items()]
-    return [overrides] if isinstance(overrides, str) else list(overrides)
+def replay(
+    path: str | os.PathLike[str],
+    *,
+    to: int,
+    out: str | os.PathLike[str],
+    data: Source = None,
+    device: str | None = None,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """The run again, up to right after a growth step: its network with the weights it had then.
+
+    Args:
+        path: of the run folder, which stays as it is.
+        to: the growth step.
+        out: the run folder to make.
+        force: replace a run that is there.
+        data, device, on_progress: as for `resume`.
+
+    Raises:
+        RunError: there is no such run or step, or its data are others.
+    """
+    place = NewFolder(Path(out), force)
+    return _follow(path, BranchPoint(to), place, data=data, device=device, on_progress=on_progress)
 
 
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout draws from torch's global generator: seed it here, and give the caller's state back."""
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
+def branch(
+    path: str | os.PathLike[str],
+    *,
+    at: int,
+    overrides: Sequence[str],
+    out: str | os.PathLike[str],
+    data: Source = None,
+    device: str | None = None,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """A new run that is the other up to the epoch of a growth step, and goes on with other settings.
+
+    Args:
+        path: of the run folder, which stays as it is.
+        at: the growth step.
+        overrides: of `growth` and `train`: `["growth.select=slope"]`.
+        out, force: the run folder to make.
+        data, device, on_progress: as for `resume`.
+
+    Raises:
+        RunError: there is no such run or step, the settings are wrong, or its data are others.
+    """
+    place, point = NewFolder(Path(out), force), BranchPoint(at, tuple(overrides))
+    return _follow(path, point, place, data=data, device=device, on_progress=on_progress)
+
+
+def _follow(
+    path: str | os.PathLike[str],
+    point: BranchPoint,
+    place: NewFolder,
+    *,
+    data: Source,
+    device: str | None,
+    on_progress: OnProgress | None,
+) -> Run:
+    """A new run that is another one up to a point."""
+    if process_count() > 1:
+        raise RunError("a replay or a branch is made by one process: leave torchrun out")
+    kept = _Kept.read(open_folder(Path(path)))
+    kept.check_step(point)
+    check_free(place.path, force=place.force)
+    run = carried_out(
+        kept.command.following(point),
+        place,
+        lambda: Start(kept.spec, kept.data(data)),
+        device=choose_device(kept.command.device if device is None else device),
+        on_progress=on_progress,
+    )
+    _compare(kept.journal, run.events, point.at)
+    return run
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A run as its folder keeps it, read once.
+
+    Attributes:
+        folder: of the run. journal: all of it. command: its options. spec: before any growth.
+    """
+
+    folder: RunFolder
+    journal: Journal
+    command: Command
+    spec: Spec
+
+    @staticmethod
+    def read(folder: RunFolder) -> _Kept:
+        """
+        Raises:
+            RunError: a file is missing or damaged.
+        """
+        journal = folder.journal()
+        command = folder.command().model_copy(update={"seed": journal.header.seed})
+        return _Kept(folder, journal, command, folder.parsed(journal.header.spec))
+
+    def data(self, given: Source) -> Data:
+        """The data that the run was trained on.
+
+        Args:
+            given: where they are; None for where the run found them.
+
+        Raises:
+            RunError: they are others, cannot be read, or have to be given.
+        """
+        path, named = self.folder.path, self.command.data
+        if given is None and named is None:
+            raise RunError(f"{path}: the data of the run came from Python: give them with --data")
+        if given is None and ":" in str(named) and not Path(str(named)).exists():
+            raise RunError(
+                f"{path}: the data of the run came from code, `{named}`: give them with --data again"
+            )
+        loaded = load_data(named if given is None else given, self.spec, trusted=given is not None)
+        expected = self.journal.header.data.get("fingerprint")
+        if loaded.fingerprint != expected:
+            raise RunError(
+                f"{path}: these are not the data that the run was trained on (fingerprint "
+                f"{loaded.fingerprint}, expected {expected})"
+            )
+        return loaded
+
+    def check_step(self, point: BranchPoint) -> None:
+        """
+        Raises:
+            RunError: the run has no such step, or the settings of a branch do not reach it.
+        """
+        path, applied = self.folder.path, self.journal.applied
+        if not 1 <= point.at <= len(applied):
+            raise RunError(f"{path}: there is no step {point.at}: the run has {len(applied)}")
+        epoch = applied[point.at - 1].epoch
+        if point.spec_of(self.spec).train.epochs < epoch:
+            raise RunError(
+                f"{path}: step {point.at} is in epoch {epoch}: expected train.epochs of at least {epoch}, or an "
+                "earlier step"
+            )
+
+
+def _name_of(source: SpecSource, data: Source) -> str | None:
+    """The name by which a later command finds the data; None for objects of Python."""
+    named = source.spec.train.data if data is None else data
+    if is_file(named):
+        folder = source.folder if data is None else None
+        return str(((folder or Path()) / os.fspath(named)).resolve())
+    return named if isinstance(named, str) else None
+
+
+def _compare(journal: Journal, events: Sequence[GrowthEvent], at: int) -> None:
+    """Warn if the steps are not those of the journal, as on another machine or with another release of torch."""
+    for old, new in zip(journal.applied, (e for e in events if e.decision is not None), strict=False):
+        if old.step <= at and (old.decision, old.gamma, old.loss_after) != (
+            new.decision,
+            new.gamma,
+            new.loss_after,
+        ):
+            warnings.warn(
+                f"step {old.step} is not to the bit what it was: another machine or version computes otherwise",
+                stacklevel=3,
+            )
+            return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,12 +12,14 @@ from gromo_graph.growth import GrowthScheduler
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Plan
 from gromo_graph.run.data.batches import batches_of
+from gromo_graph.run.data.load_data import data_of
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source
-from gromo_graph.run.entry_points import check_seed, choose_device, compiled, data_of, seeded, spec_and_folder
 from gromo_graph.run.folder.run_folder import holds_run
 from gromo_graph.run.folder.weights_file import load_weights
+from gromo_graph.run.resources import check_seed, choose_device, compiled, seeded
 from gromo_graph.run.run import load_run
+from gromo_graph.run.spec_source import Overrides, SpecSource
 from gromo_graph.run.trainer import batch_loss
 from gromo_graph.spec import Spec
 
@@ -30,7 +31,7 @@ def plan(
     weights: str | os.PathLike[str] | None = None,
     seed: int = 0,
     device: str = "auto",
-    overrides: Mapping[str, str] | Sequence[str] = (),
+    overrides: Overrides = (),
 ) -> Plan:
     """All candidates for growth, best first, as the scheduler would see them on the training data.
 
@@ -65,9 +66,9 @@ def plan(
     if isinstance(target, (str, os.PathLike)) and holds_run(Path(target)):
         network, part = _of_run(Path(target), data, weights, overrides)
     else:
-        spec, folder = spec_and_folder(target, overrides)
-        part = data_of(spec, data, folder).train
-        network = compiled(spec, seed, chosen)
+        source = SpecSource.of(target, overrides)
+        part = data_of(source, data).train
+        network = compiled(source.spec, seed, chosen)
         if weights is not None:
             load_weights(Path(weights), network)
     network.to(chosen)
@@ -82,7 +83,7 @@ def _of_run(
     path: Path,
     data: Source,
     weights: str | os.PathLike[str] | None,
-    overrides: Mapping[str, str] | Sequence[str],
+    overrides: Overrides,
 ) -> tuple[GrowingNetwork, Samples]:
     if weights is not None or overrides:
         given = "weights" if weights is not None else "overrides"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,18 +16,18 @@ from gromo_graph.errors import RunError, SpecError
 from gromo_graph.growth.observe import evaluation_mode
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.records import GrowthEvent
-from gromo_graph.records.journal import Epoch, Journal, read_journal
+from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source, find_source, read_source
-from gromo_graph.run.folder.run_folder import COMMAND, DATA, SPEC, SUMMARY, WEIGHTS, RunFolder, open_folder
-from gromo_graph.run.folder.weights_file import load_weights
+from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS, RunFolder, open_folder, why_no_spec
+from gromo_graph.run.folder.weights_file import load_weights, spec_of_weights
 from gromo_graph.run.run_plot import plot_run
 from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
-from gromo_graph.spec import Spec, dump_spec, load_spec, parse_spec
+from gromo_graph.spec import Spec, dump_spec, load_spec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -184,8 +183,8 @@ class Run(Displayed):
     def _read_own(self) -> Raw:
         if self.path is None:
             raise RunError("the run keeps no data: give data")
-        named = RunFolder(self.path).read_json(COMMAND).get("data")
-        if not isinstance(named, str):
+        named = RunFolder(self.path).command().data
+        if named is None:
             raise RunError(f"{self.path}: the data of the run came from Python: give them with --data")
         try:
             return self.read(named, trusted=False)
@@ -205,58 +204,58 @@ def load_run(path: str | Path) -> Run:
         RunError: there is no run, or a file of it is missing or damaged (which, and what is wrong).
     """
     folder = open_folder(Path(path))
-    try:
-        spec = load_spec(folder.file(SPEC))
-    except SpecError as error:
-        what = "is damaged"
-        if any("unknown kind" in problem.message for problem in error.problems):
-            what = "has kinds that are not known here (--plugin MODULE names the module that registers them)"
-        raise RunError(f"{folder.path}: the run's {SPEC} {what}: {error}") from error
-    journal = read_journal(folder.path)
+    network, journal = _weighted(folder)
     try:
         preparation = Preparation.from_dict(folder.read_json(DATA))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunError(f"{folder.file(DATA)}: this file is damaged: {error!r}") from error
-    network = _weighted(folder, spec, journal)
     return Run(
         network=network,
         events=journal.events,
         epochs=journal.epochs,
         preparation=preparation,
         fingerprint=str(journal.header.data.get("fingerprint")),
-        results=_results(folder, journal),
+        results=folder.summary() if folder.is_over else _so_far(journal),
         path=folder.path,
     )
 
 
-def _weighted(folder: RunFolder, spec: Spec, journal: Journal) -> GrowingNetwork:
-    """The network with its weights; where the run broke off between the two files, the journal has the newer spec.
+def _weighted(folder: RunFolder) -> tuple[GrowingNetwork, Journal]:
+    """The network with its weights, and the journal.
+
+    The files of a run that takes a growth step are not replaced at once: the journal tells the step first, then come
+    the weights, which say of which spec they are, then `spec.yaml`. They are read in the opposite order, and again if
+    the weights have been replaced meanwhile.
 
     Raises:
-        RunError: the weights are missing or damaged, or of neither.
+        RunError: a file is missing or damaged, or the weights are those of another network.
     """
-    specs = [spec]
-    if journal.applied and journal.applied[-1].spec != dump_spec(spec):
-        specs.append(parse_spec(journal.applied[-1].spec, file=str(folder.path)))
-    problems: list[RunError] = []
-    for each in specs:
-        network = compile_network(each, seed=0)
+    path = folder.file(WEIGHTS)
+    while True:
+        spec = _spec_file(folder)
+        text = spec_of_weights(path)
+        journal = folder.journal()
+        known = {journal.header.spec, *(event.spec for event in journal.applied)}
+        own = folder.parsed(text) if text in known and text != dump_spec(spec) else spec
+        network = compile_network(own, seed=0)
         try:
-            load_weights(folder.file(WEIGHTS), network)
-        except RunError as error:
-            problems.append(error)
+            load_weights(path, network)
+        except RunError:
+            if spec_of_weights(path) == text:
+                raise
         else:
-            return network
-    raise problems[0]
+            return network, journal
 
 
-def _results(folder: RunFolder, journal: Journal) -> dict[str, Any]:
-    """Those of a finished run; of another what the journal tells."""
-    if folder.file(SUMMARY).is_file():
-        found = folder.read_json(SUMMARY)
-        if {"steps", "reason", *OWN_PARTS} <= set(found):
-            return found
-        raise RunError(f"{folder.file(SUMMARY)}: this file is damaged: {json.dumps(found)[:80]}")
+def _spec_file(folder: RunFolder) -> Spec:
+    try:
+        return load_spec(folder.file(SPEC))
+    except SpecError as error:
+        raise RunError(f"{folder.path}: the run's {why_no_spec(SPEC, error)}: {error}") from error
+
+
+def _so_far(journal: Journal) -> dict[str, Any]:
+    """The results of a run that is not finished, as far as the journal tells them."""
     last = journal.epochs[-1] if journal.epochs else None
     return {
         "steps": len(journal.applied),

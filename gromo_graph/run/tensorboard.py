@@ -14,7 +14,7 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.render.drawing.dot import to_dot
 from gromo_graph.render.drawing.graphviz import draw
 from gromo_graph.render.drawing.options import DrawingOptions
-from gromo_graph.spec import parse_spec
+from gromo_graph.spec import Spec
 
 if TYPE_CHECKING:
     from gromo_graph.run.training_loop import Progress
@@ -57,25 +57,23 @@ class TensorBoardWriter:
         for part in ("train", "validation"):
             scalars |= {f"{name}/{part}": value for name, value in getattr(progress, part).items()}
         scalars |= {f"width/{name}": width for name, width in progress.features.items()}
-        for event in progress.events:
+        for event, spec in zip(progress.events, progress.specs, strict=True):
             if event.decision is not None:
                 scalars |= {"growth/gamma": event.gamma, "growth/slope": event.slope}
-                self._draw(event)
+                self._draw(event, spec)
         for name, number in scalars.items():
             if number is not None:
                 self._writer.add_scalar(name, number, progress.epoch)
         self._writer.flush()
 
-    def _draw(self, event: GrowthEvent) -> None:
+    def _draw(self, event: GrowthEvent, spec: Spec) -> None:
         """A network that cannot be drawn is no reason to lose its training."""
         from PIL import Image
 
         from gromo_graph.graph import build_graph
 
         try:
-            png = draw(
-                to_dot(build_graph(parse_spec(event.spec)), event, options=DrawingOptions()), "png", dpi=_DPI
-            )
+            png = draw(to_dot(build_graph(spec), event, options=DrawingOptions()), "png", dpi=_DPI)
         except RenderError:
             return
         image = Image.open(io.BytesIO(png)).convert("RGB")

@@ -1,27 +1,29 @@
-"""The loop of `grow`: train, grow, measure, tell; epoch after epoch."""
+"""The loop of a run: train, grow, measure and record, epoch after epoch."""
 
 from __future__ import annotations
 
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from gromo_graph.errors import NotFiniteError
+from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import is_sized
+from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
-from gromo_graph.records.journal import Epoch as ToldEpoch
-from gromo_graph.run.branch_point import Course, EndOfReplay
+from gromo_graph.records.journal import Epoch, Journal
+from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.batches import AnyLoader, batches_of
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.folder.checkpoint import (
@@ -33,7 +35,8 @@ from gromo_graph.run.folder.checkpoint import (
     saved_network,
     saved_optimizer,
 )
-from gromo_graph.run.folder.recorder import Epoch, Recorder
+from gromo_graph.run.folder.command import Command
+from gromo_graph.run.folder.recorder import UNRECORDED, Unrecorded
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.process_group import wrapped
 from gromo_graph.run.run import NOT_MEASURED, OWN_PARTS, Run
@@ -48,6 +51,7 @@ from gromo_graph.run.trainer import (
     not_finite,
     train_epoch,
 )
+from gromo_graph.spec import Spec
 
 _EVALUATION_BATCH = 4096
 _BETWEEN_CHECKPOINTS = 10.0  # seconds; epochs with growth have one anyway
@@ -64,6 +68,7 @@ class Progress:
         parameters: of the network now.
         features: width of each node that may grow.
         events: the growth steps of this epoch, none or one as a rule.
+        specs: the network after each of them.
         reason: why growth is over, or None.
     """
 
@@ -74,45 +79,48 @@ class Progress:
     parameters: int
     features: Mapping[str, int]
     events: tuple[GrowthEvent, ...]
+    specs: tuple[Spec, ...]
     reason: str | None
 
 
-class Loop:
-    """The loop: train, grow, measure, tell; epoch after epoch."""
+OnProgress = Callable[[Progress], None]
 
-    def __init__(
-        self,
-        network: GrowingNetwork,
-        data: Data,
-        *,
-        seed: int,
-        recorder: Recorder | None,
-        interruption: Interruption,
-        on_progress: Callable[[Progress], None] | None,
-        events: Sequence[GrowthEvent] = (),
-        told: Sequence[ToldEpoch] = (),
-        checkpoint: Checkpoint | None = None,
-        course: Course | None = None,
-        processes: Processes | None = None,
-        amp: bool = False,
-        max_memory: int | None = None,
-    ) -> None:
-        self.processes = Processes() if processes is None else processes
-        self.network, self.data, self.recorder = network, data, recorder
-        self.interruption, self.on_progress = interruption, on_progress
+
+class EndOfReplay(Exception):  # noqa: N818 - it is what was asked for
+    """The step that was asked for has been applied."""
+
+
+class Loop:
+    """A run at some moment, and how it goes on from there.
+
+    Args:
+        network: as it stands. data: that it is trained on.
+        command: the options of the run.
+        processes: that make the run together.
+
+    Attributes:
+        lines: of the journal, that lead to this moment.
+    """
+
+    def __init__(self, network: GrowingNetwork, data: Data, command: Command, processes: Processes) -> None:
+        self.network, self.data, self.processes = network, data, processes
+        self.seed, self.amp, self.branch_point = command.seed, command.amp, command.branch_point
+        self.recorder: Unrecorded = UNRECORDED
+        self.interruption = Interruption()
         self.train = network.spec.train
-        self.seed, self.course, self.amp = seed, course, amp
         self.loss = LOSSES[self.train.loss]
         self.device = device = next(network.parameters()).device
-        self.share = (self.processes.rank, self.processes.count)
+        self.share = (processes.rank, processes.count)
         self.trained = self._training_loader()
         self.measured = {
             name: batches_of(part, _EVALUATION_BATCH, device=device, share=self.share)
             for name, part in data.parts.items()
         }
         self.optimizer = make_optimizer(network, self.train.optimizer)
-        self.events, self.told = list(events), list(told)
-        self.begin, self.kept = 0, time.monotonic()
+        self.events: list[GrowthEvent] = []
+        self.told: list[Epoch] = []
+        self.begin, self.lines = 0, 1  # the header
+        self.kept = time.monotonic()
         self.setbacks = 0  # epochs that were done again, each at half the learning rate of before
         self.counted: int | None = None  # batches of an epoch, of a loader that does not say it
         self.threads = torch.get_num_threads()
@@ -121,31 +129,56 @@ class Loop:
             batch_loss(self.train.loss),
             optimizer=self.optimizer,
             on_event=self._on_event,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(self.seed),
             undoable=False,  # a folder can be replayed up to any step
-            max_memory=max_memory,
-            processes=self.processes,
+            max_memory=command.max_memory,
+            processes=processes,
         )
-        if checkpoint is not None:
-            self._restore(checkpoint.parts)
-            self.begin = checkpoint.epoch
-        self.model = wrapped(network, self.processes)
         self.batches = 0
+        self.specs: list[Spec] = []  # the network after each event of this epoch
+
+    def go_on(self, checkpoint: Checkpoint, journal: Journal, path: Path) -> None:
+        """Take the state of a checkpoint; afterwards the loop goes on as if it had never been broken off.
+
+        Args:
+            checkpoint: of a network of these sizes.
+            journal: up to the checkpoint.
+            path: of the checkpoint, for messages.
+
+        Raises:
+            RunError: the checkpoint is damaged; the loop is then of no use any more.
+        """
+        if len(journal.epochs) != checkpoint.epoch:
+            raise RunError(f"{path}: this checkpoint does not belong to the journal")
+        try:
+            self._restore(checkpoint.parts)
+        except Exception as error:  # a value of any part may be of any type, whatever its checksum says
+            if out_of_memory(error):
+                raise
+            raise RunError(f"{path}: this checkpoint is damaged: {error!r}") from error
+        self.begin, self.lines = checkpoint.epoch, checkpoint.lines
+        self.events, self.told = list(journal.events), list(journal.epochs)
 
     def _training_loader(self) -> AnyLoader:
         size = self.train.batch_size
         return batches_of(self.data.train, size, seed=self.seed, device=self.device, share=self.share)
 
-    def run(self) -> Run:
-        """All epochs.
+    def run(self, recorder: Unrecorded, interruption: Interruption, on_progress: OnProgress | None) -> Run:
+        """All epochs that are left.
+
+        Args:
+            recorder: told of everything that happens.
+            interruption: asked at safe places whether to stop.
+            on_progress: called after each epoch.
 
         Raises:
             RunError: a loss is not finite, or the folder cannot be written to.
             KeyboardInterrupt: Ctrl-C; what is there has been saved.
         """
+        self.recorder, self.interruption, self.on_progress = recorder, interruption, on_progress
+        self.model = wrapped(self.network, self.processes)
         try:
-            if self.recorder is not None:
-                self.recorder.save()  # of a run that goes on the files may be of later than the checkpoint
+            recorder.save(self.network)  # the files of a run that goes on may be of later than the checkpoint
             epoch = self.begin
             self._follow(epoch)
             while epoch < self.train.epochs:
@@ -156,13 +189,10 @@ class Loop:
         except EndOfReplay:
             pass
         except KeyboardInterrupt:
-            if self.recorder is not None:
-                self.recorder.save()
-                self.recorder.report(None)
+            recorder.break_off(self.network)
             raise
         results = self._results()
-        if self.recorder is not None:
-            self.recorder.finish(results)
+        recorder.finish(self.network, results)
         return Run(
             network=self.network,
             events=tuple(self.events),
@@ -170,7 +200,7 @@ class Loop:
             preparation=self.data.preparation,
             fingerprint=self.data.fingerprint,
             results=results,
-            path=None if self.recorder is None else self.recorder.folder.path,
+            path=recorder.path,
             data=self.data,
         )
 
@@ -188,8 +218,7 @@ class Loop:
                 return
             except NotFiniteError as error:
                 again = start is not None and len(self.events) == told
-                if self.recorder is not None:
-                    self.recorder.setback(epoch + 1, error.found, again=again)
+                self.recorder.setback(epoch + 1, error.found, again=again)
                 if start is None or not again:
                     raise
                 self._restore(start)
@@ -219,6 +248,7 @@ class Loop:
         )
         self.counted = self.batches - begun
         told_before = len(self.events)
+        self.specs.clear()
         self.scheduler.step(self.trained, self.measured["validation"])
         if any(event.decision is not None for event in self.events[told_before:]):
             self._wrap_anew()
@@ -227,20 +257,19 @@ class Loop:
             raise not_finite("validation", validation["loss"], f"epoch {epoch + 1}", lr)
         told = Epoch(
             epoch=epoch + 1,
-            train=measured,
-            validation=validation,
+            train=_known(measured),
+            validation=_known(validation),
             parameters=self.network.graph.parameter_count,
             madds=self.network.graph.multiply_adds,
             lr=lr,
-            seconds=time.perf_counter() - started,
         )
-        self.told.append(told.plain())
-        if self.recorder is not None:
-            self.recorder.epoch(told)
-            if len(self.events) > told_before or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:
-                self._checkpoint(epoch + 1)
+        self.told.append(told)
+        self.recorder.epoch(told, seconds=time.perf_counter() - started)
+        events = tuple(self.events[told_before:])
+        if events or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:
+            self._checkpoint(epoch + 1)
         if self.on_progress is not None:
-            self.on_progress(self._progress(told, tuple(self.events[told_before:])))
+            self.on_progress(self._progress(told.epoch, measured, validation, events))
 
     def _rate(self, epoch: int, batch: int) -> float:
         """The learning rate of a batch; in a first epoch of unknown length that of its beginning."""
@@ -264,14 +293,14 @@ class Loop:
 
     def _follow(self, epoch: int) -> None:
         """Leave the run that is followed where that is due; also one that was broken off just there."""
-        if self.course is not None and self.scheduler.applied >= self.course.at:
-            self._leave(self.course, epoch)
+        if self.branch_point is not None and self.scheduler.applied >= self.branch_point.at:
+            self._leave(self.branch_point, epoch)
 
-    def _leave(self, course: Course, epoch: int) -> None:
+    def _leave(self, point: BranchPoint, epoch: int) -> None:
         """Go on with other settings than the run that was followed so far."""
-        self.course = None
+        self.branch_point = None
         with edit(self.network) as change:
-            change.apply(Restore(course.spec_of(self.network.spec)))
+            change.apply(Restore(point.spec_of(self.network.spec)))
         before, self.train = self.train, self.network.spec.train
         others = self.train.batch_size != before.batch_size
         if others:
@@ -280,13 +309,11 @@ class Loop:
             asked = self.train.optimizer.model_dump(exclude={"name", "lr"})
             group.update({key: value for key, value in asked.items() if key in group})
         self.scheduler.use(self.network.spec.growth, epochs=self.train.epochs, same_data=not others)
-        if self.recorder is not None:
-            self.recorder.save()
-            self._checkpoint(epoch)
+        self.recorder.save(self.network)
+        self._checkpoint(epoch)
 
     def _checkpoint(self, epoch: int) -> None:
-        assert self.recorder is not None
-        self.recorder.checkpoint(epoch, self._state())
+        self.recorder.checkpoint(self.network, epoch, self._state)
         self.kept = time.monotonic()
 
     def _state(self, *, copied: bool = False) -> dict[str, Snapshot]:
@@ -297,7 +324,7 @@ class Loop:
             "scheduler": self.scheduler.saved(),
             "chance": saved_chance(self.device),
             "course": Snapshot(
-                {"left": self.course is None, "setbacks": self.setbacks, "batches": self.counted}
+                {"left": self.branch_point is None, "setbacks": self.setbacks, "batches": self.counted}
             ),
         }
         return {name: part.copied() for name, part in parts.items()} if copied else parts
@@ -310,21 +337,23 @@ class Loop:
         course = parts["course"].plain
         self.setbacks, self.counted = course.get("setbacks", 0), course.get("batches")
         if course["left"]:
-            self.course = None
+            self.branch_point = None
 
     def _on_event(self, event: GrowthEvent) -> None:
         self.events.append(event)
-        if self.recorder is not None:
-            self.recorder.step(event)
-        ends = self.course is not None and self.course.overrides is None
-        if ends and event.decision is not None and event.step == self.course.at:  # type: ignore[union-attr]
+        self.specs.append(self.network.spec)
+        self.recorder.step(self.network, event)
+        point = self.branch_point
+        replayed = point is not None and point.overrides is None and event.step == point.at
+        if replayed and event.decision is not None:
             raise EndOfReplay
 
     def _measure(self, part: str) -> Metrics:
         return evaluate(self.network, self.loss, self.measured[part], processes=self.processes)
 
     def _results(self) -> dict[str, Any]:
-        replayed = f"replayed up to step {self.course.at}" if self.course is not None else None
+        point = self.branch_point
+        replayed = None if point is None else f"replayed up to step {point.at}"
         return {
             "steps": self.scheduler.applied,
             "reason": replayed
@@ -337,16 +366,24 @@ class Loop:
             },
         }
 
-    def _progress(self, told: Epoch, events: tuple[GrowthEvent, ...]) -> Progress:
+    def _progress(
+        self, epoch: int, train: Metrics, validation: Metrics, events: tuple[GrowthEvent, ...]
+    ) -> Progress:
         graph = self.network.graph
         growing = [name for group in graph.groups if group.reason is None for name in group.producers]
         return Progress(
-            epoch=told.epoch,
+            epoch=epoch,
             epochs=self.train.epochs,
-            train=told.train,
-            validation=told.validation,
-            parameters=told.parameters,
+            train=train,
+            validation=validation,
+            parameters=graph.parameter_count,
             features={name: graph.features(name) for name in growing},
             events=events,
+            specs=tuple(self.specs),
             reason=self.scheduler.reason,
         )
+
+
+def _known(measured: Metrics) -> dict[str, float]:
+    """The measures that there are: a regression has no accuracy."""
+    return {name: float(value) for name, value in measured.items() if isinstance(value, float)}

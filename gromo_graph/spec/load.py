@@ -14,6 +14,7 @@ from gromo_graph.spec.model import Spec
 from gromo_graph.spec.text.document import parse_document
 from gromo_graph.spec.text.locations import Document
 from gromo_graph.spec.text.read_file import read_document
+from gromo_graph.spec.text.write import document_of
 from gromo_graph.spec.wording import Suggester
 
 
@@ -65,6 +66,18 @@ def spec_of(document: Document, *, overrides: Overrides = ()) -> Spec:
         SpecError: with every problem of the document.
     """
     return _sound(_examine(document, overrides))
+
+
+def overridden(spec: Spec, overrides: Overrides) -> Spec:
+    """A spec with some values replaced, as if they had been replaced in its document; no text is written or read.
+
+    Args:
+        overrides: as for `load_spec`.
+
+    Raises:
+        SpecError: with every problem of the document.
+    """
+    return _sound(_examine(document_of(spec, f"<{spec.name}>"), overrides))
 
 
 def parse_unchecked(text: str, *, file: str = "<text>") -> Spec:

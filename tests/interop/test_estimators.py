@@ -59,12 +59,12 @@ def test_it_grows_and_one_seed_gives_one_network() -> None:
 def test_all_is_trained_on_but_the_share_that_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def looped(network: Any, data: Any, **rest: Any) -> Any:
-        seen.append(data)
-        return run(network, data, **rest)
+    def watched(command: Any, start: Any, **rest: Any) -> Any:
+        seen.append(start.data)
+        return run(command, start, **rest)
 
-    run = estimators.looped
-    monkeypatch.setattr(estimators, "looped", looped)
+    run = estimators.in_memory
+    monkeypatch.setattr(estimators, "in_memory", watched)
     x, y = IRIS
     model = GrowingClassifier(epochs=1, validation_fraction=0.1, random_state=0).fit(x, y)
     (data,) = seen

@@ -98,11 +98,11 @@ def test_a_damaged_line_in_the_middle_is_named(file: Path, line: bytes, words: s
         (2, {"lr": None}, "the epoch line lacks 'lr'"),
         (4, {"gamma": None}, "the step line lacks 'gamma'"),
         (4, {"candidates": 3}, "the step line has a wrong value"),
-        (4, {"decision": {"kind": "widen"}}, "the step line lacks 'nodes'"),
+        (4, {"decision": {"kind": "widen"}}, "the step line lacks 'target'"),
         (4, {"decision": "widen"}, "the step line has a wrong value"),
         (1, {"spec": None}, "the header line lacks 'spec'"),
         (1, {"type": "epoch"}, "the epoch line lacks 'epoch'"),
-        (1, {"type": "step"}, "the step line lacks 'decision'"),
+        (1, {"type": "step"}, "the step line lacks 'step'"),
     ],
 )
 def test_a_line_that_is_whole_but_wrong_is_named(

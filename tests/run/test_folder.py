@@ -54,15 +54,20 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         check_free(tmp_path / "run", force=True)
 
 
-def test_links_are_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [".lock", "checkpoints", "steps", "journal.jsonl", "report.html", "mine"])
+def test_links_are_refused_and_not_followed(tmp_path: Path, name: str) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "000.svg").write_text("precious")
+    (theirs / "000001.safetensors").write_text("precious")
     path = create_folder(tmp_path / "run", {"spec.yaml": "", "command.json": ""}).path
-    (path / "steps").symlink_to(theirs)
-    (path / "report.html").symlink_to(theirs / "000.svg")
-    create_folder(path, _SECOND, force=True)
-    assert (theirs / "000.svg").read_text() == "precious"
+    is_folder = name in ("checkpoints", "steps")
+    (path / name).symlink_to(theirs if is_folder else theirs / "000.svg")
+    before = sorted(each.name for each in path.iterdir())
+    with pytest.raises(RunError, match=f"{name}: this is a link, and a run writes files of its own only"):
+        create_folder(path, _SECOND, force=True)
+    assert sorted(each.name for each in path.iterdir()) == before
+    assert {each.read_text() for each in theirs.iterdir()} == {"precious"}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -14,24 +14,31 @@ from gromo_graph.render.pages.inspection import shown_results
 from gromo_graph.render.pages.page import page_html, policy_of
 from gromo_graph.render.pages.svg_plot import svg_plot
 from gromo_graph.render.placing.step_drawings import StepDrawing, drawings_of_steps
+from gromo_graph.spec import Spec, parse_spec
 
 _PARTS = ("train", "validation", "test")
 
 
-def report_html(journal: Journal, *, results: Mapping[str, Any] | None = None) -> str:
+def report_html(
+    journal: Journal,
+    *,
+    results: Mapping[str, Any] | None = None,
+    parse: Callable[[str], Spec] = parse_spec,
+) -> str:
     """The report as one HTML page.
 
     Args:
         journal: of the run; the run may still go on, or have been cut off.
         results: the content of the run's `summary.json`, as far as it is known: `reason`, `parameters`, and the
             measures of `train`, `validation` and `test`. The last epoch of the journal stands in for missing measures.
+        parse: gives the spec of a text of the journal; whoever wrote the journal knows its specs.
 
     Raises:
         SpecError: a spec in the journal is invalid (the journal is of a later version).
         RenderError: a drawing could not be made.
     """
     shown = shown_results(results) or {}
-    steps = drawings_of_steps(journal)
+    steps = drawings_of_steps(journal, parse=parse)
     parameters = (results or {}).get("parameters") or steps[-1].graph.parameter_count
     measured = _measured(journal, shown)
     return page_html(

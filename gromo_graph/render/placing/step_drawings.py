@@ -5,7 +5,7 @@ A node's place is as large as the largest of its boxes, so that it also holds wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, hypot
 
@@ -31,7 +31,7 @@ from gromo_graph.render.placing.graphviz_layout import (
 from gromo_graph.render.placing.parsed_drawing import ParsedDrawing, ParsedPart, PartKey, parsed
 from gromo_graph.render.placing.rows import in_rows
 from gromo_graph.render.placing.splines import Point, points_of, reaching, shortened_by, text_of
-from gromo_graph.spec import parse_spec
+from gromo_graph.spec import Spec, parse_spec
 
 _LAYOUT = ("rankdir", "nodesep", "ranksep")
 _CORNER = {"shape": "point", "style": "invis", "width": "0.01", "height": "0.01", "fixedsize": "true"}
@@ -58,19 +58,24 @@ class StepDrawing:
 
 
 def drawings_of_steps(
-    journal: Journal, direction: Direction | None = None, *, options: DrawingOptions | None = None
+    journal: Journal,
+    direction: Direction | None = None,
+    *,
+    options: DrawingOptions | None = None,
+    parse: Callable[[str], Spec] = parse_spec,
 ) -> list[StepDrawing]:
     """A drawing of every step that was applied, the first one before any growth; common nodes keep their places.
 
     Args:
         journal: of the run.
         direction: where the data flow; by default what fits the last step. options: how all of them are drawn.
+        parse: gives the spec of a text of the journal; whoever wrote the journal knows its specs.
 
     Raises:
         SpecError: a spec in the journal is none (the journal is of a later version).
         RenderError: Graphviz refused.
     """
-    steps = graphs_of_steps(journal)
+    steps = graphs_of_steps(journal, parse)
     options = options or DrawingOptions()
     # What fits the last and largest network is taken for all, so that nothing turns or unfolds between two steps.
     last = steps[-1][1]
@@ -85,11 +90,13 @@ def drawings_of_steps(
     ]
 
 
-def graphs_of_steps(journal: Journal) -> list[tuple[GrowthEvent | None, Graph]]:
+def graphs_of_steps(
+    journal: Journal, parse: Callable[[str], Spec] = parse_spec
+) -> list[tuple[GrowthEvent | None, Graph]]:
     """The graph before any growth, with no event, and after each applied one."""
     first: list[tuple[GrowthEvent | None, str]] = [(None, journal.header.spec)]
     states = first + [(event, event.spec) for event in journal.applied]
-    return [(event, build_graph(parse_spec(text))) for event, text in states]
+    return [(event, build_graph(parse(text))) for event, text in states]
 
 
 def at_fixed_places(drawings: Sequence[Drawing], *, compact: bool = False) -> list[Drawing]:

@@ -15,6 +15,7 @@ from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.sources import Source, find_source
 from gromo_graph.run.data.split import Split, split
 from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
+from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.tokens import vocabularies
 
@@ -72,6 +73,17 @@ def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted
     check_trainable(spec)
     found = find_source(source, folder=folder, trusted=trusted)
     return prepare(found, spec) if isinstance(found, Raw) else of_loaders(found, spec)
+
+
+def data_of(source: SpecSource, data: Source) -> Data:
+    """The data that are given, or else those that the spec names, relative to its folder.
+
+    Raises:
+        RunError: they cannot be read, are not sound, or do not fit the spec.
+    """
+    if data is None:
+        return load_data(source.spec.train.data, source.spec, folder=source.folder, trusted=False)
+    return load_data(data, source.spec)
 
 
 def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:

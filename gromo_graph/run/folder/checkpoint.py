@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from gromo_graph.errors import RunError
+from gromo_graph.errors import RunError, SpecError
 from gromo_graph.modules.saving import Snapshot
-from gromo_graph.records.atomic_files import write_atomically, writing
+from gromo_graph.records.atomic_files import replace_file, writing
+from gromo_graph.records.validation import first_problem
 from gromo_graph.run.folder.run_folder import CHECKPOINTS
 from gromo_graph.run.folder.sealed_tensors import sealed, unsealed
+from gromo_graph.spec import Spec
 
 VERSION = 1
 _KEPT = 2
@@ -36,6 +39,29 @@ class Checkpoint:
     lines: int
     spec: str
     parts: Mapping[str, Snapshot]
+
+    def spec_of(self, path: Path, parse: Callable[[str], Spec]) -> Spec:
+        """The spec of the network.
+
+        Raises:
+            RunError: it is none.
+        """
+        try:
+            return parse(self.spec)
+        except SpecError as error:
+            raise RunError(f"{path}: this checkpoint is damaged: its spec: {error}") from error
+
+
+class _Plain(BaseModel):
+    """What a checkpoint says in JSON, beside its tensors."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    version: int
+    epoch: int = Field(ge=0)
+    lines: int = Field(ge=1)
+    spec: str
+    parts: dict[str, dict[str, Any]]
 
 
 def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
@@ -60,7 +86,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
         "spec": checkpoint.spec,
         "parts": {part: snapshot.plain for part, snapshot in checkpoint.parts.items()},
     }
-    write_atomically(path, sealed(tensors, {"gromo_graph": json.dumps(plain)}))
+    replace_file(path, sealed(tensors, {"gromo_graph": json.dumps(plain)}))
     with writing(folder):
         for old in checkpoints(run)[:-_KEPT]:
             old.unlink(missing_ok=True)
@@ -88,27 +114,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         tensors, words = unsealed(path)
-        plain = json.loads(words["gromo_graph"])
-        if plain["version"] != VERSION:
-            raise RunError(
-                f"{path}: this checkpoint has version {plain['version']}, this release reads {VERSION}"
-            )
-        parts = {
-            part: Snapshot(
-                values,
-                {
-                    name.removeprefix(f"{part}/"): tensor
-                    for name, tensor in tensors.items()
-                    if name.startswith(f"{part}/")
-                },
-            )
-            for part, values in plain["parts"].items()
-        }
-        return Checkpoint(int(plain["epoch"]), int(plain["lines"]), str(plain["spec"]), parts)
+        plain = _Plain.model_validate_json(words["gromo_graph"])
     except FileNotFoundError as error:
         raise RunError(f"{path}: there is no such checkpoint") from error
+    except ValidationError as error:
+        raise RunError(f"{path}: this is no whole checkpoint: {first_problem(error)}") from error
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: this is no whole checkpoint: {error!r}") from error
+    if plain.version != VERSION:
+        raise RunError(f"{path}: this checkpoint has version {plain.version}, this release reads {VERSION}")
+    parts = {part: Snapshot(values, _tensors_of(tensors, part)) for part, values in plain.parts.items()}
+    return Checkpoint(plain.epoch, plain.lines, plain.spec, parts)
+
+
+def _tensors_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The tensors of one part, by their names in it."""
+    own = f"{part}/"
+    return {name.removeprefix(own): tensor for name, tensor in tensors.items() if name.startswith(own)}
 
 
 def saved_network(network: torch.nn.Module) -> Snapshot:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from gromo_graph.errors import RunError
-from gromo_graph.records import checksum
-from gromo_graph.records.atomic_files import sync_folder, write_atomically, writing
+from pydantic import BaseModel, ValidationError
+
+from gromo_graph.errors import RunError, SpecError
+from gromo_graph.records import Journal, checksum, read_journal
+from gromo_graph.records.atomic_files import read_file, replace_file, sync_folder, writing
+from gromo_graph.records.validation import first_problem
+from gromo_graph.run.folder.command import Command
+from gromo_graph.run.folder.summary import Summary
+from gromo_graph.spec import Spec, parse_spec
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 SPEC = "spec.yaml"
 JOURNAL = "journal.jsonl"
@@ -29,6 +38,13 @@ CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 
 _FILES = (JOURNAL, SUMMARY, REPORT, INSPECTION, SPEC, COMMAND, DATA, WEIGHTS)
+_FOLDERS = {
+    STEPS: re.compile(r"\d+\.svg"),
+    CHECKPOINTS: re.compile(r"\d+\.safetensors"),
+}
+"""The folders of a run, and which files in them are its own."""
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0)
 _STAGE = ".new-"  # beginnings of a run; the rest of one that was killed is no content
 _SUM = "checksum"
 _LONGEST_NAME = 60
@@ -48,13 +64,67 @@ class RunFolder:
         """Where the drawing after a growth step is; 0 is before any growth."""
         return self.path / STEPS / f"{step:03d}.svg"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has come to its end: its summary is written last."""
+        return self.file(SUMMARY).is_file()
+
     def write(self, name: str, content: bytes | str) -> None:
         """Replace one file, all of it or nothing.
 
         Raises:
             RunError: it cannot be written.
         """
-        write_atomically(self.file(name), content)
+        path = self.file(name)
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+        replace_file(path, content)
+
+    def journal(self, *, first: int | None = None) -> Journal:
+        """What the run tells of itself, in so many lines, or in all of them.
+
+        Raises:
+            RunError: the journal cannot be read, or is damaged.
+        """
+        return read_journal(self.path, first=first)
+
+    def command(self) -> Command:
+        """The options of the run.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        return self.read_model(COMMAND, Command)
+
+    def summary(self) -> dict[str, Any]:
+        """What came of a run that is over.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
+        return self.read_model(SUMMARY, Summary).model_dump()
+
+    def parsed(self, text: str) -> Spec:
+        """A spec that the run keeps as text.
+
+        Raises:
+            RunError: it is none, or has kinds that are not known here.
+        """
+        try:
+            return parse_spec(text, file=str(self.path))
+        except SpecError as error:
+            raise RunError(f"{self.path}: {why_no_spec('a spec of the run', error)}: {error}") from error
+
+    def read_model(self, name: str, model: type[_Model]) -> _Model:
+        """One of the JSON files, with values of the right types.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        try:
+            return model.model_validate_json(json.dumps(self.read_json(name)))
+        except ValidationError as error:
+            raise RunError(f"{self.file(name)}: this file is damaged: {first_problem(error)}") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
         """One of its JSON files.
@@ -64,11 +134,9 @@ class RunFolder:
         """
         path = self.file(name)
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(read_file(path))
         except FileNotFoundError as error:
             raise RunError(f"{self.path}: this is no whole run: it holds no {name}") from error
-        except OSError as error:
-            raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
         except (ValueError, RecursionError) as error:
             raise RunError(f"{path}: this file is damaged: {error}") from error
         if not isinstance(values, dict):
@@ -76,6 +144,15 @@ class RunFolder:
         if values.pop(_SUM, None) not in (None, checksum(values)):
             raise RunError(f"{path}: this file is damaged: its content is not what was written")
         return values
+
+
+def why_no_spec(what: str, error: SpecError) -> str:
+    """What is wrong with a spec that a run keeps."""
+    if any("unknown kind" in problem.message for problem in error.problems):
+        return (
+            f"{what} has kinds that are not known here (--plugin MODULE names the module that registers them)"
+        )
+    return f"{what} is damaged"
 
 
 def as_json(values: Mapping[str, Any]) -> str:
@@ -114,6 +191,45 @@ def check_free(path: Path, *, force: bool = False) -> None:
         raise RunError(
             f"{path}: the folder holds {what}: {way}choose another --out, or replace that run with --force"
         )
+    check_entries(path)
+
+
+def check_entries(path: Path) -> None:
+    """Refuse a folder with entries that a run does not make: through a link it would write elsewhere.
+
+    Raises:
+        RunError: the folder of a run, or its `steps` or `checkpoints`, holds a link, a pipe, a socket or a device; or
+            a folder under the name of a file, or the other way round.
+    """
+    with writing(path):
+        entries = list(os.scandir(path)) if path.is_dir() else []
+        for entry in entries:
+            own_folder = entry.name in _FOLDERS
+            check_kind(entry, folder=True if own_folder else False if entry.name in (*_FILES, LOCK) else None)
+            if own_folder:
+                for inner in os.scandir(entry.path):
+                    check_kind(inner, folder=None)
+
+
+def check_kind(entry: os.DirEntry[str], *, folder: bool | None) -> None:
+    """Refuse an entry of a run folder that is no plain file or folder.
+
+    Args:
+        entry: as scandir gives it.
+        folder: what it should be: True a folder, False a file, None either.
+
+    Raises:
+        RunError: it is something else.
+    """
+    if entry.is_symlink():
+        raise RunError(
+            f"{entry.path}: this is a link, and a run writes files of its own only: take it away, or put a copy in its "
+            "place"
+        )
+    is_folder, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
+    found = "a folder" if is_folder else "a file" if is_file else "a pipe, a socket or a device"
+    if not (is_folder or is_file) or (folder is not None and is_folder != folder):
+        raise RunError(f"{entry.path}: this is {found}, expected a {'folder' if folder else 'file'}")
 
 
 def create_folder(path: Path, files: Mapping[str, bytes | str], *, force: bool = False) -> RunFolder:
@@ -136,7 +252,7 @@ def create_folder(path: Path, files: Mapping[str, bytes | str], *, force: bool =
             stage = Path(tempfile.mkdtemp(prefix=_STAGE, dir=path))
             for name, content in files.items():
                 (stage / name).parent.mkdir(exist_ok=True)
-                write_atomically(stage / name, content)
+                replace_file(stage / name, content)
             _remove_run(path)
             for name in files:
                 (path / name).parent.mkdir(exist_ok=True)
@@ -179,16 +295,38 @@ def free_path(name: str, *, below: Path = Path("runs")) -> Path:
     return path
 
 
+def remove_stages(path: Path) -> None:
+    """Take away the beginnings of runs whose processes were killed."""
+    for stage in path.glob(f"{_STAGE}*"):
+        shutil.rmtree(stage, ignore_errors=True)  # follows no link
+
+
 def _remove_run(path: Path) -> None:
-    """Take away what a run wrote and nothing else; links are taken away, never followed."""
-    for name in _FILES:
-        (path / name).unlink(missing_ok=True)
-    for name, pattern in ((STEPS, "[0-9]*.svg"), (CHECKPOINTS, "[0-9]*.safetensors")):
-        folder = path / name
-        if folder.is_symlink():
-            folder.unlink()
-        elif folder.is_dir():
-            for file in folder.glob(pattern):
-                file.unlink()
-            with suppress(OSError):
-                folder.rmdir()
+    """Take away what a run wrote and nothing else; links are never followed."""
+    check_entries(path)
+    here = os.open(path, os.O_RDONLY)
+    try:
+        _remove(here, _FILES)
+        for name, pattern in _FOLDERS.items():
+            _remove_inside(here, name, pattern)
+    finally:
+        os.close(here)
+
+
+def _remove_inside(folder: int, name: str, pattern: re.Pattern[str]) -> None:
+    """Take away files of a folder inside an open one, and the folder itself if it is empty then."""
+    with suppress(FileNotFoundError):
+        inner = os.open(name, os.O_RDONLY | _NO_LINK, dir_fd=folder)
+        try:
+            _remove(inner, [each for each in os.listdir(inner) if pattern.fullmatch(each)])  # noqa: PTH208 - of an open folder
+        finally:
+            os.close(inner)
+        with suppress(OSError):
+            os.rmdir(name, dir_fd=folder)
+
+
+def _remove(folder: int, names: Iterable[str]) -> None:
+    """Take away files of an open folder: it stays the one that was checked, whatever its path leads to now."""
+    for name in names:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gromo_graph.spec.expand.interpolation import escape
 from gromo_graph.spec.model import Spec
+from gromo_graph.spec.text.locations import Document, Location
 from gromo_graph.spec.text.scalars import represent
 
 LONGEST_KEY = 800
@@ -31,22 +32,54 @@ def dump_spec(spec: Spec) -> str:
       long: {kind: linear, from: x, features: 2}
     output: long
     """
-    lines = [f"version: {spec.version}", f"name: {flow_text(spec.name)}", "nodes:"]
-    keys = {name: represent(name) for name in spec.nodes}
-    width = max((len(key) for key in keys.values() if len(key) <= _WIDEST_COLUMN), default=0)
-    for name, node in spec.nodes.items():
-        lines += _entry(keys[name], written_node(node), indent=2, width=width)
-    if spec.named_outputs:
-        lines += _entry("outputs", list(spec.outputs), indent=0)
-    else:
-        lines.append(f"output: {flow_text(spec.outputs[0])}")
-    for title, section in (("growth", spec.growth), ("train", spec.train)):
-        changed = written_fields(section)
-        if changed:
-            lines.append(f"{title}:")
-            for key, value in changed.items():
-                lines += _entry(key, value, indent=2)
+    lines: list[str] = []
+    for title, section in written_spec(spec).items():
+        if not isinstance(section, Mapping):
+            lines += _entry(title, section, indent=0)
+            continue
+        lines.append(f"{title}:")
+        keys = {name: represent(name) for name in section if title == "nodes"}
+        width = max((len(key) for key in keys.values() if len(key) <= _WIDEST_COLUMN), default=0)
+        for key, value in section.items():
+            lines += _entry(keys.get(key) or key, value, indent=2, width=width)
     return "\n".join(lines) + "\n"
+
+
+def written_spec(spec: Spec) -> dict[str, Any]:
+    """The plain content of the document of a spec, defaults left out; strings are not escaped yet."""
+    found: dict[str, Any] = {
+        "version": spec.version,
+        "name": spec.name,
+        "nodes": {name: written_node(node) for name, node in spec.nodes.items()},
+    }
+    if spec.named_outputs:
+        found["outputs"] = list(spec.outputs)
+    else:
+        found["output"] = spec.outputs[0]
+    sections = {"growth": written_fields(spec.growth), "train": written_fields(spec.train)}
+    return found | {title: section for title, section in sections.items() if section}
+
+
+def document_of(spec: Spec, file: str) -> Document:
+    """The document of a spec as if its text had been read; every place in it is line 0.
+
+    Args:
+        file: what messages call it.
+    """
+    data, root = _placed(written_spec(spec))
+    return Document(file, data, root)
+
+
+def _placed(value: Any) -> tuple[Any, Location]:
+    """A plain value as a reader of YAML gives it, with places like it."""
+    if isinstance(value, Mapping):
+        items = {str(key): _placed(inner) for key, inner in value.items()}
+        data = {key: inner for key, (inner, _) in items.items()}
+        return data, Location(0, 0, children={key: place for key, (_, place) in items.items()})
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        rows = [_placed(inner) for inner in value]
+        return [inner for inner, _ in rows], Location(0, 0, children=[place for _, place in rows])
+    return escape(value) if isinstance(value, str) else value, Location(0, 0)
 
 
 def written_node(node: BaseModel) -> dict[str, Any]:

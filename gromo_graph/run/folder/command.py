@@ -1,0 +1,63 @@
+"""The options of a run, `command.json`: everything but data and spec that decides what comes out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gromo_graph.environment import VERSION
+from gromo_graph.run.branch_point import BranchPoint
+
+
+def _torch_version() -> str:
+    import torch  # options are read before a verb needs it
+
+    return str(torch.__version__)
+
+
+class Leaves(BaseModel):
+    """A branch point as `command.json` keeps it, see `BranchPoint`."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    at: int = Field(ge=1)
+    set: tuple[str, ...] | None
+
+
+class Command(BaseModel):
+    """The options of a run.
+
+    Attributes:
+        version: of the file's format.
+        data: a name or an absolute path under which a later command finds the data; None for objects of Python.
+        seed: of first weights, the order of the data, and dropout.
+        device: auto, cpu or cuda.
+        overrides: `path=value`, what was replaced in the file of the spec.
+        amp: whether the training computes in bfloat16 where that is precise enough.
+        max_memory: bytes that the statistics of a growth step may take, or None.
+        gromo_graph, torch: the versions that began the run.
+        course: where the run leaves another one that it follows; None for a run of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    version: Literal[1] = 1
+    data: str | None = None
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    overrides: tuple[str, ...] = ()
+    amp: bool = False
+    max_memory: int | None = Field(default=None, gt=0)
+    gromo_graph: str = VERSION
+    torch: str = Field(default_factory=_torch_version)
+    course: Leaves | None = None
+
+    def following(self, point: BranchPoint) -> Command:
+        """The options of a run that follows this one up to a point."""
+        return self.model_copy(update={"course": Leaves(at=point.at, set=point.overrides)})
+
+    @property
+    def branch_point(self) -> BranchPoint | None:
+        """Where the run leaves the one that it follows."""
+        return None if self.course is None else BranchPoint(self.course.at, self.course.set)

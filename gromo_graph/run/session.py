@@ -1,0 +1,225 @@
+"""The one road from the options of a run to its loop: connect, lock, read, compile, restore, train.
+
+Every way to begin a run (`entry_points.py`) says three things: the options (`Command`), the place that is written
+(`InMemory`, `NewFolder` or `SameFolder`), and how its beginning is read (a function that gives a `Start`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from gromo_graph.errors import RunError
+from gromo_graph.growth.observe import ALONE
+from gromo_graph.growth.process_sums import Processes
+from gromo_graph.run.data.load_data import Data
+from gromo_graph.run.data.samples import size_of
+from gromo_graph.run.data.stream import dead_workers_told
+from gromo_graph.run.folder.checkpoint import read_checkpoint
+from gromo_graph.run.folder.command import Command
+from gromo_graph.run.folder.lock import locked, locked_new
+from gromo_graph.run.folder.recorder import UNRECORDED, Recorder, Unrecorded
+from gromo_graph.run.folder.run_folder import RunFolder
+from gromo_graph.run.interrupt import Interruption
+from gromo_graph.run.process_group import joined
+from gromo_graph.run.resources import check_memory, compiled, seeded
+from gromo_graph.run.run import Run
+from gromo_graph.run.threads import kept_threads
+from gromo_graph.run.training_loop import Loop, OnProgress
+from gromo_graph.spec import Spec, parse_spec
+
+
+@dataclass(frozen=True)
+class Past:
+    """What has happened already in a run that goes on.
+
+    Attributes:
+        folder: of the run.
+        checkpoints: of it, the newest first.
+    """
+
+    folder: RunFolder
+    checkpoints: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with.
+
+    Attributes:
+        spec: before any growth.
+        data: split and prepared.
+        past: of a run that goes on; None for one that begins.
+    """
+
+    spec: Spec
+    data: Data
+    past: Past | None = None
+
+
+class Place(Protocol):
+    """Where a run is written."""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes away while this is entered."""
+
+    def recorder(self, command: Command, start: Start, loop: Loop) -> Unrecorded:
+        """What writes the run; it may rely on the place being held."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A run that is written nowhere."""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """There is nothing to hold."""
+        yield
+
+    def recorder(self, command: Command, start: Start, loop: Loop) -> Unrecorded:
+        """Nothing is recorded."""
+        return UNRECORDED
+
+
+@dataclass(frozen=True)
+class NewFolder:
+    """A folder to make.
+
+    Attributes:
+        path: of the folder.
+        force: whether a run that is there may be replaced.
+    """
+
+    path: Path
+    force: bool = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and lock it; one that stays empty is taken away again."""
+        with locked_new(self.path, force=self.force):
+            yield
+
+    def recorder(self, command: Command, start: Start, loop: Loop) -> Unrecorded:
+        """The recorder of a folder with its first files."""
+        return Recorder.created(self.path, loop.network, start.data, command, force=self.force)
+
+
+@dataclass(frozen=True)
+class SameFolder:
+    """The folder of a run that goes on."""
+
+    folder: RunFolder
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Lock the folder and check what is in it."""
+        with locked(self.folder.path):
+            yield
+
+    def recorder(self, command: Command, start: Start, loop: Loop) -> Unrecorded:
+        """The recorder that goes on behind the checkpoint."""
+        return Recorder.reopened(self.folder, start.spec, loop.network.spec, lines=loop.lines)
+
+
+def carried_out(
+    command: Command,
+    place: Place,
+    start: Callable[[], Start],
+    *,
+    device: torch.device,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """A whole run, by all processes that the launcher has started.
+
+    Args:
+        command: the options.
+        place: where the first process writes; it is held before anything is read.
+        start: reads spec and data; called in every process.
+        device: where to compute.
+        on_progress: called after each epoch, in the first process.
+
+    Raises:
+        RunError: the data, the folder, the memory or the training.
+        KeyboardInterrupt: Ctrl-C; what is there has been saved.
+    """
+    with dead_workers_told(), joined(device) as processes, ExitStack() as stack:
+        with processes.together():
+            if processes.is_first:
+                stack.enter_context(place.held())
+        return _run(command, place, start, device=device, on_progress=on_progress, processes=processes)
+
+
+def in_memory(
+    command: Command, start: Start, *, device: torch.device, on_progress: OnProgress | None = None
+) -> Run:
+    """A run of this process alone that is written nowhere."""
+    return _run(command, InMemory(), lambda: start, device=device, on_progress=on_progress, processes=ALONE)
+
+
+def _run(
+    command: Command,
+    place: Place,
+    start: Callable[[], Start],
+    *,
+    device: torch.device,
+    on_progress: OnProgress | None,
+    processes: Processes,
+) -> Run:
+    with seeded(command.seed, device), kept_threads():
+        with processes.together():
+            begun = start()
+            loop = _prepared(begun, command, device, processes)
+        with processes.together():  # every process has read what is there before the first one writes
+            recorder = place.recorder(command, begun, loop) if processes.is_first else UNRECORDED
+        with recorder, Interruption() as interruption:
+            return loop.run(recorder, interruption, on_progress if processes.is_first else None)
+
+
+def _prepared(start: Start, command: Command, device: torch.device, processes: Processes) -> Loop:
+    """The loop at the newest checkpoint that can be read, or at the beginning."""
+
+    def begun(spec: Spec) -> Loop:
+        network = compiled(spec, command.seed, device)
+        return Loop(network, start.data, command, processes)
+
+    check_shares(start.spec, start.data, processes)
+    if start.past is None:
+        loop = begun(start.spec)
+        check_memory(loop.network, command.max_memory)
+        return loop
+    for path in start.past.checkpoints:
+        try:
+            checkpoint = read_checkpoint(path)
+            loop = begun(checkpoint.spec_of(path, parse_spec))
+            loop.go_on(checkpoint, start.past.folder.journal(first=checkpoint.lines), path)
+        except RunError as error:
+            warnings.warn(f"{error}; going on from the one before", stacklevel=2)
+        else:
+            return loop
+    return begun(start.spec)
+
+
+def check_shares(spec: Spec, data: Data, processes: Processes) -> None:
+    """Refuse data of which some process would see nothing.
+
+    Raises:
+        RunError: batches, or a part of the data, with fewer samples than there are processes.
+    """
+    if spec.train.batch_size < processes.count:
+        raise RunError(
+            f"train.batch_size is {spec.train.batch_size} for {processes.count} processes: expected at least one "
+            "sample of each batch for each process"
+        )
+    for name, part in data.parts.items():
+        samples = size_of(part)
+        if samples is not None and samples < processes.count:
+            raise RunError(
+                f"the {name} part has {samples} samples for {processes.count} processes: start fewer"
+            )
