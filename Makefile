@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow lint examples docs benchmarks picture clean help
+.PHONY: demo test slow coverage lint examples package docs benchmarks picture clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -22,6 +22,9 @@ test: $(READY)  ## the tests, a few minutes at most
 slow: $(READY)  ## the tests marked slow: whole trainings
 	$(BIN)/python -m pytest -n 2 -q -m slow
 
+coverage: $(READY)  ## the tests of `make test`, and how much of the code they run
+	$(BIN)/python -m pytest -n 2 -q --cov=gromo_graph --cov-report=term:skip-covered
+
 lint: $(READY)  ## style, types and the floors of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,6 +33,12 @@ lint: $(READY)  ## style, types and the floors of the house
 
 examples: $(READY)  ## run every example
 	@set -e; for example in examples/*.py; do echo "$$example"; $(BIN)/python -W error::DeprecationWarning $$example; done
+
+package: $(READY)  ## build the wheel and the source distribution, check them, and use them outside the project
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist . > /dev/null
+	$(BIN)/twine check --strict dist/*
+	.ci/use-package dist/*.whl
 
 docs: $(READY)  ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
@@ -42,4 +51,4 @@ picture: $(READY)  ## draw the pictures of the README again
 	$(BIN)/python docs/pictures.py
 
 clean:  ## remove everything that was made
-	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv runs dist .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -33,3 +33,11 @@ def _hear_ctrl_c() -> None:
     """What is started in the background ignores Ctrl-C; the tests of it must not."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Coverage counts examples: with every random one counted too the tests would take twice as long."""
+    if config.getoption("cov_source", default=None):
+        for item in items:
+            if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+                item.add_marker(pytest.mark.no_cover)
