@@ -114,7 +114,7 @@ def test_every_documented_member_has_its_test() -> None:
 def test_every_criterion_and_operation_is_on_the_page() -> None:
     from typing import get_args
 
-    from gromo_graph.modules.finding import Criterion
+    from gromo_graph.statistics.solve_neurons import Criterion
 
     for criterion in get_args(Criterion):
         assert f"| `{criterion}` |" in MEMBERS

@@ -11,8 +11,8 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.growth.bias_compensation import compensation
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.modules.applying import forget_group
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.neurons import put
+from gromo_graph.modules.measured import LinkedGroup
+from gromo_graph.modules.pending import put
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import linked_group

@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.graph import Graph
 from gromo_graph.graph.width_flow import GroupPlace
-from gromo_graph.modules.crossing import window_of
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.neurons import GroupNeurons
+from gromo_graph.modules.measured import LinkedGroup, MeasuredModule
+from gromo_graph.statistics.cross_moments import window_of
 
 # What sums of weights may be off by, in units of their last place.
 _ROUNDING = 8.0

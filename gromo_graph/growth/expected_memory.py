@@ -8,12 +8,12 @@ from collections.abc import Hashable
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.graph import Graph
 from gromo_graph.growth.statistics_pass import Sums
-from gromo_graph.modules.crossing import readings_of, window_of
-from gromo_graph.modules.growth_moment import is_input_moment
-from gromo_graph.modules.joint import modules_of
-from gromo_graph.modules.link import GrowthLink
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.joint_delta import modules_of
+from gromo_graph.modules.layer import LayerModule
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.statistics.cross_moments import readings_of, window_of
+from gromo_graph.statistics.growth_link import GrowthLink
+from gromo_graph.statistics.growth_moment import is_input_moment
 
 
 def expected_bytes(sums: Sums, network: GrowingNetwork) -> int:
@@ -34,11 +34,11 @@ def expected_bytes(sums: Sums, network: GrowingNetwork) -> int:
     return sum(entries.values()) * dtype.itemsize
 
 
-def _columns(module: MeasuredModule) -> int:
+def _columns(module: LayerModule) -> int:
     return module.adapter.columns(module.layer)
 
 
-def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[Hashable, int]:
+def _of_link(consumer: LayerModule, link: GrowthLink[LayerModule], graph: Graph) -> dict[Hashable, int]:
     group = link.group
     producers = sum(_columns(producer) for producer in group.producers)
     readings = sum(readings_of(consumer, group, place) for place in group.reads[consumer])
@@ -57,7 +57,7 @@ def _of_link(consumer: MeasuredModule, link: GrowthLink, graph: Graph) -> dict[H
     return found
 
 
-def _read_by(module: MeasuredModule, graph: Graph) -> int:
+def _read_by(module: LayerModule, graph: Graph) -> int:
     """The numbers of a sample that a layer reads, and its constant."""
     (source,) = graph.sources(module.name)
     one_hot = graph.spec.nodes[module.name].tokens or 1

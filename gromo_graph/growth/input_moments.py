@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import torch
 
 from gromo_graph.layers import LayerAdapter
-from gromo_graph.modules.saving import Snapshot, restored_statistic, saved_statistic
-from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.kinds import Input
+from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
+from gromo_graph.statistics.saved_statistics import Snapshot, restored_statistic, saved_statistic
 
 
 class Reader(Protocol):

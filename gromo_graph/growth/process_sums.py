@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
-from gromo_graph.modules.statistic import TensorStatistic
+from gromo_graph.statistics.running_mean import TensorStatistic
 
 # Bytes of one message: larger sums go in several.
 _BUCKET = 32 * 1024 * 1024

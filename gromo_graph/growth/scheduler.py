@@ -35,13 +35,13 @@ from gromo_graph.growth.trials import (
     why_refused,
 )
 from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
 from gromo_graph.network.snapshot import Memory, go_back, remember
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.saved_statistics import Snapshot
 
 # Proposals that are line-searched in one step before it is given up: γ = 0 is an ordinary outcome; and groups in which
 # it is tried to take neurons out.

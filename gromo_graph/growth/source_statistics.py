@@ -26,11 +26,11 @@ from gromo_graph.graph.paths import sum_of
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import LayerAdapter, adapter_for, build_module
-from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.kinds import Layer
+from gromo_graph.statistics.capture import stored_rows
+from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
 Entering = Mapping[str, tuple[MeasuredModule, ...]]
 """The layers that are added up at a target today, by target; their deltas project its gradient."""

@@ -13,14 +13,13 @@ from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, obser
 from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.joint import count, modules_of
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.joint_delta import count, modules_of
+from gromo_graph.modules.measured import LinkedGroup, MeasuredModule
 from gromo_graph.modules.measuring import start_alone
-from gromo_graph.modules.statistic import TensorStatistic
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import gather_for
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.running_mean import TensorStatistic
 
 
 class Counter(Protocol):

@@ -15,11 +15,11 @@ from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import Loss
 from gromo_graph.interop.within import network_in, optimizers_of
-from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
 from gromo_graph.spec import Spec, dump_spec, parse_spec
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.saved_statistics import Snapshot
 
 try:
     from lightning.pytorch import LightningModule, Trainer

@@ -6,7 +6,7 @@ from gromo_graph.modules.linear import LinearGrowingModule
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.merge import MergeGrowingModule
 from gromo_graph.modules.merges import Conv2dMergeGrowingModule, LinearMergeGrowingModule
-from gromo_graph.modules.statistic import TensorStatistic
+from gromo_graph.statistics.running_mean import TensorStatistic
 
 __all__ = [
     "Conv1dGrowingModule",

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
+from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import Replaced, operation_adapter, operations_of, operations_with_repeats
+from gromo_graph.layers.channel_propagation import as_factor
+from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.operation import Passed
-from gromo_graph.modules.flowing import measure_moments
-from gromo_graph.modules.link import all_links, growing_links
+from gromo_graph.modules.group_links import all_links, growing_links
+from gromo_graph.modules.layer import Group, LayerModule
 from gromo_graph.modules.links import Linkable
-from gromo_graph.modules.neurons import repeats_of
-from gromo_graph.modules.passing import as_factor
 from gromo_graph.modules.pending import mismatch, pending_group, size_of_inputs, size_of_outputs
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.modules.surgery import extend_in, extend_out, parameter_step
-
-if TYPE_CHECKING:
-    from gromo_graph.graph.width_flow import GroupPlace
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.statistics.forward_new_channels import flow
 
 
 @torch.no_grad()
 def apply_change(
-    module: MeasuredModule,
+    module: LayerModule,
     *,
     apply_previous: bool = True,
     apply_delta: bool = True,
@@ -53,7 +49,7 @@ def apply_change(
     if float(s) == 0.0:
         return []
     if group is not None and apply_previous:
-        measure_moments(group)
+        _measure_moments(group)
         _check_functions(group)
     if delta is not None:
         _step(module, s)
@@ -62,9 +58,7 @@ def apply_change(
     return _grow(group, s) if apply_previous else _grow_inputs(module, group.reads[module], s)
 
 
-def _group_to_extend(
-    module: MeasuredModule, extension_size: int | None, apply_previous: bool
-) -> LinkedGroup | None:
+def _group_to_extend(module: LayerModule, extension_size: int | None, apply_previous: bool) -> Group | None:
     """The group whose extension is to be applied; refuses parts that do not fit together."""
     if module.extension_applied:
         return None
@@ -87,7 +81,7 @@ def _group_to_extend(
 
 
 @torch.no_grad()
-def apply_group(group: LinkedGroup) -> list[Replaced]:
+def apply_group(group: Group) -> list[Replaced]:
     """Turn what is pending on a whole group into weights, at the scaling factor in force; deltas of consumers too.
 
     Returns:
@@ -99,7 +93,7 @@ def apply_group(group: LinkedGroup) -> list[Replaced]:
     size = size_of_outputs(group.producers[0])
     if not _fits(group, size):
         raise mismatch(group, group.consumers[0])
-    measure_moments(group)
+    _measure_moments(group)
     _check_functions(group)
     s = as_factor(group.consumers[0].input_factor, group.producers[0].weight).detach()
     for consumer in group.consumers:
@@ -107,7 +101,7 @@ def apply_group(group: LinkedGroup) -> list[Replaced]:
     return _grow(group, s)
 
 
-def _step(module: MeasuredModule, s: Tensor) -> None:
+def _step(module: LayerModule, s: Tensor) -> None:
     """W ← W − s² δ."""
     delta = module.optimal_delta_layer
     if delta is not None:
@@ -116,7 +110,7 @@ def _step(module: MeasuredModule, s: Tensor) -> None:
         parameter_step(module, -(s**2) * _weight(delta), step)
 
 
-def forget_group(group: LinkedGroup) -> None:
+def forget_group(group: Group) -> None:
     """Take what is pending on a whole group off again, deltas of consumers too."""
     _forget(group)
     for consumer in group.consumers:
@@ -125,7 +119,7 @@ def forget_group(group: LinkedGroup) -> None:
         consumer.input_factor = None
 
 
-def _fits(group: LinkedGroup, size: int) -> bool:
+def _fits(group: Group, size: int) -> bool:
     """Whether every producer has so many pending outputs, and every consumer the inputs that they become."""
     inputs = all(
         (
@@ -139,7 +133,7 @@ def _fits(group: LinkedGroup, size: int) -> bool:
     return inputs and all(size_of_outputs(producer) == size for producer in group.producers)
 
 
-def _grow(group: LinkedGroup, s: Tensor) -> list[Replaced]:
+def _grow(group: Group, s: Tensor) -> list[Replaced]:
     """All inputs first: then the new outputs of a layer that also reads the group have zeros for its new inputs."""
     size = size_of_outputs(group.producers[0])
     replaced: list[Replaced] = []
@@ -157,7 +151,7 @@ def _grow(group: LinkedGroup, s: Tensor) -> list[Replaced]:
     return replaced
 
 
-def _grow_inputs(consumer: MeasuredModule, places: Sequence[GroupPlace], s: Tensor) -> list[Replaced]:
+def _grow_inputs(consumer: LayerModule, places: Sequence[GroupPlace], s: Tensor) -> list[Replaced]:
     """Insert the pending inputs behind the group's old ones, from the last place to the first."""
     layer = consumer.extended_input_layer
     assert layer is not None
@@ -180,7 +174,7 @@ class _Insertion:
     passed: Passed
 
 
-def _insertions(group: LinkedGroup, place: GroupPlace, size: int) -> Iterator[_Insertion]:
+def _insertions(group: Group, place: GroupPlace, size: int) -> Iterator[_Insertion]:
     """For each operation behind a module, where the new channels stand there."""
     module = group.module(place)
     flattened = module.positions
@@ -192,7 +186,7 @@ def _insertions(group: LinkedGroup, place: GroupPlace, size: int) -> Iterator[_I
         yield _Insertion(operation, start + place.width * repeat, size * repeat, passed)
 
 
-def _check_functions(group: LinkedGroup) -> None:
+def _check_functions(group: Group) -> None:
     """Refuse what some operation could not grow by, while nothing has changed yet."""
     size = size_of_outputs(group.producers[0])
     for place in group.member_places():
@@ -209,7 +203,7 @@ def _check_functions(group: LinkedGroup) -> None:
                 )
 
 
-def _grow_function(group: LinkedGroup, place: GroupPlace, size: int) -> list[Replaced]:
+def _grow_function(group: Group, place: GroupPlace, size: int) -> list[Replaced]:
     """The operations behind a module get the new channels."""
     return [
         replaced
@@ -221,7 +215,7 @@ def _grow_function(group: LinkedGroup, place: GroupPlace, size: int) -> list[Rep
 
 
 def delete_update(
-    module: MeasuredModule,
+    module: LayerModule,
     *,
     include_previous: bool = True,
     delete_delta: bool = True,
@@ -251,7 +245,7 @@ def delete_update(
         module.input_factor = None
 
 
-def _forget(group: LinkedGroup) -> None:
+def _forget(group: Group) -> None:
     """The pending neurons of a whole group; deltas of fellow consumers stay."""
     factors = {consumer: consumer.input_factor for consumer in group.consumers}
     give_factor(group, None)
@@ -270,3 +264,29 @@ def _weight(layer: torch.nn.Module) -> Tensor:
     weight = layer.weight
     assert isinstance(weight, Tensor)
     return weight
+
+
+@torch.no_grad()
+def _measure_moments(group: Group) -> None:
+    """Let the functions of a group see the pending channels of the stored batch, at the scaling factor in force.
+
+    Norms that grow need their mean and variance; where extended_forward has shown them already, nothing is done.
+    """
+    if not any(
+        operation_adapter(operation).needs_moments
+        and index not in group.module(place).passed[place.segment].moments
+        for place in group.member_places()
+        for index, operation in enumerate(operations_of(group.module(place).function))
+    ):
+        return
+    starts = {}
+    for producer in group.producers:
+        layer = producer.extended_output_layer
+        if layer is None or producer.capture.input is None:
+            return  # the norm says what is missing
+        starts[group.start(producer)] = producer.passed[0].factor_like(producer.weight) * layer(
+            producer.input
+        )
+    for place in group.member_places():
+        group.module(place).passed[place.segment].moments.clear()
+    flow(group, starts)

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.initialization import copy_uniform
+from gromo_graph.layers.channel_propagation import as_factor
 from gromo_graph.modules import applying, measuring, scaling, surgery, targets
 from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.passing import as_factor
 
 
 class GrowingModule(MeasuredModule):

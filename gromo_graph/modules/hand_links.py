@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import lcm
-from typing import TYPE_CHECKING
+
+import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph.growability import why_discontinuous
@@ -22,20 +23,15 @@ from gromo_graph.graph.width_flow import (
 )
 from gromo_graph.layers import operation_adapter, operations_of, operations_with_repeats
 from gromo_graph.layers.operation import Features
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.links import Linkable, previous_of
+from gromo_graph.modules.layer import Group, LayerModule, previous_of
+from gromo_graph.modules.links import Linkable
 from gromo_graph.spec.kinds import WidthRule
-
-if TYPE_CHECKING:
-    import torch
-
-    from gromo_graph.modules.measured import MeasuredModule
 
 Key = tuple[str, int]
 """A step: the key of a module and how many of its operations are passed; below 0 a tensor that comes from no module."""
 
 
-def groups_by_links(consumer: MeasuredModule) -> list[LinkedGroup]:
+def groups_by_links(consumer: LayerModule) -> list[Group]:
     """The groups that a layer reads, in the order in which their features stand in its input.
 
     Raises:
@@ -63,9 +59,9 @@ class _Surroundings:
         keys: a name for each module that no other one has.
     """
 
-    def __init__(self, consumer: MeasuredModule) -> None:
+    def __init__(self, consumer: LayerModule) -> None:
         self.consumer = consumer
-        self.readings: dict[MeasuredModule, Linkable] = {consumer: previous_of(consumer)}
+        self.readings: dict[LayerModule, Linkable] = {consumer: previous_of(consumer)}
         self.foreign: list[tuple[Linkable, torch.nn.Module]] = []
         self.sources = _in_order(self._explored(previous_of(consumer)))
         self.keys = _named((*self.sources, *self.readings))
@@ -157,12 +153,12 @@ class _Surroundings:
 
     # The groups
 
-    def group(self, places: GroupPlaces, reason: str | None) -> LinkedGroup:
+    def group(self, places: GroupPlaces, reason: str | None) -> Group:
         """The modules of one group."""
         modules = {key: module for module, key in self.keys.items()}
         members = [modules[key] for key in places.units]
         jumps, units = _asked_by_operations(members)
-        found = LinkedGroup(
+        found = Group(
             layout=places,
             modules=modules,
             producers=tuple(_layer(member) for member in members if not member.is_merge),
@@ -274,7 +270,7 @@ def _asked_by_operations(members: Iterable[Linkable]) -> tuple[list[str], list[i
     return jumps, units
 
 
-def _why_not_read(group: LinkedGroup) -> str | None:
+def _why_not_read(group: Group) -> str | None:
     """Why a consumer does not let the group grow, or None."""
     for consumer in group.consumers:
         if not consumer.allow_growing:
@@ -285,5 +281,5 @@ def _why_not_read(group: LinkedGroup) -> str | None:
     return None
 
 
-def _layer(module: Linkable) -> MeasuredModule:
+def _layer(module: Linkable) -> LayerModule:
     return module  # type: ignore[return-value]  # what is no merge is a layer

@@ -7,7 +7,7 @@ neighbours) is kept out of `state_dict()`, `parameters()` and `modules()`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,21 +16,18 @@ from torch.nn import Parameter
 from gromo_graph.algebra import summed_second_moment
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import Kernel, adapter_for, operation_adapter, operations_of
-from gromo_graph.modules.capture import (
+from gromo_graph.layers.channel_propagation import as_factor, pass_both
+from gromo_graph.modules.links import Linkable
+from gromo_graph.statistics.capture import (
     Capture,
     observed_forward,
     stored_input,
     stored_pre_activity,
     stored_rows,
 )
-from gromo_graph.modules.group import NetworkGroups
-from gromo_graph.modules.link import GrowthLink
-from gromo_graph.modules.links import Linkable
-from gromo_graph.modules.passing import as_factor, pass_both
-from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.statistics.growth_link import GrowthLink
+from gromo_graph.statistics.measured_group import MeasuredGroup
+from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
 _PENDING_LAYERS = ("optimal_delta_layer", "extended_input_layer", "extended_output_layer")
 _PENDING_TENSORS = ("eigenvalues_extension", "parameter_update_decrease", "delta_raw")
@@ -89,14 +86,14 @@ class LayerModule(Linkable):
         self.next_module = next_module
         self.target_in_neurons = target_in_neurons
         self.initial_in_neurons = self.in_neurons if initial_in_neurons is None else initial_in_neurons
-        self.joint_partners: tuple[MeasuredModule, ...] = ()
+        self.joint_partners: tuple[LayerModule, ...] = ()
         self.store_input = self.store_pre_activity = self.needed_by_next = False
         self.capture = Capture()
         self._input_size: tuple[int, ...] | None = None
         self._check_shapes(tensor_s_shape, tensor_m_shape)
         self._input_moment = SharedMoment(f"S of {self.name}")
         self.tensor_m = TensorStatistic(f"M of {self.name}")
-        self.growth_links: list[GrowthLink] | None = None
+        self.growth_links: Sequence[GrowthLink[LayerModule]] | None = None
         self.network_groups: NetworkGroups | None = None  # of the network that was compiled with this module
         self._forget_growth()
 
@@ -107,7 +104,7 @@ class LayerModule(Linkable):
         self.eigenvalues_extension: Tensor | None = None
         self.parameter_update_decrease: Tensor | None = None
         self.delta_raw: Tensor | None = None  # the δ solved for last, (out, columns), never scaled
-        self.delta_partners: tuple[MeasuredModule, ...] = ()  # whose δ were solved for together with it
+        self.delta_partners: tuple[LayerModule, ...] = ()  # whose δ were solved for together with it
         self.extension_applied = False  # what is pending has become weights already
         self.delta_solver: str | None = None
         self.extension_solver: str | None = None
@@ -277,9 +274,9 @@ class LayerModule(Linkable):
         return [module for module in (self.previous_module, self.next_module) if module is not None]
 
     @property
-    def partners(self) -> tuple[MeasuredModule, ...]:
+    def partners(self) -> tuple[LayerModule, ...]:
         """The layers whose delta is solved for together with this one's, itself among them."""
-        return self.joint_partners or (cast("MeasuredModule", self),)
+        return self.joint_partners or (self,)
 
     @property
     def function(self) -> torch.nn.Module:
@@ -348,3 +345,33 @@ class LayerModule(Linkable):
                 statistic.apply(fn)
         self.capture.clear()
         return self
+
+
+Group = MeasuredGroup[LayerModule]
+
+
+class NetworkGroups(Protocol):
+    """The groups of a network, for its modules."""
+
+    def read_by(self, consumer: LayerModule) -> Sequence[Group] | None:
+        """The groups that a layer reads, as they stand in its input; None if modules have been linked anew."""
+
+
+def previous_of(module: LayerModule) -> Linkable:
+    """The module before this one.
+
+    Raises:
+        GrowthError: there is none, or it is of a kind that growth does not know.
+    """
+    previous = module.previous_module
+    if previous is None:
+        raise GrowthError(
+            f"{module.name} has no previous module, so nothing can widen its input: assign "
+            "previous_module (a GrowingModule or MergeGrowingModule) first"
+        )
+    if not isinstance(previous, Linkable):
+        raise GrowthError(
+            f"the previous module of {module.name} is a {type(previous).__name__}: expected a "
+            "GrowingModule or MergeGrowingModule"
+        )
+    return previous

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operation_adapter, operations_of
-from gromo_graph.modules.passing import Segments
-from gromo_graph.modules.statistic import SharedMoment
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.layer import LayerModule
-
+from gromo_graph.layers.channel_propagation import Segments
+from gromo_graph.statistics.running_mean import SharedMoment
 
 _LINKS = frozenset(
     (
@@ -180,23 +176,3 @@ def linked(module: Linkable) -> list[Linkable]:
                 found[id(neighbour)] = neighbour
                 queue.append(neighbour)
     return list(found.values())
-
-
-def previous_of(module: LayerModule) -> Linkable:
-    """The module before this one.
-
-    Raises:
-        GrowthError: there is none, or it is of a kind that growth does not know.
-    """
-    previous = module.previous_module
-    if previous is None:
-        raise GrowthError(
-            f"{module.name} has no previous module, so nothing can widen its input: assign "
-            "previous_module (a GrowingModule or MergeGrowingModule) first"
-        )
-    if not isinstance(previous, Linkable):
-        raise GrowthError(
-            f"the previous module of {module.name} is a {type(previous).__name__}: expected a "
-            "GrowingModule or MergeGrowingModule"
-        )
-    return previous

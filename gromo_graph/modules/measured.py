@@ -5,15 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules import finding, measuring, solving
-from gromo_graph.modules.finding import Criterion
-from gromo_graph.modules.layer import LayerModule
-from gromo_graph.modules.link import all_links, growing_link, growing_links
-from gromo_graph.modules.links import previous_of
-from gromo_graph.modules.neurons import FanIn, FanOut, GroupNeurons, put, repeats_of
-from gromo_graph.modules.statistic import TensorStatistic
-from gromo_graph.modules.ways import ways_of
+from gromo_graph.layers.layer_group import repeats_of
+from gromo_graph.modules import measuring, own_delta
+from gromo_graph.modules.group_links import all_links, growing_link, growing_links
+from gromo_graph.modules.layer import LayerModule, previous_of
+from gromo_graph.modules.pending import put
+from gromo_graph.statistics import group_problem, solve_neurons
+from gromo_graph.statistics.linearised_paths import ways_of
+from gromo_graph.statistics.measured_group import MeasuredGroup
+from gromo_graph.statistics.running_mean import TensorStatistic
+from gromo_graph.statistics.solve_neurons import Criterion
 
 
 class MeasuredModule(LayerModule):
@@ -95,7 +98,7 @@ class MeasuredModule(LayerModule):
     @property
     def tensor_n(self) -> Tensor:
         """N = −M_prev + C δᵀ, shaped like M_prev, with the delta computed last."""
-        return solving.tensor_n(self, growing_link(self))
+        return group_problem.tensor_n(self, growing_link(self))
 
     def compute_s_update(self) -> tuple[Tensor, int]:
         """Σ b bᵀ of the stored input, (columns, columns), and the number of samples."""
@@ -147,7 +150,7 @@ class MeasuredModule(LayerModule):
             δ of the weight, δ of the bias (None without one), and the decrease tr(M δ) per unit of γ.
             `delta_solver` tells how it was solved.
         """
-        return solving.compute_delta(
+        return own_delta.compute_delta(
             self, update=update, dtype=dtype, force_pseudo_inverse=force_pseudo_inverse, ridge=ridge
         )
 
@@ -188,7 +191,7 @@ class MeasuredModule(LayerModule):
             nothing was solved; k may be 0. `extension_solver` and `extension_decomposition` tell how they were
             found.
         """
-        search = finding.Search(
+        search = solve_neurons.Search(
             criterion,
             maximum_added_neurons,
             dtype,
@@ -200,7 +203,7 @@ class MeasuredModule(LayerModule):
         )
         links = growing_links(self) if producer is None else [growing_link(self, producer)]
         with measuring.naming(self):
-            group, neurons = finding.find_best(links, search)
+            group, neurons = solve_neurons.find_best(links, search)
         put(group, neurons, producers=update_previous, consumers=None if update_previous else [self])
         fan_in, fan_out = neurons.fan_in[0], neurons.fan_out[group.consumers.index(self)]
         values = neurons.values
@@ -238,7 +241,9 @@ class MeasuredModule(LayerModule):
             return None, None
         for consumer in {c: None for link in links for c in link.group.consumers}:
             if consumer.delta_raw is None and use_projected_gradient:
-                consumer.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
+                own_delta.compute_delta(
+                    consumer, update=False, dtype=dtype, force_pseudo_inverse=False, ridge=ridge
+                )
         alpha_weight, alpha_bias, _, _ = self.compute_optimal_added_parameters(
             numerical_threshold,
             statistical_threshold,
@@ -302,3 +307,6 @@ def links_gain(module: MeasuredModule) -> float:
     """The largest slope of the ways to a module, measured anew."""
     gains = [ways_of(link.group).gain for link in all_links(module)]
     return max(gains, default=1.0)
+
+
+LinkedGroup = MeasuredGroup[MeasuredModule]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,16 +17,14 @@ from gromo_graph.algebra import (
     value_of,
 )
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.capture import stored_gradient, stored_input, stored_rows
-from gromo_graph.modules.crossing import cross_of_batch, m_prev_of_batch
-from gromo_graph.modules.link import growable_links, growing_link
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.group_links import growable_links, growing_link
+from gromo_graph.modules.layer import LayerModule
+from gromo_graph.statistics.capture import stored_gradient, stored_input, stored_rows
+from gromo_graph.statistics.cross_moments import cross_of_batch, m_prev_of_batch
 
 
 @contextmanager
-def naming(module: MeasuredModule) -> Iterator[None]:
+def naming(module: LayerModule) -> Iterator[None]:
     """Errors of the algebra, which knows no names, get the name of the module."""
     try:
         yield
@@ -37,28 +34,28 @@ def naming(module: MeasuredModule) -> Iterator[None]:
         raise error.of(module.name) from error
 
 
-def s_update(module: MeasuredModule) -> tuple[Tensor, int]:
+def s_update(module: LayerModule) -> tuple[Tensor, int]:
     """Σ b bᵀ of the stored input and its number of samples."""
     x = stored_input(module)
     with naming(module):
         return patch_second_moment(stored_rows(module)), x.shape[0]
 
 
-def m_update(module: MeasuredModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
+def m_update(module: LayerModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
     """Σ b gᵀ, (columns, out)."""
     x, g = stored_input(module), stored_gradient(module, desired_activation)
     with naming(module):
         return value_of(_m_product(module, g)), x.shape[0]
 
 
-def _m_product(module: MeasuredModule, gradient: Tensor) -> Moment:
+def _m_product(module: LayerModule, gradient: Tensor) -> Moment:
     rows = stored_rows(module)
     return summed_cross_moment(
         rows, Patches(module.adapter.output_image(module.layer, gradient), grid=rows.grid)
     )
 
 
-def m_prev_update(module: MeasuredModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
+def m_prev_update(module: LayerModule, desired_activation: Tensor | None) -> tuple[Tensor, int]:
     """Σ b₋₂ gᵀ, (columns₋₂, out · readings)."""
     link = growing_link(module)
     g = stored_gradient(module, desired_activation)
@@ -66,14 +63,14 @@ def m_prev_update(module: MeasuredModule, desired_activation: Tensor | None) -> 
         return value_of(m_prev_of_batch(module, link.group, g)), g.shape[0]
 
 
-def cross_covariance_update(module: MeasuredModule) -> tuple[Tensor, int]:
+def cross_covariance_update(module: LayerModule) -> tuple[Tensor, int]:
     """Σ b₋₂ bᵀ (see `crossing.cross_of_batch`)."""
     link = growing_link(module)
     with naming(module):
         return value_of(cross_of_batch(module, link.group, module.partners)), stored_input(module).shape[0]
 
 
-def n_update(module: MeasuredModule) -> Tensor:
+def n_update(module: LayerModule) -> Tensor:
     """−Σ b₋₂ (g − δ b)ᵀ over the stored batch, shaped like M_prev."""
     link = growing_link(module)
     projected = projected_gradient(module, stored_input(module))
@@ -82,7 +79,7 @@ def n_update(module: MeasuredModule) -> Tensor:
 
 
 @torch.no_grad()
-def projected_gradient(module: MeasuredModule, input_vector: Tensor) -> Tensor:
+def projected_gradient(module: LayerModule, input_vector: Tensor) -> Tensor:
     """g − δ b, shaped like the pre-activity."""
     if module.optimal_delta_layer is None:
         raise GrowthError(f"{module.name} has no optimal delta: call compute_optimal_delta() first")
@@ -90,7 +87,7 @@ def projected_gradient(module: MeasuredModule, input_vector: Tensor) -> Tensor:
     return stored_gradient(module, None) - change
 
 
-def start_alone(module: MeasuredModule, dtype: torch.dtype | None = None) -> None:
+def start_alone(module: LayerModule, dtype: torch.dtype | None = None) -> None:
     """As `start`, for a module whose links to groups are given to it: none are looked for."""
     module.store_input = module.store_pre_activity = True
     module.capture.clear()
@@ -98,7 +95,7 @@ def start_alone(module: MeasuredModule, dtype: torch.dtype | None = None) -> Non
     module.tensor_s.dtype = module.tensor_m.dtype = dtype
 
 
-def start(module: MeasuredModule, dtype: torch.dtype | None = None) -> None:
+def start(module: LayerModule, dtype: torch.dtype | None = None) -> None:
     """Empty the statistics and keep what the next forward passes show; dtype: in which sums are kept."""
     start_alone(module, dtype)
     for link in growable_links(module):
@@ -109,7 +106,7 @@ def start(module: MeasuredModule, dtype: torch.dtype | None = None) -> None:
             producer.needed_by_next = True
 
 
-def stop(module: MeasuredModule) -> None:
+def stop(module: LayerModule) -> None:
     """Empty the statistics and keep nothing any more."""
     module.store_input = module.store_pre_activity = False
     module.capture.clear()
@@ -124,7 +121,7 @@ def stop(module: MeasuredModule) -> None:
     clear(module)
 
 
-def clear(module: MeasuredModule) -> None:
+def clear(module: LayerModule) -> None:
     """Empty the module's own statistics; its neighbours are looked at anew."""
     module.input_moment.reset()
     module.tensor_m.reset()
@@ -133,7 +130,7 @@ def clear(module: MeasuredModule) -> None:
 
 @torch.no_grad()
 def update(
-    module: MeasuredModule,
+    module: LayerModule,
     desired_activation: Tensor | None,
     weight_gradient: Tensor | None,
     bias_gradient: Tensor | None,
@@ -152,7 +149,7 @@ def update(
 
 
 def _m_of_batch(
-    module: MeasuredModule,
+    module: LayerModule,
     desired_activation: Tensor | None,
     weight_gradient: Tensor | None,
     bias_gradient: Tensor | None,

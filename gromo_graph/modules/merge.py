@@ -5,21 +5,19 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules import joint
-from gromo_graph.modules.capture import Capture, kept, stored_pre_activity
+from gromo_graph.layers.channel_propagation import pass_both
+from gromo_graph.modules import joint_delta
 from gromo_graph.modules.junction import Junction
 from gromo_graph.modules.links import Linkable
-from gromo_graph.modules.passing import pass_both
-from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.statistics.capture import Capture, kept, stored_pre_activity
+from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
 
 class MergeGrowingModule(Junction):
@@ -157,25 +155,25 @@ class MergeGrowingModule(Junction):
         Those are the growing modules before it without a function of their own: what they add up to has one gradient.
         Where there are none (a concat, or a merge that only hands one module on to several) nothing is to be done.
         """
-        joint.start(self)
+        joint_delta.start(self)
 
     def update_computation(self) -> None:
         """Count the last forward and backward pass in their statistics, and in those of this merge."""
-        joint.update(self)
+        joint_delta.update(self)
 
     def reset_computation(self) -> None:
         """Empty the statistics and keep nothing of forward passes any more."""
-        joint.stop(self)
+        joint_delta.stop(self)
 
     @property
     def previous_tensor_s(self) -> Tensor:
         """S of all that the layers entering this sum read, side by side, (columns, columns)."""
-        return joint.joint_s(self)
+        return joint_delta.joint_s(self)
 
     @property
     def previous_tensor_m(self) -> Tensor:
         """M of the same against the gradient of the sum, (columns, out)."""
-        return joint.joint_m(self)
+        return joint_delta.joint_m(self)
 
     def compute_optimal_delta(
         self,
@@ -197,14 +195,14 @@ class MergeGrowingModule(Junction):
         Returns:
             δ of the weight and of the bias of each layer, in the order of `joint_modules`.
         """
-        return joint.compute_delta(
+        return joint_delta.compute_delta(
             self, update=update, dtype=dtype, force_pseudo_inverse=force_pseudo_inverse, ridge=ridge
         )
 
     @property
     def joint_modules(self) -> tuple[MeasuredModule, ...]:
         """The growing modules that enter this sum without a function of their own."""
-        return joint.modules_of(self)
+        return joint_delta.modules_of(self)
 
     # Being a neighbour, being moved
 

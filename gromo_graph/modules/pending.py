@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
+from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.link import growable_links, growing_links
-from gromo_graph.modules.neurons import FanIn, FanOut, GroupNeurons, pending_layer, put, repeats_of
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.layers.layer_group import repeats_of
+from gromo_graph.layers.shape_checks import expect_shape
+from gromo_graph.modules.group_links import growable_links, growing_links
+from gromo_graph.modules.layer import Group, LayerModule
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class PendingNeurons:
         module: the consumer they were asked of. alone: only its own part is looked at.
     """
 
-    group: LinkedGroup
+    group: Group
     neurons: GroupNeurons
-    module: MeasuredModule
+    module: LayerModule
     alone: bool
 
 
-def pending_group(module: MeasuredModule) -> LinkedGroup | None:
+def pending_group(module: LayerModule) -> Group | None:
     """The group for which the module has pending inputs, or its producers pending outputs; None where there is none.
 
     Of several groups that the module reads it is the one whose producers have pending outputs.
@@ -43,7 +43,7 @@ def pending_group(module: MeasuredModule) -> LinkedGroup | None:
     return groups[0] if groups and module.extended_input_layer is not None else None
 
 
-def pending_neurons(module: MeasuredModule, *, alone: bool = False) -> PendingNeurons:
+def pending_neurons(module: LayerModule, *, alone: bool = False) -> PendingNeurons:
     """What is pending on the input of a module.
 
     Args:
@@ -94,7 +94,7 @@ def put_back(found: PendingNeurons, neurons: GroupNeurons) -> None:
     module.eigenvalues_extension = neurons.values
 
 
-def mismatch(group: LinkedGroup, module: MeasuredModule) -> GrowthError:
+def mismatch(group: Group, module: LayerModule) -> GrowthError:
     """The error for halves of different sizes."""
     inputs = ", ".join(f"{c.name} {size_of_inputs(c, group)}" for c in group.consumers)
     outputs = ", ".join(f"{p.name} {size_of_outputs(p)}" for p in group.producers)
@@ -104,7 +104,7 @@ def mismatch(group: LinkedGroup, module: MeasuredModule) -> GrowthError:
     )
 
 
-def size_of_inputs(consumer: MeasuredModule, group: LinkedGroup) -> int:
+def size_of_inputs(consumer: LayerModule, group: Group) -> int:
     """Pending neurons on the input of a consumer."""
     layer = consumer.extended_input_layer
     return (
@@ -112,13 +112,13 @@ def size_of_inputs(consumer: MeasuredModule, group: LinkedGroup) -> int:
     )
 
 
-def size_of_outputs(producer: MeasuredModule) -> int:
+def size_of_outputs(producer: LayerModule) -> int:
     """Pending neurons on the output of a producer."""
     layer = producer.extended_output_layer
     return 0 if layer is None else producer.adapter.out_neurons(layer)
 
 
-def _fan_in(producer: MeasuredModule, module: MeasuredModule) -> FanIn:
+def _fan_in(producer: LayerModule, module: LayerModule) -> FanIn:
     layer = producer.extended_output_layer
     if layer is None:
         raise GrowthError(
@@ -129,7 +129,7 @@ def _fan_in(producer: MeasuredModule, module: MeasuredModule) -> FanIn:
     return FanIn(_weight(layer), bias.detach() if isinstance(bias, Tensor) else None)
 
 
-def _fan_out(group: LinkedGroup, consumer: MeasuredModule, module: MeasuredModule) -> FanOut:
+def _fan_out(group: Group, consumer: LayerModule, module: LayerModule) -> FanOut:
     layer = consumer.extended_input_layer
     if layer is None:
         raise GrowthError(
@@ -143,3 +143,79 @@ def _weight(layer: object) -> Tensor:
     weight = getattr(layer, "weight", None)
     assert isinstance(weight, Tensor)
     return weight.detach()
+
+
+@torch.no_grad()
+def put(
+    group: Group,
+    neurons: GroupNeurons,
+    *,
+    producers: bool = True,
+    consumers: Sequence[LayerModule] | None = None,
+) -> None:
+    """Make neurons pending on the modules of a group, after everything about them has been checked.
+
+    Args:
+        group, neurons: which neurons of what.
+        producers: whether the producers take their part. consumers: those that take theirs; None is all.
+    """
+    chosen = group.consumers if consumers is None else consumers
+    _check(group, neurons)
+    for consumer, fan_out in zip(group.consumers, neurons.fan_out, strict=True):
+        if consumer in chosen:
+            values = neurons.values
+            consumer.extended_input_layer = pending_layer(consumer, fan_out.weight, None, neurons.size)
+            consumer.eigenvalues_extension = None if values is None else values.detach().clone()
+            consumer.extension_solver = neurons.solver
+            consumer.extension_decomposition = neurons.decomposition
+            consumer.extension_applied = False
+    if producers:
+        for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
+            producer.extended_output_layer = pending_layer(producer, fan_in.weight, fan_in.bias, neurons.size)
+        expect_channels(group, neurons.size)
+        _give_spreads(group, neurons.spreads)
+
+
+def pending_layer(
+    module: LayerModule, weight: Tensor, bias: Tensor | None, size: int
+) -> torch.nn.Module | None:
+    """A layer like the module's own with copies of these parameters; None where they are those of no neuron."""
+    if size == 0:
+        return None
+    weight = weight.to(module.weight)
+    return module.adapter.layer_of(module.layer, weight, None if bias is None else bias.to(weight))
+
+
+def expect_channels(group: Group, size: int) -> None:
+    """Tell the functions of a group how many new channels are pending in each segment."""
+    for place in group.member_places():
+        module = group.module(place)
+        module.passed[place.segment].expect(size * place.repeat // module.positions)
+
+
+def _give_spreads(group: Group, spreads: Mapping[tuple[int, int], Tensor]) -> None:
+    """Tell the functions how large the channels are; those that ask have a single segment of the group."""
+    for (member, index), spread in spreads.items():
+        (place,) = group.places[group.members[member]]
+        group.module(place).passed[place.segment].spreads[index] = spread
+
+
+def _check(group: Group, neurons: GroupNeurons) -> None:
+    size = neurons.size
+    for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
+        shape = producer.adapter.out_extension_shape(producer.layer, size)
+        expect_shape(producer, "alpha", fan_in.weight, shape)
+        if producer.use_bias != (fan_in.bias is not None):
+            found = "none" if fan_in.bias is None else "one"
+            raise GrowthError(
+                f"the new neurons of {producer.name} come with {found} for a bias: expected "
+                f"{'one of shape ' + str((size,)) if producer.use_bias else 'none'}, as the layer has"
+            )
+        if fan_in.bias is not None:
+            expect_shape(producer, "the bias of alpha", fan_in.bias, (size,))
+    for consumer, fan_out in zip(group.consumers, neurons.fan_out, strict=True):
+        inputs = size * sum(fan_out.repeats)
+        shape = consumer.adapter.in_extension_shape(consumer.layer, inputs)
+        expect_shape(consumer, "omega", fan_out.weight, shape)
+    if neurons.values is not None:
+        expect_shape(group.consumers[0], "eigenvalues", neurons.values, (size,))

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import Kept, operation_adapter, operations_with_repeats
-
-if TYPE_CHECKING:
-    from gromo_graph.graph.width_flow import GroupPlace
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.layer import Group, LayerModule
 
 # Ridge on S relative to its mean diagonal, so that channels that are equal, or always zero, do not make it singular: as
 # small as the precision of S allows, and no smaller than an inverse in double precision can bear.
@@ -46,7 +42,7 @@ class Removal:
 class _Fit:
     """The least squares of one consumer."""
 
-    def __init__(self, group: LinkedGroup, consumer: MeasuredModule) -> None:
+    def __init__(self, group: Group, consumer: LayerModule) -> None:
         counted = consumer.tensor_s()
         s = counted.to(torch.float64 if consumer.device.type != "mps" else torch.float32)
         adapter, layer = consumer.adapter, consumer.layer
@@ -81,7 +77,7 @@ def relative_ridge(dtype: torch.dtype) -> float:
     return max(_ROUNDINGS * torch.finfo(dtype).eps, _LEAST_RIDGE)
 
 
-def columns_of(group: LinkedGroup, consumer: MeasuredModule, channels: Tensor, taps: int) -> Tensor:
+def columns_of(group: Group, consumer: LayerModule, channels: Tensor, taps: int) -> Tensor:
     """The columns of the rows of a consumer that some channels of a group fill, (channels, columns of each)."""
     found = []
     for place in group.reads[consumer]:
@@ -91,7 +87,7 @@ def columns_of(group: LinkedGroup, consumer: MeasuredModule, channels: Tensor, t
 
 
 @torch.no_grad()
-def least_missed(group: LinkedGroup, count: int) -> Removal:
+def least_missed(group: Group, count: int) -> Removal:
     """The `count` channels that are missed least, found one by one.
 
     Raises:
@@ -129,7 +125,7 @@ class Left:
 
 
 @torch.no_grad()
-def without(group: LinkedGroup, channels: Sequence[int], changes: Mapping[str, Tensor]) -> Left:
+def without(group: Group, channels: Sequence[int], changes: Mapping[str, Tensor]) -> Left:
     """Layers and operations without some channels; the modules of the group stay as they are.
 
     Args:
@@ -165,7 +161,7 @@ def without(group: LinkedGroup, channels: Sequence[int], changes: Mapping[str, T
     return Left(modules, tuple(kept))
 
 
-def _features_left(group: LinkedGroup, layer: MeasuredModule, stay: Tensor) -> Tensor:
+def _features_left(group: Group, layer: LayerModule, stay: Tensor) -> Tensor:
     """The inputs of a layer that stay."""
     if layer not in group.reads:
         return torch.arange(layer.in_neurons)
@@ -176,7 +172,7 @@ def _features_left(group: LinkedGroup, layer: MeasuredModule, stay: Tensor) -> T
     return kept.nonzero()[:, 0]
 
 
-def _operations(group: LinkedGroup, stay: Tensor) -> Iterator[tuple[torch.nn.Module, Tensor]]:
+def _operations(group: Group, stay: Tensor) -> Iterator[tuple[torch.nn.Module, Tensor]]:
     """The operations of a group, each with the features that stay there."""
     for member in (*group.producers, *group.merges):
         places = group.places[member]

@@ -5,23 +5,19 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.algebra.rescaling import Spreads, normalization_factors, spread_of
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.link import growable_links
-from gromo_graph.modules.neurons import GroupNeurons
+from gromo_graph.modules.group_links import growable_links
+from gromo_graph.modules.layer import Group, LayerModule
 from gromo_graph.modules.pending import pending_group, pending_neurons, put_back
 
-if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.measured import MeasuredModule
 
-
-def checked_factor(module: MeasuredModule, factor: object) -> float | Tensor:
+def checked_factor(module: LayerModule, factor: object) -> float | Tensor:
     """A finite scalar: a number, or a tensor of one entry (kept, so that gradients flow into it)."""
     if isinstance(factor, Tensor):
         if factor.numel() != 1 or not bool(torch.isfinite(factor).all()):
@@ -37,7 +33,7 @@ def checked_factor(module: MeasuredModule, factor: object) -> float | Tensor:
     )
 
 
-def set_factor(module: MeasuredModule, factor: object) -> None:
+def set_factor(module: LayerModule, factor: object) -> None:
     """Give the factor to the module and to everything that grows with its input."""
     checked = checked_factor(module, factor)
     module.input_factor = checked
@@ -47,7 +43,7 @@ def set_factor(module: MeasuredModule, factor: object) -> None:
         give_factor(each, checked)
 
 
-def give_factor(group: LinkedGroup, factor: float | Tensor | None) -> None:
+def give_factor(group: Group, factor: float | Tensor | None) -> None:
     """The factor of every new channel of a group."""
     for consumer in group.consumers:
         consumer.input_factor = factor
@@ -64,7 +60,7 @@ def scale_layer(layer: torch.nn.Module, scale: float) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def scale_update(module: MeasuredModule, scale: float) -> None:
+def scale_update(module: LayerModule, scale: float) -> None:
     """Scale the pending delta and the decrease it promises."""
     if module.optimal_delta_layer is None:
         return
@@ -75,7 +71,7 @@ def scale_update(module: MeasuredModule, scale: float) -> None:
 
 @torch.no_grad()
 def scale_extension(
-    module: MeasuredModule, scale: float | None, scale_output: float | None, scale_input: float | None
+    module: LayerModule, scale: float | None, scale_output: float | None, scale_input: float | None
 ) -> None:
     """Scale α (output) and ω (input); λ by the root of the product, because it enters squared."""
     output = scale if scale is not None else scale_output
@@ -97,7 +93,7 @@ def scale_extension(
     put_back(found, scaled)
 
 
-def normalize(module: MeasuredModule, std_target: float | None, kind: str) -> None:
+def normalize(module: LayerModule, std_target: float | None, kind: str) -> None:
     """Bring pending weights to a standard deviation (see `normalization_factors`)."""
     found = None if pending_group(module) is None else pending_neurons(module)
     omega = alpha = None
@@ -117,7 +113,7 @@ def normalize(module: MeasuredModule, std_target: float | None, kind: str) -> No
         scale_extension(module, None, factors.fan_in, factors.fan_out)
 
 
-def _default_target(module: MeasuredModule) -> float:
+def _default_target(module: LayerModule) -> float:
     spread = spread_of(module.weight)
     if spread is not None:
         return spread
@@ -128,7 +124,7 @@ def _default_target(module: MeasuredModule) -> float:
 
 @torch.no_grad()
 def sub_select(
-    module: MeasuredModule,
+    module: LayerModule,
     *,
     keep_neurons: int | None,
     threshold: float | None,
@@ -158,7 +154,7 @@ def sub_select(
     put_back(found, selected)
 
 
-def _number_to_keep(module: MeasuredModule, keep_neurons: int | None, threshold: float | None) -> int:
+def _number_to_keep(module: LayerModule, keep_neurons: int | None, threshold: float | None) -> int:
     values = module.eigenvalues_extension
     if keep_neurons is not None:
         if keep_neurons < 0:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra.initialization import initialization
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import Replaced
-from gromo_graph.modules.checks import expect_shape
-from gromo_graph.modules.link import growing_link
+from gromo_graph.layers.layer_group import repeats_of
+from gromo_graph.layers.shape_checks import expect_shape
+from gromo_graph.modules.group_links import growing_link
+from gromo_graph.modules.layer import LayerModule
 from gromo_graph.modules.measuring import clear
-from gromo_graph.modules.neurons import expect_channels, pending_layer, repeats_of
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.pending import expect_channels, pending_layer
 
 
 def layer_of_tensor(
-    module: MeasuredModule, weight: Tensor, bias: Tensor | None, force_bias: bool
+    module: LayerModule, weight: Tensor, bias: Tensor | None, force_bias: bool
 ) -> torch.nn.Module:
     """A layer like the module's own, with copies of these parameters."""
     if force_bias and module.use_bias != (bias is not None):
@@ -36,14 +33,14 @@ def layer_of_tensor(
     return module.adapter.layer_of(module.layer, weight, bias)
 
 
-def layer_of_matrix(module: MeasuredModule, matrix: Tensor) -> torch.nn.Module:
+def layer_of_matrix(module: LayerModule, matrix: Tensor) -> torch.nn.Module:
     """A layer like the module's own with the weights of a matrix [weight | bias], (out, columns)."""
     weight, bias = module.adapter.weight_and_bias(module.layer, matrix.to(module.weight))
     return module.adapter.layer_of(module.layer, weight, bias)
 
 
 @torch.no_grad()
-def extend_in(module: MeasuredModule, weight: Tensor, at: int | None = None) -> list[Replaced]:
+def extend_in(module: LayerModule, weight: Tensor, at: int | None = None) -> list[Replaced]:
     """Insert inputs, by default behind the others.
 
     Statistics of the old width are emptied, pending weights get zeros for them.
@@ -66,7 +63,7 @@ def extend_in(module: MeasuredModule, weight: Tensor, at: int | None = None) -> 
 
 
 @torch.no_grad()
-def extend_out(module: MeasuredModule, weight: Tensor, bias: Tensor | None) -> list[Replaced]:
+def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> list[Replaced]:
     """Append outputs; statistics of the old width are emptied, pending weights get zeros for them."""
     adapter, size = module.adapter, weight.shape[0]
     expect_shape(module, "weight", weight, adapter.out_extension_shape(module.layer, size))
@@ -94,14 +91,14 @@ def extend_out(module: MeasuredModule, weight: Tensor, bias: Tensor | None) -> l
     return replaced
 
 
-def forget_pass(module: MeasuredModule) -> None:
+def forget_pass(module: LayerModule) -> None:
     """Stored activations and the last delta belong to the old sizes."""
     module.capture.clear()
     module.delta_raw = None
 
 
 def add_parameters(
-    module: MeasuredModule,
+    module: LayerModule,
     matrix_extension: Tensor | None,
     bias_extension: Tensor | None,
     added_in_features: int,
@@ -129,7 +126,7 @@ def add_parameters(
 
 
 @torch.no_grad()
-def parameter_step(module: MeasuredModule, delta_weights: Tensor, delta_biases: Tensor | None) -> None:
+def parameter_step(module: LayerModule, delta_weights: Tensor, delta_biases: Tensor | None) -> None:
     """Add to the parameters in place (they stay the same objects, with their optimizer state)."""
     expect_shape(module, "delta_weights", delta_weights, tuple(module.weight.shape))
     bias = module.bias
@@ -143,7 +140,7 @@ def parameter_step(module: MeasuredModule, delta_weights: Tensor, delta_biases: 
 
 
 @torch.no_grad()
-def create_in_extension(module: MeasuredModule, size: int, init: str = "copy_uniform") -> None:
+def create_in_extension(module: LayerModule, size: int, init: str = "copy_uniform") -> None:
     """A pending extension of the input with first values."""
     shape = module.adapter.in_extension_shape(module.layer, _checked_size(module, size))
     make = initialization(init)
@@ -155,7 +152,7 @@ def create_in_extension(module: MeasuredModule, size: int, init: str = "copy_uni
 
 
 @torch.no_grad()
-def create_out_extension(module: MeasuredModule, size: int, init: str = "copy_uniform") -> None:
+def create_out_extension(module: LayerModule, size: int, init: str = "copy_uniform") -> None:
     """A pending extension of the output with first values."""
     shape = module.adapter.out_extension_shape(module.layer, _checked_size(module, size))
     make, fan_in, bias = initialization(init), module.adapter.fan_in(module.layer), module.bias
@@ -166,14 +163,14 @@ def create_out_extension(module: MeasuredModule, size: int, init: str = "copy_un
 
 
 def create_extensions(
-    module: MeasuredModule,
+    module: LayerModule,
     *,
     neurons: int,
     output_size: int | None,
     input_size: int | None,
     output_init: str,
     input_init: str,
-    producer: MeasuredModule | None,
+    producer: LayerModule | None,
 ) -> None:
     """Pending extensions of everything that grows with this module's input: all producers and all consumers.
 
@@ -197,7 +194,7 @@ def create_extensions(
         )
 
 
-def _checked_size(module: MeasuredModule, size: int) -> int:
+def _checked_size(module: LayerModule, size: int) -> int:
     if not isinstance(size, int) or size < 0:
         raise GrowthError(
             f"{module.name}: the size of an extension is {size!r}: expected an int of at least 0"

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.link import growing_link
-from gromo_graph.modules.links import previous_of
-from gromo_graph.modules.neurons import repeats_of
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.layers.layer_group import repeats_of
+from gromo_graph.modules.group_links import growing_link
+from gromo_graph.modules.layer import LayerModule, previous_of
 
 
-def missing_neurons(module: MeasuredModule) -> int:
+def missing_neurons(module: LayerModule) -> int:
     """Neurons between the present width and the target; negative beyond it."""
     if module.target_in_neurons is None:
         raise GrowthError(f"{module.name} has no target width: give target_in_neurons")
     return module.target_in_neurons - module.in_neurons
 
 
-def missing_channels(module: MeasuredModule) -> int:
+def missing_channels(module: LayerModule) -> int:
     """Neurons that would fill the missing inputs: fewer where a flatten makes several inputs of each.
 
     Raises:
@@ -38,7 +33,7 @@ def missing_channels(module: MeasuredModule) -> int:
     return missing // each
 
 
-def neurons_to_add(module: MeasuredModule, method: str, steps: int) -> int:
+def neurons_to_add(module: LayerModule, method: str, steps: int) -> int:
     """Neurons for the next of `steps` equal growth steps, never more than are missing."""
     if method != "fixed_proportional":
         raise GrowthError(f"{module.name}: unknown method {method!r}: expected 'fixed_proportional'")
@@ -50,7 +45,7 @@ def neurons_to_add(module: MeasuredModule, method: str, steps: int) -> int:
     return max(0, min(share, missing))
 
 
-def size_from_previous(module: MeasuredModule) -> tuple[int, ...] | None:
+def size_from_previous(module: LayerModule) -> tuple[int, ...] | None:
     """The size of one sample of the input as the previous module gives it; None where its positions are not known."""
     previous = previous_of(module)
     if module.adapter.axes(module.layer) is None:

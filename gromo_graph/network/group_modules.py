@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from gromo_graph.graph import Graph, WidthGroup, obstacle
 from gromo_graph.layers import Kernel
 from gromo_graph.modules import GrowingModule, Linkable
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.layer import LayerModule
+from gromo_graph.modules.measured import LinkedGroup
 
 
 def bound(
@@ -65,7 +65,7 @@ class GroupsOfGraph:
                     found.setdefault(consumer, []).append((part, reason))
         return found
 
-    def read_by(self, consumer: MeasuredModule) -> list[LinkedGroup] | None:
+    def read_by(self, consumer: LayerModule) -> Sequence[LinkedGroup] | None:
         """The groups that a layer reads, as they stand in its input; None if modules have been linked anew."""
         key = consumer.name
         read = self._read.get(key, [])
@@ -73,4 +73,4 @@ class GroupsOfGraph:
         units = {key, *(unit for group, _ in read for unit in (*group.places.units, *group.places.reads))}
         if any(self._modules[unit].changes != self._changes[unit] for unit in units):
             return None
-        return sorted(found, key=lambda group: group.reads[consumer][0].start)
+        return sorted(found, key=lambda group: group.layout.reads[key][0].start)

@@ -7,10 +7,11 @@ from collections.abc import Collection
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import WidthGroup
 from gromo_graph.layers import Kernel
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.link import GrowthLink
+from gromo_graph.modules.layer import LayerModule
+from gromo_graph.modules.measured import LinkedGroup
 from gromo_graph.network.group_modules import bound
 from gromo_graph.network.network import GrowingNetwork
+from gromo_graph.statistics.growth_link import GrowthLink
 
 
 def linked_group(network: GrowingNetwork, group: WidthGroup, *, kernel: Kernel | None = None) -> LinkedGroup:
@@ -38,7 +39,7 @@ def linked_parts(
 
 def gather_for(groups: Collection[LinkedGroup]) -> None:
     """Let the consumers of these groups gather what their growth needs, and nothing for other groups."""
-    links: dict[object, list[GrowthLink]] = {}
+    links: dict[object, list[GrowthLink[LayerModule]]] = {}
     for group in groups:
         for consumer in group.consumers:
             links.setdefault(consumer, []).append(GrowthLink(consumer, group))

@@ -18,7 +18,6 @@ from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import is_sized
 from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
@@ -52,6 +51,7 @@ from gromo_graph.run.trainer import (
     train_epoch,
 )
 from gromo_graph.spec import Spec
+from gromo_graph.statistics.saved_statistics import Snapshot
 
 _EVALUATION_BATCH = 4096
 _BETWEEN_CHECKPOINTS = 10.0  # seconds; epochs with growth have one anyway

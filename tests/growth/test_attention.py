@@ -15,8 +15,8 @@ from gromo_graph.algebra import match_moment, optimal_match, product_gradient
 from gromo_graph.growth.candidates.base import Proposal
 from gromo_graph.growth.changes import change_of
 from gromo_graph.layers.attention import Attend, by_head
-from gromo_graph.modules import crossing
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics import cross_moments
 
 TAILS = {
     "a layer reads it": "  f: {kind: flatten, from: o}\n",
@@ -121,7 +121,7 @@ def test_samples_written_down_in_portions_are_mixed_as_their_own(
 ) -> None:
     network = network_of(document(tail, heads=2))
     whole = {c.target: c.slope for c in able(scheduler_of(network))}
-    monkeypatch.setitem(crossing._WRITTEN, "cpu", 1)
+    monkeypatch.setitem(cross_moments._WRITTEN, "cpu", 1)
     portions = {c.target: c.slope for c in able(scheduler_of(network))}
     assert "v" in whole
     assert portions == pytest.approx(whole, rel=1e-9)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import AvgPool1d, AvgPool2d, Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential
 
 from gromo_graph.algebra import gathered
-from gromo_graph.modules import crossing
+from gromo_graph.statistics import cross_moments
 from tests import reference
 from tests.modules.chains import ACTIVATIONS, Chain
 from tests.modules.convolutions import assert_statistics_are_dense, chain_of, pairs_of
@@ -525,7 +525,7 @@ def test_samples_in_small_portions_are_the_same(
 ) -> None:
     """Rows of large batches are written down a few samples at a time; here one by one."""
     monkeypatch.setitem(gathered._GATHERED, "cpu", 1)
-    monkeypatch.setitem(crossing._WRITTEN, "cpu", 1)
+    monkeypatch.setitem(cross_moments._WRITTEN, "cpu", 1)
     found = KINDS[name].chain(kernel=kernel, rows=5)
     found.gather()
     for pair in pairs_of(found):

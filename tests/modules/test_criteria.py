@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, SpecError, compile_network, parse_spec
+from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules import GrowingModule
-from gromo_graph.modules.link import growing_link
-from gromo_graph.modules.neurons import GroupNeurons, put
-from gromo_graph.modules.pending import pending_neurons
+from gromo_graph.modules.group_links import growing_link
+from gromo_graph.modules.pending import pending_neurons, put
 from tests.growth.problems import batches
 from tests.modules.chains import ACTIVATIONS, chain
 from tests.modules.networks import F64, OTHERS, Problem, convolutional_residual, many, problem, residual

@@ -20,7 +20,7 @@ from torch.nn import (
 )
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.link import growing_link
+from gromo_graph.modules.group_links import growing_link
 from tests.modules.networks import problem, solved
 from tests.modules.normed import (
     BOTH_MODES,

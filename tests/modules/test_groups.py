@@ -7,14 +7,15 @@ import copy
 import pytest
 import torch
 
+from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
 from gromo_graph.errors import GrowthError
+from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.modules import GrowingModule
-from gromo_graph.modules.crossing import readings_of, window_of
-from gromo_graph.modules.flowing import given, tangents
-from gromo_graph.modules.growth_moment import spans_of, weights_of
-from gromo_graph.modules.link import growing_link
-from gromo_graph.modules.neurons import FanIn, FanOut, GroupNeurons, put, repeats_of
-from gromo_graph.modules.pending import pending_neurons
+from gromo_graph.modules.group_links import growing_link
+from gromo_graph.modules.pending import pending_neurons, put
+from gromo_graph.statistics.cross_moments import readings_of, window_of
+from gromo_graph.statistics.forward_new_channels import given, tangents
+from gromo_graph.statistics.growth_moment import spans_of, weights_of
 from tests import reference
 from tests.modules.networks import (
     F64,

@@ -14,7 +14,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operation_adapter
 from gromo_graph.layers.operation import Channels
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
-from gromo_graph.modules.statistic import SharedMoment
+from gromo_graph.statistics.running_mean import SharedMoment
 from tests.modules.pairs import F64
 
 close = torch.testing.assert_close

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from gromo_graph.modules import GrowingModule
-from gromo_graph.modules.link import GrowthLink, growable_links
-from gromo_graph.modules.solving import tensor_n
+from gromo_graph.modules.group_links import growable_links
+from gromo_graph.statistics.group_problem import tensor_n
+from gromo_graph.statistics.growth_link import GrowthLink
 from tests.modules.networks import F64, Problem, many, problem, residual
 
 SPECS = {

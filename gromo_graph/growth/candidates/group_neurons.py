@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.new_neurons import GroupNeurons, taking_turns
 from gromo_graph.growth.candidates.base import joined
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.capture import stored_rows
-from gromo_graph.modules.finding import Criterion, Search, find
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.growth_moment import spans_of
-from gromo_graph.modules.link import GrowthLink
-from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.neurons import GroupNeurons, taking_turns
-from gromo_graph.modules.solving import links_of_group
+from gromo_graph.modules.measured import LinkedGroup, MeasuredModule
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.capture import stored_rows
+from gromo_graph.statistics.growth_link import GrowthLink, links_of_group
+from gromo_graph.statistics.growth_moment import spans_of
+from gromo_graph.statistics.solve_neurons import Criterion, Search, find
 
 SPARE_DIRECTIONS = 8
 """Directions solved beyond those wanted: the exact slopes may order them otherwise than the singular values."""

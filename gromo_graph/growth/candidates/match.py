@@ -21,6 +21,7 @@ from gromo_graph.algebra import (
     sensitivity,
 )
 from gromo_graph.algebra.initialization import copy_uniform
+from gromo_graph.algebra.new_neurons import FanIn, GroupNeurons
 from gromo_graph.graph import Graph, WidthGroup, widening_cost
 from gromo_graph.growth.candidates.base import InfeasibleError, LeftOut, Prospect, Solved, Sums
 from gromo_graph.growth.candidates.slopes import enough
@@ -30,12 +31,11 @@ from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.layers.attention import by_head
 from gromo_graph.modules.attention import AttentionModule
-from gromo_graph.modules.capture import stored_rows
 from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.neurons import FanIn, GroupNeurons
-from gromo_graph.modules.statistic import TensorStatistic
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.capture import stored_rows
+from gromo_graph.statistics.running_mean import TensorStatistic
 
 SOLVED = ("tiny",)
 """Criteria that solve for pairs; GradMax says nothing of them, so that they are drawn."""

@@ -9,17 +9,16 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.growth.candidates.base import Sums
 from gromo_graph.growth.candidates.group_neurons import PartSolution
 from gromo_graph.growth.candidates.slopes import best_signs, total
 from gromo_graph.growth.observe import Observation
-from gromo_graph.modules.flowing import at_scale_one, given, tangents
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.measured import MeasuredModule
-from gromo_graph.modules.neurons import GroupNeurons
+from gromo_graph.modules.measured import LinkedGroup, MeasuredModule
 from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.forward_new_channels import at_scale_one, given, tangents
 
 Arriving: TypeAlias = Callable[[float], dict[GroupPlace, Tensor]]
 """Sign of the neurons -> the new channels that arrive in each place."""

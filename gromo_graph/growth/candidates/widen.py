@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
 from gromo_graph.growth.bias_compensation import cannot_be_taken_back
@@ -34,12 +35,12 @@ from gromo_graph.growth.candidates.neuron_slopes import NeuronSlopes
 from gromo_graph.growth.candidates.slopes import enough
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.heads import head_views
-from gromo_graph.modules.neurons import GroupNeurons, united
+from gromo_graph.modules.measured import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import linked_group, linked_parts
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.head_views import head_views
+from gromo_graph.statistics.neuron_parts import united
 
 SOLVED = ("tiny", "gradmax")
 """Criteria that need statistics."""

@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gromo_graph.errors import RunError, SpecError
-from gromo_graph.modules.saving import Snapshot
 from gromo_graph.records.atomic_files import replace_file, writing
 from gromo_graph.records.validation import first_problem
 from gromo_graph.run.folder.run_folder import CHECKPOINTS
 from gromo_graph.run.folder.sealed_tensors import sealed, unsealed
 from gromo_graph.spec import Spec
+from gromo_graph.statistics.saved_statistics import Snapshot
 
 VERSION = 1
 _KEPT = 2

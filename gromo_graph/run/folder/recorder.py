@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any
 
 from gromo_graph.graph import build_graph
-from gromo_graph.modules.saving import Snapshot
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Epoch, GrowthEvent
 from gromo_graph.records.atomic_files import remove_parts
@@ -34,6 +33,7 @@ from gromo_graph.run.folder.run_folder import (
 )
 from gromo_graph.run.folder.weights_file import weights_bytes
 from gromo_graph.spec import Spec, dump_spec
+from gromo_graph.statistics.saved_statistics import Snapshot
 
 
 class Unrecorded:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import torch
 
+from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers.attention import Mixing, OneHead
-from gromo_graph.modules.statistic import SharedMoment
-from gromo_graph.modules.ways import Way
+from gromo_graph.statistics.capture import ObservedLayer
+from gromo_graph.statistics.linearised_paths import Way
+from gromo_graph.statistics.measured_group import MeasuredGroup
+from gromo_graph.statistics.running_mean import SharedMoment
 
-if TYPE_CHECKING:
-    from gromo_graph.graph.width_flow import GroupPlace
-    from gromo_graph.modules.group import LinkedGroup
+Layer = TypeVar("Layer", bound=ObservedLayer)
 
 
-def head_views(group: LinkedGroup) -> tuple[LinkedGroup, ...]:
+def head_views(group: MeasuredGroup[Layer]) -> tuple[MeasuredGroup[Layer], ...]:
     """The group as each feature of a unit finds it on its way; the group itself where all find the same.
 
     They have statistics of their own, to be gathered and solved; what is found is put on the group itself.
@@ -39,7 +40,7 @@ def head_views(group: LinkedGroup) -> tuple[LinkedGroup, ...]:
     return tuple(_view(group, index) for index in range(group.unit))
 
 
-def _view(group: LinkedGroup, index: int) -> LinkedGroup:
+def _view(group: MeasuredGroup[Layer], index: int) -> MeasuredGroup[Layer]:
     """The group as the features at one place of each unit find it."""
 
     def seen(ways: Mapping[GroupPlace, tuple[Way, ...]]) -> Mapping[GroupPlace, tuple[Way, ...]]:

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import operation_adapter, operations_of
+from gromo_graph.layers.channel_propagation import Moments, PassedChannels, pass_new, pass_tangent
+from gromo_graph.layers.growing import FeatureModule
 from gromo_graph.layers.operation import Channels
-from gromo_graph.modules.passing import Moments, PassedChannels, pass_new, pass_tangent
+from gromo_graph.statistics.capture import ObservedLayer
+from gromo_graph.statistics.measured_group import MeasuredGroup
 
-if TYPE_CHECKING:
-    from gromo_graph.graph.width_flow import GroupPlace
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.links import Linkable
-    from gromo_graph.modules.measured import MeasuredModule
-    from gromo_graph.modules.neurons import GroupNeurons
+Group = MeasuredGroup[ObservedLayer]
 
 
-def given(group: LinkedGroup, neurons: GroupNeurons, sign: float = 1.0) -> dict[MeasuredModule, Tensor]:
+def given(group: Group, neurons: GroupNeurons, sign: float = 1.0) -> dict[GroupPlace, Tensor]:
     """What the producers compute for new neurons from their stored inputs."""
     found = {}
     for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
         bias = None if fan_in.bias is None else sign * fan_in.bias
         layer = producer.adapter.layer_of(producer.layer, sign * fan_in.weight, bias)
-        found[producer] = layer(producer.input)
+        found[group.start(producer)] = layer(producer.input)
     return found
 
 
 def tangents(
-    group: LinkedGroup,
-    starts: Mapping[MeasuredModule, Tensor],
+    group: Group,
+    starts: Mapping[GroupPlace, Tensor],
     spreads: dict[tuple[GroupPlace, int], Moments] | None = None,
 ) -> dict[GroupPlace, Channels]:
     """Values of new channels at each place at first order in the scaling factor.
@@ -59,7 +58,7 @@ def tangents(
     return group.carried({p: Channels(values) for p, values in starts.items()}, through, add)
 
 
-def flow(group: LinkedGroup, starts: Mapping[MeasuredModule, Tensor]) -> dict[GroupPlace, Tensor]:
+def flow(group: Group, starts: Mapping[GroupPlace, Tensor]) -> dict[GroupPlace, Tensor]:
     """Values of new channels at each place as it is, at the scaling factor that the starts have.
 
     Raises:
@@ -75,7 +74,7 @@ def flow(group: LinkedGroup, starts: Mapping[MeasuredModule, Tensor]) -> dict[Gr
 
 @torch.no_grad()
 def at_scale_one(
-    group: LinkedGroup, neurons: GroupNeurons, starts: Mapping[MeasuredModule, Tensor]
+    group: Group, neurons: GroupNeurons, starts: Mapping[GroupPlace, Tensor]
 ) -> dict[GroupPlace, Tensor]:
     """Values of new channels at each place of channels as large as the starts; pending growth does not matter."""
 
@@ -87,14 +86,14 @@ def at_scale_one(
     return group.carried(dict(starts), through, torch.add)
 
 
-def spreads_at(group: LinkedGroup, neurons: GroupNeurons, module: Linkable) -> dict[int, Tensor]:
+def spreads_at(group: Group, neurons: GroupNeurons, module: FeatureModule) -> dict[int, Tensor]:
     """The spreads of neurons at the operations of one module of the group."""
     own = group.members.index(module)
     return {index: value for (member, index), value in neurons.spreads.items() if member == own}
 
 
 @torch.no_grad()
-def measured_spreads(group: LinkedGroup, neurons: GroupNeurons) -> dict[tuple[int, int], Tensor]:
+def measured_spreads(group: Group, neurons: GroupNeurons) -> dict[tuple[int, int], Tensor]:
     """Root mean squares of new channels at scaling factor 1, from the stored inputs; as `GroupNeurons.spreads`."""
     moments: dict[tuple[GroupPlace, int], Moments] = {}
     tangents(group, given(group, neurons), moments)
@@ -102,7 +101,7 @@ def measured_spreads(group: LinkedGroup, neurons: GroupNeurons) -> dict[tuple[in
 
 
 def spreads_of(
-    group: LinkedGroup, moments: Mapping[tuple[GroupPlace, int], Moments]
+    group: Group, moments: Mapping[tuple[GroupPlace, int], Moments]
 ) -> dict[tuple[int, int], Tensor]:
     """Root mean square of the channels of each group of a norm, once for each channel."""
     indices = {module: index for index, module in enumerate(group.members)}
@@ -116,27 +115,3 @@ def spreads_of(
             squares.mean(dim=1, keepdim=True).expand_as(squares).flatten().sqrt()
         )
     return found
-
-
-@torch.no_grad()
-def measure_moments(group: LinkedGroup) -> None:
-    """Let the functions of a group see the pending channels of the stored batch, at the scaling factor in force.
-
-    Norms that grow need their mean and variance; where extended_forward has shown them already, nothing is done.
-    """
-    if not any(
-        operation_adapter(operation).needs_moments
-        and index not in group.module(place).passed[place.segment].moments
-        for place in group.member_places()
-        for index, operation in enumerate(operations_of(group.module(place).function))
-    ):
-        return
-    starts = {}
-    for producer in group.producers:
-        layer = producer.extended_output_layer
-        if layer is None or producer.capture.input is None:
-            return  # the norm says what is missing
-        starts[producer] = producer.passed[0].factor_like(producer.weight) * layer(producer.input)
-    for place in group.member_places():
-        group.module(place).passed[place.segment].moments.clear()
-    flow(group, starts)

@@ -2,7 +2,7 @@
 
 A growth step adds channels to all producers of a group and inputs to all its consumers. Between the two, new channels
 flow as the old ones do: behind each producer and each merge through its function, merges adding up the values that
-enter one place. `LinkedGroup.carried` follows them, whatever is computed on the way: tensors, slopes, or operations.
+enter one place. `LayerGroup.carried` follows them, whatever is computed on the way: tensors, slopes, or operations.
 """
 
 from __future__ import annotations
@@ -10,34 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-import torch
-from torch import Tensor
+from typing import Generic, TypeVar
 
 from gromo_graph.graph.width_flow import GroupPlace, GroupPlaces
-from gromo_graph.layers import operation_adapter, operations_of
-from gromo_graph.modules.links import Linkable
-from gromo_graph.modules.statistic import SharedMoment
-from gromo_graph.modules.ways import Ways, plain_gain, ways_of
-
-if TYPE_CHECKING:
-    from gromo_graph.layers import Kernel
-    from gromo_graph.modules.measured import MeasuredModule
-    from gromo_graph.modules.side_by_side import SideBySide
+from gromo_graph.layers.base import Kernel
+from gromo_graph.layers.growing import FeatureModule, GrowingLayer
+from gromo_graph.layers.operations import operations_of
+from gromo_graph.layers.registry import operation_adapter
 
 Value = TypeVar("Value")
-
-
-class NetworkGroups(Protocol):
-    """The groups of a network, for its modules."""
-
-    def read_by(self, consumer: MeasuredModule) -> list[LinkedGroup] | None:
-        """The groups that a layer reads, as they stand in its input; None if modules have been linked anew."""
+Layer = TypeVar("Layer", bound=GrowingLayer)
+Layer_co = TypeVar("Layer_co", bound=GrowingLayer, covariant=True)
 
 
 @dataclass(eq=False)
-class LinkedGroup:
+class LayerGroup(Generic[Layer_co]):
     """Layers and merges whose widths grow together.
 
     Attributes:
@@ -49,74 +36,51 @@ class LinkedGroup:
         unit: new channels come in multiples of this number.
         kernel: the kernels convolutions get for new inputs; None takes each consumer's own `growth_kernel`.
         watched: modules that make the group what it is, with their `changes` when it was found.
-        together: the stored batch of all producers side by side, as last made (`side_by_side`).
-        known_ways: the linearised paths; None measures them when they are first asked for.
-        second_moment: S of everything that the producers read, summed over the places (width groups in docs/maths.md).
     """
 
     layout: GroupPlaces
-    modules: Mapping[str, Linkable]
-    producers: tuple[MeasuredModule, ...]
+    modules: Mapping[str, FeatureModule]
+    producers: tuple[Layer_co, ...]
     reason: str | None
     jumps: tuple[str, ...]
     unit: int
     kernel: Kernel | None = None
-    watched: Mapping[Linkable, int] = field(default_factory=dict)
-    together: SideBySide | None = None
-    known_ways: Ways | None = None
-    second_moment: SharedMoment = field(default_factory=lambda: SharedMoment("S of the growth"))
+    watched: Mapping[FeatureModule, int] = field(default_factory=dict)
 
     @cached_property
-    def reads(self) -> Mapping[MeasuredModule, tuple[GroupPlace, ...]]:
+    def reads(self) -> Mapping[Layer_co, tuple[GroupPlace, ...]]:
         """Each consumer with the places that it reads."""
         return {self.modules[name]: places for name, places in self.layout.reads.items()}  # type: ignore[misc]
 
     @cached_property
-    def places(self) -> Mapping[Linkable, tuple[GroupPlace, ...]]:
+    def places(self) -> Mapping[FeatureModule, tuple[GroupPlace, ...]]:
         """Each producer and merge with the places of the group in its output."""
-        found: dict[Linkable, tuple[GroupPlace, ...]] = {}
+        found: dict[FeatureModule, tuple[GroupPlace, ...]] = {}
         for place in self.layout.flow:
             module = self.module(place)
             found[module] = (*found.get(module, ()), place)
         return found
 
     @cached_property
-    def merges(self) -> tuple[Linkable, ...]:
+    def merges(self) -> tuple[FeatureModule, ...]:
         """The merges that the group passes, each after those it reads."""
         return tuple(module for module in self.places if module.is_merge)
 
     @property
-    def members(self) -> tuple[Linkable, ...]:
+    def members(self) -> tuple[FeatureModule, ...]:
         """The producers, then the merges."""
         return (*self.producers, *self.merges)
 
-    def module(self, place: GroupPlace) -> Linkable:
+    def start(self, producer: GrowingLayer) -> GroupPlace:
+        """The place where the channels of a producer begin."""
+        return self.places[producer][0]
+
+    def module(self, place: GroupPlace) -> FeatureModule:
         """The module in whose output a place is."""
         return self.modules[place.unit]
 
     @property
-    def ways(self) -> Ways:
-        """The linearised paths from producers to places; measured once."""
-        if self.known_ways is None:
-            self.known_ways = ways_of(self)
-        return self.known_ways
-
-    @cached_property
-    def gains(self) -> Tensor | None:
-        """The factor of each producer at each place that is read, (producers, read places), 0 if it does not reach it.
-
-        None if some operation on the way mixes positions.
-        """
-        rows = [
-            [plain_gain(self.ways.to(producer, place)) for place in self.read_places()]
-            for producer in self.producers
-        ]
-        if any(gain is None for row in rows for gain in row):
-            return None
-        return torch.tensor(rows, dtype=torch.float64)
-
-    @property
-    def consumers(self) -> tuple[MeasuredModule, ...]:
+    def consumers(self) -> tuple[Layer_co, ...]:
         """The layers that read the group."""
         return tuple(self.reads)
 
@@ -158,32 +122,31 @@ class LinkedGroup:
         """The places in the outputs of the producers, then of the merges."""
         return tuple(place for member in self.members for place in self.places[member])
 
-    def kernel_of(self, consumer: MeasuredModule) -> Kernel:
+    def kernel_of(self, consumer: GrowingLayer) -> Kernel:
         """The kernels that the new inputs of a consumer get."""
         return self.kernel if self.kernel is not None else consumer.growth_kernel
 
     def carried(
         self,
-        starts: Mapping[MeasuredModule, Value],
+        starts: Mapping[GroupPlace, Value],
         through: Callable[[GroupPlace, Value], Value],
         add: Callable[[Value, Value], Value],
     ) -> dict[GroupPlace, Value]:
         """Values of new channels at each place that they reach.
 
         Args:
-            starts: the values of producers, behind the layer.
+            starts: the values behind the layers of producers, by the places where these begin (`start`).
             through: passes a value through the function of the module of a place.
             add: of two values that enter one place.
         """
-        begins = {self.places[producer][0]: value for producer, value in starts.items()}
         found: dict[GroupPlace, Value] = {}
         for place, sources in self.layout.flow.items():
-            arrived = [begins[place]] if place in begins else [found[s] for s in sources if s in found]
+            arrived = [starts[place]] if place in starts else [found[s] for s in sources if s in found]
             if arrived:
                 found[place] = through(place, reduce(add, arrived))
         return found
 
-    def watch(self, modules: Iterable[Linkable]) -> None:
+    def watch(self, modules: Iterable[FeatureModule]) -> None:
         """The group is what it is as long as these modules keep their links, functions and widths."""
         self.watched = {module: module.changes for module in modules}
 
@@ -192,13 +155,18 @@ class LinkedGroup:
         """Whether no watched module has changed since."""
         return all(module.changes == changes for module, changes in self.watched.items())
 
-    def same_as(self, other: LinkedGroup) -> bool:
+    def same_as(self, other: LayerGroup[GrowingLayer]) -> bool:
         """Whether the two have the same members in the same places."""
         return set(self.members) == set(other.members) and self._read() == other._read()
 
-    def _read(self) -> Mapping[MeasuredModule, list[tuple[object, ...]]]:
+    def _read(self) -> Mapping[FeatureModule, list[tuple[object, ...]]]:
         """What each consumer reads, whatever the modules are called."""
         return {
             consumer: [(self.module(p), p.segment, p.start, p.width, p.repeat) for p in places]
             for consumer, places in self.reads.items()
         }
+
+
+def repeats_of(group: LayerGroup[Layer], consumer: Layer) -> tuple[int, ...]:
+    """For each place that a consumer reads the inputs that one new channel becomes."""
+    return tuple(place.repeat for place in group.reads[consumer])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -16,18 +16,21 @@ from gromo_graph.algebra import (
     random_extension,
     variance_transfer_extension,
 )
+from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operation_adapter, operations_of
-from gromo_graph.modules.crossing import readings_of
-from gromo_graph.modules.flowing import measured_spreads
-from gromo_graph.modules.growth_moment import spans_of
-from gromo_graph.modules.neurons import GroupNeurons, split
-from gromo_graph.modules.solving import links_of_group, problem_of
+from gromo_graph.statistics.cross_moments import readings_of
+from gromo_graph.statistics.forward_new_channels import measured_spreads
+from gromo_graph.statistics.group_problem import problem_of
+from gromo_graph.statistics.growth_link import GatheringLayer, GrowthLink, links_of_group
+from gromo_graph.statistics.growth_moment import spans_of
+from gromo_graph.statistics.measured_group import MeasuredGroup
+from gromo_graph.statistics.neuron_parts import split
 
-if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.link import GrowthLink
-    from gromo_graph.modules.measured import MeasuredModule
+Group = MeasuredGroup[GatheringLayer]
+Link = GrowthLink[GatheringLayer]
+Layer = TypeVar("Layer", bound=GatheringLayer)
+
 
 Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
 
@@ -54,12 +57,12 @@ class Search:
     ridge: float = 0.0
     numerical_threshold: float = 1e-15
     statistical_threshold: float = 1e-3
-    projected: bool | Collection[MeasuredModule] = True
+    projected: bool | Collection[GatheringLayer] = True
     generator: torch.Generator | None = None
 
 
 @torch.no_grad()
-def find(link: GrowthLink, search: Search) -> GroupNeurons:
+def find(link: Link, search: Search) -> GroupNeurons:
     """New neurons for the group of a link.
 
     Raises:
@@ -70,14 +73,16 @@ def find(link: GrowthLink, search: Search) -> GroupNeurons:
 
 
 @torch.no_grad()
-def find_best(links: Sequence[GrowthLink], search: Search) -> tuple[LinkedGroup, GroupNeurons]:
+def find_best(
+    links: Sequence[GrowthLink[Layer]], search: Search
+) -> tuple[MeasuredGroup[Layer], GroupNeurons]:
     """New neurons for that of several groups of which the criterion expects most, by default the first."""
     found = [(link.group, *_found(link, search)) for link in links]
     group, neurons, _ = max(found, key=lambda each: each[2])
     return group, neurons
 
 
-def _found(link: GrowthLink, search: Search) -> tuple[GroupNeurons, float]:
+def _found(link: Link, search: Search) -> tuple[GroupNeurons, float]:
     """New neurons, and what the criterion goes by: what it expects of them all."""
     group = link.group
     most = search.maximum
@@ -104,7 +109,7 @@ def _found(link: GrowthLink, search: Search) -> tuple[GroupNeurons, float]:
     return _with_spreads(group, whole), promise
 
 
-def _optimal(link: GrowthLink, search: Search) -> tuple[GroupNeurons, float]:
+def _optimal(link: Link, search: Search) -> tuple[GroupNeurons, float]:
     """The optimal extension, and the decrease of the loss that it predicts."""
     group = link.group
     problem = problem_of(link, links_of_group(group), projected=search.projected)
@@ -120,7 +125,7 @@ def _optimal(link: GrowthLink, search: Search) -> tuple[GroupNeurons, float]:
     return split(group, found, problem.columns), promise
 
 
-def _gradmax(link: GrowthLink, search: Search, neurons: int) -> tuple[GroupNeurons, float]:
+def _gradmax(link: Link, search: Search, neurons: int) -> tuple[GroupNeurons, float]:
     """Those of GradMax, and the squared norm of the gradient at their fan-in."""
     group = link.group
     problem = problem_of(link, links_of_group(group), projected=False)
@@ -135,7 +140,7 @@ def _gradmax(link: GrowthLink, search: Search, neurons: int) -> tuple[GroupNeuro
     return replace(split(group, found, problem.columns), values=None), promise
 
 
-def _drawn(group: LinkedGroup, search: Search, neurons: int) -> GroupNeurons:
+def _drawn(group: Group, search: Search, neurons: int) -> GroupNeurons:
     """Random ones, or pairs of them."""
     if search.criterion == "random":
         found = random_extension(first_spread(group), neurons=neurons, generator=search.generator)
@@ -147,12 +152,12 @@ def _drawn(group: LinkedGroup, search: Search, neurons: int) -> GroupNeurons:
     return replace(split(group, found, every), values=None)
 
 
-def first_spread(group: LinkedGroup) -> Spread:
+def first_spread(group: Group) -> Spread:
     """That of the first weights of layers, uniform in ±1/√fan_in."""
     return _spread(group, lambda weight: (3.0 * max(weight[:1].numel(), 1)) ** -0.5)
 
 
-def old_spread(group: LinkedGroup) -> Spread:
+def old_spread(group: Group) -> Spread:
     """That of the weights as they are now; of first weights where there are none."""
 
     def of(weight: Tensor) -> float:
@@ -162,7 +167,7 @@ def old_spread(group: LinkedGroup) -> Spread:
     return _spread(group, of)
 
 
-def _spread(group: LinkedGroup, of: object) -> Spread:
+def _spread(group: Group, of: object) -> Spread:
     assert callable(of)
     like = group.producers[0].weight
     fan_in = like.new_zeros(spans_of(group)[group.producers[-1]].stop)
@@ -187,7 +192,7 @@ def _mean_norm(weights: list[Tensor]) -> float:
     return float(squares.sqrt().mean()) or 1.0
 
 
-def _with_spreads(group: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
+def _with_spreads(group: Group, neurons: GroupNeurons) -> GroupNeurons:
     """Norms that must know the size of new channels learn it from the stored batch."""
     if (
         group.jumps

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra import Patches, Tangent, patch_matrix
+from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import operation_adapter, operations_of
-
-if TYPE_CHECKING:
-    from gromo_graph.graph.width_flow import GroupPlace
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.layers.growing import GrowingLayer
+from gromo_graph.layers.layer_group import LayerGroup
 
 
 @dataclass(frozen=True)
@@ -42,18 +39,18 @@ class Ways:
         bends: whether new channels of the opposite sign do not just arrive with the opposite sign.
     """
 
-    by_place: Mapping[MeasuredModule, Mapping[GroupPlace, tuple[Way, ...]]]
+    by_place: Mapping[GrowingLayer, Mapping[GroupPlace, tuple[Way, ...]]]
     gain: float
     resting: Mapping[GroupPlace, float]
     kinks: bool
     bends: bool
 
-    def to(self, producer: MeasuredModule, place: GroupPlace) -> tuple[Way, ...]:
+    def to(self, producer: GrowingLayer, place: GroupPlace) -> tuple[Way, ...]:
         """The ways of a producer to a place, none where it cannot be seen there."""
         return self.by_place[producer].get(place, ())
 
 
-def ways_of(group: LinkedGroup) -> Ways:
+def ways_of(group: LayerGroup[GrowingLayer]) -> Ways:
     """The ways of a group, with slopes measured on its functions."""
     tangents: dict[tuple[GroupPlace, int], Tangent] = {}
     kinks = bends = False
@@ -68,7 +65,7 @@ def ways_of(group: LinkedGroup) -> Ways:
             resting = tangent.value
         return resting
 
-    resting = group.carried(dict.fromkeys(group.producers, 0.0), rest, lambda a, b: a + b)
+    resting = group.carried({group.start(p): 0.0 for p in group.producers}, rest, lambda a, b: a + b)
 
     def follow(place: GroupPlace, ways: tuple[Way, ...]) -> tuple[Way, ...]:
         for index, operation in enumerate(operations_of(group.module(place).extension_function)):
@@ -80,7 +77,7 @@ def ways_of(group: LinkedGroup) -> Ways:
 
     start: tuple[Way, ...] = (Way(1.0),)
     found = {
-        producer: group.carried({producer: start}, follow, lambda a, b: _joined(a + b))
+        producer: group.carried({group.start(producer): start}, follow, lambda a, b: _joined(a + b))
         for producer in group.producers
     }
     read = group.read_places()
@@ -113,7 +110,7 @@ def plain_gain(ways: tuple[Way, ...]) -> float | None:
 
 
 def arriving(
-    producer: MeasuredModule,
+    producer: GrowingLayer,
     ways: tuple[Way, ...],
     rows: Patches,
     constant: Tensor | None = None,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gromo_graph.modules.statistic import TensorStatistic
+from gromo_graph.statistics.running_mean import TensorStatistic
 
 
 @dataclass(frozen=True)

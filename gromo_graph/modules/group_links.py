@@ -3,80 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from gromo_graph.algebra import Patches
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.capture import stored_rows
-from gromo_graph.modules.crossing import cross_of_batch, m_prev_of_batch
-from gromo_graph.modules.group import LinkedGroup
-from gromo_graph.modules.growth_moment import growth_moment_of_batch, is_input_moment
 from gromo_graph.modules.hand_links import groups_by_links
-from gromo_graph.modules.links import previous_of
-from gromo_graph.modules.statistic import SharedMoment, TensorStatistic
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.layer import Group, LayerModule, previous_of
+from gromo_graph.statistics.growth_link import GrowthLink
 
 
-class GrowthLink:
-    """A consumer and one group it reads.
-
-    Attributes:
-        group: shared by all of its consumers.
-        m_prev: M_prev, (columns of all producers, out · readings).
-        cross: C (see `crossing.cross_of_batch`).
-        read: how each producer reads its input, as last seen.
-    """
-
-    def __init__(self, consumer: MeasuredModule, group: LinkedGroup) -> None:
-        self.group = group
-        self.m_prev = TensorStatistic(f"M_prev of {consumer.name}")
-        self.cross = TensorStatistic(f"the cross covariance of {consumer.name}")
-        self.read: dict[MeasuredModule, Patches] = {}
-
-    def reset(self) -> None:
-        """Empty the statistics, those of the group included."""
-        self.m_prev.reset()
-        self.cross.reset()
-        self.s_growth.reset()
-
-    @property
-    def is_current(self) -> bool:
-        """Whether nothing was linked anew since the group was found, or the statistics hold on to it."""
-        return self.m_prev.samples > 0 or self.group.is_current
-
-    @property
-    def s_growth(self) -> SharedMoment:
-        """S of the producers' inputs: that of the one producer where they are the same."""
-        if is_input_moment(self.group):
-            return self.group.producers[0].input_moment
-        return self.group.second_moment
-
-    def update(self, consumer: MeasuredModule, gradient: Tensor, partners: Sequence[MeasuredModule]) -> None:
-        """Count the stored batch."""
-        samples = gradient.shape[0]
-        producers = self.group.producers
-        if self.group.together is None or len(self.read) < len(
-            producers
-        ):  # plain rows are read the same way each time
-            for producer in producers:
-                rows = stored_rows(producer)
-                self.read[producer] = rows.of(rows.image[:0])
-        if is_input_moment(self.group):
-            producers[0].update_input_moment()
-        else:
-            forward_pass = producers[0].capture.forward_pass
-            self.group.second_moment.update_once(
-                forward_pass, lambda: (growth_moment_of_batch(self.group), samples)
-            )
-        self.m_prev.update(m_prev_of_batch(consumer, self.group, gradient), samples)
-        self.cross.update(cross_of_batch(consumer, self.group, partners), samples)
-
-
-def links_of(consumer: MeasuredModule) -> list[GrowthLink]:
+def links_of(consumer: LayerModule) -> list[GrowthLink[LayerModule]]:
     """New links to the groups that a consumer reads; groups that its fellow consumers know already are shared.
 
     Raises:
@@ -99,13 +33,13 @@ def links_of(consumer: MeasuredModule) -> list[GrowthLink]:
     return links
 
 
-def _groups_of(consumer: MeasuredModule) -> list[LinkedGroup]:
+def _groups_of(consumer: LayerModule) -> Sequence[Group]:
     """The groups that a consumer reads: those its network knows, or those its links give."""
     given = None if consumer.network_groups is None else consumer.network_groups.read_by(consumer)
     return groups_by_links(consumer) if given is None else given
 
 
-def _known_links(consumer: MeasuredModule) -> list[GrowthLink] | None:
+def _known_links(consumer: LayerModule) -> Sequence[GrowthLink[LayerModule]] | None:
     """The links that are known and still hold, None if they have to be looked for.
 
     Raises:
@@ -128,7 +62,7 @@ def _known_links(consumer: MeasuredModule) -> list[GrowthLink] | None:
     return links
 
 
-def all_links(consumer: MeasuredModule) -> list[GrowthLink]:
+def all_links(consumer: LayerModule) -> Sequence[GrowthLink[LayerModule]]:
     """The links to the groups that a consumer reads; none if it has no neighbours that growth knows."""
     known = _known_links(consumer)
     if known is not None:
@@ -140,12 +74,12 @@ def all_links(consumer: MeasuredModule) -> list[GrowthLink]:
     return consumer.growth_links
 
 
-def growable_links(consumer: MeasuredModule) -> list[GrowthLink]:
+def growable_links(consumer: LayerModule) -> list[GrowthLink[LayerModule]]:
     """Those of them whose groups can grow."""
     return [link for link in all_links(consumer) if link.group.reason is None]
 
 
-def growing_links(consumer: MeasuredModule) -> list[GrowthLink]:
+def growing_links(consumer: LayerModule) -> list[GrowthLink[LayerModule]]:
     """The links to groups that can grow, at least one.
 
     Raises:
@@ -166,7 +100,7 @@ def growing_links(consumer: MeasuredModule) -> list[GrowthLink]:
     return found
 
 
-def growing_link(consumer: MeasuredModule, producer: MeasuredModule | None = None) -> GrowthLink:
+def growing_link(consumer: LayerModule, producer: LayerModule | None = None) -> GrowthLink[LayerModule]:
     """The link to the group of a producer, by default the first that can grow.
 
     Raises:

@@ -6,40 +6,17 @@ producer arrives in a place as it is, times a factor: then one product of all ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import PaddedRows, padded_rows
-from gromo_graph.modules.capture import stored_rows
+from gromo_graph.algebra import padded_rows
+from gromo_graph.statistics.capture import ObservedLayer, stored_rows
+from gromo_graph.statistics.measured_group import MeasuredGroup, SideBySide
 
-if TYPE_CHECKING:
-    from gromo_graph.modules.group import LinkedGroup
-
-
-@dataclass(frozen=True)
-class SideBySide:
-    """The rows of several producers beside each other, and how they arrive.
-
-    Attributes:
-        rows: (n, columns of all producers).
-        gains: (columns, read places), the factor of each column in each place.
-        passes: the forward passes of the producers that they are of.
-    """
-
-    rows: PaddedRows
-    gains: Tensor
-    passes: tuple[object, ...]
-
-    @property
-    def by_pair(self) -> Tensor:
-        """What the product of two columns counts: summed over the places, (columns, columns)."""
-        return self.gains @ self.gains.T
+Group = MeasuredGroup[ObservedLayer]
 
 
-def side_by_side(group: LinkedGroup) -> SideBySide | None:
+def side_by_side(group: Group) -> SideBySide | None:
     """The stored batch of a group of several producers; None where there is one, or some do not read plain rows."""
     if len(group.producers) < 2 or group.gains is None:
         return None
@@ -55,7 +32,7 @@ def side_by_side(group: LinkedGroup) -> SideBySide | None:
     return group.together
 
 
-def column_gains(group: LinkedGroup) -> Tensor:
+def column_gains(group: Group) -> Tensor:
     """The factor of each column of all producers in each place that is read, (columns, read places)."""
     assert group.gains is not None
     columns = torch.tensor([producer.adapter.columns(producer.layer) for producer in group.producers])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra import Patches
 from gromo_graph.errors import GrowthError
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.layer import LayerModule
-    from gromo_graph.modules.links import Linkable
-    from gromo_graph.modules.merge import MergeGrowingModule
+from gromo_graph.layers.growing import GrowingLayer
+from gromo_graph.statistics.running_mean import SharedMoment
 
 
 class Capture:
@@ -41,7 +38,44 @@ class Capture:
         return Capture()
 
 
-def observed_forward(module: LayerModule, x: Tensor) -> Tensor:
+class ObservedModule(Protocol):
+    """A module that keeps the tensor that enters its function.
+
+    Attributes:
+        name: for messages. capture: of its last forward pass. store_pre_activity: whether it is kept.
+    """
+
+    name: str
+    capture: Capture
+    store_pre_activity: bool
+
+    @property
+    def function(self) -> torch.nn.Module:
+        """What the output passes."""
+
+
+class ObservedLayer(GrowingLayer, ObservedModule, Protocol):
+    """A layer whose inputs and gradients are counted.
+
+    Attributes:
+        store_input: whether its input is kept. needed_by_next: whether it is kept for the layers that read its output.
+    """
+
+    store_input: bool
+    needed_by_next: bool
+
+    def forward_pass_of_input(self, x: Tensor) -> object:
+        """An identity of the forward pass, shared with others behind the same merge."""
+
+    @property
+    def input_moment(self) -> SharedMoment:
+        """S of the input."""
+
+    def update_input_moment(self) -> None:
+        """Count the stored batch in S of the input, once for each forward pass."""
+
+
+def observed_forward(module: ObservedLayer, x: Tensor) -> Tensor:
     """The layer's output, with input and output kept as far as they are asked for."""
     capture = module.capture
     a: Tensor = module.layer(x)
@@ -54,7 +88,7 @@ def observed_forward(module: LayerModule, x: Tensor) -> Tensor:
     return a
 
 
-def kept(module: Linkable, capture: Capture, a: Tensor) -> Tensor:
+def kept(module: ObservedModule, capture: Capture, a: Tensor) -> Tensor:
     """Keep what enters the function of a module; returns what to hand on to it."""
     if torch.is_grad_enabled():
         if a.requires_grad:
@@ -67,7 +101,7 @@ def kept(module: Linkable, capture: Capture, a: Tensor) -> Tensor:
     return a
 
 
-def stored_input(module: LayerModule) -> Tensor:
+def stored_input(module: ObservedLayer) -> Tensor:
     """The input of the last forward pass, detached."""
     if module.capture.input is None:
         raise GrowthError(
@@ -83,7 +117,7 @@ def _what_first(storing: bool, switch: str) -> str:
     return f"call init_computation() (or set {switch} = True) before the forward pass"
 
 
-def stored_rows(module: LayerModule) -> Patches:
+def stored_rows(module: ObservedLayer) -> Patches:
     """The rows of the input of the last forward pass, described once for all products that need them."""
     x = stored_input(module)
     if module.capture._rows is None:
@@ -91,7 +125,7 @@ def stored_rows(module: LayerModule) -> Patches:
     return module.capture._rows
 
 
-def stored_pre_activity(module: LayerModule | MergeGrowingModule) -> Tensor:
+def stored_pre_activity(module: ObservedModule) -> Tensor:
     """The pre-activity of the last forward pass, part of the autograd graph."""
     if module.capture.pre_activity is None:
         wanted = _what_first(module.store_pre_activity, "store_pre_activity")
@@ -99,7 +133,7 @@ def stored_pre_activity(module: LayerModule | MergeGrowingModule) -> Tensor:
     return module.capture.pre_activity
 
 
-def stored_gradient(module: LayerModule, desired_activation: Tensor | None) -> Tensor:
+def stored_gradient(module: ObservedLayer, desired_activation: Tensor | None) -> Tensor:
     """g: the argument, else what the last update was given, else the gradient backward() left."""
     gradient = desired_activation
     if gradient is None:

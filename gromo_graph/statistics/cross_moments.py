@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -32,15 +31,15 @@ from gromo_graph.algebra import (
     value_of,
     with_constant,
 )
-from gromo_graph.modules.capture import stored_input, stored_rows
-from gromo_graph.modules.side_by_side import column_gains, side_by_side
-from gromo_graph.modules.ways import Way, arriving, plain_gain
+from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.spec.kinds.window import Axis
+from gromo_graph.statistics.capture import ObservedLayer, stored_input, stored_rows
+from gromo_graph.statistics.linearised_paths import Way, arriving, plain_gain
+from gromo_graph.statistics.measured_group import MeasuredGroup
+from gromo_graph.statistics.side_by_side import column_gains, side_by_side
 
-if TYPE_CHECKING:
-    from gromo_graph.graph.width_flow import GroupPlace
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.measured import MeasuredModule
+Group = MeasuredGroup[ObservedLayer]
+
 
 # Values of rows written down at a time where positions are mixed on the way.
 _WRITTEN = {"cpu": 1 << 21, "cuda": 1 << 27}
@@ -92,7 +91,7 @@ class Window:
         return ((i, j) for i in self.taps[0] for j in self.taps[1])
 
 
-def window_of(consumer: MeasuredModule, group: LinkedGroup) -> Window | None:
+def window_of(consumer: ObservedLayer, group: Group) -> Window | None:
     """How a consumer reads the new channels of a group, None for one that reads rows of features."""
     axes = consumer.adapter.axes(consumer.layer)
     if axes is None:
@@ -102,13 +101,13 @@ def window_of(consumer: MeasuredModule, group: LinkedGroup) -> Window | None:
     return Window(axes, (tuple(range(axes[0].kernel)), tuple(range(axes[1].kernel))))
 
 
-def readings_of(consumer: MeasuredModule, group: LinkedGroup, place: GroupPlace) -> int:
+def readings_of(consumer: ObservedLayer, group: Group, place: GroupPlace) -> int:
     """How often a consumer reads one new channel in a place."""
     window = window_of(consumer, group)
     return place.repeat if window is None else window.readings
 
 
-def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tensor) -> Moment:
+def m_prev_of_batch(consumer: ObservedLayer, group: Group, gradient: Tensor) -> Moment:
     """Σ b₋₂ gᵀ of the stored batch, (columns of all producers, readings of all places · out)."""
     image = consumer.adapter.output_image(consumer.layer, gradient)
     window = window_of(consumer, group)
@@ -128,13 +127,13 @@ def m_prev_of_batch(consumer: MeasuredModule, group: LinkedGroup, gradient: Tens
     view = window.back(_everywhere(consumer))
     pulled = spread_out(image, window.stride)
 
-    def block(producer: MeasuredModule, place: GroupPlace) -> Moment:
+    def block(producer: ObservedLayer, place: GroupPlace) -> Moment:
         return _through_window(group, producer, place, pulled, [view])[0]
 
     return _stacked(group, consumer, block)
 
 
-def _in_slots(consumer: MeasuredModule, group: LinkedGroup, moment: Tensor, gains: Tensor) -> Tensor:
+def _in_slots(consumer: ObservedLayer, group: Group, moment: Tensor, gains: Tensor) -> Tensor:
     """Sums of all producers' rows as they arrive in each place that a consumer reads, places side by side."""
     read = group.read_places()
     at = [read.index(place) for place in group.reads[consumer]]
@@ -143,7 +142,7 @@ def _in_slots(consumer: MeasuredModule, group: LinkedGroup, moment: Tensor, gain
 
 
 def _stacked(
-    group: LinkedGroup, consumer: MeasuredModule, block: Callable[[MeasuredModule, GroupPlace], Moment]
+    group: Group, consumer: ObservedLayer, block: Callable[[ObservedLayer, GroupPlace], Moment]
 ) -> Moment:
     """Blocks of producers below each other, of places side by side."""
     rows = [
@@ -158,7 +157,7 @@ def joined(parts: list[Moment], *, dim: int) -> Moment:
     return parts[0] if len(parts) == 1 else torch.cat([value_of(part) for part in parts], dim=dim)
 
 
-def _m_prev_of_rows(group: LinkedGroup, producer: MeasuredModule, place: GroupPlace, image: Tensor) -> Moment:
+def _m_prev_of_rows(group: Group, producer: ObservedLayer, place: GroupPlace, image: Tensor) -> Moment:
     ways = group.ways.to(producer, place)
     if not ways:
         return image.new_zeros(producer.adapter.columns(producer.layer), image.shape[1] * place.repeat)
@@ -169,7 +168,7 @@ def _m_prev_of_rows(group: LinkedGroup, producer: MeasuredModule, place: GroupPl
 
 
 def _through_window(
-    group: LinkedGroup, producer: MeasuredModule, place: GroupPlace, image: Tensor, views: Sequence[View]
+    group: Group, producer: ObservedLayer, place: GroupPlace, image: Tensor, views: Sequence[View]
 ) -> list[Tensor]:
     """Products of a producer's rows in a place with readings of an image, (columns, columns of the view) each."""
     ways = group.ways.to(producer, place)
@@ -189,7 +188,7 @@ def _through_window(
     return totals
 
 
-def _written(group: LinkedGroup, producer: MeasuredModule, place: GroupPlace, values: Tensor) -> Tensor:
+def _written(group: Group, producer: ObservedLayer, place: GroupPlace, values: Tensor) -> Tensor:
     """Products of a producer's rows at each position of a place with values (n, q), (columns, positions, q)."""
     ways, rows = group.ways.to(producer, place), stored_rows(producer)
     total = values.new_zeros(rows.columns, place.repeat, values.shape[1])
@@ -212,21 +211,19 @@ def _grid(view: View) -> tuple[int, int]:
     return len(view.weights[0]), len(view.weights[1])
 
 
-def _everywhere(consumer: MeasuredModule) -> AxisWeights:
+def _everywhere(consumer: ObservedLayer) -> AxisWeights:
     """Each position of what a convolution reads once."""
     height, width = _sizes(consumer)
     return (1.0,) * height, (1.0,) * width
 
 
-def _sizes(consumer: MeasuredModule) -> tuple[int, int]:
+def _sizes(consumer: ObservedLayer) -> tuple[int, int]:
     """Positions of what a convolution reads."""
     sizes = stored_input(consumer).shape[2:]
     return (sizes[0], sizes[1]) if len(sizes) == 2 else (1, sizes[0])
 
 
-def cross_of_batch(
-    consumer: MeasuredModule, group: LinkedGroup, partners: Sequence[MeasuredModule]
-) -> Moment:
+def cross_of_batch(consumer: ObservedLayer, group: Group, partners: Sequence[ObservedLayer]) -> Moment:
     """C of the stored batch: what producers read against what layers read that enter one sum.
 
     Args:
@@ -255,14 +252,14 @@ def cross_of_batch(
         )
     images = [_image_read(consumer, partner, window) for partner in partners]
 
-    def block(producer: MeasuredModule, place: GroupPlace) -> Moment:
+    def block(producer: ObservedLayer, place: GroupPlace) -> Moment:
         parts: list[Moment] = [_c_block(group, producer, place, image, window) for image in images]
         return joined(parts, dim=2)
 
     return _stacked(group, consumer, block)
 
 
-def _against_rows(producer: MeasuredModule, partner: MeasuredModule) -> Moment:
+def _against_rows(producer: ObservedLayer, partner: ObservedLayer) -> Moment:
     """A producer's raw input against the rows of a linear layer."""
     left, right = stored_rows(producer), stored_rows(partner).rows
     return Product(left.rows, right) if left.is_matrix else cross_moment(raw_values(left), right.values)
@@ -285,7 +282,7 @@ class _Read:
     columns: int
 
 
-def _image_read(consumer: MeasuredModule, partner: MeasuredModule, window: Window) -> _Read:
+def _image_read(consumer: ObservedLayer, partner: ObservedLayer, window: Window) -> _Read:
     rows = stored_rows(partner)
     if partner is not consumer:
         written = patch_matrix(rows).reshape(rows.image.shape[0], rows.columns, *rows.grid)
@@ -311,9 +308,7 @@ def _from_tap(axis: Axis, tap: int) -> tuple[int, ...]:
     return tuple(offset - axis.offsets[tap] for offset in axis.offsets)
 
 
-def _c_block(
-    group: LinkedGroup, producer: MeasuredModule, place: GroupPlace, read: _Read, window: Window
-) -> Tensor:
+def _c_block(group: Group, producer: ObservedLayer, place: GroupPlace, read: _Read, window: Window) -> Tensor:
     """(columns of the producer, readings, columns of the partner)."""
     moments = _through_window(group, producer, place, read.image, read.views)
     if len(read.views) == window.readings:
@@ -323,7 +318,7 @@ def _c_block(
     return by_tap.transpose(1, 2)
 
 
-def spread_to_rows(producer: MeasuredModule, ways: tuple[Way, ...], rows: Patches, moment: Tensor) -> Tensor:
+def spread_to_rows(producer: ObservedLayer, ways: tuple[Way, ...], rows: Patches, moment: Tensor) -> Tensor:
     """Sums against a producer's raw input as sums against the rows that arrive in a place.
 
     Args:
@@ -343,9 +338,9 @@ def spread_to_rows(producer: MeasuredModule, ways: tuple[Way, ...], rows: Patche
 
 
 def projected_part(
-    consumer: MeasuredModule,
-    group: LinkedGroup,
-    read: Mapping[MeasuredModule, Patches],
+    consumer: ObservedLayer,
+    group: Group,
+    read: Mapping[ObservedLayer, Patches],
     cross: Tensor,
     delta: Tensor,
 ) -> Tensor:
@@ -368,11 +363,11 @@ def projected_part(
     ):
         return _in_slots(consumer, group, cross @ delta.T, column_gains(group).to(cross))
     sizes = [read[p].together.shape[1:].numel() + read[p].constant for p in group.producers]
-    moments: dict[MeasuredModule, Tensor] = dict(
+    moments: dict[ObservedLayer, Tensor] = dict(
         zip(group.producers, (cross @ delta.T).split(sizes), strict=True)
     )
 
-    def block(producer: MeasuredModule, place: GroupPlace) -> Moment:
+    def block(producer: ObservedLayer, place: GroupPlace) -> Moment:
         ways, moment = group.ways.to(producer, place), moments[producer]
         if not ways:
             return moment.new_zeros(read[producer].columns, moment.shape[1] * place.repeat)

@@ -6,7 +6,8 @@ would count it several times.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,16 +15,31 @@ from torch import Tensor
 from gromo_graph.algebra import optimal_delta, patch_cross_moment
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operations_of
-from gromo_graph.modules.capture import stored_rows
-from gromo_graph.modules.solving import keep_delta
-from gromo_graph.modules.statistic import TensorStatistic
-
-if TYPE_CHECKING:
-    from gromo_graph.modules.measured import MeasuredModule
-    from gromo_graph.modules.merge import MergeGrowingModule
+from gromo_graph.modules.links import Linkable
+from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.own_delta import keep_delta
+from gromo_graph.statistics.capture import stored_rows
+from gromo_graph.statistics.running_mean import TensorStatistic
 
 
-def modules_of(merge: MergeGrowingModule) -> tuple[MeasuredModule, ...]:
+class JointSum(Protocol):
+    """A merge whose layers are solved for together.
+
+    Attributes:
+        name: for messages. merge: "sum" or another kind.
+        joint_blocks: S between two of the layers, by their indices.
+    """
+
+    name: str
+    merge: str
+    joint_blocks: dict[tuple[int, int], TensorStatistic]
+
+    @property
+    def previous_modules(self) -> Sequence[Linkable]:
+        """The modules whose output comes in."""
+
+
+def modules_of(merge: JointSum) -> tuple[MeasuredModule, ...]:
     """The growing modules that enter a sum without a function of their own, or none for another merge.
 
     One whose output leaves the network too has a gradient of its own.
@@ -37,7 +53,7 @@ def modules_of(merge: MergeGrowingModule) -> tuple[MeasuredModule, ...]:
     )
 
 
-def start(merge: MergeGrowingModule) -> None:
+def start(merge: JointSum) -> None:
     """Start the statistics of the layers that enter a sum."""
     modules = modules_of(merge)
     merge.joint_blocks.clear()
@@ -46,7 +62,7 @@ def start(merge: MergeGrowingModule) -> None:
         module.init_computation()
 
 
-def update(merge: MergeGrowingModule) -> None:
+def update(merge: JointSum) -> None:
     """Count the stored batch, in the layers and between them."""
     for module in modules_of(merge):
         module.update_computation()
@@ -54,7 +70,7 @@ def update(merge: MergeGrowingModule) -> None:
 
 
 @torch.no_grad()
-def count(merge: MergeGrowingModule) -> None:
+def count(merge: JointSum) -> None:
     """Count the stored batch between the layers; each counts itself."""
     modules = modules_of(merge)
     rows = [stored_rows(module) for module in modules]
@@ -65,7 +81,7 @@ def count(merge: MergeGrowingModule) -> None:
             block.update(patch_cross_moment(left, rows[j]), modules[i].input.shape[0])
 
 
-def stop(merge: MergeGrowingModule) -> None:
+def stop(merge: JointSum) -> None:
     """Empty the statistics."""
     merge.joint_blocks.clear()
     for module in modules_of(merge):
@@ -73,7 +89,7 @@ def stop(merge: MergeGrowingModule) -> None:
         module.reset_computation()
 
 
-def joint_s(merge: MergeGrowingModule) -> Tensor:
+def joint_s(merge: JointSum) -> Tensor:
     """S of all that the layers read, side by side."""
     modules = _checked(merge)
     blocks = [[module.tensor_s() for module in modules] for _ in modules]
@@ -90,14 +106,14 @@ def joint_s(merge: MergeGrowingModule) -> Tensor:
     return torch.cat([torch.cat(row, dim=1) for row in blocks])
 
 
-def joint_m(merge: MergeGrowingModule) -> Tensor:
+def joint_m(merge: JointSum) -> Tensor:
     """M of the same against the gradient of the sum."""
     return torch.cat([module.tensor_m() for module in _checked(merge)])
 
 
 @torch.no_grad()
 def compute_delta(
-    merge: MergeGrowingModule, *, update: bool, dtype: torch.dtype, force_pseudo_inverse: bool, ridge: float
+    merge: JointSum, *, update: bool, dtype: torch.dtype, force_pseudo_inverse: bool, ridge: float
 ) -> list[tuple[Tensor, Tensor | None]]:
     """Solve once, and give each layer its part with the part of the decrease that it makes."""
     modules = _checked(merge)
@@ -120,7 +136,7 @@ def compute_delta(
     return found
 
 
-def _checked(merge: MergeGrowingModule) -> tuple[MeasuredModule, ...]:
+def _checked(merge: JointSum) -> tuple[MeasuredModule, ...]:
     modules = modules_of(merge)
     if not modules:
         raise GrowthError(

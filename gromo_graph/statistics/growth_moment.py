@@ -7,7 +7,6 @@ reads it most. Products that several places share are formed once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,18 +18,17 @@ from gromo_graph.algebra import (
     patch_cross_moment,
     patch_second_moment,
 )
-from gromo_graph.modules.capture import stored_rows
-from gromo_graph.modules.crossing import portions, window_of
-from gromo_graph.modules.side_by_side import side_by_side
-from gromo_graph.modules.ways import arriving, plain_gain
+from gromo_graph.graph.width_flow import GroupPlace
+from gromo_graph.statistics.capture import ObservedLayer, stored_rows
+from gromo_graph.statistics.cross_moments import portions, window_of
+from gromo_graph.statistics.linearised_paths import arriving, plain_gain
+from gromo_graph.statistics.measured_group import MeasuredGroup
+from gromo_graph.statistics.side_by_side import side_by_side
 
-if TYPE_CHECKING:
-    from gromo_graph.graph.width_flow import GroupPlace
-    from gromo_graph.modules.group import LinkedGroup
-    from gromo_graph.modules.measured import MeasuredModule
+Group = MeasuredGroup[ObservedLayer]
 
 
-def growth_moment_of_batch(group: LinkedGroup) -> Tensor:
+def growth_moment_of_batch(group: Group) -> Tensor:
     """The sum over the stored batch, (columns, columns) of all producers."""
     together = side_by_side(group)
     if together is not None:
@@ -39,7 +37,7 @@ def growth_moment_of_batch(group: LinkedGroup) -> Tensor:
     spans = spans_of(group)
     size = spans[group.producers[-1]].stop
     total = next(iter(rows.values())).image.new_zeros(size, size)
-    plain: dict[tuple[MeasuredModule, MeasuredModule, AxisWeights], float] = {}
+    plain: dict[tuple[ObservedLayer, ObservedLayer, AxisWeights], float] = {}
     for place in group.read_places():
         gains = {p: plain_gain(ways) for p in group.producers if (ways := group.ways.to(p, place))}
         if any(gain is None for gain in gains.values()):
@@ -55,7 +53,7 @@ def growth_moment_of_batch(group: LinkedGroup) -> Tensor:
     return total
 
 
-def is_input_moment(group: LinkedGroup) -> bool:
+def is_input_moment(group: Group) -> bool:
     """Whether the sum is just S of the one producer's input: one place, and every position read once."""
     places = group.read_places()
     if (
@@ -72,7 +70,7 @@ def is_input_moment(group: LinkedGroup) -> bool:
     )
 
 
-def spans_of(group: LinkedGroup) -> dict[MeasuredModule, slice]:
+def spans_of(group: Group) -> dict[ObservedLayer, slice]:
     """The columns of each producer."""
     spans, start = {}, 0
     for producer in group.producers:
@@ -82,7 +80,7 @@ def spans_of(group: LinkedGroup) -> dict[MeasuredModule, slice]:
     return spans
 
 
-def weights_of(group: LinkedGroup, place: GroupPlace, grid: tuple[int, int]) -> AxisWeights:
+def weights_of(group: Group, place: GroupPlace, grid: tuple[int, int]) -> AxisWeights:
     """How often each position of a place is read, along height and width."""
     weights = [[0.0] * size for size in grid]
     for consumer in group.consumers:
@@ -98,7 +96,7 @@ def weights_of(group: LinkedGroup, place: GroupPlace, grid: tuple[int, int]) -> 
     return tuple(weights[0]), tuple(weights[1])
 
 
-def _pairs(producers: list[MeasuredModule]) -> list[tuple[MeasuredModule, MeasuredModule]]:
+def _pairs(producers: list[ObservedLayer]) -> list[tuple[ObservedLayer, ObservedLayer]]:
     return [(p, q) for place, p in enumerate(producers) for q in producers[place:]]
 
 
@@ -114,11 +112,11 @@ def _add_block(total: Tensor, rows: slice, columns: slice, block: Tensor) -> Non
 
 def _add_written(
     total: Tensor,
-    group: LinkedGroup,
+    group: Group,
     place: GroupPlace,
-    visible: list[MeasuredModule],
-    rows: Mapping[MeasuredModule, Patches],
-    spans: Mapping[MeasuredModule, slice],
+    visible: list[ObservedLayer],
+    rows: Mapping[ObservedLayer, Patches],
+    spans: Mapping[ObservedLayer, slice],
 ) -> None:
     """A place behind operations that mix positions: the rows are written down as they arrive."""
     index = torch.cat([torch.arange(spans[p].start, spans[p].stop) for p in visible]).to(total.device)
