@@ -17,7 +17,9 @@ def obstacle(graph: Graph, group: WidthGroup, policy: Growth | None = None) -> s
     policy = graph.spec.growth if policy is None else policy
     if group.reason is None and group.jumps and not policy.allow_jump:
         remedy = "`growth.allow_jump: true` lets it grow, judged by the loss"
-        return why_discontinuous(f"the layer norm `{group.jumps[0]}`", remedy)
+        name = group.jumps[0]
+        kind = graph.spec.nodes[name].kind.replace("_", " ")
+        return why_discontinuous(f"the {kind} `{name}`", remedy)
     return group.reason
 
 

@@ -128,7 +128,8 @@ class Growth(Frozen):
         description="Kernels that convolutions get for new features: all taps, or the one in the middle.",
     )
     allow_jump: bool = Field(
-        False, description="Also grow what a layer norm reads, judged by the loss after the jump it makes."
+        False,
+        description="Also grow what a layer or RMS norm reads, judged by the loss after the jump it makes.",
     )
     rescue: bool = Field(True, description="Revive a layer whose units are all dead.")
     optimizer_state: Literal["matched", "zeros", "fresh"] = Field(

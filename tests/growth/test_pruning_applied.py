@@ -162,7 +162,7 @@ def test_one_neuron_is_kept_and_then_it_is_over() -> None:
 
 
 HELD = {
-    "layer norm": ("n: {kind: layer_norm, from: h}", "n", "layer norm `n`"),
+    "layer norm": ("n: {kind: layer_norm, from: h}", "n", "norm `n`"),
     "group norm": (
         "n: {kind: group_norm, from: h, groups: 3}",
         "n",

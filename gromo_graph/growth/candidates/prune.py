@@ -111,7 +111,7 @@ def _why_whole(group: WidthGroup) -> str | None:
         return f"what `{group.matches[0]}` compares has no readers that could make up for it"
     if group.unit > 1:
         return f"a group norm or the heads of an attention hold {group.unit} features together"
-    return f"the layer norm `{group.jumps[0]}` sees all features at once" if group.jumps else None
+    return f"the norm `{group.jumps[0]}` sees all features at once" if group.jumps else None
 
 
 def lost(removal: Removal, count: int) -> str:

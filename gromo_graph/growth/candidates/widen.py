@@ -44,7 +44,7 @@ from gromo_graph.statistics.neuron_parts import united
 
 SOLVED = ("tiny", "gradmax")
 """Criteria that need statistics."""
-_NO_SLOPE = "no slope behind a layer norm: judged by the loss"
+_NO_SLOPE = "no slope behind a layer or RMS norm: judged by the loss"
 
 
 @dataclass(frozen=True)

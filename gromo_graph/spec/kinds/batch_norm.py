@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.norm import Eps, Norm
 from gromo_graph.spec.kinds.registry import register_kind
 
 
@@ -14,6 +14,7 @@ class BatchNorm(Norm):
     """Each feature by its mean and variance over the batch; in evaluation by running ones."""
 
     kind: Literal["batch_norm"] = "batch_norm"
+    eps: Eps = 1e-5
     momentum: float = Field(0.1, ge=0, le=1, description="Share of a batch in the running mean and variance.")
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Features, Shape, ShapeMismatch
-from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.norm import Eps, Norm
 from gromo_graph.spec.kinds.registry import register_kind
 
 
@@ -17,6 +17,7 @@ class GroupNorm(Norm):
     """The features of a sample in groups; it grows by whole groups."""
 
     kind: Literal["group_norm"] = "group_norm"
+    eps: Eps = 1e-5
     groups: Features = Field(description="Number of groups; it divides the features.")
 
     @property

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Shape
-from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.norm import Eps, Norm
 from gromo_graph.spec.kinds.registry import register_kind
 
 
@@ -18,6 +18,7 @@ class LayerNorm(Norm):
 
     jumps: ClassVar[bool] = True
     kind: Literal["layer_norm"] = "layer_norm"
+    eps: Eps = 1e-5
     over: Literal["all", "features"] = Field(
         "all",
         description="All values of a sample together, or the `features` of each position by themselves, as in "

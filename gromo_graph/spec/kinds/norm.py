@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Activation, Family, Operation, Shape
+
+Eps = Annotated[float, Field(gt=0, description="Added to the variance before its root is taken.")]
 
 
 class Norm(Operation):
@@ -17,7 +19,6 @@ class Norm(Operation):
     family: ClassVar[Family] = "norm"
 
     activation: Activation = Field("identity", description="Function that the output passes.")
-    eps: float = Field(1e-5, gt=0, description="Added to the variance before its root is taken.")
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """That of the input."""
