@@ -21,6 +21,7 @@ from gromo_graph.spec.kinds import (
     Positions,
 )
 from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
@@ -117,9 +118,10 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
         elif isinstance(node, Depthwise):
             assert graph.parameters(name) == shape[0] * (taps + node.bias)
         elif isinstance(node, Norm):
-            whole = isinstance(node, LayerNorm) and node.over != "features"
+            whole = isinstance(node, LayerNorm | RMSNorm) and node.over != "features"
             each = prod(shape[1:]) if whole else 1
-            assert graph.parameters(name) == 2 * shape[0] * each
+            numbers = node.elementwise_affine if isinstance(node, RMSNorm) else 2
+            assert graph.parameters(name) == numbers * shape[0] * each
         else:
             assert graph.parameters(name) == 0
     assert graph.parameter_count == sum(graph.parameters(name) for name in spec.nodes)

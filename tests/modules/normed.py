@@ -13,6 +13,7 @@ from torch.nn import (
     LayerNorm,
     Linear,
     MaxPool2d,
+    RMSNorm,
     Sequential,
     Tanh,
 )
@@ -185,7 +186,7 @@ def image_pair(norm: torch.nn.Module, *, merged: bool = False, **options: object
 
 
 def norm_of(found: Pair) -> torch.nn.Module:
-    return next(m for m in found.net.modules() if isinstance(m, _BatchNorm | GroupNorm | LayerNorm))
+    return next(m for m in found.net.modules() if isinstance(m, _BatchNorm | GroupNorm | LayerNorm | RMSNorm))
 
 
 def pending(found: Pair, size: int = 2, factor: float = 0.7) -> GrowingModule:

@@ -1,4 +1,4 @@
-"""Growth through layer norm: a jump, refused unless it is allowed."""
+"""Growth through layer norm and RMS norm: a jump, refused unless it is allowed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import torch
 from torch.nn import (
     LayerNorm,
     Linear,
+    RMSNorm,
     Sequential,
     Tanh,
 )
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.layer_norm import FeatureNorm
+from gromo_graph.layers.rms_norm import FeatureRMSNorm
 from tests.modules.normed import BOTH_MODES, close, dense_pair, image_pair, norm_of, pending, run, two
 from tests.modules.pairs import F64, Pair
 
@@ -32,6 +34,10 @@ LAYER_NORMS: dict[str, Callable[..., Pair]] = {
     "over features": lambda **o: image_pair(FeatureNorm(4), **o),
     "over features, behind a merge": lambda **o: image_pair(FeatureNorm(4), merged=True, **o),
     "merge": lambda **o: image_pair(LayerNorm([4, 4, 4]), merged=True, **o),
+    "rms": lambda **o: dense_pair(RMSNorm(4, eps=1e-3), **o),
+    "rms, no weights": lambda **o: dense_pair(RMSNorm(4, elementwise_affine=False), **o),
+    "rms, conv2d": lambda **o: image_pair(RMSNorm([4, 4, 4]), **o),
+    "rms, over features": lambda **o: image_pair(FeatureRMSNorm(4), merged=True, **o),
 }
 
 
@@ -39,7 +45,7 @@ LAYER_NORMS: dict[str, Callable[..., Pair]] = {
 def test_layer_norm_is_refused_unless_a_jump_is_allowed(make: Callable[..., Pair]) -> None:
     found = make()
     where = "m" if len(found.net) == 3 else "first"
-    jump = rf"(Layer|Feature)Norm of {where} changes its old outputs at once.*allow_jump"
+    jump = rf"(Layer|Feature|RMS|FeatureRMS)Norm of {where} changes its old outputs at once.*allow_jump"
     message = f"second cannot grow through {where}: {jump}"
     for call in (
         lambda: found.second.create_layer_extensions(2),

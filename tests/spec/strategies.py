@@ -40,6 +40,7 @@ from gromo_graph.spec.kinds import (
     Upsample2d,
 )
 from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.settings import Growth, Neurons, Optimizer, Statistics, Stop, Train, When
 
 ODD_NAMES = [
@@ -122,6 +123,12 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         Flatten(sources=(source,)),
         BatchNorm(sources=(source,), activation=activation, momentum=draw(st.sampled_from([0.1, 0.5]))),
         LayerNorm(sources=(source,), eps=draw(st.sampled_from([1e-5, 1e-3]))),
+        RMSNorm(
+            sources=(source,),
+            eps=draw(st.sampled_from([None, 1e-3])),
+            elementwise_affine=draw(st.booleans()),
+            over=draw(st.sampled_from(["all", "features"])),
+        ),
     ]
     if prod(shape) > 1:
         groups = [number for number in divisors(shape[0]) if number < prod(shape)]

@@ -1,0 +1,44 @@
+"""`rms_norm`: the values of each sample, or of each of its positions, are divided by their root mean square."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from gromo_graph.spec.kinds.base import Shape
+from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.registry import register_kind
+
+
+class RMSNorm(Norm):
+    """All values of a sample together, or those of each position; no mean is taken off (Zhang and Sennrich, 2019)."""
+
+    jumps: ClassVar[bool] = True
+    kind: Literal["rms_norm"] = "rms_norm"
+    eps: float | None = Field(
+        None,
+        gt=0,
+        description="Added to the mean square before its root is taken; by default the precision of the numbers.",
+    )
+    elementwise_affine: bool = Field(True, description="Whether each value, or feature, gets a factor.")
+    over: Literal["all", "features"] = Field(
+        "all",
+        description="All values of a sample together, or the `features` of each position by themselves, as in "
+        "transformers.",
+    )
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The dimensions it is taken over, unless these are all, and the activation."""
+        return (*(("over features",) if self.over == "features" else ()), *super().details)
+
+    def parameter_count(self, inputs: Sequence[Shape]) -> int:
+        """A factor for each value, or for each feature, or none."""
+        factors = inputs[0][0] if self.over == "features" else prod(inputs[0])
+        return self.elementwise_affine * factors
+
+
+register_kind(RMSNorm, "gromo_graph.layers.rms_norm:TORCH")
