@@ -7,7 +7,6 @@ stand in labels, escaped.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import graphviz
 import networkx as nx
@@ -29,13 +28,12 @@ from gromo_graph.render.drawing.node_words import (
 )
 from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.render.drawing.text import clean, shortened
+from gromo_graph.render.drawing.trunk import STRAIGHT, trunk_of
 from gromo_graph.render.highlights import Highlights
 from gromo_graph.render.numbers import count, shape, shape_change
 from gromo_graph.spec.kinds import Layer
 
 _DEEP = 6
-_STRAIGHT = {"weight": "8"}
-"""Of the edges of the trunk: Graphviz draws them short and straight, and lets the others bow."""
 
 
 def direction_of(graph: Graph) -> Direction:
@@ -62,10 +60,7 @@ class DotWriter:
         self.titles = {name: name for name in names} if options.compact else titles_in_frames(names)
         self.ids = {name: f"n{index}" for index, name in enumerate(graph.spec.nodes)}
         self.ids |= {name: self.ids[block.nodes[0]] for name, block in self.blocks.items()}
-        # The longest path is the trunk: it is drawn straight, and what skips a part of it bows around.
-        path = nx.dag_longest_path(graph.digraph)
-        self.trunk = set(path)
-        self.trunk_edges = set(pairwise(path))
+        self.trunk = trunk_of(graph)
         self.parts: dict[str, DrawnPart] = {}
         self.limits = dict(growable(graph))
         # A merge is too small for its name: it stands on the first edge that leaves it.
@@ -159,7 +154,7 @@ class DotWriter:
             "penwidth": f"{look.penwidth:g}",
             "style": look.style,
         }
-        if name in self.trunk:
+        if name in self.trunk.nodes:
             attributes["group"] = "trunk"
         if role == "merge":
             attributes |= self.merge(name)
@@ -203,7 +198,7 @@ class DotWriter:
             fillcolor=look.fill,
             penwidth=f"{look.penwidth:g}",
             style=look.style,
-            **({"group": "trunk"} if self.trunk & set(names) else {}),
+            **({"group": "trunk"} if not self.trunk.nodes.isdisjoint(names) else {}),
             **{"class": " ".join(["block", *(["grown"] if changed else [])])},
         )
         listed = ", ".join(names)
@@ -249,7 +244,7 @@ class DotWriter:
         words = " ".join((*self.graph.role(edge), words))
         touched = {edge.source, edge.target}
         new = edge.id in self.highlights.new_edges or bool(touched & self.highlights.new)
-        straight = (edge.source, edge.target) in self.trunk_edges
+        straight = (edge.source, edge.target) in self.trunk.edges
         self.wire(part, edge.source, self.ids[edge.target], words, new=new, straight=straight)
         self.parts[part] = DrawnPart(edge.id, clean(f"{edge.id}: {words}"))
 
@@ -266,7 +261,7 @@ class DotWriter:
         penwidth = style.thickness(self.graph.features(source))
         attributes = {"class": "grown", "color": color} if color else {}
         if straight:
-            attributes |= _STRAIGHT
+            attributes["weight"] = STRAIGHT
         if not self.dense:
             label = [Text(words, style.TEXT_SIZE, color or style.QUIET)]
             if caption := self.captions.pop(source, ""):
@@ -285,7 +280,7 @@ class DotWriter:
             [Cell(tuple(Text(word, style.TEXT_SIZE, style.QUIET) for word in words))],
         ]
         look = style.box_style("output", growable=False, grown=False)
-        on_trunk = name in self.trunk and self.graph.spec.outputs[0] == name
+        on_trunk = name in self.trunk.nodes and self.graph.spec.outputs[0] == name
         self.out.node(
             part,
             label=table(rows),

@@ -15,6 +15,7 @@ from gromo_graph.graph.diff import options_of
 from gromo_graph.render.drawing import style
 from gromo_graph.render.drawing.node_words import details_of, growable, kind_words, mark_of, output_amount
 from gromo_graph.render.drawing.text import clean, shortened
+from gromo_graph.render.drawing.trunk import Trunk, trunk_of
 from gromo_graph.render.numbers import shape
 from gromo_graph.render.placing.parsed_drawing import PartKey
 
@@ -52,6 +53,7 @@ class Timeline:
         states: how many there are.
         nodes, edges: what was when, by what it stands for.
         options, groups: of nodes, each once: states give their places in these lists.
+        trunk: of the last state.
 
     >>> from gromo_graph.spec import parse_spec
     >>> from gromo_graph.graph import build_graph
@@ -71,9 +73,11 @@ class Timeline:
         self.edges: dict[PartKey, States] = {}
         self.ends: dict[PartKey, tuple[PartKey, PartKey]] = {}
         self.options, self.groups = Once(), Once()
+        self.trunk = Trunk(frozenset(), frozenset())
 
     def add(self, graph: Graph) -> None:
         """The next state of the network."""
+        self.trunk = trunk_of(graph)
         _note(self.nodes, dict(self._nodes(graph)), self.states)
         edges = dict(_edges(graph, self.ends))
         _note(self.edges, edges, self.states)

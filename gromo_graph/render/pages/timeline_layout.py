@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from math import hypot
 from typing import Any
 
 from gromo_graph.render.drawing import style
+from gromo_graph.render.drawing.collapse import LARGE
 from gromo_graph.render.drawing.labels import Direction
 from gromo_graph.render.drawing.text import clean, points, shortened
+from gromo_graph.render.drawing.trunk import STRAIGHT
 from gromo_graph.render.pages.timeline import NAME_EMS, State, States, Timeline
 from gromo_graph.render.placing.graphviz_layout import EdgeSize, NodeSize, Placement, lay_out
 from gromo_graph.render.placing.parsed_drawing import PartKey
@@ -56,12 +59,21 @@ def laid_out(timeline: Timeline, direction: Direction) -> dict[str, Any]:
 
 
 def _layout(timeline: Timeline, direction: Direction) -> Placement:
-    boxes = {key: _box(key, states) for key, states in timeline.nodes.items()}
-    # What is there in the end goes first: its order is the one that Graphviz sees.
-    last = sorted(boxes, key=lambda key: timeline.nodes[key][-1][1] is None)
-    wires = {
-        key: EdgeSize(*timeline.ends[key], *_label_size(states)) for key, states in timeline.edges.items()
+    trunk = timeline.trunk
+    boxes = {
+        key: replace(_box(key, states), on_trunk=key[0] == "node" and key[1] in trunk.nodes)
+        for key, states in timeline.nodes.items()
     }
+    # Nodes of the last state come first: Graphviz keeps their order.
+    last = sorted(boxes, key=lambda key: timeline.nodes[key][-1][1] is None)
+    labelled = (
+        len(boxes) <= LARGE
+    )  # labels are most of the cost of a layout; without them the boxes say the sizes
+    wires = {}
+    for key, states in timeline.edges.items():
+        tail, head = timeline.ends[key]
+        size = _label_size(states) if labelled else (0.0, 0.0)
+        wires[key] = EdgeSize(tail, head, *size, weight=STRAIGHT if (tail[1], head[1]) in trunk.edges else "")
     attributes = {
         "rankdir": "LR" if direction == "right" else "TB",
         "nodesep": "0.28",
