@@ -450,3 +450,86 @@ def test_all_candidates_by_the_keyboard_and_what_is_unfolded_stays(opened: Opene
     assert page.locator("#selection details").get_attribute("open") is not None
     page.locator("#candidates button.link").first.click()
     assert text(page, "#selection h2") == "block.0.lift"
+
+
+def test_candidates_are_sorted_by_any_column(page: Page, journal: Journal) -> None:
+    event = max(journal.applied, key=lambda event: len({c.slope for c in event.candidates}))
+    assert len({c.slope for c in event.candidates}) > 2
+    page.locator("#slider").fill(str(event.step))
+    rows, heads = page.locator("#candidates tbody tr"), page.locator("#candidates thead th")
+    as_recorded = [row.inner_text() for row in rows.all()]
+
+    def column(place: int) -> list[str]:
+        return [row.locator("td").nth(place).inner_text() for row in rows.all()]
+
+    heads.nth(3).locator("button").press("Enter")
+    slopes = sorted((c.slope for c in event.candidates if c.slope is not None), reverse=True)
+    shown = [text for text in column(0) if text]
+    assert shown == [str(rank) for rank in range(1, len(slopes) + 1)], "the steepest first"
+    assert column(0)[len(slopes) :] == [""] * (len(event.candidates) - len(slopes)), (
+        "none without a slope between"
+    )
+    assert heads.nth(3).get_attribute("aria-sort") == "descending"
+    assert page.evaluate("document.activeElement.textContent").startswith("slope"), "the focus stays"
+    heads.nth(3).locator("button").click()
+    assert [text for text in column(0) if text] == shown[::-1]
+    heads.nth(3).locator("button").click()
+    assert [row.inner_text() for row in rows.all()] == as_recorded
+    heads.nth(1).locator("button").click()
+    words = [row.locator("td.what button").inner_text().lower() for row in rows.all()]
+    assert words == sorted(words)
+    page.locator("#next").click() if page.locator("#next").is_enabled() else page.locator("#back").click()
+    assert heads.nth(1).get_attribute("aria-sort") == "ascending", "also at another step"
+
+
+def test_curves_are_smoothed_and_drawn_on_powers_of_ten(page: Page) -> None:
+    def drawn(place: int) -> list[float]:
+        path = page.locator("#plots figure").nth(place).locator(".curve.train path, .curve.size path").first
+        return [float(number) for number in re.findall(r"[\d.]+", path.get_attribute("d") or "")][1::2]
+
+    loss, parameters = drawn(0), drawn(2)
+    page.locator("#smoothing").fill("0.9")
+    changed = drawn(0)
+    assert len(changed) == len(loss)
+
+    def roughness(heights: list[float]) -> float:
+        return sum(abs(a - 2 * b + c) for a, b, c in zip(heights, heights[1:], heights[2:], strict=False))
+
+    assert roughness(changed) < roughness(loss)
+    assert drawn(2) == parameters, "sizes are as they are"
+    page.locator("#smoothing").fill("0")
+    assert drawn(0) == loss
+    page.locator("#powers").check()
+    assert drawn(0) != loss
+    ticks = page.locator("#plots figure").nth(2).locator(".tick[text-anchor=end]").all_text_contents()
+    assert all(re.fullmatch(r"10*", tick.replace("\u202f", "")) for tick in ticks)
+
+
+def test_every_curve_is_saved_as_csv(page: Page, journal: Journal) -> None:
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    assert download.value.suggested_filename == "curves.csv"
+    first, *rows = (line.split(",") for line in Path(download.value.path()).read_text().splitlines())
+    assert {"epoch", "parameters", "madds", "lr", "train.loss", "validation.accuracy"} <= set(first)
+    assert len(rows) == len(journal.epochs)
+    for row, epoch in zip(rows, journal.epochs, strict=True):
+        values = dict(zip(first, map(float, row), strict=True))
+        assert values["epoch"] == epoch.epoch
+        assert values["train.loss"] == pytest.approx(epoch.train["loss"], rel=1e-5)
+        assert values["parameters"] == epoch.parameters
+
+
+def test_the_result_comes_first_at_the_end_and_terms_are_explained(page: Page) -> None:
+    def place(selector: str) -> tuple[float, float]:
+        box = page.locator(selector).bounding_box()
+        assert box is not None
+        return box["y"], box["x"]
+
+    assert place("#result") < place("#decision")
+    page.locator("#back").click()
+    assert place("#result") > place("#decision")
+    assert "line search" in (page.locator("#decision .term", has_text="γ").first.get_attribute("title") or "")
+    page.locator("#terms summary").click()
+    assert "Cholesky" in text(page, "#glossary")
+    page.locator("#slider").fill("0")
+    assert "before any growth" in text(page, "#candidates")

@@ -19,7 +19,19 @@ from gromo_graph.render import numbers
 from gromo_graph.render.highlights import decision_words, plural
 
 _FOLDER = Path(__file__).parent / "templates"
-_SCRIPTS = ("data", "difference", "drawing", "map", "plots", "panels", "habits", "live", "page")
+_SCRIPTS = (
+    "data",
+    "terms",
+    "difference",
+    "drawing",
+    "map",
+    "plots",
+    "training",
+    "panels",
+    "habits",
+    "live",
+    "page",
+)
 
 
 def page_html(template: str, *, policy: str, **values: Any) -> str:

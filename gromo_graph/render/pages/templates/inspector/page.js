@@ -1,6 +1,6 @@
 // What is shown now, and what the person does: the slider, keys, clicks, the theme, and news of a run that goes on.
 
-const view = { at: lastState(), base: null, event: null, selected: null, more: false, zoom: null, playing: null };
+const view = { at: lastState(), base: null, event: null, selected: null, more: false, zoom: null, playing: null, sorted: null, smoothing: 0, powers: false };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const baseOf = (at) => (view.base === null ? Math.max(0, at - 1) : Math.min(view.base, lastState()));
 const shownEvent = () => (view.event === null ? eventOf(view.at) : data.events[view.event]);
@@ -29,30 +29,6 @@ function tellRun() {
   $("torn").hidden = !data.torn;
   fill("summary", summaryFacts());
   makePlots();
-}
-
-function makePlots() {
-  const marks = data.events.map((event, index) => ({ x: event.epoch, event: index, words: `step ${event.step}: ${event.words}` }))
-    .filter((mark) => data.events[mark.event].kind !== null);
-  const columns = data.epochs, column = (key) => columns.epoch.map((epoch, index) => [epoch, columns[key][index]]);
-  const common = { across: "epoch", marks, hover: pointAt, pick: showEvent };
-  const metrics = [...new Set(Object.keys(columns).filter((key) => key.includes(".")).map((key) => key.slice(key.indexOf(".") + 1)))];
-  const lines = (metric) => ["train", "validation"].filter((part) => `${part}.${metric}` in columns)
-    .map((part) => ({ name: part, role: part, points: column(`${part}.${metric}`) }));
-  const size = (key) => [{ name: "", role: "size", stairs: true, points: columns.epoch.length ? [[0, data.states[0][key]], ...column(key)] : [] }];
-  const predicted = data.events.map((event, index) => ({
-    event: index, kind: event.kind, predicted: known(event.slope) ? event.slope * event.gamma : 0,
-    realised: known(event.before) && known(event.after) ? event.before - event.after : 0,
-    words: `step ${event.step}: ${event.words}; predicted ${real(event.slope * event.gamma)}, realised ${real(event.before - event.after)}`,
-  })).filter((point) => point.kind !== null);
-  plots = [
-    ...metrics.map((metric) => linePlot({ ...common, title: metric, lines: lines(metric), fromZero: metric === "loss" })),
-    linePlot({ ...common, title: "parameters", lines: size("parameters"), fromZero: true }),
-    linePlot({ ...common, title: "multiply-adds", lines: size("madds"), fromZero: true }),
-    scatterPlot(predicted, showEvent),
-  ].filter(Boolean);
-  fill("plots", plots.map((plot) => plot.figure));
-  $("training").hidden = !plots.length;
 }
 
 // One epoch pointed at in one plot is pointed at in all; where none is, it is that of the step shown.
@@ -84,8 +60,9 @@ function showAll({ scroll = true }) {
   showSelected(view.selected);
   showMap();
   pointAt(null);
+  document.body.classList.toggle("final", at === lastState());
   fill("decision", decisionPanel(event, at));
-  fill("candidates", candidatesPanel(event, view.more, showMore, selectTarget));
+  fill("candidates", candidatesPanel(event, { more: view.more, sorted: view.sorted }, { onMore: showMore, onSort: sortBy, onTarget: selectTarget }));
   fill("difference", differencePanel(difference, select));
   fill("spec", specPanel(from, at, copySpec));
   showSelection();
@@ -111,6 +88,13 @@ function showMore() {
   view.more = !view.more;
   show({ scroll: false });
   if ($("more")) $("more").focus();
+}
+
+// The first choice of a column sorts by it, the second one the other way round, the third one not at all.
+function sortBy(column) {
+  const same = view.sorted && view.sorted.column === column;
+  view.sorted = same && view.sorted.down !== column.down ? null : { column, down: same ? !column.down : column.down };
+  show({ scroll: false });
 }
 
 function goTo(at, { byHand = true } = {}) {
@@ -180,6 +164,8 @@ function rescale() {
 function start() {
   theme();
   takePlace();
+  listenToTools();
+  fill("glossary", termsPanel());
   $("slider").addEventListener("input", () => { stopPlaying(); goTo(Number($("slider").value)); });
   const step = { first: () => 0, back: () => view.at - 1, next: () => view.at + 1, last: lastState };
   for (const [id, to] of Object.entries(step)) $(id).addEventListener("click", () => { stopPlaying(); goTo(to()); });

@@ -1,11 +1,11 @@
 // What is told in words and tables: the decision of a step, what is selected, what differs, the spec.
 
 const facts = (pairs) => html("dl", {}, pairs.filter(Boolean).map(([word, value, more, look]) =>
-  html("div", {}, html("dt", {}, word), html("dd", {}, value, more ? [" ", html("span", { class: look || "aside" }, more)] : null))));
+  html("div", {}, html("dt", {}, explained(word)), html("dd", {}, value, more ? [" ", html("span", { class: look || "aside" }, more)] : null))));
 const judged = (better) => (better ? "better" : "worse");
 const cell = (text, kind) => html("td", kind ? { class: kind } : {}, text);
 const head = (...columns) => html("thead", {}, html("tr", {}, columns.map(([text, kind]) =>
-  html("th", { scope: "col", class: kind || null }, text))));
+  html("th", { scope: "col", class: kind || null }, explained(text)))));
 function scrolling(label, table) {
   return html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table);
 }
@@ -20,7 +20,8 @@ function leadWords() {
 function summaryFacts() {
   const results = data.results || {}, told = (part, key) => (results[part] ? results[part][key] : null);
   const last = (column) => { const values = data.epochs[column]; return values && values.length ? values[values.length - 1] : null; };
-  const metrics = Object.keys(data.epochs).filter((key) => key.startsWith("validation.")).map((key) => key.slice(11));
+  const measured = Object.keys(data.epochs).filter((key) => key.startsWith("validation.")).map((key) => key.slice(11));
+  const metrics = [...new Set([...measured, ...Object.keys(results.test || {})])];
   const rows = ["train", "validation", "test"].map((part) => [part, metrics.map((metric) =>
     (results[part] ? told(part, metric) : part === "test" ? null : last(`${part}.${metric}`)))]);
   const shownRows = rows.filter(([, values]) => values.some(known));
@@ -32,7 +33,7 @@ function summaryFacts() {
       ["seed", String(data.seed)],
       ["growth ended because", results.reason || "not finished"],
     ]),
-    shownRows.length ? html("table", { class: "small" }, head(["data"], ...metrics.map((metric) => [metric, "n"])),
+    shownRows.length ? html("table", { class: "small" }, head(["data"], ...metrics.map((metric) => [metric.replace(/_/g, " "), "n"])),
       html("tbody", {}, shownRows.map(([part, values]) => html("tr", {}, html("th", { scope: "row" }, part),
         values.map((value) => cell(real(value, 4), "n")))))) : null,
   ];
@@ -71,11 +72,48 @@ function decisionPanel(event, at) {
 const remark = (row) => row.reason || [row.inexact && `may be off: ${row.inexact}`, row.note].filter(Boolean).join("; ");
 
 const SHOWN_FIRST = 12;
-function candidatesPanel(event, more, onMore, onTarget) {
+
+// The columns of the table of candidates: what is sorted by, and whether the greatest comes first.
+const COLUMNS = [
+  { title: "rank", kind: "n", value: (row) => row.rank, down: false },
+  { title: "candidate", value: (row) => `${kindWords(row.kind)} ${row.target}`, down: false },
+  { title: "neurons", kind: "n", value: (row) => (row.reason ? null : row.neurons), down: true },
+  { title: "slope", kind: "n", value: (row) => row.slope, down: true },
+  { title: "predicted", kind: "n", value: (row) => row.predicted, down: true },
+  { title: "parameters", kind: "n", value: (row) => (row.reason ? null : row.parameters), down: true },
+  { title: "multiply-adds", kind: "n", value: (row) => (row.reason ? null : row.madds), down: true },
+  { title: "remarks", value: (row) => remark(row) || null, down: false },
+];
+
+// Rows without a value come last, whichever way the others are sorted.
+function sortedRows(rows, sorted) {
+  if (!sorted) return rows;
+  const { column: { value }, down } = sorted, order = new Intl.Collator("en", { numeric: true });
+  const compared = (one, other) => (typeof one === "number" ? one - other : order.compare(one, other));
+  return rows.slice().sort((one, other) => {
+    const [a, b] = [value(one), value(other)];
+    if (!known(a) || !known(b)) return Number(known(b)) - Number(known(a));
+    return down ? compared(b, a) : compared(a, b);
+  });
+}
+
+function sortableHead(sorted, onSort) {
+  return html("thead", {}, html("tr", {}, COLUMNS.map((column) => {
+    const here = sorted && sorted.column === column;
+    return html("th", { scope: "col", class: column.kind || null, "aria-sort": here ? (sorted.down ? "descending" : "ascending") : null },
+      html("button", { type: "button", class: "sort", title: TERMS[column.title] || null, click: () => onSort(column) },
+        column.title, html("span", { "aria-hidden": "true" }, here ? (sorted.down ? " ↓" : " ↑") : "")));
+  })));
+}
+
+function candidatesPanel(event, { more, sorted }, { onMore, onSort, onTarget }) {
   const title = html("h2", {}, "Candidates");
-  if (!event || !event.candidates.length) return [title, html("p", { class: "quiet" }, event ? "None were considered." : "The first step was still to come.")];
+  if (!event || !event.candidates.length) return [title, html("p", { class: "quiet" }, event
+    ? "None were considered: the decision above says why."
+    : "This is the network before any growth. Each growth step lists here what it could have done.")];
   const rows = candidatesOf(event), top = Math.max(...rows.map((row) => row.slope || 0)) || 1;
-  const listed = more ? rows : rows.filter((row, index) => index < SHOWN_FIRST || row.chosen);
+  const inOrder = sortedRows(rows, sorted);
+  const listed = more ? inOrder : inOrder.filter((row, index) => index < SHOWN_FIRST || row.chosen);
   const body = listed.map((row) => html("tr", { class: row.chosen ? "chosen" : row.reason ? "quiet" : null },
     cell(row.rank ? String(row.rank) : "", "n"),
     html("td", { class: "what" }, html("button", { type: "button", class: "link", click: () => onTarget(row.target) },
@@ -88,8 +126,7 @@ function candidatesPanel(event, more, onMore, onTarget) {
     html("td", { class: "note-cell" }, name(remark(row)))));
   return [
     title,
-    scrolling("candidates of this step", html("table", {}, head(["rank", "n"], ["candidate"], ["neurons", "n"], ["slope", "n"],
-      ["predicted", "n"], ["parameters", "n"], ["multiply-adds", "n"], ["remarks"]), html("tbody", {}, body))),
+    scrolling("candidates of this step", html("table", {}, sortableHead(sorted, onSort), html("tbody", {}, body))),
     listed.length < rows.length || more ? html("button", { type: "button", id: "more", click: onMore },
       more ? "Show the first ones" : `Show all ${count(rows.length)}`) : null,
     html("p", { class: "quiet" }, "Slope: the measured decrease of the loss per unit of γ. Predicted: what the statistics promised before it was measured."),
@@ -98,7 +135,7 @@ function candidatesPanel(event, more, onMore, onTarget) {
 
 function stepsPanel(pick) {
   const title = html("h2", {}, "Steps");
-  if (!data.events.length) return [title, html("p", { class: "quiet" }, "No growth step was tried.")];
+  if (!data.events.length) return [title, html("p", { class: "quiet" }, "No growth step was tried yet. The spec's `growth.when` says at which times growth is tried.")];
   const rows = data.events.map((event, index) => {
     const applied = event.kind !== null;
     return html("tr", {
@@ -226,7 +263,7 @@ function stateName(at) {
 function differencePanel(difference, select) {
   const { from, to, nodes, added, removed } = difference;
   const title = html("h2", {}, `What differs: ${stateName(from)} → ${stateName(to)}`);
-  if (from === to || !(nodes.length || added.length || removed.length)) return [title, html("p", { class: "quiet" }, "Nothing differs.")];
+  if (from === to || !(nodes.length || added.length || removed.length)) return [title, html("p", { class: "quiet" }, from === to ? "Nothing differs: the step is compared with itself. Choose another one to compare with above." : "Nothing differs between the two steps.")];
   const signs = { added: "+", removed: "−", changed: "~" };
   const one = data.states[from], other = data.states[to];
   const rows = nodes.map((node) => html("tr", { class: node.what },

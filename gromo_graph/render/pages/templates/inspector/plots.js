@@ -36,7 +36,7 @@ function linePlot({ title, across, lines, marks, fromZero, powers, hover, pick, 
   const xs = [...drawn.flatMap((line) => line.points.map(([x]) => x)), ...marks.map((mark) => mark.x)];
   const ys = drawn.flatMap((line) => line.points.map(([, y]) => y));
   // Values of very different sizes, all above 0, stand on a scale of powers of 10 where that is asked for.
-  const log = powers && least(ys) > 0 && greatest(ys) > 50 * least(ys);
+  const log = powers && least(ys) > 0 && (powers === "always" || greatest(ys) > 50 * least(ys));
   const ticks = log ? powersOf(least(ys), greatest(ys)) : ticksOf(fromZero ? Math.min(0, least(ys)) : least(ys), greatest(ys));
   const low = Math.min(0, least(xs)), high = Math.max(1, greatest(xs));
   const x = scale(low, high, box.left, box.width - box.right);

@@ -1,0 +1,62 @@
+// The curves of the run: which plots there are, how they are drawn (smoothed, on a scale of powers of 10), and all as CSV.
+
+// An exponential moving average, corrected for its beginning as Adam's is; missing values stay missing.
+function smoothed(points, weight) {
+  let mean = 0, total = 0;
+  return points.map(([x, value]) => {
+    if (!known(value)) return [x, value];
+    mean = weight * mean + (1 - weight) * value;
+    total = weight * total + (1 - weight);
+    return [x, mean / total];
+  });
+}
+
+function makePlots() {
+  const marks = data.events.map((event, index) => ({ x: event.epoch, event: index, words: `step ${event.step}: ${event.words}` }))
+    .filter((mark) => data.events[mark.event].kind !== null);
+  const columns = data.epochs, column = (key) => columns.epoch.map((epoch, index) => [epoch, columns[key][index]]);
+  const common = { across: "epoch", marks, hover: pointAt, pick: showEvent };
+  const metrics = [...new Set(Object.keys(columns).filter((key) => key.includes(".")).map((key) => key.slice(key.indexOf(".") + 1)))];
+  const lines = (metric) => ["train", "validation"].filter((part) => `${part}.${metric}` in columns)
+    .map((part) => ({ name: part, role: part, points: smoothed(column(`${part}.${metric}`), view.smoothing) }));
+  const size = (key) => [{ name: "", role: "size", stairs: true, points: columns.epoch.length ? [[0, data.states[0][key]], ...column(key)] : [] }];
+  const powers = view.powers ? "always" : null;
+  plots = [
+    ...metrics.map((metric) => linePlot({ ...common, title: metric.replace(/_/g, " "), lines: lines(metric), fromZero: metric === "loss", powers })),
+    linePlot({ ...common, title: "parameters", lines: size("parameters"), fromZero: true, powers }),
+    linePlot({ ...common, title: "multiply-adds", lines: size("madds"), fromZero: true, powers }),
+    scatterPlot(promises(), showEvent),
+  ].filter(Boolean);
+  fill("plots", plots.length ? plots.map((plot) => plot.figure)
+    : html("p", { class: "quiet" }, "The curves begin when the first epoch of training is over."));
+  $("tools").hidden = !columns.epoch.length;
+}
+
+// What each growth step promised at first order, and what it brought.
+function promises() {
+  return data.events.map((event, index) => ({
+    event: index, kind: event.kind, predicted: known(event.slope) ? event.slope * event.gamma : 0,
+    realised: known(event.before) && known(event.after) ? event.before - event.after : 0,
+    words: `step ${event.step}: ${event.words}; predicted ${real(event.slope * event.gamma)}, realised ${real(event.before - event.after)}`,
+  })).filter((point) => point.kind !== null);
+}
+
+// A row for each epoch with every value of the curves, as they are recorded and not as they are drawn.
+function curvesAsCsv() {
+  const keys = Object.keys(data.epochs);
+  const rows = data.epochs.epoch.map((_, index) => keys.map((key) => (known(data.epochs[key][index]) ? data.epochs[key][index] : "")));
+  return `${[keys, ...rows].map((row) => row.join(",")).join("\n")}\n`;
+}
+function saveCurves() {
+  const link = html("a", { download: "curves.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(curvesAsCsv())}` });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+function listenToTools() {
+  const again = () => { makePlots(); pointAt(null); markHere(); };
+  $("smoothing").addEventListener("input", () => { view.smoothing = Number($("smoothing").value); again(); });
+  $("powers").addEventListener("change", () => { view.powers = $("powers").checked; again(); });
+  $("csv").addEventListener("click", saveCurves);
+}
