@@ -74,19 +74,27 @@ def _wanted(before: Spec, action: str, words: Sequence[str]) -> tuple[Spec, Mapp
     """The spec that is asked for, checked as a whole, and the old names of renamed nodes."""
     from gromo_graph.errors import SpecError
     from gromo_graph.spec import check_spec
-    from gromo_graph.spec.text.take_over import grown
 
     if action == "take":
-        from gromo_graph.render.target import resolve
-
-        (run,) = _exactly(words, 1, action)
-        begun = resolve(f"{run.rpartition('@')[0] or run}@0", None)[0].spec if _is_run(run) else before
-        return grown(before, begun, resolve(run, None)[0].spec, sizes=True), {}
+        return with_sizes_of(_exactly(words, 1, action)[0], before), {}
     edited = _edit(action, words).edited(before)
     problems = check_spec(edited.spec)
     if problems:
         raise SpecError(problems)
     return edited.spec, edited.renamed
+
+
+def with_sizes_of(run: str, author: Spec) -> Spec:
+    """The author's spec with the sizes that a run has, or had at a step.
+
+    Raises:
+        GraphError: the run is of another network.
+    """
+    from gromo_graph.render.target import resolve
+    from gromo_graph.spec.text.take_over import grown
+
+    begun = resolve(f"{run.rpartition('@')[0] or run}@0", None)[0].spec if _is_run(run) else author
+    return grown(author, begun, resolve(run, None)[0].spec, sizes=True)
 
 
 def _is_run(address: str) -> bool:

@@ -171,3 +171,60 @@ def test_a_run_of_another_network_is_not_taken(spec: Path, tmp_path: Path) -> No
     assert result.exit_code == 2
     assert "the run is of another network" in result.stderr
     assert spec.read_text() == TEXT
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_training(
+    spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    allowed = os.access
+
+    def access(path: object, mode: int) -> bool:  # a superuser may write everything
+        return Path(str(path)) != spec and allowed(str(path), mode)
+
+    monkeypatch.setattr(os, "access", access)
+    run = spec.parent / "run"
+    result = call("grow", spec, "--out", run, "--write-back")
+    assert result.exit_code == 1, result.output
+    assert "no permission to write here" in result.output
+    assert not run.exists()
+
+
+def test_resume_says_that_a_run_is_not_written_back_yet(spec: Path) -> None:
+    from gromo_graph import grow
+
+    run = spec.parent / "run"
+    grow(spec, out=run, write_back=spec)  # and no more, as if killed just then
+    result = call("resume", run)
+    assert f"not written back into {spec} yet: gromo-graph edit {spec} take {run}" in result.stderr
+    assert call("edit", spec, "take", run).exit_code == 0
+    assert "written back" not in call("resume", run).stderr
+    spec.unlink()
+    assert f"was to be written back into {spec}, which is missing" in call("resume", run).stderr
+
+
+def test_what_a_killed_editor_left_is_taken_away_by_the_next(spec: Path) -> None:
+    left = spec.parent / ".small.yaml-0123abcd"
+    other = spec.parent / ".other.yaml-0123abcd"
+    left.write_text("half")
+    other.write_text("half")
+    assert call("edit", spec, "set", "mix", "activation=tanh").exit_code == 0
+    assert not left.exists()
+    assert other.exists()
+
+
+def test_of_several_editors_at_once_none_loses_a_change(spec: Path) -> None:
+    """Each change is in the file, or its editor was told that it is not."""
+    words = [f"train.{key}=7" for key in ("epochs", "batch_size", "accumulate", "retries")]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "gromo_graph", "edit", str(spec), "set", word], stderr=subprocess.PIPE
+        )
+        for word in words
+    ]
+    for word, process in zip(words, started, strict=True):
+        told = process.communicate()[1].decode()
+        key = word.partition(".")[2].partition("=")[0]
+        assert (getattr(load_spec(spec).train, key) == 7) == (process.returncode == 0), told
+        assert process.returncode == 0 or "changed it meanwhile" in told
