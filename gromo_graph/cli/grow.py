@@ -63,11 +63,14 @@ def grow(
     from gromo_graph.environment import process_rank
     from gromo_graph.run.folder.run_folder import check_free, free_path
     from gromo_graph.run.spec_source import SpecSource
+    from gromo_graph.spec.text.author_file import AuthorFile
 
     source = SpecSource.of(spec, overrides or ())
     path = free_path(source.spec.name) if out is None else out
     if process_rank() == 0:  # of several processes the first one writes
         check_free(path, force=force)
+    if back:
+        AuthorFile.read(spec).check_writable()
     telling = Telling(source.spec.name, path, as_json, quiet, tensorboard)
 
     def work(on_progress: OnProgress) -> Run:
@@ -82,6 +85,7 @@ def grow(
             device=device.value,
             amp=amp,
             max_memory=max_memory,
+            write_back=Path(spec) if back else None,
             on_progress=on_progress,
         )
 

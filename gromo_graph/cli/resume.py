@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from gromo_graph.cli.followed_run import Telling, followed, tell
-from gromo_graph.cli.messages import reported
+from gromo_graph.cli.messages import reported, say
 from gromo_graph.cli.options import AsJson, Quiet, SameData, SameDevice, device_name
+from gromo_graph.errors import GromoGraphError
 
 
 @reported
@@ -26,3 +27,23 @@ def resume(
     telling = Telling(run.name, run, as_json, quiet)
     where = device_name(device)
     tell(telling, followed(telling, lambda watch: go_on(run, data=data, device=where, on_progress=watch)))
+    _remind(run)
+
+
+def _remind(run: Path) -> None:
+    """Say that the run was to be written back into the author's file, if it was not."""
+    from gromo_graph.cli.edit import with_sizes_of
+    from gromo_graph.run.folder.run_folder import open_folder
+    from gromo_graph.spec import load_spec
+
+    file = open_folder(run).command().write_back
+    if file is None:
+        return
+    try:
+        author = load_spec(file)
+        if with_sizes_of(str(run), author) == author:
+            return
+    except GromoGraphError:
+        say(f"note: this run was to be written back into {file}, which is missing or of another network now")
+        return
+    say(f"note: this run is not written back into {file} yet: gromo-graph edit {file} take {run}")

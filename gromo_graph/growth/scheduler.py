@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -40,6 +41,7 @@ from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untraine
 from gromo_graph.network.snapshot import Memory, go_back, remember
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
+from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.saved_statistics import Snapshot
 
@@ -56,7 +58,8 @@ class GrowthScheduler:
         loss: `loss(prediction, target)` -> scalar, the mean over the batch.
         optimizer: one or several, which follow the growth: old weights keep their state, new parameters join the
             group of their like.
-        policy: when, where and how much; None takes the `growth` section of the network's spec.
+        policy: when, where and how much, also as a map as under `growth` in a spec; None takes that section of the
+            network's spec.
         epochs: the length of your training, which `until` is a share of; None takes the spec's `train.epochs`.
         on_event: called with each GrowthEvent.
         generator: for neurons drawn at random; None uses torch's global one.
@@ -100,7 +103,7 @@ class GrowthScheduler:
         loss: Loss,
         *,
         optimizer: OptimizerChoice = None,
-        policy: Growth | None = None,
+        policy: Growth | Mapping[str, Any] | None = None,
         epochs: int | None = None,
         on_event: Callable[[GrowthEvent], None] | None = None,
         generator: torch.Generator | None = None,
@@ -109,6 +112,15 @@ class GrowthScheduler:
         processes: Processes | None = None,
         untrained: Untrained = (),
     ) -> None:
+        if not isinstance(network, GrowingNetwork):
+            raise GrowthError(
+                f"found a {type(network).__name__}, expected a GrowingNetwork: call compile_network(spec), or "
+                "from_torch(model, example_input) for a torch model"
+            )
+        if not isinstance(policy, Growth | Mapping | None):
+            raise GrowthError(
+                f"policy: found a {type(policy).__name__}, expected a Growth or a map as under `growth` in a spec"
+            )
         if getattr(loss, "reduction", "mean") != "mean":
             raise GrowthError(
                 f"the loss has reduction={loss.reduction!r}: expected the mean over the batch, reduction='mean'"  # type: ignore[attr-defined]
@@ -117,7 +129,7 @@ class GrowthScheduler:
             raise GrowthError(f"epochs={epochs!r}: expected the length of the training, 1 or more")
         self.network = network
         self.loss = loss
-        self.policy = network.spec.growth if policy is None else policy
+        self.policy = network.spec.growth if policy is None else growth_of(policy)
         self.untrained = tuple(untrained)
         self.optimizer = optimizer
         self.epochs = network.spec.train.epochs if epochs is None else epochs

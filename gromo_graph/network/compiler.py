@@ -48,7 +48,7 @@ def compile_network(
     if not isinstance(spec, Spec):
         raise CompileError(f"found a {type(spec).__name__}: expected a Spec, call load_spec(path) first")
     graph = build_graph(spec)
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    generator = None if seed is None else torch.Generator().manual_seed(int(seed))
     made = {name: part_of(graph, name, generator) for call in graph.calls for name in call.unit.nodes}
     network = GrowingNetwork(graph, {name: part for name, part in made.items() if part is not None})
     return network.to(device=device, dtype=dtype)

@@ -20,12 +20,14 @@ from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.completion import complete, is_complete
 from gromo_graph.run.folder.run_folder import RunFolder, check_free, open_folder
-from gromo_graph.run.resources import check_seed, choose_device
+from gromo_graph.run.resources import choose_device, sound_seed
 from gromo_graph.run.run import Run, load_run
 from gromo_graph.run.session import InMemory, NewFolder, Past, SameFolder, Start, carried_out
-from gromo_graph.run.spec_source import Overrides, SpecSource
+from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.run.training_loop import OnProgress
 from gromo_graph.spec import Spec
+from gromo_graph.spec.expand.overrides import Overrides
+from gromo_graph.spec.python_values import plain
 
 
 def grow(
@@ -80,7 +82,7 @@ def grow(
     """
     source = SpecSource.of(spec, overrides)
     place = InMemory() if out is None else NewFolder(Path(out), force)
-    check_seed(seed)
+    seed = sound_seed(seed)
     return grow_from(
         source,
         place,
@@ -102,13 +104,18 @@ def grow_from(
     device: str = "auto",
     amp: bool = False,
     max_memory: int | str | None = None,
+    write_back: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Run:
-    """`grow` for a spec that has been read already."""
-    check_seed(seed)
+    """`grow` for a spec that has been read already.
+
+    Args:
+        write_back: the file that the caller writes the grown sizes into afterwards, of which `resume` reminds.
+    """
+    seed = sound_seed(seed)
     check_trainable(source.spec)
     chosen = choose_device(device)
-    limit = bytes_of(max_memory) if isinstance(max_memory, str) else max_memory
+    limit = bytes_of(max_memory) if isinstance(max_memory, str) else plain(max_memory)
     if limit is not None and limit <= 0:
         raise RunError(f"max_memory={limit}: expected a number of bytes above 0")
     command = Command.model_validate(
@@ -119,6 +126,7 @@ def grow_from(
             "overrides": source.overrides,
             "amp": amp,
             "max_memory": limit,
+            "write_back": None if write_back is None else str(write_back.resolve()),
         }
     )
 

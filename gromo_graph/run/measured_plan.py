@@ -17,11 +17,12 @@ from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source
 from gromo_graph.run.folder.run_folder import holds_run
 from gromo_graph.run.folder.weights_file import load_weights
-from gromo_graph.run.resources import check_seed, choose_device, compiled, seeded
+from gromo_graph.run.resources import choose_device, compiled, seeded, sound_seed
 from gromo_graph.run.run import load_run
-from gromo_graph.run.spec_source import Overrides, SpecSource
+from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.run.trainer import batch_loss
 from gromo_graph.spec import Spec
+from gromo_graph.spec.expand.overrides import Overrides
 
 
 def plan(
@@ -61,7 +62,7 @@ def plan(
     >>> [candidate.target for candidate in plan(spec).candidates if candidate.reason is None]
     ['hidden']
     """
-    check_seed(seed)
+    seed = sound_seed(seed)
     chosen = choose_device(device)
     if isinstance(target, (str, os.PathLike)) and holds_run(Path(target)):
         network, part = _of_run(Path(target), data, weights, overrides)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import SupportsIndex
 
 import torch
 
@@ -17,14 +19,19 @@ from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.spec import Spec
 
 
-def check_seed(seed: int) -> None:
-    """Refuse a seed that torch's generators do not take.
+def sound_seed(seed: SupportsIndex) -> int:
+    """The seed as a plain number; one that torch's generators do not take is refused.
 
     Raises:
-        RunError: a negative number, or one of more than 63 bits.
+        RunError: no whole number, a negative one, or one of more than 63 bits.
     """
-    if not 0 <= seed < 2**63:
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**63:
         raise RunError(f"seed {seed}: expected a whole number from 0 to 2⁶³ − 1")
+    return number
 
 
 def choose_device(name: str) -> torch.device:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gromo_graph.errors import RunError
 from gromo_graph.spec import Spec, load_spec
-
-Overrides = Mapping[str, str] | Sequence[str]
+from gromo_graph.spec.expand.overrides import Overrides, override_texts
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,6 @@ class SpecSource:
             files = {origin.file for origin in spec.origins.values() if origin.block is None}
             known = [Path(file) for file in files if Path(file).is_file()]
             return SpecSource(spec, known[0].parent if len(known) == 1 else None)
-        return SpecSource(load_spec(spec, overrides=overrides), Path(spec).parent, _listed(overrides))
-
-
-def _listed(overrides: Overrides) -> tuple[str, ...]:
-    if isinstance(overrides, Mapping):
-        return tuple(f"{path}={value}" for path, value in overrides.items())
-    return (overrides,) if isinstance(overrides, str) else tuple(overrides)
+        return SpecSource(
+            load_spec(spec, overrides=overrides), Path(spec).parent, tuple(override_texts(overrides))
+        )

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from gromo_graph.errors import Problem, SpecError
 from gromo_graph.spec.explain import read_section
 from gromo_graph.spec.kinds import KINDS, Node
+from gromo_graph.spec.python_values import plain
+from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.text.locations import Path, path_text
 from gromo_graph.spec.wording import Suggester, shown
 
@@ -28,7 +30,7 @@ def node_of(name: str, written: Mapping[str, Any] | Node) -> Node:
     """
     if isinstance(written, Node):
         return written
-    kind = written.get("kind") if isinstance(written, Mapping) else None
+    kind = plain(written.get("kind")) if isinstance(written, Mapping) else None
     path: Path = ("nodes", name)
     suggester = Suggester()
     if not isinstance(kind, str) or kind not in KINDS:
@@ -50,11 +52,22 @@ def section_of(model: type[AnyModel], written: Mapping[str, Any], path: Path) ->
     def report(where: Path, message: str, *, key: bool = False) -> None:
         problems.append(Problem(_FILE, 0, 0, path_text(where), message))
 
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in written.items()}
-    found = read_section(model, plain, path, report=report, suggester=Suggester())
+    found = read_section(model, plain(written), path, report=report, suggester=Suggester())
     if found is None:
         raise SpecError(problems)
     return found
+
+
+def growth_of(written: Mapping[str, Any] | Growth) -> Growth:
+    """The policy that a map describes, as under `growth` in a document.
+
+    Raises:
+        SpecError: in the words of the loader.
+
+    >>> growth_of({"neurons": {"per_step": 2}}).neurons.per_step
+    2
+    """
+    return written if isinstance(written, Growth) else section_of(Growth, written, ("growth",))
 
 
 def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path) -> AnyModel:

@@ -23,7 +23,7 @@ def load_spec(path: str | os.PathLike[str], *, overrides: Overrides = ()) -> Spe
 
     Args:
         path: of the file; a document without a `name` goes by the name of its file.
-        overrides: `["train.epochs=3"]` or `{"train.epochs": "3"}`, the values read as YAML. Names that
+        overrides: `["train.epochs=3"]` or `{"train.epochs": 3}`; texts are read as YAML. Names that
             contain dots are quoted: `nodes."a.b".features=4`.
 
     Raises:

@@ -49,7 +49,7 @@ class When(Frozen):
         None, description="Grow only after so many epochs in which what is watched got no better by 1 %."
     )
     watch: Literal["validation_loss", "validation_error", "train_loss"] = Field(
-        "validation_loss", description="What the plateau is one of."
+        "validation_loss", description="The quantity that has to come to a plateau."
     )
     worth: float | None = Field(
         None,
@@ -90,7 +90,14 @@ class Statistics(Frozen):
 
 
 class Growth(Frozen):
-    """The policy of the scheduler."""
+    """The policy of the scheduler: the section `growth` of a spec.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, or a value of another type or out of its range.
+
+    >>> Growth(actions=["widen", "new_edge"], neurons=Neurons(per_step=4), stop=Stop(parameters=5000)).select
+    'balanced'
+    """
 
     actions: Annotated[tuple[Action, ...], BeforeValidator(_as_tuple)] = Field(
         ("widen",),
@@ -151,7 +158,14 @@ class Optimizer(Frozen):
 
 
 class Train(Frozen):
-    """The built-in training."""
+    """The built-in training: the section `train` of a spec.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, or a value of another type or out of its range.
+
+    >>> Train(data="iris", epochs=40, optimizer=Optimizer(lr=0.01)).schedule
+    'cosine'
+    """
 
     data: str = Field("digits", min_length=1, description="A built-in data set or a .npz or .csv file.")
     loss: Literal["cross_entropy", "mse"] = Field(

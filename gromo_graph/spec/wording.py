@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -71,11 +72,9 @@ class Suggester:
             return None
         self.comparisons -= len(known)
         short = [name for name in known if len(name) <= _LONGEST_NAME]
-        close = get_close_matches(word, short, n=1, cutoff=0.6)
-        if close:
-            return close[0]
-        folded = {name.casefold(): name for name in short}
-        return folded.get(word.casefold())
+        same = {_folded(name): name for name in reversed(short)}.get(_folded(word))
+        close = [same] if same is not None else get_close_matches(word, short, n=1, cutoff=0.6)
+        return close[0] if close else None
 
     def hint(self, word: str, known: Sequence[str], what: str) -> str:
         """What to do about an unknown name: the nearest one, and all of them where the list is short.
@@ -84,7 +83,25 @@ class Suggester:
         'did you mean `relu`? Known activations: relu, tanh'
         """
         near = self.nearest(word, known)
-        parts = [f"did you mean `{clipped(near)}`?"] if near is not None else []
+        parts = [_did_you_mean(word, near)] if near is not None else []
         if known and (near is None or len(known) <= _SHORT_LIST):
             parts.append(f"{'K' if parts else 'k'}nown {what}: {listed(known)}")
         return " ".join(parts) or f"there are no {what}"
+
+
+def _did_you_mean(word: str, near: str) -> str:
+    if _composed(word) == _composed(near):
+        return (
+            f"`{clipped(near)}` looks the same but is written in another Unicode normal form: copy that name"
+        )
+    return f"did you mean `{clipped(near)}`?"
+
+
+def _composed(text: str) -> str:
+    """The text in one Unicode normal form: an accent and its letter may be one character or two."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _folded(name: str) -> str:
+    """A name without what writers of other languages do differently: case, underscores, normal form."""
+    return _composed(name).casefold().replace("_", "").replace("-", "")

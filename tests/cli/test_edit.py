@@ -191,11 +191,11 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_training(
     assert not run.exists()
 
 
-def test_resume_says_that_a_run_is_not_written_back_yet(spec: Path) -> None:
-    from gromo_graph import grow
-
+def test_resume_says_that_a_run_is_not_written_back_yet(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = spec.parent / "run"
-    grow(spec, out=run, write_back=spec)  # and no more, as if killed just then
+    with monkeypatch.context() as patch:  # as if killed just then
+        patch.setattr("gromo_graph.spec.text.author_file.AuthorFile.replace", lambda *arguments: None)
+        assert call("grow", spec, "--out", run, "--write-back").exit_code == 0
     result = call("resume", run)
     assert f"not written back into {spec} yet: gromo-graph edit {spec} take {run}" in result.stderr
     assert call("edit", spec, "take", run).exit_code == 0

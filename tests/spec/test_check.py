@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from gromo_graph import Spec, SpecError, check_spec, load_spec, parse_spec
 from gromo_graph.spec.kinds import KINDS, Linear, Merge, Node, Shape, WidthRule
+from gromo_graph.spec.wording import Suggester
 
 TEXT = "nodes:\n  x: {kind: input, shape: [4]}\n  y: {kind: linear, from: x, features: 2}\noutput: y\n"
 
@@ -152,3 +154,32 @@ def test_a_spec_can_be_copied_and_sent() -> None:
         assert isinstance(twin, Spec)
         assert twin == spec
         assert twin.origins == spec.origins
+
+
+def test_names_in_two_unicode_normal_forms_are_told_apart_in_words() -> None:
+    text = (
+        "nodes:\n  café: {kind: input, shape: [4]}\n  y: {kind: linear, from: café, features: 2}\noutput: y\n"
+    )
+    assert check_spec(text) == ()
+    name, reading = text.split("y: ")
+    problems = check_spec(f"{name}y: {unicodedata.normalize('NFD', reading)}")
+    (problem,) = [str(each) for each in problems if "from" in each.path]
+    assert (
+        "unknown node `cafe\u0301`: `café` looks the same but is written in another Unicode normal form"
+        in problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "near"),
+    [
+        ("Relu", ("elu", "relu"), "relu"),
+        ("LeakyReLU", ("elu", "relu", "leaky_relu"), "leaky_relu"),
+        ("batchnorm", ("group_norm", "batch_norm"), "batch_norm"),
+        ("rleu", ("elu", "relu"), "relu"),
+    ],
+)
+def test_names_are_compared_without_case_and_underscores_first(
+    word: str, known: tuple[str, ...], near: str
+) -> None:
+    assert Suggester().nearest(word, known) == near

@@ -36,6 +36,7 @@ class Command(BaseModel):
         overrides: `path=value`, what was replaced in the file of the spec.
         amp: whether the training computes in bfloat16 where that is precise enough.
         max_memory: bytes that the statistics of a growth step may take, or None.
+        write_back: the absolute path of the file that the grown sizes are written into after the run, or None.
         gromo_graph, torch: the versions that began the run.
         course: where the run leaves another one that it follows; None for a run of its own.
     """
@@ -49,13 +50,16 @@ class Command(BaseModel):
     overrides: tuple[str, ...] = ()
     amp: bool = False
     max_memory: int | None = Field(default=None, gt=0)
+    write_back: str | None = None
     gromo_graph: str = VERSION
     torch: str = Field(default_factory=_torch_version)
     course: Leaves | None = None
 
     def following(self, point: BranchPoint) -> Command:
         """The options of a run that follows this one up to a point."""
-        return self.model_copy(update={"course": Leaves(at=point.at, set=point.overrides)})
+        return self.model_copy(
+            update={"write_back": None, "course": Leaves(at=point.at, set=point.overrides)}
+        )
 
     @property
     def branch_point(self) -> BranchPoint | None:

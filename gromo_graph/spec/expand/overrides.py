@@ -11,12 +11,14 @@ from gromo_graph.errors import Problem
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.fields import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
+from gromo_graph.spec.python_values import plain
 from gromo_graph.spec.text.document import EMPTY, parse_document
 from gromo_graph.spec.text.locations import Document, Location, Path, clipped, path_text
+from gromo_graph.spec.text.write import plain_flow_text
 from gromo_graph.spec.wording import Suggester, listed
 
-Overrides = Mapping[str, str] | Sequence[str]
-"""`{"train.epochs": "3"}` or `["train.epochs=3"]`; the values are read as YAML."""
+Overrides = Mapping[str, Any] | Sequence[str]
+"""`{"train.epochs": 3}` or `["train.epochs=3"]`; values that are texts are read as YAML."""
 
 _STEP = re.compile(r""""([^"]*)"|'([^']*)'|([^."'=]+)""")
 
@@ -25,12 +27,27 @@ def apply_overrides(
     document: Document, overrides: Overrides, *, root: Model, suggester: Suggester
 ) -> Document:
     """The document with the values replaced; a path that the language does not know is a problem."""
-    if isinstance(overrides, str):
-        overrides = [overrides]
-    items = overrides.items() if isinstance(overrides, Mapping) else [_split(text) for text in overrides]
-    for path, value in items:
+    for text in override_texts(overrides):
+        path, value = _split(text)
         document = _apply(document, path, value, root=root, suggester=suggester)
     return document
+
+
+def override_texts(overrides: Overrides) -> list[str]:
+    """Overrides as they are written after `--set`.
+
+    >>> override_texts({"train.epochs": 3, "growth.stop": {"steps": 1}})
+    ['train.epochs=3', 'growth.stop={steps: 1}']
+    """
+    if isinstance(overrides, str):
+        return [overrides]
+    if isinstance(overrides, Mapping):
+        return [f"{path}={_value_text(value)}" for path, value in overrides.items()]
+    return list(overrides)
+
+
+def _value_text(value: Any) -> str:
+    return value if isinstance(value, str) else plain_flow_text(plain(value))
 
 
 def _split(text: str) -> tuple[str, str | None]:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
+
+from gromo_graph.spec.python_values import plain_scalar
 
 Shape = tuple[int, ...]
 """A node's output without the batch: (features,), (channels, length) or (channels, height, width)."""
@@ -47,6 +49,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_python_values(cls, data: Any) -> Any:
+        """Numbers of numpy, paths and enumerations are taken for the plain values that they stand for."""
+        return {key: plain_scalar(value) for key, value in data.items()} if isinstance(data, dict) else data
 
 
 class WidthRule(Enum):

@@ -1,0 +1,104 @@
+"""Values from Python are taken for what they stand for: numpy numbers, arrays, paths, enumerations."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gromo_graph import (
+    AddNode,
+    Growth,
+    GrowthError,
+    GrowthScheduler,
+    Neurons,
+    RunError,
+    SetFeatures,
+    SetSection,
+    SpecError,
+    Stop,
+    Train,
+    compile_network,
+    grow,
+    parse_spec,
+)
+
+TEXT = """
+nodes:
+  x: {kind: input, shape: [4]}
+  h: {kind: linear, from: x, features: 2}
+  y: {kind: linear, from: h, features: 3}
+output: y
+train: {data: iris, epochs: 1}
+"""
+
+
+class Select(Enum):
+    slope = "slope"
+
+
+class Kind(StrEnum):
+    linear = "linear"
+
+
+def test_nodes_and_sections_of_edits() -> None:
+    spec = parse_spec(TEXT)
+    assert SetFeatures("h", np.int64(3)).spec_of(spec).nodes["h"].features == 3  # type: ignore[arg-type,attr-defined]
+    node = {"kind": Kind.linear, "from": ("h",), "features": np.int32(2), "bias": np.bool_(False)}
+    added = AddNode("b", node).spec_of(spec).nodes["b"]
+    assert added.model_dump(include={"kind", "features", "bias"}) == {
+        "kind": "linear",
+        "features": 2,
+        "bias": False,
+    }
+    assert type(added.features) is int  # type: ignore[attr-defined]
+    shape = AddNode("i", {"kind": "input", "shape": np.array([3, 8])}).spec_of(spec).nodes["i"]
+    assert shape.shape == (3, 8)  # type: ignore[attr-defined]
+    growth: dict[str, Any] = {
+        "select": Select.slope,
+        "stop": {"parameters": np.int64(90)},
+        "ridge": np.float64(0.5),
+    }
+    assert SetSection("growth", growth).spec_of(spec).growth == Growth(
+        select="slope", stop=Stop(parameters=90), ridge=0.5
+    )
+    with pytest.raises(SpecError, match=r"nodes\.h\.features: found 3\.5, expected an integer"):
+        SetFeatures("h", np.float64(3.5)).spec_of(spec)  # type: ignore[arg-type]
+
+
+def test_models() -> None:
+    assert Growth(select=Select.slope, neurons=Neurons(per_step=np.int64(3))).neurons.per_step == 3  # type: ignore[arg-type]
+    assert Train(data=Path("sets/a.csv"), epochs=torch.tensor(3)) == Train(data="sets/a.csv", epochs=3)  # type: ignore[arg-type]
+
+
+def test_overrides() -> None:
+    found = parse_spec(TEXT, overrides={"train.epochs": np.int64(7), "growth.stop": {"steps": 2}})
+    assert (found.train.epochs, found.growth.stop.steps) == (7, 2)
+
+
+def test_seeds_and_policies(tmp_path: Path) -> None:
+    spec = parse_spec(TEXT)
+    network = compile_network(spec, seed=np.int64(3))  # type: ignore[arg-type]
+    assert torch.equal(network.parts["h"].weight, compile_network(spec, seed=3).parts["h"].weight)
+    grow(spec, seed=np.int64(3), max_memory=np.int64(10**9), out=tmp_path / "run")  # type: ignore[arg-type]
+    assert json.loads((tmp_path / "run" / "command.json").read_text())["seed"] == 3
+    with pytest.raises(RunError, match="seed a: expected a whole number"):
+        grow(spec, seed="a")  # type: ignore[arg-type]
+    loss = torch.nn.functional.cross_entropy
+    assert (
+        GrowthScheduler(network, loss, policy={"neurons": {"per_step": np.int64(1)}}).policy.neurons.per_step
+        == 1
+    )
+    with pytest.raises(SpecError, match="did you mean `neurons`"):
+        GrowthScheduler(network, loss, policy={"neuron": 1})
+    with pytest.raises(GrowthError, match="policy: found a int, expected a Growth or a map"):
+        GrowthScheduler(network, loss, policy=3)  # type: ignore[arg-type]
+    with pytest.raises(
+        GrowthError, match=r"found a Sequential, .*: call .*from_torch\(model, example_input\)"
+    ):
+        GrowthScheduler(torch.nn.Sequential(), loss)  # type: ignore[arg-type]
