@@ -32,7 +32,7 @@ class OptimalDelta:
 def optimal_delta(
     s: Tensor, m: Tensor, *, ridge: float = 0.0, force_pseudo_inverse: bool = False
 ) -> OptimalDelta:
-    """Solve S δᵀ = M, with the pseudo-inverse where S is rank-deficient (MATH.md, optimal delta).
+    """Solve S δᵀ = M, with the pseudo-inverse where S is rank-deficient (docs/maths.md, "Optimal delta").
 
     Args:
         s: (fan_in, fan_in), E[b bᵀ].

@@ -3,7 +3,8 @@
 The product of a pixel that u reads with one that v reads depends, up to the borders, only on how far the two are
 apart. So all products of one distance are summed together: the table of them is the gradient of a convolution's weight,
 which every device has a fast kernel for. What the table counts too much (positions outside the grid, or of another
-weight) is a thin set at the border and taken back row by row. [MATH.md, convolutions: 13 products of C×C for a 3×3]
+weight) is a thin set at the border and taken back row by row. For a
+3×3 kernel 13 products of C×C remain (docs/maths.md, "Convolutions").
 """
 
 from __future__ import annotations

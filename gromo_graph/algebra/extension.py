@@ -63,7 +63,7 @@ def optimal_extension(
     statistical_threshold: float = 1e-3,
     maximum_neurons: int | None = None,
 ) -> OptimalExtension:
-    """Neurons that decrease the loss most for their size (MATH.md, optimal new neurons).
+    """Neurons that decrease the loss most for their size (docs/maths.md, "Optimal new neurons").
 
     Args:
         s: (fan_in, fan_in), second moment of the input of the layer that gets the new outputs.

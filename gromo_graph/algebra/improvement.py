@@ -61,7 +61,7 @@ class SignedSlopes:
 
 
 def slope_parts(t: Tensor, pull: Tensor) -> SlopeParts:
-    """The sums of which exact slopes are made (MATH.md, "the predicted slope is a ranking hint").
+    """The sums of which exact slopes are made (docs/maths.md, "Exact slopes").
 
     Args:
         t: (rows, k), what the new neurons receive, α b.

@@ -3,7 +3,7 @@
 With one new feature, α_q of the query and α_k of the key, the products of positions i and j change by
 s·(α_q·b_i)(α_k·b_j), s being the scale. With P = s Σ_ij b_i D_ij b_jᵀ and D the gradient of the loss at the products
 the loss changes by α_qᵀ P α_k to first order, and the mixed values o_i by s A_ij (v_j − o_i) for each unit of a product
-(docs/maths.md, attention).
+(docs/maths.md, "Attention").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sums of products of rows: everything growth needs to know about the data.
 
 All functions return *sums* over the rows, never averages: sums of several batches, or of several
-processes, add up exactly, and whoever keeps the count of samples divides once (MATH.md, notation).
+processes, add up exactly, and whoever keeps the count of samples divides once (docs/maths.md, "Notation").
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _ROUNDING = 8.0
 
 
 def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
-    """Why the shift of some consumer cannot be taken back, or None (MATH.md, exact slope)."""
+    """Why the shift of some consumer cannot be taken back, or None (docs/maths.md, "Exact slopes")."""
     for consumer, places in linked.reads.items():
         moved = [linked.ways.resting[place] for place in places if linked.ways.resting[place] != 0.0]
         if not moved:

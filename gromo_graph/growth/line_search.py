@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 SMALLEST, LARGEST = -8.0, 6.0
-"""γ is searched from 2**SMALLEST to 2**LARGEST (EVIDENCE.md: the median is 10 to 20)."""
+"""γ is searched from 2**SMALLEST to 2**LARGEST (docs/maths.md, "Step size")."""
 _START, _STRIDE = 3.0, 2.0
 _REFINEMENTS = 3
 # In powers of 2: neighbours within this are near enough for a parabola; what is closer to a known one is not looked at.

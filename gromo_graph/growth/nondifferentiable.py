@@ -1,7 +1,7 @@
 """Slopes that do not exist: the loss is not differentiable if old units stand exactly at the kink of their activation.
 
-There autograd takes one side and growth may move to the other (MATH.md, optimal new neurons). It is rare: units of a
-relu behind units that are all 0, without a bias. What is affected is marked, not mended.
+There autograd takes one side and growth may move to the other (docs/maths.md, "Exact slopes"). It is rare: units of a
+relu behind units that are all 0, without a bias. Slopes that it affects are marked and not corrected.
 """
 
 from __future__ import annotations

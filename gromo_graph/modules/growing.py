@@ -3,8 +3,8 @@
 The class is a thin facade in three parts: the layer (layer.py), what it measures and solves (measured.py),
 and here its pending growth and how that becomes real. Each member hands over to the file that has the
 idea. What differs between layer kinds is in the adapter, the formulas are in `gromo_graph.algebra`, and the
-words are those of MATH.md: b input rows, g gradient of the summed loss at the pre-activity, δ delta, α and ω
-fan-in and fan-out weights of new neurons, λ singular values, s scaling factor.
+symbols are those of docs/maths.md, "Notation": b input rows, g gradient of the summed loss at the pre-activity, δ
+delta, α and ω fan-in and fan-out weights of new neurons, λ singular values, s scaling factor.
 """
 
 from __future__ import annotations

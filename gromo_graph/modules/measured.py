@@ -75,7 +75,7 @@ class MeasuredModule(LayerModule):
 
         Where every position is read once it is `tensor_s` of the previous module, the very object; else it is
         counted by reads. Through merges it holds all layers that would gain outputs, side by side, summed over the
-        places where their outputs are read (MATH.md, width groups).
+        places where their outputs are read (docs/maths.md, "Width groups").
         """
         return growing_link(self).s_growth.statistic
 
@@ -292,7 +292,7 @@ class MeasuredModule(LayerModule):
         """Predicted decrease of the loss per sample and unit of γ: tr(M δ) + σ'(0⁺) Σ λ², a scalar.
 
         Exact where the neurons were solved for the raw gradient (`use_projected_gradient=False`) and no function on the
-        way bends at 0; else a prediction (MATH.md, optimal new neurons).
+        way bends at 0; else a prediction (docs/maths.md, "Optimal new neurons").
         Through merges λ is that of everything that grows together.
         """
         if self.parameter_update_decrease is None:

@@ -183,8 +183,8 @@ class MergeGrowingModule(Junction):
         *,
         ridge: float = 0.0,
     ) -> list[tuple[Tensor, Tensor | None]]:
-        """The best change of the weights of all layers that enter this sum, solved for together (MATH.md, optimal
-        delta).
+        """The best change of the weights of all layers that enter this sum, solved for together
+        (docs/maths.md, "Optimal delta").
 
         Args:
             update: keep it as their `optimal_delta_layer`, each with its share of the decrease.

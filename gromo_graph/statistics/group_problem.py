@@ -77,7 +77,7 @@ def problem_of(
 
 
 def _distinct_columns(group: Group, device: torch.device) -> Tensor:
-    """All columns but the constants that some producer before has in the same places (MATH.md: they are duplicates)."""
+    """All columns but constants that a producer before has in the same places (docs/maths.md, "Width groups")."""
     kept, seen = [], set()
     for producer, span in spans_of(group).items():
         last = span.stop

@@ -1,7 +1,7 @@
 """S of what the producers of a group read, summed over the places in which their new channels are read.
 
-Slots are further rows of one layer (MATH.md, width groups). A position of an image counts as often as the consumer that
-reads it most. Products that several places share are formed once.
+These places are further rows of one layer (docs/maths.md, "Width groups"). A position of an image counts as often as
+the consumer that reads it most. Products that several places share are formed once.
 """
 
 from __future__ import annotations

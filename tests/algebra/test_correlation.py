@@ -497,7 +497,7 @@ def test_summed_moment_of_one_pixel_read_at_several_positions() -> None:
     torch.testing.assert_close(value_of(summed_second_moment(some)), dense(rows, rows))
 
 
-# -- what growth of convolutions is made of [MATH.md, convolutions] ----------------------------------------------
+# -- what growth of convolutions is made of (docs/maths.md, "Convolutions") ------------------------------------------
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

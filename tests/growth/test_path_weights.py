@@ -178,7 +178,7 @@ def test_with_the_delta_applied_old_and_new_columns_are_solved_for_together(case
 
 
 def test_the_joint_solution_descends_where_its_new_columns_alone_would_ascend() -> None:
-    """MATH.md: K⁻¹R by itself ascends in half of random cases."""
+    """K⁻¹R by itself ascends in half of random cases (docs/maths.md, "New edges and nodes")."""
     case = EDGES["into an output"]
     policy = Growth(actions=("new_edge",), apply_delta=True, ridge=1e-3)
     alone = []

@@ -21,7 +21,7 @@ def inverse_root(s: torch.Tensor, ridge: float) -> torch.Tensor:
 
 
 def dense(network, target: str, consumer: str, data, ridge: float) -> torch.Tensor:
-    """Singular values of S^{-1/2} N, with b, g and δ of all samples written out (MATH.md)."""
+    """Singular values of S^{-1/2} N, all samples written out (docs/maths.md, "Optimal new neurons")."""
     x, y = (torch.cat(parts) for parts in zip(*data, strict=True))
     value, inputs, outputs = x, {}, {}
     for name in ("h1", "h2", "y"):

@@ -1,4 +1,4 @@
-"""The faults of earlier implementations that DESIGN.md lists, those that concern linear layers."""
+"""Faults of earlier implementations of the API of GrowingModule, in linear layers."""
 
 from __future__ import annotations
 

@@ -282,7 +282,7 @@ def test_behind_a_concat_the_best_branch_grows_or_the_one_that_is_named() -> Non
 
 
 def test_two_neurons_of_a_residual_stream_against_a_dense_computation() -> None:
-    """MATH.md, width groups: the two-block residual network, every product written out."""
+    """docs/maths.md, "Width groups": the two-block residual network, every product written out."""
     found = problem(residual(2)).gather()
     network = found.network
     ones = torch.ones(len(found.x), 1, dtype=F64)
@@ -318,7 +318,8 @@ def test_two_neurons_of_a_residual_stream_against_a_dense_computation() -> None:
 
 
 def test_constants_that_all_slots_see_stand_once() -> None:
-    """Biases of layers that enter one sum are one and the same column; S would be singular with both (MATH.md)."""
+    """Biases of layers that enter one sum are one and the same column; S would be
+    singular with both (docs/maths.md, "Width groups")."""
     found = problem(many(4, 1)).gather()
     reader = found.network.growing("c0")
     solved(found, reader, growing_link(reader).group)

@@ -21,10 +21,10 @@ from gromo_graph.statistics.solve_neurons import Criterion, Search, find
 SPARE_DIRECTIONS = 8
 """Directions solved beyond those wanted: the exact slopes may order them otherwise than the singular values."""
 ROWS_PER_INPUT = 2
-"""With fewer rows than this times fan_in, g − δb nearly vanishes and says nothing (MATH.md, "few samples")."""
+"""With fewer rows than this times fan_in, g − δb nearly vanishes and says nothing (docs/maths.md, "Few samples")."""
 FEW_SAMPLES = "raw gradient: few samples"
 """The note of neurons that were solved without the projection of the gradient."""
-# A layer gets this many random units where all of its own are dead (EVIDENCE.md).
+# A layer gets this many random units if all of its own are dead: else it could never grow again.
 _RESCUE_NEURONS = 4
 
 

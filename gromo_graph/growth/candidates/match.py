@@ -171,7 +171,7 @@ class MatchProspect(Prospect[Pairs]):
 
     @torch.no_grad()
     def solve(self, gathered: Gathered) -> Pairs:
-        """The best pairs of each head (MATH.md, attention)."""
+        """The best pairs of each head (docs/maths.md, "Attention")."""
         match, most = self.match, self.neurons // self.match.heads + _SPARE
         moment = match.moment()
         s_query, s_key = match.query.tensor_s().to(moment), match.key.tensor_s().to(moment)

@@ -1,4 +1,4 @@
-"""Exact slopes of the new neurons of a width group (MATH.md, exact slope)."""
+"""Exact slopes of the new neurons of a width group (docs/maths.md, "Exact slopes")."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class EdgeProspect(PathProspect[EdgeDelta]):
         return Wanted(bridges=(self.bridge,), projected=projected)
 
     def solve(self, gathered: Gathered) -> EdgeDelta:
-        """The least squares of the gradient at the target on what the edge reads (MATH.md, candidates)."""
+        """Least squares of the gradient at the target on the source (docs/maths.md, "New edges and nodes")."""
         source = gathered.source(self.bridge)
         if self.policy.apply_delta and source.entering[self.bridge.target]:
             return self._joint(source)

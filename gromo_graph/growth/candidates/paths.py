@@ -136,7 +136,7 @@ class NeuronsProspect(PathProspect[PathNeurons], ABC):
         return gathered.source(self.bridge)
 
     def solve(self, gathered: Gathered) -> PathNeurons:
-        """The neurons that lower the loss most (MATH.md, candidates).
+        """The neurons that lower the loss most (docs/maths.md, "New edges and nodes").
 
         The gradient at the target is projected: what the layers there could do about it is left out.
         """

@@ -1,4 +1,4 @@
-"""Exact slopes of all candidates in one pass over the data (MATH.md, exact slope), and what is chosen by them."""
+"""Exact slopes of all candidates in one pass over the data (docs/maths.md, "Exact slopes"), and the choice by them."""
 
 from __future__ import annotations
 

@@ -290,7 +290,7 @@ class SolvedWidening(Solved):
 
 
 def promised(linked: LinkedGroup, neurons: GroupNeurons) -> float:
-    """σ'(0⁺) Σ λ²: the decrease per unit of γ that the statistics promise (MATH.md, optimal new neurons)."""
+    """σ'(0⁺) Σ λ²: the decrease per unit of γ that the statistics promise (docs/maths.md, "Optimal new neurons")."""
     assert neurons.values is not None  # neurons that were solved for have singular values
     return linked.ways.gain * float(neurons.values.square().sum())
 
