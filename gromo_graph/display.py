@@ -1,6 +1,6 @@
-"""How specs, networks, runs, plans and events show themselves in a notebook.
+"""Mixins that show specs, networks, runs, plans and events in a notebook.
 
-The one upward call of the library: `render` is asked for by name, when a notebook wants a picture.
+The one upward call of the library: `render` is imported by name, when a notebook asks for a picture.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ class Displayed:
     """Mixin: an object that `gromo_graph.render` can draw."""
 
     def _repr_svg_(self) -> str | None:
-        # Whoever looks at an object in a notebook may be looking for what is wrong with it: where it cannot
-        # be drawn, for whatever reason, its text is shown instead of a traceback out of the display machinery.
+        # Somebody who displays an object may be searching for a fault in it: if it cannot be drawn, for whatever
+        # reason, the notebook shows its text instead of a traceback from the display machinery.
         try:
             svg: str = import_module("gromo_graph.render").render(self)
         except Exception:

@@ -67,16 +67,16 @@ def render(
             run is drawn as it now stands, with the last growth step that changed it; `"RUN@3"` as it was after step 3.
         path: the file to write; without one the SVG (or DOT) text is returned.
         event: the growth step to highlight.
-        format: svg, png, pdf, dot or mermaid; gif or webp of a run's steps, one after the other. By default
-            what the name of the file says (.mmd: mermaid).
-        direction: where the data flow, "right" or "down"; by default to the right, and down in a
-            graph so deep that it would be a ribbon.
+        format: svg, png, pdf, dot or mermaid; gif or webp for an animation of a run's steps. By default
+            that of the name of the file (.mmd: mermaid).
+        direction: of the data, "right" or "down"; by default to the right, and down in a graph so deep
+            that it would be a ribbon.
         theme: "light" or "dark".
-        colour: what boxes are filled by: "role", "kind", or "slope" of more features in the event.
+        colour: the meaning of the fill of boxes: "role", "kind", or "slope" of more features in the event.
         collapsed: blocks that are drawn as one box, such as "body" or "body.2"; "all" stands for all. By default
             none, but in a network of more than 100 nodes; an empty sequence draws every node of that too.
         compact: whether a long network is drawn in rows, one below the other.
-        seconds: that each step of an animation is shown.
+        seconds: for which each step of an animation is shown.
 
     Returns:
         The path that was written, or the text.
@@ -122,7 +122,7 @@ def render_steps(
 
     Args:
         target: a run that has a folder, or the path of one.
-        folder: where the files go; it is made where it is not there.
+        folder: of the files; it is made if it does not exist.
         format: svg, png, pdf or dot.
         direction, theme, colour, collapsed, compact: as for `render`.
 

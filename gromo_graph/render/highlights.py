@@ -1,4 +1,4 @@
-"""What a growth event changed in the graph that it left behind."""
+"""The parts of a drawing that a growth event or a difference highlights, and a decision in words."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _NAMES_LISTED = 4
 
 @dataclass(frozen=True)
 class Highlights:
-    """What to highlight.
+    """The changed parts of a graph.
 
     Attributes:
-        added: features that each layer got, or lost where the number is negative.
-        new: layers that were not there before.
-        before: the output shape that a node had, for every node whose output has another width now.
-        values: what else changed of a node, in words.
-        new_edges: edges that were not there before, by id.
-        old: the graph before, where nodes or edges are gone; removed, removed_edges: those, by name and id.
+        added: the number of features that each layer gained; negative if it lost some.
+        new: layers that did not exist before.
+        before: the previous output shape of every node whose output has another width now.
+        values: other changes of a node, in words.
+        new_edges: ids of edges that did not exist before.
+        old: the graph before, if nodes or edges are gone; removed, removed_edges: their names and ids.
     """
 
     added: Mapping[str, int] = field(default_factory=dict)
@@ -40,12 +40,12 @@ class Highlights:
 
     @property
     def nodes(self) -> frozenset[str]:
-        """Every node of the drawing that the change touched."""
+        """Every node of the drawing that changed."""
         return frozenset(self.added) | frozenset(self.before) | frozenset(self.values) | self.new
 
 
 def highlights_of(graph: Graph, event: GrowthEvent | None) -> Highlights:
-    """What `event` changed, read off the graph after it.
+    """The changes of `event`, derived from the graph after it.
 
     Every other width follows from those of the layers that grew: the graph is built once more with
     their old widths, so that what a concat or a flatten makes of them is right too.
@@ -99,7 +99,7 @@ def decision_words(decision: Decision) -> str:
 
 
 def plural(word: str, number: int) -> str:
-    """`word`, with an s where there are several.
+    """`word`, with an s if there are several.
 
     >>> plural("step", 1), plural("step", 0)
     ('step', 'steps')

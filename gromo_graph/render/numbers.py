@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them."""
+"""Numbers in a readable form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def count(value: int) -> str:
 
 
 def signed(value: int) -> str:
-    """A whole number with its sign: what is added or taken away.
+    """A whole number with its sign, for amounts that are added or removed.
 
     >>> signed(27), signed(-27), signed(0)
     ('+27', '−27', '0')
@@ -27,7 +27,7 @@ def signed(value: int) -> str:
 
 
 def real(value: float | None, digits: int = 3) -> str:
-    """A number with `digits` significant digits; a dash where there is none.
+    """A number with `digits` significant digits; a dash if it is missing.
 
     >>> real(0.21416), real(None), real(-2.0), real(0.00001234)
     ('0.214', '–', '−2', '1.23e−05')
@@ -38,7 +38,7 @@ def real(value: float | None, digits: int = 3) -> str:
 
 
 def change(before: float | None, after: float | None) -> str:
-    """`before → after`, with as many digits as it takes to see the difference.
+    """`before → after`, with enough digits to show the difference.
 
     >>> change(0.4823, 0.4171), change(0.48214, 0.48209)
     ('0.482 → 0.417', '0.48214 → 0.48209')
@@ -50,7 +50,7 @@ def change(before: float | None, after: float | None) -> str:
 
 
 def rises(before: float | None, after: float | None) -> bool:
-    """Whether a value is known to be greater than it was.
+    """True if a value is known to be greater than it was.
 
     >>> rises(0.5, 0.6), rises(0.6, 0.5), rises(None, 0.5)
     (True, False, False)
@@ -59,7 +59,7 @@ def rises(before: float | None, after: float | None) -> bool:
 
 
 def share(before: float | None, after: float | None) -> str:
-    """The change relative to `before`, in percent; empty where that says nothing.
+    """The change relative to `before`, in percent; empty if that is meaningless.
 
     >>> [share(0.5, 0.4), share(100, 150), share(0, 1)] == [f"−20{THIN}%", f"+50{THIN}%", ""]
     True
@@ -73,7 +73,7 @@ def share(before: float | None, after: float | None) -> str:
 
 
 def shape(sizes: tuple[int, ...]) -> str:
-    """`10`, or `16×8×8` where there are positions.
+    """`10`, or `16×8×8` if there are positions.
 
     >>> shape((10,)), shape((16, 8, 8))
     ('10', '16×8×8')
@@ -82,7 +82,7 @@ def shape(sizes: tuple[int, ...]) -> str:
 
 
 def shape_change(before: tuple[int, ...], after: tuple[int, ...]) -> str:
-    """`6 → 10`; positions, which do not grow, stand behind.
+    """`6 → 10`; positions do not grow and follow behind.
 
     >>> shape_change((6,), (10,)), shape_change((6, 8, 8), (10, 8, 8))
     ('6 → 10', '(6 → 10)×8×8')

@@ -1,4 +1,4 @@
-"""A run drawn step by step, each node where it was: one file a step, or one that moves."""
+"""A run drawn step by step with each node in its place: a file for each step, or an animation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gromo_graph.render.target import JOURNAL
 ANIMATIONS = ("gif", "webp")
 
 _DPI = 96
-_LAST = 3  # times as long as the others, before it begins anew
+_LAST = 3  # times as long as the others
 _MOST_PIXELS = 4096
 
 
@@ -40,7 +40,7 @@ def journal_of(target: Any) -> Journal:
 
 
 def write_steps(target: Any, folder: Path, format: str, options: DrawingOptions) -> list[Path]:
-    """`000.svg` (before any growth), `001.svg`, ... in a folder, which is made where it is not there.
+    """`000.svg` (before any growth), `001.svg`, ... in a folder, which is made if it does not exist.
 
     Raises:
         RenderError: as `journal_of`; or the files cannot be written.
@@ -58,13 +58,13 @@ def write_steps(target: Any, folder: Path, format: str, options: DrawingOptions)
 
 
 def animated(target: Any, format: str, options: DrawingOptions, *, seconds: float) -> bytes:
-    """The steps as an animation that begins anew after the last one.
+    """The steps as an endless animation.
 
     Args:
-        target: a run. format: gif or webp. options: how all are drawn. seconds: that each step is shown.
+        target: a run. format: gif or webp. options: of all drawings. seconds: for which each step is shown.
 
     Raises:
-        RenderError: as `journal_of`; or the time is none.
+        RenderError: as `journal_of`; or the time is out of range.
     """
     from PIL import Image
 

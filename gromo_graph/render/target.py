@@ -1,4 +1,4 @@
-"""What a user may ask to be drawn, and the graph it stands for."""
+"""The graph and the event of anything that a user may ask to be drawn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def resolve(target: Any, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent 
     """The graph to draw and the event to show in it: the one given, or a run's last applied one.
 
     Raises:
-        RenderError: this is nothing that can be drawn, or a folder that is no run.
+        RenderError: this cannot be drawn, or the folder is not a run.
         SpecError: the file is missing or its spec is wrong.
         RunError: the run's journal is damaged.
         GraphError: a spec that was put together in Python is no graph.
@@ -41,7 +41,7 @@ def resolve(target: Any, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent 
 
 
 def last_applied(events: Iterable[GrowthEvent]) -> GrowthEvent | None:
-    """The last event that changed anything; where none did, the last there is."""
+    """The last event that changed anything; if none did, the last event."""
     events = tuple(events)
     applied = [event for event in events if event.decision is not None]
     seen = applied or list(events)

@@ -1,4 +1,4 @@
-"""Blocks that are drawn as one box: nodes whose names begin alike, as those of `body: {use: ...}` do."""
+"""Blocks that are drawn as one box: nodes with a common prefix, such as those of `body: {use: ...}`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NodeBlock:
     """Nodes that are drawn as one.
 
     Attributes:
-        name: what their names begin with. nodes: their names.
+        name: the common prefix of their names. nodes: their names.
     """
 
     name: str
@@ -28,10 +28,10 @@ class NodeBlock:
 
 
 def blocks_of(graph: Graph, wanted: Sequence[str]) -> Mapping[str, NodeBlock]:
-    """The block that each node stands in, of those that are wanted.
+    """The wanted blocks by the nodes in them.
 
     Raises:
-        RenderError: no node is in a block of that name.
+        RenderError: there is no block of that name.
 
     >>> from gromo_graph.graph import build_graph
     >>> from gromo_graph.spec import parse_spec
@@ -76,9 +76,9 @@ def collapsed_by_default(graph: Graph) -> tuple[str, ...]:
 
 
 def block_names(names: Sequence[str]) -> list[str]:
-    """What names of a block's nodes begin with, up to a dot: no node has that name, and several parts follow it.
+    """The prefixes, up to a dot, that are blocks: no node has that name, and several parts follow it.
 
-    What growth adds is named after nodes, `stem.to.join` and `lift.linear`, or `new.3`, and makes no block.
+    Names that growth gives (`stem.to.join`, `lift.linear`, `new.3`) make no block.
 
     >>> block_names(["x", "body.1.a", "body.1.b", "body.2.a", "y.z", "x.to.a", "x.linear", "new.1", "new.2"])
     ['body', 'body.1']

@@ -1,4 +1,4 @@
-"""Two networks in one picture: the new one, with what is gone drawn into it by dashed lines."""
+"""Two networks in one picture: the new one, with removed nodes and edges drawn in dashed lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_VALUES = 3
 
 
 def highlights_of_difference(found: Difference) -> Highlights:
-    """What to highlight in the drawing of the new network."""
+    """The parts to highlight in the drawing of the new network."""
     changed = [node for node in found.nodes if node.what == "changed"]
     return Highlights(
         added={node.name: node.added_features for node in changed if node.added_features},
@@ -46,7 +46,7 @@ def phrases_of_difference(found: Difference) -> tuple[Phrase, ...]:
 
 
 def facts_of_difference(found: Difference) -> tuple[Fact, ...]:
-    """What both networks cost."""
+    """The costs of both networks."""
     pairs = {
         "parameters": (found.old.parameter_count, found.new.parameter_count),
         "multiply-adds": (found.old.multiply_adds, found.new.multiply_adds),

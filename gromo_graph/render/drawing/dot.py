@@ -1,4 +1,4 @@
-"""A graph, and what an event changed in it, as a drawing in DOT. Pure: nothing is laid out or drawn here."""
+"""A graph with the changes of an event as a drawing in DOT. Pure: nothing is laid out or drawn here."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def to_dot(
     direction: Direction | None = None,
     options: DrawingOptions | None = None,
 ) -> Drawing:
-    """The drawing of a graph; with an event, what it changed is highlighted.
+    """The drawing of a graph; with an event, its changes are highlighted.
 
     Args:
-        graph, event: what is drawn. options: how. direction: where the data flow; it goes before that of the options.
+        graph, event: to draw. options: of the drawing. direction: of the data; it overrides that of the options.
 
     Raises:
         RenderError: there is no block of a name that is to be collapsed.
@@ -89,7 +89,7 @@ def difference_to_dot(
     """The drawing of two networks in one.
 
     Raises:
-        RenderError: boxes are to be filled by slope, which a difference has not, or a block that is none collapsed.
+        RenderError: boxes are to be filled by slope, or blocks collapsed: a difference has neither.
     """
     options = options or DrawingOptions()
     if options.colour == "slope":
@@ -108,6 +108,6 @@ def difference_to_dot(
 def drawn(
     graph: Graph, highlights: Highlights, words: Words, options: DrawingOptions, fills: Fills
 ) -> Drawing:
-    """The drawing as it is asked for."""
+    """The drawing in the theme of its options."""
     drawing = DotWriter(graph, highlights, words, options, fills).write()
     return replace(drawing, dot=themed(drawing.dot, options.theme))

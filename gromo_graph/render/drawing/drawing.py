@@ -41,7 +41,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Words:
-    """What stands above the picture, and what it says to those who hear it."""
+    """The words of a drawing: its title and description for screen readers, and the label above the picture."""
 
     title: str
     description: str

@@ -1,6 +1,6 @@
 """Boxes filled by the kind of their node, or by the slope of its growth, and the legend that says so.
 
-Neither is told by colour alone: the kind stands in the box, and so does the slope.
+Neither depends on colour alone: the box has the kind and the slope in words too.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ DARK = {
 
 @dataclass(frozen=True)
 class Fills:
-    """How boxes are filled.
+    """The fills of the boxes of a drawing.
 
     Attributes:
-        by_node: those that are. words: that stand in the box, by node. legend: of them.
+        by_node: the fill of each filled box. words: shown in the boxes, by node. legend: of the fills.
     """
 
     by_node: Mapping[str, Fill] = field(default_factory=dict)
@@ -101,7 +101,7 @@ def _by_kind(graph: Graph) -> Fills:
 def _by_slope(graph: Graph, event: GrowthEvent | None) -> Fills:
     slopes: dict[str, float] = {}
     for candidate in event.candidates if event else ():
-        # A layer into which the step led a new path is a sum now.
+        # A layer that got a new path in this step is a sum now.
         is_layer = isinstance(graph.spec.nodes.get(candidate.target), Layer)
         if candidate.kind == "widen" and candidate.slope is not None and is_layer:
             slopes |= dict.fromkeys(graph.group_of(candidate.target).producers, candidate.slope)

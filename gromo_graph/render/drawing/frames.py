@@ -24,8 +24,8 @@ class Frame:
     """A block that is drawn as a frame.
 
     Attributes:
-        name: what the names of its nodes begin with.
-        repeats: how many numbered copies it consists of; 1 if it is not repeated.
+        name: the common prefix of its nodes.
+        repeats: the number of numbered copies in it; 1 if it is not repeated.
         nodes: those that stand in it and in none of its inner frames.
         inner: the frames in it.
     """
@@ -131,7 +131,7 @@ def titles_in_frames(names: Sequence[str]) -> dict[str, str]:
 
 
 def repeats_of(block: str, names: Sequence[str]) -> int:
-    """How many numbered copies a block consists of; 1 if its parts are not numbers.
+    """The number of numbered copies in a block; 1 if its parts are not numbers.
 
     >>> repeats_of("body", ["body.1.a", "body.2.a"]), repeats_of("body", ["body.a", "body.b"])
     (2, 1)

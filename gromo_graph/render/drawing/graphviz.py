@@ -1,4 +1,4 @@
-"""Layout and drawing by the Graphviz that pygraphviz carries: no `dot` of the system is needed."""
+"""Layout and drawing by the Graphviz inside pygraphviz: no `dot` of the system is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML-like labels: rows of text texts in a table, every cell as wide as its text needs in any font."""
+"""HTML-like labels: rows of texts in a table, every cell as wide as its text needs in any font."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gromo_graph.render.drawing.text import html_text, points
 _ARROWHEAD = 6
 
 Direction = Literal["right", "down"]
-"""Where the data flow in the picture."""
+"""The direction of the data in the picture."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs side by side, each with room of its own: two never touch, whatever font the viewer has."""
+    """Texts side by side, each with its own room: two never touch, whatever font the viewer has."""
 
     texts: tuple[Text, ...]
     align: Literal["LEFT", "CENTER", "RIGHT"] = "LEFT"

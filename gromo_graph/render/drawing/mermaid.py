@@ -26,7 +26,7 @@ def to_mermaid(
     direction: Direction = "right",
     colour: Colour = "role",
 ) -> str:
-    """The flowchart in the colours of the other drawings; with an event, what it changed is highlighted.
+    """The flowchart in the colours of the other drawings; with an event, its changes are highlighted.
 
     >>> from gromo_graph.graph import build_graph
     >>> from gromo_graph.spec import parse_spec
@@ -104,7 +104,7 @@ def _colours(graph: Graph, highlights: Highlights, fills: Fills, ids: Mapping[st
 
 
 def escaped(text: str) -> str:
-    """Text inside a label: what Mermaid or HTML would read as more than text becomes a code.
+    """Text inside a label: characters with a meaning in Mermaid or HTML become codes.
 
     >>> escaped('a "b" <c> #d')
     'a #34;b#34; #60;c#62; #35;d'

@@ -1,4 +1,4 @@
-"""The label of a node's box, as rows of text: its name, its kind and sizes, and what a step changed of it."""
+"""The label of a node's box, as rows of text: its name, its kind and sizes, and its changes in a step."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class NodeLabels:
         return (kind, Text(f" {rest}", style.TEXT_SIZE, quiet)) if rest else (kind,)
 
     def _quiet(self, name: str) -> str:
-        """The ink of what is less important; on a coloured box all text is dark."""
+        """The colour of less important text; on a filled box all text is dark."""
         return style.INK if name in self.fills.by_node else style.QUIET
 
     def _is_new(self, name: str) -> bool:

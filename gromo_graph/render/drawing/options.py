@@ -1,4 +1,4 @@
-"""What a drawing may be asked to options like."""
+"""The options of a drawing."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Colour = Literal["role", "kind", "slope"]
 
 @dataclass(frozen=True)
 class DrawingOptions:
-    """How a network is drawn.
+    """The options of a drawing.
 
     Attributes:
-        direction: where the data flow; None is to the right, and down in a graph so deep that it would be a ribbon.
+        direction: of the data; None is to the right, and down in a graph so deep that it would be a ribbon.
         theme: dark is for dark pages and screens.
-        colour: what the boxes are filled by: their role, their kind, or the slope of their growth in the event.
+        colour: the meaning of the fill of boxes: their role, their kind, or the slope of their growth in the event.
         collapsed: blocks that are drawn as one box, `body` or `body.2`; `all` stands for all of them, and None leaves
             it to the size of the network.
         compact: a long network runs to the right in several rows, one below the other, without frames.
         dense: no words on edges, so that sizes stand in the boxes alone; None leaves it to the size of the network.
 
     Raises:
-        RenderError: a word that is none of these.
+        RenderError: an unknown word, or options that exclude each other.
     """
 
     direction: Direction | None = None

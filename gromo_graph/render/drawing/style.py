@@ -1,7 +1,7 @@
 """Colours and sizes of the drawings, in one place.
 
-The colours keep their distance for the common kinds of colour blindness and differ in lightness, so that they
-survive a grey print; and nothing is told by colour alone (growth also has a thicker line and its +k).
+The colours are distinct for the common kinds of colour blindness and differ in lightness, so that they survive a grey
+print; and nothing depends on colour alone (growth also has a thicker line and its +k).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log2
 
 FONTS = "Helvetica,Arial,DejaVu Sans,sans-serif"
-"""The first that the viewer has is taken; Graphviz measures with what this machine has for it."""
+"""A viewer takes the first font that it has; Graphviz measures with the font of this machine."""
 
 INK = "#1b2430"
 QUIET = "#616a77"
@@ -36,7 +36,7 @@ SMALL_SIZE = 9
 
 @dataclass(frozen=True)
 class BoxStyle:
-    """How a node's box looks."""
+    """The style of a node's box: colours, line width in points, Graphviz's `style`."""
 
     line: str
     fill: str

@@ -1,8 +1,8 @@
-"""Graphviz's SVG made fit to stand anywhere: in a file, a notebook, or beside others in one page.
+"""Graphviz's SVG made usable anywhere: in a file, a notebook, or beside others in one page.
 
-What goes: the prolog, the document type and its address, comments with Graphviz's version, ids that would clash.
-What comes: a title and a description for screen readers, the name of each node and edge (`data-name`), and
-words on hovering. Everything is a presentation attribute: no style, no script, nothing loaded.
+Removed: the prolog, the document type, comments with Graphviz's version, ids that would clash. Added: a title and a
+description for screen readers, the name of each node and edge (`data-name`), and tooltips. Everything is a presentation
+attribute: no style, no script, nothing loaded.
 """
 
 from __future__ import annotations

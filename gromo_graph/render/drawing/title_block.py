@@ -1,4 +1,4 @@
-"""The heading of a drawing: which network, which step, what it did and what it brought."""
+"""The title block of a drawing: the network, the step, its change and its effect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REASON_EMS = 70.0
 
 @dataclass(frozen=True)
 class Fact:
-    """A number of the heading: a small word above, the value below, how much it changed, and whether for the worse."""
+    """A number of the title block: a small word above, the value below, its relative change, and if it got worse."""
 
     word: str
     value: str
@@ -38,7 +38,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words of the second row of the heading."""
+    """Words of the second row of the title block, in one style."""
 
     words: str
     color: str = INK
@@ -46,7 +46,7 @@ class Phrase:
 
 
 def facts(graph: Graph, event: GrowthEvent | None) -> tuple[Fact, ...]:
-    """The numbers of the step, or of the network where there is none."""
+    """The numbers of the step, or of the network if there is no step."""
     if event is None:
         return (
             Fact("parameters", count(graph.parameter_count)),
@@ -77,14 +77,14 @@ def step_words(event: GrowthEvent) -> str:
 
 
 def outcome(event: GrowthEvent) -> str:
-    """What was done, or why nothing was."""
+    """The change of a step, or the reason it changed nothing."""
     if event.decision is None:
         return f"nothing applied: {event.reason}" if event.reason else "nothing applied"
     return decision_words(event.decision)
 
 
 def sentence(graph: Graph, event: GrowthEvent | None) -> str:
-    """The heading as one line of text, for readers who hear the drawing."""
+    """The title block as one line of text, for screen readers."""
     numbers = ", ".join(f"{fact.word} {fact.value}" for fact in facts(graph, event))
     if event is None:
         nodes = len(graph.order)
@@ -93,7 +93,7 @@ def sentence(graph: Graph, event: GrowthEvent | None) -> str:
 
 
 def step_phrases(event: GrowthEvent | None) -> tuple[Phrase, ...]:
-    """The second row for an event: which step, and what it did."""
+    """The second row for an event: the step and its change."""
     if event is None:
         return ()
     done = event.decision is not None

@@ -1,6 +1,6 @@
-"""The data of the inspector's page, from the journal of a run: all of it, or what is new since a page was last told.
+"""The data of the inspector's page, from the journal of a run: all of them, or the news since an earlier state.
 
-Texts that come again and again are kept once, and of specs only what changed: 200 steps of 200 nodes fit into a page.
+Repeated texts are stored once, and specs as their changes: 200 steps of 200 nodes fit into a page.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DIGITS = 6  # more than any page shows
 
 
 class Inspection:
-    """A run as the page shows it. It can be asked again while the run grows: what is known is not worked out twice."""
+    """A run as the page shows it. It can be asked again while the run goes on, and computes only new states."""
 
     def __init__(self) -> None:
         self._begin()
@@ -43,10 +43,10 @@ class Inspection:
 
         Args:
             journal: of the run, also of one that goes on.
-            results: what is in the run's `summary.json`, once it is over: `reason`, `train`, `validation`, `test`.
+            results: the content of the run's `summary.json`, once it is over: `reason`, `train`, `validation`, `test`.
 
         Raises:
-            SpecError: a spec in the journal is none (the journal is of a later version).
+            SpecError: a spec in the journal is invalid (the journal is of a later version).
             RenderError: Graphviz refused.
         """
         specs = [journal.header.spec, *(event.spec for event in journal.applied)]
@@ -69,7 +69,7 @@ class Inspection:
         }
 
     def _follow(self, specs: Sequence[str]) -> None:
-        """Work out the states that are new; all of them again where the run has become another one."""
+        """Compute the states that are new; all of them if the run was restarted."""
         if list(specs[: len(self._specs)]) != self._specs:
             self._begin()
         for text in specs[len(self._specs) :]:
@@ -89,9 +89,9 @@ class Inspection:
 def news(
     inspection: Inspection, journal: Journal, told: str, results: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What a page is told that was told `told` before: nothing, more epochs, or everything anew.
+    """The news for a page that has the state `told`: nothing, more epochs, or everything again.
 
-    A growth step changes the layout, so that everything is told anew; and so it is where the run was begun again.
+    After a growth step everything is sent again, because the layout changes; and so it is if the run was restarted.
 
     Args:
         inspection: of the run. journal: as it is now. told: the `seen` of what the page has. results: as of `data`.
@@ -106,7 +106,7 @@ def news(
 
 
 def seen(journal: Journal, epochs: int | None = None, events: int | None = None) -> str:
-    """A word for the first so many epochs and events of a run: equal where they are."""
+    """A fingerprint of the first epochs and events of a run."""
     first = journal.epochs[:epochs]
     steps = [{**event.to_dict(), "time": None} for event in journal.events[:events]]
     content = [asdict(journal.header), [asdict(epoch) for epoch in first], steps]
@@ -158,7 +158,7 @@ def _candidate(candidate: Candidate, texts: Once) -> list[Any]:
 
 
 def epochs_of(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
-    """Epochs as columns: what was measured has a prefix, `train.loss`."""
+    """Epochs as columns; measures have a prefix, such as `train.loss`."""
     columns: dict[str, list[Any]] = {
         "epoch": [epoch.epoch for epoch in epochs],
         "parameters": [epoch.parameters for epoch in epochs],
@@ -191,7 +191,7 @@ def _splices(before: list[str], after: list[str]) -> Iterable[list[Any]]:
 
 
 def shown_results(results: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What the page shows of a summary, which is a file that anybody may have written."""
+    """The part of a summary that the page shows; the file may hold anything."""
     if results is None:
         return None
     parts = {

@@ -1,4 +1,4 @@
-"""What each node and edge of a run was, state after state: what the inspector's page shows.
+"""The states of each node and edge of a run, for the inspector's page.
 
 States are numbered: 0 is the network before any growth, then one for each growth step that was applied. Only what
 changes is kept, so that a long run of a large network stays small.
@@ -21,10 +21,10 @@ from gromo_graph.render.placing.parsed_drawing import PartKey
 
 State = dict[str, Any]
 States = list[tuple[int, State | None]]
-"""What something was from each state on at which it changed; None: it was not there."""
+"""The values of a node or edge, each with the number of the state from which it holds; None: it does not exist."""
 
 NAME_EMS = 17.0
-"""How long a name may be in a drawing."""
+"""The greatest length of a name in a drawing."""
 
 
 class Once:
@@ -51,7 +51,7 @@ class Timeline:
 
     Attributes:
         states: how many there are.
-        nodes, edges: what was when, by what it stands for.
+        nodes, edges: the states of each.
         options, groups: of nodes, each once: states give their places in these lists.
         trunk: of the last state.
 
@@ -122,7 +122,7 @@ class Timeline:
 
 
 def _note(known: dict[PartKey, States], now: Mapping[PartKey, State], at: int) -> None:
-    """Write down what is not as it was."""
+    """Record the values that differ from the state before."""
     for key in {**known, **now}:
         states = known.setdefault(key, [])
         then = now.get(key)

@@ -1,4 +1,4 @@
-"""Where the nodes and edges of a timeline stand: the union of all states, laid out once, as the page draws it."""
+"""The places of the nodes and edges of a timeline: the union of all states, laid out once for the page."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _layout(timeline: Timeline, direction: Direction) -> Placement:
 def _edge(
     timeline: Timeline, key: PartKey, layout: Placement, index: Mapping[PartKey, int]
 ) -> dict[str, Any]:
-    """An edge with its ways: it may have to go on to a circle that stands in a larger place."""
+    """An edge with its courses: it may have to be extended to a circle that stands in a larger place."""
     route, ends = layout.edges[key], timeline.ends[key]
     sides = route.points[0], route.points[-1]
     ways: list[list[str]] = []
@@ -135,7 +135,7 @@ def _is_circle(state: State | None) -> bool:
 
 
 def _box(key: PartKey, states: States) -> NodeSize:
-    """Room for all that the node is in any state, and for what changed in it, where something does."""
+    """Room for the node in all of its states, and for a row of changes if there are any."""
     known = [state for _, state in states if state is not None]
     if all(map(_is_circle, known)):
         return NodeSize(_CIRCLE, _CIRCLE, circle=True)
@@ -153,7 +153,7 @@ def _box(key: PartKey, states: States) -> NodeSize:
 
 
 def _differs(states: States) -> bool:
-    """Whether something is ever told of it: that it is new or gone, wider, or something else."""
+    """True if the node ever differs from one state to the next, so that its box needs a row for that."""
     if states[0][0] > 0:
         return True
     told = [state and [state[key] for key in ("kind", "shape", "options")] for _, state in states]

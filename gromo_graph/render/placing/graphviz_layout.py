@@ -83,7 +83,7 @@ def lay_out(
     attributes: Mapping[str, str],
     frames: Sequence[Frame] = (),
 ) -> Placement:
-    """The layout; nodes that come first are first where it is a matter of taste.
+    """The layout; Graphviz puts nodes that come first before others if nothing else decides.
 
     Args:
         boxes, wires: by what they stand for. attributes: of the graph (`rankdir`, `nodesep`, `ranksep`).

@@ -1,4 +1,4 @@
-"""A drawing's DOT read back, by what its parts stand for: several drawings can be put side by side.
+"""A drawing's DOT read back, with its parts by identity, so that several drawings can be compared.
 
 Every label of our drawings is HTML-like: Graphviz hands it back without its outer brackets.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from gromo_graph.render.drawing.dot import Drawing, DrawnPart
 
 PartKey = tuple[str, str]
-"""What a node or edge of a drawing stands for: `node`, `output` or `edge`, and its name."""
+"""The identity of a node or edge across drawings: `node`, `output` or `edge`, and its name."""
 
 _WHAT = {"n": "node", "g": "node", "o": "output"}
 

@@ -1,4 +1,4 @@
-"""Graphviz's splines: chains of cubic Bézier curves, and what fixed places need of them."""
+"""Graphviz's splines, which are chains of cubic Bézier curves: reading, writing, cutting and extending them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _pair(point: Point) -> str:
 
 
 def reaching(points: Sequence[Point], start: Point | None, end: Point | None) -> tuple[Point, ...]:
-    """The curve with a straight piece before it or behind it, to where a node is smaller than its place.
+    """The curve extended by straight pieces to nodes that are smaller than their places.
 
     >>> reaching([(0, 0), (1, 0), (2, 0), (3, 0)], None, (6, 0))[-4:]
     ((3, 0), (4.0, 0.0), (5.0, 0.0), (6, 0))
@@ -106,7 +106,7 @@ def cut_at(points: Sequence[Point], x: float) -> tuple[tuple[Point, ...], tuple[
 
 
 def shortened_by(points: Sequence[Point], length: float) -> tuple[Point, ...]:
-    """The curve without what is nearer than `length` to its end: there the arrow stands.
+    """The curve without its last `length` points, which the arrow covers.
 
     >>> [round(x, 3) for x, _ in shortened_by([(0, 0), (1, 0), (2, 0), (3, 0)], 1)]
     [0, 0.667, 1.333, 2.0]

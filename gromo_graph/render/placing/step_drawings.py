@@ -1,6 +1,6 @@
-"""Fixed places: the union of several drawings is laid out once, and every drawing is drawn in its places.
+"""Fixed places: the union of several drawings is laid out once, and every drawing takes its places from it.
 
-A node's place is as large as the largest of its boxes, so that it also holds what the node becomes.
+The place of a node is as large as the largest of its boxes in any drawing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StepDrawing:
     """The drawing of a run before any growth (step 0), or after a growth step that was applied.
 
     Attributes:
-        step, event: which; no event of step 0.
+        step, event: the number and the record of the step; step 0 has no event.
         graph: the network then.
         drawing: for `draw` and `draw_svg`, with all positions in it. An id stands for the same node in every step.
     """
@@ -68,11 +68,11 @@ def drawings_of_steps(
 
     Args:
         journal: of the run.
-        direction: where the data flow; by default what fits the last step. options: how all of them are drawn.
+        direction: of the data; by default the one that suits the last step. options: of all drawings.
         parse: gives the spec of a text of the journal; whoever wrote the journal knows its specs.
 
     Raises:
-        SpecError: a spec in the journal is none (the journal is of a later version).
+        SpecError: a spec in the journal is invalid (the journal is of a later version).
         RenderError: Graphviz refused.
     """
     steps = graphs_of_steps(journal, parse)
@@ -126,7 +126,7 @@ def _parsed(drawing: Drawing) -> ParsedDrawing:
 def _layout(drawn: Sequence[ParsedDrawing], sizes: Mapping[str, Point], *, framed: bool) -> Placement:
     boxes: dict[PartKey, NodeSize] = {}
     wires: dict[PartKey, EdgeSize] = {}
-    # The last drawing goes first: it has most of the parts, and their order is the one that Graphviz sees.
+    # The last drawing comes first: it has most of the parts, and Graphviz keeps their order.
     for parsed_drawing in reversed(drawn):
         for key, part in parsed_drawing.nodes.items():
             width, height = sizes[_looks(part)]
@@ -146,7 +146,7 @@ def _layout(drawn: Sequence[ParsedDrawing], sizes: Mapping[str, Point], *, frame
 
 
 def _sizes(drawn: Sequence[ParsedDrawing]) -> dict[str, Point]:
-    """How large every box, every label of an edge and every heading is, measured by Graphviz in one go."""
+    """The sizes of all boxes, edge labels and headings, measured by Graphviz in one call."""
     samples: dict[str, Mapping[str, str]] = {}
     for parsed_drawing in drawn:
         samples |= {_looks(part): _measured(part) for part in parsed_drawing.nodes.values()}
@@ -167,7 +167,7 @@ def _sizes(drawn: Sequence[ParsedDrawing]) -> dict[str, Point]:
 
 
 def _looks(part: ParsedPart) -> str:
-    """What tells one box from another of a different size."""
+    """The attributes that decide the size of a box, as one key."""
     return f"{part['shape']} {part['margin']} {part['label']}"
 
 
@@ -181,7 +181,7 @@ def _heading(parsed_drawing: ParsedDrawing) -> str:
 
 
 def _arrow_lengths(drawn: Sequence[ParsedDrawing]) -> dict[str, float]:
-    """How long Graphviz makes an arrow for lines of each thickness: from the end of the line to the tip."""
+    """The length of Graphviz's arrow for lines of each thickness: from the end of the line to the tip."""
     kinds = {_arrow(part): part for parsed_drawing in drawn for part in parsed_drawing.edges.values()}
     out = graphviz.Digraph(graph_attr={"rankdir": "LR"})
     for index, part in enumerate(kinds.values()):
@@ -256,13 +256,13 @@ class _Union:
         return f"{left:.2f},{bottom:.2f},{right:.2f},{top:.2f}"
 
     def place(self, key: PartKey, part: ParsedPart) -> dict[str, str]:
-        """Where a node is, and how large its box is now: a circle keeps its size, wherever it stands."""
+        """The place of a node and the size of its box; a circle keeps its size in any place."""
         place = self.layout.nodes[key]
         size = {} if part["shape"] == "circle" else size_of(place.width, place.height)
         return {**size, "pos": f"{place.centre[0]:.2f},{place.centre[1]:.2f}"}
 
     def way(self, key: PartKey, parsed_drawing: ParsedDrawing) -> dict[str, str]:
-        """Where an edge goes: as in the layout, but on to circles that stand in larger places."""
+        """The course of an edge: as in the layout, extended to circles that stand in larger places."""
         edge, route = parsed_drawing.edges[key], self.layout.edges[key]
         sides = route.points[0], route.points[-1]
         start, end = (
@@ -275,7 +275,7 @@ class _Union:
         return found
 
     def rim(self, node: PartKey, parsed_drawing: ParsedDrawing, side: Point) -> Point | None:
-        """Where an edge from that side meets a circle; None where the edge ends at the node's place."""
+        """The point at which an edge from that side meets a circle; None if the edge ends at the node's place."""
         part = parsed_drawing.nodes[node]
         if part["shape"] != "circle":
             return None
