@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gromo_graph.spec.kinds import Attention, Node, WidthRule
+from gromo_graph.spec.kinds import Node, WidthRule
 from gromo_graph.spec.model import Spec
 
 Role = Literal["input", "layer", "merge", "operation", "attention", "fixed", "fan_out"]
@@ -81,7 +81,7 @@ def resolve_units(spec: Spec, order: tuple[str, ...]) -> Mapping[str, Unit]:
 
 
 def _role(node: Node) -> Role:
-    if isinstance(node, Attention):
+    if node.width_rule is WidthRule.LAST:
         return "attention"
     return "fixed" if node.width_rule is WidthRule.FIXED and node.sources else node.drawn_as
 

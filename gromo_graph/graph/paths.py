@@ -199,17 +199,8 @@ def middle_name(graph: Graph) -> str:
 
 def out_layer(reader: Layer, source: str, *, bias: bool) -> Layer:
     """The layer from new neurons, which stand at the positions of the target, into its sum."""
-    update: dict[str, object] = {
-        "sources": (source,),
-        "bias": bias,
-        "activation": "identity",
-        "grow": Grow(),
-    }
-    if isinstance(reader, Convolution | ConvTranspose):
-        update |= {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
-    if isinstance(reader, ConvTranspose):
-        update["output_padding"] = 0
-    return reader.model_copy(update=update)
+    update = {"sources": (source,), "bias": bias, "activation": "identity", "grow": Grow()}
+    return reader.pointwise().model_copy(update=update)
 
 
 def path_cost(graph: Graph, path: AddPath) -> Cost:

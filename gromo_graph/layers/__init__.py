@@ -6,7 +6,7 @@
 from gromo_graph.layers.base import Kernel, LayerAdapter
 from gromo_graph.layers.operation import OperationAdapter
 from gromo_graph.layers.operations import operations_of, operations_with_repeats
-from gromo_graph.layers.registry import adapter_for, build_module, operation_adapter
+from gromo_graph.layers.registry import adapter_for, build_module, make_identity, operation_adapter
 from gromo_graph.layers.replaced import Kept, ParameterChange, Replaced
 from gromo_graph.layers.torch_half import TorchHalf
 
@@ -20,6 +20,7 @@ __all__ = [
     "TorchHalf",
     "adapter_for",
     "build_module",
+    "make_identity",
     "operation_adapter",
     "operations_of",
     "operations_with_repeats",

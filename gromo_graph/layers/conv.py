@@ -177,14 +177,19 @@ def _padding(layer: Conv1d | Conv2d, axis: int) -> tuple[int, int]:
     return (layer.padding[axis], layer.padding[axis])
 
 
+def keeps_positions(layer: Conv1d | Conv2d) -> bool:
+    """Whether the middle tap of the kernel reads the position that it writes, at stride 1."""
+    centred = (
+        size % 2 == 1 and _padding(layer, axis) == same_padding(size, layer.dilation[axis])
+        for axis, size in enumerate(layer.kernel_size)
+    )
+    return all(centred) and set(layer.stride) == {1}
+
+
 def make_identity(layer: Conv1d | Conv2d) -> bool:
     """A 1 in the middle of each kernel; features beyond those that pass keep their first weights."""
     out, read = layer.weight.shape[:2]
-    centred = all(
-        size % 2 and _padding(layer, a) == same_padding(size, layer.dilation[a])
-        for a, size in enumerate(layer.kernel_size)
-    )
-    if out < read or not centred or set(layer.stride) != {1}:
+    if out < read or not keeps_positions(layer):
         return False
     with torch.no_grad():
         torch.nn.init.dirac_(layer.weight[:read])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gromo_graph.layers.conv import keeps_positions
 from gromo_graph.layers.operation import (
     Channels,
     Features,
@@ -113,5 +114,20 @@ def _margin(operation: torch.nn.Conv1d | torch.nn.Conv2d, axis: int) -> int:
     return operation.padding[axis] - operation.dilation[axis] * (operation.kernel_size[axis] // 2)
 
 
-TORCH = TorchHalf(build, [DepthwiseAdapter(torch.nn.Conv1d), DepthwiseAdapter(torch.nn.Conv2d)])
+def make_identity(layer: torch.nn.Conv1d | torch.nn.Conv2d) -> bool:
+    """A 1 in the middle of each kernel."""
+    if not keeps_positions(layer):
+        return False
+    with torch.no_grad():
+        torch.nn.init.dirac_(layer.weight, groups=layer.groups)
+        if layer.bias is not None:
+            layer.bias.zero_()
+    return True
+
+
+TORCH = TorchHalf(
+    build,
+    [DepthwiseAdapter(torch.nn.Conv1d), DepthwiseAdapter(torch.nn.Conv2d)],
+    identity=make_identity,
+)
 """Import and export are those of `conv`: one class of torch is both."""

@@ -92,6 +92,12 @@ def build_module(node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:
     return torch_half(node.kind).build(node, inputs)
 
 
+def make_identity(kind: str, part: torch.nn.Module) -> bool:
+    """Give a new part, in place, the weights with which it passes its input unchanged; False if there are none."""
+    make = torch_half(kind).identity
+    return make is not None and make(part)
+
+
 def adapter_for(layer: M) -> LayerAdapter[M]:
     """The adapter of a layer, by its class or the nearest class it descends from.
 

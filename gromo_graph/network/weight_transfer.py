@@ -15,8 +15,7 @@ from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
 from gromo_graph.graph.edits import Edited, Start
 from gromo_graph.graph.lineage import Made, lineage, places
-from gromo_graph.layers import Kept
-from gromo_graph.layers.positions import Positions
+from gromo_graph.layers import Kept, make_identity
 from gromo_graph.network.assembly import part_of
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec.kinds import Fixed, Layer, Node, WidthRule
@@ -216,7 +215,7 @@ class _Following:
             if start == "zero":
                 for parameter in fresh.parameters():
                     parameter.zero_()
-            elif start == "identity" and not _made_identity(fresh):
+            elif start == "identity" and not make_identity(self.graph.spec.nodes[name].kind, fresh):
                 self.result.notes.append(f"`{name}` cannot begin as the identity: it changes what passes")
             activation = getattr(self.graph.spec.nodes[name], "activation", "identity")
             if start == "identity" and activation != "identity":
@@ -266,43 +265,6 @@ def _filled(tensor: Tensor, old: Tensor, places_by_dim: Mapping[int, Tensor]) ->
         values = kept.of(old.detach(), 0.0)
         is_new = (rows < 0).reshape(-1, *[1] * (old.dim() - 1))
         tensor.copy_(torch.where(is_new, fresh, values))
-
-
-def _made_identity(part: torch.nn.Module) -> bool:
-    """Give a part the weights with which what passes stays as it is; False where it has none such."""
-    weight = getattr(part, "weight", None)
-    if isinstance(part, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d):
-        assert isinstance(weight, Tensor)
-        read = part.in_features if isinstance(part, torch.nn.Linear) else part.in_channels
-        if weight.shape[0] < read or weight.shape[1] != read or not _keeps_positions(part):
-            return False
-        # Features beyond those that pass keep their first weights: they are read with zeros, and learn.
-        passing = weight[:read]
-        passing.zero_()
-        if weight.dim() == 2:
-            passing.fill_diagonal_(1.0)
-        else:
-            torch.nn.init.dirac_(passing)
-        if part.bias is not None:
-            part.bias[:read] = 0.0
-        return True
-    if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-        part.weight.fill_((1.0 + part.eps) ** 0.5)  # the running variance begins at 1
-        return True
-    if isinstance(part, Positions):
-        part.weight.zero_()
-        return True
-    return isinstance(part, torch.nn.Dropout | torch.nn.Identity)
-
-
-def _keeps_positions(part: torch.nn.Module) -> bool:
-    if isinstance(part, torch.nn.Linear):
-        return True
-    assert isinstance(part, torch.nn.Conv1d | torch.nn.Conv2d)
-    same = [dilation * (kernel - 1) for dilation, kernel in zip(part.dilation, part.kernel_size, strict=True)]
-    padding = part.padding
-    centred = padding == "same" if isinstance(padding, str) else [2 * zeros for zeros in padding] == same
-    return centred and set(part.stride) == {1} and all(kernel % 2 for kernel in part.kernel_size)
 
 
 def _largest(network: GrowingNetwork, graph: Graph, edited: Edited) -> dict[str, list[int]]:

@@ -6,6 +6,7 @@ import copy
 import importlib
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,18 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from gromo_graph import CompileError, GrowthScheduler, SpecError, compile_network, parse_spec, register_kind
+from gromo_graph import (
+    CompileError,
+    GrowthScheduler,
+    SpecError,
+    compile_network,
+    export,
+    from_torch,
+    parse_spec,
+    register_kind,
+)
 from gromo_graph.kinds import Operation
+from gromo_graph.layers.registry import rows, torch_half
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.kinds.registry import TORCH_HALVES
 from tests.cli.test_verbs import call
@@ -37,7 +48,8 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for table, was in zip(tables, before, strict=True):
         table.clear()
         table.update(was)
-    sys.modules.pop("learned_scale", None)
+    for name in ("learned_scale", "scaled"):
+        sys.modules.pop(name, None)
     sys.path[:] = [path for path in sys.path if path != str(tmp_path)]
 
 
@@ -116,3 +128,63 @@ def test_a_module_that_fails_is_told(example: Path) -> None:
         assert f"--plugin {name}" in result.stderr
     with pytest.raises(SpecError):
         parse_spec("nodes: {}")
+
+
+def test_it_comes_in_and_goes_out_by_its_rows(example: Path) -> None:
+    sys.path.insert(0, str(example))
+    importlib.import_module("learned_scale")
+    (export_row,) = [row for kind, row in rows().export.items() if kind.__name__ == "Scale"]
+    (scale_type,) = [kind for kind in rows().export if kind.__name__ == "Scale"]
+    torch.manual_seed(0)
+    scale: Any = scale_type
+    model = torch.nn.Sequential(
+        torch.nn.Conv1d(2, 3, 3), scale(3, 0.5), torch.nn.Flatten(), torch.nn.Linear(12, 2)
+    )
+    x = torch.randn(4, 2, 6)
+    network = from_torch(model, x)
+    assert [node.kind for node in network.spec.nodes.values()].count("learned_scale") == 1
+    torch.testing.assert_close(network(x), model(x))
+    torch.testing.assert_close(network.to_torch()(x), model(x))
+    assert export_row(model[1]).modules[""] is model[1].factor
+    for name in ("scaled.py", "scaled.pt2"):
+        assert export(network, example / name).difference == pytest.approx(0.0, abs=1e-6)
+    assert "* self." in (example / "scaled.py").read_text()
+    torch.testing.assert_close(importlib.import_module("scaled").load()(x), model(x))
+
+
+def test_each_kind_is_a_file_of_its_name_in_both_halves() -> None:
+    for kind, model in KINDS.items():
+        name = re.sub(r"[12]d$", "", kind)
+        assert model.__module__ == f"gromo_graph.spec.kinds.{name}"
+        if kind not in ("input", "merge"):
+            assert TORCH_HALVES[kind] == f"gromo_graph.layers.{name}:TORCH"
+            assert torch_half(kind).build.__module__ == f"gromo_graph.layers.{name}"
+    assert set(TORCH_HALVES) == set(KINDS) - {"input", "merge"}
+
+
+def test_every_kind_is_checked_and_drawn_without_torch(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+from gromo_graph import parse_spec, render
+from gromo_graph.spec.kinds import KINDS, Layer
+row, image = "[4, 9]", "[4, 9, 9]"
+shapes = {"1d": row, "2d": image, "sequence": image, "embedding": "[9]"}
+shapes |= dict.fromkeys(("transpose", "positions", "attention"), row)
+needed = {"kernel": 3, "groups": 2, "vocabulary": 5, "features": 4}
+for kind, model in KINDS.items():
+    shape = next((shape for end, shape in shapes.items() if kind.endswith(end)), "[4]")
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    fields = {name: value for name, value in needed.items() if name in required}
+    sources = "[x, y, z]" if kind == "attention" else "[x]"
+    node = f"kind: {kind}, from: {sources}, {', '.join(f'{key}: {value}' for key, value in fields.items())}"
+    inputs = "".join(f"  {name}: {{kind: input, shape: {shape}}}\\n" for name in sources[1:-1].split(", "))
+    if kind == "input":
+        node = "kind: merge, from: [x]"
+    render(parse_spec(f"nodes:\\n{inputs}  k: {{{node}}}\\noutput: k\\n"), f"{sys.argv[1]}/{kind}.svg")
+    assert kind in open(f"{sys.argv[1]}/{kind}.svg").read() or kind == "merge"
+assert sys.modules["torch"] is None
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.iterdir())) == len(KINDS)

@@ -22,11 +22,8 @@ from gromo_graph.graph.edits.base import (
 from gromo_graph.graph.paths import Bridge, bridges, new_edge
 from gromo_graph.graph.view import Graph, build_graph
 from gromo_graph.spec.fragments import node_of
-from gromo_graph.spec.kinds import Merge, Node
+from gromo_graph.spec.kinds import KINDS, Layer, Merge, Node
 from gromo_graph.spec.model import Spec
-
-_TAKE_WIDTH = ("linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
-"""Kinds that are as wide as what they read, where an insertion says nothing of their features."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +128,8 @@ class InsertBetween(SpecEdit):
         if isinstance(self.node, Node):
             return self.node.model_copy(update={"sources": (self.source,)})
         written = {**self.node, "from": self.source}
-        if written.get("kind") in _TAKE_WIDTH and "features" not in written:
+        kind = KINDS.get(str(written.get("kind")))
+        takes_width = kind is not None and issubclass(kind, Layer) and not kind.reads_tokens
+        if takes_width and "features" not in written:
             written["features"] = build_graph(spec).features(self.source)
         return written

@@ -221,7 +221,14 @@ class Layer(Node):
     has_first_weights: ClassVar[bool] = True
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "layer"
 
+    reads_tokens: ClassVar[bool] = False
+    """Whether it reads token ids instead of features."""
+
     features: Features = Field(description="Width of the output.")
     bias: bool = Field(True, description="Whether a number is added to each feature.")
     activation: Activation = Field("identity", description="Function that the output passes.")
     grow: GrowField = Field(default_factory=Grow, description="May the features grow, and how far.")
+
+    def pointwise(self) -> Layer:
+        """The same kind of layer at each position by itself."""
+        return self

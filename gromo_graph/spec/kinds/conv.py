@@ -25,6 +25,10 @@ class Convolution(Convolving, Layer):
         """(features, *sizes) from (channels, *sizes)."""
         return (self.features, *self.slid(inputs[0], self.kind))
 
+    def pointwise(self) -> Convolution:
+        """A kernel of 1, and no options."""
+        return self.model_copy(update={"kernel": 1, "stride": 1, "padding": 0, "dilation": 1})
+
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """features · (channels · taps + bias)."""
         return self.features * (self._fan_in(inputs[0]) + self.bias)

@@ -72,6 +72,11 @@ class ConvTranspose(Sliding, Layer):
             )
         return outputs
 
+    def pointwise(self) -> ConvTranspose:
+        """A kernel of 1, and no options."""
+        options = {"kernel": 1, "stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
+        return self.model_copy(update=options)
+
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """features · (channels · taps + bias)."""
         return self.features * (inputs[0][0] * self._taps + self.bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -28,6 +28,7 @@ class Embedding(Layer):
     not standardised.
     """
 
+    reads_tokens: ClassVar[bool] = True
     kind: Literal["embedding"] = "embedding"
     vocabulary: Features = Field(description="Number of different tokens; their ids count from 0.")
     bias: NoBias = Field(False, description="There is none: each token has numbers of its own.")
