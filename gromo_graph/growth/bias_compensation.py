@@ -18,7 +18,11 @@ _ROUNDING = 8.0
 def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
     """Why the shift of some consumer cannot be taken back, or None (docs/maths.md, "Exact slopes")."""
     for consumer, places in linked.reads.items():
-        moved = [linked.ways.resting[place] for place in places if linked.ways.resting[place] != 0.0]
+        moved = [
+            linked.linear_paths.resting[place]
+            for place in places
+            if linked.linear_paths.resting[place] != 0.0
+        ]
         if not moved:
             continue
         if not consumer.use_bias:
@@ -55,7 +59,7 @@ def compensation(linked: LinkedGroup, index: int, neurons: GroupNeurons) -> Tens
     places: tuple[GroupPlace, ...] = linked.reads[consumer]
     total: Tensor | None = None
     for place, part in zip(places, fan_out.by_place(), strict=True):
-        resting = linked.ways.resting[place]
+        resting = linked.linear_paths.resting[place]
         if resting != 0.0:
             moved = part.flatten(1).sum(dim=1) * resting
             total = moved if total is None else total + moved

@@ -19,6 +19,7 @@ from gromo_graph.layers.multihead import multihead_attention
 from gromo_graph.layers.operation import Features, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 from gromo_graph.translation.blueprint import Unmapped, View
 from gromo_graph.translation.rows import PlainTorch
 from gromo_graph.translation.torch_call import TorchCall
@@ -156,7 +157,7 @@ class MixingAdapter(OperationAdapter[Mixing]):
 
     def obstacle(self, operation: Mixing, entering: Features) -> str | None:
         if operation.attend.heads > 1 and (entering.segments > 1 or entering.repeated):
-            return "its heads would mix the features of several layers"
+            return MIXED_HEADS
         return None
 
     def unit(self, operation: Mixing) -> int:

@@ -22,6 +22,7 @@ from gromo_graph.layers.operation import (
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Depthwise, Shape
+from gromo_graph.spec.kinds.refusals import no_middle_tap
 
 
 def build(node: Depthwise, inputs: Sequence[Shape]) -> torch.nn.Module:
@@ -56,10 +57,7 @@ class DepthwiseAdapter(OperationAdapter[C]):
         if operation.groups != operation.in_channels or operation.groups != operation.out_channels:
             return "a convolution between layers must be depthwise, with one kernel for each channel"
         if any(size % 2 == 0 for size in operation.kernel_size):
-            size = operation.kernel_size
-            return (
-                f"no tap of a kernel of {size} reads the middle, where a new channel starts: take an odd one"
-            )
+            return no_middle_tap(operation.kernel_size)
         return None
 
     def new_alone(self, operation: C, new: NewChannels) -> Tensor:

@@ -21,6 +21,7 @@ from gromo_graph.layers.operation import (
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import GroupNorm, Shape
+from gromo_graph.spec.kinds.refusals import MIXED_GROUPS
 from gromo_graph.translation.blueprint import Unmapped, View
 from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall, weights_of
@@ -48,7 +49,7 @@ class GroupNormAdapter(OperationAdapter[TorchGroupNorm]):
                 f"it normalises {operation.num_channels} of something else than the {entering.width} features"
             )
         if entering.segments > 1 or entering.repeated:
-            return "its groups would mix the features of several layers or positions"
+            return MIXED_GROUPS
         if not operation.affine:
             return NO_WEIGHTS
         return None

@@ -26,7 +26,7 @@ def links_of(consumer: LayerModule) -> list[GrowthLink[LayerModule]]:
         )
         group = next(known, found)
         try:
-            _ = group.ways
+            _ = group.linear_paths
         except GrowthError as error:  # a function that cannot be followed
             group.reason = group.reason or str(error)
         links.append(GrowthLink(consumer, group))

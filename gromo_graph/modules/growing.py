@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.initialization import copy_uniform
+from gromo_graph.layers import Kernel
 from gromo_graph.layers.channel_propagation import as_factor
 from gromo_graph.modules import applying, measuring, scaling, surgery, targets
+from gromo_graph.modules.layer import LayerOptions
 from gromo_graph.modules.measured import MeasuredModule
 
 
@@ -50,6 +52,38 @@ class GrowingModule(MeasuredModule):
     >>> first.out_neurons, second.in_neurons
     (6, 6)
     """
+
+    def __init__(
+        self,
+        layer: torch.nn.Module,
+        tensor_s_shape: tuple[int, int] | None = None,
+        tensor_m_shape: tuple[int, int] | None = None,
+        post_layer_function: torch.nn.Module | None = None,
+        extended_post_layer_function: torch.nn.Module | None = None,
+        allow_growing: bool = True,
+        previous_module: torch.nn.Module | None = None,
+        next_module: torch.nn.Module | None = None,
+        device: torch.device | None = None,
+        name: str | None = None,
+        target_in_neurons: int | None = None,
+        initial_in_neurons: int | None = None,
+        growth_kernel: Kernel = "full",
+        allow_jump: bool = False,
+    ) -> None:
+        options = LayerOptions(
+            function=None if post_layer_function is None else post_layer_function.to(device),
+            extended_function=extended_post_layer_function,
+            allow_growing=allow_growing,
+            name=name,
+            target_in_neurons=target_in_neurons,
+            initial_in_neurons=initial_in_neurons,
+            growth_kernel=growth_kernel,
+            allow_jump=allow_jump,
+        )
+        super().__init__(layer if device is None else layer.to(device), options)
+        self._check_shapes(tensor_s_shape, tensor_m_shape)
+        self.previous_module = previous_module
+        self.next_module = next_module
 
     # Pending growth
 

@@ -7,6 +7,7 @@ neighbours) is kept out of `state_dict()`, `parameters()` and `modules()`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -33,8 +34,30 @@ _PENDING_LAYERS = ("optimal_delta_layer", "extended_input_layer", "extended_outp
 _PENDING_TENSORS = ("eigenvalues_extension", "parameter_update_decrease", "delta_raw")
 
 
+@dataclass(frozen=True)
+class LayerOptions:
+    """What surrounds a layer, and how it may grow; `GrowingModule` describes each.
+
+    Attributes:
+        function, extended_function: behind the layer, and behind its output extension if that is another.
+    """
+
+    function: torch.nn.Module | None = None
+    extended_function: torch.nn.Module | None = None
+    allow_growing: bool = True
+    name: str | None = None
+    target_in_neurons: int | None = None
+    initial_in_neurons: int | None = None
+    growth_kernel: Kernel = "full"
+    allow_jump: bool = False
+
+
 class LayerModule(Linkable):
-    """What GrowingModule is before it measures and grows; its arguments are described there."""
+    """A layer with its function, its neighbours and the state of its growth, before it measures anything.
+
+    Args:
+        layer: the torch layer. options: what surrounds it.
+    """
 
     unregistered: ClassVar[frozenset[str]] = frozenset(
         (
@@ -52,45 +75,30 @@ class LayerModule(Linkable):
         )
     )
 
-    def __init__(
-        self,
-        layer: torch.nn.Module,
-        tensor_s_shape: tuple[int, int] | None = None,
-        tensor_m_shape: tuple[int, int] | None = None,
-        post_layer_function: torch.nn.Module | None = None,
-        extended_post_layer_function: torch.nn.Module | None = None,
-        allow_growing: bool = True,
-        previous_module: torch.nn.Module | None = None,
-        next_module: torch.nn.Module | None = None,
-        device: torch.device | None = None,
-        name: str | None = None,
-        target_in_neurons: int | None = None,
-        initial_in_neurons: int | None = None,
-        growth_kernel: Kernel = "full",
-        allow_jump: bool = False,
-    ) -> None:
+    def __init__(self, layer: torch.nn.Module, options: LayerOptions) -> None:
         super().__init__()
-        self.name = name if name is not None else f"a growing {type(layer).__name__}"
+        self.name = options.name if options.name is not None else f"a growing {type(layer).__name__}"
         self.adapter = adapter_for(layer)
-        if growth_kernel not in ("full", "centre"):
-            raise GrowthError(f"{self.name}: growth_kernel is {growth_kernel!r}: expected 'full' or 'centre'")
-        self.growth_kernel: Kernel = growth_kernel
-        self.layer: Any = layer if device is None else layer.to(device)
+        if options.growth_kernel not in ("full", "centre"):
+            raise GrowthError(
+                f"{self.name}: growth_kernel is {options.growth_kernel!r}: expected 'full' or 'centre'"
+            )
+        self.growth_kernel: Kernel = options.growth_kernel
+        self.layer: Any = layer
         # A new Identity for each module: a default shared by all would be changed by all.
-        function = torch.nn.Identity() if post_layer_function is None else post_layer_function
-        self.post_layer_function = function.to(device)
-        self.explicit_extended_function = extended_post_layer_function
-        self.allow_growing = allow_growing
-        self.allow_jump = allow_jump
-        self.previous_module = previous_module
-        self.next_module = next_module
-        self.target_in_neurons = target_in_neurons
-        self.initial_in_neurons = self.in_neurons if initial_in_neurons is None else initial_in_neurons
+        self.post_layer_function = options.function or torch.nn.Identity()
+        self.explicit_extended_function = options.extended_function
+        self.allow_growing = options.allow_growing
+        self.allow_jump = options.allow_jump
+        self.previous_module: torch.nn.Module | None = None
+        self.next_module: torch.nn.Module | None = None
+        self.target_in_neurons = options.target_in_neurons
+        initial = options.initial_in_neurons
+        self.initial_in_neurons = self.in_neurons if initial is None else initial
         self.joint_partners: tuple[LayerModule, ...] = ()
         self.store_input = self.store_pre_activity = self.needed_by_next = False
         self.capture = Capture()
         self._input_size: tuple[int, ...] | None = None
-        self._check_shapes(tensor_s_shape, tensor_m_shape)
         self._input_moment = SharedMoment(f"S of {self.name}")
         self.tensor_m = TensorStatistic(f"M of {self.name}")
         self.growth_links: Sequence[GrowthLink[LayerModule]] | None = None

@@ -13,7 +13,7 @@ from gromo_graph.modules.group_links import all_links, growing_link, growing_lin
 from gromo_graph.modules.layer import LayerModule, previous_of
 from gromo_graph.modules.pending import put
 from gromo_graph.statistics import group_problem, solve_neurons
-from gromo_graph.statistics.linearised_paths import ways_of
+from gromo_graph.statistics.linearised_paths import linear_paths_of
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.running_mean import TensorStatistic
 from gromo_graph.statistics.solve_neurons import Criterion
@@ -33,7 +33,7 @@ class MeasuredModule(LayerModule):
     def activation_gradient(self) -> Tensor:
         """Derivative at 0⁺ of what stands before this layer, a scalar; measured anew each time, so never stale.
 
-        Through merges it is the largest of the ways from the layers before them.
+        Through merges it is the largest factor of a path from the layers before them.
         """
         previous_of(self)
         return self.weight.new_tensor(links_gain(self)).detach()
@@ -304,8 +304,8 @@ class MeasuredModule(LayerModule):
 
 
 def links_gain(module: MeasuredModule) -> float:
-    """The largest slope of the ways to a module, measured anew."""
-    gains = [ways_of(link.group).gain for link in all_links(module)]
+    """The largest factor of a linearised path to a module, measured anew."""
+    gains = [linear_paths_of(link.group).gain for link in all_links(module)]
     return max(gains, default=1.0)
 
 

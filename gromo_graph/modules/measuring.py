@@ -64,7 +64,7 @@ def m_prev_update(module: LayerModule, desired_activation: Tensor | None) -> tup
 
 
 def cross_covariance_update(module: LayerModule) -> tuple[Tensor, int]:
-    """Σ b₋₂ bᵀ (see `crossing.cross_of_batch`)."""
+    """Σ b₋₂ bᵀ (see statistics/cross_moments.py)."""
     link = growing_link(module)
     with naming(module):
         return value_of(cross_of_batch(module, link.group, module.partners)), stored_input(module).shape[0]

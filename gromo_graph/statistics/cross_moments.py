@@ -1,4 +1,4 @@
-"""What a consumer's gradient and input have to do with what the producers of its group read: M_prev and C.
+"""Cross moments of a consumer with the producers of its group: M_prev with its gradient, C with its input.
 
 A consumer reads a new channel several times: a convolution through each tap of its kernel, a linear layer behind a
 flatten at each position. Column (o, t) of M_prev belongs to output o and reading t; place after place, producers below
@@ -34,14 +34,11 @@ from gromo_graph.algebra import (
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.spec.kinds.window import Axis
 from gromo_graph.statistics.capture import ObservedLayer, stored_input, stored_rows
-from gromo_graph.statistics.linearised_paths import Way, arriving, plain_gain
-from gromo_graph.statistics.measured_group import MeasuredGroup
+from gromo_graph.statistics.linearised_paths import LinearPath, arriving, plain_gain
+from gromo_graph.statistics.measured_group import ObservedGroup
 from gromo_graph.statistics.side_by_side import column_gains, side_by_side
 
-Group = MeasuredGroup[ObservedLayer]
-
-
-# Values of rows written down at a time where positions are mixed on the way.
+# Values of rows written down at a time if positions are mixed on the way.
 _WRITTEN = {"cpu": 1 << 21, "cuda": 1 << 27}
 
 
@@ -91,7 +88,7 @@ class Window:
         return ((i, j) for i in self.taps[0] for j in self.taps[1])
 
 
-def window_of(consumer: ObservedLayer, group: Group) -> Window | None:
+def window_of(consumer: ObservedLayer, group: ObservedGroup) -> Window | None:
     """How a consumer reads the new channels of a group, None for one that reads rows of features."""
     axes = consumer.adapter.axes(consumer.layer)
     if axes is None:
@@ -101,13 +98,13 @@ def window_of(consumer: ObservedLayer, group: Group) -> Window | None:
     return Window(axes, (tuple(range(axes[0].kernel)), tuple(range(axes[1].kernel))))
 
 
-def readings_of(consumer: ObservedLayer, group: Group, place: GroupPlace) -> int:
+def readings_of(consumer: ObservedLayer, group: ObservedGroup, place: GroupPlace) -> int:
     """How often a consumer reads one new channel in a place."""
     window = window_of(consumer, group)
     return place.repeat if window is None else window.readings
 
 
-def m_prev_of_batch(consumer: ObservedLayer, group: Group, gradient: Tensor) -> Moment:
+def m_prev_of_batch(consumer: ObservedLayer, group: ObservedGroup, gradient: Tensor) -> Moment:
     """Σ b₋₂ gᵀ of the stored batch, (columns of all producers, readings of all places · out)."""
     image = consumer.adapter.output_image(consumer.layer, gradient)
     window = window_of(consumer, group)
@@ -133,7 +130,7 @@ def m_prev_of_batch(consumer: ObservedLayer, group: Group, gradient: Tensor) -> 
     return _stacked(group, consumer, block)
 
 
-def _in_slots(consumer: ObservedLayer, group: Group, moment: Tensor, gains: Tensor) -> Tensor:
+def _in_slots(consumer: ObservedLayer, group: ObservedGroup, moment: Tensor, gains: Tensor) -> Tensor:
     """Sums of all producers' rows as they arrive in each place that a consumer reads, places side by side."""
     read = group.read_places()
     at = [read.index(place) for place in group.reads[consumer]]
@@ -142,7 +139,7 @@ def _in_slots(consumer: ObservedLayer, group: Group, moment: Tensor, gains: Tens
 
 
 def _stacked(
-    group: Group, consumer: ObservedLayer, block: Callable[[ObservedLayer, GroupPlace], Moment]
+    group: ObservedGroup, consumer: ObservedLayer, block: Callable[[ObservedLayer, GroupPlace], Moment]
 ) -> Moment:
     """Blocks of producers below each other, of places side by side."""
     rows = [
@@ -157,44 +154,46 @@ def joined(parts: list[Moment], *, dim: int) -> Moment:
     return parts[0] if len(parts) == 1 else torch.cat([value_of(part) for part in parts], dim=dim)
 
 
-def _m_prev_of_rows(group: Group, producer: ObservedLayer, place: GroupPlace, image: Tensor) -> Moment:
-    ways = group.ways.to(producer, place)
-    if not ways:
+def _m_prev_of_rows(
+    group: ObservedGroup, producer: ObservedLayer, place: GroupPlace, image: Tensor
+) -> Moment:
+    paths = group.linear_paths.to(producer, place)
+    if not paths:
         return image.new_zeros(producer.adapter.columns(producer.layer), image.shape[1] * place.repeat)
     rows, gradient = stored_rows(producer), image[:, :, 0, 0]
-    if rows.is_matrix and plain_gain(ways) == 1.0:
+    if rows.is_matrix and plain_gain(paths) == 1.0:
         return Product(rows.rows, padded_rows(gradient))
-    return spread_to_rows(producer, ways, rows, cross_moment(raw_values(rows), gradient)).flatten(1)
+    return spread_to_rows(producer, paths, rows, cross_moment(raw_values(rows), gradient)).flatten(1)
 
 
 def _through_window(
-    group: Group, producer: ObservedLayer, place: GroupPlace, image: Tensor, views: Sequence[View]
+    group: ObservedGroup, producer: ObservedLayer, place: GroupPlace, image: Tensor, views: Sequence[View]
 ) -> list[Tensor]:
     """Products of a producer's rows in a place with readings of an image, (columns, columns of the view) each."""
-    ways = group.ways.to(producer, place)
+    paths = group.linear_paths.to(producer, place)
     rows = stored_rows(producer)
-    if not ways:
+    if not paths:
         return [image.new_zeros(rows.columns, image.shape[1] * view.taps + view.constant) for view in views]
-    gain = plain_gain(ways)
+    gain = plain_gain(paths)
     if gain is not None:
         moments = patch_cross_moments(rows, image, views)
         return moments if gain == 1.0 else [moment * gain for moment in moments]
     totals: list[Tensor] = []
     for part in portions(rows):
-        arrived = arriving(producer, ways, rows.of(rows.image[part]), part=part)
+        arrived = arriving(producer, paths, rows.of(rows.image[part]), part=part)
         written = Patches(arrived, grid=_grid(views[0]))
         moments = patch_cross_moments(written, image[part], views)
         totals = [a + b for a, b in zip(totals, moments, strict=True)] if totals else moments
     return totals
 
 
-def _written(group: Group, producer: ObservedLayer, place: GroupPlace, values: Tensor) -> Tensor:
+def _written(group: ObservedGroup, producer: ObservedLayer, place: GroupPlace, values: Tensor) -> Tensor:
     """Products of a producer's rows at each position of a place with values (n, q), (columns, positions, q)."""
-    ways, rows = group.ways.to(producer, place), stored_rows(producer)
+    paths, rows = group.linear_paths.to(producer, place), stored_rows(producer)
     total = values.new_zeros(rows.columns, place.repeat, values.shape[1])
-    if ways:
+    if paths:
         for part in portions(rows):
-            arrived = arriving(producer, ways, rows.of(rows.image[part]), part=part).flatten(2)
+            arrived = arriving(producer, paths, rows.of(rows.image[part]), part=part).flatten(2)
             total += torch.einsum("ncp,nq->cpq", arrived, values[part].to(arrived))
     return total
 
@@ -223,7 +222,9 @@ def _sizes(consumer: ObservedLayer) -> tuple[int, int]:
     return (sizes[0], sizes[1]) if len(sizes) == 2 else (1, sizes[0])
 
 
-def cross_of_batch(consumer: ObservedLayer, group: Group, partners: Sequence[ObservedLayer]) -> Moment:
+def cross_of_batch(
+    consumer: ObservedLayer, group: ObservedGroup, partners: Sequence[ObservedLayer]
+) -> Moment:
     """C of the stored batch: what producers read against what layers read that enter one sum.
 
     Args:
@@ -308,7 +309,9 @@ def _from_tap(axis: Axis, tap: int) -> tuple[int, ...]:
     return tuple(offset - axis.offsets[tap] for offset in axis.offsets)
 
 
-def _c_block(group: Group, producer: ObservedLayer, place: GroupPlace, read: _Read, window: Window) -> Tensor:
+def _c_block(
+    group: ObservedGroup, producer: ObservedLayer, place: GroupPlace, read: _Read, window: Window
+) -> Tensor:
     """(columns of the producer, readings, columns of the partner)."""
     moments = _through_window(group, producer, place, read.image, read.views)
     if len(read.views) == window.readings:
@@ -318,28 +321,30 @@ def _c_block(group: Group, producer: ObservedLayer, place: GroupPlace, read: _Re
     return by_tap.transpose(1, 2)
 
 
-def spread_to_rows(producer: ObservedLayer, ways: tuple[Way, ...], rows: Patches, moment: Tensor) -> Tensor:
+def spread_to_rows(
+    producer: ObservedLayer, paths: tuple[LinearPath, ...], rows: Patches, moment: Tensor
+) -> Tensor:
     """Sums against a producer's raw input as sums against the rows that arrive in a place.
 
     Args:
-        producer, ways: to the place. rows: how the producer reads its input, of whatever samples.
+        producer, paths: to the place. rows: how the producer reads its input, of whatever samples.
         moment: (values of the raw input, q), with the constant last where the producer has a bias.
 
     Returns:
         (columns, q, positions of the place).
     """
-    gain = plain_gain(ways)
+    gain = plain_gain(paths)
     if rows.is_matrix and gain is not None:
         return (moment if gain == 1.0 else moment * gain)[:, :, None]
     values = moment[:-1] if rows.constant else moment
     image = spread_out(values.T.reshape(-1, *rows.together.shape[1:]), rows.spread)
-    arrived = arriving(producer, ways, rows.of(image), moment[-1] if rows.constant else None)
+    arrived = arriving(producer, paths, rows.of(image), moment[-1] if rows.constant else None)
     return arrived.flatten(2).transpose(0, 1)
 
 
 def projected_part(
     consumer: ObservedLayer,
-    group: Group,
+    group: ObservedGroup,
     read: Mapping[ObservedLayer, Patches],
     cross: Tensor,
     delta: Tensor,
@@ -368,9 +373,9 @@ def projected_part(
     )
 
     def block(producer: ObservedLayer, place: GroupPlace) -> Moment:
-        ways, moment = group.ways.to(producer, place), moments[producer]
-        if not ways:
+        paths, moment = group.linear_paths.to(producer, place), moments[producer]
+        if not paths:
             return moment.new_zeros(read[producer].columns, moment.shape[1] * place.repeat)
-        return spread_to_rows(producer, ways, read[producer], moment).flatten(1)
+        return spread_to_rows(producer, paths, read[producer], moment).flatten(1)
 
     return value_of(_stacked(group, consumer, block))

@@ -1,4 +1,4 @@
-"""New channels of a group flowing from its producers to its consumers, computed on data."""
+"""New channels of a group forwarded from its producers to its consumers, on data."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.channel_propagation import Moments, PassedChannels, pass_new, pass_tangent
 from gromo_graph.layers.growing import FeatureModule
 from gromo_graph.layers.operation import Channels
-from gromo_graph.statistics.capture import ObservedLayer
-from gromo_graph.statistics.measured_group import MeasuredGroup
-
-Group = MeasuredGroup[ObservedLayer]
+from gromo_graph.statistics.measured_group import ObservedGroup
 
 
-def given(group: Group, neurons: GroupNeurons, sign: float = 1.0) -> dict[GroupPlace, Tensor]:
-    """What the producers compute for new neurons from their stored inputs."""
+def given(group: ObservedGroup, neurons: GroupNeurons, sign: float = 1.0) -> dict[GroupPlace, Tensor]:
+    """What the producers compute for new neurons from their stored inputs, by the places where they begin."""
     found = {}
     for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
         bias = None if fan_in.bias is None else sign * fan_in.bias
@@ -30,7 +27,7 @@ def given(group: Group, neurons: GroupNeurons, sign: float = 1.0) -> dict[GroupP
 
 
 def tangents(
-    group: Group,
+    group: ObservedGroup,
     starts: Mapping[GroupPlace, Tensor],
     spreads: dict[tuple[GroupPlace, int], Moments] | None = None,
 ) -> dict[GroupPlace, Channels]:
@@ -58,11 +55,11 @@ def tangents(
     return group.carried({p: Channels(values) for p, values in starts.items()}, through, add)
 
 
-def flow(group: Group, starts: Mapping[GroupPlace, Tensor]) -> dict[GroupPlace, Tensor]:
+def flow(group: ObservedGroup, starts: Mapping[GroupPlace, Tensor]) -> dict[GroupPlace, Tensor]:
     """Values of new channels at each place as it is, at the scaling factor that the starts have.
 
     Raises:
-        GrowthError: a function on the way cannot tell new channels without the old ones.
+        GrowthError: a function on the way needs the old channels too.
     """
 
     def through(place: GroupPlace, new: Tensor) -> Tensor:
@@ -74,7 +71,7 @@ def flow(group: Group, starts: Mapping[GroupPlace, Tensor]) -> dict[GroupPlace, 
 
 @torch.no_grad()
 def at_scale_one(
-    group: Group, neurons: GroupNeurons, starts: Mapping[GroupPlace, Tensor]
+    group: ObservedGroup, neurons: GroupNeurons, starts: Mapping[GroupPlace, Tensor]
 ) -> dict[GroupPlace, Tensor]:
     """Values of new channels at each place of channels as large as the starts; pending growth does not matter."""
 
@@ -86,14 +83,14 @@ def at_scale_one(
     return group.carried(dict(starts), through, torch.add)
 
 
-def spreads_at(group: Group, neurons: GroupNeurons, module: FeatureModule) -> dict[int, Tensor]:
+def spreads_at(group: ObservedGroup, neurons: GroupNeurons, module: FeatureModule) -> dict[int, Tensor]:
     """The spreads of neurons at the operations of one module of the group."""
     own = group.members.index(module)
     return {index: value for (member, index), value in neurons.spreads.items() if member == own}
 
 
 @torch.no_grad()
-def measured_spreads(group: Group, neurons: GroupNeurons) -> dict[tuple[int, int], Tensor]:
+def measured_spreads(group: ObservedGroup, neurons: GroupNeurons) -> dict[tuple[int, int], Tensor]:
     """Root mean squares of new channels at scaling factor 1, from the stored inputs; as `GroupNeurons.spreads`."""
     moments: dict[tuple[GroupPlace, int], Moments] = {}
     tangents(group, given(group, neurons), moments)
@@ -101,7 +98,7 @@ def measured_spreads(group: Group, neurons: GroupNeurons) -> dict[tuple[int, int
 
 
 def spreads_of(
-    group: Group, moments: Mapping[tuple[GroupPlace, int], Moments]
+    group: ObservedGroup, moments: Mapping[tuple[GroupPlace, int], Moments]
 ) -> dict[tuple[int, int], Tensor]:
     """Root mean square of the channels of each group of a norm, once for each channel."""
     indices = {module: index for index, module in enumerate(group.members)}

@@ -10,16 +10,12 @@ from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.statistics.cross_moments import projected_part
-from gromo_graph.statistics.growth_link import GatheringLayer, GrowthLink
+from gromo_graph.statistics.growth_link import GatheringGroup, GatheringLayer, GatheringLink
 from gromo_graph.statistics.growth_moment import spans_of
-from gromo_graph.statistics.measured_group import MeasuredGroup
-
-Group = MeasuredGroup[GatheringLayer]
-Link = GrowthLink[GatheringLayer]
 
 
 @torch.no_grad()
-def tensor_n(module: GatheringLayer, link: Link) -> Tensor:
+def tensor_n(module: GatheringLayer, link: GatheringLink) -> Tensor:
     """N = −M_prev + C δᵀ with the delta solved for last, whatever has been done to the pending one."""
     deltas = [partner.delta_raw for partner in module.partners]
     if any(delta is None for delta in deltas):
@@ -36,7 +32,7 @@ class Problem:
 
     Attributes:
         s: (columns, columns) of all producers. n: (columns, outputs) of all consumers side by side.
-        columns: those that are kept, in the order of s; constants that are the same at every place stand once.
+        columns: those that are kept, in the order of s; of constants that are the same at every place only the first.
         samples: how many were counted.
     """
 
@@ -48,8 +44,8 @@ class Problem:
 
 @torch.no_grad()
 def problem_of(
-    link: Link,
-    links: Mapping[GatheringLayer, Link],
+    link: GatheringLink,
+    links: Mapping[GatheringLayer, GatheringLink],
     *,
     projected: bool | Collection[GatheringLayer],
 ) -> Problem:
@@ -76,13 +72,15 @@ def problem_of(
     return Problem(s, n, columns, link.s_growth.statistic.samples)
 
 
-def _distinct_columns(group: Group, device: torch.device) -> Tensor:
+def _distinct_columns(group: GatheringGroup, device: torch.device) -> Tensor:
     """All columns but constants that a producer before has in the same places (docs/maths.md, "Width groups")."""
     kept, seen = [], set()
     for producer, span in spans_of(group).items():
         last = span.stop
         if producer.use_bias:
-            profile = frozenset((place, group.ways.to(producer, place)) for place in group.read_places())
+            profile = frozenset(
+                (place, group.linear_paths.to(producer, place)) for place in group.read_places()
+            )
             if profile in seen:
                 last -= 1
             seen.add(profile)

@@ -44,7 +44,7 @@ class GrowthLink(Generic[Layer_co]):
     Attributes:
         group: shared by all of its consumers.
         m_prev: M_prev, (columns of all producers, out · readings).
-        cross: C (see `crossing.cross_of_batch`).
+        cross: C (see statistics/cross_moments.py).
         read: how each producer reads its input, as last seen.
     """
 
@@ -109,3 +109,7 @@ def links_of_group(group: MeasuredGroup[Layer]) -> dict[Layer, GrowthLink[Gather
             )
         found[consumer] = same[0]
     return found
+
+
+GatheringGroup = MeasuredGroup[GatheringLayer]
+GatheringLink = GrowthLink[GatheringLayer]

@@ -1,4 +1,4 @@
-"""S of what the producers of a group read, summed over the places in which their new channels are read.
+"""S of the inputs of a group's producers, summed over the places where their new channels are read.
 
 These places are further rows of one layer (docs/maths.md, "Width groups"). A position of an image counts as often as
 the consumer that reads it most. Products that several places share are formed once.
@@ -22,13 +22,11 @@ from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.statistics.capture import ObservedLayer, stored_rows
 from gromo_graph.statistics.cross_moments import portions, window_of
 from gromo_graph.statistics.linearised_paths import arriving, plain_gain
-from gromo_graph.statistics.measured_group import MeasuredGroup
+from gromo_graph.statistics.measured_group import ObservedGroup
 from gromo_graph.statistics.side_by_side import side_by_side
 
-Group = MeasuredGroup[ObservedLayer]
 
-
-def growth_moment_of_batch(group: Group) -> Tensor:
+def growth_moment_of_batch(group: ObservedGroup) -> Tensor:
     """The sum over the stored batch, (columns, columns) of all producers."""
     together = side_by_side(group)
     if together is not None:
@@ -39,7 +37,7 @@ def growth_moment_of_batch(group: Group) -> Tensor:
     total = next(iter(rows.values())).image.new_zeros(size, size)
     plain: dict[tuple[ObservedLayer, ObservedLayer, AxisWeights], float] = {}
     for place in group.read_places():
-        gains = {p: plain_gain(ways) for p in group.producers if (ways := group.ways.to(p, place))}
+        gains = {p: plain_gain(paths) for p in group.producers if (paths := group.linear_paths.to(p, place))}
         if any(gain is None for gain in gains.values()):
             _add_written(total, group, place, list(gains), rows, spans)
             continue
@@ -53,13 +51,13 @@ def growth_moment_of_batch(group: Group) -> Tensor:
     return total
 
 
-def is_input_moment(group: Group) -> bool:
+def is_input_moment(group: ObservedGroup) -> bool:
     """Whether the sum is just S of the one producer's input: one place, and every position read once."""
     places = group.read_places()
     if (
         len(group.producers) != 1
         or len(places) != 1
-        or plain_gain(group.ways.to(group.producers[0], places[0])) is None
+        or plain_gain(group.linear_paths.to(group.producers[0], places[0])) is None
     ):
         return False
     windows = [window_of(consumer, group) for consumer in group.consumers]
@@ -70,7 +68,7 @@ def is_input_moment(group: Group) -> bool:
     )
 
 
-def spans_of(group: Group) -> dict[ObservedLayer, slice]:
+def spans_of(group: ObservedGroup) -> dict[ObservedLayer, slice]:
     """The columns of each producer."""
     spans, start = {}, 0
     for producer in group.producers:
@@ -80,7 +78,7 @@ def spans_of(group: Group) -> dict[ObservedLayer, slice]:
     return spans
 
 
-def weights_of(group: Group, place: GroupPlace, grid: tuple[int, int]) -> AxisWeights:
+def weights_of(group: ObservedGroup, place: GroupPlace, grid: tuple[int, int]) -> AxisWeights:
     """How often each position of a place is read, along height and width."""
     weights = [[0.0] * size for size in grid]
     for consumer in group.consumers:
@@ -112,7 +110,7 @@ def _add_block(total: Tensor, rows: slice, columns: slice, block: Tensor) -> Non
 
 def _add_written(
     total: Tensor,
-    group: Group,
+    group: ObservedGroup,
     place: GroupPlace,
     visible: list[ObservedLayer],
     rows: Mapping[ObservedLayer, Patches],
@@ -122,7 +120,8 @@ def _add_written(
     index = torch.cat([torch.arange(spans[p].start, spans[p].stop) for p in visible]).to(total.device)
     for part in portions(max((rows[p] for p in visible), key=lambda r: r.columns * r.grid[0] * r.grid[1])):
         arrived = [
-            arriving(p, group.ways.to(p, place), rows[p].of(rows[p].image[part]), part=part) for p in visible
+            arriving(p, group.linear_paths.to(p, place), rows[p].of(rows[p].image[part]), part=part)
+            for p in visible
         ]
         image = torch.cat(arrived, dim=1)
         grid = (image.shape[2], image.shape[3])

@@ -15,7 +15,7 @@ import torch
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers.attention import Mixing, OneHead
 from gromo_graph.statistics.capture import ObservedLayer
-from gromo_graph.statistics.linearised_paths import Way
+from gromo_graph.statistics.linearised_paths import LinearPath
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.running_mean import SharedMoment
 
@@ -29,10 +29,10 @@ def head_views(group: MeasuredGroup[Layer]) -> tuple[MeasuredGroup[Layer], ...]:
     """
     heads = [
         operation.attend.heads
-        for places in group.ways.by_place.values()
-        for ways in places.values()
-        for way in ways
-        for operation in way.operations
+        for places in group.linear_paths.by_place.values()
+        for paths in places.values()
+        for path in paths
+        for operation in path.operations
         if isinstance(operation, Mixing)
     ]
     if max(heads, default=1) == 1:
@@ -43,17 +43,19 @@ def head_views(group: MeasuredGroup[Layer]) -> tuple[MeasuredGroup[Layer], ...]:
 def _view(group: MeasuredGroup[Layer], index: int) -> MeasuredGroup[Layer]:
     """The group as the features at one place of each unit find it."""
 
-    def seen(ways: Mapping[GroupPlace, tuple[Way, ...]]) -> Mapping[GroupPlace, tuple[Way, ...]]:
-        return {place: tuple(_with_head(way, index) for way in each) for place, each in ways.items()}
+    def seen(
+        paths: Mapping[GroupPlace, tuple[LinearPath, ...]],
+    ) -> Mapping[GroupPlace, tuple[LinearPath, ...]]:
+        return {place: tuple(_with_head(path, index) for path in each) for place, each in paths.items()}
 
-    found = {producer: seen(places) for producer, places in group.ways.by_place.items()}
-    ways = replace(group.ways, by_place=found)
-    return replace(group, together=None, known_ways=ways, second_moment=SharedMoment("S of the growth"))
+    found = {producer: seen(places) for producer, places in group.linear_paths.by_place.items()}
+    paths = replace(group.linear_paths, by_place=found)
+    return replace(group, together=None, known_paths=paths, second_moment=SharedMoment("S of the growth"))
 
 
-def _with_head(way: Way, index: int) -> Way:
+def _with_head(path: LinearPath, index: int) -> LinearPath:
     operations: list[torch.nn.Module] = [
         OneHead(operation, index % operation.attend.heads) if isinstance(operation, Mixing) else operation
-        for operation in way.operations
+        for operation in path.operations
     ]
-    return replace(way, operations=tuple(operations))
+    return replace(path, operations=tuple(operations))

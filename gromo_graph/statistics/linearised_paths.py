@@ -1,12 +1,13 @@
-"""Linearised paths from a producer to a place, which stand in for the functions on the way while sums are taken.
+"""Linearised paths from a producer to a place: they stand in for the functions on the way while sums are taken.
 
-New neurons are found from sums of products, and for those the way must be linear: each activation is its slope at the
-value a new channel rests at, a max pool is the mean, a norm passes. Whatever that misses, the exact slope measures.
+New neurons are found from sums of products, and these pass only linear functions. So each activation is replaced by its
+slope at the value where a new channel rests while its weights are zero, a max pool by the mean, and a norm by the
+identity. The exact slope, which is measured afterwards, sees the functions themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,100 +19,125 @@ from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.growing import GrowingLayer
 from gromo_graph.layers.layer_group import LayerGroup
 
+Operations = tuple[torch.nn.Module, ...]
+
 
 @dataclass(frozen=True)
-class Way:
-    """One path: a factor, and the operations that mix positions, in order."""
+class LinearPath:
+    """One path: a factor, and the operations on it that mix positions, in order."""
 
     gain: float
-    operations: tuple[torch.nn.Module, ...] = ()
+    operations: Operations = ()
 
 
 @dataclass(frozen=True)
-class Ways:
-    """The ways of a group.
+class LinearPaths:
+    """The paths of a group.
 
     Attributes:
-        by_place: of each producer to the places it is visible in; several where paths lie upon each other.
-        gain: the largest factor of any way; those above are relative to it.
-        resting: the value that a new channel has in each place while its weights are zero.
-        kinks: whether some activation leaves the resting value with another slope to the right than to the left.
-        bends: whether new channels of the opposite sign do not just arrive with the opposite sign.
+        by_place: for each producer the paths to each place that it reaches; several if they meet in a sum.
+        gain: the largest factor of any path; the factors of the paths are relative to it.
+        resting: the value of a new channel at each place while its weights are zero.
+        kinks: whether the slope of some activation jumps at the resting value.
+        odd: whether a new channel with the opposite sign arrives with the opposite sign.
     """
 
-    by_place: Mapping[GrowingLayer, Mapping[GroupPlace, tuple[Way, ...]]]
+    by_place: Mapping[GrowingLayer, Mapping[GroupPlace, tuple[LinearPath, ...]]]
     gain: float
     resting: Mapping[GroupPlace, float]
     kinks: bool
-    bends: bool
+    odd: bool
 
-    def to(self, producer: GrowingLayer, place: GroupPlace) -> tuple[Way, ...]:
-        """The ways of a producer to a place, none where it cannot be seen there."""
+    def to(self, producer: GrowingLayer, place: GroupPlace) -> tuple[LinearPath, ...]:
+        """The paths of a producer to a place, none if it does not reach it."""
         return self.by_place[producer].get(place, ())
 
 
-def ways_of(group: LayerGroup[GrowingLayer]) -> Ways:
-    """The ways of a group, with slopes measured on its functions."""
+def linear_paths_of(group: LayerGroup[GrowingLayer]) -> LinearPaths:
+    """The paths of a group, with the slopes of its functions measured.
+
+    Raises:
+        GrowthError: a function on the way has no slope.
+    """
     tangents: dict[tuple[GroupPlace, int], Tangent] = {}
-    kinks = bends = False
 
     def rest(place: GroupPlace, resting: float) -> float:
-        nonlocal kinks, bends
-        for index, operation in enumerate(operations_of(group.module(place).extension_function)):
-            adapter = operation_adapter(operation)
-            tangents[place, index] = tangent = adapter.gain(operation, resting)
-            kinks = kinks or tangent.has_kink
-            bends = bends or adapter.bends
+        for index, operation in enumerate(_operations(group, place)):
+            tangents[place, index] = tangent = operation_adapter(operation).gain(operation, resting)
             resting = tangent.value
         return resting
 
-    resting = group.carried({group.start(p): 0.0 for p in group.producers}, rest, lambda a, b: a + b)
-
-    def follow(place: GroupPlace, ways: tuple[Way, ...]) -> tuple[Way, ...]:
-        for index, operation in enumerate(operations_of(group.module(place).extension_function)):
+    def follow(place: GroupPlace, paths: tuple[LinearPath, ...]) -> tuple[LinearPath, ...]:
+        for index, operation in enumerate(_operations(group, place)):
             tangent = tangents[place, index]
             slope = tangent.right if tangent.right != 0.0 else tangent.left
-            added = (operation,) if operation_adapter(operation).slides else ()
-            ways = tuple(Way(way.gain * slope, way.operations + added) for way in ways)
-        return ways
+            mixing = (operation,) if operation_adapter(operation).slides else ()
+            paths = tuple(LinearPath(path.gain * slope, path.operations + mixing) for path in paths)
+        return paths
 
-    start: tuple[Way, ...] = (Way(1.0),)
+    resting = group.carried({group.start(p): 0.0 for p in group.producers}, rest, lambda a, b: a + b)
+    start: tuple[LinearPath, ...] = (LinearPath(1.0),)
     found = {
         producer: group.carried({group.start(producer): start}, follow, lambda a, b: _joined(a + b))
         for producer in group.producers
     }
-    read = group.read_places()
-    gains = [abs(way.gain) for places in found.values() for place in read for way in places.get(place, ())]
-    largest = max(gains, default=0.0)
+    largest = _largest_gain(found.values(), group.read_places())
     scale = 1.0 / largest if largest else 0.0
     relative = {
-        producer: {
-            place: tuple(Way(way.gain * scale, way.operations) for way in ways)
-            for place, ways in places.items()
-        }
+        producer: {place: _scaled(paths, scale) for place, paths in places.items()}
         for producer, places in found.items()
     }
-    return Ways(relative, largest, resting, kinks, kinks or bends)
+    kinks = any(tangent.has_kink for tangent in tangents.values())
+    bends = any(
+        operation_adapter(operation).bends
+        for place in group.layout.flow
+        for operation in _operations(group, place)
+    )
+    return LinearPaths(relative, largest, resting, kinks, odd=not (kinks or bends))
 
 
-def _joined(ways: tuple[Way, ...]) -> tuple[Way, ...]:
-    """Ways over the same operations are one way with the sum of their factors."""
-    gains: dict[tuple[torch.nn.Module, ...], float] = {}
-    for way in ways:
-        gains[way.operations] = gains.get(way.operations, 0.0) + way.gain
-    return tuple(Way(gain, operations) for operations, gain in gains.items())
+def _operations(group: LayerGroup[GrowingLayer], place: GroupPlace) -> Iterator[torch.nn.Module]:
+    """The operations that new channels pass behind the module of a place."""
+    return operations_of(group.module(place).extension_function)
 
 
-def plain_gain(ways: tuple[Way, ...]) -> float | None:
-    """The factor of a way that mixes no positions, None where some does."""
-    if any(way.operations for way in ways):
+def _joined(paths: tuple[LinearPath, ...]) -> tuple[LinearPath, ...]:
+    """Paths over the same operations as one path with the sum of their factors."""
+    gains: dict[Operations, float] = {}
+    for path in paths:
+        gains[path.operations] = gains.get(path.operations, 0.0) + path.gain
+    return tuple(LinearPath(gain, operations) for operations, gain in gains.items())
+
+
+def _scaled(paths: tuple[LinearPath, ...], scale: float) -> tuple[LinearPath, ...]:
+    return tuple(LinearPath(path.gain * scale, path.operations) for path in paths)
+
+
+def _largest_gain(
+    found: Iterable[Mapping[GroupPlace, tuple[LinearPath, ...]]], read: Iterable[GroupPlace]
+) -> float:
+    """The largest factor of a path to a place that is read; 0 without any."""
+    wanted = set(read)
+    gains = (
+        abs(path.gain)
+        for places in found
+        for place, paths in places.items()
+        if place in wanted
+        for path in paths
+    )
+    return max(gains, default=0.0)
+
+
+def plain_gain(paths: tuple[LinearPath, ...]) -> float | None:
+    """The factor of paths that mix no positions, None if one does."""
+    if any(path.operations for path in paths):
         return None
-    return sum(way.gain for way in ways)
+    return sum(path.gain for path in paths)
 
 
 def arriving(
     producer: GrowingLayer,
-    ways: tuple[Way, ...],
+    paths: tuple[LinearPath, ...],
     rows: Patches,
     constant: Tensor | None = None,
     *,
@@ -120,21 +146,21 @@ def arriving(
     """The rows of a producer as they arrive in a place, as an image (n, columns, height, width).
 
     Args:
-        producer: whose rows. ways: to the place. rows: what its layer reads.
+        producer: whose rows. paths: to the place. rows: what its layer reads.
         constant: (n,) values that stand for the constant 1 of each sample.
-        part: which samples of the stored batch they are, where an operation on the way does not do the same to all.
+        part: which samples of the stored batch they are, if an operation on the path does not do the same to all.
     """
     maps = patch_matrix(rows, constant=constant)
     sizes = rows.grid if producer.adapter.dimensions == 2 else rows.grid[1:]
     maps = maps.reshape(*maps.shape[:2], *sizes)
     total: Tensor | None = None
-    for way in ways:
+    for path in paths:
         values = maps
-        for operation in way.operations:
+        for operation in path.operations:
             adapter = operation_adapter(operation)
             here = operation if part is None else adapter.of_samples(operation, part)
             values = adapter.average(here, values)
-        values = values * way.gain
+        values = values * path.gain
         total = values if total is None else total + values
-    assert total is not None  # a place without ways is never asked for
+    assert total is not None  # a place without paths is never asked for
     return total if total.dim() == 4 else total[:, :, None, :]

@@ -12,7 +12,7 @@ from torch import Tensor
 from gromo_graph.algebra import PaddedRows
 from gromo_graph.layers.layer_group import LayerGroup
 from gromo_graph.statistics.capture import ObservedLayer
-from gromo_graph.statistics.linearised_paths import Ways, plain_gain, ways_of
+from gromo_graph.statistics.linearised_paths import LinearPaths, linear_paths_of, plain_gain
 from gromo_graph.statistics.running_mean import SharedMoment
 
 Layer_co = TypeVar("Layer_co", bound=ObservedLayer, covariant=True)
@@ -44,20 +44,20 @@ class MeasuredGroup(LayerGroup[Layer_co]):
 
     Attributes:
         together: the stored batch of all producers side by side, as last made (`side_by_side`).
-        known_ways: the linearised paths; None measures them when they are first asked for.
-        second_moment: S of everything that the producers read, summed over the places (docs/maths.md, "Width groups").
+        known_paths: the linearised paths; None measures them when they are first asked for.
+        second_moment: S of everything that the producers read, summed over the places (width groups in docs/maths.md).
     """
 
     together: SideBySide | None = None
-    known_ways: Ways | None = None
+    known_paths: LinearPaths | None = None
     second_moment: SharedMoment = field(default_factory=lambda: SharedMoment("S of the growth"))
 
     @property
-    def ways(self) -> Ways:
+    def linear_paths(self) -> LinearPaths:
         """The linearised paths from producers to places; measured once."""
-        if self.known_ways is None:
-            self.known_ways = ways_of(self)
-        return self.known_ways
+        if self.known_paths is None:
+            self.known_paths = linear_paths_of(self)
+        return self.known_paths
 
     @cached_property
     def gains(self) -> Tensor | None:
@@ -66,9 +66,12 @@ class MeasuredGroup(LayerGroup[Layer_co]):
         None if some operation on the way mixes positions.
         """
         rows = [
-            [plain_gain(self.ways.to(producer, place)) for place in self.read_places()]
+            [plain_gain(self.linear_paths.to(producer, place)) for place in self.read_places()]
             for producer in self.producers
         ]
         if any(gain is None for row in rows for gain in row):
             return None
         return torch.tensor(rows, dtype=torch.float64)
+
+
+ObservedGroup = MeasuredGroup[ObservedLayer]

@@ -12,11 +12,14 @@ from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers.growing import GrowingLayer
 from gromo_graph.layers.layer_group import repeats_of
-from gromo_graph.statistics.cross_moments import Group, readings_of
+from gromo_graph.statistics.cross_moments import readings_of
 from gromo_graph.statistics.growth_moment import spans_of
+from gromo_graph.statistics.measured_group import ObservedGroup
 
 
-def united(union: Group, groups: Sequence[Group], neurons: Sequence[GroupNeurons]) -> GroupNeurons:
+def united(
+    union: ObservedGroup, groups: Sequence[ObservedGroup], neurons: Sequence[GroupNeurons]
+) -> GroupNeurons:
     """The neurons of several groups as those of all of them together, the i-th of each as one.
 
     Args:
@@ -49,7 +52,7 @@ def united(union: Group, groups: Sequence[Group], neurons: Sequence[GroupNeurons
     )
 
 
-def split(group: Group, found: OptimalExtension, columns: Tensor) -> GroupNeurons:
+def split(group: ObservedGroup, found: OptimalExtension, columns: Tensor) -> GroupNeurons:
     """The neurons of a solved problem, part by part.
 
     Args:

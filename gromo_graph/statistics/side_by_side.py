@@ -1,6 +1,6 @@
-"""The producers of a group as one: where all read rows of features, their sums are formed side by side.
+"""The producers of a group as one: if all read rows of features, their sums are formed side by side.
 
-A residual stream of a hundred layers has ten thousand pairs of producers. Where nothing on the way mixes positions, a
+A residual stream of a hundred layers has ten thousand pairs of producers. If nothing on the way mixes positions, a
 producer arrives in a place as it is, times a factor: then one product of all rows serves all pairs.
 """
 
@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import padded_rows
-from gromo_graph.statistics.capture import ObservedLayer, stored_rows
-from gromo_graph.statistics.measured_group import MeasuredGroup, SideBySide
-
-Group = MeasuredGroup[ObservedLayer]
+from gromo_graph.statistics.capture import stored_rows
+from gromo_graph.statistics.measured_group import ObservedGroup, SideBySide
 
 
-def side_by_side(group: Group) -> SideBySide | None:
+def side_by_side(group: ObservedGroup) -> SideBySide | None:
     """The stored batch of a group of several producers; None where there is one, or some do not read plain rows."""
     if len(group.producers) < 2 or group.gains is None:
         return None
@@ -32,7 +30,7 @@ def side_by_side(group: Group) -> SideBySide | None:
     return group.together
 
 
-def column_gains(group: Group) -> Tensor:
+def column_gains(group: ObservedGroup) -> Tensor:
     """The factor of each column of all producers in each place that is read, (columns, read places)."""
     assert group.gains is not None
     columns = torch.tensor([producer.adapter.columns(producer.layer) for producer in group.producers])

@@ -22,13 +22,17 @@ from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.statistics.cross_moments import readings_of
 from gromo_graph.statistics.forward_new_channels import measured_spreads
 from gromo_graph.statistics.group_problem import problem_of
-from gromo_graph.statistics.growth_link import GatheringLayer, GrowthLink, links_of_group
+from gromo_graph.statistics.growth_link import (
+    GatheringGroup,
+    GatheringLayer,
+    GatheringLink,
+    GrowthLink,
+    links_of_group,
+)
 from gromo_graph.statistics.growth_moment import spans_of
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.neuron_parts import split
 
-Group = MeasuredGroup[GatheringLayer]
-Link = GrowthLink[GatheringLayer]
 Layer = TypeVar("Layer", bound=GatheringLayer)
 
 
@@ -62,7 +66,7 @@ class Search:
 
 
 @torch.no_grad()
-def find(link: Link, search: Search) -> GroupNeurons:
+def find(link: GatheringLink, search: Search) -> GroupNeurons:
     """New neurons for the group of a link.
 
     Raises:
@@ -82,7 +86,7 @@ def find_best(
     return group, neurons
 
 
-def _found(link: Link, search: Search) -> tuple[GroupNeurons, float]:
+def _found(link: GatheringLink, search: Search) -> tuple[GroupNeurons, float]:
     """New neurons, and what the criterion goes by: what it expects of them all."""
     group = link.group
     most = search.maximum
@@ -104,12 +108,12 @@ def _found(link: Link, search: Search) -> tuple[GroupNeurons, float]:
             neurons, promise = _gradmax(link, search, count)
         else:
             neurons, promise = _drawn(group, search, count), 0.0
-    # Group norms grow by whole groups.
+    # GatheringGroup norms grow by whole groups.
     whole = neurons.selected(torch.arange(neurons.size - neurons.size % group.unit, device=neurons.device))
     return _with_spreads(group, whole), promise
 
 
-def _optimal(link: Link, search: Search) -> tuple[GroupNeurons, float]:
+def _optimal(link: GatheringLink, search: Search) -> tuple[GroupNeurons, float]:
     """The optimal extension, and the decrease of the loss that it predicts."""
     group = link.group
     problem = problem_of(link, links_of_group(group), projected=search.projected)
@@ -121,11 +125,11 @@ def _optimal(link: Link, search: Search) -> tuple[GroupNeurons, float]:
         statistical_threshold=search.statistical_threshold,
         maximum_neurons=search.maximum,
     )
-    promise = group.ways.gain * float(found.singular_values.square().sum())
+    promise = group.linear_paths.gain * float(found.singular_values.square().sum())
     return split(group, found, problem.columns), promise
 
 
-def _gradmax(link: Link, search: Search, neurons: int) -> tuple[GroupNeurons, float]:
+def _gradmax(link: GatheringLink, search: Search, neurons: int) -> tuple[GroupNeurons, float]:
     """Those of GradMax, and the squared norm of the gradient at their fan-in."""
     group = link.group
     problem = problem_of(link, links_of_group(group), projected=False)
@@ -134,13 +138,13 @@ def _gradmax(link: Link, search: Search, neurons: int) -> tuple[GroupNeurons, fl
         problem.n.to(search.dtype),
         neurons=neurons,
         length=length,
-        nudge=_NUDGE * _mean_norm([p.weight for p in group.producers]) if group.ways.kinks else 0.0,
+        nudge=_NUDGE * _mean_norm([p.weight for p in group.producers]) if group.linear_paths.kinks else 0.0,
     )
-    promise = (group.ways.gain * length) ** 2 * float(found.singular_values.square().sum())
+    promise = (group.linear_paths.gain * length) ** 2 * float(found.singular_values.square().sum())
     return replace(split(group, found, problem.columns), values=None), promise
 
 
-def _drawn(group: Group, search: Search, neurons: int) -> GroupNeurons:
+def _drawn(group: GatheringGroup, search: Search, neurons: int) -> GroupNeurons:
     """Random ones, or pairs of them."""
     if search.criterion == "random":
         found = random_extension(first_spread(group), neurons=neurons, generator=search.generator)
@@ -152,12 +156,12 @@ def _drawn(group: Group, search: Search, neurons: int) -> GroupNeurons:
     return replace(split(group, found, every), values=None)
 
 
-def first_spread(group: Group) -> Spread:
+def first_spread(group: GatheringGroup) -> Spread:
     """That of the first weights of layers, uniform in ±1/√fan_in."""
     return _spread(group, lambda weight: (3.0 * max(weight[:1].numel(), 1)) ** -0.5)
 
 
-def old_spread(group: Group) -> Spread:
+def old_spread(group: GatheringGroup) -> Spread:
     """That of the weights as they are now; of first weights where there are none."""
 
     def of(weight: Tensor) -> float:
@@ -167,7 +171,7 @@ def old_spread(group: Group) -> Spread:
     return _spread(group, of)
 
 
-def _spread(group: Group, of: object) -> Spread:
+def _spread(group: GatheringGroup, of: object) -> Spread:
     assert callable(of)
     like = group.producers[0].weight
     fan_in = like.new_zeros(spans_of(group)[group.producers[-1]].stop)
@@ -192,7 +196,7 @@ def _mean_norm(weights: list[Tensor]) -> float:
     return float(squares.sqrt().mean()) or 1.0
 
 
-def _with_spreads(group: Group, neurons: GroupNeurons) -> GroupNeurons:
+def _with_spreads(group: GatheringGroup, neurons: GroupNeurons) -> GroupNeurons:
     """Norms that must know the size of new channels learn it from the stored batch."""
     if (
         group.jumps

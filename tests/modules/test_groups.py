@@ -103,7 +103,7 @@ def test_m_prev_is_the_slope_of_single_neurons(gathered: Problem) -> None:
     """Entry (column, output and reading) is what a neuron with one weight on each side would do, with opposite sign."""
     generator = torch.Generator().manual_seed(0)
     for consumer, link in gathered.links():
-        if link.group.ways.gain != 1.0 or link.group.ways.bends or link.group.unit > 1:
+        if link.group.linear_paths.gain != 1.0 or not link.group.linear_paths.odd or link.group.unit > 1:
             continue  # there the ways are not what single neurons see
         group = growing_link(consumer, link.group.producers[0]).group
         gathered_link = growing_link(consumer, link.group.producers[0])
@@ -154,7 +154,7 @@ def test_s_is_what_new_channels_carry(gathered: Problem) -> None:
     """α S αᵀ is the sum over places and reads of the squares of what arrives there."""
     generator = torch.Generator().manual_seed(0)
     for consumer, link in gathered.links():
-        if link.group.ways.gain != 1.0 or link.group.ways.bends or link.group.unit > 1:
+        if link.group.linear_paths.gain != 1.0 or not link.group.linear_paths.odd or link.group.unit > 1:
             continue
         found = growing_link(consumer, link.group.producers[0])
         group, spans = found.group, spans_of(found.group)

@@ -69,7 +69,7 @@ class NeuronSlopes:
             return found
         arriving = _arriving(linked, neurons, finite_scale=self.finite_scale)
         plus = arriving(1.0)
-        straight = not self.finite_scale and not linked.ways.bends
+        straight = not self.finite_scale and linked.linear_paths.odd
         minus = {place: -value for place, value in plus.items()} if straight else arriving(-1.0)
         for consumer in linked.consumers:
             for place, pull in self._pulls(consumer, plus, seen.gradients[consumer.name]).items():

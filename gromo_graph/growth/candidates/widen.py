@@ -292,7 +292,7 @@ class SolvedWidening(Solved):
 def promised(linked: LinkedGroup, neurons: GroupNeurons) -> float:
     """σ'(0⁺) Σ λ²: the decrease per unit of γ that the statistics promise (docs/maths.md, "Optimal new neurons")."""
     assert neurons.values is not None  # neurons that were solved for have singular values
-    return linked.ways.gain * float(neurons.values.square().sum())
+    return linked.linear_paths.gain * float(neurons.values.square().sum())
 
 
 def solver_of(solution: Sequence[PartSolution]) -> str | None:

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, Sources, WidthRule
+from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 from gromo_graph.spec.kinds.registry import register_kind
 
 
@@ -94,7 +95,7 @@ class Attention(Operation):
     def why_fixed(self, segments: int, repeated: bool) -> str | None:
         """Every head must get as many new features."""
         if self.heads > 1 and (segments > 1 or repeated):
-            return "its heads would mix the features of several layers"
+            return MIXED_HEADS
         return None
 
 

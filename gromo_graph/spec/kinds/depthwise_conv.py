@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Activation, Family, Operation, Shape
+from gromo_graph.spec.kinds.refusals import no_middle_tap
 from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving
 
@@ -32,7 +33,7 @@ class Depthwise(Convolving, Operation):
         """New channels start as a copy of their input, which needs a tap in the middle."""
         if self.kernel % 2 == 1:
             return None
-        return f"no tap of a kernel of {self.kernel} reads the middle, where a new channel starts: take an odd one"
+        return no_middle_tap(self.kernel)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(channels, *sizes)."""

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Features, Shape, ShapeMismatch
 from gromo_graph.spec.kinds.norm import Eps, Norm
+from gromo_graph.spec.kinds.refusals import MIXED_GROUPS
 from gromo_graph.spec.kinds.registry import register_kind
 
 
@@ -56,7 +57,7 @@ class GroupNorm(Norm):
     def why_fixed(self, segments: int, repeated: bool) -> str | None:
         """New groups must hold new features alone."""
         if segments > 1 or repeated:
-            return "its groups would mix the features of several layers or positions"
+            return MIXED_GROUPS
         return None
 
 
