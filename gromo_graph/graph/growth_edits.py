@@ -33,13 +33,13 @@ def apply(spec: Spec, edit: Edit) -> Spec:
 
 
 @dataclass(frozen=True)
-class Widen:
-    """Every producer of one width group gets `neurons` more features.
+class _Resize:
+    """Another number of features for every producer of one width group.
 
     Attributes:
-        producers, neurons: which layers, and how many.
-        operations: nodes the features pass through; those that depend on the width change with it (group norms).
-        matches: nodes that compare the features of two layers (attentions); they stay what they are for old ones.
+        producers: the layers that get other widths. neurons: how many features each of them gains or loses.
+        operations: nodes that the features pass through; those that depend on the width change with it (group norms).
+        matches: nodes that compare the features of two layers (attentions); they compute the same of old features.
     """
 
     producers: tuple[str, ...]
@@ -47,60 +47,44 @@ class Widen:
     operations: tuple[str, ...] = ()
     matches: tuple[str, ...] = ()
 
-    def spec_of(self, spec: Spec) -> Spec:
-        """The spec with some wider nodes."""
+    def _resized(self, spec: Spec, change: int, verb: str) -> Spec:
         if self.neurons < 1:
-            raise GraphError(f"a group can be widened by 1 feature or more, found {self.neurons}")
-        return replace(
-            spec, nodes=_resized(spec, self.producers, self.neurons, self.operations, self.matches)
-        )
+            raise GraphError(f"a group can be {verb} by 1 feature or more, found {self.neurons}")
+        nodes, before = dict(spec.nodes), 0
+        for name in self.producers:
+            node = nodes.get(name)
+            if not isinstance(node, Layer):
+                raise GraphError(f"the width of `{name}` cannot change: it is no layer of this spec")
+            before = node.features
+            if before + change < 1:
+                raise GraphError(f"`{name}` has {before} features: {-change} cannot be taken from them")
+            nodes[name] = node.model_copy(update={"features": before + change})
+        for name in (*self.operations, *self.matches):
+            _check_known(spec, name)
+        nodes |= {name: nodes[name].widened(before, change) for name in self.operations}
+        nodes |= {name: nodes[name].matched_by(before) for name in self.matches}
+        return replace(spec, nodes=nodes)
 
 
-@dataclass(frozen=True)
-class Narrow:
-    """Every producer of one width group loses `neurons` features.
-
-    Attributes:
-        producers, neurons, operations, matches: as in `Widen`.
-    """
-
-    producers: tuple[str, ...]
-    neurons: int
-    operations: tuple[str, ...] = ()
-    matches: tuple[str, ...] = ()
+class Widen(_Resize):
+    """Every producer of one width group gets `neurons` more features."""
 
     def spec_of(self, spec: Spec) -> Spec:
-        """The spec with some narrower nodes."""
-        if self.neurons < 1:
-            raise GraphError(f"a group can be narrowed by 1 feature or more, found {self.neurons}")
-        return replace(
-            spec, nodes=_resized(spec, self.producers, -self.neurons, self.operations, self.matches)
-        )
+        """The spec with wider nodes."""
+        return self._resized(spec, self.neurons, "widened")
 
 
-def _resized(
-    spec: Spec,
-    producers: tuple[str, ...],
-    change: int,
-    operations: tuple[str, ...],
-    matches: tuple[str, ...],
-) -> Mapping[str, Node]:
-    nodes = dict(spec.nodes)
-    before = 0
-    for name in producers:
-        node = nodes.get(name)
-        if not isinstance(node, Layer):
-            raise GraphError(f"the width of `{name}` cannot change: it is no layer of this spec")
-        before = node.features
-        if before + change < 1:
-            raise GraphError(f"`{name}` has {before} features: {-change} cannot be taken from them")
-        nodes[name] = node.model_copy(update={"features": before + change})
-    for name in (*operations, *matches):
-        if name not in nodes:
-            raise GraphError(f"`{name}` is no node of this spec")
-    nodes |= {name: nodes[name].widened(before, change) for name in operations}
-    nodes |= {name: nodes[name].matched_by(before) for name in matches}
-    return nodes
+class Narrow(_Resize):
+    """Every producer of one width group loses `neurons` features."""
+
+    def spec_of(self, spec: Spec) -> Spec:
+        """The spec with narrower nodes."""
+        return self._resized(spec, -self.neurons, "narrowed")
+
+
+def _check_known(spec: Spec, name: str) -> None:
+    if name not in spec.nodes:
+        raise GraphError(f"`{name}` is no node of this spec")
 
 
 def widening(group: WidthGroup, neurons: int) -> Widen:
@@ -131,9 +115,8 @@ class AddPath:
 
     def spec_of(self, spec: Spec) -> Spec:
         """The spec with the new nodes just before the target."""
-        for name in (self.source, self.target):
-            if name not in spec.nodes:
-                raise GraphError(f"`{name}` is no node of this spec")
+        _check_known(spec, self.source)
+        _check_known(spec, self.target)
         new: dict[str, Node] = {}
         for name, node in self.nodes:
             if name in spec.nodes or name in new:
@@ -160,7 +143,7 @@ def _as_sum(spec: Spec, name: str, node: Node, new: Mapping[str, Node], last: st
 
 
 def linear_name(spec: Spec, name: str) -> str:
-    """The name that the layer `name` gets where a sum takes its own."""
+    """The name that the layer `name` gets if a sum takes its own."""
     return free_name(spec, f"{name}.linear")
 
 

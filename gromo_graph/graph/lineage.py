@@ -1,4 +1,4 @@
-"""Which features of one network are which of another: what the columns of a layer meant before an edit."""
+"""The same feature before and after an edit: which old column of a layer each new one is."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable, Collection, Sequence
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Layer, WidthRule
 
-Origin = frozenset[tuple[str, int, int]]
-"""What a feature is made of: (its maker, its feature, position after a flatten) of all that are added in it.
+FeatureOrigin = frozenset[tuple[str, int, int]]
+"""The features that are added up in one: (maker, feature of the maker, position after a flatten) of each.
 
 Makers are layers, inputs, and what nothing grows through: transposes, imported modules.
 """
 
 
-Made = tuple[str, int]
+Feature = tuple[str, int]
 """A maker and one of its features."""
 
 
 def lineage(
-    graph: Graph, maker: Callable[[str, int], Made] | None = None, through: Collection[str] = ()
-) -> dict[str, tuple[Origin, ...]]:
+    graph: Graph, maker: Callable[[str, int], Feature] | None = None, through: Collection[str] = ()
+) -> dict[str, tuple[FeatureOrigin, ...]]:
     """The origin of each feature of each node.
 
     Args:
@@ -40,7 +40,7 @@ def lineage(
     >>> [sorted(origin) for origin in lineage(graph)["b"]]
     [[('x', 0, 0)], [('x', 1, 0)], [('a', 0, 0)]]
     """
-    found: dict[str, tuple[Origin, ...]] = {}
+    found: dict[str, tuple[FeatureOrigin, ...]] = {}
     for name in graph.order:
         node = graph.spec.nodes[name]
         inputs = [found[source] for source in node.sources]
@@ -66,8 +66,8 @@ def lineage(
     return found
 
 
-def places(new: Sequence[Origin], old: Sequence[Origin]) -> tuple[int, ...]:
-    """Where each new feature stood among the old ones; −1 where it is new.
+def places(new: Sequence[FeatureOrigin], old: Sequence[FeatureOrigin]) -> tuple[int, ...]:
+    """The place that each new feature had among the old ones; −1 if it had none.
 
     >>> a, b = frozenset({("a", 0, 0)}), frozenset({("b", 0, 0)})
     >>> places([b, a, frozenset({("c", 0, 0)})], [a, b])

@@ -20,6 +20,7 @@ from gromo_graph.graph.edits import (
     Edited,
     Edits,
     InsertBetween,
+    NodeLike,
     RemoveEdge,
     RemoveNode,
     RenameNode,
@@ -30,7 +31,6 @@ from gromo_graph.graph.edits import (
     SetOutput,
     SetSection,
     SpecEdit,
-    Written,
     then,
 )
 from gromo_graph.network.draft import Draft, install
@@ -99,7 +99,7 @@ class Transaction:
         self._edited = then(self._edited, edit.edited(self.spec))
         return self
 
-    def add_node(self, name: str, node: Written, read_by: Sequence[str] = ()) -> Transaction:
+    def add_node(self, name: str, node: NodeLike, read_by: Sequence[str] = ()) -> Transaction:
         """Add a node (AddNode)."""
         return self.apply(AddNode(name, node, read_by))
 
@@ -119,7 +119,7 @@ class Transaction:
         """Let a merge read one node less (RemoveEdge)."""
         return self.apply(RemoveEdge(source, target))
 
-    def insert(self, source: str, target: str, name: str, node: Written) -> Transaction:
+    def insert(self, source: str, target: str, name: str, node: NodeLike) -> Transaction:
         """Put a node on an edge (InsertBetween)."""
         return self.apply(InsertBetween(source, target, name, node))
 
@@ -131,7 +131,7 @@ class Transaction:
         """Give a node other options (SetOptions)."""
         return self.apply(SetOptions(name, options))
 
-    def replace(self, name: str, node: Written) -> Transaction:
+    def replace(self, name: str, node: NodeLike) -> Transaction:
         """Put another node in the place of one (ReplaceLayer)."""
         return self.apply(ReplaceLayer(name, node))
 

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
 from gromo_graph.graph.edits import Edited, Start
-from gromo_graph.graph.lineage import Made, lineage, places
+from gromo_graph.graph.lineage import Feature, lineage, places
 from gromo_graph.layers import Kept, make_identity
 from gromo_graph.network.assembly import part_of
 from gromo_graph.network.network import GrowingNetwork
@@ -106,7 +106,7 @@ class _Following:
             self.result.reasons.append(f"`{name}` loses {gone} features: those with the largest weights stay")
         return self.result
 
-    def made_by(self, name: str, feature: int) -> Made:
+    def made_by(self, name: str, feature: int) -> Feature:
         """The feature of the old network that a feature of a maker was; a new one is called by its own name."""
         was = self.was(name)
         row = -1 if was is None else self.rows(name, was)[feature]

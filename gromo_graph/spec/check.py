@@ -9,7 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.explain import not_a_map, read_section, report_key
-from gromo_graph.spec.graph_checks import Nodes, data_problem, name_problem
+from gromo_graph.spec.graph_checks import GraphChecks, data_problem, name_problem
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
 from gromo_graph.spec.model import Origin, Spec
@@ -20,7 +20,7 @@ from gromo_graph.spec.wording import Suggester, shown
 VERSION = 1
 
 
-class Root(Frozen):
+class DocumentModel(Frozen):
     """The keys of a whole document; its sections are read one by one."""
 
     version: Any = None
@@ -71,7 +71,7 @@ def check_nodes(spec: Spec) -> tuple[Problem, ...]:
         report(("train", "data"), message)
     if not spec.outputs:
         report(("output",), "an output is missing: name the node whose value the network returns")
-    Nodes(
+    GraphChecks(
         names=list(spec.nodes),
         sound=spec.nodes,
         readings={name: node.sources for name, node in spec.nodes.items()},
@@ -143,9 +143,9 @@ class _Check:
 
     def check_keys(self, data: dict[str, Any]) -> set[str | None]:
         return {
-            report_key(key, Root, (), report=self.report, suggester=self.suggester)
+            report_key(key, DocumentModel, (), report=self.report, suggester=self.suggester)
             for key in data
-            if key not in Root.model_fields
+            if key not in DocumentModel.model_fields
         }
 
     def version(self, value: Any) -> int:
@@ -227,7 +227,7 @@ class _Check:
             return {}
         sound = {name: node for name in section if (node := self.node(name, section[name])) is not None}
         if self.between:
-            Nodes(
+            GraphChecks(
                 names=list(section),
                 sound=sound,
                 readings={name: self.readings(section[name]) for name in section},

@@ -22,7 +22,7 @@ _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, half pa
 
 
 @dataclass
-class Nodes:
+class GraphChecks:
     """The nodes of a document as far as they could be read.
 
     Attributes:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from gromo_graph.errors import Problem, SpecError
-from gromo_graph.spec.check import Root, check_document, check_nodes
+from gromo_graph.spec.check import DocumentModel, check_document, check_nodes
 from gromo_graph.spec.expand.expand_blocks import unfold
 from gromo_graph.spec.expand.include import include
 from gromo_graph.spec.expand.overrides import Overrides, apply_overrides
@@ -119,7 +119,7 @@ def _examine(
     if document.broken:
         return None, document.problems
     suggester = Suggester()
-    document = apply_overrides(document, overrides, root=Root, suggester=suggester)
+    document = apply_overrides(document, overrides, root=DocumentModel, suggester=suggester)
     document = include(document)
     return check_document(unfold(document, suggester), suggester, between=between)
 

@@ -3,7 +3,7 @@
 Nodes are given as they stand in a document, `{"kind": "linear", "features": 8}`, or as models.
 """
 
-from gromo_graph.graph.edits.base import Edited, SpecEdit, Start, Written, then
+from gromo_graph.graph.edits.base import Edited, NodeLike, SpecEdit, Start, then
 from gromo_graph.graph.edits.blocks import DuplicateBlock
 from gromo_graph.graph.edits.edges import AddEdge, InsertBetween, RemoveEdge
 from gromo_graph.graph.edits.nodes import (
@@ -23,6 +23,7 @@ __all__ = [
     "Edited",
     "Edits",
     "InsertBetween",
+    "NodeLike",
     "RemoveEdge",
     "RemoveNode",
     "RenameNode",
@@ -34,6 +35,5 @@ __all__ = [
     "SetSection",
     "SpecEdit",
     "Start",
-    "Written",
     "then",
 ]

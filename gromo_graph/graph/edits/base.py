@@ -15,7 +15,7 @@ from gromo_graph.spec.wording import Suggester
 Start = Literal["zero", "identity"]
 """The first weights of a new layer that leave the function of a network as it is."""
 
-Written = Mapping[str, Any] | Node
+NodeLike = Mapping[str, Any] | Node
 """A node as it stands in a document, or as a model."""
 
 

@@ -10,9 +10,9 @@ import networkx as nx
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.edits.base import (
     Edited,
+    NodeLike,
     SpecEdit,
     Start,
-    Written,
     check_free,
     inserted,
     listed_names,
@@ -106,7 +106,7 @@ class InsertBetween(SpecEdit):
     source: str
     target: str
     name: str
-    node: Written
+    node: NodeLike
 
     def edited(self, spec: Spec) -> Edited:
         """The edge must be there."""
@@ -124,7 +124,7 @@ class InsertBetween(SpecEdit):
         starts: Mapping[str, Start] = {self.name: "identity"}
         return Edited(replace(spec, nodes=nodes), starts=starts)
 
-    def _written(self, spec: Spec) -> Written:
+    def _written(self, spec: Spec) -> NodeLike:
         if isinstance(self.node, Node):
             return self.node.model_copy(update={"sources": (self.source,)})
         written = {**self.node, "from": self.source}

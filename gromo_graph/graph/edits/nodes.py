@@ -9,8 +9,8 @@ from typing import Any
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.edits.base import (
     Edited,
+    NodeLike,
     SpecEdit,
-    Written,
     check_free,
     inserted,
     last_of,
@@ -30,7 +30,7 @@ class AddNode(SpecEdit):
     """A new node, put behind the last one that it reads; `read_by` are nodes that read it from then on too."""
 
     name: str
-    node: Written
+    node: NodeLike
     read_by: Sequence[str] = ()
 
     def edited(self, spec: Spec) -> Edited:
@@ -153,7 +153,7 @@ class ReplaceLayer(SpecEdit):
     """Another node under the same name; without `from` it reads what the old one read."""
 
     name: str
-    node: Written
+    node: NodeLike
 
     def edited(self, spec: Spec) -> Edited:
         """The node must be there."""

@@ -99,11 +99,11 @@ class _Node:
     path: Path  # where it is written
 
 
-class _Stop(Exception):  # noqa: N818 - it ends the unfolding
+class _EnoughProblems(Exception):  # noqa: N818 - it ends the unfolding
     """There are enough problems."""
 
 
-class _TooLarge(_Stop):
+class _TooLarge(_EnoughProblems):
     """More than a document may hold; it is reported where the outermost use stands."""
 
 
@@ -129,13 +129,13 @@ class _Unfolding:
             self.reported.add((path, message))
             self.work.report(path, message, key=key)
             if len(self.work.problems) >= MAX_PROBLEMS:
-                raise _Stop
+                raise _EnoughProblems
 
     def flat(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The sections of the document that name nodes, with flat nodes instead."""
         try:
             return self.all_flat(data)
-        except _Stop:
+        except _EnoughProblems:
             self.flattened = False
             return {"nodes": UNKNOWN}
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-Value = int | float | bool | str
+VarValue = int | float | bool | str
 
 MAX_LENGTH = 500
 MAX_DEPTH = 32
@@ -31,7 +31,7 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(token for kind, token in _tokens(text) if kind == "name"))
 
 
-def evaluate(text: str, values: Mapping[str, Value]) -> Value:
+def evaluate(text: str, values: Mapping[str, VarValue]) -> VarValue:
     """The value of an expression; of a single name, whatever that name stands for.
 
     Raises:
@@ -73,7 +73,7 @@ _ALLOWED = "names, numbers, + - * // and ( ) are known"
 class _Parser:
     """Recursive descent: sum of products of signed atoms."""
 
-    def __init__(self, tokens: list[tuple[str, str]], values: Mapping[str, Value]) -> None:
+    def __init__(self, tokens: list[tuple[str, str]], values: Mapping[str, VarValue]) -> None:
         self.tokens, self.values, self.place = tokens, values, 0
 
     def peek(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import networkx as nx
 
 from gromo_graph.errors import Problem
-from gromo_graph.spec.expand.expression import ExpressionError, Value, evaluate, names_in
+from gromo_graph.spec.expand.expression import ExpressionError, VarValue, evaluate, names_in
 from gromo_graph.spec.order import cycle_text, cycles_in_order
 from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Path, Unknown, clipped
 from gromo_graph.spec.text.scalars import represent
@@ -53,14 +53,14 @@ class Expansion:
 
     document: Document
     suggester: Suggester
-    values: dict[str, Value | Unknown] = field(default_factory=dict)
+    values: dict[str, VarValue | Unknown] = field(default_factory=dict)
     what: str = "vars"
     known: bool = True
     problems: list[Problem] = field(default_factory=list)
-    results: dict[str, Value | Unknown] = field(default_factory=dict)
+    results: dict[str, VarValue | Unknown] = field(default_factory=dict)
     spent: _Spent = field(default_factory=_Spent)
 
-    def with_params(self, params: Mapping[str, Value | Unknown]) -> Expansion:
+    def with_params(self, params: Mapping[str, VarValue | Unknown]) -> Expansion:
         """The scope inside a block: its params hide vars of the same name."""
         return replace(self, values={**self.values, **params}, what="vars and params", results={})
 
@@ -145,7 +145,7 @@ class Expansion:
             return UNKNOWN
         return "".join([*pieces, text[end:]])
 
-    def value(self, expression: str, path: Path) -> Value | Unknown:
+    def value(self, expression: str, path: Path) -> VarValue | Unknown:
         if expression in self.results:
             return self.results[expression]
         before = self.spent.characters
@@ -159,7 +159,7 @@ class Expansion:
             self.results[expression] = value
         return value
 
-    def evaluated(self, expression: str, path: Path) -> Value | Unknown:
+    def evaluated(self, expression: str, path: Path) -> VarValue | Unknown:
         shown_expression = f"${{{clipped(expression)}}}"
         try:
             names = names_in(expression)

@@ -84,7 +84,7 @@ def _apply(
         return refused(f"the value is {read.problems[0].message}")
     if not value.strip():
         return refused("the value is empty: write path=value, e.g. train.epochs=3")
-    steps = _Walk(document.data, root, suggester).steps(path)
+    steps = _PathReader(document.data, root, suggester).steps(path)
     if isinstance(steps, str):
         return refused(steps)
     place = Location(0, 0, file=file)
@@ -110,7 +110,7 @@ def _parse_path(text: str) -> tuple[str, ...] | None:
 
 
 @dataclass
-class _Walk:
+class _PathReader:
     """Follows a path through what is written and, from where nothing is written, through the models."""
 
     data: Any

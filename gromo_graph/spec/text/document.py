@@ -47,7 +47,7 @@ def parse_document(text: str, file: str) -> Document:
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             builder.take(event)
-    except _Stop:
+    except _LimitPassed:
         return Document(file, None, Location(1, 1), tuple(builder.problems), broken=True)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -108,7 +108,7 @@ def _syntax_message(error: yaml.MarkedYAMLError, text: str) -> str:
     return f"not YAML: {problem}{context}{hint}"
 
 
-class _Stop(Exception):  # noqa: N818 - it ends the reading; the problem is in the builder's list
+class _LimitPassed(Exception):  # noqa: N818 - it ends the reading; the problem is in the builder's list
     """A limit was passed: read no further."""
 
 
@@ -296,11 +296,11 @@ class _Builder:
     def add(self, line: int, column: int, path: Path, message: str) -> None:
         self.problems.append(Problem(self.file, line, column, path_text(path), message))
         if len(self.problems) >= MAX_PROBLEMS:
-            raise _Stop
+            raise _LimitPassed
 
     def stop(self, event: Any, message: str) -> None:
         self.report(event, message)
-        raise _Stop
+        raise _LimitPassed
 
 
 def _merge(into: _Value, value: _Value) -> None:
