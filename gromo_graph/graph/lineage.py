@@ -19,13 +19,13 @@ Feature = tuple[str, int]
 
 
 def lineage(
-    graph: Graph, maker: Callable[[str, int], Feature] | None = None, through: Collection[str] = ()
+    graph: Graph, makers: Callable[[str], Sequence[Feature]] | None = None, through: Collection[str] = ()
 ) -> dict[str, tuple[FeatureOrigin, ...]]:
     """The origin of each feature of each node.
 
     Args:
-        maker: of a feature of a layer, an input or a fixed node, the name and the feature that its origin is called by;
-            by default these themselves.
+        makers: for the features of a layer, an input or a fixed node, the name and the feature that the origin of each
+            is called by; by default these themselves.
         through: layers that begin as the identity: their first features are those that they read.
 
     >>> from gromo_graph.graph import build_graph
@@ -45,8 +45,7 @@ def lineage(
         node = graph.spec.nodes[name]
         inputs = [found[source] for source in node.sources]
         if isinstance(node, Layer) or node.width_rule is WidthRule.FIXED:
-            features = range(graph.features(name))
-            made = [maker(name, feature) if maker else (name, feature) for feature in features]
+            made = makers(name) if makers else [(name, place) for place in range(graph.features(name))]
             own = tuple(frozenset({(layer, feature, 0)}) for layer, feature in made)
             passing = inputs[0] if name in through and len(inputs[0]) <= len(own) else ()
             found[name] = (*passing, *own[len(passing) :])

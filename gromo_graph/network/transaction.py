@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -34,7 +33,6 @@ from gromo_graph.graph.edits import (
     then,
 )
 from gromo_graph.network.draft import Draft, install
-from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers import (
     NewState,
@@ -44,14 +42,9 @@ from gromo_graph.network.optimizers import (
     bring_back,
     remembered,
 )
+from gromo_graph.network.same_outputs import agree, probe_outputs, smallest_vocabulary
 from gromo_graph.network.weight_transfer import any_weight, follow_spec, origins
 from gromo_graph.spec import Spec, check_spec
-from gromo_graph.spec.tokens import vocabularies
-
-_SAMPLES = 4
-_CLOSE = {torch.float64: 1e-12, torch.float32: 1e-6}
-_ROUNDINGS = 8
-"""How many roundings apart outputs of other types may be."""
 
 
 @dataclass(frozen=True)
@@ -240,10 +233,8 @@ class NetworkTransaction(Transaction):
 
     def _make(self) -> None:
         network, undo = self.network, self._undo
-        # The same ids before and after, also where a vocabulary becomes another.
-        known = [*vocabularies(network.spec.nodes).values(), *vocabularies(self.spec.nodes).values()]
-        tokens = min(known, default=None)
-        before, reasons = _outputs(network, tokens), []
+        tokens = smallest_vocabulary(network.spec, self.spec)  # the same ids before and after
+        before, reasons = probe_outputs(network, tokens), []
         if undo is not None:
             _recast(undo, network)
             gone = set(network.parameters())
@@ -252,7 +243,7 @@ class NetworkTransaction(Transaction):
                 bring_back(self.optimizers, undo.known, gone=gone, overwrite=False)
         if self._since.spec is not network.spec:
             reasons = self._follow(build_graph(self.spec))
-        self.preserved = _agree(before, _outputs(network, tokens))
+        self.preserved = agree(before, probe_outputs(network, tokens))
         if not self.preserved and not self.notes:
             self.notes = tuple(reasons) or ("the network computes something else now",)
 
@@ -313,35 +304,6 @@ def edit(
     if isinstance(target, GrowingNetwork):
         return NetworkTransaction(target, Optimizers(optimizer), generator, new_state)
     raise GraphError(f"cannot edit a {type(target).__name__}: expected a spec or a network")
-
-
-def _outputs(network: GrowingNetwork, tokens: int | None) -> dict[str, Tensor] | None:
-    """What the network computes of a few random inputs, in evaluation mode; None where it cannot say."""
-    inputs = dict(zip(network.spec.inputs, random_inputs(network, _SAMPLES, tokens=tokens), strict=True))
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        with torch.no_grad():
-            found = network(**inputs) if all(map(str.isidentifier, inputs)) else network(*inputs.values())
-    finally:
-        for module in training:
-            module.training = True
-    return found if isinstance(found, dict) else {"": found}
-
-
-def _agree(before: dict[str, Tensor] | None, after: dict[str, Tensor] | None) -> bool:
-    """Whether the outputs are the same but for rounding, whatever they are called."""
-    if before is None or after is None or len(before) != len(after):
-        return False
-    for old, new in zip(before.values(), after.values(), strict=True):
-        if old.shape != new.shape:
-            return False
-        close = _CLOSE.get(old.dtype, _ROUNDINGS * torch.finfo(old.dtype).eps)
-        largest = float(old.abs().max()) if old.numel() else 1.0
-        scale = max(1.0, largest) if math.isfinite(largest) else 1.0
-        if not torch.allclose(old.double(), new.double(), rtol=0.0, atol=close * scale):
-            return False
-    return True
 
 
 def _recast(undo: Undo, network: GrowingNetwork) -> None:

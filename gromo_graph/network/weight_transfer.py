@@ -17,14 +17,19 @@ from gromo_graph.graph.edits import Edited, Start
 from gromo_graph.graph.lineage import Feature, lineage, places
 from gromo_graph.layers import Kept, make_identity
 from gromo_graph.network.assembly import part_of
+from gromo_graph.network.kept_features import largest_features
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec.kinds import Fixed, Layer, Node, WidthRule
 
-_NO_MATTER_OF_WEIGHTS = ("sources", "activation", "grow")
+_FIXED = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
+"""Attributes of a torch module with which its weights mean something else."""
+
+_FREE = ("eps", "momentum", "heads", "scale", "dropout")
+"""Attributes that may change while the weights mean the same."""
 
 
 @dataclass
-class Followed:
+class TransferredWeights:
     """The parts of an edited network.
 
     Attributes:
@@ -43,7 +48,7 @@ class Followed:
 
 def follow_spec(
     network: GrowingNetwork, graph: Graph, edited: Edited, generator: torch.Generator | None
-) -> Followed:
+) -> TransferredWeights:
     """The parts for a graph: what stays is taken over, what has another size keeps the weights of its old features.
 
     New inputs of a layer that was there begin with weights of 0, so that new features before it change nothing yet. Of
@@ -56,7 +61,9 @@ def follow_spec(
     return _Following(network, graph, edited, generator).done()
 
 
-def origins(network: GrowingNetwork, edited: Edited, followed: Followed) -> dict[Parameter, Parameter]:
+def origins(
+    network: GrowingNetwork, edited: Edited, followed: TransferredWeights
+) -> dict[Parameter, Parameter]:
     """For fresh parameters the old ones of the same name in the node that theirs is a copy of, or replaces.
 
     Args:
@@ -84,15 +91,15 @@ class _Following:
         self.network, self.graph, self.edited, self.generator = network, graph, edited, generator
         self.like = any_weight(network)
         self.old = lineage(network.graph)
-        self.kept = _largest(network, graph, edited)
+        self.kept = largest_features(network, graph, edited)
         identities = {name for name, start in edited.starts.items() if start == "identity"}
         self.new = lineage(graph, self.made_by, identities)
         self.keys = {
             node.sources[1] for node in graph.spec.nodes.values() if node.width_rule is WidthRule.LAST
         }
-        self.result = Followed()
+        self.result = TransferredWeights()
 
-    def done(self) -> Followed:
+    def done(self) -> TransferredWeights:
         for name in self.graph.order:
             if isinstance(self.graph.spec.nodes[name], Fixed):
                 self.result.parts[name] = self.fixed(name)
@@ -106,11 +113,14 @@ class _Following:
             self.result.reasons.append(f"`{name}` loses {gone} features: those with the largest weights stay")
         return self.result
 
-    def made_by(self, name: str, feature: int) -> Feature:
-        """The feature of the old network that a feature of a maker was; a new one is called by its own name."""
-        was = self.was(name)
-        row = -1 if was is None else self.rows(name, was)[feature]
-        return (f"new {name}", feature) if was is None or row < 0 else (was, row)
+    def made_by(self, name: str) -> Sequence[Feature]:
+        """The features of the old network that those of a maker were; new ones go by its own name."""
+        was, features = self.was(name), range(self.graph.features(name))
+        rows = [-1 for _ in features] if was is None else self.rows(name, was)
+        return [
+            (f"new {name}", feature) if was is None or row < 0 else (was, row)
+            for feature, row in zip(features, rows, strict=True)
+        ]
 
     def was(self, name: str) -> str | None:
         """The node whose weights a node has; None where it has none of before."""
@@ -139,9 +149,8 @@ class _Following:
             self.draw(name, fresh)
             return self.made(name, fresh, start)
         maps = self.maps(name, was)
-        same = _sizes(fresh) == _sizes(before) and _settings(fresh) == _settings(before)
-        same_node = same and all(_is_whole(each) for each in maps)
-        if same_node and not copied:
+        same = _shapes(fresh) == _shapes(before) and _attributes(fresh, _FREE) == _attributes(before, _FREE)
+        if same and not copied and all(_is_whole(each) for each in maps):
             return before
         self.draw(name, fresh)
         self.fill(fresh, before, maps, tell=not copied)
@@ -225,29 +234,23 @@ class _Following:
 
 def _alike(node: Node, old: Node, fresh: torch.nn.Module, before: torch.nn.Module) -> bool:
     """Whether the weights of the old part mean the same in the new one."""
-    if node.kind != old.kind or set(_sizes(fresh)) - set(_sizes(before)):
-        return False
     # A layer may get other rows and columns, an operation other rows: positions of a norm over samples stay.
-    kept = 2 if isinstance(node, Layer) else 1
-    new, was = ({key: size[kept:] for key, size in _sizes(part).items()} for part in (fresh, before))
-    return all(new[key] == was[key] for key in new)
+    free = 2 if isinstance(node, Layer) else 1
+    new, was = _shapes(fresh), _shapes(before)
+    return (
+        node.kind == old.kind
+        and new.keys() <= was.keys()
+        and all(shape[free:] == was[key][free:] for key, shape in new.items())
+        and _attributes(fresh, _FIXED) == _attributes(before, _FIXED)
+    )
 
 
-def _sizes(part: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    named = [*part.named_parameters(), *part.named_buffers()]
-    options = {f"({key})": (-1, -1, hash(str(value))) for key, value in _options(part).items()}
-    return {key: tuple(tensor.shape) for key, tensor in named} | options
+def _shapes(part: torch.nn.Module) -> dict[str, torch.Size]:
+    return {key: tensor.shape for key, tensor in (*part.named_parameters(), *part.named_buffers())}
 
 
-def _options(part: torch.nn.Module) -> dict[str, Any]:
-    """What a part does beside its weights: stride, padding, probability."""
-    keys = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
-    return {key: getattr(part, key) for key in keys if hasattr(part, key)}
-
-
-def _settings(part: torch.nn.Module) -> tuple[Any, ...]:
-    """What may change without the weights meaning something else."""
-    return tuple(getattr(part, key, None) for key in ("eps", "momentum", "heads", "scale", "dropout"))
+def _attributes(part: torch.nn.Module, names: Sequence[str]) -> list[Any]:
+    return [getattr(part, name, None) for name in names]
 
 
 def _is_whole(map_: Sequence[int]) -> bool:
@@ -265,37 +268,3 @@ def _filled(tensor: Tensor, old: Tensor, places_by_dim: Mapping[int, Tensor]) ->
         values = kept.of(old.detach(), 0.0)
         is_new = (rows < 0).reshape(-1, *[1] * (old.dim() - 1))
         tensor.copy_(torch.where(is_new, fresh, values))
-
-
-def _largest(network: GrowingNetwork, graph: Graph, edited: Edited) -> dict[str, list[int]]:
-    """Of each layer that gets narrower the features that stay: those of its group with the largest weights."""
-    found: dict[str, list[int]] = {}
-    for name, node in graph.spec.nodes.items():
-        was = edited.renamed.get(name, name)
-        old = None if name in edited.added else network.spec.nodes.get(was)
-        if not isinstance(node, Layer) or not isinstance(old, Layer) or was in found:
-            continue
-        if node.features < old.features:
-            group = network.graph.group_of(was)
-            stay = _best(_importance(network, group.producers), node.features, group.unit)
-            found |= dict.fromkeys(group.producers, stay)
-    return found
-
-
-def _best(importance: Tensor, count: int, unit: int) -> list[int]:
-    """Places of the most important features in their order; those that belong together stay or go together."""
-    unit = 1 if count % unit else unit
-    first = importance.unflatten(0, (-1, unit)).sum(dim=1).topk(count // unit).indices.sort().values * unit
-    return (first[:, None] + torch.arange(unit, device=first.device)).flatten().tolist()  # type: ignore[no-any-return]
-
-
-def _importance(network: GrowingNetwork, producers: Sequence[str]) -> Tensor:
-    """The norm of the weights that make each feature of a group."""
-    weights = [_weight(network.parts[name]) for name in producers]
-    return torch.stack([weight.detach().flatten(1).square().sum(dim=1) for weight in weights]).sum(dim=0)
-
-
-def _weight(part: torch.nn.Module) -> Tensor:
-    weight = part.weight
-    assert isinstance(weight, Tensor)
-    return weight

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gromo_graph import Edits, GraphError, RemoveNode, RenameNode, compile_network, edit, parse_spec
-from gromo_graph.network.transaction import _agree
+from gromo_graph.network.same_outputs import agree
 from tests.network.test_transaction import inputs_of, network_of, output_of, same, state
 
 NORMED = """
@@ -128,9 +128,9 @@ def test_a_small_change_is_a_change(dtype: torch.dtype) -> None:
 
 def test_infinite_outputs_agree_with_themselves_alone() -> None:
     infinite = torch.tensor([torch.inf, 1.0])
-    assert _agree({"": infinite}, {"": infinite.clone()})
-    assert not _agree({"": infinite}, {"": torch.tensor([torch.inf, 2.0])})
-    assert not _agree({"": infinite}, {"": torch.tensor([1.0, 1.0])})
+    assert agree({"": infinite}, {"": infinite.clone()})
+    assert not agree({"": infinite}, {"": torch.tensor([torch.inf, 2.0])})
+    assert not agree({"": infinite}, {"": torch.tensor([1.0, 1.0])})
 
 
 @pytest.mark.parametrize("inside", [False, True])
