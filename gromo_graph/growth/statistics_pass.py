@@ -105,7 +105,7 @@ class Sums:
         for module in self.modules:
             for link in module.growth_links or ():
                 found += [link.m_prev, link.cross, link.s_growth.statistic]
-        found += [block for merge in self.merges for block in merge.joint_blocks.values()]
+        found += [block for merge in self.merges for block in merge.joint_moments.blocks.values()]
         found += [statistic for counter in self.counters for statistic in counter.statistics()]
         return list({id(statistic): statistic for statistic in found}.values())
 
@@ -227,7 +227,7 @@ def _start(modules: Sequence[MeasuredModule], merges: Sequence[MergeGrowingModul
         start_alone(module)
         module.growth_links = []
     for merge in merges:
-        merge.joint_blocks.clear()
+        merge.joint_moments.clear()
         for module in modules_of(merge):
             module.joint_partners = modules_of(merge)
 
@@ -248,4 +248,4 @@ def let_go(modules: Iterable[MeasuredModule]) -> None:
         module.reset_computation()
         module.joint_partners = ()
         if isinstance(module.next_module, MergeGrowingModule):
-            module.next_module.joint_blocks.clear()
+            module.next_module.joint_moments.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import lcm
 
+import networkx as nx
 import torch
 
 from gromo_graph.errors import GrowthError
@@ -210,20 +211,18 @@ class _Surroundings:
 
 
 def _in_order(found: Iterable[Linkable]) -> tuple[Linkable, ...]:
-    """Layers first, then each merge after those it reads; without recursion."""
-    found = list(found)
-    ordered = {source: None for source in found if not source.is_merge}
-    waiting = [source for source in found if source.is_merge]
-    while waiting:
-        ready = [
-            merge for merge in waiting if all(isinstance(i, int) or i in ordered for i in merge.inputs())
-        ]
-        if not ready:
-            names = ", ".join(merge.name for merge in waiting[:4])
-            raise GrowthError(f"the merges {names} read each other in a circle: expected a directed graph")
-        ordered.update(dict.fromkeys(ready))
-        waiting = [merge for merge in waiting if merge not in ordered]
-    return tuple(ordered)
+    """Each merge after the modules it reads."""
+    reading: nx.DiGraph[Linkable] = nx.DiGraph()
+    reading.add_nodes_from(found)
+    for merge in list(reading):
+        reading.add_edges_from((other, merge) for other in merge.inputs() if isinstance(other, Linkable))
+    try:
+        return tuple(nx.topological_sort(reading))
+    except nx.NetworkXUnfeasible as error:
+        names = ", ".join(merge.name for merge, _ in nx.find_cycle(reading)[:4])
+        raise GrowthError(
+            f"the merges {names} read each other in a circle: expected a directed graph"
+        ) from error
 
 
 def _named(modules: Iterable[Linkable]) -> Mapping[Linkable, str]:

@@ -12,14 +12,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import optimal_delta, patch_cross_moment
+from gromo_graph.algebra import optimal_delta
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operations_of
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.modules.own_delta import keep_delta
-from gromo_graph.statistics.capture import stored_rows
-from gromo_graph.statistics.running_mean import TensorStatistic
+from gromo_graph.statistics import joint_moments
+from gromo_graph.statistics.joint_moments import JointMoments
 
 
 class JointSum(Protocol):
@@ -27,12 +27,12 @@ class JointSum(Protocol):
 
     Attributes:
         name: for messages. merge: "sum" or another kind.
-        joint_blocks: S between two of the layers, by their indices.
+        joint_moments: S between the layers.
     """
 
     name: str
     merge: str
-    joint_blocks: dict[tuple[int, int], TensorStatistic]
+    joint_moments: JointMoments
 
     @property
     def previous_modules(self) -> Sequence[Linkable]:
@@ -56,7 +56,7 @@ def modules_of(merge: JointSum) -> tuple[MeasuredModule, ...]:
 def start(merge: JointSum) -> None:
     """Start the statistics of the layers that enter a sum."""
     modules = modules_of(merge)
-    merge.joint_blocks.clear()
+    merge.joint_moments.clear()
     for module in modules:
         module.joint_partners = modules
         module.init_computation()
@@ -69,21 +69,14 @@ def update(merge: JointSum) -> None:
     count(merge)
 
 
-@torch.no_grad()
 def count(merge: JointSum) -> None:
     """Count the stored batch between the layers; each counts itself."""
-    modules = modules_of(merge)
-    rows = [stored_rows(module) for module in modules]
-    for i, left in enumerate(rows):
-        for j in range(i + 1, len(rows)):
-            name = f"S between {modules[i].name} and {modules[j].name}"
-            block = merge.joint_blocks.setdefault((i, j), TensorStatistic(name))
-            block.update(patch_cross_moment(left, rows[j]), modules[i].input.shape[0])
+    merge.joint_moments.count(modules_of(merge))
 
 
 def stop(merge: JointSum) -> None:
     """Empty the statistics."""
-    merge.joint_blocks.clear()
+    merge.joint_moments.clear()
     for module in modules_of(merge):
         module.joint_partners = ()
         module.reset_computation()
@@ -91,24 +84,12 @@ def stop(merge: JointSum) -> None:
 
 def joint_s(merge: JointSum) -> Tensor:
     """S of all that the layers read, side by side."""
-    modules = _checked(merge)
-    blocks = [[module.tensor_s() for module in modules] for _ in modules]
-    for i in range(len(modules)):
-        blocks[i][i] = modules[i].tensor_s()
-        for j in range(i + 1, len(modules)):
-            if (i, j) not in merge.joint_blocks:
-                raise GrowthError(
-                    f"{merge.name} has no statistics between {modules[i].name} and {modules[j].name}: call its "
-                    "init_computation(), and update_computation() for each batch"
-                )
-            blocks[i][j] = merge.joint_blocks[i, j]()
-            blocks[j][i] = blocks[i][j].T
-    return torch.cat([torch.cat(row, dim=1) for row in blocks])
+    return merge.joint_moments.s(_checked(merge), merge.name)
 
 
 def joint_m(merge: JointSum) -> Tensor:
     """M of the same against the gradient of the sum."""
-    return torch.cat([module.tensor_m() for module in _checked(merge)])
+    return joint_moments.joint_m(_checked(merge))
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from gromo_graph.modules.junction import Junction
 from gromo_graph.modules.links import Linkable
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.statistics.capture import Capture, kept, stored_pre_activity
+from gromo_graph.statistics.joint_moments import JointMoments
 from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
 
@@ -63,7 +64,7 @@ class MergeGrowingModule(Junction):
         function = torch.nn.Identity() if post_merge_function is None else post_merge_function
         self.post_merge_function = function.to(device)
         self._moments: dict[Hashable, SharedMoment] = {}
-        self.joint_blocks: dict[tuple[int, int], TensorStatistic] = {}
+        self.joint_moments = JointMoments()
         self._last_output: weakref.ref[Tensor] | None = None
         self._last_pass: object = None
         self.store_pre_activity = False
@@ -213,7 +214,10 @@ class MergeGrowingModule(Junction):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MergeGrowingModule:
         parent: Any = super()  # torch has no types for it
         parent._apply(fn, recurse)
-        for statistic in (*self.joint_blocks.values(), *(m.statistic for m in self._moments.values())):
+        for statistic in (
+            *self.joint_moments.blocks.values(),
+            *(m.statistic for m in self._moments.values()),
+        ):
             statistic.apply(fn)
         return self
 

@@ -20,10 +20,15 @@ class GatheringLayer(ObservedLayer, Protocol):
     """A layer with the solution and the links that its statistics gave.
 
     Attributes:
-        delta_raw: the delta that was solved for last, (out, columns).
+        tensor_m: M of the layer. delta_raw: the delta that was solved for last, (out, columns).
     """
 
+    tensor_m: TensorStatistic
     delta_raw: Tensor | None
+
+    @property
+    def tensor_s(self) -> TensorStatistic:
+        """S of the layer's input."""
 
     @property
     def partners(self) -> Sequence[GatheringLayer]:
