@@ -17,6 +17,7 @@ from gromo_graph.render.pages.inspector import inspector_html
 from gromo_graph.spec import Spec, parse_spec
 from gromo_graph.spec.kinds import Input, Linear, Merge
 from tests.render.samples import write_journal, write_large_journal
+from tests.render.test_inspector import write_blocks
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -533,3 +534,31 @@ def test_the_result_comes_first_at_the_end_and_terms_are_explained(page: Page) -
     assert "Cholesky" in text(page, "#glossary")
     page.locator("#slider").fill("0")
     assert "before any growth" in text(page, "#candidates")
+
+
+def test_blocks_are_folded_and_unfolded(opened: Opened, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(inspector_html(write_blocks(tmp_path)), encoding="utf-8")
+    page = opened(file)
+    assert named(page, "body.1.lift").is_visible()
+    page.locator("#fold").click()
+    assert page.locator("#fold").get_attribute("aria-pressed") == "true"
+    shown = page.locator("#drawing .node:not(.absent)")
+    assert {node.get_attribute("data-name") for node in shown.all()} == {
+        "x",
+        "stem",
+        "body.1",
+        "body.2",
+        "body.3",
+        "y",
+    }
+    assert "changed" in (named(page, "body.1").get_attribute("class") or "")
+    assert "changed" not in (named(page, "body.2").get_attribute("class") or "")
+    named(page, "body.1").click()
+    assert "block" in text(page, "#selection")
+    page.reload()
+    page.wait_for_selector("body.ready")
+    assert named(page, "body.1").is_visible(), "the address keeps it"
+    assert text(page, "#selection h2") == "body.1"
+    page.locator("#fold").click()
+    assert named(page, "body.1.lift").is_visible()

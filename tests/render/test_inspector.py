@@ -21,6 +21,7 @@ from gromo_graph.render.pages.inspector import inspector_html, page_of, policy
 from gromo_graph.spec import Spec, parse_spec
 from gromo_graph.spec.kinds import Input, Linear
 from tests.render.samples import write_journal
+from tests.render.test_looks import BLOCKS
 from tests.render.test_report import Page
 
 EVIL = "</script><script>alert(1)</script>\"'& ]]> \u2028"
@@ -192,3 +193,34 @@ def test_a_run_that_never_grew(tmp_path: Path) -> None:
     assert len(data["states"]) == 1
     assert data["epochs"]["epoch"] == []
     assert page_of(data, live=True).startswith("<!DOCTYPE html>")
+
+
+def test_blocks_are_folded_into_one_node_each(tmp_path: Path) -> None:
+    journal = write_blocks(tmp_path)
+    data = Inspection().data(journal)
+    whole, folded = data["graph"], data["folded"]
+    assert {node["name"] for node in folded["nodes"]} == {"x", "stem", "body.1", "body.2", "body.3", "y"}
+    assert {edge["name"] for edge in folded["edges"]} == {
+        *("x->stem", "stem->body.1", "body.1->body.2", "body.2->body.3", "body.3->y", "y->")
+    }
+    for at in (0, 1):
+        sums = {"body.1": 0}
+        for node in whole["nodes"]:
+            if node["name"].startswith("body.1."):
+                sums["body.1"] += then(node["states"], at)[0]["parameters"]
+        (block,) = (node for node in folded["nodes"] if node["name"] == "body.1")
+        state = then(block["states"], at)[0]
+        assert state["parameters"] == folded["options"][state["options"]]["parameters"] == sums["body.1"]
+        assert state["words"] == "3 nodes"
+    others = [node for node in folded["nodes"] if node["name"] == "body.2"]
+    assert [len(node["states"]) for node in others] == [1]
+
+
+def test_a_network_without_blocks_has_none_folded(journal: Journal) -> None:
+    assert Inspection().data(journal)["folded"] is None
+
+
+def write_blocks(folder: Path) -> Journal:
+    """A run in which the first of three blocks grows."""
+    write_journal(folder / "journal.jsonl", BLOCKS, groups=(("body.1.lift",),))
+    return read_journal(folder)

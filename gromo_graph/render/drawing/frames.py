@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,20 +57,18 @@ def frames_of(names: Sequence[str]) -> tuple[Frame, ...]:
     >>> body.title, body.nodes, [(frame.title, frame.nodes) for frame in body.inner]
     ('body ×2', (), [('body.1', ('body.1.a', 'body.1.b')), ('body.2', ('body.2.a', 'body.2.b'))])
     """
-    blocks = block_names(names)
-    innermost = {name: _innermost(name, blocks) for name in names}
-    outside = {block: _innermost(block, blocks) for block in blocks}
+    blocks = dict.fromkeys(block_names(names)).keys()
+    nodes: dict[str | None, list[str]] = {}
+    inner: dict[str | None, list[str]] = {}
+    for name in names:
+        nodes.setdefault(_innermost(name, blocks), []).append(name)
+    for block in blocks:
+        inner.setdefault(_innermost(block, blocks), []).append(block)
 
     def inside(outer: str | None) -> tuple[Frame, ...]:
         return tuple(
-            Frame(
-                block,
-                repeats_of(block, names),
-                tuple(name for name in names if innermost[name] == block),
-                inside(block),
-            )
-            for block in blocks
-            if outside[block] == outer
+            Frame(block, repeats_of(block, names), tuple(nodes.get(block, ())), inside(block))
+            for block in inner.get(outer, ())
         )
 
     return inside(None)
@@ -122,7 +121,7 @@ def titles_in_frames(names: Sequence[str]) -> dict[str, str]:
     >>> titles_in_frames(["x", "body.a", "body.b"])
     {'x': 'x', 'body.a': 'a', 'body.b': 'b'}
     """
-    blocks = block_names(names)
+    blocks = dict.fromkeys(block_names(names)).keys()
     found = {}
     for name in names:
         block = _innermost(name, blocks)
@@ -141,5 +140,9 @@ def repeats_of(block: str, names: Sequence[str]) -> int:
     return len(parts) if len(parts) > 1 and all(part.isdecimal() for part in parts) else 1
 
 
-def _innermost(name: str, blocks: Sequence[str]) -> str | None:
-    return max((block for block in blocks if name.startswith(f"{block}.")), key=len, default=None)
+def _innermost(name: str, blocks: AbstractSet[str]) -> str | None:
+    """The longest of the blocks that a name stands in."""
+    prefix = name.rpartition(".")[0]
+    while prefix and prefix not in blocks:
+        prefix = prefix.rpartition(".")[0]
+    return prefix or None

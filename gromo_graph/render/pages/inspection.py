@@ -19,6 +19,8 @@ from gromo_graph.records import Candidate, GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.render.drawing.dot import direction_of
 from gromo_graph.render.highlights import decision_words
+from gromo_graph.render.pages.folding import folded
+from gromo_graph.render.pages.parts import parts_of
 from gromo_graph.render.pages.timeline import Once, Timeline
 from gromo_graph.render.pages.timeline_layout import laid_out
 from gromo_graph.spec import parse_spec
@@ -34,7 +36,7 @@ class Inspection:
 
     def _begin(self) -> None:
         self._specs: list[str] = []
-        self._timeline = Timeline()
+        self._timeline, self._folded = Timeline(), Timeline()
         self._graphs: list[tuple[int, int]] = []  # parameters and multiply-adds of each state
         self._last: Graph | None = None
 
@@ -53,6 +55,8 @@ class Inspection:
         self._follow(specs)
         assert self._last is not None
         texts = Once()
+        direction = direction_of(self._last)
+        has_blocks = len(self._folded.nodes) < len(self._timeline.nodes)
         return {
             "name": journal.header.name,
             "seed": journal.header.seed,
@@ -60,7 +64,8 @@ class Inspection:
             "torn": journal.torn,
             "results": shown_results(results),
             "seen": seen(journal),
-            "graph": laid_out(self._timeline, direction_of(self._last)),
+            "graph": laid_out(self._timeline, direction),
+            "folded": laid_out(self._folded, direction) if has_blocks else None,
             "states": self._states(journal),
             "events": [_event(event, texts) for event in journal.events],
             "texts": texts.values,
@@ -74,7 +79,9 @@ class Inspection:
             self._begin()
         for text in specs[len(self._specs) :]:
             self._last = build_graph(parse_spec(text))
-            self._timeline.add(self._last)
+            parts = parts_of(self._last)
+            self._timeline.add(parts)
+            self._folded.add(folded(parts))
             self._graphs.append((self._last.parameter_count, self._last.multiply_adds))
             self._specs.append(text)
 

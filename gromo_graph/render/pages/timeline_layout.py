@@ -13,7 +13,8 @@ from gromo_graph.render.drawing.collapse import LARGE
 from gromo_graph.render.drawing.labels import Direction
 from gromo_graph.render.drawing.text import clean, points, shortened
 from gromo_graph.render.drawing.trunk import STRAIGHT
-from gromo_graph.render.pages.timeline import NAME_EMS, State, States, Timeline
+from gromo_graph.render.pages.parts import NAME_EMS
+from gromo_graph.render.pages.timeline import State, States, Timeline
 from gromo_graph.render.placing.graphviz_layout import EdgeSize, NodeSize, Placement, lay_out
 from gromo_graph.render.placing.parsed_drawing import PartKey
 from gromo_graph.render.placing.splines import Point, reaching, shortened_by

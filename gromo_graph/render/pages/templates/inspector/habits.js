@@ -52,6 +52,7 @@ function keepPlace() {
   const chosen = view.selected && data.graph[view.selected.what][view.selected.index];
   const words = [`step=${view.at}`];
   if (view.base !== null) words.push(`base=${view.base}`);
+  if (view.folded) words.push("folded=1");
   if (chosen) words.push(`${view.selected.what}=${encodeURIComponent(chosen.name)}`);
   if (["light", "dark"].includes(document.documentElement.dataset.theme)) words.push(`theme=${document.documentElement.dataset.theme}`);
   try { history.replaceState(null, "", `#${words.join("&")}`); } catch { /* a place where addresses cannot be changed */ }

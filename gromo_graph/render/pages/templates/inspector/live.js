@@ -16,6 +16,7 @@ function takeAll(all) {
   const focused = document.activeElement && document.activeElement.closest("#drawing [data-name]");
   const [left, down, top] = [$("sheet").scrollLeft, $("sheet").scrollTop, scrollY];
   data = { ...all, live: data.live };
+  chooseGraph();
   specs.length = 0;
   view.at = follows ? lastState() : Math.min(view.at, lastState());
   if (view.base !== null) view.base = Math.min(view.base, lastState());

@@ -1,10 +1,26 @@
 // What is shown now, and what the person does: the slider, keys, clicks, the theme, and news of a run that goes on.
 
-const view = { at: lastState(), base: null, event: null, selected: null, more: false, zoom: null, playing: null, sorted: null, smoothing: 0, powers: false };
+const view = { at: lastState(), base: null, event: null, selected: null, more: false, zoom: null, playing: null, sorted: null, smoothing: 0, powers: false, folded: false };
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const baseOf = (at) => (view.base === null ? Math.max(0, at - 1) : Math.min(view.base, lastState()));
 const shownEvent = () => (view.event === null ? eventOf(view.at) : data.events[view.event]);
 const fill = (id, content) => $(id).replaceChildren(...[content].flat(9).filter((each) => each));
+
+// The network with each block as one node, or all of it.
+function chooseGraph() {
+  data.whole = data.whole || data.graph;
+  view.folded = view.folded && Boolean(data.folded);
+  data.graph = view.folded ? data.folded : data.whole;
+  $("fold").hidden = !data.folded;
+  $("fold").setAttribute("aria-pressed", String(view.folded));
+}
+function toggleFolded() {
+  view.folded = !view.folded;
+  view.selected = null;
+  chooseGraph();
+  build();
+  show();
+}
 
 function build() {
   document.title = `${data.name} · growth`;
@@ -129,7 +145,8 @@ function select(what, index) {
 function selectTarget(target) {
   const [first] = target.split("->");
   const edge = data.graph.edges.findIndex((each) => each.name === target);
-  const node = data.graph.nodes.findIndex((each) => each.what === "node" && each.name === (edge < 0 ? first : target));
+  const holds = (each) => each.what === "node" && (each.name === first || (view.folded && first.startsWith(`${each.name}.`)));
+  const node = data.graph.nodes.findIndex(holds);
   view.selected = null;
   if (edge >= 0) select("edges", edge);
   else if (node >= 0) select("nodes", node);
@@ -163,6 +180,8 @@ function rescale() {
 
 function start() {
   theme();
+  view.folded = /[#&]folded=1/.test(location.hash);
+  chooseGraph();
   takePlace();
   listenToTools();
   fill("glossary", termsPanel());
@@ -172,6 +191,7 @@ function start() {
   $("play").addEventListener("click", play);
   $("base").addEventListener("change", () => { view.base = $("base").value === "" ? null : Number($("base").value); show(); });
   $("find").addEventListener("change", find);
+  $("fold").addEventListener("click", toggleFolded);
   $("closer").addEventListener("click", () => zoom(1.25));
   $("farther").addEventListener("click", () => zoom(0.8));
   $("whole").addEventListener("click", () => { view.zoom = view.zoom === "fit" ? null : "fit"; rescale(); });
