@@ -1,4 +1,4 @@
-"""Spec against spec: what is there now and was not, what is gone, and what became of the rest."""
+"""The difference between two specs: nodes and edges that were added, removed or changed, and values that differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gromo_graph.spec.model import Spec
 
 @dataclass(frozen=True)
 class ValueChange:
-    """A value of a node or a section that differs; None where there was none, or is none any more.
+    """A value of a node or a section that differs; None if one of the two specs has no such value.
 
     Attributes:
         key: of a node: `features`; of a section with its path: `growth.stop.parameters`.
@@ -29,13 +29,13 @@ class ValueChange:
 
 @dataclass(frozen=True)
 class NodeChange:
-    """What became of a node.
+    """The difference between a node and the node of the same name in the other spec.
 
     Attributes:
-        what: "changed" also where only its input got another width.
-        before, after: its output shape; None where it was not there, or is not.
-        values: its own options that differ, `from` left out: that is told by the edges.
-        delta_parameters, delta_madds: what it has more.
+        what: "changed" also if only its input got another width.
+        before, after: its output shape; None if the spec has no such node.
+        values: its own options that differ, without `from`, which the edges tell.
+        delta_parameters, delta_madds: how many trainable numbers and multiply-adds it has more.
     """
 
     name: str
@@ -48,18 +48,18 @@ class NodeChange:
 
     @property
     def added_features(self) -> int:
-        """How many features wider it is; 0 where it is new, gone, or no layer."""
+        """The number of features that it has more; 0 if it is new, gone, or no layer."""
         widths = [(each.before, each.after) for each in self.values if each.key == "features"]
         return sum(after - before for before, after in widths if None not in (before, after))
 
 
 @dataclass(frozen=True)
 class Difference(Displayed):
-    """Two specs beside each other; true where they differ.
+    """The differences between two specs; false if there are none.
 
     Attributes:
         old, new: their graphs.
-        nodes: that were added, removed or changed: those of the new spec in its order, then those that are gone.
+        nodes: the ones that differ: first those of the new spec in its order, then those that are gone.
         added_edges, removed_edges: by id, `"source->target"`.
         values: of the name, the outputs and the sections `growth` and `train`.
 
@@ -121,7 +121,7 @@ class HasSpec(Protocol):
 
 
 def diff(old: Spec | HasSpec, new: Spec | HasSpec) -> Difference:
-    """What turns one spec into the other. Nodes are the same where they have the same name and kind.
+    """The differences between two specs. Nodes of the same name are compared.
 
     Args:
         old, new: specs, or what has one: networks, runs.

@@ -57,13 +57,13 @@ class Undo(Restore):
 
 
 class Transaction:
-    """What `edit` gives: edits by name, or as values with `apply`.
+    """The result of `edit`: edits as methods, or as values with `apply`.
 
     Attributes:
         spec: as it is after the edits so far.
         inverse: once it is over, the edit that takes it back.
-        notes: of a network, where its function could not be kept, and why.
-        preserved: of a network, whether it computes what it did before, on a few random inputs.
+        notes: for a network, why its function could not be kept.
+        preserved: for a network, whether its outputs for a few random inputs are the same as before.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -84,7 +84,7 @@ class Transaction:
         return self._edited.renamed
 
     def apply(self, edit: SpecEdit) -> Transaction:
-        """Apply an edit that is a value.
+        """Apply an edit.
 
         Raises:
             GraphError, SpecError: it is not possible.
@@ -183,7 +183,7 @@ class NetworkTransaction(Transaction):
         self._since = self._edited
 
     def apply(self, edit: SpecEdit) -> Transaction:
-        """Apply an edit that is a value.
+        """Apply an edit.
 
         Raises:
             GraphError, SpecError: it is not possible.
@@ -307,7 +307,7 @@ def edit(
 
 
 def _recast(undo: Undo, network: GrowingNetwork) -> None:
-    """Parts that were out of the network while it was moved, or got another dtype, follow it."""
+    """Move the parts that were out of the network while it got another device or dtype."""
     now, was = any_weight(network), undo.like
     if was is None or (now.device, now.dtype) == (was.device, was.dtype):
         return

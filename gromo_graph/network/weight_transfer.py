@@ -33,10 +33,10 @@ class TransferredWeights:
     """The parts of an edited network.
 
     Attributes:
-        parts: by node. changes: of parameters that others take the place of.
-        fresh: parameters that nothing was there for, with the node they are of and their name in it.
-        notes: what of them could not be kept, or be made harmless.
-        reasons: what may have changed the function, should it turn out to be another one.
+        parts: the torch module of each node. changes: the parameters that were replaced by others.
+        fresh: new parameters, with their node and their name in it.
+        notes: weights that could not be kept, and layers that could not begin as the identity.
+        reasons: changes that may explain why the network computes something else.
     """
 
     parts: dict[str, torch.nn.Module] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class TransferredWeights:
 def follow_spec(
     network: GrowingNetwork, graph: Graph, edited: Edited, generator: torch.Generator | None
 ) -> TransferredWeights:
-    """The parts for a graph: what stays is taken over, what has another size keeps the weights of its old features.
+    """The torch modules of an edited graph: unchanged ones are kept, others keep the weights of their old features.
 
     New inputs of a layer that was there begin with weights of 0, so that new features before it change nothing yet. Of
     a group that gets narrower those features stay that have the largest weights.
@@ -80,7 +80,7 @@ def origins(
 
 
 def any_weight(network: torch.nn.Module) -> Tensor:
-    """A weight of the network, for its device and dtype; where it has none, one as torch makes them."""
+    """A weight of the network, for its device and dtype; if it has none, an empty one as torch makes them."""
     return next(network.parameters(), torch.nn.Parameter(torch.empty(0)))
 
 
@@ -123,7 +123,7 @@ class _Following:
         ]
 
     def was(self, name: str) -> str | None:
-        """The node whose weights a node has; None where it has none of before."""
+        """The node of the old network whose weights a node has, or None."""
         if name in self.edited.copies:
             return self.edited.copies[name]
         return None if name in self.edited.added else self.edited.renamed.get(name, name)
@@ -160,7 +160,7 @@ class _Following:
         return self.made(name, fresh, start) if copied else fresh
 
     def maps(self, name: str, was: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Where the rows and the columns of a part stood."""
+        """The old row of each row, and the old column of each column of a part; −1 for new ones."""
         node = self.graph.spec.nodes[name]
         if isinstance(node, Layer) and node.tokens is not None:
             before = self.network.spec.nodes[was].tokens or 0
@@ -175,7 +175,7 @@ class _Following:
         return places(self.new[name], self.old[was]), ()
 
     def rows(self, name: str, was: str) -> tuple[int, ...]:
-        """Where the features of a layer stood."""
+        """The old place of each feature of a layer; −1 for new ones."""
         features, before = self.graph.features(name), self.network.graph.features(was)
         stay: Sequence[int] = self.kept.get(was, ())
         if len(stay) != features:  # a copy that has not become narrower with its original
@@ -211,14 +211,14 @@ class _Following:
                 parameter[new.to(parameter.device)] = 0.0
 
     def draw(self, name: str, fresh: torch.nn.Module) -> None:
-        """First weights for a part that is not taken over as it is."""
+        """Draw the first weights of a part."""
         if self.graph.spec.nodes[name].has_first_weights:
             on_cpu = part_of(self.graph, name, self.generator)
             assert on_cpu is not None
             fresh.load_state_dict(on_cpu.state_dict())
 
     def made(self, name: str, fresh: torch.nn.Module, start: Start | None) -> torch.nn.Module:
-        """A part that is new, with the first weights that are asked for."""
+        """Give a new part the first weights that the edit asks for."""
         self.result.fresh |= {parameter: (name, key) for key, parameter in fresh.named_parameters()}
         with torch.no_grad():
             if start == "zero":

@@ -1,4 +1,4 @@
-"""A document against the language: everything that is wrong with it, at once."""
+"""All problems of a document, found at once, or the spec that it describes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_document(
     """The spec that an expanded document describes, or None, and every problem in the order of the text.
 
     Args:
-        between: whether nodes are checked against each other; without, a spec may be no graph.
+        between: whether nodes are checked against each other; if not, the spec need not be a graph.
     """
     work = _Check(document, suggester, between=between)
     spec = work.run()
@@ -101,7 +101,7 @@ class _Check:
             return
         problem = self.document.problem(path, message, key=key)
         if path[:1] == ("nodes",) and len(path) > 1 and path[1] in self.document.unfolded:
-            # What is wrong in a block is told once, for the first node that is made of it.
+            # A problem of a block is reported once, for the first node that is made from it.
             told = (problem.file, problem.line, problem.column, message)
             if told in self.told:
                 return
@@ -259,7 +259,7 @@ class _Check:
         return node
 
     def as_meant(self, data: dict[str, Any], path: Path) -> None:
-        """What else is wrong with a node whose kind is misspelt."""
+        """Report the other problems of a node whose kind is misspelt."""
         kind = data.get("kind")
         near = self.suggester.nearest(kind, tuple(KINDS)) if isinstance(kind, str) else None
         if near is not None:
@@ -288,7 +288,7 @@ class _Check:
         return None
 
     def readings(self, data: Any) -> tuple[str, ...]:
-        """What a node reads, as far as that can be told of a wrong one."""
+        """The sources of a node, as far as they can be read if it is wrong."""
         if not isinstance(data, dict):
             self.complete = False
             return ()

@@ -1,4 +1,4 @@
-"""Where two specs differ, by the keys of the document that says them."""
+"""The keys at which the documents of two specs differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Key = tuple[str, ...]
 
 
 def differences(old: Spec, new: Spec) -> dict[Key, Any]:
-    """Where two specs differ, and what the new one says there; None where it leaves the key out."""
+    """The keys at which two specs differ, with the new value of each; None if the new spec leaves the key out."""
     found: dict[Key, Any] = {}
     for name in old.nodes:
         if name not in new.nodes:
@@ -48,7 +48,7 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any], path: Key, found: d
 
 
 def default_of(spec: Spec, key: Key) -> Any:
-    """What a spec says at a place, its default included."""
+    """The value of a key in a spec, be it a default."""
     value: Any
     if key[0] == "nodes":
         value = spec.nodes[key[1]].model_dump(by_alias=True)

@@ -21,7 +21,7 @@ Report = Callable[..., None]
 _ADVICE = {
     "groups": "a convolution has one group; `depthwise_conv1d` and `depthwise_conv2d` have one for each channel",
 }
-"""What to do instead of keys that other libraries have."""
+"""Advice for keys that other libraries have."""
 
 _SWITCHES = {"on": "true", "yes": "true", "off": "false", "no": "false"}
 
@@ -29,7 +29,7 @@ _SWITCHES = {"on": "true", "yes": "true", "off": "false", "no": "false"}
 def read_section(
     model: type[AnyModel], data: Any, path: Path, *, report: Report, suggester: Suggester
 ) -> AnyModel | None:
-    """The model of one section, or None where something is wrong with it, which then is reported."""
+    """The model of one section, or None if it has problems, which are reported."""
     if data is UNKNOWN:
         return None
     if not isinstance(data, dict):
@@ -64,7 +64,7 @@ def wrong_values(
 
 
 def report_key(key: str, model: Model, path: Path, *, report: Report, suggester: Suggester) -> str | None:
-    """Report a key that the section does not have; the key that was meant, where one is near."""
+    """Report a key that the section does not have; returns the nearest key, if one is near."""
     keys = keys_of(model)
     field = model.model_fields.get(key)
     near = field.alias if field is not None and field.alias in keys else suggester.nearest(key, keys)
@@ -81,7 +81,7 @@ def report_key(key: str, model: Model, path: Path, *, report: Report, suggester:
 
 
 def not_a_map(value: Any, keys: Sequence[str]) -> str:
-    """The message for a plain value where a section is expected."""
+    """The message for a plain value in the place of a section."""
     return f"found {shown(value)}, expected a map with {listed(keys)}"
 
 
@@ -115,7 +115,7 @@ def _report_details(
 
 
 def _place_in(data: Any, details: ErrorDetails, model: Model) -> tuple[Path, Model]:
-    """Where in the data an error stands, and the model of the section around it.
+    """The path of an error in the data, and the model of the section around it.
 
     A location may hold names of union members between the keys; those are no part of the data.
     """

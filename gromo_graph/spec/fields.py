@@ -35,7 +35,7 @@ def keys_of(model: Model) -> tuple[str, ...]:
 
 
 def section_of(model: Model, key: str) -> Model | None:
-    """The model of the map that stands under `key`, or None where a plain value does."""
+    """The model of the map under `key`, or None if it has a plain value."""
     field = field_of(model, key)
     return None if field is None else _model_in(field.annotation)
 

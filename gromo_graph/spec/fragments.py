@@ -1,4 +1,4 @@
-"""Pieces of a spec that are written in Python as they would stand in a document."""
+"""Nodes and sections given in Python as maps, as they would stand in a document."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def growth_of(written: Mapping[str, Any] | Growth) -> Growth:
 
 
 def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path) -> AnyModel:
-    """A section with some of its keys changed, `None` for their defaults; maps inside it are changed likewise.
+    """A section with some of its keys changed, `None` for their defaults; maps inside it are merged.
 
     Raises:
         SpecError: in the words of the loader.

@@ -1,4 +1,4 @@
-"""What the models cannot see: the nodes against each other."""
+"""Checks between nodes: sources, outputs, cycles, limits, ties and shapes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class GraphChecks:
     called: Sequence[str] | None = None
 
     def check(self) -> None:
-        """Report everything that is wrong between the nodes, and nothing that only follows from it."""
+        """Report every problem between the nodes, without those that only follow from another one."""
         known = set(self.names)
         complete = self.complete
         for name in self.names:
@@ -163,7 +163,7 @@ class GraphChecks:
         )
 
     def _check_ties(self, tied: Mapping[str, Sequence[str]]) -> None:
-        """Nodes that are tied are several, begin with the same width, and their limits leave room for one."""
+        """Tied nodes must be several, have the same width, and limits that a common width can satisfy."""
         for tie, names in tied.items():
             first, *others = names
             path = (*_node(first), "grow", "tie")
@@ -205,7 +205,7 @@ class GraphChecks:
             self.report((*_node(highest), "grow", "min"), message)
 
     def _check_shapes(self, graph: nx.DiGraph[str]) -> None:
-        """Shapes behind sound nodes alone: what stands behind a wrong one would only be guessed."""
+        """Check shapes behind sound nodes only: those behind a wrong node would be guesses."""
         knots = {name for knot in nx.strongly_connected_components(graph) if len(knot) > 1 for name in knot}
         usable = {
             name
@@ -225,7 +225,7 @@ class GraphChecks:
 
 
 def name_problem(name: str) -> str | None:
-    """What is wrong with the name of a node, or None."""
+    """The problem of a node's name, or None."""
     if not name:
         return "a name is empty: give the node a name"
     if "->" in name:
@@ -235,7 +235,7 @@ def name_problem(name: str) -> str | None:
 
 
 def data_problem(data: str, suggester: Suggester) -> str | None:
-    """What is wrong with `train.data`, or None. A spec is untrusted: it never names code."""
+    """The problem of `train.data`, or None. A spec is untrusted: it never names code."""
     if data in BUILT_IN_DATA or (data.lower().endswith((".npz", ".csv")) and "://" not in data):
         return None
     if ":" in data:

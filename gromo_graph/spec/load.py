@@ -1,4 +1,4 @@
-"""YAML text -> Spec, in one road: read, override, expand, check."""
+"""YAML text -> Spec: read, override, include, expand, check."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def check_spec(source: Spec | str | os.PathLike[str], *, overrides: Overrides = 
     """Every problem of a document, in the order of the text; it does not raise for a wrong one.
 
     Args:
-        source: a path; or the text itself, which is a `str` with a line break in it; or a Spec, of which it
-            is checked how its nodes fit each other. A text of one line goes to `parse_spec`.
+        source: a path; or the text itself, which is a `str` with a line break in it; or a Spec, whose nodes are
+            checked against each other. A text of one line goes to `parse_spec`.
         overrides: as for `load_spec`; not for a Spec.
 
     >>> for problem in check_spec("nodes:\\n  x: {kind: inptu, shape: [4]}\\noutput: x"):

@@ -13,7 +13,7 @@ from gromo_graph.spec.settings import Growth, Train
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a node was written: 1-based line and column in `file`.
+    """The place where a node was written: 1-based line and column in `file`.
 
     Attributes:
         path: of the node in the flat document.

@@ -15,7 +15,7 @@ from gromo_graph.spec.settings import Growth, Train
 Schema = dict[str, Any]
 
 EXPRESSION: Schema = {"type": "string", "pattern": r"\$\{", "description": "An expression: ${2 * width}."}
-"""What may stand for a number, a switch or a word."""
+"""Texts that are allowed in the place of a number, a switch or a word."""
 
 _PLAIN = ("integer", "number", "boolean")
 _TEXT: Schema = {"type": "string"}
@@ -91,7 +91,7 @@ class _Definitions:
     """Definitions of the models so far.
 
     Attributes:
-        required: by kind, what a node must have where no default gives it.
+        required: by kind, the keys that a node must have if no default gives them.
     """
 
     def __init__(self) -> None:

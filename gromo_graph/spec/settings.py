@@ -23,7 +23,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 class Neurons(Frozen):
-    """How many neurons a growth step adds."""
+    """The number of neurons that a growth step adds."""
 
     per_step: Count | None = Field(
         None,
@@ -41,7 +41,7 @@ class Neurons(Frozen):
 
 
 class When(Frozen):
-    """When growth steps take place."""
+    """The epochs at which growth steps take place."""
 
     every: Count = Field(1, description="Epochs between growth steps.")
     until: float = Field(0.25, gt=0, le=1, description="Share of the training after which nothing grows.")
@@ -60,7 +60,7 @@ class When(Frozen):
 
 
 class Stop(Frozen):
-    """When growth ends: budgets that the next step would pass, and goals that are reached."""
+    """The end of growth: budgets that the next step would exceed, and goals that are reached."""
 
     steps: Count | None = Field(None, description="Growth steps applied at the most.")
     parameters: Count | None = Field(None, description="Parameters at the most.")
@@ -78,7 +78,7 @@ class Stop(Frozen):
 
 
 class Statistics(Frozen):
-    """How much data a decision looks at."""
+    """The amount of data for a decision."""
 
     samples: Count | None = Field(None, description="Samples used for the statistics; all by default.")
     error: float | None = Field(

@@ -11,16 +11,16 @@ from gromo_graph.spec.text.locations import clipped
 from gromo_graph.spec.wording import listed, with_article
 
 MAX_VALUES = 1_000_000_000
-"""No node's output for one sample is larger than this."""
+"""The most values that the output of a node may have for one sample."""
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What is known of the shapes.
+    """The shapes that could be inferred.
 
     Attributes:
         known: output shape by node name; a node behind a mismatch is missing.
-        mismatches: what is wrong, by the name of the node whose inputs do not fit. keys: which key is to blame.
+        mismatches: messages, by the name of the node whose inputs do not fit. keys: the key that is to blame.
     """
 
     known: Mapping[str, Shape] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which inputs hold token ids and not values."""
+"""Inputs that hold token ids instead of values."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Suggester:
     found: dict[tuple[str, tuple[str, ...]], str | None] = field(default_factory=dict)
 
     def nearest(self, word: str, known: Sequence[str]) -> str | None:
-        """The known name most like `word`, or None where none is near."""
+        """The known name most like `word`, or None if none is near."""
         if len(known) > _SHORT_LIST:
             return self._search(word, known)
         key = word, tuple(known)  # one slip is often repeated
@@ -77,7 +77,7 @@ class Suggester:
         return close[0] if close else None
 
     def hint(self, word: str, known: Sequence[str], what: str) -> str:
-        """What to do about an unknown name: the nearest one, and all of them where the list is short.
+        """Advice for an unknown name: the nearest name, and all names if the list is short.
 
         >>> Suggester().hint("rleu", ["relu", "tanh"], "activations")
         'did you mean `relu`? Known activations: relu, tanh'

@@ -1,4 +1,4 @@
-"""What an edit is, what comes of it, and what all of them need."""
+"""The base of all edits, their result, and the functions that they share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NodeLike = Mapping[str, Any] | Node
 
 @dataclass(frozen=True)
 class Edited:
-    """What an edit makes of a spec.
+    """The result of an edit.
 
     Attributes:
         renamed: the old name of each node that has a new one. starts: first weights of new layers.
@@ -40,7 +40,7 @@ class SpecEdit:
     """Base of the edits: a change of a spec that may be one of several."""
 
     def edited(self, spec: Spec) -> Edited:
-        """The spec after it, with what a live network has to know.
+        """The spec after the edit, and the names and first weights that a live network needs.
 
         Raises:
             GraphError, SpecError: it is not possible.
@@ -116,7 +116,7 @@ def inserted(nodes: Mapping[str, Node], name: str, node: Node, *, after: str | N
 
 
 def last_of(spec: Spec, sources: Sequence[str]) -> str | None:
-    """The one of some nodes that stands last in the document; the last node where none is there."""
+    """The one of some nodes that stands last in the document; the last input, or the last node, if none is there."""
     found = [name for name in spec.nodes if name in sources]
     if found:
         return found[-1]
@@ -129,5 +129,5 @@ def listed_names(names: Sequence[str]) -> str:
 
 
 def names_of(names: Sequence[str]) -> Sequence[str]:
-    """Some names, also where a single one was given as it is."""
+    """A sequence of names; a single name given as text is one of them."""
     return (names,) if isinstance(names, str) else names

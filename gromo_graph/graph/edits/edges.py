@@ -1,4 +1,4 @@
-"""Edits of who reads whom."""
+"""Edits of the edges between nodes."""
 
 from __future__ import annotations
 

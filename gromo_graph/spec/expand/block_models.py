@@ -34,7 +34,7 @@ class Block(Frozen):
     """A sub-graph under `blocks`. It reads its inputs and its own nodes, nothing else.
 
     Attributes:
-        params: by name, with the value they have where a use says nothing; None where it has to say something.
+        params: by name, with their defaults; None if every use has to give a value.
         inputs: what the block reads, by the names that its nodes use.
         nodes: as they are written.
         output: the node that stands for the block. outputs: several of them, instead.
@@ -50,6 +50,13 @@ class Block(Frozen):
     outputs: Names | None = Field(
         None, min_length=1, description="Several such nodes, read as `use.node` from outside."
     )
+
+    @property
+    def all_outputs(self) -> tuple[str, ...]:
+        """The nodes that stand for the block, one or several."""
+        if self.outputs is not None:
+            return self.outputs
+        return () if self.output is None else (self.output,)
 
 
 class Use(Frozen):

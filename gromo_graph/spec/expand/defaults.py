@@ -1,4 +1,4 @@
-"""`defaults`: what nodes of a kind have where they say nothing."""
+"""`defaults`: values for the keys that nodes of a kind leave out."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gromo_graph.spec.text.locations import UNKNOWN, Location, clipped
 from gromo_graph.spec.wording import shown
 
 _OWN = ("kind", "from")
-"""What each node says for itself."""
+"""Keys without a default: each node gives its own."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """Values by kind and key, and where they stand.
+    """Values by kind and key, with their places in the text.
 
     Attributes:
-        values: UNKNOWN where they are wrong. places: of the values.
+        values: UNKNOWN for wrong ones. places: of the values.
     """
 
     values: Mapping[str, Mapping[str, Any]]
@@ -54,7 +54,7 @@ class Defaults:
         return Defaults(values, places)
 
     def filled(self, node: Any, place: Location) -> tuple[Any, Location]:
-        """A node, and its place, with what it leaves out."""
+        """A node and its place, with the defaults of the keys that it leaves out."""
         kind = node.get("kind") if isinstance(node, dict) else None
         given = self.values.get(kind, {}) if isinstance(kind, str) else {}
         missing = [key for key in given if key not in node]

@@ -18,7 +18,7 @@ _SECTIONS = ("version", "blocks")
 
 
 def include(document: Document) -> Document:
-    """The document with the blocks of the files that it includes; what is wrong with those is reported."""
+    """The document with the blocks of the files that it includes; their problems are reported."""
     data = document.data
     if document.broken or not isinstance(data, dict) or "include" not in data:
         return document
@@ -136,7 +136,7 @@ class _Including:
             self.places[block] = _in_file(place, found.file)
 
     def file(self, name: str, path: Path) -> str | None:
-        """Where the file is, or None where it may not be read."""
+        """The path of an included file, or None if it may not be read."""
         if self.document.file.startswith("<"):
             self.report(path, "a text has no folder that a file could be in: save it, and load the file")
             return None

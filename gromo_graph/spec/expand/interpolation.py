@@ -45,8 +45,8 @@ class Expansion:
     """The names that expressions may use in one place of a document: the vars, and inside a block its params too.
 
     Attributes:
-        values: by name; UNKNOWN where a value could not be had. what: what the names are called in messages.
-        known: False where `vars` itself is wrong, so that unknown names are no news.
+        values: by name; UNKNOWN if there is no value. what: the word for the names in messages.
+        known: False if `vars` itself is wrong, so that unknown names are not reported again.
         problems: found on the way, in all scopes.
         results: of expressions, once the values are there.
     """
@@ -187,5 +187,5 @@ def _names_used(value: Any) -> tuple[str, ...]:
         try:
             names += names_in(match[1]) if match[1] is not None else ()
         except ExpressionError:
-            continue  # reported where the value is expanded
+            continue  # reported when the value is expanded
     return tuple(names)

@@ -111,7 +111,7 @@ def _parse_path(text: str) -> tuple[str, ...] | None:
 
 @dataclass
 class _PathReader:
-    """Follows a path through what is written and, from where nothing is written, through the models."""
+    """Follows a path through the document and, beyond the last key that is written, through the models."""
 
     data: Any
     root: Model

@@ -38,7 +38,7 @@ EMPTY = "the document is empty: `gromo-graph new` prints one to start from"
 
 
 def parse_document(text: str, file: str) -> Document:
-    """Read YAML text; what is wrong with it is in `problems` of the result, nothing is raised."""
+    """Read YAML text; its problems are in `problems` of the result, and nothing is raised."""
     text = text.removeprefix("\ufeff")
     refused = _refused_text(text)
     if refused is not None:
@@ -122,7 +122,7 @@ class _Key:
 
 @dataclass(slots=True)
 class _Value:
-    """A value with its place; size and height count what stands below it, aliases written out."""
+    """A value with its place; size and height count the values below it, aliases written out."""
 
     data: Any
     place: Location
@@ -272,7 +272,7 @@ class _Builder:
         return bool(self.stack) and self.stack[-1].key is None and isinstance(self.stack[-1].value.data, dict)
 
     def path(self) -> Path:
-        """Where the value stands that comes next."""
+        """The path of the value that comes next."""
         steps: list[str | int] = []
         for open_value in self.stack:
             if isinstance(open_value.value.data, list):

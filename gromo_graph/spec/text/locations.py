@@ -1,4 +1,4 @@
-"""Document: the plain content of a YAML text, and where in the text each part of it stands."""
+"""Document: the plain content of a YAML text, and the place of each part in the text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gromo_graph.errors import Problem
 Path = tuple[str | int, ...]
 
 MAX_PROBLEMS = 1000
-"""So many are told of one document; nobody reads more, and a hostile one must not cost more."""
+"""The most problems that are reported of one document, so that a hostile one costs no more."""
 
 
 class Unknown:
@@ -26,9 +26,9 @@ UNKNOWN: Final = Unknown()
 
 @dataclass(slots=True)
 class Location:
-    """Where a value and its key stand, 1-based (0: it has no key); `children` are its items or values.
+    """The lines and columns of a value and its key, from 1 (0: it has no key); `children` are its items or values.
 
-    `file` is set where the value stands in another text than the rest of the document: an included file, or `--set`,
+    `file` is set if the value stands in another text than the rest of the document: an included file, or `--set`,
     which has no lines (0).
     """
 
@@ -42,7 +42,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Unfolded:
-    """Where a flat node comes from.
+    """The use of a block that a flat node comes from.
 
     Attributes:
         use: the entry of `nodes` that stands for a block. block: its name. turn: which of its repetitions, from 1.
@@ -59,9 +59,9 @@ class Document:
 
     Attributes:
         file: the document's name as the user gave it.
-        data: dict, list, str, int, float, bool, None, or UNKNOWN where a problem was found.
+        data: dict, list, str, int, float, bool, None, or UNKNOWN for a value with a problem.
         root: the places, a tree like `data`.
-        problems: what is wrong with the text itself.
+        problems: of the text itself.
         broken: the text could not be read to its end; `data` means nothing.
         size: of the file in bytes, if it is one. values: how many it holds. text: of a file, its content.
         partial: an included file could not be read, so that blocks may be missing.
@@ -83,13 +83,13 @@ class Document:
     blocks: frozenset[str] = frozenset()
 
     def place(self, path: Path) -> Location:
-        """Where the value of `path` stands, or the nearest parent that is written."""
+        """The place of the value of `path`, or of the nearest parent that is written."""
         return self._find(path)[0]
 
     def problem(self, path: Path, message: str, *, key: bool = False) -> Problem:
         """A problem at the value of `path`, or at its key.
 
-        Where the path is not written (something is missing), it stands at the key of the nearest parent.
+        If the path is not written (something is missing), the problem stands at the key of the nearest parent.
         """
         place, found = self._find(path)
         file = place.file or self.file
@@ -130,7 +130,7 @@ def _step_text(step: str | int) -> str:
 
 
 def clipped(text: str, length: int = 60) -> str:
-    """The text on one line, without control characters, cut where it is long."""
+    """The text on one line, without control characters, and cut if it is long."""
     short = text if len(text) <= length else text[: length - 1] + "…"
     if short.isprintable():
         return short

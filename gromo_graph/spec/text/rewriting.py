@@ -1,4 +1,4 @@
-"""Changes of a YAML text that leave all of it as it is but for one key or value: comments, order and layout stay."""
+"""Changes of single keys and values of a YAML text: everything else, comments and layout too, stays as it is."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class EditedText:
 
     @property
     def spans(self) -> Spans:
-        """Where everything is, as the text now stands."""
+        """The spans of the text as it is now."""
         if self._spans is None:
             self._spans = spans_of(self.text)
         return self._spans

@@ -1,4 +1,4 @@
-"""What a plain YAML scalar means: the core rules of YAML 1.2, in both directions.
+"""Plain YAML scalars and their values, in both directions, by the core rules of YAML 1.2.
 
 PyYAML follows YAML 1.1, where `no` is false and `1:30` is a number of minutes; editors and ruamel follow 1.2.
 """
@@ -50,7 +50,7 @@ def resolve(text: str) -> Scalar:
 
 
 def represent(value: object) -> str:
-    """A scalar as YAML that reads back as the same value, on one line, in flow and block style alike.
+    """A scalar as YAML on one line that reads back as the same value, in flow and in block style.
 
     >>> [represent(value) for value in ("relu", "12", "a: b", 0.003, True, None)]
     ['relu', '"12"', '"a: b"', '0.003', 'true', 'null']

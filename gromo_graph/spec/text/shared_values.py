@@ -46,7 +46,7 @@ class AnchoredValue:
 
 @dataclass
 class SharedValues:
-    """Where the values of the nodes of a document come from.
+    """The sources of the values of the nodes of a document.
 
     Attributes:
         spans: of the document. file: its name, for what it includes. spec: what it says.
@@ -57,7 +57,7 @@ class SharedValues:
     spec: Spec
 
     def of(self, node: str, option: str) -> Iterator[SharedValue | AnchoredValue]:
-        """Where an option of a node may have its value from."""
+        """The places that an option of a node may have its value from."""
         origin = self.spec.origins.get(node)
         if origin is None or origin.use is None:
             path: Path = ("nodes", node, option)
@@ -79,7 +79,7 @@ class SharedValues:
                 yield SharedValue(place)
 
     def param(self, name: str | None, use: str, block: str) -> Iterator[SharedValue]:
-        """Where a param of a use has its value from."""
+        """The places that a param of a use may have its value from."""
         if not name:
             return
         home = self.home_of(block)

@@ -1,4 +1,4 @@
-"""What a run has grown, taken over into the spec of its author."""
+"""The sizes that a run has grown, taken over into the spec of its author."""
 
 from __future__ import annotations
 

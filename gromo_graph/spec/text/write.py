@@ -1,4 +1,4 @@
-"""Spec -> YAML text: flat, one node a line, what is default left out."""
+"""Spec -> YAML text: flat, one node a line, without defaults."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _placed(value: Any) -> tuple[Any, Location]:
 
 
 def written_node(node: BaseModel) -> dict[str, Any]:
-    """A node as it stands in a document, `kind` and `from` first, what is default left out."""
+    """A node as it stands in a document, `kind` and `from` first, without defaults."""
     fields = written_fields(node)
     kind = fields.pop("kind", None) or getattr(node, "kind", None)
     sources = fields.pop("from", None)
@@ -126,7 +126,7 @@ def _escaped(value: Any) -> Any:
 
 
 def _entry(key: str, value: Any, *, indent: int, width: int = 0) -> Iterator[str]:
-    """`key: value` in flow style, broken after commas where the line gets long."""
+    """`key: value` in flow style, long lines broken after commas."""
     space = " " * indent
     if len(key) > LONGEST_KEY:
         yield f"{space}? {key}"
@@ -144,7 +144,7 @@ def _entry(key: str, value: Any, *, indent: int, width: int = 0) -> Iterator[str
 
 
 def _pieces(value: Any) -> Iterator[str]:
-    """A value in flow style, cut where a line may end."""
+    """A value in flow style, in pieces between which a line may end."""
     if isinstance(value, Mapping):
         items = [(f"{represent(str(key))}: ", inner) for key, inner in value.items()]
         yield from _row("{", items, "}")

@@ -1,4 +1,4 @@
-"""A spec back into the author's document: what differs is changed where it is written, and all else stays as it is."""
+"""Write a spec back into the author's document: only the values that differ change, and everything else stays."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WrittenBack:
     """A document that says what is wanted.
 
     Attributes:
-        text: of the document. notes: where something else than the place itself had to change, in words.
+        text: of the document. notes: the changes that are not just another value in its place, in words.
         changed: whether the text is another one than before.
     """
 
@@ -49,9 +49,9 @@ def write_back_text(
     An alias whose value changes alone is replaced by that value.
 
     Args:
-        text: the document, which is sound. spec: what it shall say.
+        text: a document without problems. spec: the spec that it shall describe.
         renamed: the old name of each node that has a new one.
-        file: where the document is, for what it includes.
+        file: the name of the document, for the files that it includes.
 
     Raises:
         SpecError: the document is wrong as it is.
@@ -104,11 +104,11 @@ class _WriteBack:
         return not Counter(spans_of(before).comments()) - Counter(kept)
 
     def spec(self) -> Spec:
-        """What the text says now; its nodes need not fit each other yet."""
+        """The spec of the text as it is now; its nodes need not fit each other yet."""
         return parse_unchecked(self.text.text, file=self.file)
 
     def change_values(self) -> None:
-        """Change single values, where they come from if that is possible."""
+        """Change single values, at their source if other values do not suffer."""
         self.rename()
         self.change_shared_values()
         self.write_uses_out()
@@ -161,7 +161,7 @@ class _WriteBack:
                 self.text.set(path, new)
 
     def readings(self) -> Iterator[Path]:
-        """Where the document names nodes to read, outside blocks."""
+        """The paths at which the document names nodes to read, outside blocks."""
         nodes = self.text.value(("nodes",))
         sources: list[Path] = [("nodes", name, "from") for name in ([] if nodes is None else nodes.names)]
         for path in (*sources, ("output",), ("outputs",)):
@@ -194,7 +194,7 @@ class _WriteBack:
     def shared_values(
         self, old: Spec, differ: Mapping[Key, Any]
     ) -> Iterator[tuple[SharedValue | AnchoredValue, Any]]:
-        """Where values that differ may come from, and what would have to stand there."""
+        """The places that values that differ may come from, and the values that would have to stand there."""
         places = SharedValues(self.text.spans, self.file, old)
         seen: set[tuple[SharedValue | AnchoredValue, str]] = set()
         for key, wanted in differ.items():
@@ -265,7 +265,7 @@ class _WriteBack:
             self.text.set(key, full)  # a default of the document says something else
 
     def differing(self) -> Mapping[Key, Any]:
-        """Where the text does not say what is wanted; nowhere if it is in the middle of changes."""
+        """The keys at which the text differs from the wanted spec; none while it is no document."""
         try:
             return differences(self.spec(), self.wanted)
         except SpecError:
