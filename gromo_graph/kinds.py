@@ -26,36 +26,27 @@ if TYPE_CHECKING:
     from gromo_graph.layers.replaced import Replaced, grown
     from gromo_graph.layers.torch_half import TorchHalf
     from gromo_graph.layers.weighted import Weighted
-    from gromo_graph.translation.blueprint import Unmapped, View
+    from gromo_graph.translation.blueprint import ModelValue, Unmapped
     from gromo_graph.translation.rows import PlainTorch, as_function
     from gromo_graph.translation.torch_call import TorchCall, weights_of
 
-_TORCH = {
-    "Channels": "layers.operation",
-    "Features": "layers.operation",
-    "LayerAdapter": "layers.base",
-    "NewChannels": "layers.operation",
-    "OperationAdapter": "layers.operation",
-    "Passed": "layers.operation",
-    "PlainTorch": "translation.rows",
-    "Replaced": "layers.replaced",
-    "TorchCall": "translation.torch_call",
-    "TorchHalf": "layers.torch_half",
-    "Unchanging": "layers.operation",
-    "Unmapped": "translation.blueprint",
-    "View": "translation.blueprint",
-    "Weighted": "layers.weighted",
-    "as_function": "translation.rows",
-    "grown": "layers.replaced",
-    "weights_of": "translation.torch_call",
-    "with_entries": "layers.operation",
-}
+_HOMES = (
+    "layers.base",
+    "layers.operation",
+    "layers.replaced",
+    "layers.torch_half",
+    "layers.weighted",
+    "translation.blueprint",
+    "translation.rows",
+    "translation.torch_call",
+)
 
 __all__ = [
     "Channels",
     "Features",
     "Layer",
     "LayerAdapter",
+    "ModelValue",
     "NewChannels",
     "Operation",
     "OperationAdapter",
@@ -68,7 +59,6 @@ __all__ = [
     "TorchHalf",
     "Unchanging",
     "Unmapped",
-    "View",
     "Weighted",
     "as_function",
     "grown",
@@ -79,6 +69,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _TORCH:
-        raise AttributeError(f"module 'gromo_graph.kinds' has no attribute {name!r}")
-    return getattr(import_module(f"gromo_graph.{_TORCH[name]}"), name)
+    if name in __all__:
+        for home in _HOMES:
+            module = import_module(f"gromo_graph.{home}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'gromo_graph.kinds' has no attribute {name!r}")

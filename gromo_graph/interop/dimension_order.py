@@ -11,22 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import TorchCall
 
 
-def transpose(call: TorchCall, input: Any, dim0: int, dim1: int) -> View:
+def transpose(call: TorchCall, input: Any, dim0: int, dim1: int) -> ModelValue:
     order = list(range(len(call.shape) + 1))
     order[dim0], order[dim1] = order[dim1], order[dim0]
     return _permuted(call, call.view(input), order)
 
 
-def permute(call: TorchCall, input: Any, *dims: Any) -> View:
+def permute(call: TorchCall, input: Any, *dims: Any) -> ModelValue:
     given = dims[0] if len(dims) == 1 else dims
     return _permuted(call, call.view(input), [dim % (len(call.shape) + 1) for dim in given])
 
 
-def movedim(call: TorchCall, input: Any, source: Any, destination: Any) -> View:
+def movedim(call: TorchCall, input: Any, source: Any, destination: Any) -> ModelValue:
     if not isinstance(source, int) or not isinstance(destination, int):
         raise Unmapped("it moves several dimensions: expected one, or permute")
     dimensions = len(call.shape) + 1
@@ -35,19 +35,19 @@ def movedim(call: TorchCall, input: Any, source: Any, destination: Any) -> View:
     return _permuted(call, call.view(input), order)
 
 
-def turned(call: TorchCall, input: Any) -> View:
+def turned(call: TorchCall, input: Any) -> ModelValue:
     """`x.mT`, as torch.export leaves it."""
     return transpose(call, input, -1, -2)
 
 
-def attribute(call: TorchCall, input: Any, name: str) -> View:
+def attribute(call: TorchCall, input: Any, name: str) -> ModelValue:
     """`x.mT`; sizes and the like have been worked out."""
     if name not in ("mT", "mH"):
         raise Unmapped(f"it takes `.{name}` of a value: expected transpose, permute or mT")
     return turned(call, input)
 
 
-def _permuted(call: TorchCall, view: View, order: Sequence[int]) -> View:
+def _permuted(call: TorchCall, view: ModelValue, order: Sequence[int]) -> ModelValue:
     """Features go to the end or come back, and positions stay in order; no numbers are moved for that."""
     if order[0] != 0:
         raise Unmapped("it moves the batch: expected it to stay the first dimension")
@@ -67,10 +67,10 @@ def _permuted(call: TorchCall, view: View, order: Sequence[int]) -> View:
             "behind all positions, or back to the front"
         )
     node = call.exact(view)
-    return View(node, call.blueprint.shapes[node], call.shape, turned=True)
+    return ModelValue(node, call.blueprint.shapes[node], call.shape, turned=True)
 
 
-ORDERS: Mapping[str, Callable[..., View]] = {
+ORDERS: Mapping[str, Callable[..., ModelValue]] = {
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), transpose),
     "permute": permute,
     **dict.fromkeys(("movedim", "moveaxis"), movedim),

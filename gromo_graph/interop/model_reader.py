@@ -17,7 +17,7 @@ from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import HINTS, VIEWS, function_row
 from gromo_graph.interop.tracing import Seen, Trace, line_of
 from gromo_graph.spec.kinds import Input
-from gromo_graph.translation.blueprint import Blueprint, Unmapped, View
+from gromo_graph.translation.blueprint import Blueprint, ModelValue, Unmapped
 from gromo_graph.translation.torch_call import Constant, TorchCall, Weight
 
 _ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul"}
@@ -106,7 +106,7 @@ class _Reader:
             return value
         shape = value.shape[1:] or (1,)
         name = self.result.blueprint.lost(shape)
-        return View(name, shape, value.shape[1:])
+        return ModelValue(name, shape, value.shape[1:])
 
     def _value(self, node: fx.Node) -> Any:
         match node.op:
@@ -118,12 +118,12 @@ class _Reader:
         named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
         seen = self.trace.seen[node]
         leaves = pytree.tree_leaves((arguments, named))
-        if node.target is operator.setitem and any(isinstance(leaf, View) for leaf in leaves):
+        if node.target is operator.setitem and any(isinstance(leaf, ModelValue) for leaf in leaves):
             raise Unmapped(f"it assigns to a part of a tensor: {HINTS['setitem']}")
         if not any(isinstance(leaf, Seen) for leaf in pytree.tree_leaves(seen)):
             return seen  # a size, a number, a check: it was worked out
         name, in_place = _name_of(node)
-        if not any(isinstance(leaf, View) for leaf in leaves):
+        if not any(isinstance(leaf, ModelValue) for leaf in leaves):
             counts = any(isinstance(leaf, Weight) and "num_batches_tracked" in leaf.path for leaf in leaves)
             if in_place and not counts:
                 raise Unmapped(
@@ -261,7 +261,7 @@ class _Reader:
         self.memory[node] = (memory, memory.version)
 
     def _is_view(self, node: fx.Node) -> bool:
-        return isinstance(self.values.get(node), View)
+        return isinstance(self.values.get(node), ModelValue)
 
     # What the model returns
 
@@ -293,7 +293,7 @@ class _Reader:
         if not isinstance(returned, _Returned):
             raise Unmapped("it is no tensor: expected a tensor, or a tuple or a dict of tensors")
         value = returned.value
-        if not isinstance(value, View):
+        if not isinstance(value, ModelValue):
             raise Unmapped("it does not depend on the inputs")
         if not value.shape:
             raise Unmapped("it has the batch as its only dimension: expected (batch, features)")

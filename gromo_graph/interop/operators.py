@@ -18,7 +18,7 @@ from gromo_graph.layers.activation import ActivationRow
 from gromo_graph.layers.positions import add_parameter
 from gromo_graph.layers.registry import rows
 from gromo_graph.spec.kinds import Merge
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import FunctionRow, ModuleRow, as_function
 from gromo_graph.translation.torch_call import TorchCall, Weight
 
@@ -28,7 +28,7 @@ from gromo_graph.translation.torch_call import TorchCall, Weight
 def activation(name: str, row: ActivationRow) -> FunctionRow:
     """The row of an activation, which the language knows with the settings of its row alone."""
 
-    def read(call: TorchCall, input: Any, *settings: Any, inplace: bool = False, **named: Any) -> View:
+    def read(call: TorchCall, input: Any, *settings: Any, inplace: bool = False, **named: Any) -> ModelValue:
         given = dict(zip(row.settings, settings, strict=False)) | named
         for key, value in given.items():
             if key in row.settings and value != row.settings[key]:
@@ -45,7 +45,7 @@ def activation(name: str, row: ActivationRow) -> FunctionRow:
 def activation_module(name: str, row: ActivationRow) -> ModuleRow:
     """The row of its module, whose attributes are those settings that torch lets one choose."""
 
-    def read(call: TorchCall, module: Any, input: Any) -> View:
+    def read(call: TorchCall, module: Any, input: Any) -> ModelValue:
         given = {key: getattr(module, key) for key in row.settings if hasattr(module, key)}
         return ACTIVATIONS[name](call, input, **given)
 
@@ -55,13 +55,13 @@ def activation_module(name: str, row: ActivationRow) -> ModuleRow:
 # Several values become one
 
 
-def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> View:
+def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:
     for value, number in ((input, other), (other, input)):
         if isinstance(number, int | float) and not isinstance(value, int | float):
             if number == 0:  # as Python's sum() begins
                 return call.view(value)
             raise Unmapped(f"it adds the number {number}: expected values of nodes")
-        if isinstance(number, Weight) and isinstance(value, View) and alpha == 1:
+        if isinstance(number, Weight) and isinstance(value, ModelValue) and alpha == 1:
             return add_parameter(call, value, number)
     a, b = call.view(input), call.view(other)
     if alpha != 1:
@@ -71,7 +71,7 @@ def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> View:
     return _merged(call, "sum", (a, b), by_features=a.features_last or b.features_last)
 
 
-def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None) -> View:
+def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None) -> ModelValue:
     views = [call.view(tensor) for tensor in tensors]
     dimensions = len(views[0].shape)
     along = (dim if axis is None else axis) % (dimensions + 1)
@@ -83,7 +83,7 @@ def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None)
     return _merged(call, "concat", views, by_features=by_features)
 
 
-def _merged(call: TorchCall, how: str, views: Sequence[View], *, by_features: bool) -> View:
+def _merged(call: TorchCall, how: str, views: Sequence[ModelValue], *, by_features: bool) -> ModelValue:
     """Of values that have their features last in the model; where one has, the others are brought to it."""
     blueprint = call.blueprint
     name = call.named(Merge, {})
@@ -93,18 +93,18 @@ def _merged(call: TorchCall, how: str, views: Sequence[View], *, by_features: bo
     if len({len(blueprint.shapes[node]) for node in nodes}) > 1:
         nodes = [blueprint.sequence(node) for node in nodes]
     shapes = [blueprint.shapes[node] for node in nodes]
-    plain = [View(node, shape, shape) for node, shape in zip(nodes, shapes, strict=True)]
+    plain = [ModelValue(node, shape, shape) for node, shape in zip(nodes, shapes, strict=True)]
     return call.behind_positions(blueprint.merge(name, how, plain))
 
 
 # Another shape, the same numbers in the same order
 
 
-def reshaped(call: TorchCall, input: Any, *arguments: Any, **named: Any) -> View:
+def reshaped(call: TorchCall, input: Any, *arguments: Any, **named: Any) -> ModelValue:
     return call.reshaped(input)
 
 
-def same(call: TorchCall, input: Any, *arguments: Any, **named: Any) -> View:
+def same(call: TorchCall, input: Any, *arguments: Any, **named: Any) -> ModelValue:
     return call.view(input)
 
 

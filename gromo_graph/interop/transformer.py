@@ -13,13 +13,13 @@ from gromo_graph.layers.dropout import dropout
 from gromo_graph.layers.layer_norm import layer_norm
 from gromo_graph.layers.linear import linear
 from gromo_graph.layers.multihead import multihead_attention
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import TorchCall
 
 _ACTIVATIONS: Mapping[Any, str] = {functional.relu: "relu", functional.gelu: "gelu"}
 
 
-def encoder_layer(call: TorchCall, module: Any, x: Any, *masks: Any, **named: Any) -> View:
+def encoder_layer(call: TorchCall, module: Any, x: Any, *masks: Any, **named: Any) -> ModelValue:
     """Attention and a feed-forward part, each added to what it reads, with norms before or behind.
 
     Raises:
@@ -35,7 +35,7 @@ def encoder_layer(call: TorchCall, module: Any, x: Any, *masks: Any, **named: An
     return _normed(call, module, "norm2", _added(call, "fed", view, _fed(call, module, view)))
 
 
-def encoder(call: TorchCall, module: Any, x: Any, *masks: Any, **named: Any) -> View:
+def encoder(call: TorchCall, module: Any, x: Any, *masks: Any, **named: Any) -> ModelValue:
     """Layer after layer, and a norm behind the last where there is one."""
     view = call.view(x)
     for place, layer in enumerate(module.layers):
@@ -43,13 +43,13 @@ def encoder(call: TorchCall, module: Any, x: Any, *masks: Any, **named: Any) -> 
     return view if module.norm is None else _normed(call, module, "norm", view)
 
 
-def _attended(call: TorchCall, module: Any, view: View) -> View:
+def _attended(call: TorchCall, module: Any, view: ModelValue) -> ModelValue:
     inner = call.inside("self_attn", call.shape)
     found, _ = multihead_attention(inner, module.self_attn, view, view, view)
     return _dropped(call, module, "dropout1", found)
 
 
-def _fed(call: TorchCall, module: Any, view: View) -> View:
+def _fed(call: TorchCall, module: Any, view: ModelValue) -> ModelValue:
     name = _ACTIVATIONS.get(module.activation) or _named(module.activation)
     wide = _linear(call, module, "linear1", view)
     active = ACTIVATIONS[name](call.inside(f"linear1.{name}", wide.shape), wide)
@@ -64,13 +64,13 @@ def _named(activation: Any) -> str:
     raise Unmapped(f"its activation is {activation}: expected relu or gelu")
 
 
-def _linear(call: TorchCall, module: Any, name: str, view: View) -> View:
+def _linear(call: TorchCall, module: Any, name: str, view: ModelValue) -> ModelValue:
     layer = getattr(module, name)
     inner = call.inside(name, (*view.shape[:-1], layer.out_features))
     return linear(inner, view, inner.weight_in(layer, "weight"), inner.weight_in(layer, "bias"))
 
 
-def _normed(call: TorchCall, module: Any, name: str, view: View) -> View:
+def _normed(call: TorchCall, module: Any, name: str, view: ModelValue) -> ModelValue:
     norm = getattr(module, name)
     if not isinstance(norm, nn.LayerNorm):
         raise Unmapped(f"its {name} is a {type(norm).__name__}: expected a LayerNorm")
@@ -79,10 +79,10 @@ def _normed(call: TorchCall, module: Any, name: str, view: View) -> View:
     return layer_norm(inner, view, norm.normalized_shape, *weights, norm.eps)
 
 
-def _dropped(call: TorchCall, module: Any, name: str, view: View) -> View:
+def _dropped(call: TorchCall, module: Any, name: str, view: ModelValue) -> ModelValue:
     p = getattr(module, name).p
     return view if p == 0.0 else dropout(call.inside(name, view.shape), view, p)
 
 
-def _added(call: TorchCall, name: str, view: View, more: View) -> View:
+def _added(call: TorchCall, name: str, view: ModelValue, more: ModelValue) -> ModelValue:
     return add(call.inside(name, view.shape), view, more)

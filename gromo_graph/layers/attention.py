@@ -20,7 +20,7 @@ from gromo_graph.layers.operation import Features, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.refusals import MIXED_HEADS
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import PlainTorch
 from gromo_graph.translation.torch_call import TorchCall
 
@@ -192,7 +192,7 @@ def dot_product_attention(
     *,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> View:
+) -> ModelValue:
     """One head: query, key and value with the features last."""
     if attn_mask is not None or is_causal or dropout_p:
         raise Unmapped("it has a mask or dropout: expected attention to all positions")

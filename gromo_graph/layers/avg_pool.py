@@ -12,8 +12,8 @@ from gromo_graph.layers.pool import Resampling, along_axes, window_fields
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.pool import Pool
-from gromo_graph.translation.blueprint import Unmapped, View
-from gromo_graph.translation.rows import FunctionRow, as_function
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
+from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall
 
 
@@ -35,38 +35,34 @@ class AvgPoolAdapter(Resampling[P]):
         return Channels(operation(channels.values), channels.resting)
 
 
-def avg_pool(kind: type[Pool]) -> FunctionRow:
-    """The row of torch's function for a number of axes."""
-
-    def read(
-        call: TorchCall,
-        input: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: Any = None,
-    ) -> View:
-        window = window_fields(kernel_size, stride, padding)
-        if window["padding"] and not count_include_pad:
-            raise Unmapped("it leaves the padding out of the mean: expected count_include_pad=True")
-        if divisor_override is not None:
-            raise Unmapped(f"it divides by {divisor_override}: expected the number of positions")
-        return call.add(kind, sources=(call.exact(input),), **window)
-
-    return read
+def avg_pool(
+    call: TorchCall,
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: Any = None,
+) -> ModelValue:
+    """Over one or two axes, with the zeros of the padding in the mean."""
+    window = window_fields(kernel_size, stride, padding)
+    if window["padding"] and not count_include_pad:
+        raise Unmapped("it leaves the padding out of the mean: expected count_include_pad=True")
+    if divisor_override is not None:
+        raise Unmapped(f"it divides by {divisor_override}: expected the number of positions")
+    kind = (kinds.AvgPool1d, kinds.AvgPool2d)[len(call.shape) - 2]
+    return call.add(kind, sources=(call.exact(input),), **window)
 
 
-_avg_pool1d, _avg_pool2d = avg_pool(kinds.AvgPool1d), avg_pool(kinds.AvgPool2d)
 _ATTRIBUTES = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
 
 TORCH = TorchHalf(
     build,
     [AvgPoolAdapter(AvgPool1d), AvgPoolAdapter(AvgPool2d)],
-    import_functions={"avg_pool1d": _avg_pool1d, "avg_pool2d": _avg_pool2d},
+    import_functions={"avg_pool1d": avg_pool, "avg_pool2d": avg_pool},
     import_modules={
-        AvgPool1d: as_function(_avg_pool1d, *_ATTRIBUTES),
-        AvgPool2d: as_function(_avg_pool2d, *_ATTRIBUTES, "divisor_override"),
+        AvgPool1d: as_function(avg_pool, *_ATTRIBUTES),
+        AvgPool2d: as_function(avg_pool, *_ATTRIBUTES, "divisor_override"),
     },
 )

@@ -20,7 +20,7 @@ from gromo_graph.layers.operation import (
 from gromo_graph.layers.replaced import Replaced, grown, inserted
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import BatchNorm, Shape
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall, weights_of
 
@@ -93,7 +93,7 @@ def batch_norm(
     momentum: float | None = 0.1,
     eps: float = 1e-5,
     num_batches_tracked: Any = None,
-) -> View:
+) -> ModelValue:
     """Running statistics become buffers of the node."""
     if running_mean is None or running_var is None:
         raise Unmapped("it keeps no running mean and variance: expected track_running_stats=True")
@@ -124,7 +124,7 @@ def exported_batch_norm(
     momentum: float,
     eps: float,
     cudnn: bool = False,
-) -> View:
+) -> ModelValue:
     """The operator of torch.export, which has another order of arguments than the function."""
     return batch_norm(call, input, running_mean, running_var, weight, bias, training, momentum, eps)
 

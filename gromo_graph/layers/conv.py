@@ -16,9 +16,9 @@ from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare, weight_of
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis, same_padding
-from gromo_graph.translation.blueprint import Unmapped, View
-from gromo_graph.translation.rows import FunctionRow, PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, Weight, same_along_axes, size_of, weights_of
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
+from gromo_graph.translation.rows import PlainTorch, as_function
+from gromo_graph.translation.torch_call import TorchCall, Weight, same_along_axes, sizes_of, weights_of
 
 FLAT = Axis(1)
 """A sequence is an image of height 1."""
@@ -211,39 +211,35 @@ def sliding_fields(
     }
 
 
-def convolution(plain: type[kinds.Convolution], depthwise: type[kinds.Depthwise]) -> FunctionRow:
-    """The row of torch's function, by the kinds for one group and for a group of each channel."""
-
-    def read(
-        call: TorchCall,
-        input: Any,
-        weight: Any,
-        bias: Any = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        *,
-        padding_mode: str = "zeros",
-    ) -> View:
-        if padding_mode != "zeros":
-            raise Unmapped(f"it pads with {padding_mode!r}: expected padding_mode='zeros'")
-        weights = weights_of(call, weight=weight, bias=bias)
-        out, own, *kernel = (size_of(weights["weight"], dim) for dim in range(2 + plain.dimensions))
-        padding = 0 if padding == "valid" else padding
-        fields = sliding_fields(
-            call, input, weights, kernel=kernel, stride=stride, padding=padding, dilation=dilation
-        )
-        if groups == 1:
-            return call.add(plain, weights, features=out, **fields)
-        if own == 1 and out == groups:
-            return call.add(depthwise, weights, **fields)
-        raise Unmapped(
-            f"it has {groups} groups of {own} channels that give {out}: expected one group, or a depthwise convolution "
-            "with a kernel for each channel"
-        )
-
-    return read
+def convolution(
+    call: TorchCall,
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+) -> ModelValue:
+    """Of one group, or depthwise with a group for each channel."""
+    if padding_mode != "zeros":
+        raise Unmapped(f"it pads with {padding_mode!r}: expected padding_mode='zeros'")
+    weights = weights_of(call, weight=weight, bias=bias)
+    out, own, *kernel = sizes_of(weights["weight"])
+    padding = 0 if padding == "valid" else padding
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    fields = sliding_fields(call, input, weights, kernel=kernel, **options)
+    axes = len(kernel)
+    if groups == 1:
+        return call.add((kinds.Conv1d, kinds.Conv2d)[axes - 1], weights, features=out, **fields)
+    if own == 1 and out == groups:
+        return call.add((kinds.DepthwiseConv1d, kinds.DepthwiseConv2d)[axes - 1], weights, **fields)
+    raise Unmapped(
+        f"it has {groups} groups of {own} channels that give {out}: expected one group, or a depthwise convolution "
+        "with a kernel for each channel"
+    )
 
 
 def _plain_point(part: PointConv1d) -> PlainTorch:
@@ -255,18 +251,15 @@ def _plain_point(part: PointConv1d) -> PlainTorch:
     return PlainTorch({"": layer}, lambda call, x: call("", x.transpose(1, 2)).transpose(1, 2))
 
 
-_conv1d = convolution(kinds.Conv1d, kinds.DepthwiseConv1d)
-_conv2d = convolution(kinds.Conv2d, kinds.DepthwiseConv2d)
-_ATTRIBUTES = ("weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode")
+_MODULE = as_function(
+    convolution, "weight", "bias", "stride", "padding", "dilation", "groups", "padding_mode"
+)
 
 TORCH = TorchHalf(
     build,
     [ConvolutionAdapter(Conv1d, 1), ConvolutionAdapter(Conv2d, 2)],
     identity=make_identity,
-    import_functions={"conv1d": _conv1d, "conv2d": _conv2d},
-    import_modules={
-        Conv1d: as_function(_conv1d, *_ATTRIBUTES),
-        Conv2d: as_function(_conv2d, *_ATTRIBUTES),
-    },
+    import_functions={"conv1d": convolution, "conv2d": convolution},
+    import_modules={Conv1d: _MODULE, Conv2d: _MODULE},
     export={PointConv1d: _plain_point},
 )

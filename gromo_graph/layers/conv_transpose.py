@@ -19,9 +19,9 @@ from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis, TransposedAxis
-from gromo_graph.translation.blueprint import Unmapped, View
-from gromo_graph.translation.rows import FunctionRow, ModuleRow, PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, size_of, weights_of
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
+from gromo_graph.translation.rows import PlainTorch, as_function
+from gromo_graph.translation.torch_call import TorchCall, sizes_of, weights_of
 
 
 class TransposedConvolution(torch.nn.Module):
@@ -152,55 +152,42 @@ class TransposedAdapter(SlidingAdapter[TransposedConvolution]):
         layer.out_channels, layer.in_channels = layer.weight.shape[:2]
 
 
-def transposed_convolution(kind: type[kinds.ConvTranspose]) -> FunctionRow:
-    """The row of torch's function for a number of axes."""
-
-    def read(
-        call: TorchCall,
-        input: Any,
-        weight: Any,
-        bias: Any = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        output_padding: Any = 0,
-        groups: int = 1,
-        dilation: Any = 1,
-    ) -> View:
-        weights = weights_of(call, weight=weight, bias=bias)
-        channels, own, *kernel = (size_of(weights["weight"], dim) for dim in range(2 + kind.dimensions))
-        if groups != 1:
-            raise Unmapped(
-                f"it has {groups} groups of {channels // groups} channels that give {own * groups}: expected one group"
-            )
-        fields = sliding_fields(
-            call,
-            input,
-            weights,
-            kernel=kernel,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            output_padding=output_padding,
+def transposed_convolution(
+    call: TorchCall,
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> ModelValue:
+    """Of one group; torch keeps its weight as (in, out, ...)."""
+    weights = weights_of(call, weight=weight, bias=bias)
+    channels, own, *kernel = sizes_of(weights["weight"])
+    if groups != 1:
+        raise Unmapped(
+            f"it has {groups} groups of {channels // groups} channels that give {own * groups}: expected one group"
         )
-        if weights["weight"] is not None:  # torch keeps it as (in, out, ...)
-            weights["weight"] = weights["weight"].converted(lambda given: given.transpose(0, 1))
-        return call.add(kind, weights, features=own, **fields)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding}
+    fields = sliding_fields(call, input, weights, kernel=kernel, **options)
+    if weights["weight"] is not None:
+        weights["weight"] = weights["weight"].converted(lambda given: given.transpose(0, 1))
+    kind = (kinds.ConvTranspose1d, kinds.ConvTranspose2d)[len(kernel) - 1]
+    return call.add(kind, weights, features=own, **fields)
 
-    return read
+
+_ATTRIBUTES = ("weight", "bias", "stride", "padding", "groups", "dilation")
+_MODULE = as_function(transposed_convolution, *_ATTRIBUTES, "output_padding")
+_SIZED_MODULE = as_function(transposed_convolution, *_ATTRIBUTES)
 
 
-def _module_row(function: FunctionRow) -> ModuleRow:
-    attributes = ("weight", "bias", "stride", "padding", "groups", "dilation")
-    usual, sized = as_function(function, *attributes, "output_padding"), as_function(function, *attributes)
-
-    def read(call: TorchCall, module: Any, x: Any, output_size: Any = None) -> View:
-        if output_size is None:
-            view: View = usual(call, module, x)
-        else:
-            view = sized(call, module, x, output_padding=_output_padding(call, module, x))
-        return view
-
-    return read
+def transposed_module(call: TorchCall, module: Any, input: Any, output_size: Any = None) -> Any:
+    """The module, which may be asked for a size of its output."""
+    if output_size is None:
+        return _MODULE(call, module, input)
+    return _SIZED_MODULE(call, module, input, output_padding=_output_padding(call, module, input))
 
 
 def _output_padding(call: TorchCall, module: Any, x: Any) -> tuple[int, ...]:
@@ -217,16 +204,10 @@ def _plain(part: TransposedConvolution) -> PlainTorch:
     return PlainTorch({"": part.as_torch()})
 
 
-_transposed1d = transposed_convolution(kinds.ConvTranspose1d)
-_transposed2d = transposed_convolution(kinds.ConvTranspose2d)
-
 TORCH = TorchHalf(
     build,
     [TransposedAdapter(TransposedConv1d, 1), TransposedAdapter(TransposedConv2d, 2)],
-    import_functions={"conv_transpose1d": _transposed1d, "conv_transpose2d": _transposed2d},
-    import_modules={
-        torch.nn.ConvTranspose1d: _module_row(_transposed1d),
-        torch.nn.ConvTranspose2d: _module_row(_transposed2d),
-    },
+    import_functions=dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), transposed_convolution),
+    import_modules=dict.fromkeys((torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d), transposed_module),
     export={TransposedConv1d: _plain, TransposedConv2d: _plain},
 )

@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from gromo_graph.layers.operation import Channels, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Dropout, Shape
-from gromo_graph.translation.blueprint import View
+from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall
 
@@ -37,7 +37,7 @@ class DropoutAdapter(OperationAdapter[_DropoutNd]):
 
 def dropout(
     call: TorchCall, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> View:
+) -> ModelValue:
     """A node that reads the value in any shape: each number is dropped by itself."""
     view = call.view(input)
     if not training:

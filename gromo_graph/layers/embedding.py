@@ -17,14 +17,14 @@ from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, size_of, weights_of
+from gromo_graph.translation.torch_call import TorchCall, sizes_of, weights_of
 
 _POINT = Axis(1)
 
 
-class Embedding(torch.nn.Module):
+class TokenVectors(torch.nn.Module):
     """Token ids (n, length) -> (n, features, length).
 
     The weight lies as those of other layers do, a row for each feature, so that growing appends rows; of
@@ -84,25 +84,25 @@ def ids_problem(ids: Tensor, vocabulary: int) -> str | None:
     return f"found the token id {float(ids[wrong][0]):g}: expected whole numbers from 0 to {vocabulary - 1}"
 
 
-def build(node: kinds.Embedding, inputs: Sequence[kinds.Shape]) -> Embedding:
+def build(node: kinds.Embedding, inputs: Sequence[kinds.Shape]) -> TokenVectors:
     """The torch layer of an embedding; its weights are drawn by the compiler, from a generator."""
-    return Embedding(node.vocabulary, node.features)
+    return TokenVectors(node.vocabulary, node.features)
 
 
-class EmbeddingAdapter(Weighted[Embedding]):
+class EmbeddingAdapter(Weighted[TokenVectors]):
     """Implements `LayerAdapter` for the convolution with a kernel of 1 that an embedding is to one-hot rows."""
 
-    layer_type: type[torch.nn.Module] = Embedding
+    layer_type: type[torch.nn.Module] = TokenVectors
     feature_dim: int = 1
     dimensions: int = 1
 
-    def moment_key(self, layer: Embedding) -> Hashable:
+    def moment_key(self, layer: TokenVectors) -> Hashable:
         return ("embedding", self.in_neurons(layer))
 
-    def axes(self, layer: Embedding) -> tuple[Axis, Axis]:
+    def axes(self, layer: TokenVectors) -> tuple[Axis, Axis]:
         return (_POINT, _POINT)
 
-    def patches(self, layer: Embedding, x: Tensor) -> Patches:
+    def patches(self, layer: TokenVectors, x: Tensor) -> Patches:
         """The rows are one-hot; they are written down here, where statistics are taken, and nowhere else."""
         if x.dim() != 2:
             raise GrowthError(
@@ -114,7 +114,7 @@ class EmbeddingAdapter(Weighted[Embedding]):
         image.scatter_(1, x.detach().long()[:, None, None, :], 1.0)
         return Patches(image, grid=(1, length))
 
-    def output_image(self, layer: Embedding, a: Tensor) -> Tensor:
+    def output_image(self, layer: TokenVectors, a: Tensor) -> Tensor:
         features = self.out_neurons(layer)
         if a.dim() != 3 or a.shape[1] != features:
             raise GrowthError(
@@ -122,27 +122,27 @@ class EmbeddingAdapter(Weighted[Embedding]):
             )
         return measured_image(a[:, :, None, :])
 
-    def fan_out_weight(self, layer: Embedding, omega: Tensor, kernel: Kernel) -> Tensor:
+    def fan_out_weight(self, layer: TokenVectors, omega: Tensor, kernel: Kernel) -> Tensor:
         raise _no_new_inputs(layer)
 
-    def extend_in(self, layer: Embedding, weight: Tensor, at: int) -> list[Replaced]:
+    def extend_in(self, layer: TokenVectors, weight: Tensor, at: int) -> list[Replaced]:
         raise _no_new_inputs(layer)
 
-    def empty_like(self, layer: Embedding, weight: Tensor, bias: bool) -> Embedding:
+    def empty_like(self, layer: TokenVectors, weight: Tensor, bias: bool) -> TokenVectors:
         if bias:
             raise GrowthError(f"{layer} has no bias, and cannot get one")
-        return bare(Embedding)
+        return bare(TokenVectors)
 
-    def write_sizes(self, layer: Embedding) -> None:
+    def write_sizes(self, layer: TokenVectors) -> None:
         """It notes none down."""
 
-    def with_constant(self, layer: Embedding, x: Tensor) -> Tensor:
+    def with_constant(self, layer: TokenVectors, x: Tensor) -> Tensor:
         raise GrowthError(f"{layer} has no bias: token ids stand alone")
 
-    def input_size(self, layer: Embedding, x: Tensor) -> tuple[int, ...]:
+    def input_size(self, layer: TokenVectors, x: Tensor) -> tuple[int, ...]:
         return (self.in_neurons(layer), *x.shape[1:])
 
-    def check_input_size(self, layer: Embedding, size: tuple[int, ...]) -> None:
+    def check_input_size(self, layer: TokenVectors, size: tuple[int, ...]) -> None:
         if len(size) != 2 or size[0] != self.in_neurons(layer):
             raise GrowthError(
                 f"an input size of {size} does not fit the layer: expected ({self.in_neurons(layer)}, length), the "
@@ -150,7 +150,7 @@ class EmbeddingAdapter(Weighted[Embedding]):
             )
 
 
-def _no_new_inputs(layer: Embedding) -> GrowthError:
+def _no_new_inputs(layer: TokenVectors) -> GrowthError:
     return GrowthError(f"{layer} reads token ids: what is before it cannot grow")
 
 
@@ -163,7 +163,7 @@ def embedding(
     norm_type: float = 2.0,
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
-) -> View:
+) -> ModelValue:
     """torch's operator of export says −1 for no padding."""
     if padding_idx not in (None, -1) or max_norm is not None or scale_grad_by_freq or sparse:
         raise Unmapped(
@@ -171,14 +171,14 @@ def embedding(
             f"sparse {sparse}: expected none of these"
         )
     weights = weights_of(call, weight=weight)
-    vocabulary, features = (size_of(weights["weight"], dim) for dim in (0, 1))
+    vocabulary, features = sizes_of(weights["weight"])
     if weights["weight"] is not None:  # torch keeps it as (tokens, features)
         weights["weight"] = weights["weight"].converted(lambda table: table.T)
     fields = {"vocabulary": vocabulary, "features": features}
     return call.behind_positions(call.add(kinds.Embedding, weights, sources=(call.exact(input),), **fields))
 
 
-def _plain(part: Embedding) -> PlainTorch:
+def _plain(part: TokenVectors) -> PlainTorch:
     weight = part.weight
     table = torch.nn.Embedding.from_pretrained(weight.detach().T, freeze=not weight.requires_grad)
     table.train(part.training)
@@ -192,5 +192,5 @@ TORCH = TorchHalf(
     [EmbeddingAdapter()],
     import_functions={"embedding": embedding},
     import_modules={torch.nn.Embedding: as_function(embedding, *_ATTRIBUTES)},
-    export={Embedding: _plain},
+    export={TokenVectors: _plain},
 )

@@ -10,7 +10,7 @@ import torch
 from gromo_graph.layers.operation import OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Flatten, Shape
-from gromo_graph.translation.blueprint import View
+from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall
 
@@ -27,7 +27,7 @@ class FlattenAdapter(OperationAdapter[torch.nn.Flatten]):
     flattens = True
 
 
-def flatten(call: TorchCall, input: Any, *dims: Any, **named: Any) -> View:
+def flatten(call: TorchCall, input: Any, *dims: Any, **named: Any) -> ModelValue:
     """Another view of the value; a node is made only if something reads it flat."""
     return call.reshaped(input)
 

@@ -22,7 +22,7 @@ from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import GroupNorm, Shape
 from gromo_graph.spec.kinds.refusals import MIXED_GROUPS
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall, weights_of
 
@@ -111,7 +111,7 @@ def group_norm(
     bias: Any = None,
     eps: float = 1e-5,
     cudnn: bool = False,
-) -> View:
+) -> ModelValue:
     """The groups of torch are those of the node."""
     if weight is None or bias is None:
         raise Unmapped("it has no weight and bias: expected affine=True")

@@ -12,7 +12,7 @@ from torch.nn import functional
 from gromo_graph.layers.joint_norm import FeaturesFirst, JointNormAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import LayerNorm, Shape
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import PlainTorch, as_function
 from gromo_graph.translation.torch_call import TorchCall, weights_of
 
@@ -45,7 +45,7 @@ def layer_norm(
     bias: Any = None,
     eps: float = 1e-5,
     cudnn: bool = False,
-) -> View:
+) -> ModelValue:
     """Over all values of a sample, or over the last dimension."""
     if weight is None or bias is None:
         raise Unmapped("it has no weight or no bias: expected elementwise_affine=True and bias=True")

@@ -16,9 +16,9 @@ from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis
-from gromo_graph.translation.blueprint import View
+from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall, size_of, weights_of
+from gromo_graph.translation.torch_call import TorchCall, sizes_of, weights_of
 
 
 def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
@@ -93,10 +93,10 @@ def make_identity(layer: Linear) -> bool:
     return True
 
 
-def linear(call: TorchCall, input: Any, weight: Any, bias: Any = None) -> View:
+def linear(call: TorchCall, input: Any, weight: Any, bias: Any = None) -> ModelValue:
     """Along the last of several dimensions it is a convolution with a kernel of 1."""
     view, weights = call.view(input), weights_of(call, weight=weight, bias=bias)
-    fields = {"features": size_of(weights["weight"], 0), "bias": weights["bias"] is not None}
+    fields = {"features": sizes_of(weights["weight"])[0], "bias": weights["bias"] is not None}
     if len(view.shape) == 1:
         return call.add(kinds.Linear, weights, sources=(call.exact(view),), **fields)
     source = call.blueprint.by_features(view)

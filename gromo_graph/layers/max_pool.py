@@ -12,8 +12,8 @@ from gromo_graph.layers.pool import Resampling, along_axes, window_fields
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.pool import Pool
-from gromo_graph.translation.blueprint import Unmapped, View
-from gromo_graph.translation.rows import FunctionRow, as_function
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
+from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall, same_along_axes
 
 
@@ -72,35 +72,28 @@ def _mean_with_gaps(operation: MaxPool1d | MaxPool2d, maps: Tensor) -> Tensor:
     return summed(maps.flatten(0, 1)[:, None]).reshape(*maps.shape[:2], *sizes) / counts
 
 
-def max_pool(kind: type[Pool]) -> FunctionRow:
-    """The row of torch's function for a number of axes."""
-
-    def read(
-        call: TorchCall,
-        input: Any,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ) -> View:
-        if same_along_axes(dilation, "dilation") != 1:
-            raise Unmapped(f"its dilation is {dilation}: expected 1")
-        return call.add(kind, sources=(call.exact(input),), **window_fields(kernel_size, stride, padding))
-
-    return read
+def max_pool(
+    call: TorchCall,
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> ModelValue:
+    """Over one or two axes, without dilation."""
+    if same_along_axes(dilation, "dilation") != 1:
+        raise Unmapped(f"its dilation is {dilation}: expected 1")
+    kind = (kinds.MaxPool1d, kinds.MaxPool2d)[len(call.shape) - 2]
+    return call.add(kind, sources=(call.exact(input),), **window_fields(kernel_size, stride, padding))
 
 
-_max_pool1d, _max_pool2d = max_pool(kinds.MaxPool1d), max_pool(kinds.MaxPool2d)
-_ATTRIBUTES = ("kernel_size", "stride", "padding", "dilation")
+_MODULE = as_function(max_pool, "kernel_size", "stride", "padding", "dilation")
 
 TORCH = TorchHalf(
     build,
     [MaxPoolAdapter(MaxPool1d), MaxPoolAdapter(MaxPool2d)],
-    import_functions={"max_pool1d": _max_pool1d, "max_pool2d": _max_pool2d},
-    import_modules={
-        MaxPool1d: as_function(_max_pool1d, *_ATTRIBUTES),
-        MaxPool2d: as_function(_max_pool2d, *_ATTRIBUTES),
-    },
+    import_functions={"max_pool1d": max_pool, "max_pool2d": max_pool},
+    import_modules={MaxPool1d: _MODULE, MaxPool2d: _MODULE},
 )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gromo_graph.spec.kinds import Attention, Conv1d
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import TorchCall, Weight, trained_like
 
 
@@ -28,7 +28,7 @@ def multihead_attention(
     attn_mask: Any = None,
     average_attn_weights: bool = True,
     is_causal: bool = False,
-) -> tuple[View, None]:
+) -> tuple[ModelValue, None]:
     """Three layers, an attention and the layer that reads it; the weights of attention are not handed on.
 
     Raises:
@@ -59,12 +59,14 @@ def multihead_attention(
     tensors = {"weight": _columns(out.weight, turns)} | (
         {} if out.bias is None else {"bias": _copied(out.bias, out.bias.detach())}
     )
-    node = _projection(call, "out_proj", View(mixed.node, mixed.own, mixed.own[::-1], turned=True), tensors)
+    node = _projection(
+        call, "out_proj", ModelValue(mixed.node, mixed.own, mixed.own[::-1], turned=True), tensors
+    )
     own = call.blueprint.shapes[node]
-    return View(node, own, own[::-1], turned=True), None
+    return ModelValue(node, own, own[::-1], turned=True), None
 
 
-def _projection(call: TorchCall, name: str, view: View, tensors: Mapping[str, Tensor]) -> str:
+def _projection(call: TorchCall, name: str, view: ModelValue, tensors: Mapping[str, Tensor]) -> str:
     """A linear layer at each position."""
     if len(view.shape) != 2:
         raise Unmapped(f"it reads {list(view.shape)} of a sample: expected (positions, features)")

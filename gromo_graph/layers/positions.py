@@ -12,12 +12,12 @@ from gromo_graph.layers.operation import Features, Passed, Unchanging, with_entr
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import PlainTorch
 from gromo_graph.translation.torch_call import TorchCall, Weight
 
 
-class Positions(torch.nn.Module):
+class AddedPositions(torch.nn.Module):
     """x + weight.
 
     Args:
@@ -37,37 +37,37 @@ class Positions(torch.nn.Module):
         return str(tuple(self.weight.shape))
 
 
-def build(node: kinds.Positions, inputs: Sequence[kinds.Shape]) -> Positions:
+def build(node: kinds.Positions, inputs: Sequence[kinds.Shape]) -> AddedPositions:
     """The torch module of the node; its weights are drawn by the compiler, from a generator."""
-    return Positions(inputs[0])
+    return AddedPositions(inputs[0])
 
 
-class PositionsAdapter(Unchanging[Positions]):
+class PositionsAdapter(Unchanging[AddedPositions]):
     """A new feature gets a number of 0 at every position."""
 
-    operation_type = Positions
+    operation_type = AddedPositions
 
-    def obstacle(self, operation: Positions, entering: Features) -> str | None:
+    def obstacle(self, operation: AddedPositions, entering: Features) -> str | None:
         if operation.weight.shape[0] != entering.width:
             return f"it has numbers for {operation.weight.shape[0]} features, not for {entering.width}"
         return None
 
-    def grow(self, operation: Positions, at: int, size: int, passed: Passed) -> list[Replaced]:
+    def grow(self, operation: AddedPositions, at: int, size: int, passed: Passed) -> list[Replaced]:
         old = operation.weight
         return [grown(operation, "weight", old.new_zeros(size, *old.shape[1:]), dim=0, at=at)]
 
-    def left(self, operation: Positions, places: Tensor) -> torch.nn.Module:
+    def left(self, operation: AddedPositions, places: Tensor) -> torch.nn.Module:
         return with_entries(operation, places)
 
 
-def make_identity(positions: Positions) -> bool:
+def make_identity(positions: AddedPositions) -> bool:
     """All numbers 0."""
     with torch.no_grad():
         positions.weight.zero_()
     return True
 
 
-def add_parameter(call: TorchCall, value: View, weight: Weight) -> View:
+def add_parameter(call: TorchCall, value: ModelValue, weight: Weight) -> ModelValue:
     """`x + parameter` in a model, a parameter with a number for each value of a sample, alone or as a batch of one.
 
     Raises:
@@ -92,6 +92,6 @@ TORCH = TorchHalf(
     build,
     [PositionsAdapter()],
     identity=make_identity,
-    export={Positions: lambda part: PlainTorch({"": part.weight}, lambda call, x: x + call(""))},
+    export={AddedPositions: lambda part: PlainTorch({"": part.weight}, lambda call, x: x + call(""))},
 )
 """A model that adds a parameter is read by `add_parameter`, from `interop/operators.py`."""

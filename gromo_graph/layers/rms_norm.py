@@ -13,7 +13,7 @@ from gromo_graph.layers.joint_norm import FeaturesFirst, JointNormAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
-from gromo_graph.translation.blueprint import View
+from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.rows import PlainTorch, as_function
 from gromo_graph.translation.torch_call import TorchCall, weights_of
 
@@ -40,7 +40,7 @@ class RMSNormAdapter(JointNormAdapter[torch.nn.RMSNorm]):
 
 def rms_norm(
     call: TorchCall, input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
-) -> View:
+) -> ModelValue:
     """Over all values of a sample, or over the last dimension."""
     fields = {"eps": None if eps is None else float(eps), "elementwise_affine": weight is not None}
     weights = weights_of(call, weight=weight)

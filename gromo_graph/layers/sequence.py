@@ -12,28 +12,28 @@ from gromo_graph.spec import kinds
 from gromo_graph.translation.rows import PlainTorch
 
 
-class AsSequence(torch.nn.Flatten):
+class FlatPositions(torch.nn.Flatten):
     """(n, features, height, width) becomes (n, features, height · width)."""
 
     def __init__(self) -> None:
         super().__init__(start_dim=2)
 
 
-def build(node: kinds.AsSequence, inputs: Sequence[kinds.Shape]) -> AsSequence:
+def build(node: kinds.AsSequence, inputs: Sequence[kinds.Shape]) -> FlatPositions:
     """The torch module of the node."""
-    return AsSequence()
+    return FlatPositions()
 
 
-class AsSequenceAdapter(OperationAdapter[AsSequence]):
+class FlatPositionsAdapter(OperationAdapter[FlatPositions]):
     """Each channel keeps its values: they only stand on another grid."""
 
-    operation_type = AsSequence
+    operation_type = FlatPositions
     slides = True
 
 
 TORCH = TorchHalf(
     build,
-    [AsSequenceAdapter()],
-    export={AsSequence: lambda part: PlainTorch({}, lambda call, x: x.flatten(2))},
+    [FlatPositionsAdapter()],
+    export={FlatPositions: lambda part: PlainTorch({}, lambda call, x: x.flatten(2))},
 )
 """A model that flattens positions only reads its values as another shape: see `interop/operators.py`."""

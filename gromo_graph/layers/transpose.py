@@ -12,7 +12,7 @@ from gromo_graph.spec import kinds
 from gromo_graph.translation.rows import PlainTorch
 
 
-class Transpose(torch.nn.Module):
+class SwapFeatures(torch.nn.Module):
     """(n, features, length) becomes (n, length, features)."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -20,13 +20,13 @@ class Transpose(torch.nn.Module):
         return x.transpose(1, 2)
 
 
-def build(node: kinds.Transpose, inputs: Sequence[kinds.Shape]) -> Transpose:
+def build(node: kinds.Transpose, inputs: Sequence[kinds.Shape]) -> SwapFeatures:
     """The torch module of the node."""
-    return Transpose()
+    return SwapFeatures()
 
 
 TORCH = TorchHalf(
     build,
-    export={Transpose: lambda part: PlainTorch({}, lambda call, x: x.transpose(1, 2))},
+    export={SwapFeatures: lambda part: PlainTorch({}, lambda call, x: x.transpose(1, 2))},
 )
 """A model that transposes only reads its values in another order: see `interop/dimension_order.py`."""

@@ -11,7 +11,7 @@ from gromo_graph.layers.pool import Resampling
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Shape, Upsample1d, Upsample2d
 from gromo_graph.spec.kinds.upsample import Upsample
-from gromo_graph.translation.blueprint import Unmapped, View
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall
 
@@ -30,14 +30,14 @@ def interpolate(
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
-) -> View:
+) -> ModelValue:
     """Nearest neighbours, a whole number of times."""
     if mode != "nearest":
         raise Unmapped(f"its mode is {mode!r}: expected nearest")
     return upsample_nearest(call, input)
 
 
-def upsample_nearest(call: TorchCall, input: Any, *_: Any, **__: Any) -> View:
+def upsample_nearest(call: TorchCall, input: Any, *_: Any, **__: Any) -> ModelValue:
     """The scale that the arguments ask for shows in the shapes."""
     source = call.exact(input)
     before, after = call.blueprint.shapes[source][1:], tuple(call.shape[1:])

@@ -21,7 +21,7 @@ class Unmapped(Exception):  # noqa: N818 - it names the fact; the reader sees a 
 
 
 @dataclass(frozen=True)
-class View:
+class ModelValue:
     """A value of the model: the output of a node, read as another shape.
 
     Attributes:
@@ -71,7 +71,7 @@ class Blueprint:
         self._reshaped: dict[tuple[str, type[Node]], str] = {}
         self._lost: set[str] = set()
 
-    def add(self, name: str, kind: type[Node], source: Source | None = None, **fields: Any) -> View:
+    def add(self, name: str, kind: type[Node], source: Source | None = None, **fields: Any) -> ModelValue:
         """A new node.
 
         Args:
@@ -93,7 +93,7 @@ class Blueprint:
         self.nodes[called], self.shapes[called] = node, shape
         if source is not None:
             self.sources[called] = source
-        return View(called, shape, shape)
+        return ModelValue(called, shape, shape)
 
     def lost(self, shape: Shape) -> str:
         """A node in the place of something that could not be mapped; no spec is made with it."""
@@ -102,13 +102,13 @@ class Blueprint:
         self._lost.add(name)
         return name
 
-    def known(self, view: View) -> View:
+    def known(self, view: ModelValue) -> ModelValue:
         """The view itself; of what could not be mapped something new in its shape, for which nothing is to blame."""
         if view.node not in self._lost or view.own == view.shape:
             return view
-        return View(self.lost(view.shape or (1,)), view.shape or (1,), view.shape)
+        return ModelValue(self.lost(view.shape or (1,)), view.shape or (1,), view.shape)
 
-    def merge(self, name: str, how: str, views: Sequence[View]) -> View:
+    def merge(self, name: str, how: str, views: Sequence[ModelValue]) -> ModelValue:
         """A sum or a concatenation of values, of their features where these stand behind the positions.
 
         Raises:
@@ -116,7 +116,7 @@ class Blueprint:
         """
         return self.add(name, Merge, sources=self.different(views), merge=how)
 
-    def different(self, views: Sequence[View], taken: Collection[str] = ()) -> tuple[str, ...]:
+    def different(self, views: Sequence[ModelValue], taken: Collection[str] = ()) -> tuple[str, ...]:
         """The nodes of values; where one stands there twice, a merge of it alone stands for it the second time."""
         found: list[str] = []
         for view in views:
@@ -126,7 +126,7 @@ class Blueprint:
             found.append(name)
         return tuple(found)
 
-    def exact(self, view: View) -> str:
+    def exact(self, view: ModelValue) -> str:
         """The node whose shape is that of the view; a flatten, sequence or transpose is added where it takes one.
 
         Raises:
@@ -155,7 +155,7 @@ class Blueprint:
         """The node itself, or where it is an image the sequence of its positions."""
         return self._once(node, AsSequence) if len(self.shapes[node]) == 3 else node
 
-    def by_features(self, view: View) -> str:
+    def by_features(self, view: ModelValue) -> str:
         """The node whose features are the last dimension of the view; a transpose is added where it takes one.
 
         Raises:

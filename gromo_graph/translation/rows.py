@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import nn
 
-from gromo_graph.translation.blueprint import View
+from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.torch_call import TorchCall
 
-FunctionRow = Callable[..., View]
-"""(call, arguments...) -> View, with the arguments of the torch function that it stands for."""
+FunctionRow = Callable[..., ModelValue]
+"""(call, arguments...) -> ModelValue, with the arguments of the torch function that it stands for."""
 
 ModuleRow = Callable[..., Any]
-"""(call, module, values...) -> View; attention gives a tuple as torch does."""
+"""(call, module, values...) -> ModelValue; attention gives a tuple as torch does."""
 
 PlainCall = Callable[..., Any]
 """(call, values...) -> value; `call(key, values...)` calls the plain module of that key, or gives a parameter."""
@@ -49,7 +49,7 @@ def as_function(function: FunctionRow, *attributes: str) -> ModuleRow:
     ('x', 0.25)
     """
 
-    def read(call: TorchCall, module: nn.Module, *values: Any, **named: Any) -> View:
+    def read(call: TorchCall, module: nn.Module, *values: Any, **named: Any) -> ModelValue:
         given = {name: getattr(module, name) for name in attributes}
         tensors = {name: call.weight_in(module, name) for name in attributes if name in _names(module)}
         return function(call, *values, **(given | tensors | named))

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gromo_graph.spec.kinds import Fixed, Node, Shape
-from gromo_graph.translation.blueprint import Blueprint, Source, Unmapped, View
+from gromo_graph.translation.blueprint import Blueprint, ModelValue, Source, Unmapped
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class TorchCall:
 
     def add(
         self, kind: type[Node], weights: Mapping[str, Weight | None] | None = None, **fields: Any
-    ) -> View:
+    ) -> ModelValue:
         """A node for this call.
 
         Args:
@@ -94,7 +94,7 @@ class TorchCall:
         value: Any,
         normalized: Shape,
         **fields: Any,
-    ) -> View:
+    ) -> ModelValue:
         """A node that normalises all values of a sample together, or with `over: features` the last dimension.
 
         Args:
@@ -114,9 +114,9 @@ class TorchCall:
         source = self.blueprint.by_features(view)
         return self.behind_positions(self.add(kind, weights, sources=(source,), over="features", **fields))
 
-    def behind_positions(self, view: View) -> View:
+    def behind_positions(self, view: ModelValue) -> ModelValue:
         """The output of a node, as a model reads it that has the features last."""
-        return View(view.node, view.own, self.shape, turned=True)
+        return ModelValue(view.node, view.own, self.shape, turned=True)
 
     def inside(self, name: str, shape: Shape) -> TorchCall:
         """The same for a module inside the one that is called.
@@ -146,7 +146,7 @@ class TorchCall:
                 raise Unmapped(f"it shares its weights with `{self._owners[tensor]}`")
         self._owners.update(dict.fromkeys(tensors, self.where))
 
-    def keep(self, module: nn.Module, values: Sequence[Any]) -> View:
+    def keep(self, module: nn.Module, values: Sequence[Any]) -> ModelValue:
         """A node that is the module itself.
 
         Raises:
@@ -179,13 +179,13 @@ class TorchCall:
             path = f"{kind.model_fields['kind'].default}.{path}".rstrip(".")
         return path
 
-    def view(self, value: Any) -> View:
+    def view(self, value: Any) -> ModelValue:
         """A value of the model that depends on its inputs.
 
         Raises:
             Unmapped: it is something else.
         """
-        if isinstance(value, View):
+        if isinstance(value, ModelValue):
             return self.blueprint.known(value)
         if isinstance(value, Weight):
             raise Unmapped(f"it takes the parameter `{value.path}` for a value: expected values of nodes")
@@ -197,7 +197,7 @@ class TorchCall:
         """The node that gives a value in the shape the model reads it in."""
         return self.blueprint.exact(self.view(value))
 
-    def reshaped(self, value: Any) -> View:
+    def reshaped(self, value: Any) -> ModelValue:
         """The same numbers in the same order, in the shape that the call gives.
 
         Raises:
@@ -256,12 +256,12 @@ def weights_of(call: TorchCall, **given: Any) -> dict[str, Weight | None]:
     return {key: call.weight(value, key) for key, value in given.items()}
 
 
-def size_of(weight: Weight | None, dim: int) -> int:
-    """A size of a weight that must be there.
+def sizes_of(weight: Weight | None) -> tuple[int, ...]:
+    """The shape of a weight that must be there.
 
     Raises:
         Unmapped: it is not.
     """
     if weight is None:
         raise Unmapped("it has no weight")
-    return int(weight.tensor.shape[dim])
+    return tuple(weight.tensor.shape)

@@ -285,6 +285,7 @@ def test_what_tracing_does_not_see_is_found_by_comparing() -> None:
             x = self.layer(x)
             return x.relu() if self.training else x
 
+    torch.manual_seed(0)  # some outputs of the layer must be negative
     assert "gives other outputs in evaluation mode" in obstacles(ByMode(), ROW)[""]
 
     class Always(nn.Module):

@@ -10,15 +10,15 @@ from torch.nn import functional
 
 from gromo_graph import GrowingModule, GrowthError
 from gromo_graph.layers import adapter_for, operation_adapter
-from gromo_graph.layers.embedding import Embedding
+from gromo_graph.layers.embedding import TokenVectors
 from gromo_graph.layers.operation import Features, Passed
-from gromo_graph.layers.positions import Positions
+from gromo_graph.layers.positions import AddedPositions
 
 F64 = torch.float64
 
 
-def embedding(vocabulary: int = 5, features: int = 3) -> Embedding:
-    layer = Embedding(vocabulary, features, dtype=F64)
+def embedding(vocabulary: int = 5, features: int = 3) -> TokenVectors:
+    layer = TokenVectors(vocabulary, features, dtype=F64)
     torch.nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(0))
     return layer
 
@@ -78,7 +78,7 @@ def test_a_compiled_pass_does_not_look_at_the_ids() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 6), (3, 4, 5)])
 def test_positions_add_a_number_of_each_place_and_new_features_pass(shape: tuple[int, ...]) -> None:
-    operation = Positions(shape).double()
+    operation = AddedPositions(shape).double()
     torch.nn.init.normal_(operation.weight, generator=torch.Generator().manual_seed(0))
     x = torch.randn(7, *shape, generator=torch.Generator().manual_seed(1), dtype=F64)
     assert torch.equal(operation(x), x + operation.weight[None])
