@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError, NotFiniteError
+from gromo_graph.growth.means import check_mean, few, share_of
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured import MeasuredModule
@@ -61,6 +62,7 @@ class Observation:
         gradients: d(sum of the per-sample losses)/d(pre-activity) of each layer and sum, by module name.
         weight_gradients, bias_gradients: the same for the parameters of the layers, but for frozen ones.
         values: of the nodes that are watched, by name.
+        unreached: layers and sums that the loss does not depend on; their gradients are 0.
     """
 
     samples: int
@@ -68,6 +70,7 @@ class Observation:
     weight_gradients: Mapping[str, Tensor]
     bias_gradients: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
+    unreached: frozenset[str] = frozenset()
 
 
 @contextmanager
@@ -143,23 +146,35 @@ def mean_loss(
     loader: Loader,
     *,
     extended: bool = False,
+    checked: bool = True,
     processes: Processes = ALONE,
 ) -> float:
     """Mean loss over a loader in evaluation mode; with `extended`, as if the pending growth were applied.
 
     Args:
+        checked: whether it is known already that the mean does not depend on how the samples are cut into batches.
         processes: each with a share of the samples.
+
+    Raises:
+        GrowthError: it does depend on it (`check_mean`); the loader is empty, or the loss is no finite scalar.
     """
-    total, count = 0.0, 0
+    total, count = 0.0, 0.0
+    looked_at: list[tuple[Any, Tensor]] = []
+    share = share_of(loss)
     with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
         for inputs, target in batches(loader, network):
             prediction = network.extended_forward(*inputs) if extended else network(*inputs)
-            total += float(_scalar(loss(prediction, target))) * len(target)
-            count += len(target)
+            weight = share(prediction, target)
+            if weight:  # the mean over nothing is no number
+                total += float(_scalar(loss(prediction, target))) * weight
+            count += weight
+            if not checked:
+                looked_at.append(few(prediction, target))
             if not math.isfinite(total):
                 break
-    total, samples = processes.totals(total, count)
-    return _finite(total / samples)
+        check_mean(loss, looked_at)
+    total, weights = processes.totals(total, count)
+    return _finite(total / weights if weights else math.nan)
 
 
 def error_rate(network: GrowingNetwork, loader: Loader, *, processes: Processes = ALONE) -> float:
@@ -206,7 +221,7 @@ def observe(
     Raises:
         GrowthError: the loss is no finite scalar, or a module does not influence it.
     """
-    seen = 0
+    seen, share = 0, share_of(loss)
     with (
         evaluation_mode(network),
         same_draws(network),
@@ -215,7 +230,10 @@ def observe(
         torch.enable_grad(),
     ):
         for inputs, target in batches(loader, network):
-            value = _scalar(loss(network(*inputs), target))
+            prediction = network(*inputs)
+            if not share(prediction, target):
+                continue  # all its targets are ignored
+            value = _scalar(loss(prediction, target))
             _finite(float(value.detach()))
             value = value * len(target)
             yield _observation(value, len(target), watched, values)
@@ -232,13 +250,15 @@ def _observation(value: Tensor, samples: int, watched: Watched, values: Mapping[
     weighted = [module for module in with_parameters if module.layer.weight.requires_grad]
     biased = [module for module in weighted if module.use_bias and module.layer.bias.requires_grad]
     wanted = [module.layer.weight for module in weighted] + [module.layer.bias for module in biased]
+    tensors: list[Any] = [*pre_activities, *wanted]
     try:
-        found = torch.autograd.grad(value, [*pre_activities, *wanted])
+        given = _gradients(value, tensors)
     except RuntimeError as error:
         raise GrowthError(
-            "the loss does not depend on every layer that may grow: expected a loss computed from the "
+            "the loss does not depend on any layer that may grow: expected a loss computed from the "
             f"network's prediction by differentiable operations ({error})"
         ) from error
+    found = [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, given, strict=True)]
     of_weights = found[len(every) : len(every) + len(weighted)]
     of_biases = found[len(every) + len(weighted) :]
     return Observation(
@@ -247,7 +267,20 @@ def _observation(value: Tensor, samples: int, watched: Watched, values: Mapping[
         dict(zip([module.name for module in weighted], of_weights, strict=True)),
         dict(zip([module.name for module in biased], of_biases, strict=True)),
         dict(values),
+        frozenset(module.name for module, g in zip(every, given, strict=False) if g is None),
     )
+
+
+def _gradients(value: Tensor, of: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Gradients of a loss, None for what it does not depend on, as the heads that a loss of one output leaves out.
+
+    Raises:
+        RuntimeError: it depends on none.
+    """
+    found = torch.autograd.grad(value, of, allow_unused=True)
+    if all(gradient is None for gradient in found):
+        raise RuntimeError("no tensor of the network was used for it")
+    return found
 
 
 @contextmanager

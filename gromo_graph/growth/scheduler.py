@@ -19,6 +19,7 @@ from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.explanations import decision_of, why_chosen
+from gromo_graph.growth.given_network import growing_network
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
 from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
@@ -38,6 +39,7 @@ from gromo_graph.growth.trials import (
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
+from gromo_graph.network.plain_weights import check_plain_weights
 from gromo_graph.network.snapshot import Memory, go_back, remember
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
@@ -71,8 +73,8 @@ class GrowthScheduler:
         untrained: what the optimizers leave out on purpose: parameters, modules, or names of either or of nodes.
 
     Raises:
-        GrowthError: a loss that says it is no mean, a training without length, or optimizers that leave trainable
-            parameters out, are for another network, or cannot follow one that grows.
+        GrowthError: a network that cannot grow, a loss that says it is no mean, a training without length, or
+            optimizers that leave trainable parameters out, are for another network, or cannot follow one that grows.
 
     Attributes:
         reason: why growth is over, or None while it goes on.
@@ -127,7 +129,7 @@ class GrowthScheduler:
             )
         if epochs is not None and not epochs > 0:
             raise GrowthError(f"epochs={epochs!r}: expected the length of the training, 1 or more")
-        self.network = network
+        self.network = network = growing_network(network)
         self.loss = loss
         self.policy = network.spec.growth if policy is None else growth_of(policy)
         self.untrained = tuple(untrained)
@@ -144,6 +146,7 @@ class GrowthScheduler:
         self._began = time.perf_counter()
         self._plateau = PlateauWatch(self.policy.when)
         self._held_out: Loader | None = None
+        self._checked: Loader | None = None
         self._planned_on: Loader | None = None
         self._memory = 0
         self._before_last: Memory | None = None
@@ -358,6 +361,7 @@ class GrowthScheduler:
         return error_rate(self.network, self._held_out, processes=self.processes)
 
     def _planned(self, loader: Loader) -> Planned:
+        check_plain_weights(self.network)
         if self._planned_on is not None and loader is not self._planned_on:
             self._known.forget()
         self._planned_on = loader
@@ -453,7 +457,10 @@ class GrowthScheduler:
 
     def _loss_now(self) -> float:
         assert self._held_out is not None
-        return mean_loss(self.network, self.loss, self._held_out, processes=self.processes)
+        checked = self._held_out is self._checked
+        found = mean_loss(self.network, self.loss, self._held_out, checked=checked, processes=self.processes)
+        self._checked = self._held_out
+        return found
 
     def _loss_at(self, change: Change, gamma: float) -> float:
         held_out = self._held_out

@@ -142,11 +142,13 @@ class Gathered:
 
     Attributes:
         sums: which. samples: that were counted, in all processes. memory: bytes of all sums.
+        unreached: layers and sums that the loss does not depend on.
     """
 
     sums: Sums
     samples: int
     memory: int
+    unreached: frozenset[str] = frozenset()
 
     def source(self, bridge: Bridge) -> SourceStatistics:
         """The statistics of what a new path would read."""
@@ -197,6 +199,7 @@ def gather(
     alone = [(each.source, each) for each in sums.sources if not each.shared]
     inputs = known.given_to(network, [*readers, *alone])
     samples, error = 0, policy.statistics.error
+    unreached: frozenset[str] | None = None
     if error is not None:  # of a share of the data the error is so much larger
         error *= math.sqrt(processes.count)
     with processes.together():
@@ -204,6 +207,7 @@ def gather(
         for seen in observe(network, loss, loader, sums.watched(), samples=limit):
             sums.update(seen)
             samples += seen.samples
+            unreached = seen.unreached if unreached is None else unreached & seen.unreached
             if error is not None and sums.are_precise(error):
                 break
     statistics = sums.statistics()
@@ -212,7 +216,8 @@ def gather(
     (total,) = processes.totals(samples)
     for counter in sums.counters:
         counter.share(processes)
-    return Gathered(sums, round(total), sum(statistic.nbytes for statistic in statistics))
+    memory = sum(statistic.nbytes for statistic in statistics)
+    return Gathered(sums, round(total), memory, unreached or frozenset())
 
 
 def samples_each(policy: Growth, processes: Processes) -> int | None:

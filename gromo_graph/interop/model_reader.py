@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import HINTS, VIEWS, function_row
 from gromo_graph.interop.tracing import Seen, Trace, line_of
+from gromo_graph.layers.reparametrized import reparametrized
 from gromo_graph.spec.kinds import Input
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Unmapped
 from gromo_graph.translation.torch_call import Constant, TorchCall, Weight
@@ -206,8 +206,9 @@ class _Reader:
             return lambda call, *arguments: call.keep(original, arguments)
         if layer is None:
             raise Unmapped("the language has no such kind")
-        if parametrize.is_parametrized(original):
-            raise Unmapped("its weights are parametrized: remove_parametrizations() makes them plain")
+        computed = reparametrized(original)
+        if computed is not None:
+            raise Unmapped(computed)
         if (path in self.called or self.called.get(f"#{id(original)}")) and list(original.parameters()):
             raise Unmapped(
                 "it is called more than once, so its weights are shared: expected one module for each call"
@@ -360,7 +361,8 @@ def standing_in_the_way(model: nn.Module) -> list[Obstacle]:
     for path, module in model.named_modules():
         hooks = ("_forward_hooks", "_forward_pre_hooks")
         if any(getattr(module, name, None) for name in hooks):
-            found.append(Obstacle(path, "it has forward hooks, which a spec cannot hold: remove them first"))
+            hooked = "it has forward hooks, which a spec cannot hold: remove them first"
+            found.append(Obstacle(path, reparametrized(module) or hooked))
         if any(nn.parameter.is_lazy(tensor) for tensor in module._parameters.values() if tensor is not None):
             found.append(Obstacle(path, "its weights have no size yet: run the model once first"))
     return found

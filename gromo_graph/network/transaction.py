@@ -42,6 +42,7 @@ from gromo_graph.network.optimizers import (
     bring_back,
     remembered,
 )
+from gromo_graph.network.plain_weights import check_plain_weights
 from gromo_graph.network.same_outputs import agree, probe_outputs, smallest_vocabulary
 from gromo_graph.network.weight_transfer import any_weight, follow_spec, origins
 from gromo_graph.spec import Spec, check_spec
@@ -302,6 +303,7 @@ def edit(
     if isinstance(target, Spec):
         return Transaction(target)
     if isinstance(target, GrowingNetwork):
+        check_plain_weights(target)
         return NetworkTransaction(target, Optimizers(optimizer), generator, new_state)
     raise GraphError(f"cannot edit a {type(target).__name__}: expected a spec or a network")
 

@@ -23,7 +23,7 @@ from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.branch_point import BranchPoint
-from gromo_graph.run.data.batches import AnyLoader, batches_of
+from gromo_graph.run.data.batches import AnyLoader, batches_of, needs_company
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.folder.checkpoint import (
     Checkpoint,
@@ -161,7 +161,10 @@ class Loop:
 
     def _training_loader(self) -> AnyLoader:
         size = self.train.batch_size
-        return batches_of(self.data.train, size, seed=self.seed, device=self.device, share=self.share)
+        least = 2 * self.share[1] if needs_company(self.network.graph) else 1
+        return batches_of(
+            self.data.train, size, seed=self.seed, device=self.device, share=self.share, least=least
+        )
 
     def run(self, recorder: Unrecorded, interruption: Interruption, on_progress: OnProgress | None) -> Run:
         """All epochs that are left.

@@ -9,7 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.explain import not_a_map, read_section, report_key
-from gromo_graph.spec.graph_checks import GraphChecks, data_problem, name_problem
+from gromo_graph.spec.graph_checks import GraphChecks, batch_size_problem, data_problem, name_problem
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
 from gromo_graph.spec.model import Origin, Spec
@@ -80,6 +80,9 @@ def check_nodes(spec: Spec) -> tuple[Problem, ...]:
         report=report,
         suggester=suggester,
     ).check()
+    message = None if problems else batch_size_problem(spec.nodes, spec.train.batch_size)
+    if message is not None:
+        report(("train", "batch_size"), message)
     return tuple(sorted(problems, key=_place))
 
 
@@ -124,6 +127,10 @@ class _Check:
         self.data(data.get("train"))
         self.goals(growth, train)
         if self.problems or self.document.problems or growth is None or train is None:
+            return None
+        message = batch_size_problem(nodes, train.batch_size) if self.between else None
+        if message is not None:
+            self.report(("train", "batch_size"), message)
             return None
         origins = {node: self.origin(node) for node in nodes}
         return Spec(

@@ -11,7 +11,7 @@ import networkx as nx
 from gromo_graph.spec.explain import Report
 from gromo_graph.spec.kinds import Input, Layer, Node
 from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
-from gromo_graph.spec.order import cycle_text, cycles_in_order
+from gromo_graph.spec.order import cycle_text, cycles_in_order, topological_order
 from gromo_graph.spec.settings import BUILT_IN_DATA
 from gromo_graph.spec.shapes import count_problem, infer_shapes
 from gromo_graph.spec.text.locations import Path, clipped
@@ -222,6 +222,20 @@ class GraphChecks:
                 key = shapes.keys.get(name, "from")
                 path = _node(name) if isinstance(self.sound[name], Input) else (*_node(name), key)
                 self.report(path, shapes.mismatches[name])
+
+
+def batch_size_problem(nodes: Mapping[str, Node], batch_size: int) -> str | None:
+    """Why a batch of one sample cannot be trained on, or None; of nodes that fit together."""
+    if batch_size != 1:
+        return None
+    shapes = infer_shapes(nodes, topological_order(nodes)).known
+    for name, node in nodes.items():
+        if node.needs_company([shapes[source] for source in node.sources]):
+            return (
+                f"`{clipped(name)}` would normalise a single value for each feature of one sample: expected 2 or more "
+                "(`accumulate` makes steps of several batches)"
+            )
+    return None
 
 
 def name_problem(name: str) -> str | None:

@@ -96,6 +96,8 @@ class PruneProspect(Prospect[Removal]):
             without(self.linked, solution.order, solution.changes[-1])
         except GrowthError as error:  # an operation cannot lose features
             return self.left_out(str(error))
+        if gathered.unreached.issuperset(self.group.consumers):
+            return self.left_out("the loss does not depend on it, which says nothing of its worth")
         hardly = sum(error <= _HARDLY_MISSED for error in solution.errors)
         count = self.neurons if self.policy.when.worth is not None else hardly
         if count == 0:

@@ -112,6 +112,7 @@ class StreamLoader(SharedLoader):
     Args:
         part: the loader. seed: of its draws. device: where the batches are.
         share: see `SharedLoader`; each process reads all batches and keeps its rows.
+        least: samples of a batch; a smaller one is joined to the one before it.
     """
 
     def __init__(
@@ -121,8 +122,10 @@ class StreamLoader(SharedLoader):
         seed: int | None = None,
         device: torch.device | str = "cpu",
         share: tuple[int, int] = (0, 1),
+        least: int = 1,
     ) -> None:
         super().__init__(share)
+        self.least = least
         self.part, self.device = part, device
         self.seed = 0 if seed is None else seed
         self.epoch = 0
@@ -140,9 +143,25 @@ class StreamLoader(SharedLoader):
 
     def weighted(self) -> Iterator[Batch]:
         """As of `SharedLoader`."""
-        for x, y in self._batches():
+        for x, y in self._joined():
             own, weight = self.own(len(y))
             yield Batch(x[own].to(self.device), y[own].to(self.device), weight, len(y))
+
+    def _joined(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of no less than `least` samples, if there are so many."""
+        if self.least == 1:
+            yield from self._batches()
+            return
+        waiting: tuple[Tensor, Tensor] | None = None
+        for x, y in self._batches():
+            if waiting is not None and min(len(y), len(waiting[1])) < self.least:
+                waiting = torch.cat((waiting[0], x)), torch.cat((waiting[1], y))
+                continue
+            if waiting is not None:
+                yield waiting
+            waiting = x, y
+        if waiting is not None:
+            yield waiting
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         drawn = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)

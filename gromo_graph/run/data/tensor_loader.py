@@ -68,10 +68,13 @@ class TensorLoader(SharedLoader):
         seed: of the order; None keeps that of the data.
         device: where the batches are.
         share: see `SharedLoader`.
+        least: samples of a batch; a smaller last one is joined to the one before it.
 
     >>> part = Part(torch.arange(5.0)[:, None], torch.arange(5))
     >>> [y.tolist() for _, y in TensorLoader(part, 2)]
     [[0, 1], [2, 3], [4]]
+    >>> [y.tolist() for _, y in TensorLoader(part, 2, least=2)]
+    [[0, 1], [2, 3, 4]]
     """
 
     def __init__(
@@ -82,8 +85,10 @@ class TensorLoader(SharedLoader):
         seed: int | None = None,
         device: torch.device | str = "cpu",
         share: tuple[int, int] = (0, 1),
+        least: int = 1,
     ) -> None:
         super().__init__(share)
+        self.least = least
         self.part = part.to(device)
         self.batch_size = batch_size
         self.seed = seed
@@ -94,13 +99,20 @@ class TensorLoader(SharedLoader):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.part) // self.batch_size)
+        return len(self._sizes())
 
     def weighted(self) -> Iterator[Batch]:
         """As of `SharedLoader`."""
-        for rows in torch.split(self._order(), self.batch_size):
+        for rows in torch.split(self._order(), self._sizes()):
             own, weight = self.own(len(rows))
             yield Batch(*self.part.take(rows[own]), weight, len(rows))
+
+    def _sizes(self) -> list[int]:
+        whole, rest = divmod(len(self.part), self.batch_size)
+        sizes = [self.batch_size] * whole
+        if rest >= self.least or not whole:
+            return sizes + [rest] * (rest > 0)
+        return [*sizes[:-1], sizes[-1] + rest]
 
     def _order(self) -> Tensor:
         device = self.part.y.device

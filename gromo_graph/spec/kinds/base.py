@@ -169,6 +169,10 @@ class Node(Frozen):
         """The shape of the output; raises ShapeMismatch where the inputs do not fit."""
         raise NotImplementedError
 
+    def needs_company(self, inputs: Sequence[Shape]) -> bool:
+        """Whether it cannot train on one sample alone, as what it normalises would be a single value."""
+        return False
+
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """Trainable numbers, exactly."""
         return 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import Literal
 
 from pydantic import Field
 
+from gromo_graph.spec.kinds.base import Shape
 from gromo_graph.spec.kinds.norm import Eps, Norm
 from gromo_graph.spec.kinds.registry import register_kind
 
@@ -16,6 +19,10 @@ class BatchNorm(Norm):
     kind: Literal["batch_norm"] = "batch_norm"
     eps: Eps = 1e-5
     momentum: float = Field(0.1, ge=0, le=1, description="Share of a batch in the running mean and variance.")
+
+    def needs_company(self, inputs: Sequence[Shape]) -> bool:
+        """If a feature has one position alone."""
+        return prod(inputs[0][1:]) == 1
 
 
 register_kind(BatchNorm, "gromo_graph.layers.batch_norm:TORCH")

@@ -1,0 +1,44 @@
+"""The network that a scheduler is given: a GrowingNetwork, or a reason why it cannot grow."""
+
+from __future__ import annotations
+
+import torch
+
+from gromo_graph.errors import GrowthError
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.plain_weights import check_plain_weights
+
+
+def growing_network(given: object) -> GrowingNetwork:
+    """The network itself; one that torch.compile is put around is the network inside.
+
+    Raises:
+        GrowthError: it is another module, a wrapper that keeps parameters of its own, sharded, has no weights, or has
+            weights that are computed from others.
+    """
+    inside = getattr(given, "_orig_mod", None)
+    network = inside if isinstance(inside, GrowingNetwork) else given
+    if not isinstance(network, GrowingNetwork):
+        raise GrowthError(_why_not(network))
+    parameters = list(network.parameters())
+    if not parameters:
+        raise GrowthError(f"`{network.spec.name}` has no weights: there is nothing that can grow")
+    if any(hasattr(parameter, "device_mesh") for parameter in parameters):
+        raise GrowthError(
+            "the weights of the network are sharded (fully_shard): growth needs them whole, take the network before it "
+            "is sharded"
+        )
+    check_plain_weights(network)
+    return network
+
+
+def _why_not(given: object) -> str:
+    kind = type(given).__name__
+    if isinstance(getattr(given, "module", None), GrowingNetwork):
+        return (
+            f"the network is wrapped in {kind}, which holds on to the parameters it began with: give the network "
+            "itself, `.module`, and wrap it anew after each growth step"
+        )
+    if isinstance(given, torch.nn.Module):
+        return f"expected a GrowingNetwork, found a {kind}: call from_torch(model, example_input) first"
+    return f"expected a GrowingNetwork, found a {kind}: compile_network(spec) makes one"
