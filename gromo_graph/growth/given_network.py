@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from gromo_graph.errors import GrowthError
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.plain_weights import check_plain_weights
@@ -39,6 +37,7 @@ def _why_not(given: object) -> str:
             f"the network is wrapped in {kind}, which holds on to the parameters it began with: give the network "
             "itself, `.module`, and wrap it anew after each growth step"
         )
-    if isinstance(given, torch.nn.Module):
-        return f"expected a GrowingNetwork, found a {kind}: call from_torch(model, example_input) first"
-    return f"expected a GrowingNetwork, found a {kind}: compile_network(spec) makes one"
+    return (
+        f"found a {kind}, expected a GrowingNetwork: call compile_network(spec), or from_torch(model, example_input) "
+        "for a torch model"
+    )

@@ -114,11 +114,6 @@ class GrowthScheduler:
         processes: Processes | None = None,
         untrained: Untrained = (),
     ) -> None:
-        if not isinstance(network, GrowingNetwork):
-            raise GrowthError(
-                f"found a {type(network).__name__}, expected a GrowingNetwork: call compile_network(spec), or "
-                "from_torch(model, example_input) for a torch model"
-            )
         if not isinstance(policy, Growth | Mapping | None):
             raise GrowthError(
                 f"policy: found a {type(policy).__name__}, expected a Growth or a map as under `growth` in a spec"
