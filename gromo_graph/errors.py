@@ -7,6 +7,7 @@ GromoGraphError
 ├── GrowthError    a growing module or a scheduler was misused, or its numbers are not finite
 ├── TorchImportError   a torch module cannot become a network; carries every obstacle at once
 ├── RunError       data, a run folder or the training failed
+│   ├── NoPermissionError  a file or folder may not be written
 │   └── NotFiniteError  (a GrowthError too) a loss or a statistic is NaN or infinite
 └── RenderError    a drawing could not be made
 """
@@ -102,6 +103,10 @@ class TorchImportError(GromoGraphError):
 
 class RunError(GromoGraphError):
     """Data, a run folder, or the training itself failed."""
+
+
+class NoPermissionError(RunError):
+    """A file or folder may not be written. The shell adds what helps with the verb that was called."""
 
 
 class NotFiniteError(GrowthError, RunError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,7 +80,7 @@ def _network(target: str, weights: Path | None) -> GrowingNetwork:
 
     path = Path(target)
     run, at, step = target.rpartition("@")
-    if at and step.isdecimal() and not path.exists() and Path(run).is_dir():
+    if at and step.isdecimal() and not os.path.lexists(path) and Path(run).is_dir():
         raise RunError(
             f"{target}: a run keeps the weights of its end alone: make those of step {step} again with "
             f"`gromo-graph replay {run} --to {step} -o DIR`, then export DIR"

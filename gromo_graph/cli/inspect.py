@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gromo_graph.cli.messages import INTERRUPTED, reported, say
+from gromo_graph.errors import RunError
 
 _PORT = 8765
 PAGE = "inspect.html"
@@ -80,12 +80,14 @@ def show(address: str) -> None:
 
 
 def results_of(run: Path) -> Mapping[str, Any] | None:
-    """What came of a run that is over; None where it is not, or where the file cannot be read."""
+    """What came of a run that is over; None if it is not, or if the file is damaged."""
+    from gromo_graph.run.folder.run_folder import SUMMARY, RunFolder
+    from gromo_graph.run.folder.summary import Results
+
     try:
-        found = json.loads((_folder(run) / "summary.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return RunFolder(_folder(run)).read_model(SUMMARY, Results).model_dump(exclude_unset=True)
+    except RunError:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _folder(run: Path) -> Path:

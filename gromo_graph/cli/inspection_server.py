@@ -6,6 +6,8 @@ Who asks must name this machine as the host: a page from elsewhere, whose name w
 from __future__ import annotations
 
 import json
+import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from gromo_graph.cli.messages import failure
 from gromo_graph.errors import GromoGraphError, RunError
 from gromo_graph.records.journal import Journal, read_journal
 from gromo_graph.render.pages.inspection import Inspection, news, seen, shown_results
 from gromo_graph.render.pages.inspector import page_of, policy
 
 HOST = "127.0.0.1"
+_TOLD = re.compile(r"(\d{1,9}-\d{1,9}-[0-9a-f]{16})?")  # see `seen` of the inspection; at first nothing
 Results = Callable[[Path], Mapping[str, Any] | None]
 
 
@@ -49,7 +53,7 @@ class Following:
             return page_of(self._inspection.data(self._read(), self.results(self.run)), live=True)
 
     def news(self, told: str) -> dict[str, Any]:
-        """What is new since a page was told `told`; why it has to wait, where the journal cannot be read now."""
+        """What is new since a page was told `told`; or why it has to wait, or what is damaged."""
         with self._lock:
             try:
                 journal, results = self._read(), self.results(self.run)
@@ -57,10 +61,17 @@ class Following:
                     return {"results": shown_results(results)}
                 return news(self._inspection, journal, told, results)
             except GromoGraphError as error:
-                return {"waiting": str(error)}
+                return {"damaged" if self._is_there() else "waiting": str(error)}
+
+    def _is_there(self) -> bool:
+        """Whether there is a journal with something in it: a run that begins anew has none for a moment."""
+        try:
+            return self._file.stat().st_size > 0
+        except OSError:
+            return False
 
     def _read(self) -> Journal:
-        """The journal, read again where the file is not as it was."""
+        """The journal, read again if the file is not as it was."""
         try:
             state = self._file.stat()
         except OSError as error:
@@ -87,6 +98,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 512  # requests that may wait while others are taken
 
     def __init__(self, run: Path, port: int, results: Results) -> None:
         self.following = Following(run, results)
@@ -105,6 +117,12 @@ class Server(ThreadingHTTPServer):
         """What a browser on this machine calls it."""
         return frozenset(f"{name}:{self.server_port}" for name in (HOST, "localhost"))
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that leaves in the middle of an answer is no fault; anything else is said in a line."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, (ConnectionError, TimeoutError)):
+            failure(f"a request could not be answered: {error!r}")
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
@@ -115,11 +133,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in self.server.hosts:
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", "this server answers its own machine alone\n")
             return
-        asked = urlsplit(self.path)
-        if asked.path == "/":
+        try:
+            path, told = _asked(self.path)
+        except ValueError as error:
+            self._answer(HTTPStatus.BAD_REQUEST, "text/plain", f"this is no address of a page: {error}\n")
+            return
+        if path == "/":
             self._page()
-        elif asked.path == "/news":
-            told = parse_qs(asked.query).get("seen", [""])[0]
+        elif path == "/news":
             self._answer(HTTPStatus.OK, "application/json", json.dumps(self.server.following.news(told)))
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there is no such page\n")
@@ -155,3 +176,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a page that asks every second would fill the terminal."""
+
+
+def _asked(address: str) -> tuple[str, str]:
+    """The path of an address, and what the page that asks has been told.
+
+    Raises:
+        ValueError: the address or its query is malformed.
+
+    >>> _asked("/news?seen=3-1-0123456789abcdef")
+    ('/news', '3-1-0123456789abcdef')
+    """
+    parts = urlsplit(address)
+    query = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query), errors="strict")
+    told = query.pop("seen", [""])
+    if query or len(told) > 1 or not _TOLD.fullmatch(told[0]):
+        raise ValueError("the query is malformed")
+    return parts.path, told[0]

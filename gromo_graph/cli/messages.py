@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import os
@@ -15,7 +16,15 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from gromo_graph.environment import process_rank
-from gromo_graph.errors import CompileError, GraphError, GromoGraphError, Problem, RunError, SpecError
+from gromo_graph.errors import (
+    CompileError,
+    GraphError,
+    GromoGraphError,
+    NoPermissionError,
+    Problem,
+    RunError,
+    SpecError,
+)
 from gromo_graph.plugins import imported
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -23,6 +32,12 @@ DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _WIDEST = 110
 _PLUGIN = "plugin"
 PLUGIN_HINT = "a kind of your own is known once --plugin MODULE names the module that registers it"
+_PERMITTED = {
+    "resume": "have the permission of the folder changed, or resume a copy of it",
+    "edit": "have the permission of the file and its folder changed, or edit a copy",
+}
+"""What helps if a verb that has no --out may not write."""
+
 _Verb = TypeVar("_Verb", bound=Callable[..., None])
 
 
@@ -42,8 +57,16 @@ def reported(verb: _Verb) -> _Verb:
         except (GraphError, CompileError) as error:
             failure(str(error))
             raise typer.Exit(WRONG) from None
+        except NoPermissionError as error:
+            failure(f"{error}: {_PERMITTED.get(verb.__name__, 'choose another place with --out')}")
+            raise typer.Exit(FAILED) from None
         except GromoGraphError as error:
             failure(str(error))
+            raise typer.Exit(FAILED) from None
+        except OSError as error:
+            if error.filename is None or error.errno == errno.EPIPE:
+                raise
+            failure(f"{error.filename}: {error.strerror}")
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             failure("interrupted")

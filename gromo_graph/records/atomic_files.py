@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gromo_graph.errors import RunError
+from gromo_graph.errors import NoPermissionError, RunError
 
 try:
     import fcntl
@@ -28,9 +28,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise RunError(
-            f"{path}: there is no permission to write here: choose another place with --out"
-        ) from error
+        raise NoPermissionError(f"{path}: there is no permission to write here") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,6 +15,8 @@ from gromo_graph.spec.model import Spec
 
 JOURNAL = "journal.jsonl"
 SPEC = "spec.yaml"
+
+_LONGEST_STEP = 15  # digits; no run has so many steps, and Python reads no number of thousands of digits
 
 
 def resolve(target: Any, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent | None]:
@@ -52,9 +55,9 @@ def _of_path(path: Path, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent 
     from gromo_graph.spec import load_spec
 
     run, at, step = str(path).rpartition("@")
-    if at and step.isdecimal() and not path.exists() and Path(run).is_dir():
-        return _at_step(Path(run), int(step))
-    if not path.is_dir():
+    if at and step.isdecimal() and not os.path.lexists(path) and Path(run).is_dir():
+        return _at_step(Path(run), int(step[:_LONGEST_STEP]))
+    if not os.path.isdir(path):  # noqa: PTH112 - False for a name that is too long, too
         return build_graph(load_spec(path)), event
     if not (path / SPEC).is_file():
         raise RenderError(

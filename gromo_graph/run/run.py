@@ -16,6 +16,7 @@ from gromo_graph.errors import RunError, SpecError
 from gromo_graph.growth.observe import evaluation_mode
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.atomic_files import check_regular
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
@@ -248,6 +249,7 @@ def _weighted(folder: RunFolder) -> tuple[GrowingNetwork, Journal]:
 
 
 def _spec_file(folder: RunFolder) -> Spec:
+    check_regular(folder.file(SPEC))
     try:
         return load_spec(folder.file(SPEC))
     except SpecError as error:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -29,7 +32,7 @@ class TensorBoardWriter:
         folder: for the event files.
 
     Raises:
-        RunError: TensorBoard is not installed.
+        RunError: TensorBoard is not installed, or the folder cannot be written to.
 
     >>> from gromo_graph import grow, load_spec
     >>> with TensorBoardWriter("logs") as writer:  # doctest: +SKIP
@@ -41,7 +44,9 @@ class TensorBoardWriter:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise RunError("TensorBoard is missing: pip install 'gromo_graph[tensorboard]'") from error
-        self._writer = SummaryWriter(os.fspath(folder))
+        self._folder = Path(folder)
+        with self._writing():
+            self._writer = SummaryWriter(os.fspath(folder))
 
     def __enter__(self) -> TensorBoardWriter:
         return self
@@ -49,7 +54,18 @@ class TensorBoardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        with self._writing():
+            self._writer.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self._folder}: no event files can be written here: {error.strerror or error}; choose another "
+                "--tensorboard, or leave it out"
+            ) from error
 
     def __call__(self, progress: Progress) -> None:
         """An epoch is over."""
@@ -61,10 +77,11 @@ class TensorBoardWriter:
             if event.decision is not None:
                 scalars |= {"growth/gamma": event.gamma, "growth/slope": event.slope}
                 self._draw(event, spec)
-        for name, number in scalars.items():
-            if number is not None:
-                self._writer.add_scalar(name, number, progress.epoch)
-        self._writer.flush()
+        with self._writing():
+            for name, number in scalars.items():
+                if number is not None:
+                    self._writer.add_scalar(name, number, progress.epoch)
+            self._writer.flush()
 
     def _draw(self, event: GrowthEvent, spec: Spec) -> None:
         """A network that cannot be drawn is no reason to lose its training."""

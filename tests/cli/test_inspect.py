@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from gromo_graph.cli.inspect import PAGE, results_of
-from gromo_graph.cli.inspection_server import Server
+from gromo_graph.cli.inspection_server import HOST, Server
 from gromo_graph.run.folder import run_folder
 from tests.cli.test_verbs import call, failed
 from tests.render.samples import write_journal
@@ -165,3 +167,46 @@ def test_a_journal_that_cannot_be_read_just_now(server: Server, run: Path) -> No
 def test_a_summary_that_is_none(run: Path, text: str) -> None:
     (run / "summary.json").write_text(text)
     assert results_of(run) is None
+
+
+def test_a_damaged_journal_is_told_as_damaged(server: Server, run: Path) -> None:
+    told = json.loads(asked(server, "/news?seen=")[1])["all"]["seen"]
+    lines = (run / "journal.jsonl").read_text().splitlines()
+    (run / "journal.jsonl").write_text("\n".join([lines[0], lines[1].replace('"lr"', '"rl"'), *lines[2:]]))
+    assert "journal.jsonl:2: damaged line" in json.loads(asked(server, f"/news?seen={told}")[1])["damaged"]
+    status, text, _ = asked(server, "/")
+    assert status == 503
+    assert "journal.jsonl:2: damaged line" in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("seen=1", "seen=1-1-xyz", f"seen={'9' * 5000}-1-{'0' * 16}", "seen=&seen=", "a=b", "seen"),
+        *("%ff=1", "seen=%ff", "&".join(["seen="] * 5000)),
+    ],
+)
+def test_a_malformed_query_is_no_request(server: Server, query: str) -> None:
+    assert asked(server, f"/news?{query}")[0] == 400
+
+
+def test_an_address_that_is_none(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
+        connection.sendall(f"GET http://[/ HTTP/1.0\r\nHost: {HOST}:{server.server_port}\r\n\r\n".encode())
+        assert b" 400 " in connection.recv(100)
+
+
+def test_a_browser_that_leaves_is_no_traceback(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n\r\n".encode()
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", server.server_port)) as leaving:
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            leaving.sendall(request)
+    assert asked(server, "/")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_two_hundred_at_once_are_answered(server: Server) -> None:
+    with ThreadPoolExecutor(200) as pool:
+        found = list(pool.map(lambda _: asked(server, "/news?seen=")[0], range(200)))
+    assert found == [200] * 200

@@ -68,6 +68,10 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
                 )
             x = mapped(path, "x.npy")
             return raw_from(name, arrays["x"] if x is None else x, arrays["y"] if target else None)
+    except UnicodeDecodeError as error:
+        raise RunError(
+            f"{name}: y holds bytes that are no ASCII text: save labels as text (dtype=str) or as numbers"
+        ) from error
     except ValueError as error:
         if "pickle" in str(error).lower():
             raise RunError(

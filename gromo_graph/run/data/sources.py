@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gromo_graph.errors import RunError
+from gromo_graph.records.atomic_files import check_regular
 from gromo_graph.run.data.builtin import TASKS, read_builtin
 from gromo_graph.run.data.csv_table import read_csv
 from gromo_graph.run.data.npz import read_npz
@@ -90,7 +91,14 @@ def is_file(source: Source) -> bool:
 
 
 def _below(folder: Path | None, name: str) -> Path:
-    return Path(name) if folder is None else folder / name
+    """The path of a data file.
+
+    Raises:
+        RunError: it is there and no file: a pipe cannot be read twice, as samples are.
+    """
+    path = Path(name) if folder is None else folder / name
+    check_regular(path)
+    return path
 
 
 def _unknown(name: str) -> str:

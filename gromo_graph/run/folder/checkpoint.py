@@ -169,8 +169,13 @@ def saved_optimizer(optimizer: torch.optim.Optimizer, network: torch.nn.Module) 
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, network: torch.nn.Module, snapshot: Snapshot) -> None:
-    """The same, into an optimizer of the same kind."""
+    """The same, into an optimizer of the same kind.
+
+    Raises:
+        KeyError, TypeError, ValueError: the snapshot is that of another optimizer, or damaged.
+    """
     parameters = dict(network.named_parameters())
+    _check_state(parameters, snapshot)
     for group, saved in zip(optimizer.param_groups, snapshot.plain["groups"], strict=True):
         group["params"] = [parameters[name] for name in saved["params"]]
         group.update({key: _value(value) for key, value in saved["options"].items()})
@@ -182,6 +187,18 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, network: torch.nn.Module
         like = parameters[name]
         # A step counter stays on the CPU, as torch keeps it.
         optimizer.state[like][key] = tensor.to(like.device) if tensor.dim() else tensor.clone()
+
+
+def _check_state(parameters: Mapping[str, Tensor], snapshot: Snapshot) -> None:
+    """All parameters that have a state have the same entries, each a number or of the parameter's shape."""
+    entries: dict[str, set[str]] = {name: set(values) for name, values in snapshot.plain["state"].items()}
+    for place, tensor in snapshot.tensors.items():
+        name, _, key = place.rpartition("/")
+        if tensor.shape not in (torch.Size(), parameters[name].shape) or not tensor.is_floating_point():
+            raise ValueError(f"{place} is {tuple(tensor.shape)}, {tensor.dtype}")
+        entries.setdefault(name, set()).add(key)
+    if len({frozenset(keys) for keys in entries.values()}) > 1:
+        raise ValueError("parameters have other states than each other")
 
 
 def _plain(value: Any) -> Any:

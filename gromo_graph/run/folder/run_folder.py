@@ -202,13 +202,17 @@ def check_entries(path: Path) -> None:
             a folder under the name of a file, or the other way round.
     """
     with writing(path):
-        entries = list(os.scandir(path)) if path.is_dir() else []
-        for entry in entries:
+        for entry in _entries(path) if path.is_dir() else ():
             own_folder = entry.name in _FOLDERS
             check_kind(entry, folder=True if own_folder else False if entry.name in (*_FILES, LOCK) else None)
             if own_folder:
-                for inner in os.scandir(entry.path):
+                for inner in _entries(entry.path):
                     check_kind(inner, folder=None)
+
+
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return list(found)
 
 
 def check_kind(entry: os.DirEntry[str], *, folder: bool | None) -> None:
@@ -273,7 +277,7 @@ def open_folder(path: Path) -> RunFolder:
     Raises:
         RunError: there is none.
     """
-    if not path.exists():
+    if not os.path.lexists(path):  # also of a name that is too long
         raise RunError(f"{path}: there is no such folder: expected the folder of a run")
     if not path.is_dir():
         raise RunError(f"{path}: this is a file, expected the folder of a run")

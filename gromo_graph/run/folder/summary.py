@@ -18,11 +18,10 @@ class Measures(BaseModel):
     accuracy: float | None = None
 
 
-class Summary(BaseModel):
-    """A run that is over.
+class Results(BaseModel):
+    """What a page shows of a run that is over; any of it may be missing.
 
     Attributes:
-        steps: growth steps applied.
         reason: why growth ended.
         parameters: trainable numbers at the end.
         train, validation, test: measures of each part of the data.
@@ -30,9 +29,22 @@ class Summary(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
 
+    reason: str | None = None
+    parameters: int | None = None
+    train: Measures | None = None
+    validation: Measures | None = None
+    test: Measures | None = None
+
+
+class Summary(Results):
+    """All that is known of a run that is over.
+
+    Attributes:
+        steps: growth steps applied.
+    """
+
     steps: int = Field(ge=0)
     reason: str
-    parameters: int | None = None
     train: Measures
     validation: Measures
     test: Measures

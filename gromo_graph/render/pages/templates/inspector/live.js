@@ -1,5 +1,6 @@
 // News of a run that goes on. What the reader looks at stays, unless the newest step is followed.
 function takeNews(news) {
+  if (news.damaged) { tellLive(news.damaged); return; }
   if (news.waiting) { tellLive(`waiting: ${news.waiting}`); return; }
   if (news.all) keepingFocus(() => takeAll(news.all));
   else takeEpochs(news);
