@@ -19,12 +19,13 @@ from torch import Tensor
 from gromo_graph.algebra import tangent_of
 from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.changes import Change, change_of
-from gromo_graph.growth.observe import Loader, batches, evaluation_mode
+from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.operation import Elementwise
 from gromo_graph.modules.links import Linkable
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.spec.settings import Growth
 
 # A smaller share, of the gradient behind a kink or of the values that leave it, cannot put a slope off by a percent.

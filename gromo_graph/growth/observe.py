@@ -17,6 +17,7 @@ from gromo_graph.growth.process_sums import Processes
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured import MeasuredModule
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.forward import evaluation_mode
 
 # So many batches of a loader that says no length are taken for a sign that it has no end.
 _MOST_BATCHES = 100_000
@@ -71,18 +72,6 @@ class Observation:
     bias_gradients: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
     unreached: frozenset[str] = frozenset()
-
-
-@contextmanager
-def evaluation_mode(network: torch.nn.Module) -> Iterator[None]:
-    """No dropout and no changing buffers, so that what is measured is deterministic; restored afterwards."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[Any, ...], Tensor]]:

@@ -20,6 +20,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.example_inputs import random_inputs
+from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.network.plain import identifiers
 from gromo_graph.records.atomic_files import write_atomically, writing
 
@@ -96,7 +97,7 @@ def export(
         raise RunError(f"there is no format {chosen!r}: expected one of {', '.join(get_args(Format))}")
     files = _files(path, chosen)
     _check_free(path, chosen, files, force=force)
-    with _evaluating(network):
+    with evaluation_mode(network):
         match chosen:
             case "torch" | "source":
                 return _write_source(network, chosen, files)
@@ -259,18 +260,6 @@ def _compared(network: GrowingNetwork, chosen: Format, run: Any) -> float:
                 f"{f' in `{name}`' if name else ''}; nothing was written"
             )
     return largest
-
-
-@contextmanager
-def _evaluating(network: GrowingNetwork) -> Iterator[None]:
-    """The network in evaluation mode, and back as it was."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager

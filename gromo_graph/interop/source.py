@@ -28,6 +28,43 @@ _OPERATORS: Mapping[Any, str] = {
 }
 """Those beside +, whose terms are listed."""
 
+_SOURCE = '''\
+"""A network as plain PyTorch: {parameters:,} parameters. `load()` gives it with its weights.
+
+Written by gromo_graph; it needs torch and safetensors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+# {text}
+class {name}(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+{layers}
+
+{forward}
+
+
+# The model with its weights, in evaluation mode.
+def load(path: str | Path | None = None, device: str = "cpu") -> {name}:
+    path = Path(__file__).with_name({weights}) if path is None else path
+    model = {name}()
+    model.load_state_dict(load_file(path, device=device), assign=True)
+    return model.eval()
+
+
+if __name__ == "__main__":
+    print(load())
+'''
+
 
 def source_of(network: GrowingNetwork, *, weights: str) -> str:
     """The text of a Python file that needs torch and safetensors alone.
@@ -62,7 +99,16 @@ def source_of(network: GrowingNetwork, *, weights: str) -> str:
             y = self.y(hidden)
             return y
     """
-    return "\n".join(_lines(network, weights)) + "\n"
+    graph = network.graph
+    forward = plain_forward(graph, network.parts)
+    return _SOURCE.format(
+        parameters=graph.parameter_count,
+        text=quoted(graph.spec.name),
+        name=class_name(graph.spec.name),
+        weights=quoted(weights),
+        layers="\n".join(_constructors(forward)),
+        forward="\n".join(_forward(forward, graph)),
+    )
 
 
 def weights_of(network: GrowingNetwork) -> bytes:
@@ -72,46 +118,11 @@ def weights_of(network: GrowingNetwork) -> bytes:
     return safetensors.torch.save(tensors, metadata={"format": "pt"})
 
 
-def _lines(network: GrowingNetwork, weights: str) -> Iterator[str]:
-    spec, graph = network.spec, network.graph
-    forward = plain_forward(graph, network.parts)
-    name = class_name(spec.name)
-    yield f'"""A network as plain PyTorch: {graph.parameter_count:,} parameters. `load()` gives it with its weights.'
-    yield ""
-    yield "Written by gromo_graph; it needs torch and safetensors."
-    yield '"""'
-    yield ""
-    yield "from __future__ import annotations"
-    yield ""
-    yield "from pathlib import Path"
-    yield ""
-    yield "import torch"
-    yield "from safetensors.torch import load_file"
-    yield "from torch import Tensor, nn"
-    yield "from torch.nn import functional"
-    yield ""
-    yield ""
-    yield f"# {quoted(spec.name)}"
-    yield f"class {name}(nn.Module):"
-    yield "    def __init__(self) -> None:"
-    yield "        super().__init__()"
+def _constructors(forward: PlainForward) -> Iterator[str]:
+    """A line for each module and parameter."""
     for node, modules in forward.modules.items():
         for called, module in modules.items():
             yield f"        self.{called} = {constructor(node, module)}{_told(node, forward.names[node])}"
-    yield ""
-    yield from _forward(forward, graph)
-    yield ""
-    yield ""
-    yield "# The model with its weights, in evaluation mode."
-    yield f'def load(path: str | Path | None = None, device: str = "cpu") -> {name}:'
-    yield f"    path = Path(__file__).with_name({quoted(weights)}) if path is None else path"
-    yield f"    model = {name}()"
-    yield "    model.load_state_dict(load_file(path, device=device), assign=True)"
-    yield "    return model.eval()"
-    yield ""
-    yield ""
-    yield 'if __name__ == "__main__":'
-    yield "    print(load())"
 
 
 def _forward(forward: PlainForward, graph: Graph) -> Iterator[str]:
@@ -204,10 +215,10 @@ def _function(function: Any) -> str:
 def _listed(before: str, parts: Sequence[str], after: str) -> str:
     """Parts in brackets, one a line where they get long."""
     text = f"{before}{', '.join(parts)}{after}"
+    if len(parts) == 1 and parts[0].startswith("(\n"):
+        return f"{before[:-1]}{parts[0]}"  # a long sum has brackets of its own
     if len(text) <= _LONG or len(parts) < 2:
-        return text.replace("((\n", "(\n").replace(
-            "\n        ))", "\n        )"
-        )  # a sum has brackets of its own
+        return text
     return f"{before}\n            " + ",\n            ".join(parts) + f"\n        {after}"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import TypeVar
 
@@ -61,3 +62,15 @@ def merged(plan: fx.Graph, values: Sequence[fx.Node], *, dim: int | None) -> fx.
     if dim is None:
         return reduce(lambda a, b: plan.call_function(operator.add, (a, b)), values)
     return plan.call_function(torch.cat, (list(values),), {"dim": dim})
+
+
+@contextmanager
+def evaluation_mode(network: torch.nn.Module) -> Iterator[None]:
+    """No dropout and no changing buffers, so that results are deterministic; modes are restored afterwards."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gromo_graph.display import Displayed
 from gromo_graph.errors import RunError, SpecError
-from gromo_graph.growth.observe import evaluation_mode
 from gromo_graph.network import GrowingNetwork, compile_network
+from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.atomic_files import check_regular
 from gromo_graph.records.journal import Epoch, Journal
