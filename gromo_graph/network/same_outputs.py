@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.network.example_inputs import random_inputs
+from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec import Spec
 from gromo_graph.spec.tokens import vocabularies
@@ -30,15 +31,8 @@ def probe_outputs(network: GrowingNetwork, tokens: int | None) -> dict[str, Tens
     Args:
         tokens: how many token ids the inputs that hold such may use.
     """
-    inputs = dict(zip(network.spec.inputs, random_inputs(network, _SAMPLES, tokens=tokens), strict=True))
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        with torch.no_grad():
-            found = network(**inputs) if all(map(str.isidentifier, inputs)) else network(*inputs.values())
-    finally:
-        for module in training:
-            module.training = True
+    with evaluation_mode(network), torch.no_grad():
+        found = network(*random_inputs(network, _SAMPLES, tokens=tokens))
     return found if isinstance(found, dict) else {"": found}
 
 
