@@ -45,7 +45,7 @@ class MeasuredGroup(LayerGroup[Layer_co]):
     Attributes:
         together: the stored batch of all producers side by side, as last made (`side_by_side`).
         known_paths: the linearised paths; None measures them when they are first asked for.
-        second_moment: S of everything that the producers read, summed over the places (width groups in docs/maths.md).
+        second_moment: S of everything that the producers read, summed over the places (docs/maths.md, "Width groups").
     """
 
     together: SideBySide | None = None
