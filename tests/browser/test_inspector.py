@@ -554,6 +554,11 @@ def test_blocks_are_folded_and_unfolded(opened: Opened, tmp_path: Path) -> None:
     }
     assert "changed" in (named(page, "body.1").get_attribute("class") or "")
     assert "changed" not in (named(page, "body.2").get_attribute("class") or "")
+    badge, frame = (named(page, "body.1").locator(part).bounding_box() for part in (".badge", "rect"))
+    assert badge
+    assert frame
+    assert named(page, "body.1").locator(".badge").text_content() == "+36 parameters"
+    assert badge["x"] + badge["width"] < frame["x"] + frame["width"]
     named(page, "body.1").click()
     assert "block" in text(page, "#selection")
     page.reload()

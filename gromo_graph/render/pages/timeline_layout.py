@@ -142,7 +142,9 @@ def _box(key: PartKey, states: States) -> NodeSize:
         return NodeSize(_CIRCLE, _CIRCLE, circle=True)
     title = _title(key)
     changes = _differs(states)
-    width = float(points("+000 features", style.TEXT_SIZE, bold=True)) if changes else 0.0
+    is_block = any(state["kind"].startswith("block") for state in known)
+    badge = "+00 000 parameters" if is_block else "+000 features"
+    width = float(points(badge, style.TEXT_SIZE, bold=True)) if changes else 0.0
     for state in known:
         first = points(title, style.NAME_SIZE, bold=True)
         if mark := state.get("mark"):

@@ -56,6 +56,8 @@ function badge(node) {
     const more = width.after - width.before;
     return `${more > 0 ? "+" : "−"}${amount(Math.abs(more), "feature")}`;
   }
+  const total = node.values.find((value) => value.key === "parameters"); // of a block that is folded
+  if (total) return `${signed(total.after - total.before)} parameters`;
   const kind = node.values.find((value) => value.key === "kind");
   if (kind) return `was ${kind.before}`;
   return node.values.length ? shortened(valueWords(node.values[0]), 26) : "";
