@@ -11,7 +11,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.growth.bias_compensation import compensation
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.modules.applying import forget_group
-from gromo_graph.modules.measured import LinkedGroup
+from gromo_graph.modules.measured_module import LinkedGroup
 from gromo_graph.modules.pending import put
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.network import GrowingNetwork

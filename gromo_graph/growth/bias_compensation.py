@@ -8,7 +8,7 @@ from torch import Tensor
 from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.graph import Graph
 from gromo_graph.graph.width_flow import GroupPlace
-from gromo_graph.modules.measured import LinkedGroup, MeasuredModule
+from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
 from gromo_graph.statistics.cross_moments import window_of
 
 # What sums of weights may be off by, in units of their last place.

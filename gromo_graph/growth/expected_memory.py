@@ -9,7 +9,7 @@ from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.graph import Graph
 from gromo_graph.growth.statistics_pass import Sums
 from gromo_graph.modules.joint_delta import modules_of
-from gromo_graph.modules.layer import LayerModule
+from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.statistics.cross_moments import readings_of, window_of
 from gromo_graph.statistics.growth_link import GrowthLink

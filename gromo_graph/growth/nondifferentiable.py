@@ -23,7 +23,7 @@ from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.operation import Elementwise
-from gromo_graph.modules.links import Linkable
+from gromo_graph.modules.linkable import Linkable
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.spec.settings import Growth

@@ -15,7 +15,7 @@ from gromo_graph.errors import GrowthError, NotFiniteError
 from gromo_graph.growth.means import check_mean, few, share_of
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import evaluation_mode
 

@@ -36,7 +36,7 @@ from gromo_graph.growth.trials import (
     why_none,
     why_refused,
 )
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
 from gromo_graph.network.plain_weights import check_plain_weights

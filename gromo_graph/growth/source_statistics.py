@@ -26,7 +26,7 @@ from gromo_graph.graph.paths import sum_of
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import LayerAdapter, adapter_for, build_module
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.kinds import Layer
 from gromo_graph.statistics.capture import stored_rows

@@ -14,8 +14,8 @@ from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.joint_delta import count, modules_of
-from gromo_graph.modules.measured import LinkedGroup, MeasuredModule
-from gromo_graph.modules.measuring import start_alone
+from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
+from gromo_graph.modules.update_statistics import start_alone
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import gather_for
 from gromo_graph.spec.settings import Growth

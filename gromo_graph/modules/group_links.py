@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.hand_links import groups_by_links
-from gromo_graph.modules.layer import Group, LayerModule, previous_of
+from gromo_graph.modules.layer_module import Group, LayerModule, previous_of
 from gromo_graph.statistics.growth_link import GrowthLink
 
 

@@ -24,8 +24,8 @@ from gromo_graph.graph.width_flow import (
 )
 from gromo_graph.layers import operation_adapter, operations_of, operations_with_repeats
 from gromo_graph.layers.operation import Features
-from gromo_graph.modules.layer import Group, LayerModule, previous_of
-from gromo_graph.modules.links import Linkable
+from gromo_graph.modules.layer_module import Group, LayerModule, previous_of
+from gromo_graph.modules.linkable import Linkable
 from gromo_graph.spec.kinds import WidthRule
 
 Key = tuple[str, int]

@@ -15,8 +15,8 @@ from torch import Tensor
 from gromo_graph.algebra import optimal_delta
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operations_of
-from gromo_graph.modules.links import Linkable
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.linkable import Linkable
+from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.modules.own_delta import keep_delta
 from gromo_graph.statistics import joint_moments
 from gromo_graph.statistics.joint_moments import JointMoments

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import accumulation_dtype, optimal_delta
-from gromo_graph.modules.layer import LayerModule
-from gromo_graph.modules.measuring import naming
+from gromo_graph.modules.layer_module import LayerModule
+from gromo_graph.modules.update_statistics import naming
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.shape_checks import expect_shape
 from gromo_graph.modules.group_links import growable_links, growing_links
-from gromo_graph.modules.layer import Group, LayerModule
+from gromo_graph.modules.layer_module import Group, LayerModule
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import Kept, operation_adapter, operations_with_repeats
-from gromo_graph.modules.layer import Group, LayerModule
+from gromo_graph.modules.layer_module import Group, LayerModule
 
 # Ridge on S relative to its mean diagonal, so that channels that are equal, or always zero, do not make it singular: as
 # small as the precision of S allows, and no smaller than an inverse in double precision can bear.

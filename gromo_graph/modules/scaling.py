@@ -13,7 +13,7 @@ from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.algebra.rescaling import Spreads, normalization_factors, spread_of
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.group_links import growable_links
-from gromo_graph.modules.layer import Group, LayerModule
+from gromo_graph.modules.layer_module import Group, LayerModule
 from gromo_graph.modules.pending import pending_group, pending_neurons, put_back
 
 

@@ -11,9 +11,9 @@ from gromo_graph.layers import Replaced
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.shape_checks import expect_shape
 from gromo_graph.modules.group_links import growing_link
-from gromo_graph.modules.layer import LayerModule
-from gromo_graph.modules.measuring import clear
+from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.modules.pending import expect_channels, pending_layer
+from gromo_graph.modules.update_statistics import clear
 
 
 def layer_of_tensor(

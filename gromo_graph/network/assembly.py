@@ -16,8 +16,8 @@ from gromo_graph.layers import build_module
 from gromo_graph.layers.activation import activation_module
 from gromo_graph.layers.attention import Attend
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
-from gromo_graph.modules.attention import AttentionModule
-from gromo_graph.modules.links import Linkable
+from gromo_graph.modules.attention_module import AttentionModule
+from gromo_graph.modules.linkable import Linkable
 from gromo_graph.network.group_modules import GroupsOfGraph
 from gromo_graph.spec.kinds import Fixed, Input, Merge, WidthRule
 

@@ -12,7 +12,7 @@ from gromo_graph.graph import AddPath, Edit, WidthGroup, apply, build_graph, wid
 from gromo_graph.graph.growth_edits import linear_name
 from gromo_graph.layers import ParameterChange
 from gromo_graph.modules.applying import apply_group, forget_group
-from gromo_graph.modules.measured import LinkedGroup
+from gromo_graph.modules.measured_module import LinkedGroup
 from gromo_graph.modules.pending import size_of_outputs
 from gromo_graph.network.assembly import tell_groups
 from gromo_graph.network.network import GrowingNetwork

@@ -15,7 +15,7 @@ from torch import fx
 from gromo_graph.graph import Call, Graph
 from gromo_graph.layers import operations_of
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
-from gromo_graph.modules.attention import AttentionModule
+from gromo_graph.modules.attention_module import AttentionModule
 from gromo_graph.network.forward import merged, run
 from gromo_graph.network.module_keys import module_key
 

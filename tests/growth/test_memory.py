@@ -21,7 +21,7 @@ from gromo_graph import (
 )
 from gromo_graph.amounts import bytes_of, size
 from gromo_graph.growth.planning import expected_memory
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.spec.settings import Growth
 from tests.growth.test_any_graph import POLICIES, able_to_grow

@@ -11,7 +11,7 @@ from torch import Tensor
 from gromo_graph.algebra.new_neurons import GroupNeurons, taking_turns
 from gromo_graph.growth.candidates.base import joined
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.measured import LinkedGroup, MeasuredModule
+from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows
 from gromo_graph.statistics.growth_link import GrowthLink, links_of_group

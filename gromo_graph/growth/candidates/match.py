@@ -30,8 +30,8 @@ from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.layers.attention import by_head
-from gromo_graph.modules.attention import AttentionModule
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.attention_module import AttentionModule
+from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows

@@ -25,7 +25,7 @@ from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.source_statistics import SourceStatistics, image_of
 from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 

@@ -35,7 +35,7 @@ from gromo_graph.growth.candidates.neuron_slopes import NeuronSlopes
 from gromo_graph.growth.candidates.slopes import enough
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
-from gromo_graph.modules.measured import LinkedGroup
+from gromo_graph.modules.measured_module import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import linked_group, linked_parts
 from gromo_graph.spec.settings import Growth

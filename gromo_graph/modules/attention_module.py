@@ -12,8 +12,8 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operations_of
 from gromo_graph.layers.attention import Attend, Mixing
 from gromo_graph.layers.channel_propagation import pass_both
-from gromo_graph.modules.links import Linkable
-from gromo_graph.modules.merge import MergeGrowingModule
+from gromo_graph.modules.linkable import Linkable
+from gromo_graph.modules.merge_module import MergeGrowingModule
 
 
 class AttentionModule(MergeGrowingModule):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.modules.group_links import growing_link
-from gromo_graph.modules.layer import LayerModule, previous_of
+from gromo_graph.modules.layer_module import LayerModule, previous_of
 
 
 def missing_neurons(module: LayerModule) -> int:

@@ -17,9 +17,9 @@ from torch import Tensor
 from gromo_graph.algebra.initialization import copy_uniform
 from gromo_graph.layers import Kernel
 from gromo_graph.layers.channel_propagation import as_factor
-from gromo_graph.modules import applying, measuring, scaling, surgery, targets
-from gromo_graph.modules.layer import LayerOptions
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules import applying, scaling, surgery, target_widths, update_statistics
+from gromo_graph.modules.layer_module import LayerOptions
+from gromo_graph.modules.measured_module import MeasuredModule
 
 
 class GrowingModule(MeasuredModule):
@@ -303,7 +303,7 @@ class GrowingModule(MeasuredModule):
 
     def missing_neurons(self) -> int:
         """Input neurons that are missing to `target_in_neurons`."""
-        return targets.missing_neurons(self)
+        return target_widths.missing_neurons(self)
 
     def number_of_neurons_to_add(
         self, method: str = "fixed_proportional", number_of_growth_steps: int = 1
@@ -312,7 +312,7 @@ class GrowingModule(MeasuredModule):
 
         The division is an integer one: a few neurons may remain for `complete_growth`.
         """
-        return targets.neurons_to_add(self, method, number_of_growth_steps)
+        return target_widths.neurons_to_add(self, method, number_of_growth_steps)
 
     def complete_growth(self, extension_kwargs: dict[str, Any]) -> None:
         """Grow to the target width at once with created extensions, at scale 1; the delta is not applied.
@@ -320,7 +320,7 @@ class GrowingModule(MeasuredModule):
         Args:
             extension_kwargs: arguments for `create_layer_extensions` beside the size.
         """
-        missing = targets.missing_channels(self)
+        missing = target_widths.missing_channels(self)
         if missing > 0:
             self.create_layer_extensions(missing, **extension_kwargs)
             self.apply_change(scaling_factor=1.0, apply_delta=False, extension_size=missing)
@@ -348,11 +348,11 @@ class GrowingModule(MeasuredModule):
         if input_size is not None:
             found = tuple(input_size)
         elif compute_from_previous:
-            found = targets.size_from_previous(self)
+            found = target_widths.size_from_previous(self)
         elif self.capture.input is not None:
             found = self.adapter.input_size(self.layer, self.capture.input)
         if found is not None:
-            with measuring.naming(self):
+            with update_statistics.naming(self):
                 self.adapter.check_input_size(self.layer, found)
             self._input_size = found
         return found

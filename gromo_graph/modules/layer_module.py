@@ -18,7 +18,7 @@ from gromo_graph.algebra import summed_second_moment
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import Kernel, adapter_for, operation_adapter, operations_of
 from gromo_graph.layers.channel_propagation import as_factor, pass_both
-from gromo_graph.modules.links import Linkable
+from gromo_graph.modules.linkable import Linkable
 from gromo_graph.statistics.capture import (
     Capture,
     observed_forward,

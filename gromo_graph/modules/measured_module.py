@@ -8,9 +8,9 @@ from torch import Tensor
 from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.layer_group import repeats_of
-from gromo_graph.modules import measuring, own_delta
+from gromo_graph.modules import own_delta, update_statistics
 from gromo_graph.modules.group_links import all_links, growing_link, growing_links
-from gromo_graph.modules.layer import LayerModule, previous_of
+from gromo_graph.modules.layer_module import LayerModule, previous_of
 from gromo_graph.modules.pending import put
 from gromo_graph.statistics import group_problem, solve_neurons
 from gromo_graph.statistics.linearised_paths import linear_paths_of
@@ -47,7 +47,7 @@ class MeasuredModule(LayerModule):
         Args:
             dtype: in which sums are kept; None takes that of the layer, at least single precision.
         """
-        measuring.start(self, dtype)
+        update_statistics.start(self, dtype)
 
     def update_computation(
         self,
@@ -63,11 +63,11 @@ class MeasuredModule(LayerModule):
             weight_gradient, bias_gradient: gradients of the same sum at weight and bias of this batch,
                 where they are at hand: M then costs nothing.
         """
-        measuring.update(self, desired_activation, weight_gradient, bias_gradient)
+        update_statistics.update(self, desired_activation, weight_gradient, bias_gradient)
 
     def reset_computation(self) -> None:
         """Empty the statistics and keep nothing of forward passes any more."""
-        measuring.stop(self)
+        update_statistics.stop(self)
 
     @property
     def tensor_s_growth(self) -> TensorStatistic:
@@ -102,23 +102,23 @@ class MeasuredModule(LayerModule):
 
     def compute_s_update(self) -> tuple[Tensor, int]:
         """Σ b bᵀ of the stored input, (columns, columns), and the number of samples."""
-        return measuring.s_update(self)
+        return update_statistics.s_update(self)
 
     def compute_m_update(self, desired_activation: Tensor | None = None) -> tuple[Tensor, int]:
         """Σ b gᵀ of the stored batch, (columns, out), and the number of samples."""
-        return measuring.m_update(self, desired_activation)
+        return update_statistics.m_update(self, desired_activation)
 
     def compute_m_prev_update(self, desired_activation: Tensor | None = None) -> tuple[Tensor, int]:
         """Σ b₋₂ gᵀ of the stored batch, shaped like M_prev, and the number of samples."""
-        return measuring.m_prev_update(self, desired_activation)
+        return update_statistics.m_prev_update(self, desired_activation)
 
     def compute_cross_covariance_update(self) -> tuple[Tensor, int]:
         """Σ b₋₂ bᵀ of the stored batch, shaped like C, and the number of samples."""
-        return measuring.cross_covariance_update(self)
+        return update_statistics.cross_covariance_update(self)
 
     def compute_n_update(self) -> Tensor:
         """−Σ b₋₂ (g − δ b)ᵀ of the stored batch, shaped like M_prev, with the pending delta."""
-        return measuring.n_update(self)
+        return update_statistics.n_update(self)
 
     def projected_v_goal(self, input_vector: Tensor) -> Tensor:
         """g − δ(input_vector) with the pending delta, shaped like the pre-activity.
@@ -126,7 +126,7 @@ class MeasuredModule(LayerModule):
         Args:
             input_vector: (n, ..., in_features), the input the stored pre-activity was computed from.
         """
-        return measuring.projected_gradient(self, input_vector)
+        return update_statistics.projected_gradient(self, input_vector)
 
     # Solving
 
@@ -202,7 +202,7 @@ class MeasuredModule(LayerModule):
             generator,
         )
         links = growing_links(self) if producer is None else [growing_link(self, producer)]
-        with measuring.naming(self):
+        with update_statistics.naming(self):
             group, neurons = solve_neurons.find_best(links, search)
         put(group, neurons, producers=update_previous, consumers=None if update_previous else [self])
         fan_in, fan_out = neurons.fan_in[0], neurons.fan_out[group.consumers.index(self)]

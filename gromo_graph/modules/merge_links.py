@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.links import Linkable
+from gromo_graph.modules.linkable import Linkable
 
 
-class Junction(Linkable):
+class LinkedMerge(Linkable):
     """What MergeGrowingModule is before it computes anything.
 
     Args:
@@ -211,12 +211,12 @@ def _in_features(module: Linkable) -> int | None:
     return width if isinstance(width, int) else None
 
 
-def _link(module: Linkable, attribute: str, merge: Junction) -> None:
+def _link(module: Linkable, attribute: str, merge: LinkedMerge) -> None:
     """Growing modules have one neighbour on each side; merges keep lists, which their owner fills."""
     if hasattr(module, attribute):
         setattr(module, attribute, merge)
 
 
-def _unlink(module: Linkable, attribute: str, merge: Junction) -> None:
+def _unlink(module: Linkable, attribute: str, merge: LinkedMerge) -> None:
     if getattr(module, attribute, None) is merge:
         setattr(module, attribute, None)

@@ -13,15 +13,15 @@ from torch import Tensor
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.channel_propagation import pass_both
 from gromo_graph.modules import joint_delta
-from gromo_graph.modules.junction import Junction
-from gromo_graph.modules.links import Linkable
-from gromo_graph.modules.measured import MeasuredModule
+from gromo_graph.modules.linkable import Linkable
+from gromo_graph.modules.measured_module import MeasuredModule
+from gromo_graph.modules.merge_links import LinkedMerge
 from gromo_graph.statistics.capture import Capture, kept, stored_pre_activity
 from gromo_graph.statistics.joint_moments import JointMoments
 from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
 
-class MergeGrowingModule(Junction):
+class MergeGrowingModule(LinkedMerge):
     """Sum or concatenation of tensors, followed by a function.
 
     Args:

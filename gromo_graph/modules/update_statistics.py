@@ -18,7 +18,7 @@ from gromo_graph.algebra import (
 )
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.group_links import growable_links, growing_link
-from gromo_graph.modules.layer import LayerModule
+from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.statistics.capture import stored_gradient, stored_input, stored_rows
 from gromo_graph.statistics.cross_moments import cross_of_batch, m_prev_of_batch
 
