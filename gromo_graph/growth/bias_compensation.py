@@ -7,7 +7,6 @@ from torch import Tensor
 
 from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.graph import Graph
-from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
 from gromo_graph.statistics.cross_moments import window_of
 
@@ -49,22 +48,18 @@ def _same_everywhere(linked: LinkedGroup, consumer: MeasuredModule, sizes: tuple
     )
 
 
-def compensation(linked: LinkedGroup, index: int, neurons: GroupNeurons) -> Tensor | None:
-    """What the bias of a consumer gives up per unit of s, (out,); None where it gives up nothing.
-
-    Args:
-        index: of the consumer in the group.
-    """
-    consumer, fan_out = linked.consumers[index], neurons.fan_out[index]
-    places: tuple[GroupPlace, ...] = linked.reads[consumer]
-    total: Tensor | None = None
-    for place, part in zip(places, fan_out.by_place(), strict=True):
-        resting = linked.linear_paths.resting[place]
-        if resting != 0.0:
-            moved = part.flatten(1).sum(dim=1) * resting
-            total = moved if total is None else total + moved
-    if total is None:
-        return None
-    # Pairs of opposite units cancel but for rounding.
-    rounding = _ROUNDING * torch.finfo(total.dtype).eps * float(fan_out.weight.abs().sum())
-    return total if bool((total.abs() > rounding).any()) else None
+def compensations(linked: LinkedGroup, neurons: GroupNeurons) -> dict[str, Tensor]:
+    """What the bias of each consumer takes back per unit of √γ, (out,), by name; nothing if it takes back nothing."""
+    found = {}
+    for (consumer, places), fan_out in zip(linked.reads.items(), neurons.fan_out, strict=True):
+        moved = [
+            part.flatten(1).sum(dim=1) * linked.linear_paths.resting[place]
+            for place, part in zip(places, fan_out.by_place(), strict=True)
+            if linked.linear_paths.resting[place] != 0.0
+        ]
+        # Pairs of opposite units cancel but for rounding.
+        rounding = _ROUNDING * torch.finfo(fan_out.weight.dtype).eps * float(fan_out.weight.abs().sum())
+        total = sum(moved, torch.zeros(())) if moved else None
+        if total is not None and bool((total.abs() > rounding).any()):
+            found[consumer.name] = total
+    return found

@@ -8,7 +8,6 @@ from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.paths import NewPath
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.widen import Widening
-from gromo_graph.growth.changes import Change
 from gromo_graph.growth.policy import RULES
 from gromo_graph.growth.trials import Trial, in_words
 from gromo_graph.records import Decision
@@ -33,14 +32,13 @@ def why_chosen(proposal: Applicable, refused: Sequence[Trial], policy: Growth) -
     return "; ".join(notes)
 
 
-def decision_of(change: Change) -> Decision:
-    """The decision as the journal tells it."""
-    proposal = change.proposal
+def decision_of(candidate: Applicable) -> Decision:
+    """The decision as the journal has it."""
     return Decision(
-        kind=proposal.kind,
-        target=proposal.target,
-        neurons=proposal.neurons,
-        nodes=proposal.nodes,
-        delta_parameters=proposal.delta_parameters,
-        delta_madds=proposal.delta_madds,
+        kind=candidate.kind,
+        target=candidate.target,
+        neurons=candidate.neurons,
+        nodes=candidate.nodes,
+        delta_parameters=candidate.delta_parameters,
+        delta_madds=candidate.delta_madds,
     )

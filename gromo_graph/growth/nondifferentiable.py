@@ -18,13 +18,13 @@ from torch import Tensor
 
 from gromo_graph.algebra import tangent_of
 from gromo_graph.growth.candidates.base import Applicable, LeftOut
-from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.operation import Elementwise
 from gromo_graph.modules.linkable import Linkable
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft
 from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.spec.settings import Growth
 
@@ -132,8 +132,8 @@ def _marked(
 ) -> Applicable:
     if not names:
         return candidate
-    change = change_of(network, candidate, policy)
-    shares = [_moved(network, change, x, names) for x, _ in islice(batches(loader, network), _BATCHES)]
+    draft = candidate.draft(network, policy)
+    shares = [_moved(network, draft, x, names) for x, _ in islice(batches(loader, network), _BATCHES)]
     for name in names:
         total, number = processes.totals(sum(each[name] for each in shares), len(shares))
         share = total / number
@@ -144,18 +144,11 @@ def _marked(
 
 
 def _moved(
-    network: GrowingNetwork, change: Change, inputs: tuple[Any, ...], names: Sequence[str]
+    network: GrowingNetwork, draft: Draft, inputs: tuple[Any, ...], names: Sequence[str]
 ) -> dict[str, float]:
     """The share of what enters each activation that a small change moves away from the kink."""
-    after: dict[str, Tensor] = {}
-
-    def look(changed: GrowingNetwork, extended: bool) -> float:
-        run = changed.extended_forward if extended else changed
-        after.update(_entering(changed, names, lambda: run(*inputs)))
-        return 0.0
-
-    before = _entering(network, names, lambda: network(*inputs))
-    change.loss_at(_TINY, look)
+    before = _entering(network, names, inputs)
+    after = _entering(draft.at(_TINY), names, inputs)
     return {name: _share_moved(before[name], after[name]) for name in names}
 
 
@@ -166,7 +159,7 @@ def _share_moved(before: Tensor, after: Tensor) -> float:
 
 
 @torch.no_grad()
-def _entering(network: GrowingNetwork, names: Sequence[str], run: Callable[[], object]) -> dict[str, Tensor]:
+def _entering(network: GrowingNetwork, names: Sequence[str], inputs: tuple[Any, ...]) -> dict[str, Tensor]:
     """What enters the kinked activations of some nodes, old features alone."""
     found: dict[str, Tensor] = {}
 
@@ -184,7 +177,7 @@ def _entering(network: GrowingNetwork, names: Sequence[str], run: Callable[[], o
         handles.append(first.register_forward_pre_hook(keep(name)))
     try:
         with evaluation_mode(network):
-            run()
+            network(*inputs)
     finally:
         for handle in handles:
             handle.remove()

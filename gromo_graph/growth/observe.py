@@ -134,11 +134,10 @@ def mean_loss(
     loss: Loss,
     loader: Loader,
     *,
-    extended: bool = False,
     checked: bool = True,
     processes: Processes = ALONE,
 ) -> float:
-    """Mean loss over a loader in evaluation mode; with `extended`, as if the pending growth were applied.
+    """Mean loss over a loader in evaluation mode.
 
     Args:
         checked: whether it is known already that the mean does not depend on how the samples are cut into batches.
@@ -152,7 +151,7 @@ def mean_loss(
     share = share_of(loss)
     with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
         for inputs, target in batches(loader, network):
-            prediction = network.extended_forward(*inputs) if extended else network(*inputs)
+            prediction = network(*inputs)
             weight = share(prediction, target)
             if weight:  # the mean over nothing is no number
                 total += float(_scalar(loss(prediction, target))) * weight

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import torch
@@ -17,7 +16,6 @@ from gromo_graph.growth.candidates.base import Applicable, Proposal
 from gromo_graph.growth.candidates.budget import groups_at_once, within
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.widen import Widening
-from gromo_graph.growth.changes import Change, change_of
 from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.given_network import growing_network
 from gromo_graph.growth.input_moments import InputMoments
@@ -30,17 +28,19 @@ from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import let_go
 from gromo_graph.growth.trials import (
     ZERO,
+    Tester,
     Trial,
     gain_per_parameter,
-    trial_of,
     why_none,
     why_refused,
 )
 from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import install
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
 from gromo_graph.network.plain_weights import check_plain_weights
-from gromo_graph.network.snapshot import Memory, go_back, remember
+from gromo_graph.network.snapshot import Snapshot as NetworkSnapshot
+from gromo_graph.network.snapshot import copied_snapshot
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
 from gromo_graph.spec.fragments import growth_of
@@ -144,7 +144,7 @@ class GrowthScheduler:
         self._checked: Loader | None = None
         self._planned_on: Loader | None = None
         self._memory = 0
-        self._before_last: Memory | None = None
+        self._before_last: NetworkSnapshot | None = None
         self._known = InputMoments()
 
     @property
@@ -261,9 +261,10 @@ class GrowthScheduler:
             raise GrowthError(
                 f"`{candidate.target}` was planned for another state of the network: call plan(loader) again"
             )
-        change = change_of(self.network, candidate, self.policy)
+        if not isinstance(candidate, Applicable):
+            raise GrowthError(f"`{candidate.target}` cannot be applied: {candidate.reason}")
         before = self._loss_now()
-        trial = trial_of(change, before, self._loss_at, self.policy, gamma)
+        trial = self._tester(before).trial(candidate, gamma)
         if trial.gamma == 0.0:
             refusal = trial.refusal
             if refusal == ZERO:
@@ -290,7 +291,7 @@ class GrowthScheduler:
                 "no step has been applied" if self.undoable else "the scheduler was made with undoable=False"
             )
             raise GrowthError(f"there is nothing to undo: {what} (a step is taken back once)")
-        go_back(self.network, self._optimizers, self._before_last)
+        self._before_last.restore(self.network, self._optimizers)
         self._before_last = None
         self.applied -= 1
         self.reason = None
@@ -390,12 +391,12 @@ class GrowthScheduler:
                     yield self._nothing(reason, before, proposals)
                 return
             event = self._applied(made, before, proposals, refused)
-            if made.change.searched:
+            if made.candidate.whole is None:
                 self.reason = gained_little(before, event.loss_after, self.policy)
-            applied.append(made.proposal)
+            applied.append(made.candidate)
             yield event
             before = event.loss_after
-            tried = {id(made.proposal), *(id(trial.proposal) for trial in refused)}
+            tried = {id(trial.candidate) for trial in (made, *refused)}
             waiting = [each for each in waiting if id(each) not in tried and self._goes_with(each, applied)]
 
     def _made(self, waiting: Sequence[Applicable], before: float, refused: list[Trial]) -> Iterator[Trial]:
@@ -415,59 +416,51 @@ class GrowthScheduler:
         cost = widening_cost(graph, proposal.group, proposal.neurons)
         return not others & _layers(proposal) and within(graph, cost, self.policy.stop)
 
-    def _trials(self, able: Sequence[Applicable], before: float) -> Iterator[Trial]:
-        """In the order of the policy; where the realised loss decides, the best of several is the first."""
-        growing = [proposal for proposal in able if not isinstance(proposal, Pruning)]
-        prunings = [proposal for proposal in able if isinstance(proposal, Pruning)]
+    def _trials(self, waiting: Sequence[Applicable], before: float) -> Iterator[Trial]:
+        """In the order of the policy; if the realised loss decides, the best of several is the first."""
+        growing = [each for each in waiting if not isinstance(each, Pruning)]
+        prunings = [each for each in waiting if isinstance(each, Pruning)]
         tries = [*growing[:_MOST_TRIES], *prunings[:_MOST_PRUNED]]
-        changes = (change_of(self.network, proposal, self.policy) for proposal in tries)
-        if self.policy.select == "realised" and able and not able[0].rescue:
-            tried = [
-                trial_of(change, before, self._loss_at, self.policy)
-                for change in islice(changes, self.policy.trials)
-            ]
+        tester = self._tester(before)
+        if self.policy.select == "realised" and waiting and not waiting[0].rescue:
+            tried = [tester.trial(each) for each in tries[: self.policy.trials]]
             yield from sorted(tried, key=lambda trial: gain_per_parameter(trial, before), reverse=True)
             return
-        for change in changes:
-            yield trial_of(change, before, self._loss_at, self.policy)
+        yield from map(tester.trial, tries)
+
+    def _tester(self, before: float) -> Tester:
+        return Tester(self.network, self.policy, self._loss_of, before)
 
     def _applied(
         self, trial: Trial, before: float, proposals: Sequence[Proposal], refused: Sequence[Trial]
     ) -> GrowthEvent:
-        """Make the change that was tried, and say what happened."""
-        proposal = trial.proposal
-        why = why_chosen(proposal, refused, self.policy)
-        self._before_last = remember(self.network, self._optimizers) if self.undoable else None
-        trial.change.make(trial.gamma, self._optimizers, self._see_pending)
+        """Install the draft that was tried, and say what happened."""
+        why = why_chosen(trial.candidate, refused, self.policy)
+        self._before_last = copied_snapshot(self.network, self._optimizers) if self.undoable else None
+        trial.draft.measure(trial.gamma, self._see)
+        state = self.policy.optimizer_state
+        install(self.network, trial.draft, optimizers=self._optimizers, new_state=state)
         self.applied += 1
         self._plateau.start_again()
         return self._event(
-            why, before, proposals, decision=trial.change, gamma=trial.gamma, after=self._loss_now()
+            why, before, proposals, decision=trial.candidate, gamma=trial.gamma, after=self._loss_now()
         )
 
-    def _see_pending(self) -> None:
-        """Norms must know new channels at their final scale."""
+    def _see(self, network: GrowingNetwork) -> None:
+        """Let norms see new channels at their final scale."""
         if self._planned_on is not None:
-            mean_loss(self.network, self.loss, self._planned_on, extended=True)
+            mean_loss(network, self.loss, self._planned_on)
 
     def _loss_now(self) -> float:
+        return self._loss_of(self.network)
+
+    def _loss_of(self, network: GrowingNetwork) -> float:
+        """The held-out loss."""
         assert self._held_out is not None
         checked = self._held_out is self._checked
-        found = mean_loss(self.network, self.loss, self._held_out, checked=checked, processes=self.processes)
+        found = mean_loss(network, self.loss, self._held_out, checked=checked, processes=self.processes)
         self._checked = self._held_out
         return found
-
-    def _loss_at(self, change: Change, gamma: float) -> float:
-        held_out = self._held_out
-        assert held_out is not None
-
-        def loss_of(network: GrowingNetwork, extended: bool) -> float:
-            return mean_loss(network, self.loss, held_out, extended=extended, processes=self.processes)
-
-        try:
-            return change.loss_at(gamma, loss_of)
-        except GrowthError:
-            return float("inf")  # a step so large that the loss overflows is simply a bad step
 
     def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
         return self._event(reason, before, proposals, decision=None, gamma=0.0, after=before)
@@ -478,7 +471,7 @@ class GrowthScheduler:
         before: float,
         proposals: Sequence[Proposal],
         *,
-        decision: Change | None,
+        decision: Applicable | None,
         gamma: float,
         after: float,
     ) -> GrowthEvent:
@@ -489,7 +482,7 @@ class GrowthScheduler:
             decision=None if decision is None else decision_of(decision),
             reason=reason,
             gamma=gamma,
-            slope=None if decision is None else decision.proposal.slope,
+            slope=None if decision is None else decision.slope,
             loss_before=before,
             loss_after=after,
             parameters=graph.parameter_count,

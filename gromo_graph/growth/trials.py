@@ -1,119 +1,141 @@
-"""Trying a change on held-out data, and what came of it in words."""
+"""Trying a candidate on held-out data, and the result in words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates.base import Applicable, Proposal
+from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.candidates.prune import Pruning
-from gromo_graph.growth.changes import Change
 from gromo_graph.growth.line_search import search
 from gromo_graph.growth.policy import not_worth
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft
 from gromo_graph.spec.settings import Growth
 
-LossAt = Callable[[Change, float], float]
-"""The held-out loss with a change made at some γ."""
+LossOf = Callable[[GrowingNetwork], float]
+"""The held-out loss of a network."""
 ZERO = "γ = 0"
-"""Why a change is not made that lowers the loss at no step size."""
+"""Why a candidate is not applied that lowers the loss at no step size."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying a change; the network is as it was.
+    """The result of trying a candidate; the network is as it was.
 
     Attributes:
-        gamma: the step size. loss: held-out, with the change made at γ.
-        refusal: why it is not made, or None.
+        candidate: what was tried. draft: the network with it.
+        gamma: the step size. loss: held-out, of the draft at γ.
+        refusal: why it is not applied, or None.
     """
 
-    change: Change
+    candidate: Applicable
+    draft: Draft
     gamma: float
     loss: float
     refusal: str | None = None
 
-    @property
-    def proposal(self) -> Applicable:
-        """What was tried."""
-        return self.change.proposal
 
+@dataclass(frozen=True)
+class Tester:
+    """Tries candidates on one network.
 
-def trial_of(
-    change: Change, before: float, loss_at: LossAt, policy: Growth, gamma: float | None = None
-) -> Trial:
-    """Find γ, or take the one that is given.
-
-    Args:
-        before: the held-out loss as it is. loss_at: what it would be with a change made at some γ.
-        policy: what a change must be worth.
-
-    Raises:
-        GrowthError: a γ that makes no sense.
+    Attributes:
+        network, policy: of the scheduler. loss_of: the held-out loss. before: that of the network as it is.
     """
-    if gamma is not None and not (isinstance(gamma, Real) and math.isfinite(gamma) and gamma >= 0.0):
-        raise GrowthError(
-            f"`{change.proposal.target}` cannot be applied with γ = {gamma!r}: expected a number above 0, or 0 for "
-            "nothing"
-        )
-    if not change.searched:
-        return _whole(change, before, loss_at, policy, gamma)
-    if gamma is not None:
-        return Trial(change, gamma, before, None if gamma else ZERO)
-    found = search(lambda value: loss_at(change, value), before)
-    if found.gamma == 0.0:
-        return Trial(change, 0.0, before, ZERO)
-    refusal = not_worth(change.network.graph, change.proposal, before, found.loss, policy)
-    return Trial(change, found.gamma, found.loss, refusal)
 
+    network: GrowingNetwork
+    policy: Growth
+    loss_of: LossOf
+    before: float
 
-def _whole(change: Change, before: float, loss_at: LossAt, policy: Growth, gamma: float | None) -> Trial:
-    """What has no step size is done as a whole or not at all; fewer neurons are taken out where all are missed."""
-    if gamma == 0.0:
-        return Trial(change, 0.0, before, ZERO)
-    if gamma is not None:
-        change.check(gamma)
-    if isinstance(change.proposal, Pruning):
+    def trial(self, candidate: Applicable, gamma: float | None = None) -> Trial:
+        """Search γ, or take the one that is given.
+
+        Raises:
+            GrowthError: a γ that makes no sense for the candidate.
+        """
+        _check(candidate, gamma)
+        draft = candidate.draft(self.network, self.policy)
+        if gamma == 0.0:
+            return Trial(candidate, draft, 0.0, self.before, ZERO)
+        if isinstance(candidate, Pruning):
+            return self._pruned(candidate, draft, gamma)
+        if candidate.whole is not None:
+            return self._whole(candidate, draft, gamma)
         if gamma is not None:
-            return Trial(change, gamma, before)
-        trial = _pruned(change, before, loss_at, policy)
-        smaller = change.smaller() if trial.refusal is not None else None
-        return trial if smaller is None else _whole(smaller, before, loss_at, policy, gamma)
-    loss = before if change.harmless else loss_at(change, 1.0)
-    worse = gamma is None and loss > before
-    return Trial(change, 0.0 if worse else 1.0, loss, ZERO if worse else None)
+            return Trial(candidate, draft, gamma, self.before)
+        found = search(partial(self._loss_at, draft), self.before)
+        if found.gamma == 0.0:
+            return Trial(candidate, draft, 0.0, self.before, ZERO)
+        return Trial(candidate, draft, found.gamma, found.loss, self._not_worth(candidate, found.loss))
+
+    def _whole(self, candidate: Applicable, draft: Draft, gamma: float | None) -> Trial:
+        """Without a step size it is done or not, by the loss alone; if γ = 1 is asked for, it is done."""
+        loss = self.before if candidate.harmless else self._loss_at(draft, 1.0)
+        if gamma is None and loss > self.before:
+            return Trial(candidate, draft, 0.0, loss, ZERO)
+        return Trial(candidate, draft, 1.0, loss)
+
+    def _pruned(self, candidate: Pruning, draft: Draft, gamma: float | None) -> Trial:
+        """Fewer neurons are taken out if all are missed too much."""
+        if gamma is not None:
+            return Trial(candidate, draft, gamma, self.before)
+        loss = self._loss_at(draft, 1.0)
+        refusal = self._not_worth(candidate, loss)
+        smaller = candidate.smaller() if refusal is not None else None
+        if smaller is not None:
+            return self.trial(smaller)
+        return Trial(candidate, draft, 1.0 if refusal is None else 0.0, loss, refusal)
+
+    def _not_worth(self, candidate: Applicable, loss: float) -> str | None:
+        return not_worth(self.network.graph, candidate, self.before, loss, self.policy)
+
+    def _loss_at(self, draft: Draft, gamma: float) -> float:
+        try:
+            return self.loss_of(draft.at(gamma))
+        except GrowthError:
+            return math.inf  # a step so large that the loss overflows is simply a bad step
 
 
-def _pruned(change: Change, before: float, loss_at: LossAt, policy: Growth) -> Trial:
-    loss = loss_at(change, 1.0)
-    refusal = not_worth(change.network.graph, change.proposal, before, loss, policy)
-    return Trial(change, 1.0 if refusal is None else 0.0, loss, refusal)
+def _check(candidate: Applicable, gamma: float | None) -> None:
+    """Refuse a step size that makes no sense."""
+    if gamma is None:
+        return
+    if not (isinstance(gamma, Real) and math.isfinite(gamma) and gamma >= 0.0):
+        raise GrowthError(
+            f"`{candidate.target}` cannot be applied with γ = {gamma!r}: expected a number above 0, or 0 for nothing"
+        )
+    if candidate.whole is not None and gamma not in (0.0, 1.0):
+        raise GrowthError(f"{candidate.whole}: expected γ = 1 or None, found {gamma:g}")
 
 
 def gain_per_parameter(trial: Trial, before: float) -> tuple[bool, float]:
     """Those that may be applied first, by what they truly gain."""
-    return trial.refusal is None, (before - trial.loss) / max(1, trial.proposal.delta_parameters)
+    return trial.refusal is None, (before - trial.loss) / max(1, trial.candidate.delta_parameters)
 
 
 def in_words(refused: Sequence[Trial]) -> str:
     """What was tried before, and why it was not applied."""
-    zero = [f"`{trial.proposal.target}`" for trial in refused if trial.refusal == ZERO]
-    others = [f"`{t.proposal.target}`: {t.refusal}" for t in refused if t.refusal != ZERO]
+    zero = [f"`{trial.candidate.target}`" for trial in refused if trial.refusal == ZERO]
+    others = [f"`{t.candidate.target}`: {t.refusal}" for t in refused if t.refusal != ZERO]
     return "; ".join([*([f"{ZERO} for {', '.join(zero)}"] if zero else []), *others])
 
 
 def why_refused(refused: Sequence[Trial]) -> str:
-    """Why nothing that was tried is applied; empty where nothing was tried."""
+    """Why nothing that was tried is applied; empty if nothing was tried."""
     if refused and all(trial.refusal == ZERO for trial in refused):
-        tried = ", ".join(f"`{trial.proposal.target}`" for trial in refused)
+        tried = ", ".join(f"`{trial.candidate.target}`" for trial in refused)
         return f"{ZERO}: no step size lowers the held-out loss for {tried}"
     return in_words(refused)
 
 
-def why_none(proposals: Sequence[Proposal]) -> str:
+def why_none(left_out: Sequence[LeftOut]) -> str:
     """The reasons of all candidates in one line."""
-    if not proposals:
+    if not left_out:
         return "nothing can be done: `growth.actions` is empty, or the graph has no layer"
-    return "nothing can grow: " + "; ".join(f"`{p.target}`: {p.reason}" for p in proposals)
+    return "nothing can grow: " + "; ".join(f"`{each.target}`: {each.reason}" for each in left_out)

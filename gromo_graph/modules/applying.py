@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph.width_flow import GroupPlace
-from gromo_graph.layers import Replaced, operation_adapter, operations_of, operations_with_repeats
+from gromo_graph.layers import Replaced, operation_adapter, operations_of
 from gromo_graph.layers.channel_propagation import as_factor
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.operation import Passed
@@ -21,6 +20,7 @@ from gromo_graph.modules.pending import mismatch, pending_group, size_of_inputs,
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.modules.surgery import extend_in, extend_out, parameter_step
 from gromo_graph.statistics.forward_new_channels import flow
+from gromo_graph.surgery.group import Insertion, insertions
 
 
 @torch.no_grad()
@@ -80,27 +80,6 @@ def _group_to_extend(module: LayerModule, extension_size: int | None, apply_prev
     return group if size > 0 else None
 
 
-@torch.no_grad()
-def apply_group(group: Group) -> list[Replaced]:
-    """Turn what is pending on a whole group into weights, at the scaling factor in force; deltas of consumers too.
-
-    Returns:
-        The parameters that others took the place of.
-
-    Raises:
-        GrowthError: parts that do not fit together, or a function that cannot grow; nothing has changed then.
-    """
-    size = size_of_outputs(group.producers[0])
-    if not _fits(group, size):
-        raise mismatch(group, group.consumers[0])
-    _measure_moments(group)
-    _check_functions(group)
-    s = as_factor(group.consumers[0].input_factor, group.producers[0].weight).detach()
-    for consumer in group.consumers:
-        _step(consumer, s)
-    return _grow(group, s)
-
-
 def _step(module: LayerModule, s: Tensor) -> None:
     """W ← W − s² δ."""
     delta = module.optimal_delta_layer
@@ -108,15 +87,6 @@ def _step(module: LayerModule, s: Tensor) -> None:
         bias = delta.bias
         step = None if not isinstance(bias, Tensor) else -(s**2) * bias
         parameter_step(module, -(s**2) * _weight(delta), step)
-
-
-def forget_group(group: Group) -> None:
-    """Take what is pending on a whole group off again, deltas of consumers too."""
-    _forget(group)
-    for consumer in group.consumers:
-        consumer.optimal_delta_layer = consumer.parameter_update_decrease = consumer.delta_raw = None
-        consumer.delta_partners = ()
-        consumer.input_factor = None
 
 
 def _fits(group: Group, size: int) -> bool:
@@ -164,26 +134,12 @@ def _grow_inputs(consumer: LayerModule, places: Sequence[GroupPlace], s: Tensor)
     return replaced
 
 
-@dataclass(frozen=True)
-class _Insertion:
-    """What an operation gets: so many channels at a place, and what was measured of them."""
-
-    operation: torch.nn.Module
-    at: int
-    size: int
-    passed: Passed
-
-
-def _insertions(group: Group, place: GroupPlace, size: int) -> Iterator[_Insertion]:
-    """For each operation behind a module, where the new channels stand there."""
+def _insertions(group: Group, place: GroupPlace, size: int) -> Iterator[tuple[Insertion, Passed]]:
+    """For each operation behind a module the new channels there, with what was measured of them."""
     module = group.module(place)
-    flattened = module.positions
-    repeat, start = place.repeat // flattened, place.start // flattened
-    for index, (operation, times) in enumerate(operations_with_repeats(module.function, flattened)):
-        repeat, start = repeat * times, start * times
-        device = next((p.device for p in operation.parameters()), torch.device("cpu"))
-        passed = module.passed[place.segment].at(index, device)
-        yield _Insertion(operation, start + place.width * repeat, size * repeat, passed)
+    for each in insertions(module.function, module.positions, place, size):
+        device = next((p.device for p in each.operation.parameters()), torch.device("cpu"))
+        yield each, module.passed[place.segment].at(each.index, device)
 
 
 def _check_functions(group: Group) -> None:
@@ -191,8 +147,8 @@ def _check_functions(group: Group) -> None:
     size = size_of_outputs(group.producers[0])
     for place in group.member_places():
         module = group.module(place)
-        for each in _insertions(group, place, size):
-            operation_adapter(each.operation).check(each.operation, each.size, each.passed)
+        for each, passed in _insertions(group, place, size):
+            operation_adapter(each.operation).check(each.operation, each.size, passed)
         for operation in operations_of(module.extension_function):
             adapter = operation_adapter(operation)
             own = module.extension_function is not module.function
@@ -207,10 +163,8 @@ def _grow_function(group: Group, place: GroupPlace, size: int) -> list[Replaced]
     """The operations behind a module get the new channels."""
     return [
         replaced
-        for each in _insertions(group, place, size)
-        for replaced in operation_adapter(each.operation).grow(
-            each.operation, each.at, each.size, each.passed
-        )
+        for each, passed in _insertions(group, place, size)
+        for replaced in operation_adapter(each.operation).grow(each.operation, each.at, each.size, passed)
     ]
 
 

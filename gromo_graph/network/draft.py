@@ -1,75 +1,103 @@
-"""The transaction: the one way to change a network. Spec, weights and optimizer change together or not at all."""
+"""Drafts: the one way to change a network. Spec, weights and optimizers change together or not at all.
+
+A draft is a network of its own, which shares with the real one all that a change leaves alone. It is tried at a step
+size γ by its own forward pass, at any number of them, and a draft that is dropped leaves nothing behind.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
+from torch.nn import Parameter
 
+from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import AddPath, Edit, WidthGroup, apply, build_graph, widening
+from gromo_graph.graph import AddPath, Edit, WidthGroup, apply, build_graph, narrowing, widening
 from gromo_graph.graph.growth_edits import linear_name
 from gromo_graph.layers import ParameterChange
-from gromo_graph.modules.applying import apply_group, forget_group
-from gromo_graph.modules.measured_module import LinkedGroup
-from gromo_graph.modules.pending import size_of_outputs
-from gromo_graph.network.assembly import tell_groups
+from gromo_graph.layers.channel_propagation import Moments
+from gromo_graph.network.groups import linked_group
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers import Followed, NewState, Optimizers, follow
+from gromo_graph.network.snapshot import snapshot
 from gromo_graph.spec.kinds import Layer
-
-
-def apply_pending(
-    network: GrowingNetwork,
-    group: WidthGroup,
-    linked: LinkedGroup,
-    *,
-    optimizers: Optimizers | None = None,
-    new_state: NewState = "matched",
-) -> None:
-    """Apply the growth that is pending on the modules of a width group, and clear it.
-
-    Args:
-        network: changed in place: weights, spec and graph.
-        group: what grows. linked: its modules, which carry the extensions, deltas and scaling factors.
-        optimizers: follow the new parameters. new_state: what they know of new entries.
-
-    Raises:
-        GrowthError: nothing is pending; the network is left as it was.
-    """
-    neurons = size_of_outputs(linked.producers[0])
-    if neurons == 0:
-        raise GrowthError(f"`{group.target}` has no pending growth: expected neurons to be put there first")
-    graph = build_graph(apply(network.spec, widening(group, neurons)))
-    before = tuple(network.parameters())
-    replaced = apply_group(linked)
-    forget_group(linked)
-    network.become(graph, network.parts, network.nodes)
-    tell_groups(graph, network.linkable)
-    follow(network, Followed(before, replaced), optimizers or Optimizers(), new_state)
+from gromo_graph.surgery.prune import without
+from gromo_graph.surgery.scaled import Scaled
+from gromo_graph.surgery.widen import Step, WidenedOperation, widened
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A network as it would be after an edit. It shares with the real one what the edit leaves alone.
+    """A network as it would be after an edit.
 
     Attributes:
         network: the draft, with modules of its own around the shared layers.
         changes: what became of parameters that others take the place of.
         origins: for new parameters the old ones that they are copies of, whose group of an optimizer they join.
+        entries, operations: those that depend on the step size γ.
     """
 
     network: GrowingNetwork
-    changes: tuple[ParameterChange, ...] = ()
-    origins: Mapping[torch.nn.Parameter, torch.nn.Parameter] = field(default_factory=dict)
+    changes: Sequence[ParameterChange] = ()
+    origins: Mapping[Parameter, Parameter] = field(default_factory=dict)
+    entries: Sequence[Scaled] = ()
+    operations: Sequence[WidenedOperation] = ()
+
+    def at(self, gamma: float) -> GrowingNetwork:
+        """The draft with step size γ: only what depends on it is written."""
+        for entry in self.entries:
+            entry.write(gamma)
+        for operation in self.operations:
+            operation.write(gamma)
+        return self.network
+
+    def measure(self, gamma: float, run: Callable[[GrowingNetwork], object]) -> None:
+        """Write step size γ for good: norms get the statistics of their new channels.
+
+        Args:
+            run: lets the network see data, in evaluation mode.
+        """
+        self.at(gamma)
+        asking = [operation for operation in self.operations if operation.needs_moments]
+        if not asking:
+            return
+        moments = [{each.at: Moments() for each in operation.insertions} for operation in asking]
+        with ExitStack() as hooks:
+            for operation, found in zip(asking, moments, strict=True):
+                handle = operation.new.register_forward_pre_hook(_counter(operation, found))
+                hooks.callback(handle.remove)
+            run(self.network)
+        for operation, found in zip(asking, moments, strict=True):
+            known = {at: (m.mean, m.variance) for at, m in found.items()}
+            operation.write(
+                gamma, {a: (m, v) for a, (m, v) in known.items() if m is not None and v is not None}
+            )
+
+
+def _counter(
+    operation: WidenedOperation, moments: Mapping[int, Moments]
+) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:
+    """Counts the new channels that enter an operation."""
+
+    def count(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        before = 0
+        for each in reversed(operation.insertions):  # the first one first: each shifts those behind it
+            moments[each.at].add(inputs[0].narrow(1, each.at + before, each.size))
+            before += each.size
+
+    return count
 
 
 def drafted(network: GrowingNetwork, edit: Edit, new: Mapping[str, torch.nn.Module]) -> GrowingNetwork:
     """The network after an edit, around the layers that are there and some new ones.
 
     Args:
-        network: stays as it is. edit: of its spec. new: the torch halves of nodes that are new or change, by name.
+        network: stays as it is. edit: of its spec.
+        new: the torch halves of nodes that are new or change, by the names that they have afterwards.
 
     Raises:
         GraphError: the edit is not possible.
@@ -89,6 +117,38 @@ def drafted(network: GrowingNetwork, edit: Edit, new: Mapping[str, torch.nn.Modu
     return draft
 
 
+def widened_draft(network: GrowingNetwork, group: WidthGroup, neurons: GroupNeurons, step: Step) -> Draft:
+    """The network with some new neurons in a width group.
+
+    Raises:
+        GrowthError: an operation cannot grow by so many channels.
+    """
+    found = widened(linked_group(network, group), neurons, step)
+    draft = drafted(network, widening(group, neurons.size), _by_name(network, found.modules))
+    return Draft(draft, found.changes, entries=found.entries, operations=found.operations)
+
+
+def narrowed_draft(
+    network: GrowingNetwork, group: WidthGroup, channels: Sequence[int], changes: Mapping[str, Tensor]
+) -> Draft:
+    """The network without some channels of a width group.
+
+    Args:
+        channels: which. changes: what to add to [weight | bias] of each consumer.
+    """
+    left = without(linked_group(network, group), channels, changes)
+    edit = narrowing(group, len(channels))
+    return Draft(drafted(network, edit, _by_name(network, left.modules)), left.changes)
+
+
+def _by_name(
+    network: GrowingNetwork, modules: Mapping[torch.nn.Module, torch.nn.Module]
+) -> dict[str, torch.nn.Module]:
+    """New modules by the name of the node of the old one that they replace."""
+    names = {module: name for name, module in network.parts.items()}
+    return {names[old]: new for old, new in modules.items()}
+
+
 def install(
     network: GrowingNetwork,
     draft: Draft,
@@ -101,10 +161,11 @@ def install(
     Raises:
         GrowthError: no optimizer can train a new parameter; the network is as it was.
     """
-    before, was = tuple(network.parameters()), (network.graph, network.parts, network.nodes)
+    optimizers = optimizers or Optimizers()
+    was, before = snapshot(network, optimizers), tuple(network.parameters())
     network.become(draft.network.graph, draft.network.parts, draft.network.nodes)
     try:
-        follow(network, Followed(before, draft.changes, draft.origins), optimizers or Optimizers(), new_state)
+        follow(network, Followed(before, draft.changes, draft.origins), optimizers, new_state)
     except GrowthError:
-        network.become(*was)
+        was.restore(network, optimizers)
         raise

@@ -1,40 +1,49 @@
-"""A network and its optimizers as they stand, to go back to."""
+"""A network and its optimizers as they stand, to go back to: by undo, and by a change that fails on its way."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
 
-from gromo_graph.network.draft import Draft, install
+import torch
+
+from gromo_graph.graph import Graph
+from gromo_graph.network.assembly import Parts
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers import OptimizerMemory, Optimizers, bring_back, remembered
 from gromo_graph.network.optimizers.heirs import inherit_unchanged
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Copies, which nothing that happens to the network touches.
+class Snapshot:
+    """What a network is made of, and what its optimizers know of that.
 
     Attributes:
-        network: with weights, gradients, running statistics and modes.
-        optimizers: with what they know of the parameters of that copy.
+        graph, parts, nodes: of the network. optimizers: their groups and states.
     """
 
-    network: GrowingNetwork
+    graph: Graph
+    parts: Parts
+    nodes: torch.nn.ModuleDict
     optimizers: OptimizerMemory
 
+    def restore(self, network: GrowingNetwork, optimizers: Optimizers) -> None:
+        """Make the network what it was, in place. Parameters of others in the optimizers stay."""
+        gone = set(network.parameters())
+        network.become(self.graph, self.parts, self.nodes)
+        bring_back(optimizers, self.optimizers, gone=gone, overwrite=True)
 
-def remember(network: GrowingNetwork, optimizers: Optimizers) -> Memory:
-    """The network and its optimizers as they stand; as much memory as both take."""
+
+def snapshot(network: GrowingNetwork, optimizers: Optimizers) -> Snapshot:
+    """The modules themselves: enough to take a change back before anything is trained."""
+    return Snapshot(network.graph, network.parts, network.nodes, remembered(optimizers))
+
+
+def copied_snapshot(network: GrowingNetwork, optimizers: Optimizers) -> Snapshot:
+    """Copies, with gradients, which no training touches; they take as much memory as the originals, and serve once."""
     kept = copy.deepcopy(network)
     copies = dict(zip(network.parameters(), kept.parameters(), strict=True))
     for parameter, twin in copies.items():
         inherit_unchanged(parameter, twin)
-    return Memory(kept, remembered(optimizers, lambda parameter: copies.get(parameter, parameter)))
-
-
-def go_back(network: GrowingNetwork, optimizers: Optimizers, memory: Memory) -> None:
-    """Make the network what it was, in place; a memory serves once. Parameters of others in the optimizers stay."""
-    gone = set(network.parameters())
-    install(network, Draft(memory.network))
-    bring_back(optimizers, memory.optimizers, gone=gone, overwrite=True)
+    known = remembered(optimizers, lambda parameter: copies.get(parameter, parameter))
+    return Snapshot(kept.graph, kept.parts, kept.nodes, known)

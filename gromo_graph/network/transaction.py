@@ -40,10 +40,10 @@ from gromo_graph.network.optimizers import (
     OptimizerMemory,
     Optimizers,
     bring_back,
-    remembered,
 )
 from gromo_graph.network.plain_weights import check_plain_weights
 from gromo_graph.network.same_outputs import agree, probe_outputs, smallest_vocabulary
+from gromo_graph.network.snapshot import snapshot
 from gromo_graph.network.weight_transfer import any_weight, follow_spec, origins
 from gromo_graph.spec import Spec, check_spec
 
@@ -218,16 +218,13 @@ class NetworkTransaction(Transaction):
             return
         assert isinstance(self.inverse, Restore)
         like = any_weight(network).detach()[:0]
-        known = remembered(self.optimizers) if self.optimizers else None
+        was = snapshot(network, self.optimizers)
+        known = was.optimizers if self.optimizers else None
         memory = Undo(self._before, self.inverse.renamed, dict(network.parts), known, like)
-        was = network.graph, network.parts, network.nodes
         try:
             self._make()
         except BaseException:
-            gone = set(network.parameters())
-            network.become(*was)
-            if known is not None:
-                bring_back(self.optimizers, known, gone=gone, overwrite=True)
+            was.restore(network, self.optimizers)
             self.inverse, self.notes, self.preserved = None, (), None
             raise
         self.inverse = memory

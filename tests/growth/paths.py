@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, dump_spec, parse_spec
-from gromo_graph.growth.candidates.base import Proposal
-from gromo_graph.growth.changes import change_of
+from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.observe import mean_loss
 from gromo_graph.network.example_inputs import random_inputs
 
@@ -67,10 +66,9 @@ def planned(scheduler: GrowthScheduler, data: Data, target: str, kind: str | Non
     return found[0]
 
 
-def loss_with(scheduler: GrowthScheduler, candidate: Proposal, gamma: float, data: Data) -> float:
+def loss_with(scheduler: GrowthScheduler, candidate: Applicable, gamma: float, data: Data) -> float:
     """The loss as if the candidate were applied."""
-    change = change_of(scheduler.network, candidate, scheduler.policy)
-    return change.loss_at(gamma, lambda network, extended: mean_loss(network, MSE, data, extended=extended))
+    return mean_loss(candidate.draft(scheduler.network, scheduler.policy).at(gamma), MSE, data)
 
 
 def measured_slope(scheduler: GrowthScheduler, candidate: Any, data: Data) -> float:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 
 from gromo_graph import GrowingNetwork, compile_network, parse_spec
+from gromo_graph.modules.pending import put
+from gromo_graph.modules.scaling import give_factor
+from gromo_graph.network.groups import linked_group
 
 ACTIVATIONS = (
     "identity",
@@ -71,3 +77,16 @@ def sizes_agree(network: GrowingNetwork) -> bool:
             if tuple(weight.shape) != expected or network.spec.nodes[name].features != weight.shape[0]:
                 return False
     return graph.parameter_count == sum(p.numel() for p in network.parameters())
+
+
+@torch.no_grad()
+def pend(network: GrowingNetwork, candidate: Any, gamma: float) -> None:
+    """Make a candidate pending growth of the modules: `extended_forward` shows what `apply_change` would make real."""
+    group, s = linked_group(network, candidate.group), math.sqrt(gamma)
+    put(group, candidate.weights)
+    for consumer in group.consumers:
+        shift = candidate.shifts.get(consumer.name)
+        if shift is not None:  # a pending delta is multiplied by −s²
+            zeros = torch.zeros_like(consumer.weight)
+            consumer.optimal_delta_layer = consumer.adapter.layer_of(consumer.layer, zeros, shift / s)
+    give_factor(group, s)

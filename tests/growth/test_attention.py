@@ -13,7 +13,6 @@ from torch.nn.functional import mse_loss
 from gromo_graph import GraphError, GrowingNetwork, GrowthScheduler, compile_network, edit, parse_spec
 from gromo_graph.algebra import match_moment, optimal_match, product_gradient
 from gromo_graph.growth.candidates.base import Proposal
-from gromo_graph.growth.changes import change_of
 from gromo_graph.layers.attention import Attend, by_head
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics import cross_moments
@@ -61,10 +60,9 @@ def data() -> list[tuple[Tensor, Tensor]]:
     return [(x[:25], y[:25]), (x[25:], y[25:])]
 
 
-def loss_over(network: GrowingNetwork, extended: bool = False) -> float:
-    run = network.extended_forward if extended else network
+def loss_over(network: GrowingNetwork) -> float:
     with torch.no_grad():
-        return sum(float(mse_loss(run(x), y)) * len(x) for x, y in data()) / 40
+        return sum(float(mse_loss(network(x), y)) * len(x) for x, y in data()) / 40
 
 
 def scheduler_of(network: GrowingNetwork, **policy: object) -> GrowthScheduler:
@@ -91,10 +89,10 @@ def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool) -> Non
     assert {"q", "v"} <= {candidate.target for candidate in found}
     assert any(candidate.kind == "new_head" for candidate in found) == ("o" in network.spec.nodes)
     for candidate in found:
-        change = change_of(network, candidate, scheduler.policy)
-        measured = (before - change.loss_at(1e-6, loss_over)) / 1e-6
+        draft = candidate.draft(network, scheduler.policy)
+        measured = (before - loss_over(draft.at(1e-6))) / 1e-6
         assert measured == pytest.approx(candidate.slope, rel=1e-4)
-        predicted = change.loss_at(0.5, loss_over)
+        predicted = loss_over(draft.at(0.5))
         assert loss_over(network) == before
         grown_scheduler, same = copy.deepcopy((scheduler, candidate))
         event = grown_scheduler.apply(same, 0.5)

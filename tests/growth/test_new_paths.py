@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import GrowthScheduler, Spec, compile_network
-from gromo_graph.growth.changes import change_of
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.planning import plan_proposals
 from gromo_graph.spec.settings import Growth, Neurons
@@ -200,11 +199,11 @@ def check(spec: Spec, kind: Any, applied: bool) -> None:
     policy = Growth(actions=(kind,), apply_delta=applied, neurons=Neurons(per_step=2))
     before = measured_loss(network, data)
     for candidate in able(GrowthScheduler(network, loss, policy=policy).plan(data).candidates):
-        change = change_of(network, candidate, policy)
+        draft = candidate.draft(network, policy)
         largest = max(1.0, *(float(first.weight.abs().max()) for first in candidate.weights))
 
-        def decrease(gamma: float, change: Any = change) -> float:
-            return (before - change.loss_at(gamma, lambda changed, _: measured_loss(changed, data))) / gamma
+        def decrease(gamma: float, draft: Any = draft) -> float:
+            return (before - measured_loss(draft.at(gamma), data)) / gamma
 
         gamma = 1e-6 / largest
         measured = 2.0 * decrease(gamma) - decrease(4.0 * gamma)

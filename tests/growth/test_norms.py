@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch.nn import (
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.apply import linked, set_pending
+from tests.growth.problems import pend
 from tests.modules.normed import BOTH_MODES, MSE, close, run, warm_up
 from tests.modules.pairs import F64
 
@@ -138,6 +139,11 @@ def test_the_spec_key_allows_the_jump_and_the_reason_names_it() -> None:
     assert {candidate.target for candidate in allowed.candidates if candidate.reason is None} == {"a", "b"}
 
 
+def norm_of(network: GrowingNetwork) -> Any:
+    """The norm of the network as it now stands: growth puts another one in its place."""
+    return next(m for m in network.modules() if isinstance(m, _BatchNorm | GroupNorm | LayerNorm))
+
+
 def parameters_of(norm: torch.nn.Module) -> list[torch.nn.Parameter]:
     return list(norm.parameters())
 
@@ -152,11 +158,11 @@ def test_optimizer_state_follows_the_norm(norm: str, image: bool) -> None:
         train_once(network, optimizer, data)
     scheduler = GrowthScheduler(network, MSE, optimizer=optimizer)
     candidate = next(c for c in scheduler.plan(data).candidates if c.target == "a")
-    module = next(m for m in network.modules() if isinstance(m, _BatchNorm | GroupNorm | LayerNorm))
+    module = norm_of(network)
     old = [copy.deepcopy(optimizer.state[p]) for p in parameters_of(module)]
     values = [p.detach().clone() for p in parameters_of(module)]
     scheduler.apply(candidate, 0.1)
-    for was, value, parameter in zip(old, values, parameters_of(module), strict=True):
+    for was, value, parameter in zip(old, values, parameters_of(norm_of(network)), strict=True):
         now = optimizer.state[parameter]
         width = len(value)
         assert len(parameter) == width + candidate.neurons
@@ -196,11 +202,10 @@ growth: {neurons: {per_step: 2}}
     train_once(network, optimizer, data)
     scheduler = GrowthScheduler(network, MSE, optimizer=optimizer)
     candidate = next(c for c in scheduler.plan(data).candidates if c.target == "a")
-    (norm,) = [m for m in network.modules() if isinstance(m, _BatchNorm)]
-    old = optimizer.state[norm.weight]["exp_avg"].clone()
+    old = optimizer.state[norm_of(network).weight]["exp_avg"].clone()
     scheduler.apply(candidate, 0.1)
     added = candidate.neurons
-    now = optimizer.state[norm.weight]["exp_avg"]
+    now = optimizer.state[norm_of(network).weight]["exp_avg"]
     assert torch.equal(now[:2], old[:2])
     assert not now[2 : 2 + added].any()
     assert torch.equal(now[2 + added :], old[2:])
@@ -217,8 +222,7 @@ def test_the_scheduler_grows_what_it_promised_on_the_data_it_planned_with(
     warm_up(network, data[0][0])
     scheduler = GrowthScheduler(network, MSE)
     candidate = next(c for c in scheduler.plan(data).candidates if c.target == "a")
-    group = linked(network, candidate, scheduler.policy)
-    set_pending(candidate, group, 0.37, finite_scale=False)
+    pend(network, candidate, 0.37)
     network.train(training)
     with torch.no_grad():
         predicted = network.extended_forward(data[0][0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network
 from gromo_graph.graph import WidthGroup
-from gromo_graph.growth.changes import change_of
 from gromo_graph.growth.observe import mean_loss
 from gromo_graph.spec.settings import Growth, Neurons, When
 from tests.growth.paths import (
@@ -322,9 +321,8 @@ def test_random_graphs_get_smaller_as_was_promised(spec: Spec, neurons: int) -> 
     data = data_for(network)
     policy = Growth(actions=("prune",), neurons=Neurons(per_step=neurons), when=AT_ANY_PRICE)
     scheduler = GrowthScheduler(network, loss, policy=policy)
-    look: Callable[..., float] = lambda changed, _: measured_loss(changed, data)  # noqa: E731
     for candidate in able(scheduler.plan(data).candidates):
-        promised = change_of(network, candidate, policy).loss_at(1.0, look)
+        promised = measured_loss(candidate.draft(network, policy).at(1.0), data)
         smaller, event = applied(scheduler, candidate, 1.0)
         if event.decision is not None:
             after = smaller.network

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad, unfold
 
 from gromo_graph import GrowingNetwork
-from gromo_graph.modules import removing
+from gromo_graph.surgery.prune import relative_ridge
 from tests.growth.paths import F64, Data, compiled, data_of, outputs, planned
 from tests.growth.test_pruning import Case, each_case, pruning
 
@@ -55,7 +55,7 @@ def fits_of(network: GrowingNetwork, each: Case, data: Data) -> dict[str, Fit]:
             weight = torch.cat((weight, module.layer.bias.detach()[:, None]), dim=1)
         rows = rows / math.sqrt(sum(len(x) for x, _ in data))
         power = float((rows @ weight.T).square().sum())
-        ridge = removing.relative_ridge(F64) * rows.square().sum() / rows.shape[1]
+        ridge = relative_ridge(F64) * rows.square().sum() / rows.shape[1]
         together = torch.cat((rows, ridge.sqrt() * torch.eye(rows.shape[1], dtype=F64)))
         found[name] = Fit(together, weight, power)
     return found

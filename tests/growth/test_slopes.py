@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowthScheduler, compile_network
-from gromo_graph.growth.apply import linked, set_pending
-from tests.growth.problems import ACTIVATIONS, batches, chain, loss_over, sizes_agree
+from tests.growth.problems import ACTIVATIONS, batches, chain, loss_over, pend, sizes_agree
 
 MSE = torch.nn.functional.mse_loss
 
@@ -39,15 +38,12 @@ def test_slope_is_the_finite_difference_of_the_loss(activation: str, growth: str
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softplus"])
-def test_without_compensation_the_slope_would_be_something_else(
-    activation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_compensation_the_slope_would_be_something_else(activation: str) -> None:
     """The bias of the consumer takes back what a new unit gives at rest; a test that this matters."""
     network = chain(activation=activation)
     data = batches()
     scheduler = GrowthScheduler(network, MSE)
-    candidate = scheduler.plan(data).candidates[0]
-    monkeypatch.setattr("gromo_graph.growth.apply.compensation", lambda *_: None)
+    candidate = replace(scheduler.plan(data).candidates[0], shifts={})
     measured = finite_difference(scheduler, candidate, data, 1e-6)
     assert abs(measured - candidate.slope) > 0.5 * candidate.slope
 
@@ -65,7 +61,7 @@ def test_forward_after_applying_is_what_extended_forward_promised(activation: st
     scheduler = GrowthScheduler(network, MSE)
     candidate = scheduler.plan(data).candidates[0]
     x = data[0][0]
-    set_pending(candidate, linked(network, candidate, scheduler.policy), 0.37, finite_scale=False)
+    pend(network, candidate, 0.37)
     promised = network.extended_forward(x)
     assert not torch.allclose(promised, network(x), atol=1e-4)
     scheduler.apply(candidate, 0.37)

@@ -21,6 +21,7 @@ from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft
 from gromo_graph.records import Candidate
 from gromo_graph.spec.settings import Growth
 
@@ -72,6 +73,24 @@ class Applicable(Proposal, ABC):
     def rescue(self) -> bool:
         """Whether it revives a dead layer and goes first."""
         return False
+
+    @property
+    def whole(self) -> str | None:
+        """Why it is done as a whole or not at all; None if it has a step size that is searched."""
+        return None
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it cannot change the loss yet."""
+        return False
+
+    @abstractmethod
+    def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
+        """The network with it, to be tried and installed."""
+
+    def smaller(self) -> Applicable | None:
+        """A candidate of the same kind that does less, or None."""
+        return None
 
 
 class Solved(ABC):

@@ -22,20 +22,24 @@ from gromo_graph.algebra import (
 )
 from gromo_graph.algebra.initialization import copy_uniform
 from gromo_graph.algebra.new_neurons import FanIn, GroupNeurons
-from gromo_graph.graph import Graph, WidthGroup, widening_cost
+from gromo_graph.graph import Graph, WidthGroup, build_graph, widening, widening_cost
 from gromo_graph.growth.candidates.base import InfeasibleError, LeftOut, Prospect, Solved, Sums
 from gromo_graph.growth.candidates.slopes import enough
 from gromo_graph.growth.candidates.widen import Widening, affordable_neurons, neurons_wanted
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
+from gromo_graph.layers import ParameterChange, build_module
 from gromo_graph.layers.attention import by_head
 from gromo_graph.modules.attention_module import AttentionModule
 from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft, drafted
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows
 from gromo_graph.statistics.running_mean import TensorStatistic
+from gromo_graph.surgery.scaled import Scaled
+from gromo_graph.surgery.widen import with_outputs
 
 SOLVED = ("tiny",)
 """Criteria that solve for pairs; GradMax says nothing of them, so that they are drawn."""
@@ -46,6 +50,23 @@ _SPARE = 4
 @dataclass(frozen=True)
 class Matching(Widening):
     """New features of a query and its key; `weights.fan_in` has those of the query, then those of the key."""
+
+    def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
+        """Wider layers, and an attention that compares more features."""
+        (attention,) = self.group.matches
+        edit = widening(self.group, self.neurons)
+        graph = build_graph(edit.spec_of(network.spec))
+        new = {attention: build_module(graph.spec.nodes[attention], graph.input_shapes(attention))}
+        changes: list[ParameterChange] = []
+        entries: list[Scaled] = []
+        makers = network.spec.nodes[attention].sources[:2]
+        for name, side in zip(makers, self.weights.fan_in, strict=True):
+            layer = network.growing(name).layer
+            wider = with_outputs(layer, side)
+            new[name] = wider.modules[layer]
+            changes += wider.changes
+            entries += wider.entries
+        return Draft(drafted(network, edit, new), changes, entries=entries)
 
 
 @dataclass(frozen=True)

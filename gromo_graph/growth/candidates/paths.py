@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import OptimalExtension, Tangent, optimal_extension
-from gromo_graph.graph import AddPath, Bridge, path_cost
+from gromo_graph.graph import AddPath, Bridge, path_cost, with_inputs
+from gromo_graph.graph.growth_edits import linear_name
 from gromo_graph.growth.candidates.base import Applicable, LeftOut, Prospect, Solution, Solved, Sums, joined
 from gromo_graph.growth.candidates.group_neurons import (
     FEW_SAMPLES,
@@ -24,10 +25,14 @@ from gromo_graph.growth.candidates.slopes import best_signs, enough
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.source_statistics import SourceStatistics, image_of
 from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.layers import ParameterChange, build_module
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft, drafted
 from gromo_graph.spec.settings import Growth
+from gromo_graph.surgery.scaled import Scaled
+from gromo_graph.surgery.widen import with_step
 
 NO_NEURON = "no new neuron would lower the loss"
 
@@ -39,6 +44,15 @@ class FirstWeights:
     weight: Tensor
     bias: Tensor | None
     power: float
+
+    def of(self, layer: torch.nn.Module) -> list[Scaled]:
+        """The parameters of a new layer as they depend on γ."""
+        values = {"weight": self.weight, "bias": self.bias}
+        return [
+            Scaled(parameter.detach(), [(self.power, value.to(parameter))])
+            for name, parameter in layer.named_parameters()
+            if (value := values[name]) is not None
+        ]
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,28 @@ class NewPath(Applicable):
     def first_changed(self) -> frozenset[str]:
         """The target."""
         return frozenset((self.bridge.target,))
+
+    def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
+        """New layers beside those that are there; what moves with them is copied."""
+        like = next(network.parameters())
+        new = {
+            name: build_module(node, inputs).to(like)
+            for name, node, inputs in with_inputs(network.graph, self.path)
+        }
+        layers = [part for part in new.values() if next(part.parameters(), None) is not None]
+        entries = [e for layer, first in zip(layers, self.weights, strict=True) for e in first.of(layer)]
+        changes: list[ParameterChange] = []
+        for name, delta in self.deltas.items():
+            layer = network.growing(name).layer
+            moved = with_step(layer, delta)
+            new[self._renamed(network, name)] = moved.modules[layer]
+            changes += moved.changes
+            entries += moved.entries
+        return Draft(drafted(network, self.path, new), changes, entries=entries)
+
+    def _renamed(self, network: GrowingNetwork, name: str) -> str:
+        """The name of a layer afterwards: a target that becomes a sum gives its own to that."""
+        return linear_name(network.spec, name) if name == self.path.target else name
 
 
 class PathProspect(Prospect[Solution]):

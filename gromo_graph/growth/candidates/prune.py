@@ -13,11 +13,12 @@ from gromo_graph.growth.candidates.budget import neurons_at_once
 from gromo_graph.growth.candidates.slopes import total
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
-from gromo_graph.modules.removing import Removal, least_missed, without
 from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft, narrowed_draft
 from gromo_graph.network.groups import linked_group
 from gromo_graph.spec.settings import Growth
+from gromo_graph.surgery.prune import Removal, least_missed, reader_of, without
 
 # Neurons are taken out while no more than this share of what their readers make of the group is lost.
 _HARDLY_MISSED = 0.01
@@ -50,9 +51,20 @@ class Pruning(Applicable):
         """The share of what the consumers make of the group that is lost without the neurons."""
         return self.removal.errors[self.neurons - 1]
 
-    def of(self, neurons: int) -> Pruning | None:
-        """The first so many of its neurons alone, in whole units of the group; None if these are none."""
-        count = neurons - neurons % self.group.unit
+    @property
+    def whole(self) -> str | None:
+        """There is no part of taking neurons out."""
+        return "neurons are taken out as a whole"
+
+    def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
+        """Layers and norms without the neurons."""
+        channels, changes = self.removal.order[: self.neurons], self.removal.changes[self.neurons]
+        return narrowed_draft(network, self.group, channels, changes)
+
+    def smaller(self) -> Pruning | None:
+        """Half as many neurons, in whole units of the group."""
+        count = self.neurons // 2
+        count -= count % self.group.unit
         if count == 0:
             return None
         cost = widening_cost(self.planned_for, self.group, -count)
@@ -86,7 +98,8 @@ class PruneProspect(Prospect[Removal]):
 
     def solve(self, gathered: Gathered) -> Removal:
         """The neurons that are missed least."""
-        return least_missed(self.linked, self.neurons)
+        readers = [reader_of(self.linked, layer, layer.tensor_s()) for layer in self.linked.consumers]
+        return least_missed(readers, self.neurons)
 
     def judged(
         self, solution: Removal, gathered: Gathered, generator: torch.Generator | None

@@ -13,7 +13,7 @@ from torch import Tensor
 from gromo_graph.algebra.new_neurons import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
-from gromo_graph.growth.bias_compensation import cannot_be_taken_back
+from gromo_graph.growth.bias_compensation import cannot_be_taken_back, compensations
 from gromo_graph.growth.candidates.base import (
     Applicable,
     InfeasibleError,
@@ -37,10 +37,12 @@ from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.modules.measured_module import LinkedGroup
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft, widened_draft
 from gromo_graph.network.groups import linked_group, linked_parts
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.head_views import head_views
 from gromo_graph.statistics.neuron_parts import united
+from gromo_graph.surgery.widen import Step
 
 SOLVED = ("tiny", "gradmax")
 """Criteria that need statistics."""
@@ -54,6 +56,7 @@ class Widening(Applicable):
     Attributes:
         group: which one. weights: the new neurons, best first.
         deltas: (out, columns), the optimal delta of each consumer, if the policy applies it.
+        shifts: (out,), what the bias of each consumer takes back per unit of √γ, if its new inputs are not 0 at 0.
         drawn: the neurons change nothing yet (random ones, or those of GradMax): there is no step size to search.
         revives: they revive a dead layer.
     """
@@ -61,6 +64,7 @@ class Widening(Applicable):
     group: WidthGroup = field(kw_only=True, compare=False, repr=False)
     weights: GroupNeurons = field(kw_only=True, compare=False, repr=False)
     deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    shifts: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     drawn: bool = False
     revives: bool = False
 
@@ -78,6 +82,22 @@ class Widening(Applicable):
     def rescue(self) -> bool:
         """Whether it revives a dead layer."""
         return self.revives
+
+    @property
+    def whole(self) -> str | None:
+        """Units that change nothing yet have no step size."""
+        return f"`{self.target}` gets units as they are" if self.drawn else None
+
+    @property
+    def harmless(self) -> bool:
+        """Whether its units change nothing yet; behind a layer norm they do."""
+        return self.drawn and not self.group.jumps
+
+    def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
+        """Wider layers and norms; with `scale: alpha_std` γ scales the fan-out alone."""
+        finite_scale = policy.scale == "alpha_std" and not self.drawn
+        step = Step(self.deltas, {} if finite_scale else self.shifts, finite_scale)
+        return widened_draft(network, self.group, self.weights, step)
 
 
 class WideningProspect(Prospect[tuple[PartSolution, ...]]):
@@ -175,7 +195,11 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         """The candidate with its neurons, and their cost."""
         cost = widening_cost(self.network.graph, self.group, neurons.size)
         return Widening(
-            **self.facts(neurons.size, cost, **facts), group=self.group, weights=neurons, deltas=deltas
+            **self.facts(neurons.size, cost, **facts),
+            group=self.group,
+            weights=neurons,
+            deltas=deltas,
+            shifts=compensations(self.linked, neurons),
         )
 
     def united(self, neurons: Sequence[GroupNeurons]) -> GroupNeurons:

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gromo_graph.graph.width_flow import GroupPlace
-from gromo_graph.layers import Kept, operation_adapter, operations_with_repeats
-from gromo_graph.modules.layer_module import Group, LayerModule
+from gromo_graph.layers import Kept, adapter_for, operation_adapter, operations_with_repeats
+from gromo_graph.layers.growing import GrowingLayer
+from gromo_graph.layers.layer_group import LayerGroup
+from gromo_graph.surgery.group import features_of
+
+Group = LayerGroup[GrowingLayer]
 
 # Ridge on S relative to its mean diagonal, so that channels that are equal, or always zero, do not make it singular: as
 # small as the precision of S allows, and no smaller than an inverse in double precision can bear.
@@ -39,20 +44,41 @@ class Removal:
     changes: tuple[Mapping[str, Tensor], ...]
 
 
+@dataclass(frozen=True)
+class Reader:
+    """A layer that reads the group.
+
+    Attributes:
+        name: of the layer. layer: itself. s: (columns, columns), E[b bᵀ] of what it reads, the constant last.
+        columns: (channels, columns of each), those that the channels of the group fill.
+    """
+
+    name: str
+    layer: torch.nn.Module
+    s: Tensor
+    columns: Tensor
+
+
+def reader_of(group: Group, consumer: GrowingLayer, s: Tensor) -> Reader:
+    """A consumer of a group with its second moment S."""
+    adapter, layer = consumer.adapter, consumer.layer
+    taps = adapter.fan_in(layer) // adapter.in_neurons(layer)
+    columns = columns_of(group.reads[consumer], torch.arange(group.width), taps)
+    return Reader(consumer.name, layer, s, columns.to(s.device))
+
+
 class _Fit:
     """The least squares of one consumer."""
 
-    def __init__(self, group: Group, consumer: LayerModule) -> None:
-        counted = consumer.tensor_s()
-        s = counted.to(torch.float64 if consumer.device.type != "mps" else torch.float32)
-        adapter, layer = consumer.adapter, consumer.layer
-        bias = None if consumer.bias is None else consumer.bias.detach()
-        self.before = self.weight = adapter.matrix(consumer.weight.detach(), bias).to(s)
+    def __init__(self, reader: Reader) -> None:
+        s = reader.s.to(torch.float64 if reader.s.device.type != "mps" else torch.float32)
+        layer: Any = reader.layer
+        bias = None if layer.bias is None else layer.bias.detach()
+        self.before = self.weight = adapter_for(layer).matrix(layer.weight.detach(), bias).to(s)
         self.power = float(((self.weight @ s) * self.weight).sum())
-        ridge = relative_ridge(counted.dtype) * float(s.diagonal().mean())
+        ridge = relative_ridge(reader.s.dtype) * float(s.diagonal().mean())
         self.inverse = torch.linalg.inv(s + max(ridge, torch.finfo(s.dtype).tiny) * torch.eye(len(s)).to(s))
-        taps = adapter.fan_in(layer) // consumer.in_neurons
-        self.columns = columns_of(group, consumer, torch.arange(group.width), taps).to(s.device)
+        self.columns = reader.columns
 
     def errors(self) -> Tensor:
         """Share of the power lost by taking each channel out, (channels,)."""
@@ -77,26 +103,22 @@ def relative_ridge(dtype: torch.dtype) -> float:
     return max(_ROUNDINGS * torch.finfo(dtype).eps, _LEAST_RIDGE)
 
 
-def columns_of(group: Group, consumer: LayerModule, channels: Tensor, taps: int) -> Tensor:
+def columns_of(places: Sequence[GroupPlace], channels: Tensor, taps: int) -> Tensor:
     """The columns of the rows of a consumer that some channels of a group fill, (channels, columns of each)."""
     found = []
-    for place in group.reads[consumer]:
-        features = place.start + channels[:, None] * place.repeat + torch.arange(place.repeat)
+    for place in places:
+        features = features_of(place, channels)
         found.append((features[:, :, None] * taps + torch.arange(taps)).flatten(1))
     return torch.cat(found, dim=1)
 
 
 @torch.no_grad()
-def least_missed(group: Group, count: int) -> Removal:
-    """The `count` channels that are missed least, found one by one.
-
-    Raises:
-        GrowthError: a consumer has no statistics.
-    """
-    fits = {consumer: _Fit(group, consumer) for consumer in group.consumers}
+def least_missed(readers: Sequence[Reader], count: int) -> Removal:
+    """The `count` channels that are missed least, found one by one."""
+    fits = {reader.name: _Fit(reader) for reader in readers}
     order: list[int] = []
     errors: list[float] = []
-    changes: list[Mapping[str, Tensor]] = [{c.name: torch.zeros_like(fit.before) for c, fit in fits.items()}]
+    changes: list[Mapping[str, Tensor]] = [{n: torch.zeros_like(fit.before) for n, fit in fits.items()}]
     total = 0.0
     for _ in range(count):
         lost = torch.stack([fit.errors().cpu() for fit in fits.values()]).sum(dim=0)
@@ -107,7 +129,7 @@ def least_missed(group: Group, count: int) -> Removal:
             fit.remove(channel)
         order.append(channel)
         errors.append(total)
-        changes.append({c.name: fit.weight - fit.before for c, fit in fits.items()})
+        changes.append({name: fit.weight - fit.before for name, fit in fits.items()})
     return Removal(tuple(order), tuple(errors), tuple(changes))
 
 
@@ -130,28 +152,20 @@ def without(group: Group, channels: Sequence[int], changes: Mapping[str, Tensor]
 
     Args:
         group: whose. channels: which.
-        changes: what to add to [weight | bias] of each consumer, the channels still in it.
+        changes: (out, columns), what to add to [weight | bias] of each consumer, the channels still in it.
 
     Raises:
         GrowthError: an operation cannot lose features.
     """
-    stay = torch.tensor([c for c in range(group.width) if c not in set(channels)])
+    gone = set(channels)
+    stay = torch.tensor([channel for channel in range(group.width) if channel not in gone])
     modules: dict[torch.nn.Module, torch.nn.Module] = {}
     kept: list[Kept] = []
-    for layer in dict.fromkeys((*group.producers, *group.consumers)):
-        outputs = stay if layer in group.producers else torch.arange(layer.out_neurons)
-        inputs = _features_left(group, layer, stay)
-        weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
-        if layer in group.reads:
-            added, more = layer.adapter.weight_and_bias(layer.layer, changes[layer.name].to(weight))
-            weight, bias = weight + added, bias if bias is None or more is None else bias + more
-        device = weight.device
-        weight = weight[outputs.to(device)][:, inputs.to(device)]
-        new = layer.adapter.layer_of(layer.layer, weight, None if bias is None else bias[outputs.to(device)])
-        modules[layer.layer] = new
-        kept.append(Kept(layer.weight, new.weight, {0: outputs, 1: inputs}))  # type: ignore[arg-type]
-        if layer.bias is not None:
-            kept.append(Kept(layer.bias, new.bias, {0: outputs}))  # type: ignore[arg-type]
+    for each in dict.fromkeys((*group.producers, *group.consumers)):
+        outputs = stay if each in group.producers else torch.arange(each.out_neurons)
+        inputs = _kept(each.in_neurons, group.reads.get(each, ()), stay).nonzero()[:, 0]
+        modules[each.layer], of_layer = _layer_left(each.layer, outputs, inputs, changes.get(each.name))
+        kept += of_layer
     for operation, places in _operations(group, stay):
         left = operation_adapter(operation).left(operation, places)
         if left is not operation:
@@ -161,32 +175,40 @@ def without(group: Group, channels: Sequence[int], changes: Mapping[str, Tensor]
     return Left(modules, tuple(kept))
 
 
-def _features_left(group: Group, layer: LayerModule, stay: Tensor) -> Tensor:
-    """The inputs of a layer that stay."""
-    if layer not in group.reads:
-        return torch.arange(layer.in_neurons)
-    kept = torch.ones(layer.in_neurons, dtype=torch.bool)
-    for place in group.reads[layer]:
-        kept[place.start : place.end] = False
-        kept[(place.start + stay[:, None] * place.repeat + torch.arange(place.repeat)).flatten()] = True
-    return kept.nonzero()[:, 0]
+def _layer_left(
+    layer: Any, outputs: Tensor, inputs: Tensor, change: Tensor | None
+) -> tuple[torch.nn.Module, list[Kept]]:
+    """A layer with some of its outputs and inputs, after a change of [weight | bias]."""
+    adapter = adapter_for(layer)
+    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+    if change is not None:
+        added, more = adapter.weight_and_bias(layer, change.to(weight))
+        weight, bias = weight + added, bias if bias is None or more is None else bias + more
+    outputs, inputs = outputs.to(weight.device), inputs.to(weight.device)
+    new: Any = adapter.layer_of(layer, weight[outputs][:, inputs], None if bias is None else bias[outputs])
+    kept = [Kept(layer.weight, new.weight, {0: outputs, 1: inputs})]
+    if bias is not None:
+        kept.append(Kept(layer.bias, new.bias, {0: outputs}))
+    return new, kept
+
+
+def _kept(width: int, places: Sequence[GroupPlace], stay: Tensor, positions: int = 1) -> Tensor:
+    """Whether each of so many features stays.
+
+    Args:
+        places: where the group stands among them. stay: its channels that do. positions: as for `insertions`.
+    """
+    kept = torch.ones(width, dtype=torch.bool)
+    for place in places:
+        kept[place.start // positions : place.end // positions] = False
+        kept[features_of(place, stay, positions).flatten()] = True
+    return kept
 
 
 def _operations(group: Group, stay: Tensor) -> Iterator[tuple[torch.nn.Module, Tensor]]:
     """The operations of a group, each with the features that stay there."""
-    for member in (*group.producers, *group.merges):
-        places = group.places[member]
-        width, flattened = member.own_width, member.positions
-        kept = torch.ones(width, dtype=torch.bool)
-        for place in places:
-            _mark(kept, place, flattened, stay)
-        for operation, times in operations_with_repeats(member.function, flattened):
+    for member in group.members:
+        kept = _kept(member.own_width, group.places[member], stay, member.positions)
+        for operation, times in operations_with_repeats(member.function, member.positions):
             kept = kept.repeat_interleave(times)
             yield operation, kept.nonzero()[:, 0]
-
-
-def _mark(kept: Tensor, place: GroupPlace, flattened: int, stay: Tensor) -> None:
-    """Take the channels that go out of the features before the function of a place's module."""
-    start, repeat = place.start // flattened, place.repeat // flattened
-    kept[start : start + place.width * repeat] = False
-    kept[(start + stay[:, None] * repeat + torch.arange(repeat)).flatten()] = True
