@@ -9,6 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.explain import not_a_map, read_section, report_key
+from gromo_graph.spec.foreign_words import advice_for_key, advice_for_kind, kind_meant
 from gromo_graph.spec.graph_checks import GraphChecks, batch_size_problem, data_problem, name_problem
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
@@ -266,12 +267,23 @@ class _Check:
         return node
 
     def as_meant(self, data: dict[str, Any], path: Path) -> None:
-        """Report the other problems of a node whose kind is misspelt."""
-        kind = data.get("kind")
-        near = self.suggester.nearest(kind, tuple(KINDS)) if isinstance(kind, str) else None
+        """Report the other problems of a node whose kind is misspelt, or stands under another key."""
+        key = "kind" if "kind" in data else self.kind_key(data)
+        kind = data.get(key) if key is not None else None
+        near = self.likely_kind(kind) if isinstance(kind, str) else None
         if near is not None:
-            meant = {**data, "kind": near}
+            others = {other: value for other, value in data.items() if other != key}
+            meant = {"kind": near, **others}
             read_section(KINDS[near], meant, path, report=self.report, suggester=self.suggester)
+
+    def kind_key(self, data: dict[str, Any]) -> str | None:
+        """The key that other libraries have for the kind of a layer, if a node has it."""
+        return next((key for key in data if advice_for_key(key, "nodes", ("kind",)) == "write `kind`"), None)
+
+    def likely_kind(self, word: str) -> str | None:
+        """The kind that an unknown word stands for."""
+        foreign = word if word in KINDS else kind_meant(word)
+        return foreign if foreign in KINDS else self.suggester.nearest(word, tuple(KINDS))
 
     def kind(self, data: dict[str, Any], path: Path) -> type[Node] | None:
         kind = data.get("kind", UNKNOWN)
@@ -281,11 +293,18 @@ class _Check:
         where = (*path, "kind")
         if "kind" not in data:
             near = next((key for key in data if self.suggester.nearest(key, ("kind",))), None)
-            if near is not None:
+            foreign = self.kind_key(data)
+            if foreign is not None:
+                self.report((*path, foreign), f"`{foreign}`: write `kind`", key=True)
+            elif near is not None:
                 self.report((*path, near), f"unknown key: you wrote `{near}`, did you mean `kind`?", key=True)
             else:
                 self.report(where, f"`kind` is missing: one of {', '.join(known)}; or `use` for a block")
         elif isinstance(kind, str):
+            foreign = advice_for_kind(kind)
+            if foreign is not None:
+                self.report(where, f"`{clipped(kind)}`: {foreign}")
+                return None
             hint = self.suggester.hint(kind, known, "kinds")
             if kind in self.document.blocks:
                 hint = f"it is a block: write `use: {clipped(kind)}`"

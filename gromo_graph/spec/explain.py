@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gromo_graph.spec.fields import Model, field_of, keys_of, section_of
-from gromo_graph.spec.text.locations import UNKNOWN, Path, clipped
-from gromo_graph.spec.text.scalars import resolve
+from gromo_graph.spec.foreign_words import advice_for_key, advice_for_map, advice_for_value
+from gromo_graph.spec.text.locations import UNKNOWN, Path, clipped, path_text
+from gromo_graph.spec.text.scalars import represent, resolve
 from gromo_graph.spec.wording import Suggester, listed, shown
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -71,6 +72,10 @@ def report_key(key: str, model: Model, path: Path, *, report: Report, suggester:
     if field_of(model, key) is not None:
         report((*path, key), f"`{key}` has no place here: leave it out", key=True)
         return None
+    foreign = advice_for_key(key, path_text(path), keys)
+    if foreign is not None:
+        report((*path, key), f"`{clipped(key)}`: {foreign}", key=True)
+        return near if f"`{near}`" in foreign else next((k for k in keys if f"write `{k}`" == foreign), None)
     if key in _ADVICE:
         report((*path, key), f"unknown key `{key}`: {_ADVICE[key]}", key=True)
     elif near is not None:
@@ -107,7 +112,9 @@ def _report_details(
         report(full, _missing_message(str(inner[-1]), section))
     elif kind in ("model_type", "dict_type", "model_attributes_type"):
         inner_model = section_of(section, str(inner[-1])) or section
-        report(full, not_a_map(details["input"], keys_of(inner_model)))
+        value = details["input"]
+        advice = advice_for_map(str(full[-1]), represent(value)) if isinstance(value, str | int) else None
+        report(full, not_a_map(value, keys_of(inner_model)) + (f": {advice}" if advice else ""))
     else:
         message = _MESSAGES.get(kind)
         text = message(details, full) if message else f"found {shown(details['input'])}: {_said(details)}"
@@ -143,6 +150,9 @@ def _literal_message(details: ErrorDetails, path: Path, suggester: Suggester) ->
     if not isinstance(value, str):
         return f"found {shown(value)}, expected one of {listed(known)}"
     key = next((step for step in reversed(path) if isinstance(step, str)), "value")
+    foreign = advice_for_value(key, value)
+    if foreign is not None:
+        return f"`{clipped(value)}`: {foreign}"
     return f"unknown {key} {shown(value)}: {suggester.hint(value, known, 'values')}"
 
 

@@ -72,7 +72,7 @@ class Suggester:
             return None
         self.comparisons -= len(known)
         short = [name for name in known if len(name) <= _LONGEST_NAME]
-        same = {_folded(name): name for name in reversed(short)}.get(_folded(word))
+        same = {folded(name): name for name in reversed(short)}.get(folded(word))
         close = [same] if same is not None else get_close_matches(word, short, n=1, cutoff=0.6)
         return close[0] if close else None
 
@@ -102,6 +102,6 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """A name without what writers of other languages do differently: case, underscores, normal form."""
     return _composed(name).casefold().replace("_", "").replace("-", "")

@@ -1,0 +1,142 @@
+"""Words of Keras, PyTorch and ONNX, with what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gromo_graph.spec.wording import folded
+
+_LEAVE_OUT = "leave it out, it follows from the sources"
+
+_NODE_KEYS = {
+    **dict.fromkeys(("units", "filters", "out_features", "out_channels", "embedding_dim"), "features"),
+    **dict.fromkeys(("in_features", "in_channels", "input_shape", "normalized_shape", "num_features"), ""),
+    **dict.fromkeys(("kernel_size", "pool_size", "size"), "kernel"),
+    **dict.fromkeys(("type", "class", "op", "op_type", "layer_type"), "kind"),
+    **dict.fromkeys(("input", "inputs", "source", "sources", "parents"), "from"),
+    **dict.fromkeys(("act", "act_fn", "nonlinearity"), "activation"),
+    **dict.fromkeys(("rate", "dropout_rate", "prob"), "p"),
+    **{"strides": "stride", "dilation_rate": "dilation", "use_bias": "bias"},
+    **{
+        "num_heads": "heads",
+        "num_groups": "groups",
+        "num_embeddings": "vocabulary",
+        "vocab_size": "vocabulary",
+    },
+    **{"epsilon": "eps"},
+}
+"""Keys of nodes, with the key of this language; empty for those that have none."""
+
+_SECTION_KEYS: Mapping[str, Mapping[str, str]] = {
+    "train": {
+        **dict.fromkeys(("lr", "learning_rate"), "write `optimizer: {lr: ...}`"),
+        "weight_decay": "write `optimizer: {weight_decay: ...}`",
+        "momentum": "write `optimizer: {momentum: ...}`",
+        **dict.fromkeys(("epoch", "num_epochs", "n_epochs", "max_epochs"), "write `epochs`"),
+        **dict.fromkeys(("scheduler", "lr_schedule", "lr_scheduler"), "write `schedule`"),
+        **dict.fromkeys(("dataset", "data_path"), "write `data`"),
+        **dict.fromkeys(("criterion", "loss_fn"), "write `loss`"),
+        **dict.fromkeys(("seed", "random_state", "random_seed"), "option `--seed`"),
+        "device": "option `--device`",
+    },
+    "growth": {
+        **dict.fromkeys(("max_parameters", "max_params"), "write `stop: {parameters: ...}`"),
+        **dict.fromkeys(("budget", "max_steps"), "write `stop: {steps: ...}` or `stop: {parameters: ...}`"),
+        **dict.fromkeys(("strategy", "method"), "write `criterion`"),
+    },
+    "": {"layers": "write `nodes`", "training": "write `train`", "seed": "option `--seed`"},
+}
+"""Keys of sections and of the whole document (""), with what to do."""
+
+_KINDS = {
+    **dict.fromkeys(("dense", "fc", "fully_connected", "gemm"), "linear"),
+    **dict.fromkeys(("batch_norm1d", "batch_norm2d", "batch_normalization", "bn"), "batch_norm"),
+    "layer_normalization": "layer_norm",
+    "group_normalization": "group_norm",
+    **dict.fromkeys(("max_pool", "max_pooling2d"), "max_pool2d"),
+    **dict.fromkeys(("avg_pool", "average_pool", "average_pooling2d"), "avg_pool2d"),
+    **dict.fromkeys(("max_pooling1d",), "max_pool1d"),
+    **dict.fromkeys(("average_pooling1d",), "avg_pool1d"),
+    **dict.fromkeys(("global_average_pooling2d", "global_average_pool"), "adaptive_avg_pool2d"),
+    **dict.fromkeys(("conv", "convolution", "convolution2d"), "conv2d"),
+    **dict.fromkeys(("conv2d_transpose", "deconv", "deconvolution"), "conv_transpose2d"),
+    **dict.fromkeys(("add", "sum", "plus", "concat", "concatenate", "cat"), "merge"),
+    **dict.fromkeys(("multi_head_attention", "multihead_attention"), "attention"),
+}
+
+_VALUES: Mapping[str, Mapping[str, str]] = {
+    "activation": {
+        "softmax": "leave it out, `loss: cross_entropy` applies it",
+        "log_softmax": "leave it out, `loss: cross_entropy` applies it",
+        **dict.fromkeys(("linear", "none"), "write `identity`"),
+        "swish": "write `silu`",
+    },
+    "loss": {
+        **dict.fromkeys(
+            ("categorical_crossentropy", "sparse_categorical_crossentropy", "nll", "nll_loss"),
+            "write `cross_entropy`",
+        ),
+        **dict.fromkeys(("mean_squared_error", "mse_loss", "l2"), "write `mse`"),
+    },
+}
+"""Words for the values of a key, with what to do."""
+
+_MAPS = {"optimizer": "name", "neurons": "per_step", "when": "every"}
+"""Keys with a map of their own, and the key in it that a plain value is meant for."""
+
+_FUNCTIONS = ("relu", "leaky_relu", "gelu", "selu", "silu", "tanh", "sigmoid", "softplus", "elu", "softmax")
+
+
+def advice_for_key(word: str, section: str, known: tuple[str, ...]) -> str | None:
+    """What to do about a foreign key, or None if it is not known.
+
+    Args:
+        section: its path: `train`, `growth`, or empty for the whole document; any other is that of a node.
+        known: the keys that stand there.
+
+    >>> advice_for_key("units", "nodes", ("kind", "features"))
+    'write `features`'
+    """
+    if section in _SECTION_KEYS:
+        return _look_up(_SECTION_KEYS[section], word)
+    key = _look_up(_NODE_KEYS, word)
+    if key == "":
+        return _LEAVE_OUT
+    return f"write `{key}`" if key in known else None
+
+
+def kind_meant(word: str) -> str | None:
+    """The kind that a foreign name stands for, or None."""
+    return _look_up(_KINDS, word)
+
+
+def advice_for_kind(word: str) -> str | None:
+    """What to do about a foreign kind, or None if it is not known.
+
+    >>> advice_for_kind("Dense"), advice_for_kind("concat")
+    ('write `linear`', 'write `merge`, with `merge: concat`')
+    """
+    if folded(word) in map(folded, _FUNCTIONS):
+        return "an activation is no node, write it as `activation` of the node before"
+    kind = kind_meant(word)
+    if kind == "merge":
+        return f"write `merge`, with `merge: {'concat' if folded(word).startswith('c') else 'sum'}`"
+    return None if kind is None else f"write `{kind}`"
+
+
+def advice_for_value(key: str, word: str) -> str | None:
+    """What to do about a foreign word for the value of a key, or None if it is not known."""
+    return _look_up(_VALUES.get(key, {}), word)
+
+
+def advice_for_map(key: str, value: str) -> str | None:
+    """How a plain value is written in the map of a key, or None.
+
+    >>> advice_for_map("optimizer", "adam")
+    'write `optimizer: {name: adam}`'
+    """
+    return f"write `{key}: {{{_MAPS[key]}: {value}}}`" if key in _MAPS else None
+
+
+def _look_up(table: Mapping[str, str], word: str) -> str | None:
+    return {folded(key): value for key, value in table.items()}.get(folded(word))
