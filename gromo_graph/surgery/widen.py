@@ -35,7 +35,7 @@ class Step:
 
     Attributes:
         deltas: (out, columns) of consumers, by name: the weights move by −γ δ.
-        shifts: (out,) of consumers: their biases move by −√γ times these (bias compensation in docs/maths.md).
+        shifts: (out,) of consumers: their biases move by −√γ times these (docs/maths.md, "Bias compensation").
         finite_scale: new channels are as large as they are at any γ, which scales their fan-out alone; else both sides
             get √γ.
     """
