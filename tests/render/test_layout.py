@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gromo_graph import RenderError, parse_spec
+from gromo_graph import RenderError, load_spec, parse_spec
 from gromo_graph.cli import app
 from gromo_graph.graph import AddPath, build_graph
 from gromo_graph.records import read_journal
@@ -16,12 +16,15 @@ from gromo_graph.render import render
 from gromo_graph.render.drawing.dot import to_dot
 from gromo_graph.render.drawing.node_words import kind_words
 from gromo_graph.render.drawing.options import DrawingOptions
+from gromo_graph.render.drawing.trunk import trunk_of
 from gromo_graph.render.placing.step_drawings import drawings_of_steps
 from gromo_graph.spec import Spec, dump_spec
 from gromo_graph.spec.kinds import Input, Linear, Merge, Node
 from tests.render.samples import NS, RESIDUAL, Picture, write_journal
 from tests.render.test_looks import BLOCKS
 from tests.render.test_step_drawings import box, centre
+
+SPECS = Path(__file__).resolve().parents[2] / "specs"
 
 
 def repeated(blocks: int) -> Spec:
@@ -65,6 +68,14 @@ def test_the_trunk_is_straight_and_what_skips_it_bows(spec: Spec, direction: str
         numbers = [float(number) for number in re.findall(r"-?[\d.]+", path.attrib["d"])]
         assert max(abs(number - places[0]) for number in numbers[across::2]) > 25, name
     assert skips
+
+
+@pytest.mark.parametrize("name", ["digits_encoder", "digits_unet", "digits_residual_cnn"])
+def test_the_longest_path_of_other_networks_is_straight_too(name: str) -> None:
+    graph = build_graph(load_spec(SPECS / f"{name}.yaml"))
+    picture = Picture(render(graph, direction="down"))
+    places = [centre(picture[node].element)[0] for node in trunk_of(graph).nodes]
+    assert max(places) - min(places) < 1
 
 
 def test_blocks_are_framed_with_their_name_and_number() -> None:
@@ -181,6 +192,9 @@ def test_edges_between_rows_lead_from_node_to_node() -> None:
             left, top, right, bottom = box(picture[end].element)
             assert left - 12 < x < right + 12, name
             assert top - 12 < y < bottom + 12, name
+        others = [box(picture[node].element) for node in repeated(12).nodes if node not in (source, target)]
+        for x, y in zip(numbers[::2], numbers[1::2], strict=True):
+            assert not any(left < x < right and top < y < bottom for left, top, right, bottom in others), name
     assert bent >= 3, "edges that go on in the next row"
 
 
