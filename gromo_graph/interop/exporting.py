@@ -25,7 +25,7 @@ from gromo_graph.network.plain import identifiers
 from gromo_graph.records.atomic_files import write_atomically, writing
 
 Format = Literal["torch", "source", "onnx", "torchexport"]
-"""What a network can be written as."""
+"""The formats that a network can be written in."""
 
 _BY_SUFFIX: Mapping[str, Format] = {".py": "source", ".onnx": "onnx", ".pt2": "torchexport"}
 _WEIGHTS = "weights.safetensors"
@@ -33,12 +33,12 @@ _SAMPLES = 3
 _OTHER_SAMPLES = 5
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CLOSE: Mapping[Format, float] = {"torch": 1e-6, "source": 1e-6, "torchexport": 1e-6, "onnx": 1e-4}
-"""How far outputs may be apart, relative to the largest; another runtime sums in another order."""
+"""The largest difference of outputs relative to the largest output; another runtime sums in another order."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The written files and the check of them.
 
     Attributes:
         format: what it is. files: where.

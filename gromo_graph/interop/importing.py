@@ -178,7 +178,7 @@ def _read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
 
 
 def _read_around(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
-    """What is left once modules with obstacles are kept as they are; those around them, where that is not enough."""
+    """Read the model with the modules that have obstacles kept as they are, or those around them if need be."""
     batch = len(next(iter(inputs.values())))
     fixed: set[str] = set()
     while True:

@@ -39,7 +39,7 @@ class _Returned:
 
 @dataclass
 class Reading:
-    """What was read of a model.
+    """The result of reading a model.
 
     Attributes:
         blueprint: nodes in the order of the calls.
@@ -283,7 +283,7 @@ class _Reader:
                 self.result.obstacles.append(Obstacle("", f"{what}: {reason}"))
 
     def _returned(self, value: Any) -> Any:
-        """What the model returns, with values in the place of nodes."""
+        """The outputs of the model, with values in the place of nodes."""
         if isinstance(value, fx.Node):
             return _Returned(value, self.values[value])
         if isinstance(value, Mapping):
@@ -308,7 +308,7 @@ class _Reader:
 
 
 def _name_of(node: fx.Node) -> tuple[str, bool]:
-    """What a node calls, and whether it does so in place.
+    """The name of the function that a node calls, and True if it works in place.
 
     Functions, methods and operators of torch.export go by one name; the batch norm of the last has another order of
     arguments.
@@ -329,7 +329,7 @@ def _name_of(node: fx.Node) -> tuple[str, bool]:
 
 
 def _is_of_torch(node: fx.Node) -> bool:
-    """Whether a function is torch's or Python's own, and not one of the user's with such a name."""
+    """True if a function is torch's or Python's own, and not one of the user's with such a name."""
     target: Any = node.target
     if isinstance(target, str | torch._ops.OpOverload):
         return True
@@ -356,7 +356,7 @@ def _module_at(module: nn.Module, path: str) -> nn.Module | None:
 
 
 def standing_in_the_way(model: nn.Module) -> list[Obstacle]:
-    """What of a model no tracing would see: hooks, and weights that have no size yet."""
+    """Obstacles that no tracing would see: hooks, and weights that have no size yet."""
     found = []
     for path, module in model.named_modules():
         hooks = ("_forward_hooks", "_forward_pre_hooks")

@@ -1,4 +1,4 @@
-"""How the modules of torch are read: as kinds, as activations and shapes, and encoders as several nodes."""
+"""The rows by which modules of torch are read: as kinds, as activations and shapes, and encoders as several nodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORWARD = ("__call__", "forward", "_conv_forward")
 
 
 def module_row(module: nn.Module) -> ModuleRow | None:
-    """How a module is read: as the class of torch that it is, or descends from without another forward pass.
+    """The row of a module: that of the class of torch that it is, or descends from without another forward pass.
 
     >>> module_row(nn.Conv2d(1, 2, 3)) is rows().modules[nn.Conv2d], module_row(nn.LSTM(2, 3))
     (True, None)

@@ -84,7 +84,7 @@ def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None)
 
 
 def _merged(call: TorchCall, how: str, views: Sequence[ModelValue], *, by_features: bool) -> ModelValue:
-    """Of values that have their features last in the model; where one has, the others are brought to it."""
+    """Of values that have their features last in the model; if one has, the others are brought to it."""
     blueprint = call.blueprint
     name = call.named(Merge, {})
     if not by_features:
@@ -128,12 +128,12 @@ MODULES: Mapping[type[nn.Module], ModuleRow] = {
 
 
 def function_row(name: str) -> FunctionRow | None:
-    """How a function, tensor method or operator of torch is read."""
+    """The row of a function, tensor method or operator of torch, or None."""
     return _FUNCTIONS.get(name) or rows().functions.get(name)
 
 
 VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", *ORDERS))
-"""What may give the same memory under another shape."""
+"""Functions that may give the same memory under another shape."""
 
 HINTS: Mapping[str, str] = {
     **dict.fromkeys(("softmax", "log_softmax"), "leave it to the loss"),

@@ -1,4 +1,4 @@
-"""What a model calls, in the order in which it calls it: by torch.fx, and by torch.export where fx cannot follow."""
+"""The calls of a model in their order: by torch.fx, and by torch.export where fx cannot follow."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def _first_line(error: BaseException) -> str:
 def run_once(
     model: nn.Module, inputs: Mapping[str, Tensor], change: Callable[[nn.Module], object] | None = None
 ) -> Any:
-    """What a copy of a model gives for an input, without a trace of it in the model."""
+    """The output of a copy of a model for an input; the model itself stays untouched."""
     copied = copy.deepcopy(model)
     if change is not None:
         change(copied)

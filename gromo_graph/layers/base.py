@@ -23,7 +23,7 @@ M_contra = TypeVar("M_contra", bound=torch.nn.Module, contravariant=True)
 
 
 class LayerAdapter(Protocol[M_contra]):
-    """How layers of one torch class grow. `Weighted` has the members that follow from the weight alone.
+    """The growth of layers of one torch class. `Weighted` has the members that follow from the weight alone.
 
     The rows b of a layer's input and the matrix [weight | bias] are those of docs/maths.md, "Notation".
 
@@ -63,7 +63,7 @@ class LayerAdapter(Protocol[M_contra]):
         """Layers with equal keys that read the same tensor have the same S."""
 
     def axes(self, layer: M_contra) -> tuple[Axis, Axis] | None:
-        """How its kernel slides along height and width; None if it reads whole rows of features."""
+        """The slide of its kernel along height and width; None if it reads whole rows of features."""
 
     def patches(self, layer: M_contra, x: Tensor) -> Patches:
         """The rows b of the layer's input, with the constant if there is a bias."""

@@ -178,7 +178,7 @@ def _padding(layer: Conv1d | Conv2d, axis: int) -> tuple[int, int]:
 
 
 def keeps_positions(layer: Conv1d | Conv2d) -> bool:
-    """Whether the middle tap of the kernel reads the position that it writes, at stride 1."""
+    """True if the middle tap of the kernel reads the position that it writes, at stride 1."""
     centred = (
         size % 2 == 1 and _padding(layer, axis) == same_padding(size, layer.dilation[axis])
         for axis, size in enumerate(layer.kernel_size)

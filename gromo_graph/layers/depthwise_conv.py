@@ -106,7 +106,7 @@ class DepthwiseAdapter(OperationAdapter[C]):
 
 
 def _margin(operation: torch.nn.Conv1d | torch.nn.Conv2d, axis: int) -> int:
-    """How far beyond the image the middle tap reads."""
+    """The number of positions by which the middle tap reads beyond the image."""
     if isinstance(operation.padding, str):
         return 0
     return operation.padding[axis] - operation.dilation[axis] * (operation.kernel_size[axis] // 2)

@@ -69,7 +69,7 @@ class TokenVectors(torch.nn.Module):
 
 
 def ids_problem(ids: Tensor, vocabulary: int) -> str | None:
-    """What is wrong with token ids, or None.
+    """The fault of token ids, or None.
 
     >>> ids_problem(torch.tensor([0.0, 2.0]), 3), ids_problem(torch.tensor([3]), 3)
     (None, 'found the token id 3: expected whole numbers from 0 to 2')
@@ -103,7 +103,7 @@ class EmbeddingAdapter(Weighted[TokenVectors]):
         return (_POINT, _POINT)
 
     def patches(self, layer: TokenVectors, x: Tensor) -> Patches:
-        """The rows are one-hot; they are written down here, where statistics are taken, and nowhere else."""
+        """The rows are one-hot; they are formed here, for the statistics, and nowhere else."""
         if x.dim() != 2:
             raise GrowthError(
                 f"an input of shape {tuple(x.shape)} is no row of token ids: expected (n, length)"

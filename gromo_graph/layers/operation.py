@@ -1,4 +1,4 @@
-"""How new channels pass what stands between layers: activations, pools, norms, flatten, dropout.
+"""`OperationAdapter`: new channels on their way through activations, pools, norms, flatten, dropout.
 
 A kind names its adapter in its `TorchHalf`. An operation without an adapter is taken for a function of each value alone
 (an activation), and its derivatives are measured. Adapters hold no state: the operation is an argument, of the torch
@@ -45,7 +45,7 @@ class NewChannels:
     Attributes:
         values: as they are at the scaling factor in force.
         factor: that scaling factor s.
-        spread: root mean square of the channels of a group at s = 1, where it was measured.
+        spread: root mean square of the channels of a group at s = 1, or None if it was not measured.
     """
 
     values: Tensor
@@ -55,7 +55,7 @@ class NewChannels:
 
 @dataclass(frozen=True)
 class Features:
-    """What enters an operation.
+    """The input of an operation.
 
     Attributes:
         width: number of features. segments: how many layers they come from, side by side.
@@ -68,7 +68,7 @@ class Features:
 
 
 class OperationAdapter(Generic[M]):
-    """How operations of one torch class pass new channels.
+    """Operations of one torch class, as new channels pass them.
 
     The members suit an operation that treats each channel alone and has no weights (pools, dropout).
 
@@ -105,7 +105,7 @@ class OperationAdapter(Generic[M]):
         return operation(x), self.new_alone(operation, new)
 
     def new_alone(self, operation: M, new: NewChannels) -> Tensor:
-        """The new channels behind it, where the old ones do not matter to them."""
+        """The new channels behind it, if they do not depend on the old ones."""
         result: Tensor = operation(new.values)
         return result
 
@@ -167,10 +167,10 @@ class Unchanging(OperationAdapter[M]):
 
 @dataclass(frozen=True)
 class Passed:
-    """What was measured of new channels where they entered an operation, and the scaling factor.
+    """The measured statistics of new channels at the input of an operation, and the scaling factor.
 
     Attributes:
-        mean, variance: (size,), the biased variance over samples and positions; None where nothing was measured.
+        mean, variance: (size,), the biased variance over samples and positions; None if nothing was measured.
         spread: as in `NewChannels`.
     """
 
@@ -214,7 +214,7 @@ def with_entries(operation: M, places: Tensor) -> M:
 
 
 def refuse_moving_rest(operation: torch.nn.Module, resting: float) -> None:
-    """Where zeros are padded, a channel that rests at another value would not be the same at every position."""
+    """Refuse channels that rest at another value than 0 before a padding of zeros: they would differ by position."""
     if resting != 0.0:
         raise GrowthError(
             f"new channels rest at {resting:g} before {operation}, whose padding of zeros makes that differ from "

@@ -25,7 +25,7 @@ _ELEMENTWISE = Elementwise()
 
 @dataclass(frozen=True)
 class Rows:
-    """What the torch halves say, together.
+    """The rows of all torch halves together.
 
     Attributes:
         layers, operations: adapters by the torch class they serve. functions, modules: for import. export: for export.

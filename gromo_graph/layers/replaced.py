@@ -1,4 +1,4 @@
-"""What became of a parameter that grew, for those who hold on to it (optimizers)."""
+"""The changes of a parameter that grew or lost entries, for those who hold on to it (optimizers)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Kept:
     places: Mapping[int, Tensor]
 
     def of(self, value: Tensor, fill: Tensor | float = 0.0) -> Tensor:
-        """What is left of a tensor shaped like the old parameter, `fill` in the new entries.
+        """The entries that are left of a tensor shaped like the old parameter, `fill` in the new entries.
 
         >>> change = Kept(Parameter(torch.zeros(3)), Parameter(torch.zeros(3)), {0: torch.tensor([2, -1, 0])})
         >>> change.of(torch.tensor([5.0, 6.0, 7.0]), 1.0)
@@ -61,7 +61,7 @@ class Kept:
 
 
 ParameterChange = Replaced | Kept
-"""What became of a parameter that another one takes the place of."""
+"""The change by which another parameter took the place of one."""
 
 
 def grown(owner: torch.nn.Module, name: str, values: Tensor, *, dim: int, at: int) -> Replaced:

@@ -17,7 +17,7 @@ _CALLED: Mapping[type[Node], str] = {Flatten: "flat", AsSequence: "sequence", Tr
 
 
 class Unmapped(Exception):  # noqa: N818 - it names the fact; the reader sees a TorchImportError
-    """What a model does here is nothing that a spec can say; the message is the reason."""
+    """A spec cannot express this part of a model; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ModelValue:
 
     Attributes:
         node: its name. own: the node's shape. shape: as which the model reads it. Both are without the batch.
-        turned: False where the numbers stand in the same order in both; True where the model has the node's features
+        turned: False if the numbers stand in the same order in both; True if the model has the node's features
             behind its positions, as transformers do.
     """
 
@@ -37,13 +37,13 @@ class ModelValue:
 
     @property
     def features_last(self) -> bool:
-        """Whether the last dimension, as the model reads it, is the features of the node."""
+        """True if the model reads the features of the node as its last dimension."""
         return self.turned and len(self.shape) > 1 and self.shape[-1:] == self.own[:1]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the weights of a node are in the model.
+    """The place of the weights of a node in the model.
 
     Attributes:
         tensors: parameters and buffers, by their names in the node's torch module.
@@ -60,7 +60,7 @@ class Blueprint:
     """Nodes by name, in the order in which the model computes them.
 
     Attributes:
-        nodes, shapes: by name. sources: where the weights of those come from that have any. outputs: names.
+        nodes, shapes: by name. sources: of the weights of those that have any. outputs: names.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Blueprint:
         """A new node.
 
         Args:
-            name: another one is taken where it is not free. kind, fields: its model.
+            name: another one is taken if it is not free. kind, fields: its model.
 
         Raises:
             Unmapped: the language has no such node, or it does not fit what it reads.
@@ -109,7 +109,7 @@ class Blueprint:
         return ModelValue(self.lost(view.shape or (1,)), view.shape or (1,), view.shape)
 
     def merge(self, name: str, how: str, views: Sequence[ModelValue]) -> ModelValue:
-        """A sum or a concatenation of values, of their features where these stand behind the positions.
+        """A sum or a concatenation of values, of their features if these stand behind the positions.
 
         Raises:
             Unmapped: they do not fit together.
@@ -117,7 +117,7 @@ class Blueprint:
         return self.add(name, Merge, sources=self.different(views), merge=how)
 
     def different(self, views: Sequence[ModelValue], taken: Collection[str] = ()) -> tuple[str, ...]:
-        """The nodes of values; where one stands there twice, a merge of it alone stands for it the second time."""
+        """The nodes of values; if one stands there twice, a merge of it alone stands for it the second time."""
         found: list[str] = []
         for view in views:
             name = self.exact(view)
@@ -127,7 +127,7 @@ class Blueprint:
         return tuple(found)
 
     def exact(self, view: ModelValue) -> str:
-        """The node whose shape is that of the view; a flatten, sequence or transpose is added where it takes one.
+        """The node whose shape is that of the view; a flatten, sequence or transpose is added if need be.
 
         Raises:
             Unmapped: no node has such a shape.
@@ -152,11 +152,11 @@ class Blueprint:
         )
 
     def sequence(self, node: str) -> str:
-        """The node itself, or where it is an image the sequence of its positions."""
+        """The node itself, or of an image the sequence of its positions."""
         return self._once(node, AsSequence) if len(self.shapes[node]) == 3 else node
 
     def by_features(self, view: ModelValue) -> str:
-        """The node whose features are the last dimension of the view; a transpose is added where it takes one.
+        """The node whose features are the last dimension of the view; a transpose is added if need be.
 
         Raises:
             Unmapped: no node has such features.
@@ -210,7 +210,7 @@ class Blueprint:
         return [other for other, node in self.nodes.items() if name in node.sources]
 
     def _fold_activation(self, name: str, node: Merge) -> None:
-        """`relu(conv(x))` is one node, where nothing else reads what the convolution gives."""
+        """`relu(conv(x))` is one node, if nothing else reads the convolution."""
         (before,) = node.sources
         inner = self.nodes[before]
         alone = self._readers(before) == [name] and before not in self.outputs

@@ -41,7 +41,7 @@ class Constant:
 
 
 class TorchCall:
-    """What a handler works with.
+    """The call that a row reads, and the spec in the making.
 
     Attributes:
         blueprint: the spec in the making. shape: of the result, without the batch. where: path of the module it is in.

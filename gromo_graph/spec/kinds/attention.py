@@ -45,12 +45,12 @@ class Attention(Operation):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """How many heads, where there are several, and the dropout."""
+        """The number of heads, if there are several, and the dropout."""
         heads = () if self.heads == 1 else (f"{self.heads} heads",)
         return heads if self.dropout == 0.0 else (*heads, f"dropout {self.dropout:g}")
 
     def scale_for(self, features: int) -> float:
-        """What products are multiplied by where query and key have so many features."""
+        """The factor of the products if query and key have so many features."""
         scale: float = (features // self.heads) ** -0.5 if self.scale is None else self.scale
         return scale
 

@@ -1,4 +1,4 @@
-"""What every node kind answers without torch: fields, shape rule, width rule, cost, and how it is drawn."""
+"""The torch-free half of every kind: fields, shape rule, width rule, cost and drawing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Frozen(BaseModel):
 
 
 class WidthRule(Enum):
-    """How the width of a node's output follows from the widths of its inputs."""
+    """The rule by which the width of a node's output follows from the widths of its inputs."""
 
     FIXED = "fixed"
     """Nothing grows through it: the document says the width, or another size of what it reads (input, transpose)."""
@@ -75,7 +75,7 @@ class WidthRule(Enum):
 
 
 class Grow(Frozen):
-    """How far the features of one node may grow.
+    """The limits of growth of one node.
 
     Attributes:
         max: no width beyond this (features).
@@ -138,25 +138,25 @@ class Node(Frozen):
     family: ClassVar[Family] = "other"
     """The group of kinds it is drawn like."""
     max_sources: ClassVar[int | None] = 1
-    """How many nodes it may read; None for any number."""
+    """The number of nodes it may read; None for any."""
     source_names: ClassVar[tuple[str, ...]] = ()
-    """What each of its sources is to it, in the order of `from`, where they are not alike; then all must be there."""
+    """The part that each source plays, in the order of `from`, if they differ; then all must be there."""
     jumps: ClassVar[bool] = False
-    """Whether new features change its old outputs at once, however small they are."""
+    """True if new features change its old outputs at once, even with tiny weights."""
     has_first_weights: ClassVar[bool] = False
-    """Whether its torch half has weights that are drawn when it is new; others begin as torch makes them."""
+    """True if the compiler draws its first weights; others begin as torch makes them."""
 
     kind: str
     sources: Sources = Field(alias="from", min_length=1, description="The node or nodes this one reads.")
 
     @property
     def symbol(self) -> str | None:
-        """A sign drawn instead of the kind's name, where there is one (merges)."""
+        """A sign drawn instead of the kind's name, or None."""
         return None
 
     @property
     def tokens(self) -> int | None:
-        """How many different token ids it can look up; None for what reads values."""
+        """The number of token ids it can look up; None if it reads values."""
         return None
 
     @property
@@ -166,7 +166,7 @@ class Node(Frozen):
         return () if activation == "identity" else (activation,)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """The shape of the output; raises ShapeMismatch where the inputs do not fit."""
+        """The shape of the output; raises ShapeMismatch if the inputs do not fit."""
         raise NotImplementedError
 
     def needs_company(self, inputs: Sequence[Shape]) -> bool:
@@ -178,7 +178,7 @@ class Node(Frozen):
         return 0
 
     def multiply_adds(self, inputs: Sequence[Shape]) -> int:
-        """Multiply-adds of the forward pass for one sample; what has no weights counts as 0."""
+        """Multiply-adds of the forward pass for one sample; a node without weights counts as 0."""
         return 0
 
     def unit(self, features: int) -> int:
@@ -226,7 +226,7 @@ class Layer(Node):
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "layer"
 
     reads_tokens: ClassVar[bool] = False
-    """Whether it reads token ids instead of features."""
+    """True if it reads token ids instead of features."""
 
     features: Features = Field(description="Width of the output.")
     bias: bool = Field(True, description="Whether a number is added to each feature.")

@@ -12,7 +12,7 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Dropout(Operation):
-    """Dropout with probability p; nothing in evaluation, where growth is measured."""
+    """Dropout with probability p; nothing in evaluation, in which growth is measured."""
 
     kind: Literal["dropout"] = "dropout"
     p: float = Field(0.5, ge=0, lt=1, description="Share of features set to zero.")

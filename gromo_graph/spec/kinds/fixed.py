@@ -9,7 +9,7 @@ from gromo_graph.spec.kinds.base import Node, Shape, ShapeMismatch, WidthRule
 
 
 class Fixed(Node):
-    """What passes through it can neither grow before nor behind it.
+    """An imported module: features can grow neither before nor behind it.
 
     Attributes:
         module: the class of the module, for drawings. takes: shapes of what it reads. shape: of its output.

@@ -1,4 +1,4 @@
-"""`input`: where the data enter."""
+"""`input`: the entry of the data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kinds with a sliding kernel have in common: their fields and the sizes that follow from them."""
+"""The base of kinds with a sliding kernel: their fields and the sizes that follow from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a kernel slides over one axis: offsets, output sizes and who reads what, in whole numbers."""
+"""A kernel that slides over one axis: offsets, output sizes and the positions each tap reads, in whole numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Axis:
 
     @property
     def spread(self) -> int:
-        """How far apart the positions of the input are put before the kernel slides over them."""
+        """The distance at which the positions of the input are put before the kernel slides over them."""
         return 1
 
     @property
@@ -40,7 +40,7 @@ class Axis:
         return (self.kernel - 1) // 2
 
     def outputs(self, size: int) -> int:
-        """Number of outputs over `size` positions; below 1 where the kernel does not fit.
+        """Number of outputs over `size` positions; below 1 if the kernel does not fit.
 
         >>> Axis(3, stride=2).outputs(7)
         3
@@ -62,7 +62,7 @@ class Axis:
         return tuple(sum(reached[position] for reached in by_tap) for position in range(size))
 
     def reads_each_once(self, taps: tuple[int, ...]) -> bool:
-        """Whether these taps read every position exactly once, however many there are."""
+        """True if these taps read every position exactly once, for any number of positions."""
         return len(taps) == 1 and self.stride == 1 and self._reads_all(taps[0])
 
     def _reads_all(self, tap: int) -> bool:
@@ -90,12 +90,12 @@ class TransposedAxis(Axis):
         >>> TransposedAxis.of(3, stride=2, padding=1, output_padding=1, dilation=1).outputs(4)
         8
         """
-        before = dilation * (kernel - 1) - padding  # below 0 where it cuts off more than a kernel reaches
+        before = dilation * (kernel - 1) - padding  # below 0 if it cuts off more than a kernel reaches
         return cls(kernel, 1, before, before + output_padding, dilation, stride)
 
     @property
     def spread(self) -> int:
-        """How far apart the positions of the input are put before the kernel slides over them."""
+        """The distance at which the positions of the input are put before the kernel slides over them."""
         return self.apart
 
     @property
@@ -108,7 +108,7 @@ class TransposedAxis(Axis):
         return tuple(reversed(super().offsets))
 
     def outputs(self, size: int) -> int:
-        """Number of outputs of `size` positions; below 1 where the padding cuts all of them off."""
+        """Number of outputs of `size` positions; below 1 if the padding cuts all of them off."""
         return super().outputs((size - 1) * self.spread + 1)
 
 
