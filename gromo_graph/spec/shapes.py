@@ -61,15 +61,14 @@ def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
 def count_problem(node: Node) -> str | None:
     """Why a node cannot read as many nodes as it does, or None."""
     found, most = len(node.sources), node.max_sources
+    if (most is None or found <= most) and found >= len(node.source_names):
+        return None
     kind = with_article(node.kind)
     if most is not None and found > most:
         wanted = {0: "nothing", 1: "one node"}.get(most, f"at most {most} nodes")
         advice = "put a `merge` node between" if most else "leave `from` out"
         return f"{kind} node reads {wanted}, found {found}: {advice}"
-    if found < len(node.source_names):
-        wanted = listed(node.source_names)
-        return f"{kind} node reads {wanted}, found {found} of them: name all in `from`"
-    return None
+    return f"{kind} node reads {listed(node.source_names)}, found {found} of them: name all in `from`"
 
 
 def _edges_text(name: str, sources: Sequence[str], inputs: Sequence[Shape]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gromo_graph.spec.text.locations import Path
@@ -109,23 +109,24 @@ class EditedText:
         self.put(key.start, key.end, name)
 
     def free(self, path: Path) -> None:
-        """Replace aliases by their values, so that what stands at a path is shared with no other place."""
-        alias = next((span for span in self.spans.way(path) if span.alias is not None), None)
-        while alias is not None:
+        """Replace aliases by their values, so that no other place shares what stands at a path."""
+        while (
+            alias := next((span for span in self.spans.way(path) if span.alias is not None), None)
+        ) is not None:
             self._write_out(alias)
-            alias = next((span for span in self.spans.way(path) if span.alias is not None), None)
-        root, way = self.spans.root, self.spans.way(path)
-        if root is None or len(way) <= len(path):
-            shared = {span for span in way if span.anchored}
-        else:
-            found = self.spans.entry(path) if path and isinstance(path[-1], str) else None
-            inside = (*way[-1].walk(), *(found[1:2] if found else ()))
-            shared = {span for span in (*way, *inside) if span.anchored}
-        readers = (
-            [span for span in root.walk() if span.alias in shared] if root is not None and shared else []
-        )
-        for reader in sorted(readers, key=lambda span: -span.start):
+        shared = {span for span in self._concerned(path) if span.anchored}
+        spans = self.spans.root.walk() if self.spans.root is not None else ()
+        for reader in sorted((span for span in spans if span.alias in shared), key=lambda span: -span.start):
             self._write_out(reader)
+
+    def _concerned(self, path: Path) -> Iterator[Span]:
+        """The values on the way to a path, its key, and everything inside its value."""
+        way = self.spans.way(path)
+        yield from way
+        if len(way) > len(path):
+            yield from way[-1].walk()
+            found = self.spans.entry(path) if path and isinstance(path[-1], str) else None
+            yield from () if found is None else (found[1],)
 
     def _write_out(self, alias: Span) -> None:
         self.put(alias.start, alias.end, plain_flow_text(alias.data))
