@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FanIn:
-    """What a producer computes for the new neurons: weight (k, in, ...), bias (k,) or None."""
+    """The weights of a producer for new neurons: weight (k, in, ...), bias (k,) or None."""
 
     weight: Tensor
     bias: Tensor | None
@@ -19,7 +19,7 @@ class FanIn:
 
 @dataclass(frozen=True)
 class FanOut:
-    """What a consumer makes of the new neurons.
+    """The weights of a consumer for new neurons.
 
     Attributes:
         weight: of the layer that reads them, (out, inputs, ...), place after place.
@@ -46,10 +46,10 @@ class GroupNeurons:
 
     Attributes:
         fan_in, fan_out: α and ω.
-        values: (k,), λ; None where nothing was solved.
+        values: (k,), λ; None if nothing was solved.
         solver, decomposition: which way they were found.
         spreads: root mean square of the channels at s = 1, by member of the group (producers, then merges) and index
-            of the operation in its function, where an operation needs it.
+            of the operation in its function, if an operation needs it.
     """
 
     fan_in: tuple[FanIn, ...]
@@ -66,7 +66,7 @@ class GroupNeurons:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.fan_out[0].weight.device
 
     def selected(self, order: Tensor, sign: Tensor | None = None) -> GroupNeurons:

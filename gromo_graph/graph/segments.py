@@ -1,4 +1,4 @@
-"""Which widths must change together: segments of features and the classes they fall into.
+"""Segments of features, and the classes of segments whose widths must change together.
 
 Every output is a row of segments; a segment is the features of one maker (its *atom*), each repeated by the flattens
 behind it. A maker has one atom; sums, norms and the like make the atoms of their inputs one; a concat puts segments
@@ -64,7 +64,7 @@ class Classes(Generic[Maker]):
             self.refused.setdefault(segment.atom, reason)
 
     def add_up(self, rows: Sequence[Row[Maker]], reason: str) -> Row[Maker]:
-        """The row of a sum: segments that lie upon each other become one; where they do not, `reason` is given."""
+        """The row of a sum: segments that lie upon each other become one; if they do not, `reason` is given."""
         first = rows[0]
         for row in rows[1:]:
             if len(row) == len(first) and all(a.matches(b) for a, b in zip(first, row, strict=True)):

@@ -87,7 +87,7 @@ class Graph(Displayed):
         return tuple(self.digraph.successors(name))
 
     def role(self, edge: Edge) -> tuple[str, ...]:
-        """What the source is to the target, such as the query of an attention; nothing where all sources are alike."""
+        """The role of the source at the target, such as the query of an attention; nothing if all sources are alike."""
         place = self.sources(edge.target).index(edge.source)
         return self.spec.nodes[edge.target].source_names[place : place + 1]
 

@@ -59,12 +59,12 @@ class Moments:
 
 @dataclass
 class PassedChannels:
-    """What is known of the pending channels of one segment at the operations of a function, by their place in it.
+    """The pending channels of one segment, as they enter the operations of a function.
 
     Attributes:
-        size: how many features they are before the function; 0 where nothing is pending or nothing has been told.
+        size: how many features they are before the function; 0 if nothing is pending or nothing has been told.
         factor: the scaling factor of the channels; a tensor may be moved by an optimizer meanwhile.
-        spreads: their root mean squares at factor 1, where an operation needs them.
+        spreads: their root mean squares at factor 1, if an operation needs them.
     """
 
     size: int = 0
@@ -75,7 +75,7 @@ class PassedChannels:
 
     @property
     def moments(self) -> dict[int, Moments]:
-        """Of the channels where operations need them, at the factor in force: those at another are worth nothing."""
+        """Of the channels if operations need them, at the factor in force: those at another are worth nothing."""
         now = _number(self.factor)
         if now != self._measured_at:
             self._moments, self._measured_at = {}, now
@@ -95,7 +95,7 @@ class PassedChannels:
         return as_factor(self.factor, like)
 
     def at(self, place: int, device: torch.device) -> Passed:
-        """What was measured where the channels enter an operation."""
+        """The measurements of the channels that enter an operation."""
         moments = self.moments.get(place, Moments())
         mean, variance = moments.mean, moments.variance
         return Passed(
@@ -127,7 +127,7 @@ class Segments(defaultdict[int, PassedChannels]):
 def _entering(
     segments: Segments, width: int, place: int, operation: torch.nn.Module, new: Tensor
 ) -> NewChannels:
-    """New channels before an operation; counted where it will have to know their moments.
+    """New channels before an operation; counted if it will have to know their moments.
 
     Args:
         segments: whose they are. width: how many they were before the function; a flatten makes more of them.
@@ -203,7 +203,7 @@ def pass_tangent(
 
     Args:
         function: what they pass. channels: before it.
-        spreads: takes (sum of squares of each channel, count) where an operation needs the spread.
+        spreads: takes (sum of squares of each channel, count) if an operation needs the spread.
     """
     for place, operation in enumerate(operations_of(function)):
         adapter = operation_adapter(operation)

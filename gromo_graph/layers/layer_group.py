@@ -160,7 +160,7 @@ class LayerGroup(Generic[Layer_co]):
         return set(self.members) == set(other.members) and self._read() == other._read()
 
     def _read(self) -> Mapping[FeatureModule, list[tuple[object, ...]]]:
-        """What each consumer reads, whatever the modules are called."""
+        """The places that each consumer reads, without the keys of their modules."""
         return {
             consumer: [(self.module(p), p.segment, p.start, p.width, p.repeat) for p in places]
             for consumer, places in self.reads.items()

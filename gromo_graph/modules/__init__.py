@@ -1,4 +1,4 @@
-"""What is trained: layers that grow, and the places where they meet."""
+"""Layers that grow, and the merges between them: the face of GrowingModule over statistics and surgery."""
 
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.modules.linkable import Linkable

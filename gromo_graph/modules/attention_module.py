@@ -1,4 +1,4 @@
-"""AttentionModule: where the values of one sequence are mixed by how well the queries of another match its keys."""
+"""AttentionModule: the values of one sequence, mixed by the match of their keys with the queries of another."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class AttentionModule(MergeGrowingModule):
 
     @property
     def function(self) -> torch.nn.Module:
-        """What the value passes: the mixing, and what follows."""
+        """The function that the value passes: the mixing, and what follows."""
         behind = list(operations_of(self.post_merge_function))
         if self._chain is None or list(self._chain)[1:] != behind:
             self._chain = torch.nn.Sequential(self.mixing, *behind)

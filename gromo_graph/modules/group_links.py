@@ -1,4 +1,4 @@
-"""What a consumer gathers for the growth of a group that it reads, and which of its groups grows."""
+"""The groups that a consumer reads, each with the statistics that it gathers, and the ones that can grow."""
 
 from __future__ import annotations
 

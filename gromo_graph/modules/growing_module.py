@@ -28,7 +28,7 @@ class GrowingModule(MeasuredModule):
     Args:
         layer: torch.nn.Linear, Conv1d or Conv2d (one group, zeros as padding), or whatever an adapter is registered
             for.
-        tensor_s_shape, tensor_m_shape: checked against the layer where given; never needed.
+        tensor_s_shape, tensor_m_shape: checked against the layer if given; never needed.
         post_layer_function: what follows the layer, one operation or a torch.nn.Sequential of them: activations,
             pools, dropout, norms, depthwise convolutions, a flatten; None is a new Identity. It grows with the layer.
         extended_post_layer_function: what follows the output extension; None is `post_layer_function`.
@@ -117,7 +117,7 @@ class GrowingModule(MeasuredModule):
     def scale_layer_extension(
         self, scale: float | None, scale_output: float | None, scale_input: float | None
     ) -> None:
-        """Multiply α by scale_output and ω by scale_input, both by scale where it is given.
+        """Multiply α by scale_output and ω by scale_input, both by scale if it is given.
 
         `eigenvalues_extension` takes √(scale_input · scale_output), because it enters squared.
         """
@@ -129,7 +129,7 @@ class GrowingModule(MeasuredModule):
         """Scale pending growth to a standard deviation of the weights.
 
         Args:
-            std_target: None takes that of the layer's weight, or 1/√fan_in where there is none.
+            std_target: None takes that of the layer's weight, or 1/√fan_in if there is none.
             normalization_type: "legacy_normalization", "equalize_second_layer" or "equalize_extensions";
                 `gromo_graph.algebra.rescaling` says what each does.
         """
@@ -234,7 +234,7 @@ class GrowingModule(MeasuredModule):
         surgery.extend_in(self, weight)
 
     def layer_out_extension(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        """Append outputs with this weight, (k, in_features), and bias (k,) where the layer has one."""
+        """Append outputs with this weight, (k, in_features), and bias (k,) if the layer has one."""
         surgery.extend_out(self, weight, bias)
 
     def add_parameters(
@@ -244,7 +244,7 @@ class GrowingModule(MeasuredModule):
         added_in_features: int = 0,
         added_out_features: int = 0,
     ) -> None:
-        """Append inputs or outputs (one of the two), zeros where no values are given.
+        """Append inputs or outputs (one of the two), zeros if no values are given.
 
         The neighbours are not changed: that is up to the caller.
         """
@@ -295,7 +295,7 @@ class GrowingModule(MeasuredModule):
         )
 
     def copy_uniform_initialization(self, tensor: Tensor, reference_tensor: Tensor, fan_in: int) -> None:
-        """Fill a tensor uniformly in ±√std(reference), or ±1/√fan_in where the reference is constant."""
+        """Fill a tensor uniformly in ±√std(reference), or ±1/√fan_in if the reference is constant."""
         with torch.no_grad():
             tensor.copy_(copy_uniform(tensor.shape, reference_tensor, fan_in))
 
@@ -335,12 +335,12 @@ class GrowingModule(MeasuredModule):
         """Set `input_size`, the size of one sample of the input, and return it.
 
         Args:
-            input_size: taken where given; its last entry must be the layer's width.
+            input_size: taken if given; its last entry must be the layer's width.
             compute_from_previous: take the width of the previous module's output.
             force_update: False keeps a size that is known already.
 
         Returns:
-            The size: given, from the previous module, or of the stored input; None where there is none.
+            The size: given, from the previous module, or of the stored input; None if there is none.
         """
         if self._input_size is not None and not force_update:
             return self._input_size

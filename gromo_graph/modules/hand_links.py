@@ -135,7 +135,7 @@ class _Surroundings:
             )
 
     def _inputs(self, merge: Linkable) -> Iterator[tuple[str, Key]]:
-        """What a merge reads, as unit and step; tensors from outside are units of their own."""
+        """The inputs of a merge, as unit and step; tensors from outside are units of their own."""
         key = self.keys[merge]
         for place, source in enumerate(merge.inputs()):
             if isinstance(source, Linkable):

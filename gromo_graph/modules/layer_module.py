@@ -36,7 +36,7 @@ _PENDING_TENSORS = ("eigenvalues_extension", "parameter_update_decrease", "delta
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """What surrounds a layer, and how it may grow; `GrowingModule` describes each.
+    """The surroundings of a layer, and how it may grow; `GrowingModule` describes each.
 
     Attributes:
         function, extended_function: behind the layer, and behind its output extension if that is another.
@@ -125,7 +125,7 @@ class LayerModule(Linkable):
             if found is not None and tuple(found) != expected:
                 raise GrowthError(f"{self.name}: the shape of {what} is {found}: expected {expected}")
 
-    # What the layer is
+    # The layer
 
     @property
     def weight(self) -> Parameter:
@@ -157,7 +157,7 @@ class LayerModule(Linkable):
 
     @property
     def device(self) -> torch.device:
-        """Where the weight is."""
+        """The device of the weight."""
         return self.weight.device
 
     def extra_repr(self) -> str:
@@ -237,7 +237,7 @@ class LayerModule(Linkable):
 
     @property
     def extended_post_layer_function(self) -> torch.nn.Module:
-        """What follows the output extension."""
+        """The function behind the output extension."""
         if self.explicit_extended_function is None:
             return self.post_layer_function
         return self.explicit_extended_function.train(self.training)
@@ -254,7 +254,7 @@ class LayerModule(Linkable):
 
     @property
     def input_moment(self) -> SharedMoment:
-        """Where S is counted: here, or in the merge before, for all who read it."""
+        """The S that is counted here, or in the merge before for all who read it."""
         previous = self.previous_module
         if isinstance(previous, Linkable):
             shared = previous.shared_moment(self.adapter.moment_key(self.layer))
@@ -288,12 +288,12 @@ class LayerModule(Linkable):
 
     @property
     def function(self) -> torch.nn.Module:
-        """What the output passes."""
+        """The function that the output passes."""
         return self.post_layer_function
 
     @property
     def extension_function(self) -> torch.nn.Module:
-        """What new outputs pass."""
+        """The function that new outputs pass."""
         return self.extended_post_layer_function
 
     @property

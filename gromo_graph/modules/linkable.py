@@ -62,7 +62,7 @@ class Linkable(torch.nn.Module):
             super().__setattr__(name, value)
 
     def inputs(self) -> Sequence[Linkable | int]:
-        """What a merge takes in: modules, and widths of tensors that come from none. Growing modules make their own."""
+        """The inputs of a merge: modules, and widths of tensors that come from none. Growing modules have none."""
         raise NotImplementedError
 
     def readers(self) -> Iterable[torch.nn.Module]:
@@ -75,12 +75,12 @@ class Linkable(torch.nn.Module):
 
     @property
     def function(self) -> torch.nn.Module:
-        """What the output passes behind the layer or the merge."""
+        """The function that the output passes behind the layer or the merge."""
         raise NotImplementedError
 
     @property
     def extension_function(self) -> torch.nn.Module:
-        """What new channels pass there."""
+        """The function that new channels pass there."""
         return self.function
 
     @property
@@ -129,12 +129,12 @@ class Linkable(torch.nn.Module):
         return self._positions
 
     def guess_positions(self, width: int) -> None:
-        """Take the number of positions from the width of a reader, where nothing better is known."""
+        """Take the number of positions from the width of a reader, if nothing better is known."""
         if self._positions is None and not self.is_merge and self.own_width and width % self.own_width == 0:
             self._positions = width // self.own_width
 
     def note_positions(self, output: Tensor) -> None:
-        """Take the number of positions from an output, where there is a flatten."""
+        """Take the number of positions from an output, if there is a flatten."""
         if output.dim() == 2 and self.own_width:
             self._positions = output.shape[1] // self.own_width
 
@@ -148,7 +148,7 @@ class Linkable(torch.nn.Module):
         return object()
 
     def shared_moment(self, key: object) -> SharedMoment | None:
-        """The second moment shared by readers of that kind, None where readers keep their own."""
+        """The second moment shared by readers of that kind, None if readers keep their own."""
         return None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Linkable:

@@ -1,4 +1,4 @@
-"""What a growing module measures, and what it solves for from that."""
+"""The statistics of a growing module, and the solutions that they give."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MeasuredModule(LayerModule):
 
     @property
     def input_extended(self) -> Tensor:
-        """The stored input with a last feature (channel) of ones where the layer has a bias."""
+        """The stored input with a last feature (channel) of ones if the layer has a bias."""
         return self.adapter.with_constant(self.layer, self.input) if self.use_bias else self.input
 
     @property
@@ -61,7 +61,7 @@ class MeasuredModule(LayerModule):
             desired_activation: g, the gradient of the **sum** of the per-sample losses at `pre_activity`,
                 shaped like it. None takes what backward() left there.
             weight_gradient, bias_gradient: gradients of the same sum at weight and bias of this batch,
-                where they are at hand: M then costs nothing.
+                if they are at hand: M then costs nothing.
         """
         update_statistics.update(self, desired_activation, weight_gradient, bias_gradient)
 
@@ -73,7 +73,7 @@ class MeasuredModule(LayerModule):
     def tensor_s_growth(self) -> TensorStatistic:
         """S of what the layers before read, (columns₋₂, columns₋₂).
 
-        Where every position is read once it is `tensor_s` of the previous module, the very object; else it is
+        If every position is read once it is `tensor_s` of the previous module, the very object; else it is
         counted by reads. Through merges it holds all layers that would gain outputs, side by side, summed over the
         places where their outputs are read (docs/maths.md, "Width groups").
         """
@@ -143,7 +143,7 @@ class MeasuredModule(LayerModule):
         Args:
             update: keep it as `optimal_delta_layer` with its `parameter_update_decrease`.
             dtype: in which to solve; results have the layer's dtype.
-            force_pseudo_inverse: even where S is regular (it is used by itself where S is not).
+            force_pseudo_inverse: even if S is regular (it is used by itself if S is singular).
             ridge: added to the diagonal of S, relative to its mean.
 
         Returns:
@@ -187,7 +187,7 @@ class MeasuredModule(LayerModule):
             producer: which of the layers behind a concat gets the neurons; by default the one that promises most.
 
         Returns:
-            α weight (k, ...), α bias (k,) or None, of the first layer before; ω of this one; λ (k,), zeros where
+            α weight (k, ...), α bias (k,) or None, of the first layer before; ω of this one; λ (k,), zeros if
             nothing was solved; k may be 0. `extension_solver` and `extension_decomposition` tell how they were
             found.
         """
@@ -268,8 +268,8 @@ class MeasuredModule(LayerModule):
         """Make chosen neurons the pending growth of this module and the previous one.
 
         Args:
-            alpha_weight: (k, ...) as the previous layer's weight. alpha_bias: (k,) where it has a bias.
-            omega: as this layer's weight, with the inputs that k neurons become. eigenvalues: (k,), λ, where there
+            alpha_weight: (k, ...) as the previous layer's weight. alpha_bias: (k,) if it has a bias.
+            omega: as this layer's weight, with the inputs that k neurons become. eigenvalues: (k,), λ, if there
                 are any.
                 All are copied.
 
@@ -291,7 +291,7 @@ class MeasuredModule(LayerModule):
     def first_order_improvement(self) -> Tensor:
         """Predicted decrease of the loss per sample and unit of γ: tr(M δ) + σ'(0⁺) Σ λ², a scalar.
 
-        Exact where the neurons were solved for the raw gradient (`use_projected_gradient=False`) and no function on the
+        Exact if the neurons were solved for the raw gradient (`use_projected_gradient=False`) and no function on the
         way bends at 0; else a prediction (docs/maths.md, "Optimal new neurons").
         Through merges λ is that of everything that grows together.
         """

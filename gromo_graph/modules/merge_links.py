@@ -12,7 +12,7 @@ from gromo_graph.modules.linkable import Linkable
 
 
 class LinkedMerge(Linkable):
-    """What MergeGrowingModule is before it computes anything.
+    """The links of a MergeGrowingModule: its inputs, its readers, and their widths.
 
     Args:
         name: for messages.
@@ -32,7 +32,7 @@ class LinkedMerge(Linkable):
         self.next_modules: list[Linkable] = []
 
     def inputs(self) -> Sequence[Linkable | int]:
-        """What comes in, in the order of the tensors."""
+        """The inputs, in the order of the tensors."""
         return self._inputs
 
     def readers(self) -> Iterable[torch.nn.Module]:
@@ -68,7 +68,7 @@ class LinkedMerge(Linkable):
         return readers[0]
 
     def _width_of(self, inputs: Sequence[Linkable | int]) -> int | None:
-        """Width of the output if these came in; None where it cannot be told.
+        """Width of the output if these came in; None if it cannot be told.
 
         Raises:
             GrowthError: a sum of different widths.
@@ -89,7 +89,7 @@ class LinkedMerge(Linkable):
 
     @property
     def feature_dim(self) -> int:
-        """The dimension that holds the features, as in the modules before (1 where there are none)."""
+        """The dimension that holds the features, as in the modules before (1 if there are none)."""
         module: Linkable = self
         while module.is_merge:
             previous = [source for source in module.inputs() if isinstance(source, Linkable)]

@@ -1,4 +1,4 @@
-"""MergeGrowingModule: where several modules meet, or where one is read by several."""
+"""MergeGrowingModule: the sum or concatenation of several modules, or the fan-out of one."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ class MergeGrowingModule(LinkedMerge):
         """The forward pass as it would be after the growth of what comes in; nothing is stored.
 
         Args:
-            pairs: for each input the tensor and its further channels (None where there are none), as
+            pairs: for each input the tensor and its further channels (None if there are none), as
                 `extended_forward` of the modules before gives them.
 
         Returns:
-            The output and its further channels, None where no input has any.
+            The output and its further channels, None if no input has any.
         """
         self._check_count(len(pairs))
         x = _MERGES[self.merge](self, tuple(tensor for tensor, _ in pairs))
@@ -122,17 +122,17 @@ class MergeGrowingModule(LinkedMerge):
 
     @property
     def pre_activity(self) -> Tensor:
-        """What was merged in the last forward pass, before the function; needs `store_pre_activity` before it."""
+        """The merged tensors of the last forward pass, before the function; needs `store_pre_activity` before it."""
         return stored_pre_activity(self)
 
     @property
     def function(self) -> torch.nn.Module:
-        """What the output passes."""
+        """The function that the output passes."""
         return self.post_merge_function
 
     @property
     def tensor_s(self) -> TensorStatistic:
-        """S of the output as its first reader needs it (with a constant column where it has a bias)."""
+        """S of the output as its first reader needs it (with a constant column if it has a bias)."""
         for module in self.next_modules:
             statistic = None if module.is_merge else module.tensor_s
             if isinstance(statistic, TensorStatistic):
@@ -144,7 +144,7 @@ class MergeGrowingModule(LinkedMerge):
         return self._moments.setdefault(key, SharedMoment(f"S of {self.name}"))
 
     def forward_pass_of(self, x: Tensor) -> object:
-        """The last forward pass where x is its output; a new identity for any other tensor."""
+        """The last forward pass if x is its output; a new identity for any other tensor."""
         is_last = self._last_output is not None and self._last_output() is x
         return self._last_pass if is_last else object()
 
@@ -154,7 +154,7 @@ class MergeGrowingModule(LinkedMerge):
         """Start the statistics of the layers that enter this sum, so that their deltas can be solved for together.
 
         Those are the growing modules before it without a function of their own: what they add up to has one gradient.
-        Where there are none (a concat, or a merge that only hands one module on to several) nothing is to be done.
+        If there are none (a concat, or a merge that only hands one module on to several) nothing is to be done.
         """
         joint_delta.start(self)
 
@@ -190,7 +190,7 @@ class MergeGrowingModule(LinkedMerge):
         Args:
             update: keep it as their `optimal_delta_layer`, each with its share of the decrease.
             dtype: in which to solve; results have the layers' dtype.
-            force_pseudo_inverse: even where S is regular.
+            force_pseudo_inverse: even if S is regular.
             ridge: added to the diagonal of S, relative to its mean.
 
         Returns:

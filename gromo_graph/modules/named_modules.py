@@ -18,7 +18,7 @@ class ConvGrowingModule(GrowingModule):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, use_bias: of the layer.
-        input_size: the sizes beside the channels, where they are known.
+        input_size: the sizes beside the channels, if they are known.
         device, dtype: where and how to make it.
         options: any other argument of `GrowingModule`.
     """

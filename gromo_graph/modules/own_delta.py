@@ -14,7 +14,7 @@ from gromo_graph.modules.update_statistics import naming
 def compute_delta(
     module: LayerModule, *, update: bool, dtype: torch.dtype, force_pseudo_inverse: bool, ridge: float
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Solve for the module's own weights; the solution is kept for N, and as pending where asked."""
+    """Solve for the module's own weights; the solution is kept for N, and as pending if asked for."""
     with naming(module):
         result = optimal_delta(
             module.tensor_s().to(dtype),

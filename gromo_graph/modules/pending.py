@@ -32,7 +32,7 @@ class PendingNeurons:
 
 
 def pending_group(module: LayerModule) -> Group | None:
-    """The group for which the module has pending inputs, or its producers pending outputs; None where there is none.
+    """The group for which the module has pending inputs, or its producers pending outputs; None if there is none.
 
     Of several groups that the module reads it is the one whose producers have pending outputs.
     """
@@ -44,7 +44,7 @@ def pending_group(module: LayerModule) -> Group | None:
 
 
 def pending_neurons(module: LayerModule, *, alone: bool = False) -> PendingNeurons:
-    """What is pending on the input of a module.
+    """The neurons that are pending on the input of a module.
 
     Args:
         module: a consumer. alone: leave its fellow consumers and the producers aside.
@@ -179,7 +179,7 @@ def put(
 def pending_layer(
     module: LayerModule, weight: Tensor, bias: Tensor | None, size: int
 ) -> torch.nn.Module | None:
-    """A layer like the module's own with copies of these parameters; None where they are those of no neuron."""
+    """A layer like the module's own with copies of these parameters; None if they are those of no neuron."""
     if size == 0:
         return None
     weight = weight.to(module.weight)

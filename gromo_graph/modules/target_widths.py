@@ -16,7 +16,7 @@ def missing_neurons(module: LayerModule) -> int:
 
 
 def missing_channels(module: LayerModule) -> int:
-    """Neurons that would fill the missing inputs: fewer where a flatten makes several inputs of each.
+    """Neurons that would fill the missing inputs: fewer if a flatten makes several inputs of each.
 
     Raises:
         GrowthError: the missing inputs are no whole number of neurons.
@@ -46,7 +46,7 @@ def neurons_to_add(module: LayerModule, method: str, steps: int) -> int:
 
 
 def size_from_previous(module: LayerModule) -> tuple[int, ...] | None:
-    """The size of one sample of the input as the previous module gives it; None where its positions are not known."""
+    """The size of one sample of the input as the previous module gives it; None if its positions are not known."""
     previous = previous_of(module)
     if module.adapter.axes(module.layer) is None:
         return (previous.out_features,)

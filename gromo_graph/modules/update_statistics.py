@@ -154,7 +154,7 @@ def _m_of_batch(
     weight_gradient: Tensor | None,
     bias_gradient: Tensor | None,
 ) -> tuple[Moment, int]:
-    """Mᵀ·n is the gradient of [weight | bias]: where that is at hand there is nothing to multiply."""
+    """Mᵀ·n is the gradient of [weight | bias]: if that is at hand there is nothing to multiply."""
     samples = stored_input(module).shape[0]
     if weight_gradient is None:
         return _m_product(module, stored_gradient(module, desired_activation)), samples

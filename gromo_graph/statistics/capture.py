@@ -1,4 +1,4 @@
-"""What a forward pass leaves behind for the statistics."""
+"""Tensors that a forward pass leaves for the statistics."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ObservedModule(Protocol):
 
     @property
     def function(self) -> torch.nn.Module:
-        """What the output passes."""
+        """The function that the output passes."""
 
 
 class ObservedLayer(GrowingLayer, ObservedModule, Protocol):
@@ -111,7 +111,7 @@ def stored_input(module: ObservedLayer) -> Tensor:
 
 
 def _what_first(storing: bool, switch: str) -> str:
-    """What is missing before something is stored."""
+    """The step that is missing before something is stored."""
     if storing:
         return "run the network on a batch first, there was no forward pass since init_computation()"
     return f"call init_computation() (or set {switch} = True) before the forward pass"

@@ -267,7 +267,7 @@ def _against_rows(producer: ObservedLayer, partner: ObservedLayer) -> Moment:
 
 
 def raw_values(rows: Patches) -> Tensor:
-    """What a layer reads, sample by sample, with its constant, (n, values)."""
+    """The input of a layer, sample by sample, with its constant, (n, values)."""
     if rows.is_matrix:
         return rows.rows.values
     values = rows.together.flatten(1)
@@ -305,7 +305,7 @@ def _image_read(consumer: ObservedLayer, partner: ObservedLayer, window: Window)
 
 
 def _from_tap(axis: Axis, tap: int) -> tuple[int, ...]:
-    """What a row reads, seen from the position that it reads through a tap."""
+    """Offsets of the positions that a row reads, from the position that it reads through a tap."""
     return tuple(offset - axis.offsets[tap] for offset in axis.offsets)
 
 
@@ -328,7 +328,7 @@ def spread_to_rows(
 
     Args:
         producer, paths: to the place. rows: how the producer reads its input, of whatever samples.
-        moment: (values of the raw input, q), with the constant last where the producer has a bias.
+        moment: (values of the raw input, q), with the constant last if the producer has a bias.
 
     Returns:
         (columns, q, positions of the place).

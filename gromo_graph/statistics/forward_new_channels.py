@@ -35,7 +35,7 @@ def tangents(
 
     Args:
         group: which group. starts: what its producers compute at scaling factor 1.
-        spreads: takes the moments of the channels, by place and index of the operation, where an operation needs them.
+        spreads: takes the moments of the channels, by place and index of the operation, if an operation needs them.
 
     Raises:
         GrowthError: a function on the way has no slope.

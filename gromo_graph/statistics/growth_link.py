@@ -72,7 +72,7 @@ class GrowthLink(Generic[Layer_co]):
 
     @property
     def s_growth(self) -> SharedMoment:
-        """S of the producers' inputs: that of the one producer where they are the same."""
+        """S of the producers' inputs: that of the one producer if they are the same."""
         if is_input_moment(self.group):
             return self.group.producers[0].input_moment
         return self.group.second_moment

@@ -23,7 +23,7 @@ Layer = TypeVar("Layer", bound=ObservedLayer)
 
 
 def head_views(group: MeasuredGroup[Layer]) -> tuple[MeasuredGroup[Layer], ...]:
-    """The group as each feature of a unit finds it on its way; the group itself where all find the same.
+    """The group as each feature of a unit finds it on its way; the group itself if all find the same.
 
     They have statistics of their own, to be gathered and solved; what is found is put on the group itself.
     """

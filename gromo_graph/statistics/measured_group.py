@@ -34,7 +34,7 @@ class SideBySide:
 
     @property
     def by_pair(self) -> Tensor:
-        """What the product of two columns counts: summed over the places, (columns, columns)."""
+        """The factor of the product of two columns, summed over the places, (columns, columns)."""
         return self.gains @ self.gains.T
 
 

@@ -18,7 +18,7 @@ _MARKS = 64
 
 
 class Counted(NamedTuple):
-    """What a statistic has counted: the sum itself (of an `upper` one only what is on and above the diagonal means
+    """The content of a statistic: the sum itself (of an `upper` one only what is on and above the diagonal means
 
     something), and what its error is estimated from.
     """
@@ -209,7 +209,7 @@ class TensorStatistic:
         self._marks = [(self._mark(), 0)]
 
     def counted(self) -> Counted:
-        """What has been counted; to change the sum is to change the statistic.
+        """The sum and what its error is estimated from; whoever changes the sum changes the statistic.
 
         Raises:
             GrowthError: nothing has been counted yet.

@@ -15,7 +15,7 @@ from gromo_graph.statistics.measured_group import ObservedGroup, SideBySide
 
 
 def side_by_side(group: ObservedGroup) -> SideBySide | None:
-    """The stored batch of a group of several producers; None where there is one, or some do not read plain rows."""
+    """The stored batch of a group of several producers; None if there is one, or some do not read plain rows."""
     if len(group.producers) < 2 or group.gains is None:
         return None
     passes = tuple(producer.capture.forward_pass for producer in group.producers)

@@ -162,7 +162,7 @@ def first_spread(group: GatheringGroup) -> Spread:
 
 
 def old_spread(group: GatheringGroup) -> Spread:
-    """That of the weights as they are now; of first weights where there are none."""
+    """That of the weights as they are now; of first weights if there are none."""
 
     def of(weight: Tensor) -> float:
         found = float(weight.detach().std()) if weight.numel() > 1 else 0.0
@@ -185,7 +185,7 @@ def _spread(group: GatheringGroup, of: object) -> Spread:
 
 
 def _mean_norm(weights: list[Tensor]) -> float:
-    """Mean norm of the rows of weights put side by side; 1 where there are none or they are zero."""
+    """Mean norm of the rows of weights put side by side; 1 if there are none or they are zero."""
     rows = min(weight.shape[0] for weight in weights)
     if rows == 0:
         return 1.0
