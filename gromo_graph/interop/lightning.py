@@ -14,7 +14,9 @@ from gromo_graph.errors import GrowthError, RunError
 from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import Loss
+from gromo_graph.interop.averages import begin_averages_anew
 from gromo_graph.interop.within import network_in, optimizers_of
+from gromo_graph.network.optimizers import Untrained
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
 from gromo_graph.spec import Spec, dump_spec, parse_spec
@@ -28,12 +30,18 @@ except ImportError as error:
     raise ImportError("Lightning is missing: pip install 'gromo_graph[lightning]'") from error
 
 
+_OWN = "gromo_graph"
+"""The key of a checkpoint under which the spec is."""
+
+
 class GrowthCallback(Callback):
     """Calls a GrowthScheduler at the end of each training epoch; the optimizer follows.
 
     Batches are those of the trainer's own loaders, moved and transformed by the hooks of the module. What grows is
-    decided by the first validation loader. `parameters` and `growth_steps` are logged. A checkpoint of Lightning knows
-    how wide the network was: training goes on from it with `trainer.fit(..., ckpt_path=...)`.
+    decided by the first validation loader. `parameters` and `growth_steps` are logged. A checkpoint of Lightning, one
+    of weights alone too, knows how wide the network was: training goes on from it with
+    `trainer.fit(..., ckpt_path=...)`. Averages of weights that other callbacks keep (StochasticWeightAveraging,
+    WeightAveraging) begin anew when the network has grown.
 
     Args:
         loss: `loss(prediction, target)`, the mean over the batch, for what the network gives.
@@ -42,6 +50,7 @@ class GrowthCallback(Callback):
         batch: makes `(x, y)` of a batch where it is something else; several inputs are a tuple in the place of x.
         validation: held-out pairs to decide by; None takes the trainer's.
         on_event: called with each GrowthEvent.
+        untrained: what the optimizers leave out on purpose, as for GrowthScheduler.
 
     Attributes:
         events: every growth step that was tried. scheduler: the GrowthScheduler, once training has begun.
@@ -62,7 +71,9 @@ class GrowthCallback(Callback):
         batch: Callable[[Any], tuple[Any, torch.Tensor]] | None = None,
         validation: Any = None,
         on_event: Callable[[GrowthEvent], None] | None = None,
+        untrained: Untrained = (),
     ) -> None:
+        self.untrained = untrained
         self.loss, self.network, self.policy = loss, network, policy
         self.batch, self.validation, self.on_event = batch, validation, on_event
         self.events: list[GrowthEvent] = []
@@ -85,9 +96,10 @@ class GrowthCallback(Callback):
                 "together with `torchrun -m gromo_graph grow`"
             )
         pl_module.on_load_checkpoint = _Widened(self, pl_module)  # type: ignore[method-assign]
+        pl_module.on_save_checkpoint = _WithSpec(pl_module, self.network)  # type: ignore[method-assign]
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the module as it was."""
+        """Leave the module as it was, but that its checkpoints know the spec of the network."""
         if isinstance(vars(pl_module).get("on_load_checkpoint"), _Widened):
             del pl_module.on_load_checkpoint
 
@@ -99,7 +111,7 @@ class GrowthCallback(Callback):
         for optimizer, groups in zip(trainer.optimizers, self._saved["order"], strict=True):
             for group, names in zip(optimizer.param_groups, groups, strict=True):
                 if set(names) <= set(parameters):
-                    group["params"] = [parameters[name] for name in names]
+                    group["params"][:] = [parameters[name] for name in names]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the scheduler.
@@ -116,6 +128,7 @@ class GrowthCallback(Callback):
             policy=self.policy,
             epochs=trainer.max_epochs if bounded else None,
             on_event=self._tell,
+            untrained=self.untrained,
         )
         self._module, self._loaders = pl_module, {}
         if self._saved is not None:
@@ -130,7 +143,10 @@ class GrowthCallback(Callback):
         """
         assert self.scheduler is not None
         train = self._prepared("train", trainer, trainer.train_dataloader, trainer.num_training_batches)
+        graph = self.scheduler.network.graph
         self.scheduler.step(train, self._held_out(trainer))
+        if self.scheduler.network.graph is not graph:
+            begin_averages_anew(trainer.callbacks, pl_module, self.scheduler.network)  # type: ignore[attr-defined]
         told = {
             "parameters": self.scheduler.network.graph.parameter_count,
             "growth_steps": self.scheduler.applied,
@@ -188,11 +204,24 @@ class _Widened:
         self.callback, self.module = callback, module
 
     def __call__(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint.get("callbacks", {}).get(self.callback.state_key)
+        state = checkpoint.get("callbacks", {}).get(self.callback.state_key) or checkpoint.get(_OWN)
         if state:
-            with edit(network_in(self.module, self.callback.network)) as change:
+            network = network_in(self.module, self.callback.network)
+            with edit(network) as change:
                 change.apply(Restore(parse_spec(state["spec"], file="the checkpoint")))
+            begin_averages_anew(self.module.trainer.callbacks, self.module, network)  # type: ignore[attr-defined]
         type(self.module).on_load_checkpoint(self.module, checkpoint)
+
+
+class _WithSpec:
+    """`on_save_checkpoint` of a module that adds the spec of its network, for a checkpoint of weights alone too."""
+
+    def __init__(self, module: LightningModule, network: str | None) -> None:
+        self.module, self.network = module, network
+
+    def __call__(self, checkpoint: dict[str, Any]) -> None:
+        type(self.module).on_save_checkpoint(self.module, checkpoint)
+        checkpoint[_OWN] = {"spec": dump_spec(network_in(self.module, self.network).spec)}
 
 
 class _Prepared:
@@ -205,7 +234,8 @@ class _Prepared:
 
     def __iter__(self) -> Iterator[Any]:
         for given in islice(self.loader, None if math.isinf(self.most) else int(self.most)):
-            moved = self.trainer.strategy.batch_to_device(given)
+            converted = self.trainer.precision_plugin.convert_input(given)
+            moved = self.trainer.strategy.batch_to_device(converted)
             yield moved if self.batch is None else self.batch(moved)
 
     def __len__(self) -> int:
@@ -230,8 +260,12 @@ def spec_of_checkpoint(path: str | os.PathLike[str]) -> Spec:
     except Exception as error:  # unpickling raises anything
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(f"{os.fspath(path)}: this checkpoint cannot be read: {said}") from error
-    states = checkpoint.get("callbacks", {}) if isinstance(checkpoint, dict) else {}
-    for key, state in states.items():
+    found = checkpoint if isinstance(checkpoint, dict) else {}
+    if found.get(_OWN):
+        return parse_spec(found[_OWN]["spec"], file=os.fspath(path))
+    for key, state in found.get("callbacks", {}).items():
         if str(key).startswith(GrowthCallback.__qualname__) and state:
             return parse_spec(state["spec"], file=os.fspath(path))
-    raise RunError(f"{os.fspath(path)}: there is no state of GrowthCallback in this checkpoint")
+    raise RunError(
+        f"{os.fspath(path)}: there is no spec in this checkpoint: it was written without GrowthCallback"
+    )

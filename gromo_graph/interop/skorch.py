@@ -9,7 +9,10 @@ from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth import GrowthScheduler
+from gromo_graph.growth.means import share_of
+from gromo_graph.interop.widths import KnownWidths
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.optimizers import Untrained
 from gromo_graph.records import GrowthEvent
 from gromo_graph.spec.settings import Growth
 
@@ -25,11 +28,14 @@ class GrowthCallback(Callback):  # type: ignore[misc]
     """Calls a GrowthScheduler at the end of each epoch; the optimizer follows, the history gets `parameters`.
 
     The module of the net is a GrowingNetwork: `NeuralNetClassifier(compile_network, module__spec=spec, ...)`. Its loss
-    is the criterion of the net. What grows is decided by the validation data that the net splits off.
+    is the criterion of the net. What grows is decided by the validation data that the net splits off. Weights of an
+    epoch at which the network had another width can be loaded back (EarlyStopping and Checkpoint with `load_best`): the
+    network takes that width.
 
     Args:
         policy: when, where and how much grows; None takes the `growth` section of the network's spec.
         on_event: called with each GrowthEvent.
+        untrained: what the optimizer leaves out on purpose, as for GrowthScheduler.
 
     Attributes:
         events_: every growth step that was tried. scheduler_: the GrowthScheduler; pickles of a net leave it out.
@@ -38,22 +44,41 @@ class GrowthCallback(Callback):  # type: ignore[misc]
         ImportError: when this module is imported and skorch is not installed.
 
     >>> sorted(GrowthCallback().get_params())
-    ['on_event', 'policy']
+    ['on_event', 'policy', 'untrained']
     """
 
     events_: list[GrowthEvent]
     scheduler_: GrowthScheduler | None
+    train_batches_: _Batches | None
+    valid_batches_: _Batches | None
+    widths_: KnownWidths
 
     def __init__(
-        self, policy: Growth | None = None, on_event: Callable[[GrowthEvent], None] | None = None
+        self,
+        policy: Growth | None = None,
+        on_event: Callable[[GrowthEvent], None] | None = None,
+        untrained: Untrained = (),
     ) -> None:
+        self.untrained = untrained
         self.policy = policy
         self.on_event = on_event
 
     def initialize(self) -> GrowthCallback:
         """A net that is initialised begins anew."""
         self.events_, self.scheduler_ = [], None
+        self.train_batches_ = self.valid_batches_ = None
+        self.widths_ = KnownWidths()
         return self
+
+    def on_train_begin(self, net: NeuralNet, *args: Any, **kwargs: Any) -> None:
+        """Remember how wide the network is.
+
+        Raises:
+            GrowthError: the module is no GrowingNetwork.
+        """
+        network = _network(net)
+        self.widths_.note(network)
+        self.widths_.watch(network, lambda: net.optimizer_)
 
     def on_epoch_end(
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
@@ -69,27 +94,30 @@ class GrowthCallback(Callback):  # type: ignore[misc]
                 "the net has train_split=None, and growth is decided by samples that are held out: give it a split, "
                 "such as skorch.dataset.ValidSplit(5)"
             )
-        if self.scheduler_ is None or self.scheduler_.network is not net.module_:
+        if self.scheduler_ is None or self.scheduler_.network is not _network(net):
             self.scheduler_ = self._scheduler(net)
-            self._train = self._valid = None
-        self.scheduler_.optimizer = net.optimizer_  # a changed parameter of the net makes it a new one
-        self._train = _same(self._train, net, dataset_train, training=True)
-        self._valid = _same(self._valid, net, dataset_valid, training=False)
-        self.scheduler_.step(self._train, self._valid)
+            self.train_batches_ = self.valid_batches_ = None
+        if self.scheduler_.optimizer is not net.optimizer_:  # a changed parameter of the net makes a new one
+            self.scheduler_.optimizer = net.optimizer_
+        train = self.train_batches_ = _same(self.train_batches_, net, dataset_train, training=True)
+        valid = self.valid_batches_ = _same(self.valid_batches_, net, dataset_valid, training=False)
+        self.scheduler_.step(train, valid)
+        self.widths_.note(self.scheduler_.network)
         net.history.record("parameters", self.scheduler_.network.graph.parameter_count)
 
     def __getstate__(self) -> dict[str, Any]:
-        passing = {"scheduler_": None, "_train": None, "_valid": None}
+        passing = {"scheduler_": None, "train_batches_": None, "valid_batches_": None}
         return {name: passing.get(name, value) for name, value in vars(self).items()}
 
     def _scheduler(self, net: NeuralNet) -> GrowthScheduler:
-        if not isinstance(net.module_, GrowingNetwork):
-            raise GrowthError(
-                f"the module of the net is a {type(net.module_).__name__}: expected a GrowingNetwork, "
-                "NeuralNetClassifier(compile_network, module__spec=spec, ...)"
-            )
         return GrowthScheduler(
-            net.module_, _Criterion(net), policy=self.policy, epochs=net.max_epochs, on_event=self._tell
+            _network(net),
+            _Criterion(net),
+            optimizer=net.optimizer_,
+            policy=self.policy,
+            epochs=net.max_epochs,
+            on_event=self._tell,
+            untrained=self.untrained,
         )
 
     def _tell(self, event: GrowthEvent) -> None:
@@ -98,12 +126,23 @@ class GrowthCallback(Callback):  # type: ignore[misc]
             self.on_event(event)
 
 
+def _network(net: NeuralNet) -> GrowingNetwork:
+    module = getattr(net.module_, "_orig_mod", net.module_)  # of compile=True
+    if not isinstance(module, GrowingNetwork):
+        raise GrowthError(
+            f"the module of the net is a {type(module).__name__}: expected a GrowingNetwork, "
+            "NeuralNetClassifier(compile_network, module__spec=spec, ...)"
+        )
+    return module
+
+
 class _Criterion:
     """The loss of a net, with what it does to predictions before its criterion sees them."""
 
     def __init__(self, net: NeuralNet) -> None:
         self.net = net
         self.reduction = getattr(net.criterion_, "reduction", "mean")
+        self.share = share_of(net.criterion_)
 
     def __call__(self, prediction: Any, target: Tensor) -> Tensor:
         loss: Tensor = self.net.get_loss(prediction, target, training=False)

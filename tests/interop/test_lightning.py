@@ -203,7 +203,7 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="this checkpoint cannot be read"):
         spec_of_checkpoint(tmp_path / "no.ckpt")
     torch.save({"callbacks": {}}, tmp_path / "plain.ckpt")
-    with pytest.raises(RunError, match="no state of GrowthCallback"):
+    with pytest.raises(RunError, match="there is no spec in this checkpoint"):
         spec_of_checkpoint(tmp_path / "plain.ckpt")
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch import NeuralNetClassifier
-from skorch.dataset import Dataset
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 
 from gromo_graph import GrowthError, GrowthScheduler, compile_network, parse_spec
@@ -118,3 +121,67 @@ def test_what_cannot_be_followed_is_refused() -> None:
         plain.fit(X, Y)
     with pytest.raises(GrowthError, match="reduction='sum'"):
         net(GrowthCallback(), criterion__reduction="sum").fit(X, Y)
+
+
+def test_a_fitted_net_can_be_cloned_and_searched() -> None:
+    fitted = net(GrowthCallback(), max_epochs=2, train_split=ValidSplit(4)).fit(X, Y)
+    again = clone(fitted)
+    assert not hasattr(again, "module_")
+    search = GridSearchCV(fitted, {"lr": [0.01, 0.05]}, cv=2, error_score="raise").fit(X, Y)
+    assert growth_of(search.best_estimator_).events_
+
+
+class Best(Callback):
+    """Takes the weights of one epoch for the best, as EarlyStopping and Checkpoint do."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch_end(self, fitted: NeuralNetClassifier, **kwargs: Any) -> None:
+        if len(fitted.history) == self.epoch:
+            self.weights_ = copy.deepcopy(fitted.module_.state_dict())
+            self.spec_ = fitted.module_.spec
+
+    def on_train_end(self, fitted: NeuralNetClassifier, **kwargs: Any) -> None:
+        fitted.module_.load_state_dict(self.weights_)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("first", [False, True])
+def test_the_network_takes_the_width_of_the_best_epoch_back(epoch: int, first: bool) -> None:
+    growth, best = ("growth", GrowthCallback()), ("best", Best(epoch))
+    fitted = net(GrowthCallback(), callbacks=[best, growth] if first else [growth, best]).fit(X, Y)
+    found = dict(fitted.callbacks_)["best"]
+    widest = growth_of(fitted).events_[-1].parameters
+    assert fitted.module_.graph.parameter_count < widest
+    assert fitted.module_.spec == found.spec_
+    for key, value in fitted.module_.state_dict().items():
+        assert torch.equal(value, found.weights_[key])
+    held = {p for group in fitted.optimizer_.param_groups for p in group["params"]}
+    assert held == set(fitted.module_.parameters())
+    fitted.partial_fit(X, Y)
+    pickle.loads(pickle.dumps(fitted)).predict(X)  # noqa: S301 - our own
+
+
+def test_early_stopping_and_checkpoints_load_the_best(tmp_path: Path) -> None:
+    stopping = ("stopping", EarlyStopping(patience=2, load_best=True, threshold=0.5))
+    kept = ("kept", Checkpoint(dirname=str(tmp_path), load_best=True))
+    for callback in (stopping, kept):
+        fitted = net(GrowthCallback(), callbacks=[callback, ("growth", GrowthCallback())], max_epochs=8).fit(
+            X, Y
+        )
+        assert np.isfinite(fitted.predict_proba(HELD_X)).all()
+        held = {p for group in fitted.optimizer_.param_groups for p in group["params"]}
+        assert held == set(fitted.module_.parameters())
+
+
+def test_weights_of_classes_are_counted() -> None:
+    losses = []
+    for size in (160, 20):
+        weights = torch.tensor([1.0, 30.0])
+        callback = GrowthCallback()
+        fitted = net(
+            callback, max_epochs=4, lr=0.0, criterion__weight=weights, iterator_valid__batch_size=size
+        )
+        losses.append(growth_of(fitted.fit(X, Y)).events_[0].loss_before)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)

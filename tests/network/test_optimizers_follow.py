@@ -420,3 +420,20 @@ def test_muon_alone_is_refused_where_biases_may_come() -> None:
         e.insert("g", "y", "more", {"kind": "linear"})
     assert network.spec is before
     assert len(optimizer.param_groups[0]["params"]) == 3
+
+
+def test_groups_by_place_and_by_kind_hold_together() -> None:
+    """Body and head, weights and biases apart in each: new ones join their like in the nearest part."""
+    network = network_of("widen")
+    head = list(network.parts["y"].parameters())
+    known = {id(p) for p in head}
+    body = [p for p in network.parameters() if id(p) not in known]
+    groups = [[p for p in part if (p.dim() > 1) == wide] for part in (body, head) for wide in (True, False)]
+    optimizer = optim.AdamW([{"params": group} for group in groups], lr=0.01)
+    with edit(network, optimizer=optimizer) as e:
+        e.insert("g", "y", "late", {"kind": "linear"})
+        e.insert("x", "h", "early", {"kind": "linear"})
+    held = [{id(p) for p in group["params"]} for group in optimizer.param_groups]
+    for name, (weights, biases) in {"early": held[:2], "late": held[2:]}.items():
+        assert id(network.parts[name].weight) in weights
+        assert id(network.parts[name].bias) in biases

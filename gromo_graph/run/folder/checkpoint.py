@@ -177,7 +177,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, network: torch.nn.Module
     parameters = dict(network.named_parameters())
     _check_state(parameters, snapshot)
     for group, saved in zip(optimizer.param_groups, snapshot.plain["groups"], strict=True):
-        group["params"] = [parameters[name] for name in saved["params"]]
+        group["params"][:] = [parameters[name] for name in saved["params"]]
         group.update({key: _value(value) for key, value in saved["options"].items()})
     optimizer.state.clear()
     for name, values in snapshot.plain["state"].items():
