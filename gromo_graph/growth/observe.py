@@ -1,4 +1,4 @@
-"""Passes over data: losses, and the inputs and gradients of chosen modules. They leave no trace in the network."""
+"""A pass over data that sees inputs and gradients of chosen modules and leaves no trace in the network."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError, NotFiniteError
-from gromo_graph.growth.means import check_mean, few, share_of
-from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.means import share_of
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
@@ -126,68 +125,6 @@ def is_sized(loader: Loader) -> bool:
         return False
 
 
-ALONE = Processes()
-
-
-def mean_loss(
-    network: GrowingNetwork,
-    loss: Loss,
-    loader: Loader,
-    *,
-    checked: bool = True,
-    processes: Processes = ALONE,
-) -> float:
-    """Mean loss over a loader in evaluation mode.
-
-    Args:
-        checked: whether it is known already that the mean does not depend on how the samples are cut into batches.
-        processes: each with a share of the samples.
-
-    Raises:
-        GrowthError: it does depend on it (`check_mean`); the loader is empty, or the loss is no finite scalar.
-    """
-    total, count = 0.0, 0.0
-    looked_at: list[tuple[Any, Tensor]] = []
-    share = share_of(loss)
-    with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
-        for inputs, target in batches(loader, network):
-            prediction = network(*inputs)
-            weight = share(prediction, target)
-            if weight:  # the mean over nothing is no number
-                total += float(_scalar(loss(prediction, target))) * weight
-            count += weight
-            if not checked:
-                looked_at.append(few(prediction, target))
-            if not math.isfinite(total):
-                break
-        check_mean(loss, looked_at)
-    total, weights = processes.totals(total, count)
-    return _finite(total / weights if weights else math.nan)
-
-
-def error_rate(network: GrowingNetwork, loader: Loader, *, processes: Processes = ALONE) -> float:
-    """Share of the samples whose largest output is not at the index of their class, in evaluation mode.
-
-    Raises:
-        GrowthError: the targets are no class indices for the output.
-    """
-    wrong, count = 0, 0
-    with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
-        for inputs, target in batches(loader, network):
-            prediction = network(*inputs)
-            if isinstance(prediction, dict):
-                (prediction,) = prediction.values()
-            if target.is_floating_point() or prediction.dim() != 2 or target.shape != prediction.shape[:1]:
-                raise GrowthError(
-                    f"the targets have shape {tuple(target.shape)} and dtype {target.dtype}: expected class indices "
-                    "(samples,) for outputs (samples, classes), where the policy goes by errors"
-                )
-            wrong += int((prediction.argmax(dim=1) != target).sum())
-            count += len(target)
-    errors, samples = processes.totals(wrong, count)
-    return errors / samples
-
-
 def observe(
     network: GrowingNetwork,
     loss: Loss,
@@ -221,8 +158,8 @@ def observe(
             prediction = network(*inputs)
             if not share(prediction, target):
                 continue  # all its targets are ignored
-            value = _scalar(loss(prediction, target))
-            _finite(float(value.detach()))
+            value = scalar(loss(prediction, target))
+            finite(float(value.detach()))
             value = value * len(target)
             yield _observation(value, len(target), watched, values)
             seen += len(target)
@@ -309,7 +246,8 @@ def _values(network: GrowingNetwork, watched: Watched) -> Iterator[dict[str, Ten
             handle.remove()
 
 
-def _scalar(value: Tensor) -> Tensor:
+def scalar(value: Tensor) -> Tensor:
+    """The loss of a batch, if it is a scalar."""
     if value.dim() != 0:
         raise GrowthError(
             f"the loss has shape {tuple(value.shape)}: expected a scalar, the mean over the batch"
@@ -317,7 +255,8 @@ def _scalar(value: Tensor) -> Tensor:
     return value
 
 
-def _finite(loss: float) -> float:
+def finite(loss: float) -> float:
+    """The loss, if it is a finite number."""
     if not math.isfinite(loss):
         raise NotFiniteError(
             f"the loss is {loss}", "expected a finite number (look at the data and the learning rate)"

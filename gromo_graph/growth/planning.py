@@ -8,17 +8,22 @@ from typing import Any
 
 import torch
 
+from gromo_graph.amounts import size
 from gromo_graph.growth.candidates.base import Applicable, LeftOut, Proposal, Prospect, Solved
 from gromo_graph.growth.candidates.propose import propose
 from gromo_graph.growth.candidates.slopes import measure
 from gromo_graph.growth.expected_memory import expected_bytes
 from gromo_graph.growth.input_moments import InputMoments
+from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.nondifferentiable import marked, watching
-from gromo_graph.growth.observe import ALONE, Loader, Loss, is_sized
+from gromo_graph.growth.observe import Loader, Loss, is_sized
+from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
 from gromo_graph.growth.policy import ranked
-from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.growth.statistics_pass import Gathered, Wanted, gather, let_go, samples_each, sums_of
+from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.plain_weights import check_plain_weights
 from gromo_graph.spec.settings import Growth
 
 
@@ -94,6 +99,81 @@ def expected_memory(network: GrowingNetwork, policy: Growth) -> int:
 
 def _wanted(prospects: Sequence[Prospect[Any]]) -> Wanted:
     return Wanted.union([each.wanted() for each in prospects])
+
+
+class Planner:
+    """Plans on the data of a training, and remembers from one plan to the next what does not change.
+
+    Args:
+        loss: the mean over a batch. generator: for weights that are drawn.
+        max_memory: bytes that the statistics may take; None for any number. processes: that plan together.
+
+    Attributes:
+        known: second moments of the network's inputs.
+        memory: bytes that the statistics of the last plan took.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        generator: torch.Generator | None,
+        max_memory: int | None,
+        processes: Processes,
+    ) -> None:
+        self.loss, self.generator = loss, generator
+        self.max_memory, self.processes = max_memory, processes
+        self.known = InputMoments()
+        self.memory = 0
+        self._loader: Loader | None = None
+
+    def plan(self, network: GrowingNetwork, loader: Loader, policy: Growth) -> Planned:
+        """All candidates.
+
+        Raises:
+            GrowthError: as for `plan_proposals`; weights that are computed from others.
+        """
+        check_plain_weights(network)
+        if self._loader is not None and loader is not self._loader:
+            self.known.forget()
+        self._loader = loader
+        planned = plan_proposals(
+            network,
+            self.loss,
+            loader,
+            policy=policy,
+            generator=self.generator,
+            known=self.known,
+            processes=self.processes,
+        )
+        self.memory = planned.memory
+        return planned
+
+    def too_large(self, network: GrowingNetwork, policy: Growth) -> str | None:
+        """Why no step can be measured any more: a network that has grown needs no less memory than before."""
+        if self.max_memory is None:
+            return None
+        needed = expected_memory(network, policy)
+        if needed <= self.max_memory:
+            return None
+        allowed = size(self.max_memory)
+        return f"the statistics of a growth step would take {size(needed)}, and {allowed} are allowed"
+
+    def does_not_fit(self, error: Exception) -> str | None:
+        """Why a plan has failed, if all processes know that there is too little memory; None for other errors."""
+        known_to_all = self.processes.count == 1 or isinstance(error, SharedMemoryError)
+        if not (out_of_memory(error) and known_to_all):
+            return None
+        return f"the statistics do not fit into memory: {str(error).splitlines()[0]}"
+
+    def drop(self, network: GrowingNetwork) -> None:
+        """Drop whatever was gathered for a plan that was given up."""
+        let_go(module for module in network.modules() if isinstance(module, MeasuredModule))
+        self.memory = 0
+
+    def show(self, network: GrowingNetwork) -> None:
+        """Let the norms of a draft see the data that were planned on."""
+        if self._loader is not None:
+            mean_loss(network, self.loss, self._loader)
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,10 @@ class Processes:
         return message.to(tensor.device)
 
 
+ALONE = Processes()
+"""A single process."""
+
+
 @contextmanager
 def lost_peers() -> Iterator[None]:
     """Tell in words that another process has gone.

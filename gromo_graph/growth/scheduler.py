@@ -5,40 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
-from gromo_graph.amounts import size
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import widening_cost
+from gromo_graph.growth.attempts import Attempts
 from gromo_graph.growth.candidates.base import Applicable, Proposal
-from gromo_graph.growth.candidates.budget import groups_at_once, within
-from gromo_graph.growth.candidates.prune import Pruning
-from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.candidates.budget import groups_at_once
+from gromo_graph.growth.clock import Clock
 from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.given_network import growing_network
-from gromo_graph.growth.input_moments import InputMoments
-from gromo_graph.growth.observe import Loader, Loss, error_rate, mean_loss
-from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
-from gromo_graph.growth.planning import Planned, expected_memory, plan_proposals
-from gromo_graph.growth.plateau import PlateauWatch
-from gromo_graph.growth.policy import gained_little, goal_reached, why_over
+from gromo_graph.growth.losses import HeldOut
+from gromo_graph.growth.observe import Loader, Loss
+from gromo_graph.growth.planning import Planned, Planner
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.statistics_pass import let_go
+from gromo_graph.growth.stopping import gained_little, goal_reached
 from gromo_graph.growth.trials import (
     ZERO,
     Tester,
     Trial,
-    gain_per_parameter,
     why_none,
     why_refused,
 )
-from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import install
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
-from gromo_graph.network.plain_weights import check_plain_weights
 from gromo_graph.network.snapshot import Snapshot as NetworkSnapshot
 from gromo_graph.network.snapshot import copied_snapshot
 from gromo_graph.records import Candidate, GrowthEvent, Plan
@@ -46,10 +39,6 @@ from gromo_graph.spec import dump_spec
 from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.saved_statistics import Snapshot
-
-# Proposals that are line-searched in one step before it is given up: γ = 0 is an ordinary outcome; and groups in which
-# it is tried to take neurons out.
-_MOST_TRIES, _MOST_PRUNED = 8, 4
 
 
 class GrowthScheduler:
@@ -129,23 +118,25 @@ class GrowthScheduler:
         self.policy = network.spec.growth if policy is None else growth_of(policy)
         self.untrained = tuple(untrained)
         self.optimizer = optimizer
-        self.epochs = network.spec.train.epochs if epochs is None else epochs
         self.on_event = on_event
         self.generator = generator
         self.undoable = undoable
-        self.max_memory = max_memory
         self.processes = Processes.current() if processes is None else processes
         self.reason: str | None = None
-        self.applied = 0
-        self.epoch = 0
-        self._began = time.perf_counter()
-        self._plateau = PlateauWatch(self.policy.when)
-        self._held_out: Loader | None = None
-        self._checked: Loader | None = None
-        self._planned_on: Loader | None = None
-        self._memory = 0
+        self._clock = Clock(self.policy, network.spec.train.epochs if epochs is None else epochs)
+        self._held_out = HeldOut(loss, self.processes)
+        self._planner = Planner(loss, generator, max_memory, self.processes)
         self._before_last: NetworkSnapshot | None = None
-        self._known = InputMoments()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs counted so far."""
+        return self._clock.epoch
+
+    @property
+    def applied(self) -> int:
+        """Growth steps applied so far."""
+        return self._clock.applied
 
     @property
     def optimizer(self) -> OptimizerChoice:
@@ -180,55 +171,47 @@ class GrowthScheduler:
             GrowthError: a loader is empty, the loss is no finite scalar, statistics are not finite. The network
                 is then as it was.
         """
-        self.epoch += 1
-        self._held_out = validation_loader
+        self._clock.epoch += 1
+        self._held_out.loader = validation_loader
         if self.reason is None:
             self.reason = self._why_over()
         if self.reason is not None:
             return None
-        settled = self._plateau.reached(lambda: self._watched(train_loader))
-        if not settled or self.epoch % self.policy.when.every:
-            return None
-        self.reason = self._too_large()
+        watched = partial(self._held_out.watched, self.network, self.policy.when, train_loader)
+        return self._grow(train_loader) if self._clock.is_due(watched) else None
+
+    def _grow(self, loader: Loader) -> GrowthEvent | None:
+        """One growth step; an event for each candidate that is applied."""
+        self.reason = self._planner.too_large(self.network, self.policy)
         if self.reason is not None:
             return self._skipped(self.reason)
         started = time.perf_counter()
         try:
-            planned = self._planned(train_loader)
+            planned = self._planner.plan(self.network, loader, self.policy)
         except (RuntimeError, MemoryError) as error:
-            known_to_all = self.processes.count == 1 or isinstance(error, SharedMemoryError)
-            if not (out_of_memory(error) and known_to_all):
+            reason = self._planner.does_not_fit(error)
+            if reason is None:
                 raise
-            return self._skipped(f"the statistics do not fit into memory: {str(error).splitlines()[0]}")
+            return self._skipped(reason)
         decided = time.perf_counter()
         event: GrowthEvent | None = None
         for event in self._try_in_order(planned):
             seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
-            event = replace(event, time=seconds)
+            event = self._told(replace(event, time=seconds))
             started = decided = time.perf_counter()
             if event.decision is None and not planned.applicable:
                 self.reason = event.reason
-            if self.on_event is not None:
-                self.on_event(event)
         return event
 
-    def _too_large(self) -> str | None:
-        """Why no step can be measured any more: a network that has grown needs no less memory than before."""
-        if self.max_memory is None:
-            return None
-        needed = expected_memory(self.network, self.policy)
-        if needed <= self.max_memory:
-            return None
-        return f"the statistics of a growth step would take {size(needed)}, and {size(self.max_memory)} are allowed"
-
-    def _skipped(self, reason: str) -> GrowthEvent:
-        """This step is left out; whatever was gathered for it is dropped."""
-        let_go(module for module in self.network.modules() if isinstance(module, MeasuredModule))
-        self._memory = 0
-        event = self._nothing(reason, self._loss_now(), ())
+    def _told(self, event: GrowthEvent) -> GrowthEvent:
         if self.on_event is not None:
             self.on_event(event)
         return event
+
+    def _skipped(self, reason: str) -> GrowthEvent:
+        """This step is left out; whatever was gathered for it is dropped."""
+        self._planner.drop(self.network)
+        return self._told(self._nothing(reason, self._held_out.loss_of(self.network), ()))
 
     def plan(self, loader: Loader) -> Plan:
         """All candidates with slopes measured on the loader's samples, best first. Nothing changes.
@@ -236,8 +219,8 @@ class GrowthScheduler:
         Raises:
             GrowthError: as for `step`.
         """
-        self._held_out = loader
-        planned = self._planned(loader)
+        self._held_out.loader = loader
+        planned = self._planner.plan(self.network, loader, self.policy)
         return Plan(tuple(planned.proposals), samples=planned.samples, memory=planned.memory)
 
     def apply(
@@ -253,8 +236,9 @@ class GrowthScheduler:
         Raises:
             GrowthError: the candidate was left out, or belongs to another state of the network.
         """
-        self._held_out = loader if loader is not None else self._held_out
-        if not isinstance(candidate, Proposal) or self._held_out is None:
+        if loader is not None:
+            self._held_out.loader = loader
+        if not isinstance(candidate, Proposal) or self._held_out.loader is None:
             what = f"`{candidate.target}`" if isinstance(candidate, Candidate) else f"{candidate!r}"
             raise GrowthError(f"{what} cannot be applied: expected a candidate of scheduler.plan(loader)")
         if candidate.reason is None and candidate.planned_for is not self.network.graph:
@@ -263,19 +247,15 @@ class GrowthScheduler:
             )
         if not isinstance(candidate, Applicable):
             raise GrowthError(f"`{candidate.target}` cannot be applied: {candidate.reason}")
-        before = self._loss_now()
-        trial = self._tester(before).trial(candidate, gamma)
-        if trial.gamma == 0.0:
-            refusal = trial.refusal
-            if refusal == ZERO:
-                searched = f"no step size lowers the held-out loss of `{candidate.target}`"
-                refusal = searched if gamma is None else f"γ = 0 was asked for `{candidate.target}`"
-            event = self._nothing(refusal or "", before, ())
-        else:
-            event = self._applied(trial, before, (candidate,), ())
-        if self.on_event is not None:
-            self.on_event(event)
-        return event
+        tester = self._tester(self._held_out.loss_of(self.network))
+        trial = tester.trial(candidate, gamma)
+        if trial.gamma > 0.0:
+            return self._told(self._applied(trial, tester.before, (candidate,), ()))
+        refusal = trial.refusal or ""
+        if refusal == ZERO:
+            searched = f"no step size lowers the held-out loss of `{candidate.target}`"
+            refusal = searched if gamma is None else f"γ = 0 was asked for `{candidate.target}`"
+        return self._told(self._nothing(refusal, tester.before, ()))
 
     def undo(self) -> None:
         """Take the last growth step back: network and optimizer are, in place, what they were right before it.
@@ -293,27 +273,20 @@ class GrowthScheduler:
             raise GrowthError(f"there is nothing to undo: {what} (a step is taken back once)")
         self._before_last.restore(self.network, self._optimizers)
         self._before_last = None
-        self.applied -= 1
+        self._clock.applied -= 1
         self.reason = None
 
     def use(self, policy: Growth, *, epochs: int, same_data: bool = True) -> None:
         """Go on with another policy, in a training of another length; growth that was over may begin again."""
-        self.policy, self.epochs, self.reason = policy, epochs, None
+        self.policy, self.reason = policy, None
         if not same_data:
-            self._known.forget()
-        self._plateau = PlateauWatch(policy.when)
+            self._planner.known.forget()
+        self._clock.use(policy, epochs)
 
     def saved(self) -> Snapshot:
         """How far it is, to go on with later: an optimizer and a network are saved by themselves."""
-        known = self._known.saved()
-        plain = {
-            "epoch": self.epoch,
-            "applied": self.applied,
-            "reason": self.reason,
-            "plateau": {"values": self._plateau.values, "seen": self._plateau.seen},
-            "seconds": time.perf_counter() - self._began,
-            "known": known.plain,
-        }
+        known = self._planner.known.saved()
+        plain = {**self._clock.saved(), "reason": self.reason, "known": known.plain}
         tensors = {f"known.{name}": tensor for name, tensor in known.tensors.items()}
         if self.generator is not None:
             tensors["generator"] = self.generator.get_state()
@@ -322,114 +295,42 @@ class GrowthScheduler:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on where it was; with the same data it decides as if nothing had been between."""
         plain, tensors = snapshot.plain, snapshot.tensors
-        self.epoch, self.applied, self.reason = plain["epoch"], plain["applied"], plain["reason"]
-        self._plateau.values, self._plateau.seen = list(plain["plateau"]["values"]), plain["plateau"]["seen"]
-        self._began = time.perf_counter() - plain["seconds"]
+        self._clock.restore(plain)
+        self.reason = plain["reason"]
         known = {key.removeprefix("known."): t for key, t in tensors.items() if key.startswith("known.")}
-        self._known.restore(Snapshot(plain["known"], known))
+        self._planner.known.restore(Snapshot(plain["known"], known))
         if self.generator is not None and "generator" in tensors:
             self.generator.set_state(tensors["generator"])
 
     def _why_over(self) -> str | None:
-        reason = why_over(
-            self.network.graph,
-            self.policy,
-            applied=self.applied,
-            epoch=self.epoch,
-            epochs=self.epochs,
-            seconds=self.processes.number(time.perf_counter() - self._began),
-        )
+        reason = self._clock.why_over(self.network.graph, self.processes)
         if reason is None and self.policy.stop.accuracy is not None:
-            reason = goal_reached(self._error_now(), self.policy)
-        if reason is not None and self._plateau.epochs is not None and not self._plateau.seen:
-            reason += f"; {self.policy.when.watch} never came to a plateau of {self._plateau.epochs} epochs"
-        return reason
-
-    def _watched(self, train_loader: Loader) -> float:
-        if self.policy.when.watch == "validation_error":
-            return self._error_now()
-        if self.policy.when.watch == "train_loss":
-            return mean_loss(self.network, self.loss, train_loader, processes=self.processes)
-        return self._loss_now()
-
-    def _error_now(self) -> float:
-        assert self._held_out is not None
-        return error_rate(self.network, self._held_out, processes=self.processes)
-
-    def _planned(self, loader: Loader) -> Planned:
-        check_plain_weights(self.network)
-        if self._planned_on is not None and loader is not self._planned_on:
-            self._known.forget()
-        self._planned_on = loader
-        planned = plan_proposals(
-            self.network,
-            self.loss,
-            loader,
-            policy=self.policy,
-            generator=self.generator,
-            known=self._known,
-            processes=self.processes,
-        )
-        self._memory = planned.memory
-        return planned
+            reason = goal_reached(self._held_out.error_of(self.network), self.policy)
+        return None if reason is None else reason + self._clock.never_flat()
 
     def _try_in_order(self, planned: Planned) -> Iterator[GrowthEvent]:
         """An event for each candidate that is applied, or one that says why none is."""
-        before = self._loss_now()
-        proposals = planned.proposals
-        waiting = sorted(planned.applicable, key=lambda candidate: not candidate.rescue)
-        applied: list[Applicable] = []
+        attempts = Attempts(planned.applicable, self.policy)
+        before = self._held_out.loss_of(self.network)
         at_once = groups_at_once(self.policy, self.network.graph)
         if self.policy.stop.steps is not None:
             at_once = min(at_once, self.policy.stop.steps - self.applied)
-        while len(applied) < at_once and self.reason is None:
-            refused: list[Trial] = []
-            made = next(self._made(waiting, before, refused), None)
-            if made is None:
-                if not applied:
-                    reason = why_refused(refused) or why_none(planned.left_out)
-                    yield self._nothing(reason, before, proposals)
+        while len(attempts.applied) < at_once and self.reason is None:
+            trial = attempts.next(self._tester(before))
+            if trial is None:
+                if not attempts.applied:
+                    reason = why_refused(attempts.refused) or why_none(planned.left_out)
+                    yield self._nothing(reason, before, planned.proposals)
                 return
-            event = self._applied(made, before, proposals, refused)
-            if made.candidate.whole is None:
+            event = self._applied(trial, before, planned.proposals, attempts.refused)
+            if trial.candidate.whole is None:
                 self.reason = gained_little(before, event.loss_after, self.policy)
-            applied.append(made.candidate)
+            attempts.count(trial, self.network.graph)
             yield event
             before = event.loss_after
-            tried = {id(trial.candidate) for trial in (made, *refused)}
-            waiting = [each for each in waiting if id(each) not in tried and self._goes_with(each, applied)]
-
-    def _made(self, waiting: Sequence[Applicable], before: float, refused: list[Trial]) -> Iterator[Trial]:
-        """The trials that nothing speaks against; the others are noted."""
-        for trial in self._trials(waiting, before):
-            if trial.refusal is None:
-                yield trial
-            else:
-                refused.append(trial)
-
-    def _goes_with(self, proposal: Applicable, applied: Sequence[Applicable]) -> bool:
-        """Whether it may still be applied after those, with the same statistics: no layer in common, and affordable."""
-        if not isinstance(proposal, Widening) or not all(isinstance(each, Widening) for each in applied):
-            return False
-        others = {layer for each in applied if isinstance(each, Widening) for layer in _layers(each)}
-        graph = self.network.graph
-        cost = widening_cost(graph, proposal.group, proposal.neurons)
-        return not others & _layers(proposal) and within(graph, cost, self.policy.stop)
-
-    def _trials(self, waiting: Sequence[Applicable], before: float) -> Iterator[Trial]:
-        """In the order of the policy; if the realised loss decides, the best of several is the first."""
-        growing = [each for each in waiting if not isinstance(each, Pruning)]
-        prunings = [each for each in waiting if isinstance(each, Pruning)]
-        tries = [*growing[:_MOST_TRIES], *prunings[:_MOST_PRUNED]]
-        tester = self._tester(before)
-        if self.policy.select == "realised" and waiting and not waiting[0].rescue:
-            tried = [tester.trial(each) for each in tries[: self.policy.trials]]
-            yield from sorted(tried, key=lambda trial: gain_per_parameter(trial, before), reverse=True)
-            return
-        yield from map(tester.trial, tries)
 
     def _tester(self, before: float) -> Tester:
-        return Tester(self.network, self.policy, self._loss_of, before)
+        return Tester(self.network, self.policy, self._held_out.loss_of, before)
 
     def _applied(
         self, trial: Trial, before: float, proposals: Sequence[Proposal], refused: Sequence[Trial]
@@ -437,62 +338,34 @@ class GrowthScheduler:
         """Install the draft that was tried, and say what happened."""
         why = why_chosen(trial.candidate, refused, self.policy)
         self._before_last = copied_snapshot(self.network, self._optimizers) if self.undoable else None
-        trial.draft.measure(trial.gamma, self._see)
+        trial.draft.measure(trial.gamma, self._planner.show)
         state = self.policy.optimizer_state
         install(self.network, trial.draft, optimizers=self._optimizers, new_state=state)
-        self.applied += 1
-        self._plateau.start_again()
-        return self._event(
-            why, before, proposals, decision=trial.candidate, gamma=trial.gamma, after=self._loss_now()
+        self._clock.grown()
+        event = self._nothing(why, before, proposals)
+        return replace(
+            event,
+            decision=decision_of(trial.candidate),
+            gamma=trial.gamma,
+            slope=trial.candidate.slope,
+            loss_after=self._held_out.loss_of(self.network),
         )
 
-    def _see(self, network: GrowingNetwork) -> None:
-        """Let norms see new channels at their final scale."""
-        if self._planned_on is not None:
-            mean_loss(network, self.loss, self._planned_on)
-
-    def _loss_now(self) -> float:
-        return self._loss_of(self.network)
-
-    def _loss_of(self, network: GrowingNetwork) -> float:
-        """The held-out loss."""
-        assert self._held_out is not None
-        checked = self._held_out is self._checked
-        found = mean_loss(network, self.loss, self._held_out, checked=checked, processes=self.processes)
-        self._checked = self._held_out
-        return found
-
     def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
-        return self._event(reason, before, proposals, decision=None, gamma=0.0, after=before)
-
-    def _event(
-        self,
-        reason: str,
-        before: float,
-        proposals: Sequence[Proposal],
-        *,
-        decision: Applicable | None,
-        gamma: float,
-        after: float,
-    ) -> GrowthEvent:
+        """The event of a step in which nothing is applied."""
         graph = self.network.graph
         return GrowthEvent(
             step=self.applied,
             epoch=self.epoch,
-            decision=None if decision is None else decision_of(decision),
+            decision=None,
             reason=reason,
-            gamma=gamma,
-            slope=None if decision is None else decision.slope,
+            gamma=0.0,
+            slope=None,
             loss_before=before,
-            loss_after=after,
+            loss_after=before,
             parameters=graph.parameter_count,
             madds=graph.multiply_adds,
             candidates=tuple(proposal.plain() for proposal in proposals),
             spec=dump_spec(self.network.spec),
-            memory=self._memory,
+            memory=self._planner.memory,
         )
-
-
-def _layers(proposal: Widening) -> set[str]:
-    """The layers that a growth of the group changes."""
-    return {*proposal.group.producers, *proposal.group.consumers}

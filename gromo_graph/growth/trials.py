@@ -12,7 +12,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.line_search import search
-from gromo_graph.growth.policy import not_worth
+from gromo_graph.growth.stopping import not_worth
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft
 from gromo_graph.spec.settings import Growth

@@ -16,8 +16,7 @@ from typing import Protocol
 import torch
 
 from gromo_graph.errors import RunError
-from gromo_graph.growth.observe import ALONE
-from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.data.stream import dead_workers_told

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import NotFiniteError, RunError
-from gromo_graph.growth.observe import ALONE
-from gromo_graph.growth.process_sums import Processes, lost_peers
+from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
 from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.spec.settings import Optimizer, Train
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, dump_spec, parse_spec
 from gromo_graph.growth.candidates.base import Applicable
-from gromo_graph.growth.observe import mean_loss
+from gromo_graph.growth.losses import mean_loss
 from gromo_graph.network.example_inputs import random_inputs
 
 F64 = torch.float64

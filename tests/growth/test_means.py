@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from gromo_graph import GrowthError, GrowthScheduler, compile_network, from_torch, parse_spec
+from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.means import check_mean, share_of
-from gromo_graph.growth.observe import mean_loss
 from gromo_graph.spec.settings import Growth
 
 SPEC = """

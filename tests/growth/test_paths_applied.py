@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowingNetwork, GrowthError, GrowthScheduler, parse_spec
-from gromo_graph.growth.observe import mean_loss
+from gromo_graph.growth.losses import mean_loss
 from gromo_graph.spec.settings import Growth, Neurons, Stop, When
 from tests.growth.paths import (
     MSE,

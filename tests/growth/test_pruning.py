@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network
 from gromo_graph.graph import WidthGroup
-from gromo_graph.growth.observe import mean_loss
+from gromo_graph.growth.losses import mean_loss
 from gromo_graph.spec.settings import Growth, Neurons, When
 from tests.growth.paths import (
     F64,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowthError, GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.observe import mean_loss
+from gromo_graph.growth.losses import mean_loss
 from tests.growth.problems import batches, chain, loss_over, sizes_agree
 
 MSE = torch.nn.functional.mse_loss

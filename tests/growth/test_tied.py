@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, check_spec, compile_network, parse_spec
-from gromo_graph.growth.observe import mean_loss
+from gromo_graph.growth.losses import mean_loss
 from gromo_graph.spec.settings import Growth, Neurons, Stop, When
 from tests.growth.problems import batches
 

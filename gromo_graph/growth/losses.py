@@ -1,0 +1,117 @@
+"""Losses and errors over a loader, in all processes together; those on held-out data decide about growth."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gromo_graph.errors import GrowthError
+from gromo_graph.growth.means import check_mean, few, share_of
+from gromo_graph.growth.observe import Loader, Loss, batches, finite, same_draws, scalar
+from gromo_graph.growth.process_sums import ALONE, Processes
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.forward import evaluation_mode
+from gromo_graph.spec.settings import When
+
+
+class HeldOut:
+    """Held-out data with the loss.
+
+    Args:
+        loss: the mean over a batch. processes: each with a share of the data.
+
+    Attributes:
+        loader: the held-out pairs, None until some are given.
+    """
+
+    def __init__(self, loss: Loss, processes: Processes) -> None:
+        self.loss, self.processes = loss, processes
+        self.loader: Loader | None = None
+        self._checked: Loader | None = None
+
+    def loss_of(self, network: GrowingNetwork) -> float:
+        """The held-out loss; with data that are new it is checked that it is a mean over samples.
+
+        Raises:
+            GrowthError: as for `mean_loss`.
+        """
+        assert self.loader is not None  # every way to a trial gives data first
+        checked = self.loader is self._checked
+        found = mean_loss(network, self.loss, self.loader, checked=checked, processes=self.processes)
+        self._checked = self.loader
+        return found
+
+    def error_of(self, network: GrowingNetwork) -> float:
+        """The share of the held-out samples that get a wrong class."""
+        assert self.loader is not None
+        return error_rate(network, self.loader, processes=self.processes)
+
+    def watched(self, network: GrowingNetwork, when: When, train_loader: Loader) -> float:
+        """The value whose plateau the policy waits for."""
+        if when.watch == "validation_error":
+            return self.error_of(network)
+        if when.watch == "train_loss":
+            return mean_loss(network, self.loss, train_loader, processes=self.processes)
+        return self.loss_of(network)
+
+
+def mean_loss(
+    network: GrowingNetwork,
+    loss: Loss,
+    loader: Loader,
+    *,
+    checked: bool = True,
+    processes: Processes = ALONE,
+) -> float:
+    """Mean loss over a loader in evaluation mode.
+
+    Args:
+        checked: whether it is known already that the mean does not depend on how the samples are cut into batches.
+        processes: each with a share of the samples.
+
+    Raises:
+        GrowthError: it does depend on it (`check_mean`); the loader is empty, or the loss is no finite scalar.
+    """
+    total, count = 0.0, 0.0
+    looked_at: list[tuple[Any, Tensor]] = []
+    share = share_of(loss)
+    with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
+        for inputs, target in batches(loader, network):
+            prediction = network(*inputs)
+            weight = share(prediction, target)
+            if weight:  # the mean over nothing is no number
+                total += float(scalar(loss(prediction, target))) * weight
+            count += weight
+            if not checked:
+                looked_at.append(few(prediction, target))
+            if not math.isfinite(total):
+                break
+        check_mean(loss, looked_at)
+    total, weights = processes.totals(total, count)
+    return finite(total / weights if weights else math.nan)
+
+
+def error_rate(network: GrowingNetwork, loader: Loader, *, processes: Processes = ALONE) -> float:
+    """Share of the samples whose largest output is not at the index of their class, in evaluation mode.
+
+    Raises:
+        GrowthError: the targets are no class indices for the output.
+    """
+    wrong, count = 0, 0
+    with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
+        for inputs, target in batches(loader, network):
+            prediction = network(*inputs)
+            if isinstance(prediction, dict):
+                (prediction,) = prediction.values()
+            if target.is_floating_point() or prediction.dim() != 2 or target.shape != prediction.shape[:1]:
+                raise GrowthError(
+                    f"the targets have shape {tuple(target.shape)} and dtype {target.dtype}: expected class indices "
+                    "(samples,) for outputs (samples, classes), where the policy goes by errors"
+                )
+            wrong += int((prediction.argmax(dim=1) != target).sum())
+            count += len(target)
+    errors, samples = processes.totals(wrong, count)
+    return errors / samples
