@@ -20,6 +20,8 @@ _WIDE = 256
 _FEW = 1 / 8
 # The iteration ends when no more than this share of the sum of squares seems to be missing.
 _LACKING = 2e-3
+# Entries of this share of the largest one count as equally large: far beyond rounding, also that of the moments.
+_AS_LARGE = 1.0 - 1e-3
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class OptimalExtension:
 
     Attributes:
         alpha: (k, fan_in), fan-in weights, the last column the bias where S has a constant column.
-        omega: (out, k), fan-out weights. In each column the entry of largest magnitude is positive,
-            so that the sign does not depend on the linear algebra library.
+        omega: (out, k), fan-out weights. In each column the entry of largest magnitude is positive (the first
+            one of several), so that the sign depends neither on the linear algebra library nor on rounding.
         singular_values: (k,), λ. The predicted slope is σ'(0⁺) Σ λ².
         solver: which factorisation of S was used.
         rank: number of directions of S that were used.
@@ -187,8 +189,16 @@ def _rest(gain: float, previous: float) -> float:
 
 
 def _signs(vectors: Tensor) -> Tensor:
-    """The sign of each column's entry of largest magnitude, (columns,)."""
+    """The sign of each column's entry of largest magnitude, (columns,).
+
+    Of several entries that are equally large but for rounding the first one decides: with two classes the columns are
+    multiples of (1, −1), and the greater of the two would be chosen by the last digit, differently in each process.
+
+    >>> _signs(torch.tensor([[0.5, 0.1], [-0.50000003, -0.9]]))
+    tensor([ 1., -1.])
+    """
     if vectors.numel() == 0:
         return vectors.new_ones(vectors.shape[1])
-    rows = vectors.abs().argmax(dim=0, keepdim=True)
+    sizes = vectors.abs()
+    rows = (sizes >= _AS_LARGE * sizes.amax(dim=0)).int().argmax(dim=0, keepdim=True)
     return torch.where(vectors.gather(0, rows)[0] < 0, -1.0, 1.0).to(vectors.dtype)

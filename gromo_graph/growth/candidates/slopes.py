@@ -15,6 +15,7 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Neurons
 
 # Slopes below this share of the steepest one are rounding, and as well negative.
+_EQUAL = 1e-5  # relative difference up to which the slopes of both signs of a neuron count as equal
 _ROUNDING = 1e-5
 
 
@@ -78,9 +79,21 @@ def total(products: Tensor) -> Tensor:
 
 
 def best_signs(kept: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor]:
-    """For each neuron the better of its two slopes, and the sign that has it."""
-    best = torch.maximum(kept, flipped)
-    return best, torch.where(flipped > kept, -1.0, 1.0).to(best.dtype)
+    """For each neuron the better of its two slopes, and the sign that has it.
+
+    Slopes that differ by rounding alone are equal: behind an odd activation both signs are as good, and several
+    processes that add up in another order have to take the same one.
+
+    Args:
+        kept: (neurons,), slopes with the signs that the neurons have.
+        flipped: (neurons,), slopes with the opposite signs.
+
+    >>> best_signs(torch.tensor([1.0, 1.0]), torch.tensor([1.0000001, 2.0]))
+    (tensor([1., 2.]), tensor([ 1., -1.]))
+    """
+    margin = _EQUAL * torch.maximum(kept.abs(), flipped.abs())
+    flips = flipped > kept + margin
+    return torch.where(flips, flipped, kept), torch.where(flips, -1.0, 1.0).to(kept.dtype)
 
 
 def enough(slopes: Tensor, most: int, wanted: Neurons) -> int:
