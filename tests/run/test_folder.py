@@ -10,6 +10,7 @@ import pytest
 
 from gromo_graph.errors import RunError
 from gromo_graph.records.atomic_files import write_atomically
+from gromo_graph.run.folder.lock import locked_new
 from gromo_graph.run.folder.run_folder import check_free, create_folder, free_path, open_folder
 
 _FIRST = {"spec.yaml": "one", "command.json": "{}", "steps/000.svg": "<svg/>"}
@@ -153,3 +154,18 @@ def test_opening(tmp_path: Path) -> None:
         (tmp_path / "data.json").write_text(text)
         with pytest.raises(RunError, match=message):
             folder.read_json("data.json")
+
+
+def test_a_folder_that_was_half_made_when_the_process_was_killed_is_free(tmp_path: Path) -> None:
+    (tmp_path / ".new-abcd").mkdir()
+    (tmp_path / "command.json").write_text("{}")
+    (tmp_path / "weights.safetensors").write_text("")
+    check_free(tmp_path)
+    with locked_new(tmp_path, force=False):
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+        create_folder(tmp_path, _FIRST)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".new-abcd").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years")
+    with pytest.raises(RunError, match=r"holds other files \(thesis.tex\)"):
+        check_free(tmp_path / "mine", force=True)

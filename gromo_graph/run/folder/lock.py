@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gromo_graph.errors import RunError
 from gromo_graph.records.atomic_files import writing
-from gromo_graph.run.folder.run_folder import LOCK, check_entries, check_free, remove_stages
+from gromo_graph.run.folder.run_folder import LOCK, check_entries, check_free, remove_beginning
 
 try:
     import fcntl
@@ -112,7 +112,7 @@ def locked_new(run: Path, *, force: bool) -> Iterator[None]:
     lock = RunLock(run, make=True)
     try:
         check_free(run, force=force)
-        remove_stages(run)
+        remove_beginning(run)
         yield
     finally:
         lock.release()

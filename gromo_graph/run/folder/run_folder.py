@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +178,7 @@ def check_free(path: Path, *, force: bool = False) -> None:
         if not path.is_dir():
             raise RunError(f"{path}: this is a file, expected a folder for the run")
         content = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith((_STAGE, LOCK)))
-    if not content:
+    if not content or _is_beginning(path, content):
         return
     if not holds_run(path):
         raise RunError(
@@ -299,10 +299,19 @@ def free_path(name: str, *, below: Path = Path("runs")) -> Path:
     return path
 
 
-def remove_stages(path: Path) -> None:
-    """Take away the beginnings of runs whose processes were killed."""
-    for stage in path.glob(f"{_STAGE}*"):
+def remove_beginning(path: Path) -> None:
+    """Take away what is left of a run whose process was killed while it made the folder."""
+    stages = list(path.glob(f"{_STAGE}*"))
+    if stages and not holds_run(path):
+        _remove_run(path)
+    for stage in stages:
         shutil.rmtree(stage, ignore_errors=True)  # follows no link
+
+
+def _is_beginning(path: Path, content: Sequence[str]) -> bool:
+    """Whether a folder holds only some files of a run that was killed while its folder was made."""
+    own = {*_FILES, *_FOLDERS}
+    return not holds_run(path) and own.issuperset(content) and any(path.glob(f"{_STAGE}*"))
 
 
 def _remove_run(path: Path) -> None:
