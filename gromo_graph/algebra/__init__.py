@@ -19,7 +19,6 @@ from gromo_graph.algebra.criteria import (
     variance_transfer_extension,
 )
 from gromo_graph.algebra.delta import OptimalDelta, optimal_delta
-from gromo_graph.algebra.extension import OptimalExtension, optimal_extension
 from gromo_graph.algebra.gathered import View
 from gromo_graph.algebra.improvement import (
     ExtensionScore,
@@ -37,6 +36,7 @@ from gromo_graph.algebra.moments import (
     second_moment,
     with_constant,
 )
+from gromo_graph.algebra.optimal_neurons import OptimalExtension, optimal_extension
 from gromo_graph.algebra.patches import (
     AxisWeights,
     Patches,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.delta import check_matrix
-from gromo_graph.algebra.extension import OptimalExtension, singular_triplets
+from gromo_graph.algebra.optimal_neurons import OptimalExtension, singular_triplets
 from gromo_graph.errors import GrowthError
 
 

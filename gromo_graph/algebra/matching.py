@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra.extension import OptimalExtension, optimal_extension
+from gromo_graph.algebra.optimal_neurons import OptimalExtension, optimal_extension
 from gromo_graph.algebra.whitening import whitening
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gromo_graph.algebra.extension import optimal_extension
+from gromo_graph.algebra.optimal_neurons import optimal_extension
 from gromo_graph.growth.candidates.slopes import best_signs
 
 

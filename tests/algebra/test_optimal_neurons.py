@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gromo_graph.algebra import OptimalExtension, extension, extension_score, optimal_extension
-from gromo_graph.algebra.extension import leading_triplets, singular_triplets
+from gromo_graph.algebra import OptimalExtension, extension_score, optimal_extension, optimal_neurons
+from gromo_graph.algebra.optimal_neurons import leading_triplets, singular_triplets
 from gromo_graph.errors import GrowthError
 from tests import reference
 
@@ -258,7 +258,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each call of the iteration has converged."""
     converged: list[bool] = []
 
-    def watch(matrix: Tensor, count: int) -> extension.SingularTriplets | None:
+    def watch(matrix: Tensor, count: int) -> optimal_neurons.SingularTriplets | None:
         found = leading_triplets(matrix, count)
         converged.append(found is not None)
         return found
