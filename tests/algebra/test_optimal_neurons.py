@@ -263,7 +263,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         converged.append(found is not None)
         return found
 
-    monkeypatch.setattr(extension, "leading_triplets", watch)
+    monkeypatch.setattr(optimal_neurons, "leading_triplets", watch)
     return converged
 
 
