@@ -20,7 +20,7 @@ from gromo_graph.interop.sizing import default_spec, sized, spec_of, with_settin
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
 from gromo_graph.run.data.load_data import prepare
-from gromo_graph.run.data.raw import Array, Raw, raw_from
+from gromo_graph.run.data.raw import Array, Raw, is_masked, raw_from
 from gromo_graph.run.data.split import Split, hold_out
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.resources import choose_device
@@ -121,6 +121,7 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
         In double precision: in single the last digits of a prediction depend on what else is in its batch.
         """
         check_is_fitted(self)
+        _check_unmasked(x)
         inputs = self.run_.preparation.inputs(validate_data(self, x, reset=False, dtype=np.float64))
         network = copy.deepcopy(self.network_).cpu().double().eval()
         with torch.no_grad():
@@ -168,6 +169,7 @@ class GrowingClassifier(ClassifierMixin, _GrowingEstimator):  # type: ignore[mis
             ValueError: samples or labels are not sound, or of a single class; or a budget that is spent from the start.
             SpecError, RunError: the spec is wrong or cannot have the sizes of the data; or the training failed.
         """
+        _check_unmasked(X, y)
         x, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -213,6 +215,7 @@ class GrowingRegressor(RegressorMixin, _GrowingEstimator):  # type: ignore[misc]
             ValueError: samples or targets are not sound; or a budget that is spent from the start.
             SpecError, RunError: the spec is wrong or cannot have the sizes of the data; or the training failed.
         """
+        _check_unmasked(X, y)
         x, y = validate_data(
             self, X, y, dtype=np.float64, ensure_min_samples=2, multi_output=True, y_numeric=True
         )
@@ -228,6 +231,15 @@ class GrowingRegressor(RegressorMixin, _GrowingEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _check_unmasked(*given: Any) -> None:
+    """Scikit-learn reads the values under a mask as if they had been measured."""
+    if any(is_masked(each) for each in given):
+        raise ValueError(
+            "found a masked array, and the values under its mask would be read as numbers: leave out those rows, or "
+            "fill them in, as with .filled(value)"
+        )
 
 
 def _tell(progress: Progress) -> None:

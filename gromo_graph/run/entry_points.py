@@ -48,7 +48,8 @@ def grow(
     Args:
         spec: a spec, or the path of one.
         data: a built-in set (digits, iris, wine, breast_cancer, diabetes), a .npz or .csv file,
-            "module:function", or an object: (x, y), {"x": x, "y": y}, a data set of pairs, or loaders by part,
+            "module:function", or an object: (x, y), {"x": x, "y": y}, a DataFrame, whose target is the column
+            `target`, else the last, a pair of a DataFrame and a Series, a data set of pairs, or loaders by part,
             {"train": loader, "validation": loader}, also with "test", which give batches as the network reads them.
             None takes what the spec names; its file names are relative to the spec's folder.
         out: the run folder to make. None keeps the run in memory and writes nothing.

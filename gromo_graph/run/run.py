@@ -19,6 +19,7 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.records.atomic_files import check_regular
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.data.batches import batches_of
+from gromo_graph.run.data.frames import is_frame, read_frame
 from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
@@ -91,7 +92,8 @@ class Run(Displayed):
         """Predictions for raw samples, in the words and units of the data.
 
         Args:
-            x: (samples, features), or (samples, *input shape); not standardised.
+            x: (samples, features), or (samples, *input shape); not standardised. The columns of a DataFrame are found
+                by their names, if the network was trained on data with names.
 
         Returns:
             Class labels (samples,); for regression values (samples,) or (samples, outputs).
@@ -114,7 +116,10 @@ class Run(Displayed):
 
     def scores(self, x: Any) -> Tensor:
         """What the network itself gives for raw samples, (samples, outputs): logits, or standardised values."""
-        raw = replace(x, y=None) if isinstance(x, Raw) else raw_from("x", x, None)
+        if is_frame(x):
+            raw = read_frame(x, name="x", target=False, **self._columns())
+        else:
+            raw = replace(x, y=None) if isinstance(x, Raw) else raw_from("x", x, None)
         check_finite(raw)
         inputs = self.preparation.inputs(raw.x, name=raw.name)
         device = next(self.network.parameters()).device

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from gromo_graph.errors import RunError
+from gromo_graph.run.data.columns import TARGET, choose_columns
 from gromo_graph.run.data.raw import Array, Raw, raw_from
 
-TARGET = "target"
 _DELIMITERS = ",;\t"
 _MISSING = frozenset({"", "na", "n/a", "null", "none", "?"})
 
@@ -44,14 +44,6 @@ class Table:
         return f"column `{self.header[index]}`" if self.header else f"column {index + 1}"
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which columns are read: those of x in order, and that of the target."""
-
-    x: tuple[int, ...]
-    target: int | None
-
-
 def read_csv(path: Path, *, known: Sequence[str] = (), size: int | None = None, target: bool = True) -> Raw:
     """The data of a `.csv` file.
 
@@ -66,9 +58,7 @@ def read_csv(path: Path, *, known: Sequence[str] = (), size: int | None = None, 
         RunError: the file cannot be read, is empty, or a line is no row of numbers (with the line).
     """
     table = read_table(path)
-    columns = _choose(table, known, size)
-    if not columns.x:
-        raise RunError(f"{table.name}: one column only: expected features and a target")
+    columns = choose_columns(table.name, table.header, table.width, known=known, size=size)
     x = np.array([[_number(table, row, column) for column in columns.x] for row in range(len(table.rows))])
     y = None if columns.target is None or not target else _target(table, columns.target)
     names = () if table.header is None else tuple(table.header[column] for column in columns.x)
@@ -125,33 +115,6 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _choose(table: Table, known: Sequence[str], size: int | None) -> Columns:
-    names = [name.lower() for name in table.header or ()]
-    named = names.index(TARGET) if TARGET in names else None
-    if known and table.header is not None:
-        _check_names(table, known)
-        x = tuple(table.header.index(name) for name in known)
-        last = table.width - 1
-        target = named if named is not None else last
-        return Columns(x, None if target in x else target)
-    if named is None and size is not None and table.width <= size:
-        return Columns(tuple(range(table.width)), None)
-    target = table.width - 1 if named is None else named
-    return Columns(tuple(column for column in range(table.width) if column != target), target)
-
-
-def _check_names(table: Table, known: Sequence[str]) -> None:
-    """A column under another name must not be read by position: that would be a wrong answer without a word."""
-    assert table.header is not None
-    missing = [name for name in known if name not in table.header]
-    if missing:
-        raise RunError(
-            f"{table.name}: the network was trained on the columns {', '.join(known)}: missing "
-            f"{', '.join(missing)}, found {', '.join(table.header)}; name the columns as then, or leave out the "
-            "header to have them read by position"
-        )
 
 
 def _number(table: Table, row: int, column: int) -> float:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gromo_graph.errors import RunError
 from gromo_graph.plugins import imported
-from gromo_graph.run.data.raw import Raw, raw_from
+from gromo_graph.run.data.frames import is_frame, is_series, read_frame, read_pair
+from gromo_graph.run.data.raw import Raw, check_unmasked, raw_from
 
 _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 
@@ -46,13 +47,23 @@ def call(text: str) -> Any:
         raise RunError(f"{text}: `{function}()` raised {type(error).__name__}: {error}") from error
 
 
-def read_object(value: Any, *, name: str = "data") -> Raw:
-    """Raw data from a pair (x, y), a mapping with x and y, or a data set of such pairs.
+def read_object(
+    value: Any,
+    *,
+    name: str = "data",
+    known: Sequence[str] = (),
+    size: int | None = None,
+    target: bool = True,
+) -> Raw:
+    """Raw data from a pair (x, y), a mapping with x and y, a DataFrame, or a data set of such pairs.
 
     Args:
-        value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names); or anything
-            with a length and items `(x, y)`, as a torch Dataset has.
+        value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names); or a DataFrame of
+            pandas, whose target is the column `target`, else the last (frames.py); or anything with a length and
+            items `(x, y)`, as a torch Dataset has. In a pair and a mapping, x may be a DataFrame and y a Series.
         name: what messages call it.
+        known, size: the features of a trained network, to find the columns of a DataFrame.
+        target: False leaves out a target that a DataFrame may have.
 
     Raises:
         RunError: it is none of these, or holds no arrays of numbers.
@@ -62,27 +73,32 @@ def read_object(value: Any, *, name: str = "data") -> Raw:
     """
     if isinstance(value, Raw):
         return value
+    if is_frame(value):
+        return read_frame(value, name=name, known=known, size=size, target=target)
+    if is_series(value):
+        raise RunError(f"{name}: found one Series: expected a DataFrame, or a pair (DataFrame, Series)")
     if isinstance(value, tuple) and any(hasattr(each, "batch_size") for each in value):
         raise RunError(f'{name}: a tuple with loaders: expected {{"train": loader, "validation": loader}}')
     if isinstance(value, tuple) and len(value) == 2:
-        return raw_from(name, value[0], value[1])
+        return read_pair(value[0], value[1], name=name, known=known)
     if isinstance(value, Mapping):
-        return _from_mapping(value, name)
+        return _from_mapping(value, name, known)
     if hasattr(value, "__len__") and hasattr(value, "__getitem__"):
         return _from_items(value, name)
     raise RunError(
-        f"{name}: found {type(value).__name__}: expected (x, y), a dict with x and y, or a data set of such pairs"
+        f"{name}: found {type(value).__name__}: expected (x, y), a dict with x and y, a DataFrame, or a data set of "
+        "such pairs"
     )
 
 
-def _from_mapping(value: Mapping[Any, Any], name: str) -> Raw:
+def _from_mapping(value: Mapping[Any, Any], name: str, known: Sequence[str]) -> Raw:
     if "x" not in value or "y" not in value:
         found = ", ".join(str(key) for key in value) or "nothing"
         raise RunError(f"{name}: a dict with {found}: expected the keys x and y")
     names = {
         key: tuple(map(str, value[key])) for key in ("features", "classes") if value.get(key) is not None
     }
-    return raw_from(name, value["x"], value["y"], **names)
+    return read_pair(value["x"], value["y"], name=name, known=known, **names)
 
 
 def _from_items(value: Any, name: str) -> Raw:
@@ -92,6 +108,8 @@ def _from_items(value: Any, name: str) -> Raw:
         raise RunError(
             f"{name}: found {type(value).__name__}: expected (x, y), or a data set whose items are pairs (x, y)"
         ) from error
+    check_unmasked(name, "x", x)
+    check_unmasked(name, "y", y)
     return raw_from(name, np.stack([np.asarray(item) for item in x]), [_plain(item) for item in y])
 
 

@@ -132,7 +132,31 @@ def _check_finite(raw: Raw, array: Array, what: str) -> None:
     )
 
 
+def is_masked(values: object) -> bool:
+    """Whether this is a masked array of numpy, or a list of such.
+
+    >>> is_masked(np.ma.masked_invalid([1.0, np.nan])), is_masked([1.0])
+    (True, False)
+    """
+    parts = values if isinstance(values, list | tuple) else (values,)
+    return any(isinstance(part, np.ma.MaskedArray) for part in parts)
+
+
+def check_unmasked(name: str, what: str, values: object) -> None:
+    """Refuse masked arrays: numpy would read the values under the mask as if they had been measured.
+
+    Raises:
+        RunError: it is one.
+    """
+    if is_masked(values):
+        raise RunError(
+            f"{name}: {what} is a masked array, and the values under its mask would be read as numbers: leave out "
+            "those rows, or fill them in, as with .filled(value)"
+        )
+
+
 def _array(name: str, what: str, values: Any) -> Array:
+    check_unmasked(name, what, values)
     if hasattr(values, "detach"):
         values = values.detach().cpu()
     try:
@@ -150,7 +174,7 @@ def _numbers(name: str, what: str, values: Any) -> Array:
 
 def _targets(name: str, values: Any) -> Array:
     array = _array(name, "y", values)
-    if array.dtype.kind == "S":
+    if array.dtype.kind in "ST":  # bytes, or texts of different lengths
         array = array.astype(np.str_)
     if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
         array = array.astype(np.str_)

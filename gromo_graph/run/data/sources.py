@@ -60,7 +60,10 @@ def find_source(
 ) -> Raw | Mapping[str, Any]:
     """As `read_source`; loaders by part (stream.py) are given as they are."""
     if not isinstance(source, (str, os.PathLike)):
-        return source if is_loaders(source) else read_object(source)
+        if is_loaders(source):
+            return source  # type: ignore[no-any-return]
+        raw = read_object(source, known=known, size=size, target=target)
+        return _with_target(raw) if target else replace(raw, y=None)
     name = os.fspath(source)
     if name in TASKS:
         return read_builtin(name)
@@ -75,14 +78,20 @@ def find_source(
             value = call(name)
             if is_loaders(value):
                 return value  # type: ignore[no-any-return]
-            raw = read_object(value, name=name)
+            raw = read_object(value, name=name, known=known, size=size, target=target)
         case _:
             raise RunError(_unknown(name))
-    if target and raw.y is None:
-        raise RunError(
-            f"{raw.name}: there is no target: name a column target, label, class or y, or put it last"
-        )
-    return raw if target else replace(raw, y=None)
+    return _with_target(raw) if target else replace(raw, y=None)
+
+
+def _with_target(raw: Raw) -> Raw:
+    """
+    Raises:
+        RunError: there is no target.
+    """
+    if raw.y is None:
+        raise RunError(f"{raw.name}: there is no target: call a column `target`, or put it last")
+    return raw
 
 
 def is_file(source: Source) -> bool:
