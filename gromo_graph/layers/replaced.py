@@ -30,6 +30,17 @@ class Replaced:
         shape[self.dim] = self.size
         return inserted(value, torch.as_tensor(fill).to(value).expand(shape), dim=self.dim, at=self.at)
 
+    def places_along(self, dim: int) -> list[int]:
+        """Where each entry of the new parameter stood in the old one along a dimension; −1 where it is new.
+
+        >>> Replaced(Parameter(torch.zeros(2)), Parameter(torch.zeros(3)), 0, 1, 1).places_along(0)
+        [0, -1, 1]
+        """
+        places = list(range(self.old.shape[dim]))
+        if dim == self.dim:
+            places[self.at : self.at] = [-1] * self.size
+        return places
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -58,6 +69,10 @@ class Kept:
                 shape = [-1 if axis == dim else 1 for axis in range(value.dim())]
                 value = torch.where(new.reshape(shape), torch.as_tensor(fill).to(value), value)
         return value
+
+    def places_along(self, dim: int) -> list[int]:
+        """The same as `places`, of any dimension."""
+        return self.places[dim].tolist() if dim in self.places else list(range(self.old.shape[dim]))
 
 
 ParameterChange = Replaced | Kept

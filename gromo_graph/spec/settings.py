@@ -139,10 +139,10 @@ class Growth(Frozen):
         description="Also grow what a layer or RMS norm reads, judged by the loss after the jump it makes.",
     )
     rescue: bool = Field(True, description="Revive a layer whose units are all dead.")
-    optimizer_state: Literal["matched", "zeros", "fresh"] = Field(
+    optimizer_state: Literal["matched", "zeros", "fresh", "own_steps"] = Field(
         "matched",
-        description="What the optimizer knows of new weights: second moments like those of the old ones, zeros, or "
-        "nothing, its state of what grew forgotten.",
+        description="What the optimizer knows of new weights: second moments like those of the old ones, zeros, "
+        "nothing, its state of what grew forgotten, or zeros and a count of steps of their own.",
     )
 
 

@@ -3,10 +3,12 @@
 from gromo_graph.network.optimizers.coverage import Untrained, check_coverage
 from gromo_graph.network.optimizers.following import Followed, follow
 from gromo_graph.network.optimizers.memory import OptimizerMemory, bring_back, remembered
+from gromo_graph.network.optimizers.own_steps import BORN, check_births
 from gromo_graph.network.optimizers.several import OptimizerChoice, Optimizers, OptimizerStateWarning
 from gromo_graph.network.optimizers.state import NewState
 
 __all__ = [
+    "BORN",
     "Followed",
     "NewState",
     "OptimizerChoice",
@@ -15,6 +17,7 @@ __all__ = [
     "Optimizers",
     "Untrained",
     "bring_back",
+    "check_births",
     "check_coverage",
     "follow",
     "remembered",

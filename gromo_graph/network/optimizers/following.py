@@ -15,6 +15,7 @@ from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers.groups import Order, prefix_of_names, regroup
 from gromo_graph.network.optimizers.heirs import inherit
 from gromo_graph.network.optimizers.likeness import Likeness
+from gromo_graph.network.optimizers.own_steps import has_own_steps
 from gromo_graph.network.optimizers.several import Optimizers, layered
 from gromo_graph.network.optimizers.state import NewState, begins_anew, first_state, moved_state
 
@@ -151,6 +152,13 @@ def _move_states(
 ) -> None:
     if isinstance(optimizer, torch.optim.LBFGS):
         return
+    if new == "own_steps" and not has_own_steps(optimizer):
+        new = "matched"
+        if isinstance(optimizer, torch.optim.NAdam | torch.optim.RAdam):
+            optimizers.say_once(
+                f"{type(optimizer).__name__} corrects its means in more than one way, so that new entries cannot count "
+                "steps of their own: they begin with the mean of the squares of old ones, as with `matched`"
+            )
     groups = {p: group for group in optimizer.param_groups for p in group["params"]}
     for change in changes:
         group = groups.pop(change.old, None)

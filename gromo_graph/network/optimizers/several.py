@@ -10,6 +10,7 @@ import torch
 from torch.nn import Parameter
 
 from gromo_graph.errors import GrowthError
+from gromo_graph.network.optimizers.own_steps import attend
 
 
 class OptimizerStateWarning(UserWarning):
@@ -17,7 +18,7 @@ class OptimizerStateWarning(UserWarning):
 
 
 class Optimizers:
-    """The optimizers that train a network.
+    """The optimizers that train a network; entries that are young in them take the steps of their own age.
 
     Args:
         given: one optimizer, several, or none.
@@ -41,6 +42,16 @@ class Optimizers:
                     f"optimizer={each!r}: expected an optimizer of torch.optim, or a list of several"
                 )
         self._said: set[str] = set()
+        self._attend()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._attend()  # copies of optimizers have no hooks
+
+    def _attend(self) -> None:
+        for each in self.given:
+            for inner in layered(each):
+                attend(inner)
 
     def __iter__(self) -> Iterator[torch.optim.Optimizer]:
         return iter(self.given)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from gromo_graph.layers import Kept, ParameterChange
+from gromo_graph.network.optimizers.own_steps import BORN, moved_births
 
-NewState = Literal["matched", "zeros", "fresh"]
-"""What the optimizer knows of new entries."""
+NewState = Literal["matched", "zeros", "fresh", "own_steps"]
+"""What the optimizer knows of new entries; `own_steps` is `matched` for optimizers that cannot do it."""
 
 Group = Mapping[str, Any]
 """A group of an optimizer's parameters, with their options."""
@@ -67,7 +68,8 @@ def moved_state(
 
     Args:
         state: of the old parameter. group: that it is in.
-        new: "matched" as said; "zeros" for means of squares too. "fresh" is for the caller.
+        new: "matched" as said; "zeros" for means of squares too, and "own_steps", which counts the steps of new
+            entries from 0 beside. "fresh" is for the caller.
 
     Returns:
         None if a part of the state cannot be widened entry by entry, as the factored moments of Adafactor; then the
@@ -75,13 +77,16 @@ def moved_state(
     """
     moved: dict[str, Any] = {}
     for name, value in state.items():
+        if name == BORN:
+            continue
         if _of_the_whole(value, change):
             moved[name] = value
         elif name not in _FILLS or not isinstance(value, Tensor) or value.shape != change.old.shape:
             return None
         else:
-            moved[name] = _filled(name, value, change, group, zeros=new == "zeros")
-    return moved
+            moved[name] = _filled(name, value, change, group, zeros=new in ("zeros", "own_steps"))
+    births = moved_births(state, change, young=new == "own_steps")
+    return moved if births is None else moved | {BORN: births}
 
 
 def _of_the_whole(value: Any, change: ParameterChange) -> bool:

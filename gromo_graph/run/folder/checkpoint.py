@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gromo_graph.errors import RunError, SpecError
+from gromo_graph.network.optimizers import BORN, check_births
 from gromo_graph.records.atomic_files import replace_file, writing
 from gromo_graph.records.validation import first_problem
 from gromo_graph.run.folder.run_folder import CHECKPOINTS
@@ -190,8 +191,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, network: torch.nn.Module
 
 
 def _check_state(parameters: Mapping[str, Tensor], snapshot: Snapshot) -> None:
-    """All parameters that have a state have the same entries, each a number or of the parameter's shape."""
-    entries: dict[str, set[str]] = {name: set(values) for name, values in snapshot.plain["state"].items()}
+    """All parameters that have a state have the same entries, each a number or of the parameter's shape, or births."""
+    entries: dict[str, set[str]] = {}
+    for name, values in snapshot.plain["state"].items():
+        entries[name] = set(values) - {BORN}
+        if BORN in values:
+            check_births(values[BORN], parameters[name])
     for place, tensor in snapshot.tensors.items():
         name, _, key = place.rpartition("/")
         if tensor.shape not in (torch.Size(), parameters[name].shape) or not tensor.is_floating_point():
