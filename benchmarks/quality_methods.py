@@ -26,8 +26,8 @@ Part = tuple[Tensor, Tensor]
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": cross_entropy, "mse": mse_loss}
 
-# Train wide, then prune: how many times the budget it begins with, the shares of the multiply-adds between which neurons
-# are taken out, in how many rounds, and the most samples that say which.
+# Train wide, then prune: how many times the budget it begins with, the shares of the multiply-adds between which
+# neurons are taken out, in how many rounds, and the most samples that say which.
 WIDER, PRUNED_FROM, PRUNED_UNTIL, ROUNDS, PRUNING_SAMPLES = 3, 0.4, 0.6, 4, 1024
 
 
