@@ -16,6 +16,7 @@ from gromo_graph.cli.options import AsJson
 if TYPE_CHECKING:
     from gromo_graph.interop.exporting import Exported
     from gromo_graph.network import GrowingNetwork
+    from gromo_graph.run.data.preparation import Preparation
 
 
 class Written(StrEnum):
@@ -50,8 +51,14 @@ def export(
     """Write a network as plain PyTorch, ONNX or a torch.export program, and compare what it computes."""
     from gromo_graph.interop.exporting import export as write
 
-    network = _network(target, weights)
-    done = write(network, out, format=None if written is None else written.value, force=force)
+    network, preparation = _network(target, weights)
+    done = write(
+        network,
+        out,
+        format=None if written is None else written.value,
+        force=force,
+        preparation=preparation,
+    )
     if as_json:
         told = {
             "format": done.format,
@@ -72,8 +79,8 @@ def _compared(done: Exported) -> str:
     return f"outputs differ from the network's by {done.difference:.2g} at most ({done.runtime})"
 
 
-def _network(target: str, weights: Path | None) -> GrowingNetwork:
-    """The network of a run with the weights at its end, or of a spec with those of a file."""
+def _network(target: str, weights: Path | None) -> tuple[GrowingNetwork, Preparation | None]:
+    """The network of a run with the weights at its end and its preparation, or of a spec with those of a file."""
     from gromo_graph.errors import RunError
     from gromo_graph.run import load_run
     from gromo_graph.spec.tokens import vocabularies
@@ -88,10 +95,13 @@ def _network(target: str, weights: Path | None) -> GrowingNetwork:
     if path.is_dir():
         if weights is not None:
             raise typer.BadParameter("a run has weights of its own: leave it out", param_hint="'--weights'")
-        network = load_run(path).network
-        if not vocabularies(network.spec.nodes):
-            say(f"note: the network reads standardised samples; mean and scale are in {path / 'data.json'}")
-        return network
+        loaded = load_run(path)
+        if not vocabularies(loaded.spec.nodes):
+            say(
+                f"note: the network reads standardised samples; mean and scale are in {path / 'data.json'}, and as "
+                "`preparation` in the metadata of what is written"
+            )
+        return loaded.network, loaded.preparation
 
     from gromo_graph.network import compile_network
     from gromo_graph.run.folder.weights_file import load_weights
@@ -102,4 +112,4 @@ def _network(target: str, weights: Path | None) -> GrowingNetwork:
         say("note: no --weights: these are first weights, of seed 0")
     else:
         load_weights(weights, network)
-    return network
+    return network, None

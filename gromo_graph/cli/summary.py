@@ -26,7 +26,8 @@ def show_summary(summary: Mapping[str, Any]) -> None:
         "drawings": str(folder / "steps"),
         "report": str(folder / "report.html"),
     }
-    for label, text in facts.items():
+    notes = [("note", note) for note in summary.get("notes", ())]
+    for label, text in [*facts.items(), *notes]:
         table.add_row(Text(label, style="dim"), Text(printable(text), overflow="fold"))
     stdout = console()
     show_measures({part: summary[part] for part in ("train", "validation", "test")}, on=stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -23,12 +24,14 @@ from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.network.plain import identifiers
 from gromo_graph.records.atomic_files import write_atomically, writing
+from gromo_graph.run.data.preparation import Preparation
 
 Format = Literal["torch", "source", "onnx", "torchexport"]
 """The formats that a network can be written in."""
 
 _BY_SUFFIX: Mapping[str, Format] = {".py": "source", ".onnx": "onnx", ".pt2": "torchexport"}
 _WEIGHTS = "weights.safetensors"
+_PREPARATION = "preparation"
 _SAMPLES = 3
 _OTHER_SAMPLES = 5
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -59,20 +62,25 @@ def export(
     *,
     format: Format | None = None,
     force: bool = False,
+    preparation: Preparation | None = None,
 ) -> Exported:
     """Write a network as files that need no gromo_graph.
 
     - `torch`: a folder that Python can import, with the source and `weights.safetensors`: `import it; it.load()`.
-    - `source`: the same as two files, `out` and the weights beside it.
+    - `source`: the same as two files, `out` and the weights beside it. The source knows the sha256 of its weights, and
+      refuses others that lie in their place.
     - `onnx`: one file, in evaluation mode, with any batch size; it needs the extra `onnx`.
     - `torchexport`: a program of `torch.export`, in evaluation mode, with any batch size.
 
-    Nothing is written that computes something else than the network does.
+    Nothing is written that computes something else than the network does. How samples are prepared is told as JSON: by
+    `preparation()` of the source and the metadata of its weights, by the entry `preparation` of ONNX's metadata_props,
+    and by the extra file `preparation.json` of a program.
 
     Args:
         network: stays as it is. out: the file, or the folder for `torch`.
         format: None goes by the ending of `out`: .py, .onnx, .pt2, and `torch` for a folder without one.
         force: replace what is there.
+        preparation: how samples are standardised and classes called, as `run.preparation`; None tells nothing.
 
     Raises:
         RunError: there is a file already, it cannot be written, a package is missing, or the outputs differ.
@@ -97,14 +105,15 @@ def export(
         raise RunError(f"there is no format {chosen!r}: expected one of {', '.join(get_args(Format))}")
     files = _files(path, chosen)
     _check_free(path, chosen, files, force=force)
+    told = None if preparation is None else json.dumps(preparation.to_dict(), allow_nan=False)
     with evaluation_mode(network):
         match chosen:
             case "torch" | "source":
-                return _write_source(network, chosen, files)
+                return _write_source(network, chosen, files, told)
             case "torchexport":
-                return _write_program(network, files)
+                return _write_program(network, files, told)
             case _:
-                return _write_onnx(network, files)
+                return _write_onnx(network, files, told)
 
 
 def format_of(path: Path) -> Format:
@@ -145,27 +154,32 @@ def _check_free(path: Path, chosen: Format, files: tuple[Path, ...], *, force: b
             )
 
 
-def _write_source(network: GrowingNetwork, chosen: Format, files: tuple[Path, ...]) -> Exported:
+def _write_source(
+    network: GrowingNetwork, chosen: Format, files: tuple[Path, ...], preparation: str | None
+) -> Exported:
     source, weights = files
-    text, tensors = source_of(network, weights=weights.name), weights_of(network)
+    content = weights_of(network, preparation)
+    text = source_of(network, weights=weights.name, content=content, prepared=preparation is not None)
     # The text is not run here: it was made of a spec that anybody may have written. Its steps are those of the module.
     difference = _compared(network, chosen, network.to_torch())
     if chosen == "torch":
         with writing(source.parent):
             source.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(weights, tensors)
+    # A crash between the two leaves weights that the source refuses.
+    write_atomically(weights, content)
     write_atomically(source, text)
     return Exported(chosen, files, difference, f"torch {torch.__version__}, the same steps as a module")
 
 
-def _write_program(network: GrowingNetwork, files: tuple[Path, ...]) -> Exported:
+def _write_program(network: GrowingNetwork, files: tuple[Path, ...], preparation: str | None) -> Exported:
     plain = network.to_torch()
     with _by_torch():
         program = torch.export.export(
             plain, random_inputs(network, _SAMPLES), dynamic_shapes=_any_batch(network)
         )
         content = io.BytesIO()
-        torch.export.save(program, content)
+        extra = None if preparation is None else {f"{_PREPARATION}.json": preparation}
+        torch.export.save(program, content, extra_files=extra)
         content.seek(0)
         again: Any = torch.export.load(content).module()
     difference = _compared(network, "torchexport", again)
@@ -173,7 +187,7 @@ def _write_program(network: GrowingNetwork, files: tuple[Path, ...]) -> Exported
     return Exported("torchexport", files, difference, f"torch {torch.__version__}")
 
 
-def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...]) -> Exported:
+def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...], preparation: str | None) -> Exported:
     try:
         import onnx
         import onnxscript  # noqa: F401 - torch's exporter uses it
@@ -197,7 +211,10 @@ def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...]) -> Exported:
             verbose=False,
         )
     _make_way(program, {*names.values()})
-    content: bytes = program.model_proto.SerializeToString()
+    model = program.model_proto
+    if preparation is not None:
+        model.metadata_props.add(key=_PREPARATION, value=preparation)
+    content: bytes = model.SerializeToString()
     try:
         onnx.checker.check_model(content)
     except onnx.checker.ValidationError as error:

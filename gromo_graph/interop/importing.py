@@ -20,6 +20,7 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.assembly import part_of
 from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.kinds import Input
+from gromo_graph.spec.settings import Train
 from gromo_graph.translation.blueprint import Source, free, legal
 from gromo_graph.translation.torch_call import trained_like
 
@@ -205,7 +206,13 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
         for old, key in zip(blueprint.outputs, reading.keys, strict=True):
             called[old] = free(legal(key), {*called.values(), *(inputs - {old})})  # inputs keep their names
         blueprint.rename(called)
-    spec = Spec(legal(name), blueprint.nodes, tuple(blueprint.outputs), named_outputs=reading.several)
+    spec = Spec(
+        legal(name),
+        blueprint.nodes,
+        tuple(blueprint.outputs),
+        named_outputs=reading.several,
+        train=Train(allow_unused_outputs=True),  # a head keeps the classes that it was made for
+    )
     problems = check_spec(spec)
     if problems:
         raise TorchImportError([Obstacle("", f"{each.path}: {each.message}") for each in problems])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import safetensors.torch
@@ -30,15 +31,19 @@ _OPERATORS: Mapping[Any, str] = {
 
 _SOURCE = '''\
 """A network as plain PyTorch: {parameters:,} parameters. `load()` gives it with its weights.
-
+{reads}
 Written by gromo_graph; it needs torch and safetensors.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,12 +58,27 @@ class {name}(nn.Module):
 {forward}
 
 
-# The model with its weights, in evaluation mode.
+# The model with its weights, or those of another file, in evaluation mode.
 def load(path: str | Path | None = None, device: str = "cpu") -> {name}:
-    path = Path(__file__).with_name({weights}) if path is None else path
     model = {name}()
-    model.load_state_dict(load_file(path, device=device), assign=True)
+    model.load_state_dict(load_file(_own_weights() if path is None else path, device=device), assign=True)
     return model.eval()
+
+
+# How samples are prepared, as the file with the weights tells it; empty if nothing is known.
+def preparation() -> dict[str, Any]:
+    with safe_open(_own_weights(), framework="pt") as file:
+        return json.loads((file.metadata() or {{}}).get("preparation", "{{}}"))
+
+
+# The file beside this one that was written with it.
+def _own_weights() -> Path:
+    path = Path(__file__).with_name({weights})
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != {digest}:
+        own = Path(__file__).name
+        raise ValueError(f"{{path}}: these are not the weights that {{own}} was written with: export anew")
+    return path
 
 
 if __name__ == "__main__":
@@ -66,14 +86,25 @@ if __name__ == "__main__":
 '''
 
 
-def source_of(network: GrowingNetwork, *, weights: str) -> str:
+_PREPARED = """
+It reads standardised inputs, (x - mean) / scale. `preparation()` gives these numbers, the names of the classes, and
+the mean and the scale of the targets of a regression.
+"""
+
+
+def source_of(
+    network: GrowingNetwork, *, weights: str, content: bytes | None = None, prepared: bool = False
+) -> str:
     """The text of a Python file that needs torch and safetensors alone.
 
     It has one class, with a line for each layer and a line for each node, and a function `load` that returns the model
     with its weights. Names and texts of the spec stand in it as quoted text or as identifiers, never as they are.
 
     Args:
-        network: what to write. weights: name of the file with the weights (`weights_of`), beside the text.
+        network: what to write.
+        weights: name of the file with the weights, beside the text.
+        content: of that file, of which the text keeps the sha256; None takes that of `weights_of(network)`.
+        prepared: whether the file tells how samples are prepared.
 
     Raises:
         CompileError: a node that was imported as it is has no text.
@@ -86,7 +117,7 @@ def source_of(network: GrowingNetwork, *, weights: str) -> str:
     ...   y: {kind: linear, from: hidden, features: 2}
     ... output: y
     ... '''))
-    >>> print("\\n".join(source_of(network, weights="w.safetensors").splitlines()[16:-12]))
+    >>> print("\\n".join(source_of(network, weights="w.safetensors").splitlines()[20:-27]))
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -101,21 +132,31 @@ def source_of(network: GrowingNetwork, *, weights: str) -> str:
     """
     graph = network.graph
     forward = plain_forward(graph, network.parts)
+    content = weights_of(network) if content is None else content
     return _SOURCE.format(
         parameters=graph.parameter_count,
+        reads=_PREPARED if prepared else "",
         text=quoted(graph.spec.name),
         name=class_name(graph.spec.name),
         weights=quoted(weights),
+        digest=quoted(sha256(content).hexdigest()),
         layers="\n".join(_constructors(forward)),
         forward="\n".join(_forward(forward, graph)),
     )
 
 
-def weights_of(network: GrowingNetwork) -> bytes:
-    """The weights that the source of a network loads, as a .safetensors file."""
+def weights_of(network: GrowingNetwork, preparation: str | None = None) -> bytes:
+    """The weights that the source of a network loads, as a .safetensors file.
+
+    Args:
+        network: whose weights they are.
+        preparation: how samples are prepared, as JSON, which goes into the metadata of the file.
+    """
     state = network.to_torch().state_dict()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    return safetensors.torch.save(tensors, metadata={"format": "pt"})
+    # Safetensors writes several entries in any order, and one network is to give one file.
+    told = {"format": "pt"} if preparation is None else {"preparation": preparation}
+    return safetensors.torch.save(tensors, metadata=told)
 
 
 def _constructors(forward: PlainForward) -> Iterator[str]:

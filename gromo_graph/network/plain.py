@@ -25,7 +25,10 @@ Modules = Mapping[str, torch.nn.Module | torch.nn.Parameter]
 """Modules and parameters by the identifiers of Python that name them."""
 
 _LONGEST = 60
-_IN_THE_SOURCE = ("self", "torch", "nn", "functional", "Tensor", "load", "Path", "load_file", "annotations")
+_IN_THE_SOURCE = (
+    *("self", "torch", "nn", "functional", "Tensor", "load", "Path", "load_file", "annotations"),
+    *("Any", "hashlib", "json", "preparation", "safe_open"),
+)
 
 
 @dataclass(frozen=True)

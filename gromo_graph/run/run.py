@@ -71,13 +71,15 @@ class Run(Displayed):
     @property
     def summary(self) -> dict[str, Any]:
         """`run`, `steps` (growth steps applied), `reason` (why growth ended), `parameters`, and for `train`,
-        `validation` and `test` the `loss` and the `accuracy` (None for regression, or where not measured)."""
+        `validation` and `test` the `loss` and the `accuracy` (None for regression, or where not measured); `notes`
+        about the data, if there are any."""
         return {
             "run": None if self.path is None else str(self.path),
             "steps": self.results["steps"],
             "reason": self.results["reason"],
             "parameters": self.network.graph.parameter_count,
             **{part: dict(self.results[part]) for part in OWN_PARTS},
+            **({"notes": list(notes)} if (notes := self.results.get("notes")) else {}),
         }
 
     def plot(self) -> Figure:

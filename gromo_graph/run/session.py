@@ -152,13 +152,21 @@ def carried_out(
         with processes.together():
             if processes.is_first:
                 stack.enter_context(place.held())
-        return _run(command, place, start, device=device, on_progress=on_progress, processes=processes)
+
+        def told() -> Start:
+            begun = start()
+            if processes.is_first:
+                for note in begun.data.notes:
+                    warnings.warn(note, stacklevel=2)
+            return begun
+
+        return _run(command, place, told, device=device, on_progress=on_progress, processes=processes)
 
 
 def in_memory(
     command: Command, start: Start, *, device: torch.device, on_progress: OnProgress | None = None
 ) -> Run:
-    """A run of this process alone that is written nowhere."""
+    """A run of this process alone that is written nowhere; notes about the data are in its summary alone."""
     return _run(command, InMemory(), lambda: start, device=device, on_progress=on_progress, processes=ALONE)
 
 

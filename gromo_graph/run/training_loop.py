@@ -367,6 +367,7 @@ class Loop:
                 part: dict(self._measure(part)) if part in self.measured else NOT_MEASURED
                 for part in OWN_PARTS
             },
+            **({"notes": self.data.notes} if self.data.notes else {}),
         }
 
     def _progress(

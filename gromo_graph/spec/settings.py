@@ -180,6 +180,9 @@ class Train(Frozen):
         1, description="Batches whose gradients make one training step together, as if they were one batch."
     )
     epochs: Count = Field(60, description="Times the training data are seen.")
+    allow_unused_outputs: bool = Field(
+        False, description="Whether the output may have more features than the data have classes."
+    )
     retries: int = Field(
         3,
         ge=0,

@@ -40,6 +40,8 @@ def test_a_run_with_the_weights_of_its_end(run: Path, tmp_path: Path) -> None:
     assert told["files"] == [str(tmp_path / name) for name in ("model.py", "model.safetensors")]
     assert apart(network, imported(tmp_path / "model.py").load()) == 0.0
     assert "standardised samples" in result.stderr
+    told = imported(tmp_path / "model.py").preparation()
+    assert told == json.loads(json.dumps(load_run(run).preparation.to_dict()))
     result = call(run, "-o", tmp_path / "model.py")
     assert (result.exit_code, "--force" in result.stderr) == (1, True)
     assert call(run, "-o", tmp_path / "model", "--format", "torchexport").exit_code == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +23,7 @@ from gromo_graph.interop import exporting
 from gromo_graph.interop.exporting import export, random_inputs
 from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network.plain import class_name
+from gromo_graph.run.data.preparation import Preparation
 from tests.interop.models import Mixer
 from tests.interop.test_importing import grown
 from tests.network.test_plain import SPECS, TWO, without_dropout
@@ -166,6 +169,73 @@ def test_a_folder_is_imported_where_there_is_no_gromo_graph(tmp_path: Path) -> N
     )
     done_ = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done_.stdout.strip() == "['a', 'self']", done_.stderr
+
+
+def test_source_refuses_weights_that_are_not_its_own(tmp_path: Path) -> None:
+    one, other = (compile_network(parse_spec(TWO), seed=seed) for seed in (0, 1))
+    export(one, tmp_path / "m.py")
+    export(other, tmp_path / "other.py")
+    shutil.copy(tmp_path / "other.safetensors", tmp_path / "m.safetensors")
+    module = imported(tmp_path / "m.py")
+    for ask in (module.load, module.preparation):
+        with pytest.raises(ValueError, match=r"not the weights that m\.py was written with: export anew"):
+            ask()
+    assert apart(other, module.load(tmp_path / "other.safetensors")) == 0.0  # asked for by name
+
+
+def test_a_kill_between_weights_and_source_gives_no_wrong_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(compile_network(parse_spec(TWO), seed=0), tmp_path / "m.py")
+    real = exporting.write_atomically
+
+    def killed(path: Path, content: bytes | str) -> None:
+        if path.suffix == ".py":
+            raise KeyboardInterrupt
+        real(path, content)
+
+    monkeypatch.setattr(exporting, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export(compile_network(parse_spec(TWO), seed=1), tmp_path / "m.py", force=True)
+    with pytest.raises(ValueError, match="export anew"):
+        imported(tmp_path / "m.py").load()
+
+
+_PREPARED = Preparation(
+    task="classification",
+    shape=(3,),
+    outputs=2,
+    features=("a", "b", "c"),
+    classes=('"""; raise SystemExit(3)', "\u2028"),
+    mean=(0.5, -2.0, 0.1),
+    scale=(1.0, 3.0, 1e-9),
+)
+
+
+def test_the_preparation_is_in_the_metadata_of_every_format(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    network = compile_network(
+        parse_spec(
+            "nodes: {x: {kind: input, shape: [3]}, y: {kind: linear, from: x, features: 2}}\noutput: y\n"
+        ),
+        seed=0,
+    )
+    for name in ("m.py", "folder", "m.pt2", "m.onnx"):
+        export(network, tmp_path / name, preparation=_PREPARED)
+    expected = json.loads(json.dumps(_PREPARED.to_dict()))
+    for path in (tmp_path / "m.py", tmp_path / "folder" / "__init__.py"):
+        module = imported(path)
+        assert module.preparation() == expected
+        assert "(x - mean) / scale" in str(module.__doc__)
+        assert apart(network, module.load()) == 0.0
+    extra = {"preparation.json": ""}
+    torch.export.load(tmp_path / "m.pt2", extra_files=extra)
+    assert json.loads(extra["preparation.json"]) == expected
+    (entry,) = (each for each in onnx.load(tmp_path / "m.onnx").metadata_props if each.key == "preparation")
+    assert json.loads(entry.value) == expected
+    export(network, tmp_path / "plain.py")
+    assert imported(tmp_path / "plain.py").preparation() == {}
 
 
 def test_precision_is_kept(tmp_path: Path) -> None:

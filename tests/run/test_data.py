@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from gromo_graph import dump_spec, from_torch, grow, load_run
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.load_data import load_data
 from gromo_graph.run.data.preparation import Preparation
+from gromo_graph.run.measured_plan import plan
 from gromo_graph.spec import parse_spec
 from tests.run.specs import DIABETES, classifier, iris
 
@@ -141,6 +145,77 @@ def test_fewer_classes_than_output_features() -> None:
     assert data.preparation.classes == ("setosa", "versicolor", "virginica", 3, 4)
     with pytest.raises(RunError, match="3 classes, but the output of the spec has 2 features"):
         load_data("iris", iris(nodes__y__features="2"))
+
+
+@pytest.mark.parametrize("labels", [[0, 1], ["no", "yes"]])
+def test_outputs_that_no_class_is_for_are_refused_or_said(labels: list[object], tmp_path: Path) -> None:
+    data = (_rows(), labels * 20)
+    said = "the output of the spec has 5 features for 2 classes: no sample teaches the other 3"
+    for begin in (grow, plan):
+        with pytest.raises(RunError, match=said + ": write as many `features`.*allow_unused_outputs: true"):
+            begin(classifier(outputs=5), data=data)
+    allowed = classifier(outputs=5, **{"train.allow_unused_outputs": "true", "train.epochs": "1"})
+    with pytest.warns(UserWarning, match=said) as caught:
+        run = grow(allowed, data=data, out=tmp_path / "run", device="cpu")
+    assert len(caught) == 1
+    assert run.summary["notes"] == [f"data: {said}"]
+    again = load_run(tmp_path / "run")
+    assert again.summary == run.summary
+    assert again.evaluate(data) == run.evaluate()  # said once
+
+
+def test_token_ids_and_imported_heads_may_have_more_outputs_than_classes() -> None:
+    ids = np.tile(np.arange(4), (40, 1))
+    spec = parse_spec(
+        """
+nodes:
+  x: {kind: input, shape: [4]}
+  e: {kind: embedding, from: x, vocabulary: 5, features: 2}
+  f: {kind: flatten, from: e}
+  y: {kind: linear, from: f, features: 6}
+output: y
+train: {epochs: 1}
+"""
+    )
+    with pytest.warns(UserWarning, match="6 features for 2 classes"):
+        assert grow(spec, data=(ids, [0, 1] * 20)).summary["notes"]
+    head = from_torch(torch.nn.Sequential(torch.nn.Linear(2, 10)), torch.zeros(1, 2)).spec
+    imported = parse_spec(dump_spec(head), overrides={"train.epochs": "1"})
+    with pytest.warns(UserWarning, match="10 features for 2 classes"):
+        grow(imported, data=(_rows(), [0, 1] * 20))
+
+
+def test_what_never_changes_is_said() -> None:
+    x = np.column_stack([_rows(40, 1), np.full(40, 7.0), 1e6 + 1e-8 * _rows(40, 1)])
+    x[:, 0] *= 1e-15  # small, and not constant
+    said = r"columns 2, 3 are constant in the training part \(the standard deviation is under 1e-12 of the scale\)"
+    with pytest.warns(UserWarning, match=said) as caught:
+        run = grow(classifier(3, **{"train.epochs": "1"}), data=(x, [0, 1] * 20))
+    assert len(caught) == 1
+    assert len(run.summary["notes"]) == 1
+    assert float(run.data.train.x[:, 0].std()) == pytest.approx(1.0, abs=0.05)  # type: ignore[union-attr]
+    named = load_data({"x": x, "y": [0, 1] * 20, "features": ["a", "b", "c"]}, classifier(3))
+    assert named.notes[0].startswith("data: columns `b`, `c` are constant")
+    many = load_data((np.column_stack([_rows(), np.ones((40, 7))]), [0, 1] * 20), classifier(9))
+    assert "columns 3, 4, 5, 6, 7 and 2 more are constant" in many.notes[0]
+    images = _RANDOM.normal(size=(40, 2, 3))
+    images[:, 1] = 0.0
+    assert "channel 2 is constant" in load_data((images, [0, 1] * 20), classifier(6)).notes[0]
+    assert load_data((_rows(), [0, 1] * 20), classifier()).notes == ()
+
+
+def test_a_target_that_never_changes_is_said() -> None:
+    numbers = {"train.loss": "mse"}
+    constant = load_data((_rows(), np.full(40, 3.5)), classifier(outputs=1, **numbers))
+    assert constant.notes == (
+        "data: the target is constant in the training part (the standard deviation is under 1e-12 of the scale): "
+        "there is nothing to predict",
+    )
+    second = np.column_stack([_rows(40, 1), np.zeros(40)])
+    several = load_data((_rows(), second), classifier(outputs=2, **numbers))
+    assert several.notes[0].startswith("data: the target in column 2 is constant")
+    single = load_data((_rows(), ["a"] * 40), classifier(outputs=1))
+    assert single.notes == ("data: the target has one class alone, `a`: there is nothing to predict",)
 
 
 def test_one_input_and_one_output() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
+from gromo_graph.run.data.notes import single_class, unused_outputs
 from gromo_graph.run.data.preparation import Preparation, class_indices, class_names, learn_preparation
 from gromo_graph.run.data.raw import Array, Raw, Task, check_finite, is_mapped
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
@@ -31,6 +32,8 @@ class Data:
         train, validation, test: 60, 20 and 20 %, the same for every seed; or what loaders give, perhaps without test.
         preparation: standardisation, classes and names; learned from the training part alone.
         fingerprint: sha256 of the raw content; of loaders, of the first batch that is held out.
+        notes: that are said once, about columns, targets and outputs that nothing is learned of.
+        unused: the words about outputs that no class is for, if there are such; one of the notes.
     """
 
     train: Samples
@@ -38,6 +41,8 @@ class Data:
     test: Samples | None
     preparation: Preparation
     fingerprint: str
+    notes: tuple[str, ...] = ()
+    unused: str | None = None
 
     @property
     def parts(self) -> dict[str, Samples]:
@@ -79,11 +84,28 @@ def data_of(source: SpecSource, data: Source) -> Data:
     """The data that are given, or else those that the spec names, relative to its folder.
 
     Raises:
-        RunError: they cannot be read, are not sound, or do not fit the spec.
+        RunError: they cannot be read, are not sound, or do not fit the spec; or have fewer classes than it has outputs.
     """
     if data is None:
-        return load_data(source.spec.train.data, source.spec, folder=source.folder, trusted=False)
-    return load_data(data, source.spec)
+        found = load_data(source.spec.train.data, source.spec, folder=source.folder, trusted=False)
+    else:
+        found = load_data(data, source.spec)
+    _check_outputs(found, source.spec)
+    return found
+
+
+def _check_outputs(data: Data, spec: Spec) -> None:
+    """Refuse outputs that no class is for, unless the spec allows them; token ids often have more than occur.
+
+    Raises:
+        RunError: there are such.
+    """
+    if data.unused is None or spec.train.allow_unused_outputs or data.preparation.vocabulary is not None:
+        return
+    raise RunError(
+        f"{data.unused}: write as many `features` as there are classes, or `train.allow_unused_outputs: true` to keep "
+        "them"
+    )
 
 
 def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
@@ -131,13 +153,16 @@ def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] |
     shape, outputs = _ends(spec)
     task = _task(raw, spec)
     classes: tuple[str | int, ...] = ()
-    labels = None
+    labels: Array | None = None
+    notes: list[str] = []
+    unused: str | None = None
     if task == "classification":
         assert raw.y is not None
         classes = class_names(raw, outputs)
         labels = class_indices(raw.y, classes, raw.name)
+        notes, unused = single_class(raw), unused_outputs(raw, outputs)
     rows = split(raw.name, len(raw.x), labels, classes) if choose is None else choose(raw, labels)
-    preparation = learn_preparation(
+    learned = learn_preparation(
         raw,
         rows.train,
         task=task,
@@ -146,8 +171,16 @@ def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] |
         outputs=outputs,
         vocabulary=_vocabulary(spec),
     )
-    train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
-    return Data(train, validation, test if len(test) else None, preparation, raw.fingerprint)
+    train, validation, test = as_parts(raw, learned.preparation, (rows.train, rows.validation, rows.test))
+    return Data(
+        train,
+        validation,
+        test if len(test) else None,
+        learned.preparation,
+        raw.fingerprint,
+        notes=(*learned.notes, *notes, *([unused] if unused else [])),
+        unused=unused,
+    )
 
 
 def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list[Part | MappedPart]:

@@ -13,7 +13,10 @@ from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.layers.embedding import ids_problem
+from gromo_graph.run.data.notes import constant_columns, constant_values
 from gromo_graph.run.data.raw import CHUNK, Array, Raw, Task, is_text
+
+_CONSTANT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,19 @@ class Preparation:
         return preparation
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What the training rows teach.
+
+    Attributes:
+        preparation: how samples are read.
+        notes: about columns and targets that never change.
+    """
+
+    preparation: Preparation
+    notes: tuple[str, ...]
+
+
 def learn_preparation(
     raw: Raw,
     train: Array,
@@ -133,7 +149,7 @@ def learn_preparation(
     classes: tuple[str | int, ...],
     outputs: int,
     vocabulary: int | None = None,
-) -> Preparation:
+) -> Learned:
     """The preparation that the training rows teach.
 
     A sample's numbers are standardised one by one; where the data or the input of the spec have the form of an
@@ -145,28 +161,32 @@ def learn_preparation(
     """
     form = shape if len(shape) > 1 else raw.x.shape[1:]
     rows = fitted(raw.x, shape, raw.name).reshape(len(raw.x), *form)
+    notes: list[str] = []
+    moments = _AS_IT_IS
     if vocabulary is None:
-        mean, scale = _mean_and_scale(rows, train, (0, *range(2, rows.ndim)), raw.name)
-    else:
-        mean, scale = np.zeros(1), np.ones(1)
+        moments = _moments(rows, train, (0, *range(2, rows.ndim)), raw.name)
+        constant = moments.constant.ravel()
+        notes += constant_columns(raw, constant, features=raw.features, channels=len(form) > 1)
     target_mean: tuple[float, ...] = ()
     target_scale: tuple[float, ...] = ()
     if task == "regression":
         assert raw.y is not None
-        values = regression_values(raw.y, outputs, raw.name)
-        target_mean, target_scale = (_listed(row) for row in _mean_and_scale(values, train, (0,), raw.name))
-    return Preparation(
+        values = _moments(regression_values(raw.y, outputs, raw.name), train, (0,), raw.name)
+        target_mean, target_scale = _listed(values.mean), _listed(values.scale)
+        notes += constant_values(raw, values.constant.ravel())
+    preparation = Preparation(
         task=task,
         shape=shape,
         outputs=outputs,
         features=raw.features if len(raw.features) == math.prod(shape) else (),
         classes=classes if task == "classification" else (),
-        mean=_listed(np.broadcast_to(mean, (1, *form))),
-        scale=_listed(np.broadcast_to(scale, (1, *form))),
+        mean=_listed(np.broadcast_to(moments.mean, (1, *form))),
+        scale=_listed(np.broadcast_to(moments.scale, (1, *form))),
         target_mean=target_mean,
         target_scale=target_scale,
         vocabulary=vocabulary,
     )
+    return Learned(preparation, tuple(notes))
 
 
 def check_tokens(x: Tensor, vocabulary: int | None, name: str) -> None:
@@ -272,7 +292,25 @@ def regression_values(y: Array, outputs: int, name: str) -> Array:
     return values
 
 
-def _mean_and_scale(rows: Array, train: Array, axes: tuple[int, ...], name: str) -> tuple[Array, Array]:
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Numbers along one axis of the samples; the other axes have the size 1.
+
+    Attributes:
+        mean: of the values.
+        scale: their standard deviation, or 1 for those that never change.
+        constant: whether the standard deviation is no more than 1e-12 of the size of the values.
+    """
+
+    mean: Array
+    scale: Array
+    constant: Array
+
+
+_AS_IT_IS = _Moments(np.zeros(1), np.ones(1), np.zeros(1, dtype=bool))
+
+
+def _moments(rows: Array, train: Array, axes: tuple[int, ...], name: str) -> _Moments:
     """Mean and standard deviation over some rows and the other axes, in two passes over pieces of them."""
     size = max(1, CHUNK // max(1, math.prod(rows.shape[1:])))
     pieces = [train[start : start + size] for start in range(0, len(train), size)]
@@ -292,8 +330,8 @@ def _mean_and_scale(rows: Array, train: Array, axes: tuple[int, ...], name: str)
     if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
         largest = max(float(np.abs(rows[piece]).max()) for piece in pieces)
         raise RunError(f"{name}: numbers as large as {largest:.3g} cannot be standardised")
-    constant = scale <= 1e-12 * np.maximum(np.abs(mean), 1.0)
-    return mean, np.where(constant, 1.0, scale)
+    constant = scale <= _CONSTANT * np.maximum(np.abs(mean), scale)
+    return _Moments(mean, np.where(constant, 1.0, scale), constant)
 
 
 def _listed(array: Array) -> tuple[float, ...]:

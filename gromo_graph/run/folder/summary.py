@@ -41,6 +41,7 @@ class Summary(Results):
 
     Attributes:
         steps: growth steps applied.
+        notes: about columns, targets and outputs that nothing was learned of.
     """
 
     steps: int = Field(ge=0)
@@ -48,3 +49,4 @@ class Summary(Results):
     train: Measures
     validation: Measures
     test: Measures
+    notes: tuple[str, ...] = ()
