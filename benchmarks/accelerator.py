@@ -235,7 +235,7 @@ def _train(
         loss = cross_entropy(network(x), y)
         loss.backward()
         optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _seconds(work: Callable[[], T], device: torch.device) -> tuple[T, float]:
