@@ -192,3 +192,43 @@ def worker(launcher: int, rank: int, run: Path) -> int:
                     return int(folder.name)
         time.sleep(0.1)
     raise AssertionError("the run never had a checkpoint")
+
+
+@pytest.mark.slow
+def test_three_with_uneven_shares_are_a_run(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    text = SPEC.replace("p: 0.1", "p: 0.0").replace("epochs: 12", "epochs: 4, batch_size: 25")
+    spec.write_text(text, encoding="utf-8")
+    for count in (1, 3):
+        done = _grown(spec, tmp_path / f"r{count}", processes=count)
+        assert done.returncode == 0, done.stderr
+    one, three = (load_run(tmp_path / f"r{count}") for count in (1, 3))
+    assert one.summary["steps"] >= 1
+    assert [event.decision for event in three.events] == [event.decision for event in one.events]
+    assert three.summary["validation"]["loss"] == pytest.approx(one.summary["validation"]["loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("batch_size: 2", "train.batch_size is 2 for 3 processes: expected at least one"),
+        ("batch_size: 5", "the train part has 2 samples for 3 processes: start fewer"),
+    ],
+)
+def test_fewer_samples_than_processes_are_told(tmp_path: Path, change: str, message: str) -> None:
+    (tmp_path / "few.csv").write_text("a,target\n" + "".join(f"{row}.5,{row % 2}\n" for row in range(6)))
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "nodes: {x: {kind: input, shape: [1]}, y: {kind: linear, from: x, features: 2}}\noutput: y\n"
+        f"train: {{data: few.csv, epochs: 2, {change}}}\n"
+    )
+    done = _grown(spec, tmp_path / "run", processes=3)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def _grown(spec: Path, out: Path, *, processes: int) -> subprocess.CompletedProcess[str]:
+    command = launched("-m", "gromo_graph", "grow", str(spec), "-o", str(out), "--json", processes=processes)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
