@@ -19,6 +19,7 @@ from gromo_graph.algebra.criteria import (
     variance_transfer_extension,
 )
 from gromo_graph.algebra.delta import OptimalDelta, optimal_delta
+from gromo_graph.algebra.few_rows import delta_from_rows, extension_from_rows
 from gromo_graph.algebra.gathered import View
 from gromo_graph.algebra.improvement import (
     ExtensionScore,
@@ -76,6 +77,8 @@ __all__ = [
     "accumulation_dtype",
     "as_rows",
     "cross_moment",
+    "delta_from_rows",
+    "extension_from_rows",
     "extension_score",
     "gradmax_extension",
     "match_moment",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,13 +91,45 @@ def optimal_extension(
     if maximum_neurons is not None and maximum_neurons < 0:
         raise GrowthError(f"the maximum of neurons is {maximum_neurons}: expected None or at least 0")
     factor = whitening(s, ridge=ridge, threshold=numerical_threshold)
-    whitened = factor.whiten(n)
+    triplets, decomposition = triplets_of(factor.whiten(n), maximum_neurons)
+    return extension_of(
+        factor.unwhiten,
+        triplets,
+        solver=factor.solver,
+        rank=factor.rank,
+        decomposition=decomposition,
+        threshold=statistical_threshold,
+        maximum_neurons=maximum_neurons,
+    )
+
+
+def triplets_of(whitened: Tensor, maximum_neurons: int | None) -> tuple[SingularTriplets, Decomposition]:
+    """Singular triplets of a whitened N: the leading ones alone where few of many are wanted."""
     few = maximum_neurons is not None and 0 < maximum_neurons <= _FEW * min(whitened.shape)
     wide = min(whitened.shape) > _WIDE
     triplets = leading_triplets(whitened, maximum_neurons) if maximum_neurons and few and wide else None
-    decomposition: Decomposition = "full" if triplets is None else "leading"
-    triplets = singular_triplets(whitened) if triplets is None else triplets
-    keep = triplets.values >= statistical_threshold
+    if triplets is not None:
+        return triplets, "leading"
+    return singular_triplets(whitened), "full"
+
+
+def extension_of(
+    unwhiten: Callable[[Tensor], Tensor],
+    triplets: SingularTriplets,
+    *,
+    solver: Solver,
+    rank: int,
+    decomposition: Decomposition,
+    threshold: float,
+    maximum_neurons: int | None,
+) -> OptimalExtension:
+    """The neurons of singular triplets of a whitened N.
+
+    Args:
+        unwhiten: multiplies vectors U by S^(−1/2). threshold: singular values below it count as zero.
+        solver, rank: of S. decomposition: of the whitened N. maximum_neurons: None keeps all.
+    """
+    keep = triplets.values >= threshold
     if maximum_neurons is not None:
         keep[maximum_neurons:] = False
     values = triplets.values[keep]
@@ -104,11 +137,11 @@ def optimal_extension(
     right = triplets.right[:, keep]
     signs = _signs(right)
     return OptimalExtension(
-        alpha=(factor.unwhiten(triplets.left[:, keep]) * (root * signs)).T.contiguous(),
+        alpha=(unwhiten(triplets.left[:, keep]) * (root * signs)).T.contiguous(),
         omega=right * (root * signs),
         singular_values=values,
-        solver=factor.solver,
-        rank=factor.rank,
+        solver=solver,
+        rank=rank,
         decomposition=decomposition,
     )
 

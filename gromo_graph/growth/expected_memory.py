@@ -13,18 +13,23 @@ from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.statistics.cross_moments import readings_of, window_of
 from gromo_graph.statistics.growth_link import GrowthLink
-from gromo_graph.statistics.growth_moment import is_input_moment
 
 
-def expected_bytes(sums: Sums, network: GrowingNetwork) -> int:
-    """Bytes of all sums together: each is a product of what some layers read and of what others read or give."""
+def expected_bytes(sums: Sums, network: GrowingNetwork, samples: int | None) -> int:
+    """Bytes of all sums together: each is a product of what some layers read and of what others read or give.
+
+    Args:
+        samples: of the statistics, for rows that are kept; if it is not known, none are.
+    """
+    samples = samples or 0
     entries: dict[Hashable, int] = {}
-    for module in sums.modules:
+    for module in sums.measured:
         columns = _columns(module)
         entries[id(module.tensor_s)] = columns**2
         entries[id(module.tensor_m)] = columns * module.adapter.out_neurons(module.layer)
+    for module in sums.modules:
         for link in module.growth_links or ():
-            entries |= _of_link(module, link, network.graph)
+            entries |= _of_link(module, link, network.graph, samples)
     for merge in sums.merges:
         parts = [_columns(module) for module in modules_of(merge)]
         entries[id(merge)] = (sum(parts) ** 2 - sum(size**2 for size in parts)) // 2
@@ -38,8 +43,13 @@ def _columns(module: LayerModule) -> int:
     return module.adapter.columns(module.layer)
 
 
-def _of_link(consumer: LayerModule, link: GrowthLink[LayerModule], graph: Graph) -> dict[Hashable, int]:
+def _of_link(
+    consumer: LayerModule, link: GrowthLink[LayerModule], graph: Graph, samples: int
+) -> dict[Hashable, int]:
     group = link.group
+    if link.follows == "rows":
+        (producer,) = group.producers
+        return {id(link): samples * (_columns(producer) + consumer.adapter.out_neurons(consumer.layer))}
     producers = sum(_columns(producer) for producer in group.producers)
     readings = sum(readings_of(consumer, group, place) for place in group.reads[consumer])
     beside = sum(_columns(partner) for partner in consumer.partners)
@@ -50,10 +60,10 @@ def _of_link(consumer: LayerModule, link: GrowthLink[LayerModule], graph: Graph)
         read = producers * readings
     found: dict[Hashable, int] = {
         id(link.m_prev): producers * readings * consumer.adapter.out_neurons(consumer.layer),
-        id(link.cross): read * beside,
+        id(link.s_growth.statistic): producers**2,
     }
-    if not is_input_moment(group):
-        found[id(link.s_growth.statistic)] = producers**2
+    if link.follows == "crossed":
+        found[id(link.cross)] = read * beside
     return found
 
 

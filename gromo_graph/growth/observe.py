@@ -34,22 +34,27 @@ class Watched:
         sums: merges: the gradients at what they add up.
         values: nodes whose values are kept.
         parameters: whether the gradients at parameters are wanted.
+        inputs: layers of which only the inputs are looked at.
     """
 
     modules: Sequence[MeasuredModule]
     sums: Sequence[MergeGrowingModule] = ()
     values: Sequence[str] = ()
     parameters: bool = True
+    inputs: Sequence[MeasuredModule] = ()
 
     @staticmethod
     def union(parts: Iterable[Watched]) -> Watched:
         """Everything that some of them look at, each once."""
         parts = list(parts)
+        modules = dict.fromkeys(module for part in parts for module in part.modules)
+        inputs = dict.fromkeys(module for part in parts for module in part.inputs)
         return Watched(
-            list(dict.fromkeys(module for part in parts for module in part.modules)),
+            list(modules),
             list(dict.fromkeys(merge for part in parts for merge in part.sums)),
             list(dict.fromkeys(node for part in parts for node in part.values)),
             any(part.parameters for part in parts),
+            [module for module in inputs if module not in modules],
         )
 
 
@@ -210,9 +215,12 @@ def _gradients(value: Tensor, of: Sequence[Tensor]) -> Sequence[Tensor | None]:
 
 @contextmanager
 def _storing(watched: Watched) -> Iterator[None]:
-    before = [(module, module.store_input, module.store_pre_activity) for module in watched.modules]
+    every = [*watched.modules, *watched.inputs]
+    before = [(module, module.store_input, module.store_pre_activity) for module in every]
     for module in watched.modules:
         module.store_input = module.store_pre_activity = True
+    for module in watched.inputs:
+        module.store_input, module.store_pre_activity = True, False
     for merge in watched.sums:
         merge.store_pre_activity = True
     try:

@@ -10,17 +10,20 @@ import torch
 
 from gromo_graph.amounts import size
 from gromo_graph.growth.candidates.base import Applicable, LeftOut, Proposal, Prospect, Solved
+from gromo_graph.growth.candidates.projection import project
 from gromo_graph.growth.candidates.propose import propose
 from gromo_graph.growth.candidates.slopes import measure
 from gromo_graph.growth.expected_memory import expected_bytes
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.nondifferentiable import marked, watching
-from gromo_graph.growth.observe import Loader, Loss, is_sized
+from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
 from gromo_graph.growth.policy import ranked
 from gromo_graph.growth.process_sums import ALONE, Processes
-from gromo_graph.growth.statistics_pass import Gathered, Wanted, gather, let_go, samples_each, sums_of
+from gromo_graph.growth.sample_parts import SampleParts, sample_parts
+from gromo_graph.growth.sample_size import SampleSize, samples_for
+from gromo_graph.growth.statistics_pass import Gathered, Wanted, gather, let_go, sums_of
 from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.plain_weights import check_plain_weights
@@ -56,12 +59,14 @@ def plan_proposals(
     generator: torch.Generator | None,
     known: InputMoments | None = None,
     processes: Processes = ALONE,
+    sample_size: SampleSize | None = None,
 ) -> Planned:
     """Everything that could be done: solved and measured, or with the reason why it is left out; best first.
 
     Args:
         known: what earlier plans on the same data have found out about it; this one adds to it.
         processes: that plan together, each with a share of the data: sums are of all, solutions are the first's.
+        sample_size: how much data is looked at; None follows from the policy.
 
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
@@ -70,7 +75,9 @@ def plan_proposals(
     drawn: list[Applicable] = [each.drawn(generator) for each in feasible.drawn]
     if not feasible.prospects:
         return Planned(ranked(drawn, policy), feasible.left_out)
-    passes = _Passes(network, loss, loader, policy, generator, processes)
+    size_of_sample = samples_for(policy) if sample_size is None else sample_size
+    parts = sample_parts(loader, size_of_sample.of_each(processes.count))
+    passes = _Passes(network, loss, parts, policy, generator, processes)
     gathered = passes.statistics(feasible.prospects, InputMoments() if known is None else known)
     judged = passes.solutions(feasible.prospects, gathered)
     let_go(gathered.sums.watched().modules)
@@ -90,9 +97,10 @@ def expected_memory(network: GrowingNetwork, policy: Growth) -> int:
     feasible = propose(network, policy)
     if not feasible.prospects:
         return 0
-    sums = sums_of(network, _wanted(feasible.prospects))
+    samples = samples_for(policy).statistics
+    sums = sums_of(network, _wanted(feasible.prospects), policy, samples)
     try:
-        return expected_bytes(sums, network)
+        return expected_bytes(sums, network, samples)
     finally:
         let_go(sums.modules)
 
@@ -182,7 +190,7 @@ class _Passes:
 
     network: GrowingNetwork
     loss: Loss
-    loader: Loader
+    parts: SampleParts
     policy: Growth
     generator: torch.Generator | None
     processes: Processes
@@ -191,15 +199,25 @@ class _Passes:
         """The first pass: everything that the prospects are solved from."""
         for each in prospects:
             each.draw(self.generator, self.processes)
-        return gather(
+        samples = self.parts.samples
+        expected = None if samples is None else samples * self.processes.count
+        gathered = gather(
             self.network,
             self.loss,
-            self.loader,
-            sums_of(self.network, _wanted(prospects)),
+            self.parts.statistics,
+            sums_of(
+                self.network,
+                _wanted(prospects),
+                self.policy,
+                expected,
+                alone=self.processes.count == 1,
+            ),
             policy=self.policy,
             known=known,
             processes=self.processes,
         )
+        project(self.network, self.loss, self.parts.statistics, gathered, self.policy, self.processes)
+        return gathered
 
     def solutions(
         self, prospects: Sequence[Prospect[Any]], gathered: Gathered
@@ -224,13 +242,11 @@ class _Passes:
         """The second pass: the slopes of all, and what follows from them."""
         if not solved:
             return []
-        limit = None if is_sized(self.loader) else samples_each(self.policy, self.processes)
+        loader = self.parts.slopes
         with watching(self.network) as kinks:
-            slopes = measure(
-                self.network, self.loss, self.loader, solved, samples=limit, processes=self.processes
-            )
+            slopes = measure(self.network, self.loss, loader, solved, processes=self.processes)
         found = [each.measured(means) for each, means in zip(solved, slopes, strict=True)]
-        return marked(self.network, found, kinks, self.loader, self.policy, self.processes)
+        return marked(self.network, found, kinks, loader, self.policy, self.processes)
 
 
 def _in_one_order(proposals: Sequence[Applicable], processes: Processes) -> Sequence[Applicable]:

@@ -11,14 +11,18 @@ from gromo_graph.graph import Bridge
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
 from gromo_graph.growth.process_sums import Processes, sum_up
+from gromo_graph.growth.sample_size import followed
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.joint_delta import count, modules_of
+from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
-from gromo_graph.modules.update_statistics import start_alone
+from gromo_graph.modules.update_statistics import start_alone, update_links
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.groups import gather_for
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.growth_link import Followed, GrowthLink
+from gromo_graph.statistics.kept_rows import rows_can_be_kept
 from gromo_graph.statistics.running_mean import TensorStatistic
 
 
@@ -87,12 +91,14 @@ class Sums:
 
     Attributes:
         measured: layers that count S and M, and what the growth through them needs.
-        modules: those, and other layers whose inputs are needed. merges: whose layers are solved together.
+        followed: consumers that count what the growth through them needs alone, for their own delta is not wanted.
+        modules: all those, and other layers whose inputs are needed. merges: whose layers are solved together.
         sources: statistics of new paths. counters: those, and the candidates' own.
         targets: layers and merges at which gradients are needed.
     """
 
     measured: Sequence[MeasuredModule]
+    followed: Sequence[MeasuredModule]
     modules: Sequence[MeasuredModule]
     merges: Sequence[MergeGrowingModule]
     sources: Sequence[SourceStatistics]
@@ -102,19 +108,24 @@ class Sums:
     def statistics(self) -> list[TensorStatistic]:
         """Every sum that is held, each once."""
         found = [statistic for module in self.modules for statistic in (module.tensor_s, module.tensor_m)]
-        for module in self.modules:
-            for link in module.growth_links or ():
-                found += [link.m_prev, link.cross, link.s_growth.statistic]
+        for link in self.links():
+            found += [link.m_prev, link.cross, link.activity, link.s_growth.statistic]
         found += [block for merge in self.merges for block in merge.joint_moments.blocks.values()]
         found += [statistic for counter in self.counters for statistic in counter.statistics()]
         return list({id(statistic): statistic for statistic in found}.values())
+
+    def links(self) -> list[GrowthLink[MeasuredModule]]:
+        """The consumers with the groups that they read."""
+        return [link for module in self.modules for link in module.growth_links or ()]  # type: ignore[misc]
 
     def watched(self) -> Watched:
         """What a pass has to look at."""
         layers = [unit for unit in self.targets if isinstance(unit, MeasuredModule)]
         merges = [unit for unit in self.targets if isinstance(unit, MergeGrowingModule)]
         nodes = dict.fromkeys(node for counter in self.counters for node in counter.sources)
-        return Watched(_distinct([*self.modules, *layers]), merges, list(nodes))
+        modules = _distinct([*self.measured, *self.followed, *layers])
+        others = [module for module in self.modules if module not in modules]
+        return Watched(modules, merges, list(nodes), parameters=bool(self.measured), inputs=others)
 
     def update(self, seen: Observation) -> None:
         """Count a batch, by the functions of the modules."""
@@ -124,6 +135,8 @@ class Sums:
                 weight_gradient=seen.weight_gradients.get(module.name),
                 bias_gradient=seen.bias_gradients.get(module.name),
             )
+        for module in self.followed:
+            update_links(module, seen.gradients[module.name])
         for merge in self.merges:
             count(merge)
         for counter in self.counters:
@@ -132,6 +145,8 @@ class Sums:
     def are_precise(self, error: float) -> bool:
         """Whether S, M and all of the candidates' own are known to a relative error; N is made of the same data."""
         of_modules = [s for module in self.measured for s in (module.tensor_s, module.tensor_m)]
+        if not of_modules:
+            of_modules = [s for link in self.links() for s in (link.m_prev, link.s_growth.statistic)]
         of_counters = [s for counter in self.counters for s in counter.statistics()]
         return all(statistic.is_precise(error) for statistic in (*of_modules, *of_counters))
 
@@ -155,27 +170,48 @@ class Gathered:
         return next(each for each in self.sums.sources if bridge in each.bridges)
 
 
-def sums_of(network: GrowingNetwork, wanted: Wanted) -> Sums:
-    """Make a network ready for a pass: the statistics that are wanted start, empty."""
+def sums_of(
+    network: GrowingNetwork, wanted: Wanted, policy: Growth, samples: int | None, *, alone: bool = True
+) -> Sums:
+    """Make a network ready for a pass: the statistics that are wanted start, empty.
+
+    Args:
+        policy: says which gradients are projected. samples: as many as will be counted; None if it is not known.
+        alone: whether one process counts them all.
+    """
     like = next(network.parameters())
+    # Rows are kept by one process alone, and of S only the space of the rows is known.
+    solved = alone and policy.criterion == "tiny" and policy.scale == "sqrt"
+
+    def follows(consumer: LayerModule) -> Followed:
+        return followed(policy, samples=samples, inputs=_columns_beside(consumer))
+
     entering = {target: entering_layers(network, target) for target in wanted.projected}
     projecting = [layer for layers in entering.values() for layer in layers]
-    growing = [consumer for group in wanted.groups for consumer in group.consumers]
+    consumers = _distinct(consumer for group in wanted.groups for consumer in group.consumers)
+    growing = [each for each in consumers if policy.apply_delta or follows(each) != "raw"]
     narrowed = [consumer for group in wanted.read for consumer in group.consumers]
     merges = _joint_merges([*growing, *projecting])
     together = [module for merge in merges for module in modules_of(merge)]
     measured = _distinct([*growing, *narrowed, *projecting, *together])
+    followers = [each for each in consumers if each not in measured]
     producers = [producer for group in wanted.groups for producer in group.producers]
     seen = [layer for counter in wanted.counters for layer in counter.layers]
-    modules = _distinct([*measured, *producers, *seen])
+    modules = _distinct([*measured, *followers, *producers, *seen])
+    kept = [group for group in wanted.groups if solved and _few_rows(network, group, samples)]
+
+    def of_link(group: LinkedGroup, consumer: LayerModule) -> Followed:
+        raw = group in kept and all(follows(each) == "raw" for each in group.consumers)
+        return "rows" if raw else follows(consumer)
+
     _start(modules, merges)
-    gather_for(wanted.groups)
+    gather_for(wanted.groups, of_link)
     sources = source_statistics(network.graph, wanted.bridges, entering, measured, like)
     counters = [*sources, *wanted.counters]
     names = dict.fromkeys(target for counter in counters for target in counter.targets)
     units = [network.unit(name) for name in names]
     targets = [unit for unit in units if isinstance(unit, MeasuredModule | MergeGrowingModule)]
-    return Sums(measured, modules, merges, sources, counters, targets)
+    return Sums(measured, followers, modules, merges, sources, counters, targets)
 
 
 def gather(
@@ -191,6 +227,7 @@ def gather(
     """One pass over the data.
 
     Args:
+        loader: the samples that are counted, but for those after the statistics are as precise as the policy asks for.
         sums: what is counted. policy: when the pass may end early.
         known: second moments that need not be counted again.
         processes: that count together, each on its share of the data.
@@ -203,8 +240,7 @@ def gather(
     if error is not None:  # of a share of the data the error is so much larger
         error *= math.sqrt(processes.count)
     with processes.together():
-        limit = samples_each(policy, processes)
-        for seen in observe(network, loss, loader, sums.watched(), samples=limit):
+        for seen in observe(network, loss, loader, sums.watched()):
             sums.update(seen)
             samples += seen.samples
             unreached = seen.unreached if unreached is None else unreached & seen.unreached
@@ -216,14 +252,28 @@ def gather(
     (total,) = processes.totals(samples)
     for counter in sums.counters:
         counter.share(processes)
+    kept = {id(rows): rows for link in sums.links() for rows in (link.rows, link.gradients)}
     memory = sum(statistic.nbytes for statistic in statistics)
+    memory += sum(rows.nbytes for rows in kept.values())
     return Gathered(sums, round(total), memory, unreached or frozenset())
 
 
-def samples_each(policy: Growth, processes: Processes) -> int | None:
-    """How many samples each process looks at; None for all."""
-    wanted = policy.statistics.samples
-    return None if wanted is None else -(-wanted // processes.count)
+def _few_rows(network: GrowingNetwork, group: LinkedGroup, samples: int | None) -> bool:
+    """Whether a group has fewer rows than inputs, and these can be kept as they are."""
+    if samples is None or not rows_can_be_kept(group):
+        return False
+    (producer,) = group.producers
+    (source,) = network.graph.sources(producer.name)
+    flat = len(network.graph.shapes[source]) == 1 and not network.spec.nodes[producer.name].tokens
+    return flat and samples < producer.adapter.columns(producer.layer)
+
+
+def _columns_beside(consumer: LayerModule) -> int:
+    """Columns of all layers whose delta is solved for together with that of a layer."""
+    merge = consumer.next_module
+    beside = modules_of(merge) if isinstance(merge, MergeGrowingModule) else ()
+    layers: Sequence[LayerModule] = beside if consumer in beside else (consumer,)
+    return sum(layer.adapter.columns(layer.layer) for layer in layers)
 
 
 def _start(modules: Sequence[MeasuredModule], merges: Sequence[MergeGrowingModule]) -> None:

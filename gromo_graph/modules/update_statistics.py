@@ -148,6 +148,15 @@ def update(
         module.capture.gradient = desired_activation.detach()
 
 
+@torch.no_grad()
+def update_links(module: LayerModule, gradient: Tensor) -> None:
+    """Count the stored batch for the groups that the module reads, and nothing for its own delta."""
+    with naming(module):
+        for link in module.growth_links or ():
+            link.update(module, gradient.detach(), ())
+            link.count_activity(module)
+
+
 def _m_of_batch(
     module: LayerModule,
     desired_activation: Tensor | None,

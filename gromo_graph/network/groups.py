@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import WidthGroup
@@ -11,7 +11,7 @@ from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.modules.measured_module import LinkedGroup
 from gromo_graph.network.group_modules import bound
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.statistics.growth_link import GrowthLink
+from gromo_graph.statistics.growth_link import Followed, GrowthLink
 
 
 def linked_group(network: GrowingNetwork, group: WidthGroup, *, kernel: Kernel | None = None) -> LinkedGroup:
@@ -37,10 +37,20 @@ def linked_parts(
     return tuple(bound(part, network.linkable, kernel=kernel) for part in group.parts or (group,))
 
 
-def gather_for(groups: Collection[LinkedGroup]) -> None:
-    """Let the consumers of these groups gather what their growth needs, and nothing for other groups."""
+def _crossed(group: LinkedGroup, consumer: LayerModule) -> Followed:
+    return "crossed"
+
+
+def gather_for(
+    groups: Collection[LinkedGroup], follows: Callable[[LinkedGroup, LayerModule], Followed] = _crossed
+) -> None:
+    """Let the consumers of these groups gather what their growth needs, and nothing for other groups.
+
+    Args:
+        follows: the gradient that new neurons of a group follow in front of a consumer.
+    """
     links: dict[object, list[GrowthLink[LayerModule]]] = {}
     for group in groups:
         for consumer in group.consumers:
-            links.setdefault(consumer, []).append(GrowthLink(consumer, group))
+            links.setdefault(consumer, []).append(GrowthLink(consumer, group, follows(group, consumer)))
             consumer.growth_links = links[consumer]

@@ -80,12 +80,22 @@ class Stop(Frozen):
 class Statistics(Frozen):
     """The amount of data for a decision."""
 
-    samples: Count | None = Field(None, description="Samples used for the statistics; all by default.")
+    samples: Count | None = Field(
+        None,
+        description="Samples that new neurons are solved from; half as many others measure their slopes. By default "
+        "1,024, or fewer by `cost`; all if growth counts epochs (`when.every`, `when.plateau`).",
+    )
     error: float | None = Field(
         None,
         gt=0,
         lt=1,
         description="Relative error of the statistics at which the pass ends; none by default.",
+    )
+    cost: float = Field(
+        0.2,
+        gt=0,
+        le=10,
+        description="Most multiply-adds that decisions may take together, as a share of those of the training so far.",
     )
 
 
@@ -124,6 +134,11 @@ class Growth(Frozen):
     when: When = Field(When(), description="When growth steps take place.")
     stop: Stop = Field(Stop(), description="When growth ends: budgets and goals.")
     apply_delta: bool = Field(False, description="Also apply the optimal delta to the old weights.")
+    project: Literal["auto", "rows", "never"] = Field(
+        "auto",
+        description="Whether new neurons leave aside what the layers behind them could do by their own weights: `auto` "
+        "with at least ten samples for each input of such a layer, `rows` with two rows, also positions, for each.",
+    )
     ridge: float = Field(0.1, ge=0, description="Ridge on S when solving, relative to mean(diag S).")
     statistics: Statistics = Field(Statistics(), description="How much data a decision looks at.")
     scale: Literal["sqrt", "alpha_std"] = Field(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
-from gromo_graph.algebra import Patches
+from gromo_graph.algebra import Patches, accumulation_dtype
 from gromo_graph.errors import GrowthError
-from gromo_graph.statistics.capture import ObservedLayer, stored_rows
+from gromo_graph.statistics.capture import ObservedLayer, stored_input, stored_rows
 from gromo_graph.statistics.cross_moments import cross_of_batch, m_prev_of_batch
 from gromo_graph.statistics.growth_moment import growth_moment_of_batch, is_input_moment
+from gromo_graph.statistics.kept_rows import KeptRows
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
@@ -39,6 +41,10 @@ class GatheringLayer(ObservedLayer, Protocol):
         """The groups for which the layer gathers; None if they have not been looked for."""
 
 
+Followed = Literal["crossed", "projected", "raw", "rows"]
+"""The gradient that new neurons follow: "raw" g; "projected" g − δ b, in a second pass, when δ is known; "crossed" the
+same from one pass, by the cross covariance C, as the module API does; "rows" g, each row kept as it is."""
+
 Layer = TypeVar("Layer", bound=GatheringLayer)
 Layer_co = TypeVar("Layer_co", bound=GatheringLayer, covariant=True)
 
@@ -48,21 +54,32 @@ class GrowthLink(Generic[Layer_co]):
 
     Attributes:
         group: shared by all of its consumers.
-        m_prev: M_prev, (columns of all producers, out · readings).
-        cross: C (see statistics/cross_moments.py).
+        follows: the gradient that is counted.
+        m_prev: M_prev, (columns of all producers, out · readings); of a projected gradient −N.
+        cross: C (see statistics/cross_moments.py), if the gradient is crossed.
+        rows, gradients: b₋₂ of the producer and g of the consumer, if rows are kept.
+        activity: (features,), mean squares of what the consumer reads, if its S is not counted.
         read: how each producer reads its input, as last seen.
     """
 
-    def __init__(self, consumer: GatheringLayer, group: MeasuredGroup[Layer_co]) -> None:
+    def __init__(
+        self, consumer: GatheringLayer, group: MeasuredGroup[Layer_co], follows: Followed = "crossed"
+    ) -> None:
         self.group = group
+        self.follows = follows
         self.m_prev = TensorStatistic(f"M_prev of {consumer.name}")
         self.cross = TensorStatistic(f"the cross covariance of {consumer.name}")
+        self.rows, self.gradients = KeptRows(), KeptRows()
+        self.activity = TensorStatistic(f"the activity of what {consumer.name} reads")
         self.read: dict[ObservedLayer, Patches] = {}
 
     def reset(self) -> None:
         """Empty the statistics, those of the group included."""
         self.m_prev.reset()
         self.cross.reset()
+        self.activity.reset()
+        self.rows.reset()
+        self.gradients.reset()
         self.s_growth.reset()
 
     @property
@@ -78,9 +95,14 @@ class GrowthLink(Generic[Layer_co]):
         return self.group.second_moment
 
     def update(self, consumer: ObservedLayer, gradient: Tensor, partners: Sequence[ObservedLayer]) -> None:
-        """Count the stored batch."""
+        """Count the stored batch; of a projected gradient only S."""
         samples = gradient.shape[0]
         producers = self.group.producers
+        if self.follows == "rows":
+            forward_pass = producers[0].capture.forward_pass
+            self.rows.add(stored_rows(producers[0]).rows.values, forward_pass)
+            self.gradients.add(gradient, forward_pass)
+            return
         if self.group.together is None or len(self.read) < len(
             producers
         ):  # plain rows are read the same way each time
@@ -94,8 +116,20 @@ class GrowthLink(Generic[Layer_co]):
             self.group.second_moment.update_once(
                 forward_pass, lambda: (growth_moment_of_batch(self.group), samples)
             )
-        self.m_prev.update(m_prev_of_batch(consumer, self.group, gradient), samples)
-        self.cross.update(cross_of_batch(consumer, self.group, partners), samples)
+        if self.follows != "projected":
+            self.count_gradient(consumer, gradient)
+        if self.follows == "crossed":
+            self.cross.update(cross_of_batch(consumer, self.group, partners), samples)
+
+    def count_gradient(self, consumer: ObservedLayer, gradient: Tensor) -> None:
+        """Count the stored batch in M_prev, with the gradient that the new neurons follow."""
+        self.m_prev.update(m_prev_of_batch(consumer, self.group, gradient), gradient.shape[0])
+
+    def count_activity(self, consumer: ObservedLayer) -> None:
+        """Count the squares of what the consumer reads."""
+        x = stored_input(consumer)
+        x = x.to(accumulation_dtype(x.dtype)).movedim(consumer.adapter.feature_dim, 0).flatten(1)
+        self.activity.update(torch.linalg.vector_norm(x, dim=1).square(), stored_input(consumer).shape[0])
 
 
 def links_of_group(group: MeasuredGroup[Layer]) -> dict[Layer, GrowthLink[GatheringLayer]]:

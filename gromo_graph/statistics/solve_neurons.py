@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gromo_graph.algebra import (
     Spread,
+    extension_from_rows,
     gradmax_extension,
     optimal_extension,
     random_extension,
@@ -30,6 +31,7 @@ from gromo_graph.statistics.growth_link import (
     links_of_group,
 )
 from gromo_graph.statistics.growth_moment import spans_of
+from gromo_graph.statistics.kept_rows import gain_at
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.neuron_parts import split
 
@@ -115,8 +117,10 @@ def _found(link: GatheringLink, search: Search) -> tuple[GroupNeurons, float]:
 
 def _optimal(link: GatheringLink, search: Search) -> tuple[GroupNeurons, float]:
     """The optimal extension, and the decrease of the loss that it predicts."""
-    group = link.group
-    problem = problem_of(link, links_of_group(group), projected=search.projected)
+    group, links = link.group, links_of_group(link.group)
+    if link.follows == "rows":
+        return _from_rows(link, links, search)
+    problem = problem_of(link, links, projected=search.projected)
     found = optimal_extension(
         problem.s.to(search.dtype),
         problem.n.to(search.dtype),
@@ -127,6 +131,28 @@ def _optimal(link: GatheringLink, search: Search) -> tuple[GroupNeurons, float]:
     )
     promise = group.linear_paths.gain * float(found.singular_values.square().sum())
     return split(group, found, problem.columns), promise
+
+
+def _from_rows(
+    link: GatheringLink, links: Mapping[GatheringLayer, GatheringLink], search: Search
+) -> tuple[GroupNeurons, float]:
+    """The same from rows that were kept."""
+    group = link.group
+    rows = link.rows.value().to(search.dtype)
+    gradients = [
+        gain_at(group, place) * links[consumer].gradients.value()
+        for consumer, places in group.reads.items()
+        for place in places
+    ]
+    found = extension_from_rows(
+        rows,
+        torch.cat(gradients, dim=1).to(search.dtype),
+        ridge=search.ridge,
+        statistical_threshold=search.statistical_threshold,
+        maximum_neurons=search.maximum,
+    )
+    promise = group.linear_paths.gain * float(found.singular_values.square().sum())
+    return split(group, found, torch.arange(rows.shape[1], device=rows.device)), promise
 
 
 def _gradmax(link: GatheringLink, search: Search, neurons: int) -> tuple[GroupNeurons, float]:

@@ -33,11 +33,13 @@ class Counted:
         return iter(self.data)
 
 
-def test_all_candidates_take_two_passes() -> None:
+@pytest.mark.parametrize(("project", "passes"), [("rows", 2), ("never", 2), ("auto", 3)])
+def test_all_candidates_take_two_passes_and_a_third_to_project(project: str, passes: int) -> None:
     loader = Counted(batches())
-    plan = GrowthScheduler(chain(), MSE, policy=ALL).plan(loader)
+    policy = ALL.model_copy(update={"project": project})
+    plan = GrowthScheduler(chain(), MSE, policy=policy).plan(loader)
     assert {candidate.kind for candidate in plan.candidates} == {"widen", "new_edge", "new_node", "prune"}
-    assert loader.passes == 2
+    assert loader.passes == passes
 
 
 def test_memory_does_not_depend_on_the_number_of_samples() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.algebra.new_neurons import GroupNeurons, taking_turns
 from gromo_graph.growth.candidates.base import joined
 from gromo_graph.modules import MergeGrowingModule
@@ -53,24 +54,27 @@ def solve(linked: LinkedGroup, wanted: int, policy: Growth) -> PartSolution:
         GrowthError: statistics that are missing or not finite.
     """
     notes: list[str] = []
-    projected = [consumer for consumer in linked.consumers if _enough_rows(consumer)]
+    links = links_of_group(linked)
+    crossed = [c for c in linked.consumers if links[c].follows == "crossed" and _enough_rows(c)]
     for consumer in linked.consumers:
-        if consumer.delta_raw is None:
-            compute_delta(consumer, policy.ridge)
-        if consumer.delta_solver != "cholesky":
-            notes.append(f"delta solved by {consumer.delta_solver}")
-        if consumer not in projected:
+        follows = links[consumer].follows
+        if follows in ("crossed", "projected") or policy.apply_delta:
+            if consumer.delta_raw is None:
+                compute_delta(consumer, policy.ridge)
+            if consumer.delta_solver != "cholesky":
+                notes.append(f"delta solved by {consumer.delta_solver}")
+        if consumer not in crossed and follows != "projected":
             notes.append(FEW_SAMPLES)
-    link = links_of_group(linked)[linked.consumers[0]]
+    link = links[linked.consumers[0]]
     # GradMax wants just so many; of solved neurons the exact slopes choose.
     spare = wanted + SPARE_DIRECTIONS if policy.criterion == "tiny" else 0
     search = Search(
         policy.criterion,
         maximum=wanted + spare,
-        dtype=linked.consumers[0].tensor_s().dtype,
+        dtype=accumulation_dtype(linked.consumers[0].weight.dtype),
         ridge=policy.ridge,
         statistical_threshold=0.0,
-        projected=projected,
+        projected=crossed,
     )
     neurons = find(link, search)
     if neurons.solver not in ("cholesky", "none"):
@@ -130,11 +134,19 @@ def rescue_size(wanted: int, unit: int) -> int:
 def is_dead(linked: LinkedGroup) -> bool:
     """Does every unit of the group give 0 on all the data, so that no gradient passes?"""
     for consumer, places in linked.reads.items():
-        diagonal = consumer.tensor_s().diagonal()[: consumer.adapter.fan_in(consumer.layer)]
-        by_input = diagonal.reshape(consumer.in_neurons, -1)
-        if any(bool((by_input[place.start : place.end] != 0).any()) for place in places):
+        squares = _squares_read(consumer)
+        if any(bool((squares[place.start : place.end] != 0).any()) for place in places):
             return False
     return True
+
+
+def _squares_read(consumer: MeasuredModule) -> Tensor:
+    """Mean squares of what a consumer reads, (inputs, any number): the diagonal of S, or what stands in for it."""
+    for link in consumer.growth_links or ():
+        if link.activity.samples:
+            return link.activity()
+    diagonal = consumer.tensor_s().diagonal()[: consumer.adapter.fan_in(consumer.layer)]
+    return diagonal.reshape(consumer.in_neurons, -1)
 
 
 def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:

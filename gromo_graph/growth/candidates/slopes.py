@@ -51,19 +51,18 @@ def measure(
     loader: Loader,
     solved: Sequence[Solved],
     *,
-    samples: int | None = None,
     processes: Processes,
 ) -> list[Sums]:
     """The slopes of all candidates, from one pass; no weight is touched, and candidates know nothing of each other.
 
     Args:
-        samples: end after so many; None for all. processes: each with its share of the data.
+        loader: all its samples count. processes: each with its share of the data.
     """
     sums = [SlopeSums(each) for each in solved]
     watched = Watched.union([each.watched for each in solved])
     seen_samples = 0
     with processes.together():
-        for seen in observe(network, loss, loader, watched, samples=samples):
+        for seen in observe(network, loss, loader, watched):
             seen_samples += seen.samples
             for each in sums:
                 each.add(seen)

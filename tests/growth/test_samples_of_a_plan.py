@@ -1,0 +1,123 @@
+"""How much data a plan looks at, and which gradient new neurons follow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from gromo_graph import GrowthScheduler, compile_network, parse_spec
+from gromo_graph.growth.sample_parts import sample_parts
+from gromo_graph.growth.sample_size import SampleSize, samples_for
+from gromo_graph.spec.settings import Growth, Statistics, When
+from tests.growth.problems import batches, chain
+
+MSE = torch.nn.functional.mse_loss
+CNN = """
+version: 1
+name: cnn
+nodes:
+  x: {kind: input, shape: [2, 6, 6]}
+  a: {kind: conv2d, from: x, features: 2, kernel: 3, padding: 1, activation: tanh}
+  b: {kind: conv2d, from: a, features: 3, kernel: 3, stride: 2}
+  c: {kind: conv2d, from: a, features: 3, kernel: 3, stride: 2}
+  s: {kind: merge, from: [b, c], activation: tanh}
+  f: {kind: flatten, from: s}
+  y: {kind: linear, from: f, features: 2}
+output: y
+"""
+
+
+def test_n_from_a_second_pass_is_that_of_the_cross_covariance() -> None:
+    network = compile_network(parse_spec(CNN), seed=0, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(600, 2, 6, 6, generator=generator, dtype=torch.float64)
+    y = torch.randn(600, 2, generator=generator, dtype=torch.float64)
+    data = list(zip(x.split(50), y.split(50), strict=True))
+    plans = [
+        GrowthScheduler(network, MSE, policy=Growth(project=each)).plan(data) for each in ("auto", "rows")
+    ]  # type: ignore[arg-type]
+    targets = [{c.target: c for c in plan.candidates if c.reason is None} for plan in plans]
+    assert targets[0].keys() == targets[1].keys()
+    assert len(targets[0]) >= 2
+    for target, crossed in targets[1].items():
+        projected = targets[0][target]
+        assert "raw gradient" not in projected.note
+        assert projected.slope == pytest.approx(crossed.slope, rel=1e-9)
+        assert projected.predicted == pytest.approx(crossed.predicted, rel=1e-9)
+    assert plans[0].memory < plans[1].memory
+
+
+def test_few_samples_for_each_input_leave_the_gradient_as_it_is() -> None:
+    data = batches(20)
+    plans = {
+        project: GrowthScheduler(chain(), MSE, policy=Growth(project=project)).plan(data)  # type: ignore[arg-type]
+        for project in ("auto", "never")
+    }
+    for one, other in zip(plans["auto"].candidates, plans["never"].candidates, strict=True):
+        assert (one.target, one.slope, one.note) == (other.target, other.slope, other.note)
+        assert one.reason is not None or "raw gradient" in one.note
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "expected"),
+    [
+        (Growth(), {}, SampleSize(1024, 512)),
+        (Growth(), {"spent": 10**9, "per_sample": 10}, SampleSize(1024, 512)),
+        (Growth(), {"spent": 30_000, "per_sample": 10}, SampleSize(600, 300)),
+        (Growth(), {"spent": 0, "per_sample": 10}, SampleSize(256, 128)),
+        (Growth(statistics=Statistics(samples=60)), {"spent": 0}, SampleSize(60, 30)),
+        (Growth(when=When(every=1)), {}, SampleSize(None, None)),
+        (Growth(when=When(plateau=2), statistics=Statistics(samples=60)), {}, SampleSize(60, None)),
+    ],
+)
+def test_the_number_of_samples_follows_from_the_policy(
+    policy: Growth, options: dict[str, int], expected: SampleSize
+) -> None:
+    assert samples_for(policy, **options) == expected
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_neurons_are_solved_from_one_part_and_measured_on_another(shuffled: bool) -> None:
+    x = torch.arange(40.0)[:, None]
+    dataset = TensorDataset(x, x)
+    loader = list(DataLoader(dataset, batch_size=4)) if shuffled else DataLoader(dataset, batch_size=4)
+    parts = sample_parts(loader, SampleSize(16, 8))
+    first, second = (torch.cat([x for x, _ in part]) for part in (parts.statistics, parts.slopes))
+    assert (len(first), len(second), parts.samples) == (16, 8, 16)
+    assert not set(first.flatten().tolist()) & set(second.flatten().tolist())
+    assert len(list(parts.statistics)) == 4  # they can be read again
+
+
+def test_a_loader_with_too_few_samples_is_used_whole_for_both() -> None:
+    data = batches(40)
+    parts = sample_parts(data, SampleSize(32, 16))
+    assert parts.statistics is data
+    assert parts.slopes is data
+    assert parts.samples == 40
+
+
+def test_kept_rows_give_the_neurons_of_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """
+version: 1
+name: wide
+nodes:
+  x: {kind: input, shape: [80]}
+  a: {kind: linear, from: x, features: 4, activation: tanh}
+  y: {kind: linear, from: a, features: 3}
+output: y
+"""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 80, generator=generator, dtype=torch.float64)
+    y = torch.randn(60, 3, generator=generator, dtype=torch.float64)
+    data = list(zip(x.split(20), y.split(20), strict=True))
+    network = compile_network(parse_spec(text), seed=0, dtype=torch.float64)
+    kept = GrowthScheduler(network, MSE, policy=Growth(project="never")).plan(data)
+    monkeypatch.setattr("gromo_graph.growth.statistics_pass.rows_can_be_kept", lambda group: False)
+    summed = GrowthScheduler(network, MSE, policy=Growth(project="never")).plan(data)
+    assert kept.memory != summed.memory
+    (one,), (other,) = ([c for c in plan.candidates if c.reason is None] for plan in (kept, summed))
+    assert "raw gradient" in one.note
+    assert one.neurons == other.neurons
+    assert one.slope == pytest.approx(other.slope, rel=1e-6)
+    assert one.predicted == pytest.approx(other.predicted, rel=1e-6)
