@@ -64,6 +64,8 @@ def _of_link(
     }
     if link.follows == "crossed":
         found[id(link.cross)] = read * beside
+    if link.follows == "raw":
+        found[id(link.activity)] = consumer.in_neurons
     return found
 
 

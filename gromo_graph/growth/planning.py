@@ -89,15 +89,18 @@ def plan_proposals(
     return Planned(in_order, left_out, gathered.samples, gathered.memory)
 
 
-def expected_memory(network: GrowingNetwork, policy: Growth) -> int:
+def expected_memory(network: GrowingNetwork, policy: Growth, *, samples: int | None = None) -> int:
     """Bytes that the statistics of a plan would take, from the sizes of the network alone; nothing is changed.
 
     The activations of a batch, as large as in training, come to it.
+
+    Args:
+        samples: as many as there are for the statistics; None takes what the policy asks for.
     """
     feasible = propose(network, policy)
     if not feasible.prospects:
         return 0
-    samples = samples_for(policy).statistics
+    samples = samples_for(policy).statistics if samples is None else samples
     sums = sums_of(network, _wanted(feasible.prospects), policy, samples)
     try:
         return expected_bytes(sums, network, samples)
