@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -122,13 +123,15 @@ class SourceStatistics:
             statistic = self.cross.setdefault(layer, TensorStatistic(f"C of {layer.name}"))
             statistic.update(patch_cross_moment(patches, stored_rows(layer)), seen.samples)
 
+    @cached_property
     def second_moment(self) -> Tensor:
-        """S, (columns, columns), the constant last."""
+        """S, (columns, columns), the constant last; to be read when all has been counted."""
         moment = self.shared[0].tensor_s if self.shared else self.input_moment.statistic
         return moment()
 
-    def by_target(self) -> dict[str, Tensor]:
-        """M of each target, (columns, out)."""
+    @cached_property
+    def by_target(self) -> Mapping[str, Tensor]:
+        """M of each target, (columns, out); to be read when all has been counted."""
         sizes = [bridge.reader.features for bridge in self.bridges]
         return dict(zip(self.targets, self.m().split(sizes, dim=1), strict=True))
 
@@ -139,7 +142,7 @@ class SourceStatistics:
             torch.linalg.LinAlgError: a decomposition does not converge.
         """
         if ridge not in self._edges:
-            s = self.second_moment()
+            s = self.second_moment
             solved = optimal_delta(s[:-1, :-1], self.m()[:-1].to(s), ridge=ridge)
             sizes = [bridge.reader.features for bridge in self.bridges]
             self._edges[ridge] = solved, dict(zip(self.targets, solved.delta.split(sizes), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from gromo_graph.graph import Bridge
@@ -167,7 +168,11 @@ class Gathered:
 
     def source(self, bridge: Bridge) -> SourceStatistics:
         """The statistics of what a new path would read."""
-        return next(each for each in self.sums.sources if bridge in each.bridges)
+        return self._sources[bridge.source, bridge.target]
+
+    @cached_property
+    def _sources(self) -> Mapping[tuple[str, str], SourceStatistics]:
+        return {(each.source, target): each for each in self.sums.sources for target in each.targets}
 
 
 def sums_of(

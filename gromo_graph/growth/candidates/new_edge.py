@@ -83,13 +83,13 @@ class EdgeProspect(PathProspect[EdgeDelta]):
     def _joint(self, source: SourceStatistics) -> EdgeDelta:
         """The columns of the new edge join the least squares of the layers that enter the target."""
         target = self.bridge.target
-        layers, s = source.entering[target], source.second_moment()
+        layers, s = source.entering[target], source.second_moment
         cross = torch.cat([source.cross[layer]() for layer in layers], dim=1)[:-1]
         inside = layers[0].tensor_s()
         if isinstance(module := self.network.unit(target), MergeGrowingModule) and len(layers) > 1:
             inside = joint_s(module)
         whole = torch.cat((torch.cat((s[:-1, :-1], cross), dim=1), torch.cat((cross.T, inside), dim=1)))
-        m = torch.cat((source.by_target()[target][:-1], *(layer.tensor_m() for layer in layers)))
+        m = torch.cat((source.by_target[target][:-1], *(layer.tensor_m() for layer in layers)))
         solved = optimal_delta(whole, m.to(whole), ridge=self.policy.ridge)
         sizes = [len(s) - 1, *(len(layer.tensor_m()) for layer in layers)]
         own, *others = solved.delta.split(sizes, dim=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gromo_graph.algebra import tangent_of
+from functools import cache
+
+from gromo_graph.algebra import Tangent, tangent_of
 from gromo_graph.graph import AddPath, Bridge, Graph, Middle, NoBridge, new_node, path_cost
 from gromo_graph.graph.paths import middle_name, usual_activation
 from gromo_graph.growth.candidates.base import InfeasibleError
@@ -14,10 +16,16 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 
 
+@cache
+def _tangent(activation: str) -> Tangent:
+    """An activation around 0; it is measured, and many nodes have the same."""
+    return tangent_of(activation_module(activation))
+
+
 def middle_of(graph: Graph) -> Middle:
     """The layer that new nodes of a graph get: its next free name, and its usual activation."""
     activation = usual_activation(graph)
-    shifts = tangent_of(activation_module(activation)).value != 0.0
+    shifts = _tangent(activation).value != 0.0
     return Middle(middle_name(graph), activation, shifts)
 
 
@@ -55,7 +63,7 @@ class NodeProspect(NeuronsProspect):
         there, neurons = feasible_node(network.graph, policy, bridge, middle)
         super().__init__(network, policy, node_target(bridge, middle), neurons, there)
         self.middle, self.shifts = middle, middle.shifts
-        self.tangent = tangent_of(activation_module(middle.activation))
+        self.tangent = _tangent(middle.activation)
 
     def wanted(self) -> Wanted:
         """The moments of its source, and of the layers at its target."""

@@ -178,8 +178,8 @@ class NeuronsProspect(PathProspect[PathNeurons], ABC):
         """
         source = self.source(gathered)
         layers, target = source.entering[self.bridge.target], self.bridge.target
-        s = source.second_moment()
-        n, note = -source.by_target()[target].to(s), ""
+        s = source.second_moment
+        n, note = -source.by_target[target].to(s), ""
         columns = sum(layer.adapter.columns(layer.layer) for layer in layers)
         if layers and source.rows < ROWS_PER_INPUT * columns:
             note = FEW_SAMPLES

@@ -110,9 +110,10 @@ def path_places(graph: Graph, policy: Growth) -> Iterator[PathPlace]:
 
 def _in_order_of_reading(paths: list[PathProspect[Any]]) -> list[PathProspect[Any]]:
     """Paths that share their statistics are neighbours, edges before nodes; heads, which have their own, come last."""
-    forms = {form: place for place, form in enumerate(dict.fromkeys(form_of(each.bridge) for each in paths))}
+    forms: dict[object, int] = {}
+    places = {path: forms.setdefault(form_of(path.bridge), len(forms)) for path in paths}
 
     def place(path: PathProspect[Any]) -> tuple[bool, int, bool]:
-        return path.kind == "new_head", forms[form_of(path.bridge)], path.kind == "new_node"
+        return path.kind == "new_head", places[path], path.kind == "new_node"
 
     return sorted(paths, key=place)

@@ -34,7 +34,7 @@ class SlopeSums:
     def add(self, seen: Observation) -> None:
         """Count a batch."""
         for name, value in self.solved.batch_slopes(seen).items():
-            self.totals[name] = self.totals[name] + value if name in self.totals else value.clone()
+            self.totals[name] = self.totals[name] + value if name in self.totals else value
 
     def share(self, processes: Processes) -> None:
         """Add what the other processes have counted."""
