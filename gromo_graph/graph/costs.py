@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gromo_graph.graph.growth_edits import apply, narrowing, widening
 from gromo_graph.graph.view import Graph
 from gromo_graph.graph.widths import WidthGroup
-from gromo_graph.spec.kinds import WidthRule
+from gromo_graph.spec.kinds import Shape, WidthRule
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,25 @@ def _touched(graph: Graph, group: WidthGroup) -> list[str]:
                 if graph.spec.nodes[reader].width_rule is not WidthRule.OWNED:
                     stack.append(reader)
     return sorted(seen, key=graph.place.__getitem__)
+
+
+def cost_at_widths(graph: Graph, features: Mapping[WidthGroup, int]) -> Cost:
+    """Parameters and multiply-adds of the whole network if each of these groups had so many features.
+
+    Args:
+        graph: the network as it is.
+        features: the wanted width of each group, at least its present one; other groups keep theirs.
+    """
+    spec = graph.spec
+    for group, wanted in features.items():
+        if wanted > group.features:
+            spec = apply(spec, widening(group, wanted - group.features))
+    shapes: dict[str, Shape] = {}
+    parameters = madds = 0
+    for name in graph.order:
+        inputs = [shapes[source] for source in graph.sources(name)]
+        node = spec.nodes[name]
+        parameters += node.parameter_count(inputs)
+        madds += node.multiply_adds(inputs)
+        shapes[name] = node.output_shape(inputs)
+    return Cost(parameters, madds)

@@ -269,6 +269,7 @@ def _tightest(limits: Sequence[Grow]) -> Grow:
         min=max((limit.min for limit in limits if limit.min is not None), default=None),
         step=min((limit.step for limit in limits if limit.step is not None), default=None),
         ratio=limits[0].ratio,
+        target=min((limit.target for limit in limits if limit.target is not None), default=None),
         tie=next((limit.tie for limit in limits if limit.tie is not None), None),
         kernel=next((limit.kernel for limit in limits if limit.kernel is not None), None),
     )

@@ -134,6 +134,11 @@ class GraphChecks:
             self.report((*path, "max"), message)
         elif grow.max is not None and grow.min is not None and grow.min > grow.max:
             self.report((*path, "min"), f"found {grow.min:,}, above `max`, which is {grow.max:,}")
+        if grow.target is not None and grow.target < node.features:
+            message = f"found {grow.target:,}, below the {node.features:,} features the node begins with"
+            self.report((*path, "target"), message)
+        elif grow.target is not None and grow.max is not None and grow.target > grow.max:
+            self.report((*path, "target"), f"found {grow.target:,}, above `max`, which is {grow.max:,}")
 
     def _check_tokens(self) -> None:
         """Token ids come from inputs, and are looked up by all who read them."""

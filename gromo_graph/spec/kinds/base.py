@@ -82,6 +82,7 @@ class Grow(Frozen):
         min: a growth step never leaves the node narrower than this (features).
         step: neurons added at once here, instead of the document's `growth.neurons`.
         ratio: the target width relative to the other growing nodes (no unit).
+        target: the width that growth leads to (features).
         kernel: the kernels convolutions get for new features; None takes that of the document's policy.
         tie: a name; nodes with the same one keep the same width.
     """
@@ -93,6 +94,7 @@ class Grow(Frozen):
     kernel: Literal["full", "centre"] | None = Field(
         None, description="Kernels that convolutions get for the new features; by default `growth.kernel`."
     )
+    target: Features | None = Field(None, description="The width that growth leads to: reached when it ends.")
     tie: str | None = Field(
         None, min_length=1, description="A name of your own: nodes that share one keep the same width."
     )
