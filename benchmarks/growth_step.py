@@ -35,7 +35,7 @@ from gromo_graph.spec.settings import Growth, When
 
 SAMPLES, BATCH, LIMIT = 512, 64, 10.0
 CROSS_ENTROPY = torch.nn.functional.cross_entropy
-ALL = Growth(actions=("widen", "new_edge", "new_node"), groups=1, when=When(until=1.0))
+ALL = Growth(actions=("widen", "new_edge", "new_node"), groups=1, when=When(every=1, until=1.0))
 ROUNDS, FASTER = 3, 100.0
 
 

@@ -113,7 +113,7 @@ def short(epochs: int, groups: int, neurons: int, *others: str) -> tuple[str, ..
         f"train.epochs={epochs}",
         f"growth.groups={groups}",
         f"growth.neurons.per_step={neurons}",
-        "growth.when.until=1.0",
+        "growth.when={every: 1, until: 1.0}",
         *others,
     )
 

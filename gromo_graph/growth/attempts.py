@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gromo_graph.graph import Graph, widening_cost
+from gromo_graph.graph import Graph, WidthGroup, widening_cost
 from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.budget import within
 from gromo_graph.growth.candidates.prune import Pruning
@@ -70,10 +70,10 @@ class Attempts:
         if not isinstance(candidate, Widening) or len(before) < len(self.applied):
             return False
         cost = widening_cost(graph, candidate.group, candidate.neurons)
-        taken = {layer for each in before for layer in _layers(each)}
-        return not taken & _layers(candidate) and within(graph, cost, self._policy.stop)
+        taken = {layer for each in before for layer in layers_of(each.group)}
+        return not taken & layers_of(candidate.group) and within(graph, cost, self._policy.stop)
 
 
-def _layers(widening: Widening) -> set[str]:
-    """The layers that a widening changes."""
-    return {*widening.group.producers, *widening.group.consumers}
+def layers_of(group: WidthGroup) -> set[str]:
+    """The layers that a widening of the group changes."""
+    return {*group.producers, *group.consumers}

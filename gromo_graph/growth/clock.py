@@ -1,90 +1,166 @@
-"""When a growth step is due, and when growth is over: epochs, steps, seconds and the plateau."""
+"""Clocks: the moments of a training at which growth is tried, and its end.
+
+A moment is a number of training steps or of epochs that are done. At a *tick* growth is tried.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from typing import Any
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
 
-from gromo_graph.graph import Graph
-from gromo_graph.growth.plateau import PlateauWatch
-from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.stopping import budget_reached
-from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.settings import When
+
+_EXACT = 1e-9  # 0.25 · 0.4 · 30 has to count as 3
 
 
-class Clock:
-    """Counts a training.
-
-    Args:
-        policy: of the scheduler. epochs: the length of the training, which `until` is a share of.
+@dataclass
+class Elapsed:
+    """How much of a training is done.
 
     Attributes:
-        epoch: epochs counted so far. applied: growth steps applied so far.
+        epochs: that are over. steps: training steps of the optimizer, 0 if nobody counts them.
+        ticks: times that growth was tried.
     """
 
-    def __init__(self, policy: Growth, epochs: int) -> None:
-        self.policy, self.epochs = policy, epochs
-        self.epoch = self.applied = 0
-        self._began = time.perf_counter()
-        self._plateau = PlateauWatch(policy.when)
+    epochs: int = 0
+    steps: int = 0
+    ticks: int = 0
 
-    def use(self, policy: Growth, epochs: int) -> None:
-        """Go on with another policy, in a training of another length."""
-        self.policy, self.epochs = policy, epochs
-        self._plateau = PlateauWatch(policy.when)
 
-    def is_due(self, watched: Callable[[], float]) -> bool:
-        """Whether a step is tried in this epoch.
+class Clock(ABC):
+    """Says when growth is tried."""
 
-        Args:
-            watched: the value whose plateau is waited for; asked for only if the policy wants one.
-        """
-        return self._plateau.reached(watched) and self.epoch % self.policy.when.every == 0
+    @abstractmethod
+    def moment(self, done: Elapsed) -> int:
+        """The time of this clock."""
 
-    def grown(self) -> None:
-        """Count a step that was applied."""
-        self.applied += 1
-        self._plateau.start_again()
+    @abstractmethod
+    def looks(self, moment: int) -> bool:
+        """Whether anything is looked at at a moment: if growth is over, or what is watched has come to a plateau."""
 
-    def why_over(self, graph: Graph, processes: Processes) -> str | None:
-        """The reason why no further growth step is tried, by count, time and budget; None while growth goes on."""
-        stop, when = self.policy.stop, self.policy.when
-        limit = when.until * self.epochs
-        seconds = processes.number(time.perf_counter() - self._began)
-        if stop.steps is not None and self.applied >= stop.steps:
-            return f"{self.applied} growth steps applied: `growth.stop.steps` is {stop.steps}"
-        if self.epoch > limit and limit < when.every:
+    @abstractmethod
+    def due(self, moment: int) -> bool:
+        """Whether growth is tried at a moment."""
+
+    @abstractmethod
+    def left(self, moment: int) -> int | None:
+        """Ticks that are left, one at this moment included; None if growth has no pace."""
+
+    @abstractmethod
+    def over(self, moment: int) -> str | None:
+        """Why nothing grows at this moment or later, or None."""
+
+
+@dataclass(frozen=True)
+class EpochClock(Clock):
+    """Growth after every so many epochs, in the first part of them: the clock of release 0.1.
+
+    Attributes:
+        when: the section of the spec. epochs: of the whole training.
+    """
+
+    when: When
+    epochs: int
+
+    def moment(self, done: Elapsed) -> int:
+        """The epochs that are over."""
+        return done.epochs
+
+    def looks(self, moment: int) -> bool:
+        """After each epoch."""
+        return True
+
+    def due(self, moment: int) -> bool:
+        """After each `every` epochs."""
+        return moment % self._every == 0
+
+    def left(self, moment: int) -> None:
+        """Growth has no pace."""
+        return
+
+    def over(self, moment: int) -> str | None:
+        """After the share `until` of the epochs."""
+        limit = self.when.until * self.epochs
+        if moment <= limit:
+            return None
+        if limit < self._every:
             return (
-                f"no growth step was due: `growth.when.every` is {when.every} and growth ends after {limit:g} of "
-                f"{self.epochs} epochs (`growth.when.until` is {when.until:g}): train longer, or change one of them"
+                f"no growth step was due: `growth.when.every` is {self._every} and growth ends after "
+                f"{limit:g} of {self.epochs} epochs (`growth.when.until` is {self.when.until:g}): train longer, or "
+                "change one of them"
             )
-        if self.epoch > limit:
-            return (
-                f"growth ends after {limit:g} of {self.epochs} epochs: `growth.when.until` is {when.until:g}"
-            )
-        if stop.seconds is not None and seconds >= stop.seconds:
-            return f"{seconds:.1f} seconds have passed: `growth.stop.seconds` is {stop.seconds:g}"
-        return budget_reached(graph, self.policy)
+        return (
+            f"growth ends after {limit:g} of {self.epochs} epochs: `growth.when.until` is {self.when.until:g}"
+        )
 
-    def never_flat(self) -> str:
-        """An addition to the reason why growth is over: no plateau was ever reached; empty if none was asked for."""
-        epochs = self._plateau.epochs
-        if epochs is None or self._plateau.seen:
-            return ""
-        return f"; {self.policy.when.watch} never came to a plateau of {epochs} epochs"
+    @property
+    def _every(self) -> int:
+        return self.when.every or 1
 
-    def saved(self) -> dict[str, Any]:
-        """Plain values to go on with later."""
-        return {
-            "epoch": self.epoch,
-            "applied": self.applied,
-            "plateau": {"values": self._plateau.values, "seen": self._plateau.seen},
-            "seconds": time.perf_counter() - self._began,
-        }
 
-    def restore(self, plain: Mapping[str, Any]) -> None:
-        """Go on where `saved` was called."""
-        self.epoch, self.applied = plain["epoch"], plain["applied"]
-        self._plateau.values, self._plateau.seen = list(plain["plateau"]["values"]), plain["plateau"]["seen"]
-        self._began = time.perf_counter() - plain["seconds"]
+@dataclass(frozen=True)
+class TickClock(Clock):
+    """Ticks at even distances: the first one a distance after `begin`, the last one at `until`.
+
+    Attributes:
+        when: the section of the spec. length: of the whole training, in its unit.
+        by_steps: whether that unit is training steps; else it is epochs.
+
+    >>> TickClock(When(until=0.5, steps=4), 40, by_steps=True).ticks
+    (5, 10, 15, 20)
+    """
+
+    when: When
+    length: int
+    by_steps: bool
+
+    @cached_property
+    def ticks(self) -> tuple[int, ...]:
+        """The moments of all ticks, in order; fewer than `steps` in a training too short for them."""
+        when = self.when
+        distance = (when.until - when.begin) / when.steps
+        shares = (when.begin + distance * number for number in range(1, when.steps + 1))
+        moments = {max(1, math.floor(share * self.length + _EXACT)) for share in shares}
+        return tuple(sorted(moments))
+
+    def moment(self, done: Elapsed) -> int:
+        """Training steps, or epochs."""
+        return done.steps if self.by_steps else done.epochs
+
+    def looks(self, moment: int) -> bool:
+        """At each tick, and behind the last one."""
+        return self.due(moment) or moment > self.ticks[-1]
+
+    def due(self, moment: int) -> bool:
+        """At each tick."""
+        return moment in self.ticks
+
+    def left(self, moment: int) -> int:
+        """Ticks that are left, one at this moment included."""
+        return sum(tick >= moment for tick in self.ticks)
+
+    def over(self, moment: int) -> str | None:
+        """After the last tick."""
+        last = self.ticks[-1]
+        if moment <= last:
+            return None
+        return f"growth ends after {last} of {self.length} {self.unit}: `growth.when.until` is {self.when.until:g}"
+
+    @property
+    def unit(self) -> str:
+        """The word for its moments."""
+        return "training steps" if self.by_steps else "epochs"
+
+    @property
+    def too_short(self) -> str | None:
+        """Said if somebody asked for more ticks than there are moments; the default number adapts itself."""
+        asked = self.when.steps
+        if asked == len(self.ticks) or asked == When.model_fields["steps"].default:
+            return None
+        return (
+            f"growth is tried {len(self.ticks)} times and not {asked} times as `growth.when.steps` says: the training "
+            f"has {self.length} {self.unit}, and growth takes place in {self.when.until - self.when.begin:.0%} of "
+            "them; train longer, raise `until` or ask for fewer"
+        )

@@ -8,15 +8,138 @@ those of the widths that the network began with.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gromo_graph.graph import Graph, WidthGroup
+from gromo_graph.graph import Graph, WidthGroup, obstacle
 from gromo_graph.graph.costs import Cost, cost_at_widths
-from gromo_graph.spec.settings import Stop
+from gromo_graph.growth.candidates.budget import asked_at_once, neurons_at_once
+from gromo_graph.spec.settings import Growth, Stop
 
 # Halvings of the interval in which the scale is searched: more than any width needs.
 _HALVINGS = 50
+# A slope below this share of the steepest one is no reason to grow a group before the others.
+_NEGLIGIBLE = 1e-3
+
+
+class Pace(ABC):
+    """How many neurons a group gets at a step, and which group is behind the others."""
+
+    @abstractmethod
+    def neurons(self, policy: Growth, group: WidthGroup) -> int:
+        """The neurons that a step adds, budgets left aside."""
+
+    @abstractmethod
+    def relative_width(self, group: WidthGroup) -> float:
+        """The features of a group over its proportion."""
+
+    @abstractmethod
+    def is_negligible(self, slope: float | None, steepest: float) -> bool:
+        """Whether a slope is no reason to grow a group before the steepest one."""
+
+    @abstractmethod
+    def missing(self, group: WidthGroup) -> int:
+        """Features that are due and that the group does not have; 0 if nothing says how many are due."""
+
+    @abstractmethod
+    def is_kept(self, groups: Sequence[WidthGroup]) -> bool:
+        """Whether all groups are as wide as they should be; never if nothing says how wide that is."""
+
+
+class Unpaced(Pace):
+    """As many neurons as the policy adds at once, in the ratios of the spec: nothing is due by a moment."""
+
+    def neurons(self, policy: Growth, group: WidthGroup) -> int:
+        """The rule of the policy."""
+        return neurons_at_once(policy, group)
+
+    def relative_width(self, group: WidthGroup) -> float:
+        """Features over `grow.ratio`."""
+        return group.features / group.grow.ratio
+
+    def is_negligible(self, slope: float | None, steepest: float) -> bool:
+        """None is."""
+        return False
+
+    def missing(self, group: WidthGroup) -> int:
+        """Nothing is due."""
+        return 0
+
+    def is_kept(self, groups: Sequence[WidthGroup]) -> bool:
+        """Nothing says so."""
+        return False
+
+
+UNPACED = Unpaced()
+
+
+@dataclass(frozen=True)
+class TickPace(Pace):
+    """The pace at one tick.
+
+    Attributes:
+        proportions: of each group by its target: the width that it should have relative to the others (no unit).
+        widths: that each group should have after the tick (`due_widths`); empty if there is no budget to go by.
+    """
+
+    proportions: Mapping[str, float]
+    widths: Mapping[str, int]
+
+    def neurons(self, policy: Growth, group: WidthGroup) -> int:
+        """What is missing of the width that is due, or less if the author limits a step."""
+        if group.target not in self.widths:
+            return neurons_at_once(policy, group)
+        limit = asked_at_once(policy, group)
+        missing = self.missing(group)
+        return missing if limit is None else min(missing, max(limit, group.unit))
+
+    def relative_width(self, group: WidthGroup) -> float:
+        """Features over the proportion."""
+        return group.features / self.proportions.get(group.target, 1.0)
+
+    def is_negligible(self, slope: float | None, steepest: float) -> bool:
+        """One of less than a thousandth of the steepest."""
+        return slope is not None and slope < _NEGLIGIBLE * steepest
+
+    def missing(self, group: WidthGroup) -> int:
+        """What is missing of the width that is due."""
+        return max(0, self.widths.get(group.target, group.features) - group.features)
+
+    def is_kept(self, groups: Sequence[WidthGroup]) -> bool:
+        """Whether nothing is missing; never without a budget."""
+        return bool(self.widths) and not any(self.missing(group) for group in groups)
+
+
+def tick_pace(graph: Graph, policy: Growth, first_widths: Mapping[str, int], ticks_left: int) -> TickPace:
+    """The pace at a tick.
+
+    Args:
+        graph: the network as it is. policy: of the scheduler.
+        first_widths: features that each group began with, by its target: their proportions are kept if no growing node
+            says a `ratio`.
+        ticks_left: this one included.
+    """
+    groups = growing_groups(graph, policy)
+    told = any(group.grow.ratio != 1.0 for group in groups)
+    proportions = {
+        group.target: group.grow.ratio if told else float(first_widths.get(group.target, group.features))
+        for group in groups
+    }
+    turns = turns_of(groups)
+    if policy.groups is not None:
+        turns = max(turns, math.ceil(len(groups) / policy.groups))
+    # What compares queries and keys is as wide as its inputs allow, which no budget knows.
+    wide = [group for group in groups if not group.matches]
+    due = due_widths(graph, wide, proportions, policy.stop, Share(ticks_left, turns)) if wide else None
+    return TickPace(proportions, due or {})
+
+
+def growing_groups(graph: Graph, policy: Growth) -> list[WidthGroup]:
+    """The groups that widening may grow."""
+    if "widen" not in policy.actions:
+        return []
+    return [group for group in graph.groups if obstacle(graph, group, policy) is None]
 
 
 @dataclass(frozen=True)

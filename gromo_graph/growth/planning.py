@@ -19,6 +19,7 @@ from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.nondifferentiable import marked, watching
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
+from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.policy import ranked
 from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.growth.sample_parts import SampleParts, sample_parts
@@ -60,6 +61,7 @@ def plan_proposals(
     known: InputMoments | None = None,
     processes: Processes = ALONE,
     sample_size: SampleSize | None = None,
+    pace: Pace = UNPACED,
 ) -> Planned:
     """Everything that could be done: solved and measured, or with the reason why it is left out; best first.
 
@@ -67,14 +69,15 @@ def plan_proposals(
         known: what earlier plans on the same data have found out about it; this one adds to it.
         processes: that plan together, each with a share of the data: sums are of all, solutions are the first's.
         sample_size: how much data is looked at; None follows from the policy.
+        pace: how many neurons are due.
 
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
     """
-    feasible = propose(network, policy)
+    feasible = propose(network, policy, pace)
     drawn: list[Applicable] = [each.drawn(generator) for each in feasible.drawn]
     if not feasible.prospects:
-        return Planned(ranked(drawn, policy), feasible.left_out)
+        return Planned(ranked(drawn, policy, pace), feasible.left_out)
     size_of_sample = samples_for(policy) if sample_size is None else sample_size
     parts = sample_parts(loader, size_of_sample.of_each(processes.count))
     passes = _Passes(network, loss, parts, policy, generator, processes)
@@ -85,7 +88,7 @@ def plan_proposals(
     settled += passes.measured([each for each in judged if isinstance(each, Solved)])
     applicable = [*drawn, *(each for each in settled if isinstance(each, Applicable))]
     left_out = [*(each for each in settled if isinstance(each, LeftOut)), *feasible.left_out]
-    in_order = _in_one_order(ranked(applicable, policy), processes)
+    in_order = _in_one_order(ranked(applicable, policy, pace), processes)
     return Planned(in_order, left_out, gathered.samples, gathered.memory)
 
 
@@ -137,7 +140,7 @@ class Planner:
         self.memory = 0
         self._loader: Loader | None = None
 
-    def plan(self, network: GrowingNetwork, loader: Loader, policy: Growth) -> Planned:
+    def plan(self, network: GrowingNetwork, loader: Loader, policy: Growth, pace: Pace = UNPACED) -> Planned:
         """All candidates.
 
         Raises:
@@ -155,6 +158,7 @@ class Planner:
             generator=self.generator,
             known=self.known,
             processes=self.processes,
+            pace=pace,
         )
         self.memory = planned.memory
         return planned

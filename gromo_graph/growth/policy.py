@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.spec.settings import Growth
 
 # Groups this close to the narrowest count as equally narrow; among them the slope decides.
@@ -21,19 +22,19 @@ RULES = {
 """What each `select` means, in the words of a reason."""
 
 
-def ranked(candidates: Sequence[Applicable], policy: Growth) -> list[Applicable]:
+def ranked(candidates: Sequence[Applicable], policy: Growth, pace: Pace = UNPACED) -> list[Applicable]:
     """The order in which candidates are tried.
 
     Neurons are taken out if nothing grows: then the budget has room again.
     """
     prunings = [each for each in candidates if isinstance(each, Pruning)]
     growing = [each for each in candidates if not isinstance(each, Pruning)]
-    return [*_in_order(growing, policy.select), *sorted(prunings, key=lambda pruning: pruning.missed)]
+    return [*_in_order(growing, policy.select, pace), *sorted(prunings, key=lambda pruning: pruning.missed)]
 
 
-def _in_order(candidates: Sequence[Applicable], select: str) -> list[Applicable]:
+def _in_order(candidates: Sequence[Applicable], select: str, pace: Pace) -> list[Applicable]:
     if select == "balanced":
-        return _balanced(candidates)
+        return _balanced(candidates, pace)
 
     def cost(candidate: Applicable) -> int:
         if select in ("slope", "realised"):
@@ -50,22 +51,26 @@ def _in_order(candidates: Sequence[Applicable], select: str) -> list[Applicable]
     return sorted(candidates, key=key)
 
 
-def _balanced(candidates: Sequence[Applicable]) -> list[Applicable]:
-    """Groups below their minimum first, then the narrowest relative to their target ratio; slope among near-ties.
+def _balanced(candidates: Sequence[Applicable], pace: Pace) -> list[Applicable]:
+    """Groups below their minimum first, then the narrowest relative to their proportions; slope among near-ties.
 
-    New paths have no width to go by: those come before the first group that bring more per parameter than it.
+    A group whose slope is negligible beside the steepest one waits, however narrow it is. New paths have no width to
+    go by: those come before the first group that bring more per parameter than it.
     """
     wide = [each for each in candidates if isinstance(each, Widening)]
     others = [each for each in candidates if not isinstance(each, Widening)]
     paths = sorted(others, key=slope_per_parameter, reverse=True)
     if not wide:
         return paths
-    narrowest = min(relative_width(each) for each in wide)
+    steepest = max(each.slope or 0.0 for each in wide)
+    waiting = {id(each) for each in wide if pace.is_negligible(each.slope, steepest)}
+    narrowest = min(pace.relative_width(each.group) for each in wide if id(each) not in waiting)
 
-    def key(candidate: Widening) -> tuple[bool, float, float]:
-        width = relative_width(candidate)
+    def key(candidate: Widening) -> tuple[bool, bool, float, float]:
+        width = pace.relative_width(candidate.group)
         tied = width <= _NEAR_TIE * narrowest
-        return not _below_minimum(candidate), narrowest if tied else width, -(candidate.slope or 0.0)
+        width = narrowest if tied else width
+        return not _below_minimum(candidate), id(candidate) in waiting, width, -(candidate.slope or 0.0)
 
     wide.sort(key=key)
     least = slope_per_parameter(wide[0])
@@ -76,11 +81,6 @@ def _balanced(candidates: Sequence[Applicable]) -> list[Applicable]:
 def slope_per_parameter(proposal: Applicable) -> float:
     """What it brings to first order for what it costs."""
     return (proposal.slope or 0.0) / max(1, proposal.delta_parameters)
-
-
-def relative_width(proposal: Widening) -> float:
-    """Features over the target ratio."""
-    return proposal.group.features / proposal.group.grow.ratio
 
 
 def _below_minimum(proposal: Widening) -> bool:

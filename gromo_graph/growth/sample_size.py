@@ -71,8 +71,7 @@ def samples_for(policy: Growth, *, spent: int | None = None, per_sample: int = 1
 
 def counts_epochs(policy: Growth) -> bool:
     """Whether growth follows a spec that counts epochs, as all did before version 0.2: then it decides as they did."""
-    written = {"every", "plateau"} & policy.when.model_fields_set
-    return any(getattr(policy.when, name) is not None for name in written)
+    return policy.counts_epochs
 
 
 def followed(policy: Growth, *, samples: int | None, inputs: int) -> Followed:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.attempts import Attempts
 from gromo_graph.growth.candidates.base import Applicable, Proposal
 from gromo_graph.growth.candidates.budget import groups_at_once
-from gromo_graph.growth.clock import Clock
+from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.explanations import decision_of, why_chosen
+from gromo_graph.growth.filling import Filler, told_as_one, why_drawn
 from gromo_graph.growth.given_network import growing_network
 from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.observe import Loader, Loss
+from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
 from gromo_graph.growth.planning import Planned, Planner
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.stopping import gained_little, goal_reached
+from gromo_graph.growth.recent_batches import RecentBatches
+from gromo_graph.growth.sample_size import samples_for
+from gromo_graph.growth.stopping import gained_little, goal_reached, over_budget
+from gromo_graph.growth.timekeeper import Timekeeper
 from gromo_graph.growth.trials import (
     ZERO,
     Tester,
@@ -30,11 +37,11 @@ from gromo_graph.growth.trials import (
     why_refused,
 )
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.draft import install
+from gromo_graph.network.draft import Draft, install
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
 from gromo_graph.network.snapshot import Snapshot as NetworkSnapshot
 from gromo_graph.network.snapshot import copied_snapshot
-from gromo_graph.records import Candidate, GrowthEvent, Plan
+from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
 from gromo_graph.spec import dump_spec
 from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth
@@ -42,7 +49,8 @@ from gromo_graph.statistics.saved_statistics import Snapshot
 
 
 class GrowthScheduler:
-    """Grows a network in place, one call of `step` an epoch, inside anyone's training loop.
+    """Grows a network in place, inside anyone's training loop: by a call of `after_batch` after each training step, or
+    of `step` after each epoch.
 
     Args:
         network: what grows.
@@ -52,6 +60,11 @@ class GrowthScheduler:
         policy: when, where and how much, also as a map as under `growth` in a spec; None takes that section of the
             network's spec.
         epochs: the length of your training, which `until` is a share of; None takes the spec's `train.epochs`.
+        training_steps: the same in steps of the optimizer, which `after_batch` counts; None takes `epochs` times the
+            length of the loader `statistics`.
+        statistics: pairs (x, y) that `after_batch` gathers statistics from, or a function that gives them for the
+            number of a tick; never the loader that is being trained on, whose epoch would end. None takes the batches
+            that `after_batch` has just been given.
         on_event: called with each GrowthEvent.
         generator: for neurons drawn at random; None uses torch's global one.
         undoable: keep the network and the optimizer as they were before the last step, so that `undo` can bring them
@@ -102,6 +115,8 @@ class GrowthScheduler:
         max_memory: int | None = None,
         processes: Processes | None = None,
         untrained: Untrained = (),
+        training_steps: int | None = None,
+        statistics: Loader | Callable[[int], Loader] | None = None,
     ) -> None:
         if not isinstance(policy, Growth | Mapping | None):
             raise GrowthError(
@@ -113,6 +128,11 @@ class GrowthScheduler:
             )
         if epochs is not None and not epochs > 0:
             raise GrowthError(f"epochs={epochs!r}: expected the length of the training, 1 or more")
+        if training_steps is not None and not training_steps > 0:
+            raise GrowthError(
+                f"training_steps={training_steps!r}: expected the steps of the optimizer in the whole training, 1 or "
+                "more"
+            )
         self.network = network = growing_network(network)
         self.loss = loss
         self.policy = network.spec.growth if policy is None else growth_of(policy)
@@ -122,21 +142,25 @@ class GrowthScheduler:
         self.generator = generator
         self.undoable = undoable
         self.processes = Processes.current() if processes is None else processes
-        self.reason: str | None = None
-        self._clock = Clock(self.policy, network.spec.train.epochs if epochs is None else epochs)
+        self.statistics = statistics
+        self.epochs = network.spec.train.epochs if epochs is None else epochs
+        self._time = Timekeeper(self.policy, self.epochs, self._steps(training_steps))
+        self.reason = self._why_never()
+        self._first_widths = {group.target: group.features for group in network.graph.groups}
+        self._recent = RecentBatches(samples_for(self.policy, sys.maxsize))
         self._held_out = HeldOut(loss, self.processes)
         self._planner = Planner(loss, generator, max_memory, self.processes)
         self._before_last: NetworkSnapshot | None = None
 
     @property
     def epoch(self) -> int:
-        """Epochs counted so far."""
-        return self._clock.epoch
+        """Epochs that are over."""
+        return self._time.done.epochs
 
     @property
     def applied(self) -> int:
         """Growth steps applied so far."""
-        return self._clock.applied
+        return self._time.applied
 
     @property
     def optimizer(self) -> OptimizerChoice:
@@ -171,37 +195,135 @@ class GrowthScheduler:
             GrowthError: a loader is empty, the loss is no finite scalar, statistics are not finite. The network
                 is then as it was.
         """
-        self._clock.epoch += 1
+        self._time.count_epoch()
         self._held_out.loader = validation_loader
+        events = self._at_this_moment(lambda: train_loader)
+        return events[-1] if events else None
+
+    def after_batch(self, x: Any, y: Tensor, validation_loader: Loader) -> tuple[GrowthEvent, ...]:
+        """Count one training step, and try growth if a tick is due; call it after the optimizer's step.
+
+        The loader that is being trained on is not touched: statistics come from the batches that were given here, or
+        from `statistics`.
+
+        Args:
+            x, y: the batch that was just trained on; several inputs are a tuple.
+            validation_loader: held-out pairs for the step size; read once for each trial.
+
+        Returns:
+            What happened, an event for each group that grew; empty if no tick was due.
+
+        Raises:
+            GrowthError: as for `step`; or the length of the training is not known.
+
+        >>> import torch
+        >>> from gromo_graph import GrowthScheduler, compile_network, parse_spec
+        >>> network = compile_network(parse_spec('''
+        ... nodes:
+        ...   x: {kind: input, shape: [3]}
+        ...   hidden: {kind: linear, from: x, features: 1, activation: tanh}
+        ...   y: {kind: linear, from: hidden, features: 1}
+        ... output: y
+        ... growth: {when: {until: 0.5, steps: 2}, stop: {parameters: 26}}
+        ... '''), seed=0)
+        >>> x = torch.linspace(-1, 1, 60).reshape(20, 3)
+        >>> batches = [(part, part.square().sum(dim=1, keepdim=True)) for part in x.split(5)]
+        >>> optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+        >>> loss = torch.nn.functional.mse_loss
+        >>> scheduler = GrowthScheduler(network, loss, optimizer=optimizer, training_steps=2 * len(batches))
+        >>> for epoch in range(2):
+        ...     for x, y in batches:
+        ...         optimizer.zero_grad()
+        ...         loss(network(x), y).backward()
+        ...         optimizer.step()
+        ...         for event in scheduler.after_batch(x, y, batches):
+        ...             print(event.batch, event.decision.target, event.parameters)
+        2 hidden 16
+        4 hidden 26
+        """
+        gone_on = self._time.count_step()
+        self._held_out.loader = validation_loader
+        if self.reason is None and self.statistics is None:
+            self._recent.add(x, y)
+        events = self._at_this_moment(self._statistics_now) if gone_on else ()
+        if self.reason is not None:
+            self._recent.clear()
+        return events
+
+    def _at_this_moment(self, loader: Callable[[], Loader]) -> tuple[GrowthEvent, ...]:
+        """Try growth if it is due now.
+
+        Args:
+            loader: gives the pairs for the statistics.
+        """
+        now = self._time
+        if not now.clock.looks(now.moment):
+            return ()
         if self.reason is None:
             self.reason = self._why_over()
         if self.reason is not None:
-            return None
-        watched = partial(self._held_out.watched, self.network, self.policy.when, train_loader)
-        return self._grow(train_loader) if self._clock.is_due(watched) else None
+            return ()
+        watched = partial(self._watched, loader)
+        if not now.is_due(watched):
+            return ()
+        now.done.ticks += 1
+        events = tuple(self._grow(loader, self._filler()))
+        if now.ticks_left == 1 and self.reason is None:
+            self.reason = self._why_over(ahead=1)
+        return events
 
-    def _grow(self, loader: Loader) -> GrowthEvent | None:
+    def _grow(self, loader: Callable[[], Loader], filler: Filler) -> Iterator[GrowthEvent]:
         """One growth step; an event for each candidate that is applied."""
+        groups = growing_groups(self.network.graph, self.policy)
+        if self.policy.actions == ("widen",) and filler.pace.is_kept(groups):
+            return
         self.reason = self._planner.too_large(self.network, self.policy)
         if self.reason is not None:
-            return self._skipped(self.reason)
+            yield self._skipped(self.reason)
+            return
         started = time.perf_counter()
         try:
-            planned = self._planner.plan(self.network, loader, self.policy)
+            planned = self._planner.plan(self.network, loader(), self.policy, filler.pace)
         except (RuntimeError, MemoryError) as error:
             reason = self._planner.does_not_fit(error)
             if reason is None:
                 raise
-            return self._skipped(reason)
+            yield self._skipped(reason)
+            return
         decided = time.perf_counter()
-        event: GrowthEvent | None = None
-        for event in self._try_in_order(planned):
+        for event in self._try_in_order(planned, filler):
             seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
-            event = self._told(replace(event, time=seconds))
+            yield self._told(replace(event, time=seconds))
             started = decided = time.perf_counter()
-            if event.decision is None and not planned.applicable:
+            if event.decision is None and not planned.applicable and not filler.due():
                 self.reason = event.reason
-        return event
+
+    def _statistics_now(self) -> Loader:
+        """The samples for the statistics of this tick, in a new object: those of earlier ticks were others."""
+        given = self.statistics
+        if given is None:
+            return list(self._recent)
+        return given(self._time.done.ticks) if callable(given) else given
+
+    def _watched(self, loader: Callable[[], Loader]) -> float:
+        return self._held_out.watched(self.network, self.policy.when, loader())
+
+    def _filler(self) -> Filler:
+        """What is due at this tick."""
+        graph, left, first = self.network.graph, self._time.ticks_left, self._first_widths
+        first.update({group.target: group.features for group in graph.groups if group.target not in first})
+        pace = UNPACED if left is None else tick_pace(graph, self.policy, first, left)
+        return Filler(self.network, self.policy, self.generator, pace, left == 1)
+
+    def _why_never(self) -> str | None:
+        """Why nothing can grow, by what is known before the training."""
+        return None if self.policy.counts_epochs else over_budget(self.network.graph, self.policy)
+
+    def _steps(self, given: int | None) -> int | None:
+        """Training steps of the whole training, as they are given or follow from the loader for statistics."""
+        if given is not None or callable(self.statistics) or not isinstance(self.statistics, Sized):
+            return given
+        return self.epochs * len(self.statistics)
 
     def _told(self, event: GrowthEvent) -> GrowthEvent:
         if self.on_event is not None:
@@ -250,7 +372,7 @@ class GrowthScheduler:
         tester = self._tester(self._held_out.loss_of(self.network))
         trial = tester.trial(candidate, gamma)
         if trial.gamma > 0.0:
-            return self._told(self._applied(trial, tester.before, (candidate,), ()))
+            return self._told(self._applied(trial, tester.before, (candidate,)))
         refusal = trial.refusal or ""
         if refusal == ZERO:
             searched = f"no step size lowers the held-out loss of `{candidate.target}`"
@@ -273,20 +395,25 @@ class GrowthScheduler:
             raise GrowthError(f"there is nothing to undo: {what} (a step is taken back once)")
         self._before_last.restore(self.network, self._optimizers)
         self._before_last = None
-        self._clock.applied -= 1
+        self._time.applied -= 1
         self.reason = None
 
-    def use(self, policy: Growth, *, epochs: int, same_data: bool = True) -> None:
+    def use(
+        self, policy: Growth, *, epochs: int, training_steps: int | None = None, same_data: bool = True
+    ) -> None:
         """Go on with another policy, in a training of another length; growth that was over may begin again."""
-        self.policy, self.reason = policy, None
+        self.policy, self.epochs = policy, epochs
+        self.reason = self._why_never()
+        self._recent = RecentBatches(samples_for(policy, sys.maxsize))
         if not same_data:
             self._planner.known.forget()
-        self._clock.use(policy, epochs)
+        self._time.use(policy, epochs, self._steps(training_steps))
 
     def saved(self) -> Snapshot:
         """How far it is, to go on with later: an optimizer and a network are saved by themselves."""
         known = self._planner.known.saved()
-        plain = {**self._clock.saved(), "reason": self.reason, "known": known.plain}
+        plain = {**self._time.saved(), "reason": self.reason, "known": known.plain}
+        plain["widths"] = dict(self._first_widths)
         tensors = {f"known.{name}": tensor for name, tensor in known.tensors.items()}
         if self.generator is not None:
             tensors["generator"] = self.generator.get_state()
@@ -295,61 +422,99 @@ class GrowthScheduler:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on where it was; with the same data it decides as if nothing had been between."""
         plain, tensors = snapshot.plain, snapshot.tensors
-        self._clock.restore(plain)
+        self._time.restore(plain)
+        self._first_widths = dict(plain.get("widths", self._first_widths))
         self.reason = plain["reason"]
         known = {key.removeprefix("known."): t for key, t in tensors.items() if key.startswith("known.")}
         self._planner.known.restore(Snapshot(plain["known"], known))
         if self.generator is not None and "generator" in tensors:
             self.generator.set_state(tensors["generator"])
 
-    def _why_over(self) -> str | None:
-        reason = self._clock.why_over(self.network.graph, self.processes)
+    def _why_over(self, *, ahead: int = 0) -> str | None:
+        reason = self._time.why_over(self.network.graph, self.processes, ahead=ahead)
         if reason is None and self.policy.stop.accuracy is not None:
             reason = goal_reached(self._held_out.error_of(self.network), self.policy)
-        return None if reason is None else reason + self._clock.never_flat()
+        return None if reason is None else reason + self._time.never_flat()
 
-    def _try_in_order(self, planned: Planned) -> Iterator[GrowthEvent]:
+    def _try_in_order(self, planned: Planned, filler: Filler) -> Iterator[GrowthEvent]:
         """An event for each candidate that is applied, or one that says why none is."""
         attempts = Attempts(planned.applicable, self.policy)
-        before = self._held_out.loss_of(self.network)
+        before, applied_before = self._held_out.loss_of(self.network), self.applied
         at_once = groups_at_once(self.policy, self.network.graph)
         if self.policy.stop.steps is not None:
             at_once = min(at_once, self.policy.stop.steps - self.applied)
         while len(attempts.applied) < at_once and self.reason is None:
             trial = attempts.next(self._tester(before))
             if trial is None:
-                if not attempts.applied:
-                    reason = why_refused(attempts.refused) or why_none(planned.left_out)
-                    yield self._nothing(reason, before, planned.proposals)
-                return
-            event = self._applied(trial, before, planned.proposals, attempts.refused)
+                break
+            event = self._applied(trial, before, planned.proposals, attempts.refused, filler)
             if trial.candidate.whole is None:
                 self.reason = gained_little(before, event.loss_after, self.policy)
             attempts.count(trial, self.network.graph)
             yield event
             before = event.loss_after
+        for drawn in filler.whole_groups(attempts.applied, at_once - len(attempts.applied)):
+            if self.reason is not None or self.applied == self.policy.stop.steps:
+                break
+            yield self._filled(drawn, before, planned.proposals)
+        if self.applied == applied_before:
+            reason = why_refused(attempts.refused) or why_none(planned.left_out)
+            yield self._nothing(reason, before, planned.proposals)
 
     def _tester(self, before: float) -> Tester:
         return Tester(self.network, self.policy, self._held_out.loss_of, before)
 
     def _applied(
-        self, trial: Trial, before: float, proposals: Sequence[Proposal], refused: Sequence[Trial]
+        self,
+        trial: Trial,
+        before: float,
+        proposals: Sequence[Proposal],
+        refused: Sequence[Trial] = (),
+        filler: Filler | None = None,
     ) -> GrowthEvent:
-        """Install the draft that was tried, and say what happened."""
-        why = why_chosen(trial.candidate, refused, self.policy)
+        """Install the draft that was tried and what else is due of its group, and say what happened."""
+        why, decision = why_chosen(trial.candidate, refused, self.policy), decision_of(trial.candidate)
+        self._keep_for_undo()
+        self._install(trial.draft, trial.gamma)
+        drawn = None if filler is None else filler.rest_of(trial.candidate)
+        if drawn is not None:
+            self._install(drawn.draft(self.network, self.policy), 1.0)
+            decision, note = told_as_one(decision, drawn)
+            why = f"{why}; {note}"
+        return self._done(why, before, proposals, decision, (trial.gamma, trial.candidate.slope))
+
+    def _filled(self, drawn: Widening, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
+        """Install drawn neurons alone, and say so."""
+        self._keep_for_undo()
+        self._install(drawn.draft(self.network, self.policy), 1.0)
+        return self._done(why_drawn(drawn), before, proposals, decision_of(drawn), (1.0, drawn.slope))
+
+    def _keep_for_undo(self) -> None:
         self._before_last = copied_snapshot(self.network, self._optimizers) if self.undoable else None
-        trial.draft.measure(trial.gamma, self._planner.show)
+
+    def _install(self, draft: Draft, gamma: float) -> None:
+        draft.measure(gamma, self._planner.show)
         state = self.policy.optimizer_state
-        install(self.network, trial.draft, optimizers=self._optimizers, new_state=state)
-        self._clock.grown()
+        install(self.network, draft, optimizers=self._optimizers, new_state=state)
+
+    def _done(
+        self,
+        why: str,
+        before: float,
+        proposals: Sequence[Proposal],
+        decision: Decision,
+        rise: tuple[float, float | None],
+    ) -> GrowthEvent:
+        """The event of a step that has just been applied.
+
+        Args:
+            rise: γ and the slope.
+        """
+        self._time.grown()
         event = self._nothing(why, before, proposals)
-        return replace(
-            event,
-            decision=decision_of(trial.candidate),
-            gamma=trial.gamma,
-            slope=trial.candidate.slope,
-            loss_after=self._held_out.loss_of(self.network),
-        )
+        gamma, slope = rise
+        after = self._held_out.loss_of(self.network)
+        return replace(event, decision=decision, gamma=gamma, slope=slope, loss_after=after)
 
     def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
         """The event of a step in which nothing is applied."""
@@ -368,4 +533,6 @@ class GrowthScheduler:
             candidates=tuple(proposal.plain() for proposal in proposals),
             spec=dump_spec(self.network.spec),
             memory=self._planner.memory,
+            tick=self._time.done.ticks,
+            batch=self._time.done.steps,
         )

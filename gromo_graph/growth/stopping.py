@@ -8,6 +8,8 @@ from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.propose import path_places
 from gromo_graph.spec.settings import Growth
 
+# A budget that is used up to this share counts as used.
+_USED = 0.95
 # A relative rise of the loss within this is rounding.
 _ROUNDING = 1e-6
 
@@ -58,15 +60,54 @@ def budget_reached(graph: Graph, policy: Growth) -> str | None:
     places = list(path_places(graph, policy))
     if any(place.is_feasible(graph, policy) for place in places) or not (free or places):
         return None
-    parts, over = [], False
+    return over_budget(graph, policy) or (
+        f"budget reached: {', '.join(_used(graph, policy))}, and one more feature would pass it"
+    )
+
+
+def over_budget(graph: Graph, policy: Growth) -> str | None:
+    """Said if a network is larger than a budget before anything grows."""
+    stop = policy.stop
+    too_large = (stop.parameters is not None and graph.parameter_count > stop.parameters) or (
+        stop.madds is not None and graph.multiply_adds > stop.madds
+    )
+    if not too_large or "prune" in policy.actions:
+        return None
+    used = ", ".join(_used(graph, policy))
+    return f"over budget as it is: {used}; raise `growth.stop`, or let `prune` take neurons out"
+
+
+def _used(graph: Graph, policy: Growth) -> list[str]:
+    """What is used of each budget, in words."""
+    parts, stop = [], policy.stop
     if stop.parameters is not None:
         parts.append(f"{graph.parameter_count:,} of {stop.parameters:,} parameters")
-        over |= graph.parameter_count > stop.parameters
     if stop.madds is not None:
         parts.append(f"{graph.multiply_adds:,} of {stop.madds:,} multiply-adds")
-        over |= graph.multiply_adds > stop.madds
-    if over:
-        return (
-            f"over budget as it is: {', '.join(parts)}; raise `growth.stop`, or let `prune` take neurons out"
-        )
-    return f"budget reached: {', '.join(parts)}, and one more feature would pass it"
+    return parts
+
+
+def budget_left(graph: Graph, policy: Growth, word: str) -> str:
+    """Said behind a reason if growth ends with less than 95 % of a budget used, with the word to change.
+
+    Args:
+        word: the setting that ended growth.
+    """
+    stop = policy.stop
+    shares = [
+        now / budget
+        for now, budget in ((graph.parameter_count, stop.parameters), (graph.multiply_adds, stop.madds))
+        if budget is not None
+    ]
+    if policy.counts_epochs or not shares or max(shares) >= _USED:
+        return ""
+    able = [group for group in graph.groups if obstacle(graph, group, policy) is None]
+    if able and all(group.grow.max is not None and group.features >= group.grow.max for group in able):
+        word = "grow.max"
+    elif any(group.grow.step is not None for group in able):
+        word = "grow.step"
+    elif policy.neurons.per_step is not None:
+        word = "growth.neurons.per_step"
+    elif policy.neurons.share is not None:
+        word = "growth.neurons.share"
+    return f"; budget {max(shares):.0%} used: raise `{word}`"

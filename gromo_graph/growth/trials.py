@@ -21,6 +21,8 @@ LossOf = Callable[[GrowingNetwork], float]
 """The held-out loss of a network."""
 ZERO = "γ = 0"
 """Why a candidate is not applied that lowers the loss at no step size."""
+# A mean loss is known to some units in the last place of float32.
+_ULPS, _EPS = 4, 2.0**-23
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Tester:
         found = search(partial(self._loss_at, draft), self.before)
         if found.gamma == 0.0:
             return Trial(candidate, draft, 0.0, self.before, ZERO)
-        return Trial(candidate, draft, found.gamma, found.loss, self._not_worth(candidate, found.loss))
+        refusal = self._rounding(found.loss) or self._not_worth(candidate, found.loss)
+        return Trial(candidate, draft, found.gamma, found.loss, refusal)
 
     def _whole(self, candidate: Applicable, draft: Draft, gamma: float | None) -> Trial:
         """Without a step size it is done or not, by the loss alone; if γ = 1 is asked for, it is done."""
@@ -91,6 +94,12 @@ class Tester:
         if smaller is not None:
             return self.trial(smaller)
         return Trial(candidate, draft, 1.0 if refusal is None else 0.0, loss, refusal)
+
+    def _rounding(self, loss: float) -> str | None:
+        """Said if the loss falls by no more than its own rounding; in the clock of release 0.1 that counts."""
+        if self.policy.counts_epochs or self.before - loss > _ULPS * _EPS * abs(self.before):
+            return None
+        return f"the held-out loss falls from {self.before:.9g} to {loss:.9g}, which is rounding"
 
     def _not_worth(self, candidate: Applicable, loss: float) -> str | None:
         return not_worth(self.network.graph, candidate, self.before, loss, self.policy)

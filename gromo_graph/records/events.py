@@ -28,6 +28,8 @@ class GrowthEvent(Tabled):
         madds: multiply-adds of a forward pass of one sample after it.
         candidates: all that were considered, best first.
         spec: the YAML text of the network after it.
+        tick: times that growth has been tried, this one included.
+        batch: training steps done when it was tried; 0 if they were not counted.
         memory: bytes that the statistics of the step took; 0 where it needed none, or where that is not known.
         time: everything about clocks, in seconds; never part of a comparison.
     """
@@ -45,6 +47,8 @@ class GrowthEvent(Tabled):
     candidates: tuple[Candidate, ...] = ()
     spec: str = ""
     memory: Count = 0
+    tick: Count = 0
+    batch: Count = 0
     time: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -68,6 +72,8 @@ class GrowthEvent(Tabled):
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "spec": self.spec,
             "memory": self.memory,
+            "tick": self.tick,
+            "batch": self.batch,
             "time": dict(self.time),
         }
 
@@ -89,5 +95,7 @@ class GrowthEvent(Tabled):
             candidates=tuple(Candidate.from_dict(candidate) for candidate in values["candidates"]),
             spec=values["spec"],
             memory=values.get("memory", 0),
+            tick=values.get("tick", 0),
+            batch=values.get("batch", 0),
             time=values.get("time", {}),
         )

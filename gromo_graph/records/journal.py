@@ -49,6 +49,7 @@ class Header:
         seed: of everything random.
         spec: the YAML text before any growth.
         data: fingerprint and sizes of the data.
+        defaults: the version of the defaults by which `spec` is read; release 0.1 named none.
     """
 
     version: int
@@ -56,6 +57,7 @@ class Header:
     seed: int
     spec: str
     data: Mapping[str, Any]
+    defaults: int = 1
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ def _weighted(folder: RunFolder) -> tuple[GrowingNetwork, Journal]:
 def _spec_file(folder: RunFolder) -> Spec:
     check_regular(folder.file(SPEC))
     try:
-        return load_spec(folder.file(SPEC))
+        return load_spec(folder.file(SPEC), defaults=folder.defaults)
     except SpecError as error:
         raise RunError(f"{folder.path}: the run's {why_no_spec(SPEC, error)}: {error}") from error
 

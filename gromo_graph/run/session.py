@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -204,7 +205,8 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
     for path in start.past.checkpoints:
         try:
             checkpoint = read_checkpoint(path)
-            loop = begun(checkpoint.spec_of(path, parse_spec))
+            parse = partial(parse_spec, defaults=start.past.folder.defaults)
+            loop = begun(checkpoint.spec_of(path, parse))
             loop.go_on(checkpoint, start.past.folder.journal(first=checkpoint.lines), path)
         except RunError as error:
             warnings.warn(f"{error}; going on from the one before", stacklevel=2)

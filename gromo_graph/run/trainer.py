@@ -16,6 +16,7 @@ from gromo_graph.spec.settings import Optimizer, Train
 
 Loss = Callable[[Any, Tensor], Tensor]
 Batches = Iterable[tuple[Tensor, Tensor]]
+AfterStep = Callable[[torch.nn.Module, Tensor, Tensor], torch.nn.Module]
 
 
 class Metrics(TypedDict):
@@ -75,6 +76,7 @@ def train_epoch(
     *,
     rate: Callable[[int], float],
     after_batch: Callable[[], None] = lambda: None,
+    after_step: AfterStep = lambda network, x, y: network,
     clock: str = "",
     accumulate: int = 1,
     amp: bool = False,
@@ -86,6 +88,7 @@ def train_epoch(
         network, loss, loader, optimizer: `loss(prediction, target)` is the mean over the batch.
         rate: the learning rate of the n-th batch.
         after_batch: called after each batch: a safe place to stop.
+        after_step: called after each step of the optimizer with the last batch of it; gives the network to go on with.
         clock: what messages call this epoch.
         accumulate: batches that make one step together, by the mean over all their samples.
         amp: compute in bfloat16 where that is precise enough (torch.autocast).
@@ -117,8 +120,12 @@ def train_epoch(
             step.backward(value, weight, samples)
         if weight:
             sums.add(value.detach(), prediction.detach(), y)
+        if step.begins and failure is None:
+            network = after_step(network, x, y)
         after_batch()
-    step.end()
+    if not step.begins:
+        step.end()
+        after_step(network, x, y)
     if processes.any(failure is not None):  # all go through the same batches, and stop at the same place
         raise failure or NotFiniteError(
             f"the training loss of another process is not finite in {clock}", "lower the learning rate"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.graph.edits import Restore
@@ -18,6 +19,7 @@ from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import is_sized
 from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.sample_size import samples_for
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
@@ -25,6 +27,7 @@ from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.batches import AnyLoader, batches_of, needs_company
 from gromo_graph.run.data.load_data import Data
+from gromo_graph.run.data.samples import Stream
 from gromo_graph.run.folder.checkpoint import (
     Checkpoint,
     restore_chance,
@@ -133,6 +136,8 @@ class Loop:
             undoable=False,  # a folder can be replayed up to any step
             max_memory=command.max_memory,
             processes=processes,
+            training_steps=self._training_steps(),
+            statistics=None if isinstance(data.train, Stream) else self._chosen_samples,
         )
         self.batches = 0
         self.specs: list[Spec] = []  # the network after each event of this epoch
@@ -159,9 +164,39 @@ class Loop:
         self.begin, self.lines = checkpoint.epoch, checkpoint.lines
         self.events, self.told = list(journal.events), list(journal.epochs)
 
+    def _training_steps(self) -> int | None:
+        """Steps of the optimizer in the whole training.
+
+        Raises:
+            RunError: they are not known, and growth takes place at shares of them.
+        """
+        if is_sized(self.trained):
+            return math.ceil(len(self.trained) / self.train.accumulate) * self.train.epochs
+        if self.network.spec.growth.counts_epochs:
+            return None
+        raise RunError(
+            "data: the train loader has no length, and growth takes place at shares of the training: give it a "
+            "`__len__`, or count in epochs with `growth.when.every: 1`"
+        )
+
+    def _chosen_samples(self, tick: int) -> AnyLoader:
+        """The training samples for the statistics of a tick: drawn from the seed and the tick alone."""
+        part = self.data.train
+        assert not isinstance(part, Stream)
+        count = samples_for(self.network.spec.growth, len(part))
+        drawn = torch.Generator().manual_seed((self.seed * 1_000_003 + tick * 7_919 + 1) % 2**63)
+        rows = torch.randperm(len(part), generator=drawn)[:count]
+        return batches_of(
+            part.chosen(rows), self.train.batch_size, device=self.device, share=self.share, least=self._least
+        )
+
+    @property
+    def _least(self) -> int:
+        """The fewest samples of a batch."""
+        return 2 * self.share[1] if needs_company(self.network.graph) else 1
+
     def _training_loader(self) -> AnyLoader:
-        size = self.train.batch_size
-        least = 2 * self.share[1] if needs_company(self.network.graph) else 1
+        size, least = self.train.batch_size, self._least
         return batches_of(
             self.data.train, size, seed=self.seed, device=self.device, share=self.share, least=least
         )
@@ -210,25 +245,45 @@ class Loop:
     def _done(self, epoch: int) -> None:
         """An epoch; where a loss in it is not finite, from its beginning again at half the learning rate.
 
+        What grew in it at ticks is taken back, in the journal too.
+
         Raises:
-            NotFiniteError: it was once too often, or the network has grown in the meantime.
+            NotFiniteError: it was once too often, or the network has grown at its end, in the clock of release 0.1.
         """
-        told = len(self.events)
+        told, lines, spec = len(self.events), self.recorder.lines, self.network.spec
         while True:
             start = self._state(copied=True) if self.setbacks < self.train.retries else None
             try:
                 self._epoch(epoch)
                 return
             except NotFiniteError as error:
-                again = start is not None and len(self.events) == told
+                grown = len(self.events) > told
+                again = start is not None and not (grown and self.scheduler.policy.counts_epochs)
+                if again and grown:
+                    self._shrink_back(spec, told, lines)
                 self.recorder.setback(epoch + 1, error.found, again=again)
                 if start is None or not again:
                     raise
                 self._restore(start)
+                lines += 1  # the setback stays
                 self.setbacks += 1
                 if self.processes.is_first:
                     again_at = f"epoch {epoch + 1} is done again at half the learning rate"
                     warnings.warn(f"{error.found}: {again_at}", stacklevel=2)
+
+    def _shrink_back(self, spec: Spec, told: int, lines: int) -> None:
+        """Make the network as wide as it was, with a new optimizer; the weights are not restored yet.
+
+        Args:
+            spec: of the network then. told: events that there were. lines: of the journal then.
+        """
+        with edit(self.network) as change:
+            change.apply(Restore(spec))
+        self.optimizer = make_optimizer(self.network, self.train.optimizer)
+        self.scheduler.optimizer = self.optimizer
+        del self.events[told:]
+        self.recorder.go_back(lines)
+        self._wrap_anew()
 
     def _epoch(self, epoch: int) -> None:
         started = time.perf_counter()
@@ -236,7 +291,8 @@ class Loop:
             torch.manual_seed((self.seed * 1_000_003 + epoch) * 1_009 + self.processes.rank)
         choose_threads(self.network.graph.multiply_adds * self.train.batch_size, self.threads)
         self.trained.set_epoch(epoch)
-        begun = self.batches
+        begun, told_before = self.batches, len(self.events)
+        self.specs.clear()
         measured = train_epoch(
             self.model,
             self.loss,
@@ -244,17 +300,17 @@ class Loop:
             self.optimizer,
             rate=lambda batch: self._rate(epoch, batch),
             after_batch=self._after_batch,
+            after_step=self._after_step,
             clock=f"epoch {epoch + 1}",
             accumulate=self.train.accumulate,
             amp=self.amp,
             processes=self.processes,
         )
         self.counted = self.batches - begun
-        told_before = len(self.events)
-        self.specs.clear()
-        self.scheduler.step(self.trained, self.measured["validation"])
-        if any(event.decision is not None for event in self.events[told_before:]):
-            self._wrap_anew()
+        if self.scheduler.policy.counts_epochs:
+            self.scheduler.step(self.trained, self.measured["validation"])
+            if any(event.decision is not None for event in self.events[told_before:]):
+                self._wrap_anew()
         lr, validation = self.optimizer.param_groups[0]["lr"], self._measure("validation")
         if not math.isfinite(validation["loss"]):
             raise not_finite("validation", validation["loss"], f"epoch {epoch + 1}", lr)
@@ -284,6 +340,16 @@ class Loop:
         self.model = self.network  # nothing may hold what was around it before
         self.model = wrapped(self.network, self.processes)
 
+    def _after_step(self, model: torch.nn.Module, x: Tensor, y: Tensor) -> torch.nn.Module:
+        """Grow if a tick is due; the network to go on training with."""
+        if self.scheduler.policy.counts_epochs:
+            return model
+        events = self.scheduler.after_batch(x, y, self.measured["validation"])
+        if any(event.decision is not None for event in events):
+            self._wrap_anew()
+            self.model.train()
+        return self.model
+
     def _after_batch(self) -> None:
         self.batches += 1
         if self.processes.count == 1 or self.batches % _BETWEEN_AGREEMENTS == 0:
@@ -311,7 +377,12 @@ class Loop:
         for group in self.optimizer.param_groups:
             asked = self.train.optimizer.model_dump(exclude={"name", "lr"})
             group.update({key: value for key, value in asked.items() if key in group})
-        self.scheduler.use(self.network.spec.growth, epochs=self.train.epochs, same_data=not others)
+        self.scheduler.use(
+            self.network.spec.growth,
+            epochs=self.train.epochs,
+            training_steps=self._training_steps(),
+            same_data=not others,
+        )
         self.recorder.save(self.network)
         self._checkpoint(epoch)
 

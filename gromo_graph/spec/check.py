@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gromo_graph.errors import Problem
+from gromo_graph.spec.defaults import CURRENT, with_defaults
 from gromo_graph.spec.explain import not_a_map, read_section, report_key
 from gromo_graph.spec.foreign_words import advice_for_key, advice_for_kind, kind_meant
 from gromo_graph.spec.graph_checks import GraphChecks, batch_size_problem, data_problem, name_problem
@@ -38,14 +39,15 @@ class DocumentModel(Frozen):
 
 
 def check_document(
-    document: Document, suggester: Suggester, *, between: bool = True
+    document: Document, suggester: Suggester, *, between: bool = True, defaults: int = CURRENT
 ) -> tuple[Spec | None, tuple[Problem, ...]]:
     """The spec that an expanded document describes, or None, and every problem in the order of the text.
 
     Args:
         between: whether nodes are checked against each other; if not, the spec need not be a graph.
+        defaults: the version of the defaults of `growth` and `train`.
     """
-    work = _Check(document, suggester, between=between)
+    work = _Check(document, suggester, between=between, defaults=defaults)
     spec = work.run()
     found = dict.fromkeys((*document.problems, *work.problems))
     own = document.file
@@ -97,6 +99,7 @@ class _Check:
     suggester: Suggester
     problems: list[Problem] = field(default_factory=list)
     between: bool = True
+    defaults: int = CURRENT
     complete: bool = True  # every `from` and every output could be read
     told: set[tuple[str, int, int, str]] = field(default_factory=set)
 
@@ -179,9 +182,10 @@ class _Check:
         return value
 
     def section(self, model: Any, data: dict[str, Any], key: str) -> Any:
-        if key not in data:
-            return model()
-        return read_section(model, data[key], (key,), report=self.report, suggester=self.suggester)
+        written = data.get(key, {})
+        if isinstance(written, dict):
+            written = with_defaults(key, written, self.defaults)
+        return read_section(model, written, (key,), report=self.report, suggester=self.suggester)
 
     def data(self, train: Any) -> None:
         data = train.get("data") if isinstance(train, dict) else None

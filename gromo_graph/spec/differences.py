@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gromo_graph.spec.defaults import written_out
 from gromo_graph.spec.model import Spec
-from gromo_graph.spec.text.write import written_fields, written_node
+from gromo_graph.spec.text.write import written_node
 
 Key = tuple[str, ...]
 """A place in a flat document: ("nodes", name), ("nodes", name, option), ("growth", "stop", "steps"), ("output",)."""
@@ -31,7 +32,7 @@ def differences(old: Spec, new: Spec) -> dict[Key, Any]:
     if old.name != new.name:
         found["name",] = new.name
     for section in ("growth", "train"):
-        before, after = written_fields(getattr(old, section)), written_fields(getattr(new, section))
+        before, after = written_out(getattr(old, section)), written_out(getattr(new, section))
         _compare(before, after, (section,), found)
     return found
 

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from gromo_graph.errors import Problem, SpecError
+from gromo_graph.spec.defaults import written_out
 from gromo_graph.spec.explain import read_section
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.python_values import plain
-from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.settings import Growth, Train
 from gromo_graph.spec.text.locations import Path, path_text
 from gromo_graph.spec.wording import Suggester, shown
 
@@ -76,7 +77,12 @@ def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path) -> AnyMod
     Raises:
         SpecError: in the words of the loader.
     """
-    written = old.model_dump(by_alias=True, exclude_defaults=True, exclude_none=True)
+    settings = isinstance(old, Growth | Train)  # whose defaults have versions
+    written = (
+        written_out(old)
+        if settings
+        else old.model_dump(by_alias=True, exclude_defaults=True, exclude_none=True)
+    )
     if "kind" in type(old).model_fields:
         written["kind"] = getattr(old, "kind")  # noqa: B009 - not every section has one
     return section_of(type(old), _merged(written, changes), path)

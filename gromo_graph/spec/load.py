@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from gromo_graph.errors import Problem, SpecError
 from gromo_graph.spec.check import DocumentModel, check_document, check_nodes
+from gromo_graph.spec.defaults import CURRENT
 from gromo_graph.spec.expand.expand_blocks import unfold
 from gromo_graph.spec.expand.include import include
 from gromo_graph.spec.expand.overrides import Overrides, apply_overrides
@@ -18,27 +19,30 @@ from gromo_graph.spec.text.write import document_of
 from gromo_graph.spec.wording import Suggester
 
 
-def load_spec(path: str | os.PathLike[str], *, overrides: Overrides = ()) -> Spec:
+def load_spec(path: str | os.PathLike[str], *, overrides: Overrides = (), defaults: int = CURRENT) -> Spec:
     """The spec of a YAML file.
 
     Args:
         path: of the file; a document without a `name` goes by the name of its file.
         overrides: `["train.epochs=3"]` or `{"train.epochs": 3}`; texts are read as YAML. Names that
             contain dots are quoted: `nodes."a.b".features=4`.
+        defaults: the version of the defaults of `growth` and `train`: 1 for a text that release 0.1 wrote.
 
     Raises:
         SpecError: with every problem of the document.
     """
-    return spec_of(read_document(path), overrides=overrides)
+    return spec_of(read_document(path), overrides=overrides, defaults=defaults)
 
 
-def parse_spec(text: str, *, file: str = "<text>", overrides: Overrides = ()) -> Spec:
+def parse_spec(
+    text: str, *, file: str = "<text>", overrides: Overrides = (), defaults: int = CURRENT
+) -> Spec:
     """The spec of a YAML text.
 
     Args:
         text: the document.
         file: what messages call it.
-        overrides: as for `load_spec`.
+        overrides, defaults: as for `load_spec`.
 
     Raises:
         SpecError: with every problem of the document.
@@ -53,19 +57,19 @@ def parse_spec(text: str, *, file: str = "<text>", overrides: Overrides = ()) ->
     >>> parse_spec(text).nodes["y"].features
     2
     """
-    return spec_of(parse_document(text, file), overrides=overrides)
+    return spec_of(parse_document(text, file), overrides=overrides, defaults=defaults)
 
 
-def spec_of(document: Document, *, overrides: Overrides = ()) -> Spec:
+def spec_of(document: Document, *, overrides: Overrides = (), defaults: int = CURRENT) -> Spec:
     """The spec of a document that was read.
 
     Args:
-        document: as it was written. overrides: as for `load_spec`.
+        document: as it was written. overrides, defaults: as for `load_spec`.
 
     Raises:
         SpecError: with every problem of the document.
     """
-    return _sound(_examine(document, overrides))
+    return _sound(_examine(document, overrides, defaults=defaults))
 
 
 def overridden(spec: Spec, overrides: Overrides) -> Spec:
@@ -114,14 +118,14 @@ def check_spec(source: Spec | str | os.PathLike[str], *, overrides: Overrides = 
 
 
 def _examine(
-    document: Document, overrides: Overrides, *, between: bool = True
+    document: Document, overrides: Overrides, *, between: bool = True, defaults: int = CURRENT
 ) -> tuple[Spec | None, tuple[Problem, ...]]:
     if document.broken:
         return None, document.problems
     suggester = Suggester()
     document = apply_overrides(document, overrides, root=DocumentModel, suggester=suggester)
     document = include(document)
-    return check_document(unfold(document, suggester), suggester, between=between)
+    return check_document(unfold(document, suggester), suggester, between=between, defaults=defaults)
 
 
 def _sound(examined: tuple[Spec | None, tuple[Problem, ...]]) -> Spec:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from gromo_graph.spec.defaults import counts_epochs, with_defaults
 from gromo_graph.spec.kinds.base import Features, Frozen
 
 BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
@@ -41,12 +43,30 @@ class Neurons(Frozen):
 
 
 class When(Frozen):
-    """The epochs at which growth steps take place."""
+    """The moments at which growth is tried, in one of two clocks.
 
-    every: Count = Field(1, description="Epochs between growth steps.")
+    By default they are *ticks*: `steps` of them, spread evenly over the share of the training from `begin` to `until`,
+    counted in training steps. With `every` or `plateau` growth is tried after whole epochs.
+    """
+
+    begin: float = Field(
+        0.0, ge=0, lt=1, description="Share of the training steps before which nothing grows."
+    )
     until: float = Field(0.25, gt=0, le=1, description="Share of the training after which nothing grows.")
+    steps: Count = Field(
+        10,
+        description="Times that growth is tried, spread evenly from `begin` to `until`; fewer in a training with fewer "
+        "steps.",
+    )
+    every: Count | None = Field(
+        None,
+        description="Count in epochs instead: epochs between growth steps. All other growth settings then have the "
+        "defaults of release 0.1.",
+    )
     plateau: Count | None = Field(
-        None, description="Grow only after so many epochs in which what is watched got no better by 1 %."
+        None,
+        description="Grow only after so many epochs in which what is watched got no better by 1 %; counts in epochs, "
+        "as `every` does.",
     )
     watch: Literal["validation_loss", "validation_error", "train_loss"] = Field(
         "validation_loss", description="The quantity that has to come to a plateau."
@@ -57,6 +77,39 @@ class When(Frozen):
         description="Least relative decrease of the held-out loss for each relative increase of the parameters; a step "
         "that brings less is not applied.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_plateau_counts_epochs(cls, data: Any) -> Any:
+        alone = isinstance(data, dict) and counts_epochs(data) and data.get("every") is None
+        return {**data, "every": 1} if alone else data
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> When:
+        if self.every is not None:
+            wrong = [
+                name for name in self.unused if getattr(self, name) != type(self).model_fields[name].default
+            ]
+            if wrong:
+                raise PydanticCustomError(
+                    "contradiction",
+                    "`every` and `plateau` count epochs, `{key}` belongs to shares of the training: keep one of the "
+                    "two",
+                    {"key": wrong[0]},
+                )
+        elif self.begin >= self.until:
+            raise PydanticCustomError(
+                "contradiction",
+                "`begin` is {begin} and `until` is {until}: nothing could grow between them; write a `begin` below "
+                "`until`",
+                {"begin": f"{self.begin:g}", "until": f"{self.until:g}"},
+            )
+        return self
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The keys that say nothing in the clock that is chosen."""
+        return () if self.every is None else ("begin", "steps")
 
 
 class Stop(Frozen):
@@ -123,7 +176,7 @@ class Growth(Frozen):
     groups: Count | None = Field(
         None,
         description="Width groups without a layer in common that may grow in one step, each with its own γ; by default "
-        "one for each three that may grow, so that deep networks need no more steps than shallow ones.",
+        "all of them, and with `when.every` one for each three that may grow.",
     )
     criterion: Criterion = Field(
         "tiny",
@@ -159,6 +212,18 @@ class Growth(Frozen):
         description="What the optimizer knows of new weights: second moments like those of the old ones, zeros, "
         "nothing, its state of what grew forgotten, or zeros and a count of steps of their own.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_by_the_clock(cls, data: Any) -> Any:
+        """A policy that counts epochs has all the defaults of release 0.1."""
+        of_0_1 = isinstance(data, dict) and counts_epochs(data.get("when"))
+        return with_defaults("growth", data, 1) if of_0_1 else data
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether growth is tried after epochs, as in release 0.1, and not at ticks."""
+        return self.when.every is not None
 
 
 class Optimizer(Frozen):

@@ -165,7 +165,7 @@ def test_neurons_that_are_not_needed_are_taken_out() -> None:
     with torch.no_grad():
         y = network(x)
     data = [(x, y + 0.1 * torch.randn(y.shape, generator=generator, dtype=y.dtype))]
-    policy = Growth(actions=("prune",), neurons=Neurons(per_step=2), when=When(until=1.0))
+    policy = Growth(actions=("prune",), neurons=Neurons(per_step=2), when=When(every=1, until=1.0))
     scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, policy=policy, epochs=4)
     event = scheduler.step(data, data)
     assert event is not None

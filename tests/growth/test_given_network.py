@@ -25,7 +25,7 @@ nodes:
   h: {kind: linear, from: x, features: 3, activation: tanh}
   y: {kind: linear, from: h, features: 2}
 output: y
-growth: {when: {until: 1.0}}
+growth: {when: {every: 1, until: 1.0}}
 """
 X = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
 LOADER = [(X, (X[:, 0] > 0).long())]

@@ -181,7 +181,7 @@ def test_only_the_steepest_are_tried() -> None:
     ],
 )
 def test_growth_ends_for_a_reason_that_is_told(stop: str, reason: str) -> None:
-    scheduler = scheduler_for(f"{{stop: {{{stop}}}, when: {{until: 1.0}}}}")
+    scheduler = scheduler_for(f"{{stop: {{{stop}}}, when: {{every: 1, until: 1.0}}}}")
     events = steps(scheduler, 3)
     assert scheduler.reason is not None
     assert reason in scheduler.reason
@@ -193,7 +193,7 @@ def test_growth_ends_when_the_accuracy_is_enough() -> None:
     data = [(x, (x[:, 0] > 0).long()) for x, _ in DATA]
     losses = torch.nn.functional.cross_entropy
     for goal, over in ((0.01, True), (1.0, False)):
-        network = chain(growth=f"{{stop: {{accuracy: {goal}}}, when: {{until: 1.0}}}}")
+        network = chain(growth=f"{{stop: {{accuracy: {goal}}}, when: {{every: 1, until: 1.0}}}}")
         scheduler = GrowthScheduler(network, losses, epochs=10)
         event = scheduler.step(data, data)
         assert (scheduler.reason is not None) is over

@@ -22,7 +22,7 @@ nodes:
   h: {kind: linear, from: x, features: 2, activation: relu}
   y: {kind: linear, from: h, features: 3}
 output: y
-growth: {when: {until: 1.0}}
+growth: {when: {every: 1, until: 1.0}}
 """
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(120, 6, generator=GENERATOR)

@@ -35,7 +35,7 @@ nodes:
   h: {kind: linear, from: x, features: 2, activation: relu}
   y: {kind: linear, from: h, features: 3}
 output: y
-growth: {when: {until: 1.0}}
+growth: {when: {every: 1, until: 1.0}}
 """
 CPU = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
 
@@ -108,7 +108,7 @@ nodes:
   g: {kind: linear, from: h, features: 200}
   y: {kind: linear, from: g, features: 10}
 output: y
-growth: {actions: [widen, new_edge, new_node], when: {until: 1.0}}
+growth: {actions: [widen, new_edge, new_node], when: {every: 1, until: 1.0}}
 """
 
 
@@ -180,7 +180,7 @@ nodes:
   b: {kind: linear, from: a, features: 2, activation: relu}
   y: {kind: linear, from: b, features: 3}
 output: y
-growth: {actions: [widen, new_edge, new_node, prune], when: {until: 1.0}}
+growth: {actions: [widen, new_edge, new_node, prune], when: {every: 1, until: 1.0}}
 """),
         seed=0,
     )

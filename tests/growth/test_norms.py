@@ -83,7 +83,7 @@ def held_out_loss(network: GrowingNetwork, data: list[tuple[Tensor, Tensor]]) ->
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("norm", NORM_NODES)
 def test_held_out_loss_never_goes_up_at_an_applied_step(norm: str, criterion: str, image: bool) -> None:
-    policy = f"criterion: {criterion}, neurons: {{per_step: 6}}, when: {{until: 1.0}}"
+    policy = f"criterion: {criterion}, neurons: {{per_step: 6}}, when: {{every: 1, until: 1.0}}"
     network = compiled(norm, policy, image=image, alone=criterion != "tiny")
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     train, held_out = batches(120, image=image, seed=1), batches(80, image=image, seed=2)

@@ -16,7 +16,7 @@ from gromo_graph.spec.settings import Growth, Statistics, When
 from tests.growth.problems import batches, chain
 
 MSE = torch.nn.functional.mse_loss
-ALL = Growth(actions=("widen", "new_edge", "new_node", "prune"), when=When(until=1.0))
+ALL = Growth(actions=("widen", "new_edge", "new_node", "prune"), when=When(every=1, until=1.0))
 
 
 class Counted:

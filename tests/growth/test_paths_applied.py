@@ -134,7 +134,7 @@ def test_a_step_size_that_is_searched_lowers_the_loss(nodes: str) -> None:
 def test_steps_add_one_path_after_the_other_and_none_twice(kind: Any, steps: int) -> None:
     network = compiled(TANH)
     data = data_of(network)
-    policy = Growth(actions=(kind,), when=When(until=1.0), neurons=Neurons(per_step=2))
+    policy = Growth(actions=(kind,), when=When(every=1, until=1.0), neurons=Neurons(per_step=2))
     scheduler = GrowthScheduler(network, MSE, policy=policy, epochs=40)
     ways: list[tuple[str, str]] = []
     losses = []
@@ -378,7 +378,7 @@ def test_growth_is_over_where_a_budget_has_room_for_no_path() -> None:
     network = compiled(TANH)
     data = data_of(network)
     policy = Growth(
-        actions=("new_edge",), when=When(until=1.0), stop=Stop(parameters=network.graph.parameter_count + 15)
+        actions=("new_edge",), when=When(every=1, until=1.0), stop=Stop(parameters=network.graph.parameter_count + 15)
     )
     scheduler = GrowthScheduler(network, MSE, policy=policy, epochs=10)
     assert scheduler.step(data, data).decision is not None

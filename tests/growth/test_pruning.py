@@ -32,7 +32,7 @@ from tests.growth.test_any_graph import able_to_grow, data_for, loss, measured_l
 from tests.spec.strategies import specs
 
 close = torch.testing.assert_close
-AT_ANY_PRICE = When(until=1.0, worth=1e9)
+AT_ANY_PRICE = When(every=1, until=1.0, worth=1e9)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_what_is_not_needed_at_all_is_taken_out_whatever_rounding_does_to_the_lo
             make_dead(network, group, channel)
         else:
             make_equal(network, group, 0, [channel])
-    scheduler = pruning(network, neurons=2, when=When(until=1.0))
+    scheduler = pruning(network, neurons=2, when=When(every=1, until=1.0))
     candidate = planned(scheduler, data, "h")
     assert (candidate.neurons, candidate.removal.errors[-1] < 1e-5) == (2, True)
     event = scheduler.step(data, data)
@@ -70,7 +70,7 @@ def test_equal_neurons_go_also_where_next_to_nothing_is_left_of_the_loss(seed: i
     network = compiled(ONE, seed=seed)
     make_equal(network, network.graph.group_of("h"), 0, [2, 5])
     data = learnt(network, noise=1e-3)
-    event = pruning(network, neurons=2, when=When(until=1.0)).step(data, data)
+    event = pruning(network, neurons=2, when=When(every=1, until=1.0)).step(data, data)
     assert event.decision is not None, event.reason
     assert event.decision.neurons == 2
 
@@ -83,7 +83,7 @@ def test_what_would_raise_the_held_out_loss_is_refused_and_nothing_changes() -> 
     data = learnt(network, noise=1e-4)
     optimizer = torch.optim.Adam(network.parameters())
     scheduler = GrowthScheduler(
-        network, MSE, optimizer=optimizer, policy=Growth(actions=("prune",), when=When(until=1.0)), epochs=9
+        network, MSE, optimizer=optimizer, policy=Growth(actions=("prune",), when=When(every=1, until=1.0)), epochs=9
     )
     candidate = planned(scheduler, data, "h")
     assert candidate.reason is None
@@ -109,7 +109,7 @@ def test_what_its_readers_would_miss_is_left_out() -> None:
 def test_the_policy_says_what_a_smaller_network_is_worth(worth: float, taken: int) -> None:
     network = compiled(ONE)
     data = learnt(network, noise=0.1)
-    scheduler = pruning(network, when=When(until=1.0, worth=worth))
+    scheduler = pruning(network, when=When(every=1, until=1.0, worth=worth))
     event = scheduler.step(data, data)
     assert (event.decision.neurons if event.decision else 0) == taken
     if taken:
@@ -123,7 +123,7 @@ def test_where_all_are_too_many_half_of_them_are_tried() -> None:
     network = compiled(ONE)
     make_equal(network, network.graph.group_of("h"), 0, [5])
     data = learnt(network, noise=1e-3)
-    scheduler = pruning(network, neurons=3, when=When(until=1.0, worth=0.01))
+    scheduler = pruning(network, neurons=3, when=When(every=1, until=1.0, worth=0.01))
     candidate = planned(scheduler, data, "h")
     assert candidate.neurons == 3
     event = scheduler.apply(candidate)
@@ -363,7 +363,7 @@ def test_pruning_makes_room_where_a_budget_is_used_up(select: Any) -> None:
         actions=("widen", "prune"),
         select=select,
         neurons=Neurons(per_step=1),
-        when=When(until=1.0, worth=1e-3),
+        when=When(every=1, until=1.0, worth=1e-3),
         stop=stop,
     )
     scheduler = GrowthScheduler(network, MSE, policy=policy, epochs=9)
@@ -377,7 +377,7 @@ def test_a_loss_of_zero_does_not_rise() -> None:
     with torch.no_grad():
         data = [(x, network(x)) for x, _ in data_of(network)]
     before = state_of(network)
-    event = pruning(network, when=When(until=1.0, worth=0.5)).step(data, data)
+    event = pruning(network, when=When(every=1, until=1.0, worth=0.5)).step(data, data)
     assert event.loss_before == 0.0
     assert event.decision is None
     assert same(state_of(network), before)

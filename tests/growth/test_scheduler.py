@@ -23,7 +23,7 @@ def train_once(network: torch.nn.Module, optimizer: torch.optim.Optimizer, data:
 
 
 def test_a_training_loop_with_growth() -> None:
-    network = chain(activation="relu", widths=(2, 2), growth="{neurons: {per_step: 3}, when: {until: 1.0}}")
+    network = chain(activation="relu", widths=(2, 2), growth="{neurons: {per_step: 3}, when: {every: 1, until: 1.0}}")
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     train, held_out = batches(200), batches(80, seed=2)
     seen = []
@@ -58,7 +58,7 @@ def test_growth_is_due_every_n_epochs_until_a_share_of_the_training() -> None:
 
 def test_budgets_are_kept_and_said() -> None:
     start = chain().graph.parameter_count
-    network = chain(growth=f"{{stop: {{parameters: {start + 20}}}, when: {{until: 1.0}}}}")
+    network = chain(growth=f"{{stop: {{parameters: {start + 20}}}, when: {{every: 1, until: 1.0}}}}")
     data = batches()
     scheduler = GrowthScheduler(network, MSE, epochs=20)
     for _ in range(20):
@@ -72,7 +72,7 @@ def test_budgets_are_kept_and_said() -> None:
 
 
 def test_steps_are_counted() -> None:
-    network = chain(growth="{stop: {steps: 2}, when: {until: 1.0}, neurons: {per_step: 1}}")
+    network = chain(growth="{stop: {steps: 2}, when: {every: 1, until: 1.0}, neurons: {per_step: 1}}")
     data = batches()
     scheduler = GrowthScheduler(network, MSE, epochs=9)
     events = [scheduler.step(data, data) for _ in range(9)]

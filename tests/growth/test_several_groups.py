@@ -17,7 +17,7 @@ WIDTHS = (3, 3, 3, 3)
 def stepped(groups: int, **policy: object):
     """The network, the events of one step, and what the call returned."""
     network, events = chain(widths=WIDTHS), []
-    growth = Growth(groups=groups, when=When(until=1.0), **policy)
+    growth = Growth(groups=groups, when=When(every=1, until=1.0), **policy)
     scheduler = GrowthScheduler(network, MSE, policy=growth, epochs=10, on_event=events.append)
     returned = scheduler.step(batches(), batches(seed=5))
     return scheduler, events, returned
@@ -70,7 +70,7 @@ def test_the_data_are_read_twice_for_all_of_them(steps: int) -> None:
             passes.append(1)
             return super().__iter__()
 
-    growth = Growth(groups=steps, when=When(until=1.0))
+    growth = Growth(groups=steps, when=When(every=1, until=1.0))
     scheduler = GrowthScheduler(chain(widths=WIDTHS), MSE, policy=growth, epochs=10)
     scheduler.step(Loader(batches()), batches(seed=5))
     assert len(passes) == 2

@@ -34,7 +34,7 @@ RESIDUAL = """
   y: {kind: linear, from: b, features: 3}
 """
 GRAPHS = {"side by side": TOGETHER, "one behind the other": BEHIND, "a residual stream": RESIDUAL}
-APART = Growth(when=When(until=1.0))
+APART = Growth(when=When(every=1, until=1.0))
 
 
 def network(nodes: str) -> GrowingNetwork:
@@ -102,7 +102,7 @@ def test_the_cost_of_groups_that_touch_counts_their_common_block() -> None:
 @pytest.mark.parametrize("criterion", ["random", "variance_transfer", "gradmax"])
 @pytest.mark.parametrize("nodes", [TOGETHER, RESIDUAL])
 def test_drawn_units_are_given_to_all_of_them(nodes: str, criterion: str) -> None:
-    policy = Growth(criterion=criterion, neurons=Neurons(per_step=2), when=When(until=1.0))
+    policy = Growth(criterion=criterion, neurons=Neurons(per_step=2), when=When(every=1, until=1.0))
     scheduler = GrowthScheduler(network(nodes), MSE, policy=policy, epochs=10)
     data = batches()
     before = mean_loss(scheduler.network, MSE, data)
@@ -158,7 +158,7 @@ nodes:
   h: {kind: linear, from: f, features: 3, activation: tanh, grow: {tie: all}}
   y: {kind: linear, from: h, features: 2}
 output: y
-growth: {when: {until: 1.0}}
+growth: {when: {every: 1, until: 1.0}}
 """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(80, 2, 6, 6, generator=generator, dtype=torch.float64)

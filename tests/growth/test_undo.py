@@ -18,7 +18,7 @@ nodes:
   h: {kind: linear, from: f, features: 2, activation: tanh}
   y: {kind: linear, from: h, features: 3}
 output: y
-growth: {actions: ACTIONS, groups: 1, when: {until: 1.0}}
+growth: {actions: ACTIONS, groups: 1, when: {every: 1, until: 1.0}}
 """
 X = torch.randn(48, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 Y = (X.flatten(1)[:, 1:4] * X.flatten(1)[:, 4:7]).argmax(dim=1)

@@ -14,7 +14,7 @@ nodes:
   hidden: {kind: linear, from: point, features: 1, activation: tanh}
   side:   {kind: linear, from: hidden, features: 2}
 output: side
-growth: {neurons: {per_step: 2}, when: {until: 0.5}}
+growth: {neurons: {per_step: 2}, when: {every: 1, until: 0.5}}
 """
 
 PATHS = """
@@ -25,7 +25,7 @@ nodes:
   deep:   {kind: linear, from: hidden, features: 3, activation: tanh, grow: false}
   side:   {kind: linear, from: deep, features: 2}
 output: side
-growth: {actions: [new_edge, widen], neurons: {per_step: 2}, when: {until: 0.75}, groups: 1}
+growth: {actions: [new_edge, widen], neurons: {per_step: 2}, when: {every: 1, until: 0.75}, groups: 1}
 """
 """Edges past its layers may be added; their weights stand in the middle of the network and last in an optimizer."""
 

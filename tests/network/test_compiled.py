@@ -13,7 +13,7 @@ MSE = torch.nn.functional.mse_loss
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_compiled_network_is_compiled_again_after_growth() -> None:
-    network = chain(growth="{when: {until: 1.0}}")
+    network = chain(growth="{when: {every: 1, until: 1.0}}")
     compiled = torch.compile(network, backend="eager")
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     scheduler = GrowthScheduler(network, MSE, optimizer=optimizer, epochs=10)

@@ -23,7 +23,7 @@ nodes:
   g: {kind: linear, from: n, features: 3, activation: tanh}
   y: {kind: linear, from: g, features: 3}
 output: y
-growth: {actions: ACTIONS, neurons: {per_step: 2}, when: {until: 1.0}}
+growth: {actions: ACTIONS, neurons: {per_step: 2}, when: {every: 1, until: 1.0}}
 """
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(96, 6, generator=GENERATOR)

@@ -15,24 +15,33 @@ def neurons_at_once(policy: Growth, group: WidthGroup | None) -> int:
     The group's own `step`; else the smaller of what the policy says, in neurons and as a share of the width; else 8 (4
     for small budgets).
     """
+    limit = asked_at_once(policy, group)
+    if limit is not None:
+        return limit
+    small = policy.stop.parameters is not None and policy.stop.parameters < 1500
+    return 4 if small else 8
+
+
+def asked_at_once(policy: Growth, group: WidthGroup | None) -> int | None:
+    """The most neurons that a step adds, if the author says it: the group's own `step`, or the policy's limits."""
     if group is not None and group.grow.step is not None:
         return group.grow.step
     neurons = policy.neurons
     limits = [] if neurons.per_step is None else [neurons.per_step]
     if neurons.share is not None and group is not None:
         limits.append(max(1, round(neurons.share * group.features)))
-    if limits:
-        return min(limits)
-    small = policy.stop.parameters is not None and policy.stop.parameters < 1500
-    return 4 if small else 8
+    return min(limits, default=None)
 
 
 def groups_at_once(policy: Growth, graph: Graph) -> int:
-    """The most width groups that a step may grow: what the policy says, or one for each three that may grow at all."""
+    """The most width groups that a step may grow: what the policy says, or all that may grow at all.
+
+    In the clock of release 0.1 it is one for each three.
+    """
     if policy.groups is not None:
         return policy.groups
     free = sum(obstacle(graph, group, policy) is None for group in graph.groups)
-    return max(1, math.ceil(free / 3))
+    return max(1, math.ceil(free / 3) if policy.counts_epochs else free)
 
 
 def affordable(graph: Graph, group: WidthGroup, wanted: int, stop: Stop) -> int:

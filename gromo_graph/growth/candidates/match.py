@@ -27,6 +27,7 @@ from gromo_graph.growth.candidates.base import InfeasibleError, LeftOut, Prospec
 from gromo_graph.growth.candidates.slopes import enough
 from gromo_graph.growth.candidates.widen import Widening, affordable_neurons, neurons_wanted
 from gromo_graph.growth.observe import Observation, Watched
+from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.layers import ParameterChange, build_module
@@ -168,9 +169,11 @@ class MatchProspect(Prospect[Pairs]):
 
     kind = "widen"
 
-    def __init__(self, network: GrowingNetwork, policy: Growth, group: WidthGroup) -> None:
+    def __init__(
+        self, network: GrowingNetwork, policy: Growth, group: WidthGroup, pace: Pace = UNPACED
+    ) -> None:
         graph = network.graph
-        wanted = neurons_wanted(graph, group, policy)
+        wanted = neurons_wanted(graph, group, policy, pace)
         most = _most_features(graph, group)
         if group.features >= most:
             each = most // group.unit

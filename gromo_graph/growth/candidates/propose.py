@@ -16,6 +16,7 @@ from gromo_graph.growth.candidates.new_node import NodeProspect, middle_of, node
 from gromo_graph.growth.candidates.paths import PathProspect
 from gromo_graph.growth.candidates.prune import PruneProspect
 from gromo_graph.growth.candidates.widen import WideningProspect
+from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.source_statistics import form_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
@@ -48,17 +49,17 @@ class Feasible:
             return []
 
 
-def propose(network: GrowingNetwork, policy: Growth) -> Feasible:
-    """Everything that the policy's actions allow."""
+def propose(network: GrowingNetwork, policy: Growth, pace: Pace = UNPACED) -> Feasible:
+    """Everything that the policy's actions allow, as fast as the pace has it."""
     found = Feasible(network, policy)
     groups = network.graph.groups
     wide: list[WideningProspect] = []
     pairs: list[MatchProspect] = []
     for group in groups if "widen" in policy.actions else ():
         if group.matches:
-            pairs += found.attempt(MatchProspect, group.target, group)
+            pairs += found.attempt(MatchProspect, group.target, group, pace)
         else:
-            wide += found.attempt(WideningProspect, group.target, group)
+            wide += found.attempt(WideningProspect, group.target, group, pace)
     paths: list[PathProspect[Any]] = []
     for each in path_places(network.graph, policy):
         paths += found.attempt(each.kind, each.target, *each.place)

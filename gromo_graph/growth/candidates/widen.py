@@ -23,7 +23,7 @@ from gromo_graph.growth.candidates.base import (
     Sums,
     joined,
 )
-from gromo_graph.growth.candidates.budget import affordable, neurons_at_once
+from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.group_neurons import (
     PartSolution,
     is_dead,
@@ -34,6 +34,7 @@ from gromo_graph.growth.candidates.group_neurons import (
 from gromo_graph.growth.candidates.neuron_slopes import NeuronSlopes
 from gromo_graph.growth.candidates.slopes import enough
 from gromo_graph.growth.observe import Observation, Watched
+from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.modules.measured_module import LinkedGroup
 from gromo_graph.network import GrowingNetwork
@@ -110,8 +111,10 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
 
     kind = "widen"
 
-    def __init__(self, network: GrowingNetwork, policy: Growth, group: WidthGroup) -> None:
-        wanted = neurons_wanted(network.graph, group, policy)
+    def __init__(
+        self, network: GrowingNetwork, policy: Growth, group: WidthGroup, pace: Pace = UNPACED
+    ) -> None:
+        wanted = neurons_wanted(network.graph, group, policy, pace)
         neurons = affordable_neurons(network.graph, group, wanted, policy)
         super().__init__(network, policy, group.target, neurons)
         self.group = group
@@ -207,7 +210,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         return neurons[0] if len(neurons) == 1 else united(self.linked, self.parts, neurons)
 
 
-def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth) -> int:
+def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth, pace: Pace) -> int:
     """How many neurons a step would add to a group, the budgets left aside.
 
     Raises:
@@ -216,7 +219,10 @@ def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth) -> int:
     reason = obstacle(graph, group, policy)
     if reason is not None:
         raise InfeasibleError(reason)
-    wanted = max(neurons_at_once(policy, group), group.unit)
+    paced = pace.neurons(policy, group)
+    if paced == 0:
+        raise InfeasibleError(f"it is {group.features} wide, and no more is due at this tick")
+    wanted = max(paced, group.unit)
     if group.grow.max is None:
         return wanted
     if group.features >= group.grow.max:

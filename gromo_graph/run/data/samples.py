@@ -36,6 +36,10 @@ class Part:
         """(x, y) of some samples."""
         return self.x[rows], self.y[rows]
 
+    def chosen(self, rows: Tensor) -> Part:
+        """A part of these samples alone."""
+        return Part(*self.take(rows))
+
 
 @dataclass(frozen=True, eq=False)
 class MappedPart:
@@ -68,6 +72,11 @@ class MappedPart:
         """(x, y) of some samples."""
         read = np.asarray(self.x[self.rows[rows.cpu().numpy()]])
         return self.preparation.inputs(read, name=self.name).to(self.device), self.y[rows]
+
+    def chosen(self, rows: Tensor) -> MappedPart:
+        """A part of these samples alone, still on the disk."""
+        own = self.rows[rows.cpu().numpy()]
+        return MappedPart(self.x, own, self.y[rows], self.preparation, self.name, self.device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from typing import Any
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.atomic_files import writing
 from gromo_graph.records.journal import VERSION, checksum
+from gromo_graph.spec.defaults import CURRENT
 
 
 class JournalWriter:
@@ -66,6 +67,7 @@ class JournalWriter:
             "seed": seed,
             "spec": spec,
             "data": data,
+            "defaults": CURRENT,
         }
         self._append(content, {"started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
 

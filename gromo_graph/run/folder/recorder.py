@@ -45,6 +45,14 @@ class Unrecorded:
 
     path: Path | None = None
 
+    @property
+    def lines(self) -> int:
+        """Lines of the journal so far."""
+        return 0
+
+    def go_back(self, lines: int) -> None:
+        """Keep so many lines of the journal: what the others tell is done again."""
+
     def __enter__(self) -> Unrecorded:
         return self
 
@@ -171,6 +179,15 @@ class Recorder(Unrecorded):
         self._specs[event.spec] = network.spec
         self.save(network)
         write_drawing(self.folder, event.step, network, event, self.direction)
+
+    @property
+    def lines(self) -> int:
+        """Lines of the journal so far."""
+        return self.journal.lines
+
+    def go_back(self, lines: int) -> None:
+        """Keep so many lines of the journal."""
+        self.journal.go_on_at(lines)
 
     def epoch(self, told: Epoch, *, seconds: float) -> None:
         """An epoch is over."""

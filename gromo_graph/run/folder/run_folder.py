@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,6 +89,11 @@ class RunFolder:
         """
         return read_journal(self.path, first=first)
 
+    @cached_property
+    def defaults(self) -> int:
+        """The version of the defaults by which the specs of the run are read."""
+        return self.journal(first=1).header.defaults
+
     def command(self) -> Command:
         """The options of the run.
 
@@ -111,7 +117,7 @@ class RunFolder:
             RunError: it is none, or has kinds that are not known here.
         """
         try:
-            return parse_spec(text, file=str(self.path))
+            return parse_spec(text, file=str(self.path), defaults=self.defaults)
         except SpecError as error:
             raise RunError(f"{self.path}: {why_no_spec('a spec of the run', error)}: {error}") from error
 

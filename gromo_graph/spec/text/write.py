@@ -1,4 +1,4 @@
-"""Spec -> YAML text: flat, one node a line, without defaults."""
+"""Spec -> YAML text: flat, one node a line without its defaults, then every setting of growth and training."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gromo_graph.spec.defaults import written_out
 from gromo_graph.spec.expand.interpolation import escape
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.text.locations import Document, Location
@@ -20,11 +21,11 @@ _WIDEST_COLUMN = 24  # beyond this, names are not padded to one column
 
 
 def dump_spec(spec: Spec) -> str:
-    """The YAML text of a spec; reading it gives an equal spec.
+    """The YAML text of a spec; reading it gives an equal spec, also with a release that has other defaults.
 
     >>> from gromo_graph.spec import parse_spec
     >>> text = "nodes:\\n  x: {kind: input, shape: [4]}\\n  long: {kind: linear, from: [x], features: 2}\\n"
-    >>> print(dump_spec(parse_spec(text + "output: long")), end="")
+    >>> print(dump_spec(parse_spec(text + "output: long")).partition("growth:")[0], end="")
     version: 1
     name: network
     nodes:
@@ -46,7 +47,10 @@ def dump_spec(spec: Spec) -> str:
 
 
 def written_spec(spec: Spec) -> dict[str, Any]:
-    """The plain content of the document of a spec, defaults left out; strings are not escaped yet."""
+    """The plain content of the document of a spec; strings are not escaped yet.
+
+    Defaults of nodes are left out. Those of `growth` and `train` are written: they differ by version.
+    """
     found: dict[str, Any] = {
         "version": spec.version,
         "name": spec.name,
@@ -56,8 +60,7 @@ def written_spec(spec: Spec) -> dict[str, Any]:
         found["outputs"] = list(spec.outputs)
     else:
         found["output"] = spec.outputs[0]
-    sections = {"growth": written_fields(spec.growth), "train": written_fields(spec.train)}
-    return found | {title: section for title, section in sections.items() if section}
+    return found | {"growth": written_out(spec.growth), "train": written_out(spec.train)}
 
 
 def document_of(spec: Spec, file: str) -> Document:

@@ -1,0 +1,103 @@
+"""Neurons that are due and that the closed form has not found: drawn ones, which change nothing until they are trained.
+
+The closed form has as many neurons as N has directions, in the last hidden layer one fewer than there are classes, and
+none at a point where no step lowers the loss. A budget is spent all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from gromo_graph.graph import WidthGroup
+from gromo_graph.growth.attempts import layers_of
+from gromo_graph.growth.candidates.base import Applicable, InfeasibleError
+from gromo_graph.growth.candidates.widen import Widening, WideningProspect
+from gromo_graph.growth.pace import Pace, growing_groups
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.records import Decision
+from gromo_graph.spec.settings import Growth
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Draws the neurons that are due at a tick and that nobody has found.
+
+    Attributes:
+        network, policy, generator: of the scheduler. pace: of the tick. is_last: whether it is the last tick.
+    """
+
+    network: GrowingNetwork
+    policy: Growth
+    generator: torch.Generator | None
+    pace: Pace
+    is_last: bool
+
+    def rest_of(self, candidate: Applicable) -> Widening | None:
+        """The neurons that a group still lacks after a candidate of it has been applied."""
+        if not isinstance(candidate, Widening):
+            return None
+        return self._drawn(
+            next(each for each in self.network.graph.groups if each.target == candidate.target)
+        )
+
+    def whole_groups(self, applied: Sequence[Applicable], left: int) -> Iterator[Widening]:
+        """The neurons of groups that have not grown at this tick, one after another; each has to be installed at once.
+
+        Args:
+            applied: at this tick; a group that shares a layer with them waits, unless it is the last tick.
+            left: groups that may still grow at this tick.
+        """
+        taken = {layer for each in applied if isinstance(each, Widening) for layer in layers_of(each.group)}
+        for group in sorted(self.due(), key=self.pace.relative_width):
+            if not self.is_last and (left <= 0 or taken & layers_of(group)):
+                continue
+            drawn = self._drawn(group)
+            if drawn is not None:
+                taken |= layers_of(group)
+                left -= 1
+                yield drawn
+
+    def due(self) -> list[WidthGroup]:
+        """The groups that lack neurons which are due."""
+        groups = growing_groups(self.network.graph, self.policy)
+        return [group for group in groups if self.pace.missing(group)]
+
+    def _drawn(self, group: WidthGroup) -> Widening | None:
+        """What is missing of the neurons that are due, with random fan-in and a fan-out of 0.
+
+        Returns:
+            None if nothing is missing, or new neurons of the group would change the network at once.
+        """
+        if not self.pace.missing(group) or group.jumps or group.matches:
+            return None
+        drawing = self.policy.model_copy(update={"criterion": "random"})
+        try:
+            return WideningProspect(self.network, drawing, group, self.pace).drawn(self.generator)
+        except InfeasibleError:
+            return None
+
+
+def why_drawn(drawn: Widening) -> str:
+    """The reason of a step that adds drawn neurons alone."""
+    return (
+        f"due: {drawn.neurons} drawn neurons, which change nothing yet; no solved one lowered the held-out loss "
+        "at this tick"
+    )
+
+
+def told_as_one(decision: Decision, drawn: Widening) -> tuple[Decision, str]:
+    """The decision with drawn neurons added to those that were solved for, and a note that tells them apart."""
+    both = decision.neurons + drawn.neurons
+    total = replace(
+        decision,
+        neurons=both,
+        delta_parameters=decision.delta_parameters + drawn.delta_parameters,
+        delta_madds=decision.delta_madds + drawn.delta_madds,
+    )
+    return (
+        total,
+        f"the last {drawn.neurons} of {both} neurons are drawn and change nothing yet: as many were due",
+    )

@@ -1,0 +1,161 @@
+"""How much of a training is done, by the clock that growth goes by, and whether growth is over."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gromo_graph.errors import GrowthError
+from gromo_graph.graph import Graph
+from gromo_graph.growth.clock import Clock, Elapsed, EpochClock, TickClock
+from gromo_graph.growth.plateau import PlateauWatch
+from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.stopping import budget_left, budget_reached
+from gromo_graph.spec.settings import Growth
+
+
+class Timekeeper:
+    """Counts a training, by its training steps or by its epochs, never both.
+
+    Args:
+        policy: of the scheduler. epochs: of the whole training, which `until` is a share of.
+        training_steps: of the whole training, None if they are not known.
+
+    Attributes:
+        done: how much of it is done. applied: growth steps applied so far.
+    """
+
+    def __init__(self, policy: Growth, epochs: int, training_steps: int | None) -> None:
+        self.done, self.applied = Elapsed(), 0
+        self._began = time.perf_counter()
+        self._set(policy, epochs, training_steps)
+
+    def use(self, policy: Growth, epochs: int, training_steps: int | None) -> None:
+        """Go on with another policy, in a training of another length."""
+        self._set(policy, epochs, training_steps)
+        if training_steps is not None:
+            self.done.steps = self.done.epochs * training_steps // epochs
+
+    def _set(self, policy: Growth, epochs: int, training_steps: int | None) -> None:
+        self.policy, self.epochs, self.training_steps = policy, epochs, training_steps
+        self._plateau = PlateauWatch(policy.when)
+        self._caller = ""
+        self.clock = self._clock(by_steps=False)
+
+    def count_epoch(self) -> None:
+        """An epoch is over.
+
+        Raises:
+            GrowthError: steps are counted in this training.
+        """
+        self._begin("step")
+        self.done.epochs += 1
+
+    def count_step(self) -> bool:
+        """The optimizer has made a step; has the time of the clock gone on?
+
+        Raises:
+            GrowthError: epochs are counted in this training, or its length is not known.
+        """
+        if self.training_steps is None:
+            raise GrowthError(
+                "the length of the training is not known, and growth takes place at shares of it: "
+                "GrowthScheduler(..., training_steps=epochs * len(train_loader)), or call `step` once an epoch"
+            )
+        self._begin("after_batch")
+        before = self.moment
+        self.done.steps += 1
+        self.done.epochs = self.done.steps * self.epochs // self.training_steps
+        return self.moment != before
+
+    @property
+    def moment(self) -> int:
+        """The time now."""
+        return self.clock.moment(self.done)
+
+    @property
+    def ticks_left(self) -> int | None:
+        """Ticks that are left, one that is due now included; None in a clock without a pace."""
+        return self.clock.left(self.moment)
+
+    def is_due(self, watched: Callable[[], float]) -> bool:
+        """Whether growth is tried now.
+
+        Args:
+            watched: the value whose plateau is waited for; asked for only if the policy wants one.
+        """
+        return self._plateau.reached(watched) and self.clock.due(self.moment)
+
+    def grown(self) -> None:
+        """Count a step that was applied."""
+        self.applied += 1
+        self._plateau.start_again()
+
+    def why_over(self, graph: Graph, processes: Processes, *, ahead: int = 0) -> str | None:
+        """The reason why no further growth step is tried, by count, time and budget; None while growth goes on.
+
+        Args:
+            ahead: moments from now on that are meant.
+        """
+        stop, over = self.policy.stop, self.clock.over(self.moment + ahead)
+        seconds = processes.number(time.perf_counter() - self._began)
+        if stop.steps is not None and self.applied >= stop.steps:
+            reason = f"{self.applied} growth steps applied: `growth.stop.steps` is {stop.steps}"
+            return reason + budget_left(graph, self.policy, "growth.stop.steps")
+        if over is not None:
+            full = None if self.policy.counts_epochs else budget_reached(graph, self.policy)
+            return full or over + budget_left(graph, self.policy, "growth.when.until")
+        if stop.seconds is not None and seconds >= stop.seconds:
+            return f"{seconds:.1f} seconds have passed: `growth.stop.seconds` is {stop.seconds:g}"
+        return budget_reached(graph, self.policy)
+
+    def never_flat(self) -> str:
+        """An addition to the reason why growth is over: no plateau was ever reached; empty if none was asked for."""
+        epochs = self._plateau.epochs
+        if epochs is None or self._plateau.seen:
+            return ""
+        return f"; {self.policy.when.watch} never came to a plateau of {epochs} epochs"
+
+    def saved(self) -> dict[str, Any]:
+        """Plain values to go on with later."""
+        return {
+            "epoch": self.done.epochs,
+            "batch": self.done.steps,
+            "tick": self.done.ticks,
+            "applied": self.applied,
+            "plateau": {"values": self._plateau.values, "seen": self._plateau.seen},
+            "seconds": time.perf_counter() - self._began,
+        }
+
+    def restore(self, plain: Mapping[str, Any]) -> None:
+        """Go on where `saved` was called; release 0.1 counted neither training steps nor ticks."""
+        self.done = Elapsed(plain["epoch"], plain.get("batch", 0), plain.get("tick", 0))
+        self.applied = plain["applied"]
+        self._plateau.values, self._plateau.seen = list(plain["plateau"]["values"]), plain["plateau"]["seen"]
+        self._began = time.perf_counter() - plain["seconds"]
+
+    def _begin(self, caller: str) -> None:
+        """Settle at the first call which of the two is called.
+
+        Raises:
+            GrowthError: it was the other one.
+        """
+        if self._caller == caller:
+            return
+        if self._caller:
+            raise GrowthError(
+                f"`{caller}` and `{self._caller}` were both called in this training: call `after_batch` after each "
+                "training step, or `step` after each epoch, and not both"
+            )
+        self._caller, self.clock = caller, self._clock(by_steps=caller == "after_batch")
+        if isinstance(self.clock, TickClock) and self.clock.too_short is not None:
+            warnings.warn(self.clock.too_short, stacklevel=4)
+
+    def _clock(self, *, by_steps: bool) -> Clock:
+        when = self.policy.when
+        if self.policy.counts_epochs:
+            return EpochClock(when, self.epochs)
+        length = self.training_steps if by_steps and self.training_steps is not None else self.epochs
+        return TickClock(when, length, by_steps)

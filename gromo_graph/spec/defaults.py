@@ -1,0 +1,96 @@
+"""The defaults of `growth` and `train` by their version, so that runs of earlier releases go on as they would have.
+
+Version 1 is that of release 0.1. It holds for a spec that counts growth in epochs (`growth.when.every` or `plateau`),
+and for a run whose journal names no version. Version 2, the current one, is that of the fields themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+CURRENT = 2
+"""The version that new runs name."""
+
+GROWTH_1: Mapping[str, Any] = {
+    "actions": ["widen"],
+    "select": "balanced",
+    "trials": 4,
+    "groups": None,  # one for each three that may grow
+    "criterion": "tiny",
+    "neurons": {"per_step": None, "share": None, "reach": 1.0, "least": 0.0},
+    "when": {"every": 1, "until": 0.25, "watch": "validation_loss", "worth": None},
+    "apply_delta": False,
+    "ridge": 0.1,
+    "statistics": {"samples": None, "error": None},
+    "scale": "sqrt",
+    "kernel": "full",
+    "allow_jump": False,
+    "rescue": True,
+    "optimizer_state": "matched",
+}
+"""The section `growth` of version 1. A setting that is new gets the value here that changes nothing."""
+
+TRAIN_1: Mapping[str, Any] = {
+    "data": "digits",
+    "loss": "cross_entropy",
+    "optimizer": {"name": "adamw", "lr": 0.003, "weight_decay": 0.0, "momentum": 0.0},
+    "schedule": "cosine",
+    "batch_size": 64,
+    "accumulate": 1,
+    "epochs": 60,
+    "retries": 3,
+}
+"""The section `train` of version 1."""
+
+_TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
+    1: {"growth": GROWTH_1, "train": TRAIN_1},
+    CURRENT: {"growth": {}, "train": {}},
+}
+
+
+def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """What is written in a section, and the values of a version for what is not.
+
+    Args:
+        section: growth or train. written: its content; values may be models.
+        version: of the defaults; that of the fields adds nothing.
+
+    >>> with_defaults("train", {"epochs": 5, "optimizer": {"lr": 0.1}}, 1)["optimizer"]["name"]
+    'adamw'
+    """
+    return _filled(written, _TABLES[version][section])
+
+
+def counts_epochs(when: Any) -> bool:
+    """Whether a section `when`, written or read, counts growth in epochs."""
+    keys = ("every", "plateau")
+    if isinstance(when, Mapping):
+        return any(when.get(key) is not None for key in keys)
+    return isinstance(when, BaseModel) and any(getattr(when, key, None) is not None for key in keys)
+
+
+def written_out(section: BaseModel) -> dict[str, Any]:
+    """The keys of a section, defaults included; None is left out where it is the default."""
+    found: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if (value is None and field.default is None) or name in getattr(section, "unused", ()):
+            continue
+        content = written_out(value) if isinstance(value, BaseModel) else value
+        if content != {}:
+            found[name] = content
+    return found
+
+
+def _filled(written: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    found = {**table, **written}
+    for key, values in table.items():
+        given = found[key]
+        if isinstance(given, BaseModel) and isinstance(values, Mapping):
+            given = given.model_dump(exclude_unset=True)
+        if isinstance(given, Mapping) and isinstance(values, Mapping):
+            found[key] = _filled(given, values)
+    return found
