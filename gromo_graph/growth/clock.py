@@ -102,7 +102,7 @@ class EpochClock(Clock):
 
 @dataclass(frozen=True)
 class TickClock(Clock):
-    """Ticks at even distances: the first one a distance after `begin`, the last one at `until`.
+    """Ticks at even distances: the first one a distance after `begin`, or an epoch after it, the last one at `until`.
 
     Attributes:
         when: the section of the spec. length: of the whole training, in its unit.
@@ -119,11 +119,16 @@ class TickClock(Clock):
     @cached_property
     def ticks(self) -> tuple[int, ...]:
         """The moments of all ticks, in order; fewer than `steps` in a training too short for them."""
-        when = self.when
+        when, length = self.when, self.length
         distance = (when.until - when.begin) / when.steps
-        shares = (when.begin + distance * number for number in range(1, when.steps + 1))
-        moments = {max(1, math.floor(share * self.length + _EXACT)) for share in shares}
-        return tuple(sorted(moments))
+        last = max(1, math.floor(when.until * length + _EXACT))
+        first = math.floor((when.begin + distance) * length + _EXACT)
+        if not self.by_steps:  # an epoch is a long time: growth begins after the first one
+            first = math.floor(when.begin * length + _EXACT) + 1
+        first = min(max(1, first), last)
+        between = max(1, when.steps - 1)
+        shares = (1.0 if when.steps == 1 else number / between for number in range(when.steps))
+        return tuple(sorted({first + math.floor((last - first) * share + _EXACT) for share in shares}))
 
     def moment(self, done: Elapsed) -> int:
         """Training steps, or epochs."""

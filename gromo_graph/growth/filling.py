@@ -15,7 +15,7 @@ from gromo_graph.graph import WidthGroup
 from gromo_graph.growth.attempts import layers_of
 from gromo_graph.growth.candidates.base import Applicable, InfeasibleError
 from gromo_graph.growth.candidates.widen import Widening, WideningProspect
-from gromo_graph.growth.pace import Pace, growing_groups
+from gromo_graph.growth.pace import Pace, TickPace, growing_groups
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Decision
 from gromo_graph.spec.settings import Growth
@@ -39,9 +39,9 @@ class Filler:
         """The neurons that a group still lacks after a candidate of it has been applied."""
         if not isinstance(candidate, Widening):
             return None
-        return self._drawn(
-            next(each for each in self.network.graph.groups if each.target == candidate.target)
-        )
+        most = self.pace.neurons(self.policy, candidate.group) - candidate.neurons
+        group = next(each for each in self.network.graph.groups if each.target == candidate.target)
+        return self._drawn(group, min(most, self.pace.missing(group)))
 
     def whole_groups(self, applied: Sequence[Applicable], left: int) -> Iterator[Widening]:
         """The neurons of groups that have not grown at this tick, one after another; each has to be installed at once.
@@ -54,7 +54,7 @@ class Filler:
         for group in sorted(self.due(), key=self.pace.relative_width):
             if not self.is_last and (left <= 0 or taken & layers_of(group)):
                 continue
-            drawn = self._drawn(group)
+            drawn = self._drawn(group, self.pace.neurons(self.policy, group))
             if drawn is not None:
                 taken |= layers_of(group)
                 left -= 1
@@ -65,17 +65,18 @@ class Filler:
         groups = growing_groups(self.network.graph, self.policy)
         return [group for group in groups if self.pace.missing(group)]
 
-    def _drawn(self, group: WidthGroup) -> Widening | None:
-        """What is missing of the neurons that are due, with random fan-in and a fan-out of 0.
+    def _drawn(self, group: WidthGroup, count: int) -> Widening | None:
+        """So many neurons with random fan-in and a fan-out of 0.
 
         Returns:
-            None if nothing is missing, or new neurons of the group would change the network at once.
+            None if they are none, or new neurons of the group would change the network at once.
         """
-        if not self.pace.missing(group) or group.jumps or group.matches:
+        if count <= 0 or group.jumps or group.matches:
             return None
+        exactly = TickPace({}, {group.target: group.features + count})
         drawing = self.policy.model_copy(update={"criterion": "random"})
         try:
-            return WideningProspect(self.network, drawing, group, self.pace).drawn(self.generator)
+            return WideningProspect(self.network, drawing, group, exactly).drawn(self.generator)
         except InfeasibleError:
             return None
 

@@ -299,11 +299,12 @@ class GrowthScheduler:
                 self.reason = event.reason
 
     def _statistics_now(self) -> Loader:
-        """The samples for the statistics of this tick, in a new object: those of earlier ticks were others."""
+        """The samples for the statistics of this tick; of others than before nothing is known yet."""
         given = self.statistics
-        if given is None:
-            return list(self._recent)
-        return given(self._time.done.ticks) if callable(given) else given
+        if given is not None and not callable(given):
+            return given
+        self._planner.known.forget()
+        return list(self._recent) if given is None else given(self._time.done.ticks)
 
     def _watched(self, loader: Callable[[], Loader]) -> float:
         return self._held_out.watched(self.network, self.policy.when, loader())

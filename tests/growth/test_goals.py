@@ -220,7 +220,7 @@ def test_a_plateau_that_never_came_is_told() -> None:
 
 
 def test_growth_that_was_never_due_says_so() -> None:
-    scheduler = GrowthScheduler(chain(), MSE, epochs=3)
+    scheduler = GrowthScheduler(chain(growth="{when: {every: 1}}"), MSE, epochs=3)
     scheduler.step(DATA, HELD_OUT)
     assert scheduler.reason is not None
     assert scheduler.reason.startswith(

@@ -378,7 +378,9 @@ def test_growth_is_over_where_a_budget_has_room_for_no_path() -> None:
     network = compiled(TANH)
     data = data_of(network)
     policy = Growth(
-        actions=("new_edge",), when=When(every=1, until=1.0), stop=Stop(parameters=network.graph.parameter_count + 15)
+        actions=("new_edge",),
+        when=When(every=1, until=1.0),
+        stop=Stop(parameters=network.graph.parameter_count + 15),
     )
     scheduler = GrowthScheduler(network, MSE, policy=policy, epochs=10)
     assert scheduler.step(data, data).decision is not None

@@ -83,7 +83,11 @@ def test_what_would_raise_the_held_out_loss_is_refused_and_nothing_changes() -> 
     data = learnt(network, noise=1e-4)
     optimizer = torch.optim.Adam(network.parameters())
     scheduler = GrowthScheduler(
-        network, MSE, optimizer=optimizer, policy=Growth(actions=("prune",), when=When(every=1, until=1.0)), epochs=9
+        network,
+        MSE,
+        optimizer=optimizer,
+        policy=Growth(actions=("prune",), when=When(every=1, until=1.0)),
+        epochs=9,
     )
     candidate = planned(scheduler, data, "h")
     assert candidate.reason is None

@@ -23,7 +23,9 @@ def train_once(network: torch.nn.Module, optimizer: torch.optim.Optimizer, data:
 
 
 def test_a_training_loop_with_growth() -> None:
-    network = chain(activation="relu", widths=(2, 2), growth="{neurons: {per_step: 3}, when: {every: 1, until: 1.0}}")
+    network = chain(
+        activation="relu", widths=(2, 2), growth="{neurons: {per_step: 3}, when: {every: 1, until: 1.0}}"
+    )
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     train, held_out = batches(200), batches(80, seed=2)
     seen = []

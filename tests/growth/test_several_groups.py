@@ -43,10 +43,12 @@ def test_they_have_no_layer_in_common() -> None:
     assert scheduler.network.graph.features(order[grown[0]]) > 3
 
 
-def test_one_of_three_is_the_default() -> None:
+def test_one_of_three_is_the_default_in_epochs_and_all_of_them_at_ticks() -> None:
     assert [len(stepped(groups)[1]) for groups in (1, None)] == [1, 2]  # type: ignore[list-item]
     for layers, expected in ((1, 1), (3, 1), (4, 2), (6, 2), (7, 3)):
-        assert groups_at_once(Growth(), chain(widths=(3,) * layers).graph) == expected
+        graph = chain(widths=(3,) * layers).graph
+        assert groups_at_once(Growth(when=When(every=1)), graph) == expected
+        assert groups_at_once(Growth(), graph) == layers
 
 
 def test_they_are_no_more_than_the_steps_that_are_left() -> None:

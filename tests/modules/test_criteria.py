@@ -559,7 +559,9 @@ def data_for(network: GrowingNetwork, *, seed: int = 1) -> list[tuple[Tensor, Te
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("nodes", SPECS.values(), ids=list(SPECS))
 def test_a_spec_grows_by_its_criterion(nodes: str, criterion: str) -> None:
-    network = network_of(nodes, f"criterion: {criterion}, neurons: {{per_step: 3}}, when: {{every: 1, until: 1.0}}")
+    network = network_of(
+        nodes, f"criterion: {criterion}, neurons: {{per_step: 3}}, when: {{every: 1, until: 1.0}}"
+    )
     data, held_out = data_for(network), data_for(network, seed=2)
     scheduler = GrowthScheduler(network, MSE, epochs=3, generator=seeded())
     state = torch.get_rng_state()

@@ -1,0 +1,255 @@
+"""The clock and the pace of growth: ticks at shares of the training, and a budget that is used up when growth ends."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from gromo_graph import GrowthScheduler, dump_spec, parse_spec
+from gromo_graph.errors import GrowthError, SpecError
+from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.clock import TickClock
+from gromo_graph.growth.pace import TickPace
+from gromo_graph.growth.policy import ranked
+from gromo_graph.growth.recent_batches import RecentBatches
+from gromo_graph.spec.settings import Growth, Stop, When
+
+from .problems import batches, chain, sizes_agree
+
+MSE = torch.nn.functional.mse_loss
+DATA, HELD_OUT = batches(), batches(80, seed=2)
+SPEC = """
+nodes:
+  x: {kind: input, shape: [4]}
+  h: {kind: linear, from: x, features: 2}
+  y: {kind: linear, from: h, features: 2}
+output: y
+"""
+
+
+def trained(scheduler: GrowthScheduler, steps: int) -> list[object]:
+    """Events of a training by steps, at a small rate."""
+    optimizer = torch.optim.SGD(scheduler.network.parameters(), lr=0.01)
+    scheduler.optimizer = optimizer
+    found: list[object] = []
+    for step in range(steps):
+        x, y = DATA[step % len(DATA)]
+        optimizer.zero_grad()
+        MSE(scheduler.network(x), y).backward()
+        optimizer.step()
+        found += scheduler.after_batch(x, y, HELD_OUT)
+    return found
+
+
+# Defaults by their version.
+
+
+@pytest.mark.parametrize(
+    ("growth", "epochs"),
+    [
+        ("", False),
+        ("{when: {until: 0.5}}", False),
+        ("{when: {every: 2}}", True),
+        ("{when: {plateau: 3}}", True),
+    ],
+)
+def test_the_clock_follows_from_what_is_written(growth: str, epochs: bool) -> None:
+    spec = parse_spec(SPEC + (f"growth: {growth}" if growth else ""))
+    assert spec.growth.counts_epochs is epochs
+    assert parse_spec(dump_spec(spec)) == spec
+    assert parse_spec(dump_spec(spec), defaults=1) == spec if epochs else True
+
+
+def test_every_default_is_written_out() -> None:
+    text = dump_spec(parse_spec(SPEC))
+    for word in ("optimizer_state:", "begin: 0.0", "steps: 10", "batch_size: 64", "retries: 3"):
+        assert word in text
+
+
+def test_a_text_without_a_version_has_the_defaults_of_the_first_release() -> None:
+    old = parse_spec(SPEC + "growth: {when: {until: 0.5}}", defaults=1).growth
+    assert (old.when.every, old.when.until) == (1, 0.5)
+    assert old == Growth(when=When(every=1, until=0.5))
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("{begin: 0.5, until: 0.25}", "write a `begin` below `until`"),
+        ("{every: 1, steps: 4}", "keep one of the two"),
+        ("{plateau: 2, begin: 0.1}", "keep one of the two"),
+    ],
+)
+def test_contradictions_are_told(when: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        parse_spec(SPEC + f"growth: {{when: {when}}}")
+
+
+# Ticks.
+
+
+@pytest.mark.parametrize("length", [1, 7, 40, 1000, 12345])
+@pytest.mark.parametrize("by_steps", [False, True])
+def test_ticks_lie_between_begin_and_until(length: int, by_steps: bool) -> None:
+    when = When(begin=0.1, until=0.6, steps=5)
+    ticks = TickClock(when, length, by_steps).ticks
+    assert list(ticks) == sorted(set(ticks))
+    assert ticks[-1] == max(1, int(0.6 * length + 1e-9))
+    assert ticks[0] >= min(0.1 * length, ticks[-1])
+    assert len(ticks) == 5 or length < 12
+    if length >= 40:
+        gaps = [after - before for before, after in itertools.pairwise(ticks)]
+        assert max(gaps) - min(gaps) <= 1
+
+
+def test_growth_takes_place_at_shares_of_the_training_steps() -> None:
+    network = chain(growth="{when: {begin: 0.25, until: 0.75, steps: 4}, stop: {parameters: 120}}")
+    events = trained(GrowthScheduler(network, MSE, training_steps=40), 40)
+    assert sorted({event.batch for event in events}) == [15, 20, 25, 30]
+    assert sorted({event.tick for event in events}) == [1, 2, 3, 4]
+    assert sizes_agree(network)
+
+
+def test_a_budget_is_used_when_growth_ends_by_steps_and_by_epochs() -> None:
+    for budget in (60, 120, 400):
+        network = chain(growth=f"{{when: {{until: 0.5}}, stop: {{parameters: {budget}}}}}")
+        scheduler = GrowthScheduler(network, MSE, training_steps=60)
+        events = trained(scheduler, 60)
+        assert 0.95 * budget <= network.graph.parameter_count + 9 <= budget + 9
+        assert scheduler.reason is not None
+        assert all(event.parameters <= budget for event in events)
+        network = chain(growth=f"{{when: {{until: 0.5}}, stop: {{parameters: {budget}}}}}")
+        scheduler = GrowthScheduler(network, MSE, epochs=20)
+        for _ in range(20):
+            scheduler.step(DATA, HELD_OUT)
+        assert 0.95 * budget <= network.graph.parameter_count + 9 <= budget + 9
+
+
+def test_drawn_neurons_fill_what_the_closed_form_lacks_and_change_nothing() -> None:
+    network = chain(widths=(2,), growth="{when: {until: 0.2, steps: 1}, stop: {parameters: 400}}")
+    unused = []
+
+    def look(_: object) -> None:
+        fan_out = network.growing("y").layer.weight.abs().sum(dim=0)
+        unused.append(int((fan_out == 0).sum()))
+
+    (event,) = trained(GrowthScheduler(network, MSE, training_steps=10, on_event=look), 10)
+    assert event.decision.neurons > 8
+    assert "are drawn and change nothing yet" in event.reason
+    assert unused[0] > 0
+    assert event.loss_after < event.loss_before
+
+
+def test_a_limit_of_the_author_is_kept_and_the_word_to_change_is_told() -> None:
+    growth = "{neurons: {per_step: 1}, when: {until: 0.5, steps: 3}, stop: {parameters: 400}}"
+    network = chain(growth=growth)
+    scheduler = GrowthScheduler(network, MSE, training_steps=20)
+    events = trained(scheduler, 20)
+    assert all(event.decision.neurons == 1 for event in events)
+    assert scheduler.reason is not None
+    assert "% used: raise `growth.neurons.per_step`" in scheduler.reason
+
+
+def test_a_network_above_its_budget_is_told_at_once() -> None:
+    scheduler = GrowthScheduler(chain(growth="{stop: {parameters: 5}}"), MSE)
+    assert scheduler.reason is not None
+    assert "over budget as it is" in scheduler.reason
+
+
+def test_more_ticks_than_moments_are_told_once() -> None:
+    scheduler = GrowthScheduler(chain(growth="{when: {steps: 6}}"), MSE, epochs=8)
+    with pytest.warns(UserWarning, match="2 times and not 6 times as `growth.when.steps` says"):
+        scheduler.step(DATA, HELD_OUT)
+
+
+# `after_batch` and `step`.
+
+
+def test_steps_and_epochs_are_not_mixed() -> None:
+    scheduler = GrowthScheduler(chain(), MSE, training_steps=100)
+    scheduler.after_batch(*DATA[0], HELD_OUT)
+    with pytest.raises(GrowthError, match="and not both"):
+        scheduler.step(DATA, HELD_OUT)
+
+
+def test_a_length_that_nobody_knows_is_asked_for() -> None:
+    with pytest.raises(GrowthError, match=r"training_steps=epochs \* len\(train_loader\)"):
+        GrowthScheduler(chain(), MSE).after_batch(*DATA[0], HELD_OUT)
+    scheduler = GrowthScheduler(chain(), MSE, epochs=4, statistics=DATA)
+    assert scheduler.after_batch(*DATA[0], HELD_OUT) == () or scheduler.applied
+
+
+class Numbered(Dataset):  # type: ignore[type-arg]
+    """Samples that know their number."""
+
+    def __len__(self) -> int:
+        return 32
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(index)
+        x = torch.randn(5, generator=generator, dtype=torch.float64)
+        x[0] = index
+        return x, x[2:].square()
+
+
+def seen(scheduler: GrowthScheduler | None) -> list[int]:
+    """The numbers of all samples of three epochs, from a loader whose workers persist."""
+    order = torch.Generator().manual_seed(3)
+    loader = DataLoader(
+        Numbered(), batch_size=8, shuffle=True, num_workers=1, persistent_workers=True, generator=order
+    )
+    found: list[int] = []
+    for _ in range(3):
+        for x, y in loader:
+            found += [int(number) for number in x[:, 0]]
+            if scheduler is not None:
+                scheduler.after_batch(x, y, HELD_OUT)
+    return found
+
+
+def test_the_loader_that_is_trained_on_is_left_alone() -> None:
+    scheduler = GrowthScheduler(
+        chain(growth="{when: {until: 1.0, steps: 5}, stop: {parameters: 300}}"), MSE, training_steps=12
+    )
+    numbers = seen(scheduler)
+    assert scheduler.applied >= 3
+    assert all(sorted(numbers[start : start + 32]) == list(range(32)) for start in (0, 32, 64))
+    assert numbers == seen(None)
+
+
+def test_the_buffer_is_bounded_and_has_no_history() -> None:
+    recent = RecentBatches(samples=10)
+    weight = torch.ones(2, requires_grad=True)
+    for _ in range(7):
+        recent.add((torch.ones(4, 2) * weight,), torch.zeros(4))
+    assert sum(len(y) for _, y in recent) == 12
+    assert not any(x[0].requires_grad for x, _ in recent)
+
+
+# The order of candidates.
+
+
+def test_a_negligible_slope_waits_however_narrow_its_group_is() -> None:
+    network = chain(widths=(2, 6, 6))
+    plan = GrowthScheduler(network, MSE).plan(DATA)
+    narrow, other = (next(c for c in plan.candidates if c.target == name) for name in ("h1", "h3"))
+    assert isinstance(narrow, Widening)
+    assert isinstance(other, Widening)
+    flat, steep = replace(narrow, slope=1e-6), replace(other, slope=1e-2)
+    pace = TickPace({"h1": 1.0, "h3": 1.0}, {})
+    assert ranked([flat, steep], Growth(), pace)[0] is steep
+    assert ranked([replace(narrow, slope=1e-4), steep], Growth(), pace)[0].target == "h1"
+    assert ranked([flat, steep], Growth())[0] is flat
+
+
+def test_the_proportions_that_a_network_began_with_are_kept() -> None:
+    network = chain(widths=(6, 2), growth="{when: {until: 0.5}}")
+    scheduler = GrowthScheduler(network, MSE, training_steps=40, policy=Growth(stop=Stop(parameters=500)))
+    trained(scheduler, 20)
+    saved = scheduler.saved().plain["widths"]
+    assert (saved["h1"], saved["h2"]) == (6, 2)
+    assert 2.0 <= network.graph.features("h1") / network.graph.features("h2") <= 4.0
