@@ -15,7 +15,7 @@ from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.clock import TickClock
 from gromo_graph.growth.pace import TickPace
 from gromo_graph.growth.policy import ranked
-from gromo_graph.growth.recent_batches import RecentBatches
+from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.spec.settings import Growth, Stop, When
 
 from .problems import batches, chain, sizes_agree

@@ -10,9 +10,9 @@ from typing import Any
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph
 from gromo_graph.growth.clock import Clock, Elapsed, EpochClock, TickClock
-from gromo_graph.growth.plateau import PlateauWatch
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.stopping import budget_left, budget_reached
+from gromo_graph.growth.ticks.plateau import PlateauWatch
 from gromo_graph.spec.settings import Growth
 
 
