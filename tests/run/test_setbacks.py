@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gromo_graph import NotFiniteError, grow, load_run, parse_spec, resume
+from gromo_graph import GrowthScheduler, NotFiniteError, grow, load_run, parse_spec, resume
 from gromo_graph.records import read_journal
 from gromo_graph.run import trainer
 from gromo_graph.run.folder.run_folder import JOURNAL
@@ -34,7 +34,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: set[int]) -> list[float]:
     return seen
 
 
-TEXT = mlp("{when: {until: 0.01}}", "{name: adamw, lr: 0.02}")
+TEXT = mlp("{when: {every: 1, until: 0.01}}", "{name: adamw, lr: 0.02}")
 
 
 def epochs(path: Path) -> list[dict[str, object]]:
@@ -80,6 +80,42 @@ def test_a_run_with_a_setback_is_resumed_with_it(monkeypatch: pytest.MonkeyPatch
             grow(text, out=tmp_path / "broken", seed=5, device="cpu", on_progress=crash)
     resume(tmp_path / "broken")
     same_runs(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_what_grew_in_the_epoch_is_taken_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A loss that is not finite after a tick: the epoch begins again with the widths that it began with."""
+    failed: list[int] = []
+    real, tick = torch.nn.functional.cross_entropy, GrowthScheduler.after_batch
+
+    def loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        value = real(prediction, target)
+        if failed == [1] and torch.is_grad_enabled():
+            failed.append(2)
+            return value * float("nan")
+        return value
+
+    def after_batch(self: GrowthScheduler, *batch: object) -> object:
+        events = tick(self, *batch)  # type: ignore[arg-type]
+        if any(event.decision for event in events) and not failed:
+            failed.append(1)
+        return events
+
+    monkeypatch.setitem(trainer.LOSSES, "cross_entropy", loss)
+    monkeypatch.setattr(GrowthScheduler, "after_batch", after_batch)
+    with pytest.warns(UserWarning, match="done again at half the learning rate"):
+        run = grow(
+            parse_spec(mlp("{when: {until: 0.5, steps: 4}, stop: {parameters: 90}}")),
+            out=tmp_path / "run",
+            seed=5,
+            device="cpu",
+        )
+    journal = read_journal(tmp_path / "run")
+    assert failed == [1, 2]
+    assert journal.setbacks[0].again
+    assert journal.events == run.events
+    assert [event.step for event in journal.applied] == list(range(1, len(journal.applied) + 1))
+    assert journal.applied[-1].parameters == run.network.graph.parameter_count
+    assert [epoch.epoch for epoch in journal.epochs] == list(range(1, 13))
 
 
 def test_it_ends_after_so_many_retries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
