@@ -142,7 +142,7 @@ def test_a_step_that_is_not_worth_its_parameters_is_not_applied() -> None:
 
 
 def test_the_realised_gain_decides() -> None:
-    growth = "{select: realised, trials: 3, neurons: {per_step: 2}}"
+    growth = "{select: realised, trials: 3, neurons: {per_step: 2}, when: {every: 1}}"
     scheduler = scheduler_for(growth, widths=(3, 2, 4))
     gains = {}
     for candidate in scheduler.plan(DATA).candidates:
@@ -161,7 +161,7 @@ def test_the_realised_gain_decides() -> None:
 
 
 def test_only_the_steepest_are_tried() -> None:
-    scheduler = scheduler_for("{select: realised, trials: 1}", widths=(3, 2, 4))
+    scheduler = scheduler_for("{select: realised, trials: 1, when: {every: 1}}", widths=(3, 2, 4))
     steepest = scheduler.plan(DATA).candidates[0].target
     (event,) = steps(scheduler, 1)
     assert event is not None
