@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
@@ -46,6 +45,9 @@ from gromo_graph.spec import dump_spec
 from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.saved_statistics import Snapshot
+
+# Samples of batches just seen that are kept if the policy names no number.
+_MOST_KEPT = 4096
 
 
 class GrowthScheduler:
@@ -147,7 +149,7 @@ class GrowthScheduler:
         self._time = Timekeeper(self.policy, self.epochs, self._steps(training_steps))
         self.reason = self._why_never()
         self._first_widths = {group.target: group.features for group in network.graph.groups}
-        self._recent = RecentBatches(samples_for(self.policy, sys.maxsize))
+        self._recent = RecentBatches(samples_for(self.policy).total or _MOST_KEPT)
         self._held_out = HeldOut(loss, self.processes)
         self._planner = Planner(loss, generator, max_memory, self.processes)
         self._before_last: NetworkSnapshot | None = None
@@ -405,7 +407,7 @@ class GrowthScheduler:
         """Go on with another policy, in a training of another length; growth that was over may begin again."""
         self.policy, self.epochs = policy, epochs
         self.reason = self._why_never()
-        self._recent = RecentBatches(samples_for(policy, sys.maxsize))
+        self._recent = RecentBatches(samples_for(policy).total or _MOST_KEPT)
         if not same_data:
             self._planner.known.forget()
         self._time.use(policy, epochs, self._steps(training_steps))

@@ -183,7 +183,7 @@ class Loop:
         """The training samples for the statistics of a tick: drawn from the seed and the tick alone."""
         part = self.data.train
         assert not isinstance(part, Stream)
-        count = samples_for(self.network.spec.growth, len(part))
+        count = samples_for(self.network.spec.growth).total
         drawn = torch.Generator().manual_seed((self.seed * 1_000_003 + tick * 7_919 + 1) % 2**63)
         rows = torch.randperm(len(part), generator=drawn)[:count]
         return batches_of(

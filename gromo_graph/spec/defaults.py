@@ -25,6 +25,7 @@ GROWTH_1: Mapping[str, Any] = {
     "apply_delta": False,
     "ridge": 0.1,
     "statistics": {"samples": None, "error": None},
+    "project": "auto",
     "scale": "sqrt",
     "kernel": "full",
     "allow_jump": False,
