@@ -105,7 +105,8 @@ def _size(batch: Any) -> int:
 
 def _spread_out(batches: Sequence[Batch], statistics: int, slopes: int) -> SampleParts:
     """Batches in turn from all over a list."""
-    mean = max(1, sum(map(_size, batches)) // len(batches))
+    available = _samples_of(batches) or 0
+    mean = max(1, available // len(batches))
     count = min(len(batches), -(-statistics // mean) + -(-slopes // mean))
     some = [batches[place * len(batches) // count] for place in range(count)]
     total = statistics + slopes
@@ -121,5 +122,5 @@ def _spread_out(batches: Sequence[Batch], statistics: int, slopes: int) -> Sampl
             second.append(batch)
             measured += _size(batch)
     if not second or solved + measured < total // 2:
-        return SampleParts(batches, batches, sum(map(_size, batches)))
+        return SampleParts(batches, batches, available)
     return SampleParts(first, second, solved)
