@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-SMALLEST, LARGEST = -8.0, 6.0
-"""γ is searched from 2**SMALLEST to 2**LARGEST (docs/maths.md, "Step size")."""
+SMALLEST, USUAL, LARGEST = -8.0, 6.0, 12.0
+"""γ is searched from 2**SMALLEST to 2**USUAL, and if the best is there to 2**LARGEST (docs/maths.md, "Step size")."""
 _START, _STRIDE = 3.0, 2.0
 _REFINEMENTS = 3
 # In powers of 2: neighbours within this are near enough for a parabola; what is closer to a known one is not looked at.
@@ -16,19 +16,20 @@ _NEAR, _CLOSE = 1.0, 0.2
 
 @dataclass(frozen=True)
 class StepSize:
-    """The best γ found and the loss there; γ = 0 where no step lowers the loss."""
+    """The best γ found and the loss there; γ = 0 if no step lowers the loss."""
 
     gamma: float
     loss: float
     evaluations: int
 
 
-def search(loss_at: Callable[[float], float], loss_now: float) -> StepSize:
+def search(loss_at: Callable[[float], float], loss_now: float, *, largest: float = LARGEST) -> StepSize:
     """Bracket the lowest loss over powers of 2, then look inside the bracket, at last by a parabola.
 
     Args:
         loss_at: held-out loss as if the growth were applied with γ; not finite counts as infinite.
         loss_now: held-out loss without it.
+        largest: exponent of the largest γ, from USUAL to LARGEST.
 
     >>> found = search(lambda gamma: (gamma - 5.0) ** 2, 25.0)
     >>> round(found.gamma, 1), found.evaluations
@@ -46,23 +47,38 @@ def search(loss_at: Callable[[float], float], loss_now: float) -> StepSize:
 
     best = _START
     for direction in (_STRIDE, -_STRIDE):
-        while SMALLEST <= best + direction <= LARGEST and (
+        while SMALLEST <= best + direction <= USUAL and (
             at(best + direction) < at(best) or (direction < 0 and at(best) >= loss_now)
         ):
             best += direction
-    for _ in range(_REFINEMENTS):
-        exponent = _next(known)
-        if exponent is None:
-            break
-        at(exponent)
-    best = min(known, key=lambda exponent: (known[exponent], exponent))
+    _refine(known, at, USUAL)
+    if _best(known) == USUAL:
+        best = USUAL
+        while best + _STRIDE <= largest and at(best + _STRIDE) < at(best):
+            best += _STRIDE
+        _refine(known, at, largest)
+    best = _best(known)
     if not known[best] < loss_now:
         return StepSize(0.0, loss_now, len(known))
     return StepSize(2.0**best, known[best], len(known))
 
 
-def _next(known: dict[float, float]) -> float | None:
-    """Where to look next, None where that would tell little.
+def _best(known: Mapping[float, float]) -> float:
+    """The exponent of the lowest loss, the smaller of equals."""
+    return min(known, key=lambda exponent: (known[exponent], exponent))
+
+
+def _refine(known: Mapping[float, float], at: Callable[[float], float], end: float) -> None:
+    """Look a few times more around the best exponent, up to `end`."""
+    for _ in range(_REFINEMENTS):
+        exponent = _next(known, end)
+        if exponent is None:
+            break
+        at(exponent)
+
+
+def _next(known: Mapping[float, float], end: float) -> float | None:
+    """The exponent to look at next, up to `end`; None if that would tell little.
 
     Beyond a best point that is the last one known; in the middle of a wide gap beside it, on the lower side first; else
     where the parabola through it and its neighbours is lowest.
@@ -71,7 +87,7 @@ def _next(known: dict[float, float]) -> float | None:
     place = points.index(min(points, key=known.__getitem__))
     if place in (0, len(points) - 1):
         beyond = points[place] + (_STRIDE if place else -_STRIDE)
-        beyond = min(max(beyond, SMALLEST), LARGEST)
+        beyond = min(max(beyond, SMALLEST), end)
         return None if beyond in known else beyond
     left, middle, right = points[place - 1 : place + 2]
     for side in sorted((left, right), key=known.__getitem__):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gromo_graph.growth.line_search import LARGEST, SMALLEST, search
+from gromo_graph.growth.line_search import LARGEST, SMALLEST, USUAL, search
 
 
 @given(st.floats(SMALLEST + 1, LARGEST - 1))
@@ -53,3 +53,36 @@ def test_few_evaluations() -> None:
         search(lambda gamma, b=best: (math.log2(gamma) - b) ** 2, 1000.0).evaluations <= 10
         for best in range(int(SMALLEST), int(LARGEST) + 1)
     )
+
+
+@pytest.mark.parametrize("best", [6.0, 6.5, 7.3, 9.0, 11.0])
+def test_beyond_64_only_if_64_is_the_best_below(best: float) -> None:
+    asked: list[float] = []
+
+    def loss(gamma: float) -> float:
+        asked.append(math.log2(gamma))
+        return (asked[-1] - best) ** 2
+
+    found = search(loss, 1000.0)
+    assert asked[:3] == [5.0, 3.0, 6.0]
+    assert abs(math.log2(found.gamma) - best) < 0.25
+
+
+def test_a_best_below_64_is_found_without_larger_ones() -> None:
+    asked: list[float] = []
+
+    def loss(gamma: float) -> float:
+        asked.append(gamma)
+        return (math.log2(gamma) - 5.3) ** 2
+
+    search(loss, 1000.0)
+    assert max(asked) == 64.0
+
+
+@given(st.floats(SMALLEST, LARGEST))
+def test_the_usual_end_is_kept_where_it_is_asked_for(best: float) -> None:
+    """The end of release 0.1, whose decisions stay what they were."""
+    found = search(lambda gamma: (math.log2(gamma) - best) ** 2, 1000.0, largest=USUAL)
+    assert math.log2(found.gamma) <= USUAL
+    if best >= USUAL:
+        assert found.gamma == 64.0
