@@ -11,7 +11,7 @@ from numbers import Real
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.candidates.prune import Pruning
-from gromo_graph.growth.line_search import search
+from gromo_graph.growth.line_search import LARGEST, USUAL, search
 from gromo_graph.growth.stopping import not_worth
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft
@@ -71,7 +71,8 @@ class Tester:
             return self._whole(candidate, draft, gamma)
         if gamma is not None:
             return Trial(candidate, draft, gamma, self.before)
-        found = search(partial(self._loss_at, draft), self.before)
+        largest = USUAL if self.policy.counts_epochs else LARGEST  # the end of release 0.1, and that of today
+        found = search(partial(self._loss_at, draft), self.before, largest=largest)
         if found.gamma == 0.0:
             return Trial(candidate, draft, 0.0, self.before, ZERO)
         refusal = self._rounding(found.loss) or self._not_worth(candidate, found.loss)

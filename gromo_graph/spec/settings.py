@@ -208,9 +208,10 @@ class Growth(Frozen):
     )
     rescue: bool = Field(True, description="Revive a layer whose units are all dead.")
     optimizer_state: Literal["matched", "zeros", "fresh", "own_steps"] = Field(
-        "matched",
-        description="What the optimizer knows of new weights: second moments like those of the old ones, zeros, "
-        "nothing, its state of what grew forgotten, or zeros and a count of steps of their own.",
+        "own_steps",
+        description="What the optimizer knows of new weights: zeros and a count of steps of their own (`own_steps`; "
+        "of optimizers without such a count it is `matched`), second moments like those of the old ones (`matched`, "
+        "the default with `when.every`), zeros, or nothing, its state of what grew forgotten (`fresh`).",
     )
 
     @model_validator(mode="before")

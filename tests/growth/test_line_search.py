@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gromo_graph import GrowthScheduler, compile_network, parse_spec
 from gromo_graph.growth.line_search import LARGEST, SMALLEST, USUAL, search
 
 
@@ -86,3 +88,25 @@ def test_the_usual_end_is_kept_where_it_is_asked_for(best: float) -> None:
     assert math.log2(found.gamma) <= USUAL
     if best >= USUAL:
         assert found.gamma == 64.0
+
+
+@pytest.mark.parametrize("clock", ["{until: 1.0}", "{every: 1, until: 1.0}"])
+def test_decisions_that_count_epochs_keep_the_usual_end(clock: str) -> None:
+    network = compile_network(
+        parse_spec(
+            f"""
+            nodes:
+              x: {{kind: input, shape: [3]}}
+              h: {{kind: linear, from: x, features: 1, activation: tanh}}
+              y: {{kind: linear, from: h, features: 1}}
+            output: y
+            growth: {{when: {clock}}}
+            """
+        ),
+        seed=0,
+    )
+    x = torch.linspace(-1, 1, 60).reshape(20, 3)
+    data = [(x, 1e5 * x.square().sum(dim=1, keepdim=True))]
+    scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=3)
+    gamma = scheduler.apply(scheduler.plan(data).candidates[0]).gamma
+    assert gamma == 64.0 if network.spec.growth.counts_epochs else gamma > 64.0

@@ -17,6 +17,7 @@ from gromo_graph.layers import Kept, ParameterChange, Replaced
 from gromo_graph.layers.replaced import inserted
 from gromo_graph.network.optimizers import BORN, Followed, Optimizers, OptimizerStateWarning, check_births
 from gromo_graph.network.optimizers import follow as follow_network
+from gromo_graph.spec.settings import Growth, When
 from tests.network.test_optimizers_follow import LOSS, SPEC, TRAIN, train
 
 optim = torch.optim
@@ -324,3 +325,9 @@ def test_births_of_a_file_are_checked(found: Any) -> None:
     check_births([[0, 4], []], parameter)
     with pytest.raises(ValueError, match="births"):
         check_births(found, parameter)
+
+
+def test_new_weights_count_their_own_steps_unless_growth_counts_epochs() -> None:
+    assert Growth().optimizer_state == "own_steps"
+    assert Growth(when=When(every=1)).optimizer_state == "matched"
+    assert Growth(when=When(plateau=2)).optimizer_state == "matched"
