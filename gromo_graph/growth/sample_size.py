@@ -10,8 +10,6 @@ from gromo_graph.statistics.growth_link import Followed
 
 # From about so many samples on, the order of candidates is that of all data (rank correlation 0.9).
 _USUAL = 1024
-# Fewer say nothing, however little has been trained.
-_LEAST = 256
 # The projecting delta needs so many samples, not rows, for each input of its layer.
 _SAMPLES_PER_INPUT = 10
 
@@ -44,28 +42,20 @@ def _share(samples: int | None, processes: int) -> int | None:
     return None if samples is None else -(-samples // processes)
 
 
-def samples_for(policy: Growth, *, spent: int | None = None, per_sample: int = 1) -> SampleSize:
+def samples_for(policy: Growth) -> SampleSize:
     """How many samples a decision looks at.
 
     Args:
-        policy: its `statistics` may say how many, or what share of the training a decision may cost.
-        spent: multiply-adds that this decision may be measured by: of the training so far, less what earlier decisions
-            have taken over `statistics.cost`; None if nobody counts, as for a plan by hand.
-        per_sample: multiply-adds of a decision for each sample of the statistics (`decision_madds`).
+        policy: its `statistics` may say how many.
 
     >>> samples_for(Growth())
     SampleSize(statistics=1024, slopes=512)
-    >>> samples_for(Growth(), spent=4_000_000, per_sample=1_000)
-    SampleSize(statistics=800, slopes=400)
     """
     wanted = policy.statistics.samples
     if counts_epochs(policy) or (wanted is None and policy.statistics.error is not None):
         return SampleSize(wanted, None)
     if wanted is None:
         wanted = _USUAL
-        if spent is not None:
-            affordable = int(policy.statistics.cost * spent) // max(1, per_sample)
-            wanted = min(_USUAL, max(_LEAST, affordable))
     return SampleSize(wanted, -(-wanted // 2))
 
 

@@ -136,19 +136,13 @@ class Statistics(Frozen):
     samples: Count | None = Field(
         None,
         description="Samples that new neurons are solved from; half as many others measure their slopes. By default "
-        "1,024, or fewer by `cost`; all if growth counts epochs (`when.every`, `when.plateau`).",
+        "1,024; all if growth counts epochs (`when.every`, `when.plateau`).",
     )
     error: float | None = Field(
         None,
         gt=0,
         lt=1,
         description="Relative error of the statistics at which the pass ends; none by default.",
-    )
-    cost: float = Field(
-        0.2,
-        gt=0,
-        le=10,
-        description="Most multiply-adds that decisions may take together, as a share of those of the training so far.",
     )
 
 

@@ -60,21 +60,16 @@ def test_few_samples_for_each_input_leave_the_gradient_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "options", "expected"),
+    ("policy", "expected"),
     [
-        (Growth(), {}, SampleSize(1024, 512)),
-        (Growth(), {"spent": 10**9, "per_sample": 10}, SampleSize(1024, 512)),
-        (Growth(), {"spent": 30_000, "per_sample": 10}, SampleSize(600, 300)),
-        (Growth(), {"spent": 0, "per_sample": 10}, SampleSize(256, 128)),
-        (Growth(statistics=Statistics(samples=60)), {"spent": 0}, SampleSize(60, 30)),
-        (Growth(when=When(every=1)), {}, SampleSize(None, None)),
-        (Growth(when=When(plateau=2), statistics=Statistics(samples=60)), {}, SampleSize(60, None)),
+        (Growth(), SampleSize(1024, 512)),
+        (Growth(statistics=Statistics(samples=60)), SampleSize(60, 30)),
+        (Growth(when=When(every=1)), SampleSize(None, None)),
+        (Growth(when=When(plateau=2), statistics=Statistics(samples=60)), SampleSize(60, None)),
     ],
 )
-def test_the_number_of_samples_follows_from_the_policy(
-    policy: Growth, options: dict[str, int], expected: SampleSize
-) -> None:
-    assert samples_for(policy, **options) == expected
+def test_the_number_of_samples_follows_from_the_policy(policy: Growth, expected: SampleSize) -> None:
+    assert samples_for(policy) == expected
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

@@ -56,11 +56,31 @@ nodes:
   "12":   {kind: linear, from: join, features: 10}
 outputs: ["12", join]
 growth:
-  neurons: {per_step: 8}
+  actions: [widen]
+  select: balanced
+  trials: 4
+  criterion: tiny
+  neurons: {per_step: 8, reach: 1.0, least: 0.0}
+  when: {begin: 0.0, until: 0.25, steps: 10, watch: validation_loss}
   stop: {parameters: 5000}
+  apply_delta: false
+  project: auto
+  ridge: 0.1
+  scale: sqrt
+  kernel: full
+  allow_jump: false
+  rescue: true
+  optimizer_state: own_steps
 train:
-  optimizer: {weight_decay: 0.2}
+  data: digits
+  loss: cross_entropy
+  optimizer: {name: adamw, lr: 0.003, weight_decay: 0.2, momentum: 0.0}
+  schedule: cosine
+  batch_size: 64
+  accumulate: 1
   epochs: 20
+  allow_unused_outputs: false
+  retries: 3
 """
     assert dump_spec(parse_spec(text)) == text
 
