@@ -39,7 +39,7 @@ def sample_parts(loader: Loader, size: SampleSize) -> SampleParts:
     >>> batches = [(torch.full((2,), float(i)), torch.zeros(2)) for i in range(12)]
     >>> parts = sample_parts(batches, SampleSize(4, 2))
     >>> [int(x[0]) for x, _ in parts.statistics], [int(x[0]) for x, _ in parts.slopes]
-    ([0, 4], [8])
+    ([0, 8], [4])
     """
     available = _samples_of(loader)
     if size.total is None or size.statistics is None or size.slopes is None:

@@ -79,7 +79,7 @@ def grow(
     ... ''')
     >>> run = grow(spec)
     >>> run.summary["steps"], len(run.predict([[5.1, 3.5, 1.4, 0.2]]))
-    (1, 1)
+    (2, 1)
     """
     source = SpecSource.of(spec, overrides)
     place = InMemory() if out is None else NewFolder(Path(out), force)

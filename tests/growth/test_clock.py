@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from gromo_graph import GrowthScheduler, dump_spec, parse_spec
+from gromo_graph import GrowthEvent, GrowthScheduler, compile_network, dump_spec, parse_spec
 from gromo_graph.errors import GrowthError, SpecError
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.clock import TickClock
@@ -253,3 +253,23 @@ def test_the_proportions_that_a_network_began_with_are_kept() -> None:
     saved = scheduler.saved().plain["widths"]
     assert (saved["h1"], saved["h2"]) == (6, 2)
     assert 2.0 <= network.graph.features("h1") / network.graph.features("h2") <= 4.0
+
+
+def test_drawn_neurons_of_several_parts_of_a_concatenation_change_nothing() -> None:
+    """Each is drawn for the network as it stands after the one before."""
+    network = compile_network(
+        parse_spec(
+            "nodes:\n  x: {kind: input, shape: [4]}\n  a: {kind: linear, from: x, features: 2, activation: relu}\n"
+            "  b: {kind: linear, from: x, features: 2, activation: relu}\n"
+            "  both: {kind: merge, from: [a, b], merge: concat}\n  y: {kind: linear, from: both, features: 1}\n"
+            "output: y\ngrowth: {stop: {parameters: 60}, when: {until: 1.0, steps: 1}}\n"
+        ),
+        seed=0,
+    )
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    before = network(x).detach()
+    data = [(x, before)]  # nothing is left to learn, so that all neurons are drawn
+    events: list[GrowthEvent] = []
+    GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=1, on_event=events.append).step(data, data)
+    assert {event.decision.target for event in events if event.decision is not None} == {"a", "b"}
+    torch.testing.assert_close(network(x), before)

@@ -151,7 +151,7 @@ def parameters_of(norm: torch.nn.Module) -> list[torch.nn.Parameter]:
 @pytest.mark.parametrize("image", [False, True], ids=["linear", "conv2d"])
 @pytest.mark.parametrize("norm", NORM_NODES)
 def test_optimizer_state_follows_the_norm(norm: str, image: bool) -> None:
-    network = compiled(norm, image=image)
+    network = compiled(norm, "optimizer_state: matched", image=image)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     data = batches(80, image=image, seed=1)
     for _ in range(2):

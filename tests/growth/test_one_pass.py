@@ -36,7 +36,7 @@ class Counted:
 @pytest.mark.parametrize(("project", "passes"), [("rows", 2), ("never", 2), ("auto", 3)])
 def test_all_candidates_take_two_passes_and_a_third_to_project(project: str, passes: int) -> None:
     loader = Counted(batches())
-    policy = ALL.model_copy(update={"project": project})
+    policy = ALL.model_copy(update={"project": project, "when": When()})
     plan = GrowthScheduler(chain(), MSE, policy=policy).plan(loader)
     assert {candidate.kind for candidate in plan.candidates} == {"widen", "new_edge", "new_node", "prune"}
     assert loader.passes == passes

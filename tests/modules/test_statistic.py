@@ -472,7 +472,7 @@ def test_an_error_in_the_spec_ends_the_pass_early_and_still_plans_well() -> None
     used = {}
     for error in (0.5, 0.1):
         data = Counting(batches(1600, size=20))
-        network = chain(growth=f"{{statistics: {{error: {error}}}}}")
+        network = chain(growth=f"{{when: {{every: 1}}, statistics: {{error: {error}}}}}")
         found = {c.target: c for c in GrowthScheduler(network, loss).plan(data).candidates}
         used[error] = data.read - len(data)  # the slopes are measured on all of it
         for target in ("h1", "h2"):
@@ -498,8 +498,8 @@ def test_the_pass_ends_when_every_layer_is_known_well_enough(monkeypatch: pytest
 
 def test_an_error_and_a_number_of_samples_end_the_pass_whichever_comes_first() -> None:
     for growth, expected in (
-        ("{statistics: {error: 0.5, samples: 40}}", 2),
-        ("{statistics: {error: 0.5, samples: 2000}}", 4),
+        ("{when: {every: 1}, statistics: {error: 0.5, samples: 40}}", 2),
+        ("{when: {every: 1}, statistics: {error: 0.5, samples: 2000}}", 4),
     ):
         data = Counting(batches(600, size=20))
         GrowthScheduler(chain(growth=growth), torch.nn.functional.mse_loss).plan(data)

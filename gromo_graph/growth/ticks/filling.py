@@ -40,7 +40,7 @@ class Filler:
         if not isinstance(candidate, Widening):
             return None
         most = self.pace.neurons(self.policy, candidate.group) - candidate.neurons
-        group = next(each for each in self.network.graph.groups if each.target == candidate.target)
+        group = self._now(candidate.target)
         return self._drawn(group, min(most, self.pace.missing(group)))
 
     def whole_groups(self, applied: Sequence[Applicable], left: int) -> Iterator[Widening]:
@@ -51,7 +51,8 @@ class Filler:
             left: groups that may still grow at this tick.
         """
         taken = {layer for each in applied if isinstance(each, Widening) for layer in layers_of(each.group)}
-        for group in sorted(self.due(), key=self.pace.relative_width):
+        for target in [group.target for group in sorted(self.due(), key=self.pace.relative_width)]:
+            group = self._now(target)  # where its features stand changes with the groups before it
             if not self.is_last and (left <= 0 or taken & layers_of(group)):
                 continue
             drawn = self._drawn(group, self.pace.neurons(self.policy, group))
@@ -64,6 +65,10 @@ class Filler:
         """The groups that lack neurons which are due."""
         groups = growing_groups(self.network.graph, self.policy)
         return [group for group in groups if self.pace.missing(group)]
+
+    def _now(self, target: str) -> WidthGroup:
+        """A group as it is after the last candidate that was installed."""
+        return next(each for each in self.network.graph.groups if each.target == target)
 
     def _drawn(self, group: WidthGroup, count: int) -> Widening | None:
         """So many neurons with random fan-in and a fan-out of 0.
