@@ -88,6 +88,9 @@ def _samples_of(loader: Loader) -> int | None:
     """Samples of a loader, None if they cannot be known without reading it."""
     if isinstance(loader, list | tuple):
         return sum(_size(loader[place]) for place in range(len(loader)))
+    shared = getattr(loader, "samples_each", None)  # of a loader that several processes share
+    if isinstance(shared, int):
+        return shared
     batch_size = getattr(loader, "batch_size", None)
     if not is_sized(loader) or not isinstance(batch_size, int):
         return None

@@ -157,12 +157,14 @@ class Gathered:
     """The sums, counted.
 
     Attributes:
-        sums: which. samples: that were counted, in all processes. memory: bytes of all sums.
+        sums: which. samples: that were counted, in all processes. own_samples: those of this process.
+        memory: bytes of all sums.
         unreached: layers and sums that the loss does not depend on.
     """
 
     sums: Sums
     samples: int
+    own_samples: int
     memory: int
     unreached: frozenset[str] = frozenset()
 
@@ -260,7 +262,7 @@ def gather(
     kept = {id(rows): rows for link in sums.links() for rows in (link.rows, link.gradients)}
     memory = sum(statistic.nbytes for statistic in statistics)
     memory += sum(rows.nbytes for rows in kept.values())
-    return Gathered(sums, round(total), memory, unreached or frozenset())
+    return Gathered(sums, round(total), samples, memory, unreached or frozenset())
 
 
 def _few_rows(network: GrowingNetwork, group: LinkedGroup, samples: int | None) -> bool:

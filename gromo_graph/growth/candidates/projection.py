@@ -51,7 +51,7 @@ def project(
                 for link in links:
                     link.count_gradient(consumer, gradient)
             seen_samples += seen.samples
-            if seen_samples * processes.count >= gathered.samples:
+            if seen_samples >= gathered.own_samples:
                 break
     for consumer, links in consumers.items():
         for link in links if not layers[consumer] else ():

@@ -101,6 +101,11 @@ class TensorLoader(SharedLoader):
     def __len__(self) -> int:
         return len(self._sizes())
 
+    @property
+    def samples_each(self) -> int:
+        """The samples of a process, rounded down: the same number in all of them."""
+        return len(self.part) // self.shares
+
     def weighted(self) -> Iterator[Batch]:
         """As of `SharedLoader`."""
         for rows in torch.split(self._order(), self._sizes()):
