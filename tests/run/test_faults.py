@@ -225,7 +225,9 @@ network = compile_network(parse_spec(Path("spec.yaml").read_text()), seed=0)
 optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
 x = torch.randn(128, 64, generator=torch.Generator().manual_seed(0))
 loader = [(part, part[:, :10].argmax(dim=1)) for part in x.split(64)]
-scheduler = GrowthScheduler(network, torch.nn.functional.cross_entropy, optimizer=optimizer, epochs=10_000)
+scheduler = GrowthScheduler(
+    network, torch.nn.functional.cross_entropy, optimizer=optimizer, epochs=10_000, policy={"when": {"every": 1}}
+)
 
 class Allocated(ctypes.Structure):
     names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
