@@ -18,8 +18,9 @@ from gromo_graph.records import checksum, read_journal
 from gromo_graph.render import render
 from gromo_graph.render.pages.inspector import inspector_html
 from gromo_graph.render.pages.report import report_html
-from gromo_graph.run.folder.checkpoint import checkpoints
+from gromo_graph.run.folder.checkpoint import checkpoints, restore_optimizer, saved_optimizer
 from gromo_graph.run.folder.sealed_tensors import sealed, unsealed
+from gromo_graph.statistics.saved_statistics import Snapshot
 from tests.run.test_resume import broken_off, mlp
 
 TEXT = mlp()
@@ -160,3 +161,18 @@ def test_two_hundred_resealed_folders(broken: Path, whole: Path, tmp_path: Path,
         refused += any(said)
         shutil.rmtree(path.parent)
     assert refused > 5
+
+
+def test_moments_of_another_dtype_are_refused() -> None:
+    network = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.ones(3, 2)).sum().backward()
+    optimizer.step()
+    saved = saved_optimizer(optimizer, network)
+    restore_optimizer(optimizer, network, saved)
+    halved = {
+        place: tensor.to(torch.bfloat16) if tensor.dim() else tensor
+        for place, tensor in saved.tensors.items()
+    }
+    with pytest.raises(ValueError, match="bfloat16"):
+        restore_optimizer(optimizer, network, Snapshot(saved.plain, halved))

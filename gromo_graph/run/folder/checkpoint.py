@@ -191,7 +191,10 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, network: torch.nn.Module
 
 
 def _check_state(parameters: Mapping[str, Tensor], snapshot: Snapshot) -> None:
-    """All parameters that have a state have the same entries, each a number or of the parameter's shape, or births."""
+    """Refuse states that no optimizer can go on from.
+
+    All parameters with a state have the same entries: each a number, of the parameter's shape and dtype, or births.
+    """
     entries: dict[str, set[str]] = {}
     for name, values in snapshot.plain["state"].items():
         entries[name] = set(values) - {BORN}
@@ -199,7 +202,9 @@ def _check_state(parameters: Mapping[str, Tensor], snapshot: Snapshot) -> None:
             check_births(values[BORN], parameters[name])
     for place, tensor in snapshot.tensors.items():
         name, _, key = place.rpartition("/")
-        if tensor.shape not in (torch.Size(), parameters[name].shape) or not tensor.is_floating_point():
+        like = parameters[name]
+        counter = tensor.dim() == 0 and tensor.is_floating_point()
+        if not counter and (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
             raise ValueError(f"{place} is {tuple(tensor.shape)}, {tensor.dtype}")
         entries.setdefault(name, set()).add(key)
     if len({frozenset(keys) for keys in entries.values()}) > 1:
