@@ -44,7 +44,7 @@ CLASSES, SIDE, BATCH = 10, 32, 128
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is.
+    """The sizes of the tasks.
 
     Attributes:
         width: of the first stage of the ResNet. images: trained on. epochs: of training, with growth after each.
@@ -239,7 +239,7 @@ def _train(
 
 
 def _seconds(work: Callable[[], T], device: torch.device) -> tuple[T, float]:
-    """What work returns, and how long it takes."""
+    """The result of work, and its wall clock in seconds."""
     begun = time.perf_counter()
     found = work()
     _wait(device)

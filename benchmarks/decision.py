@@ -1,4 +1,4 @@
-"""What a decision costs: the CPU time of one `plan` beside that of plain training, one thread.
+"""The cost of a decision: the CPU time of one `plan` beside that of plain training, one thread.
 
     python benchmarks/decision.py [--only resnet] [--limit 200] [--samples 5000]
 

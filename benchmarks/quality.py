@@ -47,7 +47,7 @@ FIXED = {"scratch": from_scratch, "prune": pruned}
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is run.
+    """The runs that are asked for.
 
     Attributes:
         task: that it is about. results: where runs are kept. images: taken of a large set.
@@ -99,7 +99,7 @@ class Comparison:
         return grown(self.task, data, seed=seed, rate=rate, overrides=split(self.settings[method]))
 
     def _madds(self, seed: int, rate: float) -> float:
-        """What growing took with this seed, at whatever rates it was run."""
+        """The cost of growing with this seed, at whatever rates it was run."""
         done = self.results.find(self.kind, "grown", seeds=[seed], rate=None)
         if not done:
             self.run("grown", seed, rate)

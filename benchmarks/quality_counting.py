@@ -82,7 +82,7 @@ class MultiplyAdds(TorchDispatchMode):
 
 @dataclass
 class Meter:
-    """What a run did, as far as multiply-adds depend on it.
+    """The part of a run that multiply-adds depend on.
 
     Attributes:
         deciding: counts inside the scheduler. steps: training steps by the parameters that the optimizer held.

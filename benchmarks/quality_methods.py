@@ -33,7 +33,7 @@ WIDER, PRUNED_FROM, PRUNED_UNTIL, ROUNDS, PRUNING_SAMPLES = 3, 0.4, 0.6, 4, 1024
 
 @dataclass(frozen=True)
 class Measures:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
         score: on the test part: 100 times the accuracy, or 100 times the explained share of the variance.

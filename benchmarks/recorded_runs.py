@@ -186,7 +186,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run left: the lines of its journal, its last spec and its last weights."""
+    """The remains of a run: the lines of its journal, its last spec and its last weights."""
 
     lines: Sequence[Mapping[str, Any]]
     end: Spec
