@@ -34,9 +34,9 @@ from torch import Tensor, nn
 
 from benchmarks.interleaved import verdict, warn_if_busy
 from gromo_graph import GrowthScheduler, from_torch
-from gromo_graph.amounts import size
 from gromo_graph.growth import planning
 from gromo_graph.growth.planning import expected_memory
+from gromo_graph.memory_sizes import size
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth, Statistics
 

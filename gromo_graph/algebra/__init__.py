@@ -4,6 +4,7 @@ Nothing here writes to its arguments, prints, or keeps state; device and dtype c
 and the path a solver took is part of its result.
 """
 
+from gromo_graph.algebra.chosen_positions import View
 from gromo_graph.algebra.correlation import (
     patch_cross_moment,
     patch_cross_moments,
@@ -18,9 +19,16 @@ from gromo_graph.algebra.criteria import (
     random_extension,
     variance_transfer_extension,
 )
+from gromo_graph.algebra.deferred_product import (
+    Moment,
+    PaddedRows,
+    ParameterGradient,
+    Product,
+    padded_rows,
+    value_of,
+)
 from gromo_graph.algebra.delta import OptimalDelta, optimal_delta
 from gromo_graph.algebra.few_rows import delta_from_rows, extension_from_rows
-from gromo_graph.algebra.gathered import View
 from gromo_graph.algebra.improvement import (
     ExtensionScore,
     SignedSlopes,
@@ -45,14 +53,6 @@ from gromo_graph.algebra.patches import (
     patch_matrix,
     rows_of_matrix,
     spread_out,
-)
-from gromo_graph.algebra.product import (
-    Moment,
-    PaddedRows,
-    ParameterGradient,
-    Product,
-    padded_rows,
-    value_of,
 )
 from gromo_graph.algebra.tangent import IDENTITY_TANGENT, Tangent, tangent_of
 from gromo_graph.algebra.whitening import Whitening, whitening

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.chosen_positions import View, at_weighted_positions
+from gromo_graph.algebra.deferred_product import Moment, Product
 from gromo_graph.algebra.distances import by_distance, distances_pay
-from gromo_graph.algebra.gathered import View, at_weighted_positions
 from gromo_graph.algebra.moments import cross_moment
 from gromo_graph.algebra.patches import AxisWeights, Offsets, Patches
-from gromo_graph.algebra.product import Moment, Product
 from gromo_graph.errors import GrowthError
 
 

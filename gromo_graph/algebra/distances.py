@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.grad import conv2d_weight
 
-from gromo_graph.algebra.gathered import View, row_by_row
+from gromo_graph.algebra.chosen_positions import View, row_by_row
 from gromo_graph.algebra.patches import Patches
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from gromo_graph.algebra.deferred_product import PaddedRows, padded_rows
 from gromo_graph.algebra.moments import accumulation_dtype
-from gromo_graph.algebra.product import PaddedRows, padded_rows
 from gromo_graph.errors import GrowthError
 
 Offsets = tuple[tuple[int, ...], tuple[int, ...]]

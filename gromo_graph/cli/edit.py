@@ -210,7 +210,7 @@ def _split(words: Sequence[str], number: int, action: str) -> tuple[Sequence[str
 
 def _values(words: Sequence[str]) -> dict[str, Any]:
     """`grow.max=64` as a map; values are read as YAML."""
-    from gromo_graph.spec.text.document import parse_document
+    from gromo_graph.spec.text.parse_yaml import parse_document
 
     found: dict[str, Any] = {}
     for word in words:

@@ -83,7 +83,7 @@ def _network(target: str, weights: Path | None) -> tuple[GrowingNetwork, Prepara
     """The network of a run with the weights at its end and its preparation, or of a spec with those of a file."""
     from gromo_graph.errors import RunError
     from gromo_graph.run import load_run
-    from gromo_graph.spec.tokens import vocabularies
+    from gromo_graph.spec.token_inputs import vocabularies
 
     path = Path(target)
     run, at, step = target.rpartition("@")

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from gromo_graph.amounts import size
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson
+from gromo_graph.memory_sizes import size
 from gromo_graph.records.journal import Journal
 
 _BARS = "▁▂▃▄▅▆▇█"

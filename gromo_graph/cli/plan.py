@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from gromo_graph.amounts import size
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
+from gromo_graph.memory_sizes import size
 from gromo_graph.records import Candidate, Plan
 
 

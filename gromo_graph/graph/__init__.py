@@ -1,6 +1,6 @@
 """The networkx view of a spec: order, links, width groups and edits, without torch."""
 
-from gromo_graph.graph.calls import Call
+from gromo_graph.graph.call_order import Call
 from gromo_graph.graph.costs import Cost, widening_cost
 from gromo_graph.graph.growability import obstacle
 from gromo_graph.graph.growth_edits import AddPath, Edit, Narrow, Widen, apply, narrowing, widening

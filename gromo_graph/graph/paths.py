@@ -24,7 +24,7 @@ from gromo_graph.spec.kinds import (
     Shape,
 )
 from gromo_graph.spec.kinds.base import Activation, Grow
-from gromo_graph.spec.tokens import vocabularies
+from gromo_graph.spec.token_inputs import vocabularies
 
 
 @dataclass(frozen=True)

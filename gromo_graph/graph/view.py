@@ -10,7 +10,7 @@ import networkx as nx
 
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
-from gromo_graph.graph.calls import Call, ordered_calls
+from gromo_graph.graph.call_order import Call, ordered_calls
 from gromo_graph.graph.neighbours import Unit, resolve_units
 from gromo_graph.graph.widths import WidthGroup, width_groups
 from gromo_graph.spec.kinds import Shape
@@ -75,7 +75,7 @@ class Graph(Displayed):
 
     @cached_property
     def calls(self) -> tuple[Call, ...]:
-        """The modules in the order in which a forward pass calls them (graph/calls.py)."""
+        """The modules in the order in which a forward pass calls them (graph/call_order.py)."""
         return ordered_calls(self.units, {self.ends[name] for name in self.spec.outputs})
 
     def sources(self, name: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.graph import Graph
 from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
 from gromo_graph.statistics.cross_moments import window_of

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from gromo_graph.amounts import size
 from gromo_graph.growth.candidates.base import Applicable, LeftOut, Proposal, Prospect, Solved
 from gromo_graph.growth.candidates.projection import project
 from gromo_graph.growth.candidates.propose import propose
@@ -25,6 +24,7 @@ from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.growth.sample_parts import SampleParts, sample_parts
 from gromo_graph.growth.sample_size import SampleSize, samples_for
 from gromo_graph.growth.statistics_pass import Gathered, Wanted, gather, let_go, sums_of
+from gromo_graph.memory_sizes import size
 from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.plain_weights import check_plain_weights

@@ -20,7 +20,7 @@ from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
 from gromo_graph.modules.update_statistics import start_alone, update_links
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.groups import gather_for
+from gromo_graph.network.linked_groups import gather_for
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.growth_link import Followed, GrowthLink
 from gromo_graph.statistics.kept_rows import rows_can_be_kept

@@ -15,7 +15,7 @@ from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import Loss
 from gromo_graph.interop.averages import begin_averages_anew
-from gromo_graph.interop.within import network_in, optimizers_of
+from gromo_graph.interop.find_network import network_in, optimizers_of
 from gromo_graph.network.optimizers import Untrained
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent

@@ -10,7 +10,7 @@ from torch import Tensor
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.means import share_of
-from gromo_graph.interop.widths import KnownWidths
+from gromo_graph.interop.restore_widths import KnownWidths
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import Untrained
 from gromo_graph.records import GrowthEvent

@@ -13,12 +13,12 @@ from gromo_graph.layers import Replaced, operation_adapter, operations_of
 from gromo_graph.layers.channel_propagation import as_factor
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.operation import Passed
+from gromo_graph.modules.extensions import extend_in, extend_out, parameter_step
 from gromo_graph.modules.group_links import all_links, growing_links
 from gromo_graph.modules.layer_module import Group, LayerModule
 from gromo_graph.modules.linkable import Linkable
 from gromo_graph.modules.pending import mismatch, pending_group, size_of_inputs, size_of_outputs
 from gromo_graph.modules.scaling import give_factor
-from gromo_graph.modules.surgery import extend_in, extend_out, parameter_step
 from gromo_graph.statistics.forward_new_channels import flow
 from gromo_graph.surgery.group import Insertion, insertions
 

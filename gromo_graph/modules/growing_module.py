@@ -17,7 +17,7 @@ from torch import Tensor
 from gromo_graph.algebra.initialization import copy_uniform
 from gromo_graph.layers import Kernel
 from gromo_graph.layers.channel_propagation import as_factor
-from gromo_graph.modules import applying, scaling, surgery, target_widths, update_statistics
+from gromo_graph.modules import applying, extensions, scaling, target_widths, update_statistics
 from gromo_graph.modules.layer_module import LayerOptions
 from gromo_graph.modules.measured_module import MeasuredModule
 
@@ -227,15 +227,15 @@ class GrowingModule(MeasuredModule):
         self, weight: Tensor, bias: Tensor | None = None, force_bias: bool = True
     ) -> torch.nn.Module:
         """A layer like this one with copies of these parameters; force_bias: a bias exactly as here."""
-        return surgery.layer_of_tensor(self, weight, bias, force_bias)
+        return extensions.layer_of_tensor(self, weight, bias, force_bias)
 
     def layer_in_extension(self, weight: Tensor) -> None:
         """Append inputs with this weight, (out_features, k)."""
-        surgery.extend_in(self, weight)
+        extensions.extend_in(self, weight)
 
     def layer_out_extension(self, weight: Tensor, bias: Tensor | None = None) -> None:
         """Append outputs with this weight, (k, in_features), and bias (k,) if the layer has one."""
-        surgery.extend_out(self, weight, bias)
+        extensions.extend_out(self, weight, bias)
 
     def add_parameters(
         self,
@@ -248,19 +248,21 @@ class GrowingModule(MeasuredModule):
 
         The neighbours are not changed: that is up to the caller.
         """
-        surgery.add_parameters(self, matrix_extension, bias_extension, added_in_features, added_out_features)
+        extensions.add_parameters(
+            self, matrix_extension, bias_extension, added_in_features, added_out_features
+        )
 
     def parameter_step(self, delta_weights: Tensor, delta_biases: Tensor | None = None) -> None:
         """Add to weight and bias in place; None leaves the bias."""
-        surgery.parameter_step(self, delta_weights, delta_biases)
+        extensions.parameter_step(self, delta_weights, delta_biases)
 
     def create_layer_in_extension(self, extension_size: int) -> None:
         """Make a pending input extension of this size, with "copy_uniform" values."""
-        surgery.create_in_extension(self, extension_size)
+        extensions.create_in_extension(self, extension_size)
 
     def create_layer_out_extension(self, extension_size: int) -> None:
         """Make a pending output extension of this size, with "copy_uniform" values."""
-        surgery.create_out_extension(self, extension_size)
+        extensions.create_out_extension(self, extension_size)
 
     def create_layer_extensions(
         self,
@@ -284,7 +286,7 @@ class GrowingModule(MeasuredModule):
             output_extension_init, input_extension_init: "copy_uniform" or "zeros".
             producer: which of the layers behind a concat gets the neurons; by default the first that can grow.
         """
-        surgery.create_extensions(
+        extensions.create_extensions(
             self,
             neurons=extension_size,
             output_size=output_extension_size,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
+from gromo_graph.algebra.neuron_weights import FanIn, FanOut, GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.shape_checks import expect_shape

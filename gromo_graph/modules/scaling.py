@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.algebra.rescaling import Spreads, normalization_factors, spread_of
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.group_links import growable_links

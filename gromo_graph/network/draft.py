@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import AddPath, Edit, WidthGroup, apply, build_graph, narrowing, widening
 from gromo_graph.graph.growth_edits import linear_name
 from gromo_graph.layers import ParameterChange
 from gromo_graph.layers.channel_propagation import Moments
-from gromo_graph.network.groups import linked_group
+from gromo_graph.network.linked_groups import linked_group
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers import Followed, NewState, Optimizers, follow
 from gromo_graph.network.snapshot import snapshot
 from gromo_graph.spec.kinds import Layer
 from gromo_graph.surgery.prune import without
-from gromo_graph.surgery.scaled import Scaled
+from gromo_graph.surgery.scaled_entries import Scaled
 from gromo_graph.surgery.widen import Step, WidenedOperation, widened
 
 

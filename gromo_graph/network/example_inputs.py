@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.spec.tokens import vocabularies
+from gromo_graph.spec.token_inputs import vocabularies
 
 
 def random_inputs(

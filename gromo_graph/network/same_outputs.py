@@ -12,7 +12,7 @@ from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec import Spec
-from gromo_graph.spec.tokens import vocabularies
+from gromo_graph.spec.token_inputs import vocabularies
 
 _SAMPLES = 4
 _CLOSE = {torch.float64: 1e-12, torch.float32: 1e-6}

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gromo_graph.amounts import bytes_of
 from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
+from gromo_graph.memory_sizes import bytes_of
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal
 from gromo_graph.run.branch_point import BranchPoint

@@ -9,12 +9,12 @@ from typing import SupportsIndex
 
 import torch
 
-from gromo_graph.amounts import size
 from gromo_graph.environment import local_rank, process_count
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.planning import expected_memory
+from gromo_graph.memory_sizes import size
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.spec import Spec
 

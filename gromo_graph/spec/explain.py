@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gromo_graph.spec.fields import Model, field_of, keys_of, section_of
+from gromo_graph.spec.field_names import Model, field_of, keys_of, section_of
 from gromo_graph.spec.foreign_words import advice_for_key, advice_for_map, advice_for_value
 from gromo_graph.spec.text.locations import UNKNOWN, Path, clipped, path_text
 from gromo_graph.spec.text.scalars import represent, resolve

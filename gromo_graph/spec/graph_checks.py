@@ -15,7 +15,7 @@ from gromo_graph.spec.order import cycle_text, cycles_in_order, topological_orde
 from gromo_graph.spec.settings import BUILT_IN_DATA
 from gromo_graph.spec.shapes import count_problem, infer_shapes
 from gromo_graph.spec.text.locations import Path, clipped
-from gromo_graph.spec.tokens import vocabularies
+from gromo_graph.spec.token_inputs import vocabularies
 from gromo_graph.spec.wording import Suggester, listed, with_article
 
 _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, half pairs, line and paragraph ends

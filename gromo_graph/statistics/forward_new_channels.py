@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.channel_propagation import Moments, PassedChannels, pass_new, pass_tangent

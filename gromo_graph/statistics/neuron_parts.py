@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import OptimalExtension
-from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
+from gromo_graph.algebra.neuron_weights import FanIn, FanOut, GroupNeurons
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers.growing import GrowingLayer
 from gromo_graph.layers.layer_group import repeats_of

@@ -17,7 +17,7 @@ from gromo_graph.algebra import (
     random_extension,
     variance_transfer_extension,
 )
-from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.statistics.cross_moments import readings_of

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
+from gromo_graph.algebra.neuron_weights import FanIn, FanOut, GroupNeurons
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import Kept, ParameterChange, Replaced, adapter_for, operation_adapter
 from gromo_graph.layers.growing import GrowingLayer
@@ -24,7 +24,7 @@ from gromo_graph.layers.layer_group import LayerGroup
 from gromo_graph.layers.operation import OperationAdapter, Passed
 from gromo_graph.layers.replaced import inserted
 from gromo_graph.surgery.group import Insertion, insertions, light_copy
-from gromo_graph.surgery.scaled import Scaled
+from gromo_graph.surgery.scaled_entries import Scaled
 
 Group = LayerGroup[GrowingLayer]
 

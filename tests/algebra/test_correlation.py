@@ -19,9 +19,9 @@ from gromo_graph.algebra import (
     Patches,
     Product,
     View,
+    chosen_positions,
     correlation,
     distances,
-    gathered,
     patch_cross_moment,
     patch_cross_moments,
     patch_second_moment,
@@ -184,7 +184,7 @@ def test_by_distance_is_the_dense_sum_also_where_it_does_not_pay(
 def test_row_by_row_at_weighted_positions_is_the_dense_sum(case: tuple[Patches, Tensor, list[View]]) -> None:
     left, image, (view, *_) = case
     before = left.image.clone(), image.clone()
-    block = gathered.at_weighted_positions(left, image, view)
+    block = chosen_positions.at_weighted_positions(left, image, view)
     assert block.shape == (
         left.image.shape[1],
         *map(len, left.offsets),
@@ -221,7 +221,7 @@ def test_row_by_row_takes_any_positions_and_any_weight_for_each(
     number = st.sampled_from((-1.0, 0.0, 0.5, 1.0))
     weights = [[data.draw(number) for _ in columns] for _ in rows]
     view = View(taps, ones(1, 1), stride)
-    found = gathered.row_by_row(left, image, view, rows, columns, weights)
+    found = chosen_positions.row_by_row(left, image, view, rows, columns, weights)
     expected = torch.zeros(left.image.shape[1] * left.taps, image.shape[1] * view.taps, dtype=torch.float64)
     for q, of_row in zip(rows, weights, strict=True):
         for p, weight in zip(columns, of_row, strict=True):
@@ -261,17 +261,17 @@ def test_weights_and_portions_of_samples_do_not_change_the_sum(
     weights: AxisWeights, budget: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
-    gather = gathered.gather
+    gather = chosen_positions.gather
 
     def counted(image: Tensor, *rest: Any) -> Tensor:
         taken.append(image.shape[0])
         return gather(image, *rest)
 
-    monkeypatch.setattr(gathered, "gather", counted)
-    monkeypatch.setitem(gathered._GATHERED, "cpu", budget)
+    monkeypatch.setattr(chosen_positions, "gather", counted)
+    monkeypatch.setitem(chosen_positions._GATHERED, "cpu", budget)
     left = Patches(normal(5, 1, 4, 4), ((0, 1), (0,)), (1, 2), (2, 3))
     image, view = normal(5, 1, 3, 3, seed=1), View(((0,), (-1, 0)), weights)
-    block = gathered.at_weighted_positions(left, image, view)
+    block = chosen_positions.at_weighted_positions(left, image, view)
     torch.testing.assert_close(block.reshape(2, 2), without_constants(left, image, view))
     positions = sum(map(bool, weights[0])) * sum(map(bool, weights[1]))
     # Two columns on either side at every position that counts, of as many samples as fit: at least one.

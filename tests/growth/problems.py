@@ -10,7 +10,7 @@ import torch
 from gromo_graph import GrowingNetwork, compile_network, parse_spec
 from gromo_graph.modules.pending import put
 from gromo_graph.modules.scaling import give_factor
-from gromo_graph.network.groups import linked_group
+from gromo_graph.network.linked_groups import linked_group
 
 ACTIVATIONS = (
     "identity",

@@ -19,8 +19,8 @@ from gromo_graph import (
     grow,
     parse_spec,
 )
-from gromo_graph.amounts import bytes_of, size
 from gromo_graph.growth.planning import expected_memory
+from gromo_graph.memory_sizes import bytes_of, size
 from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.spec.settings import Growth

@@ -9,7 +9,7 @@ from gromo_graph import GrowthScheduler
 from gromo_graph.growth.candidates.group_neurons import solve
 from gromo_graph.growth.candidates.propose import propose
 from gromo_graph.growth.observe import Watched, observe
-from gromo_graph.network.groups import gather_for, linked_group
+from gromo_graph.network.linked_groups import gather_for, linked_group
 from tests.growth.problems import batches, chain
 
 MSE = torch.nn.functional.mse_loss

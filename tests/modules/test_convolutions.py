@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import AvgPool1d, AvgPool2d, Conv1d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential
 
-from gromo_graph.algebra import gathered
+from gromo_graph.algebra import chosen_positions
 from gromo_graph.statistics import cross_moments
 from tests import reference
 from tests.modules.chains import ACTIVATIONS, Chain
@@ -524,7 +524,7 @@ def test_samples_in_small_portions_are_the_same(
     name: str, kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of large batches are written down a few samples at a time; here one by one."""
-    monkeypatch.setitem(gathered._GATHERED, "cpu", 1)
+    monkeypatch.setitem(chosen_positions._GATHERED, "cpu", 1)
     monkeypatch.setitem(cross_moments._WRITTEN, "cpu", 1)
     found = KINDS[name].chain(kernel=kernel, rows=5)
     found.gather()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, SpecError, compile_network, parse_spec
-from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules import GrowingModule
 from gromo_graph.modules.group_links import growing_link

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from gromo_graph.algebra.new_neurons import FanIn, FanOut, GroupNeurons
+from gromo_graph.algebra.neuron_weights import FanIn, FanOut, GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.modules import GrowingModule

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gromo_graph import GrowingNetwork, Spec, compile_network
 from gromo_graph.modules import GrowingModule
 from gromo_graph.network.example_inputs import random_inputs
-from gromo_graph.network.groups import linked_group
+from gromo_graph.network.linked_groups import linked_group
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])

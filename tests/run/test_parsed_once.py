@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gromo_graph import branch, grow, parse_spec, replay, resume
 from gromo_graph.cli import app
-from gromo_graph.spec.text import document
+from gromo_graph.spec.text import parse_yaml
 from tests.run.specs import IRIS
 from tests.run.test_resume import broken_off, mlp
 
@@ -23,7 +23,7 @@ Texts = list[str]
 def read(monkeypatch: pytest.MonkeyPatch) -> Texts:
     """Every text that the parser is given from now on."""
     found: Texts = []
-    real: Callable[..., Any] = document.parse_document
+    real: Callable[..., Any] = parse_yaml.parse_document
 
     def counted(text: str, file: str) -> Any:
         found.append(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gromo_graph import check_spec
-from gromo_graph.spec.fields import keys_of
+from gromo_graph.spec.field_names import keys_of
 from gromo_graph.spec.foreign_words import _KINDS, _NODE_KEYS
 from gromo_graph.spec.kinds import KINDS
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from gromo_graph import Spec, check_spec, dump_spec
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.schema import json_schema
-from gromo_graph.spec.text.document import parse_document
 from gromo_graph.spec.text.locations import UNKNOWN
+from gromo_graph.spec.text.parse_yaml import parse_document
 from tests.spec.strategies import specs
 
 ROOT = Path(__file__).resolve().parents[2]

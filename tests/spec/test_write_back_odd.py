@@ -22,7 +22,7 @@ from gromo_graph import (
 from gromo_graph.graph.edits import Edited
 from gromo_graph.spec.differences import differences
 from gromo_graph.spec.text.author_file import AuthorFile
-from gromo_graph.spec.text.document import parse_document
+from gromo_graph.spec.text.parse_yaml import parse_document
 from gromo_graph.spec.text.spans import spans_of
 from gromo_graph.spec.text.write_back import WrittenBack, write_back_text
 from tests.network.edits import sequence

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import accumulation_dtype
-from gromo_graph.algebra.new_neurons import GroupNeurons, taking_turns
+from gromo_graph.algebra.neuron_weights import GroupNeurons, taking_turns
 from gromo_graph.growth.candidates.base import joined
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule

@@ -21,7 +21,7 @@ from gromo_graph.algebra import (
     sensitivity,
 )
 from gromo_graph.algebra.initialization import copy_uniform
-from gromo_graph.algebra.new_neurons import FanIn, GroupNeurons
+from gromo_graph.algebra.neuron_weights import FanIn, GroupNeurons
 from gromo_graph.graph import Graph, WidthGroup, build_graph, widening, widening_cost
 from gromo_graph.growth.candidates.base import InfeasibleError, LeftOut, Prospect, Solved, Sums
 from gromo_graph.growth.candidates.slopes import enough
@@ -39,7 +39,7 @@ from gromo_graph.network.draft import Draft, drafted
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows
 from gromo_graph.statistics.running_mean import TensorStatistic
-from gromo_graph.surgery.scaled import Scaled
+from gromo_graph.surgery.scaled_entries import Scaled
 from gromo_graph.surgery.widen import with_outputs
 
 SOLVED = ("tiny",)

@@ -9,14 +9,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.growth.candidates.base import Sums
 from gromo_graph.growth.candidates.group_neurons import PartSolution
 from gromo_graph.growth.candidates.slopes import best_signs, total
 from gromo_graph.growth.observe import Observation
+from gromo_graph.modules.extensions import layer_of_matrix
 from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
-from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.forward_new_channels import at_scale_one, given, tangents
 

@@ -19,8 +19,8 @@ from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.source_statistics import SourceStatistics, image_of
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.modules import MergeGrowingModule
+from gromo_graph.modules.extensions import layer_of_matrix
 from gromo_graph.modules.joint_delta import joint_s
-from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 

@@ -31,7 +31,7 @@ from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, drafted
 from gromo_graph.spec.settings import Growth
-from gromo_graph.surgery.scaled import Scaled
+from gromo_graph.surgery.scaled_entries import Scaled
 from gromo_graph.surgery.widen import with_step
 
 NO_NEURON = "no new neuron would lower the loss"

@@ -14,8 +14,8 @@ from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, obser
 from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.sample_size import followed
 from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.modules.extensions import layer_of_matrix
 from gromo_graph.modules.measured_module import MeasuredModule
-from gromo_graph.modules.surgery import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.growth_link import GrowthLink

@@ -13,10 +13,10 @@ from gromo_graph.growth.candidates.budget import neurons_at_once
 from gromo_graph.growth.candidates.slopes import total
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
-from gromo_graph.modules.surgery import layer_of_matrix
+from gromo_graph.modules.extensions import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, narrowed_draft
-from gromo_graph.network.groups import linked_group
+from gromo_graph.network.linked_groups import linked_group
 from gromo_graph.spec.settings import Growth
 from gromo_graph.surgery.prune import Removal, least_missed, reader_of, without
 

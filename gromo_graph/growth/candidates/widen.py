@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra.new_neurons import GroupNeurons
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
 from gromo_graph.growth.bias_compensation import cannot_be_taken_back, compensations
@@ -39,7 +39,7 @@ from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.modules.measured_module import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, widened_draft
-from gromo_graph.network.groups import linked_group, linked_parts
+from gromo_graph.network.linked_groups import linked_group, linked_parts
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.head_views import head_views
 from gromo_graph.statistics.neuron_parts import united

@@ -18,7 +18,7 @@ from gromo_graph.run.data.split import Split, split
 from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
 from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec.model import Spec
-from gromo_graph.spec.tokens import vocabularies
+from gromo_graph.spec.token_inputs import vocabularies
 
 _TASKS: dict[str, Task] = {"cross_entropy": "classification", "mse": "regression"}
 """What each loss of a spec is for."""

@@ -9,8 +9,8 @@ from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.expand.interpolation import Expansion
 from gromo_graph.spec.explain import read_section
 from gromo_graph.spec.order import cycle_text
-from gromo_graph.spec.text.document import MAX_DEPTH
 from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped
+from gromo_graph.spec.text.parse_yaml import MAX_DEPTH
 from gromo_graph.spec.wording import shown
 
 

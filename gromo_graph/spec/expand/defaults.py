@@ -8,7 +8,7 @@ from typing import Any
 
 from gromo_graph.spec.expand.interpolation import Expansion
 from gromo_graph.spec.explain import not_a_map, report_key, wrong_values
-from gromo_graph.spec.fields import keys_of
+from gromo_graph.spec.field_names import keys_of
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.text.locations import UNKNOWN, Location, clipped
 from gromo_graph.spec.wording import shown

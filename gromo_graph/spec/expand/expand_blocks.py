@@ -11,8 +11,8 @@ from gromo_graph.spec.expand.block_models import Use
 from gromo_graph.spec.expand.defaults import Defaults
 from gromo_graph.spec.expand.interpolation import Expansion
 from gromo_graph.spec.explain import read_section
-from gromo_graph.spec.text.document import MAX_NODES
 from gromo_graph.spec.text.locations import UNKNOWN, Document, Location, Path, Unfolded, clipped
+from gromo_graph.spec.text.parse_yaml import MAX_NODES
 from gromo_graph.spec.wording import Suggester
 
 _AS_WRITTEN = frozenset({"vars", "blocks"})

@@ -8,8 +8,8 @@ from pathlib import Path as File
 from typing import Any
 
 from gromo_graph.errors import Problem
-from gromo_graph.spec.text.document import MAX_BYTES, MAX_NODES
 from gromo_graph.spec.text.locations import UNKNOWN, Document, Location, Path, clipped
+from gromo_graph.spec.text.parse_yaml import MAX_BYTES, MAX_NODES
 from gromo_graph.spec.text.read_file import read_document
 from gromo_graph.spec.wording import shown
 

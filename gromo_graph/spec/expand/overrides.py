@@ -9,11 +9,11 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.expand.block_models import Block, Use
-from gromo_graph.spec.fields import Model, keys_of, section_of
+from gromo_graph.spec.field_names import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.python_values import plain
-from gromo_graph.spec.text.document import EMPTY, parse_document
 from gromo_graph.spec.text.locations import Document, Location, Path, clipped, path_text
+from gromo_graph.spec.text.parse_yaml import EMPTY, parse_document
 from gromo_graph.spec.text.write import plain_flow_text
 from gromo_graph.spec.wording import Suggester, listed
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from gromo_graph.spec.text.document import MAX_BYTES, broken, parse_document
 from gromo_graph.spec.text.locations import Document
+from gromo_graph.spec.text.parse_yaml import MAX_BYTES, broken, parse_document
 
 
 def read_document(path: str | os.PathLike[str]) -> Document:

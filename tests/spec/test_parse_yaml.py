@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gromo_graph import SpecError, check_spec, load_spec, parse_spec
-from gromo_graph.spec.text.document import MAX_BYTES, MAX_NODES, parse_document
+from gromo_graph.spec.text.parse_yaml import MAX_BYTES, MAX_NODES, parse_document
 from gromo_graph.spec.text.scalars import represent, resolve
 
 SOUND = "nodes:\n  x: {kind: input, shape: [4]}\n  y: {kind: linear, from: x, features: 2}\noutput: y\n"
