@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten
 
 from gromo_graph.errors import GrowthError, NotFiniteError
 from gromo_graph.growth.means import share_of
@@ -64,13 +65,15 @@ class Observation:
 
     Attributes:
         samples: size of the batch.
-        gradients: d(sum of the per-sample losses)/d(pre-activity) of each layer and sum, by module name.
+        weight: what the batch counts in the mean loss over all (`share_of`); of most losses the number of samples.
+        gradients: d(weight · loss of the batch)/d(pre-activity) of each layer and sum, by module name.
         weight_gradients, bias_gradients: the same for the parameters of the layers, but for frozen ones.
         values: of the nodes that are watched, by name.
         unreached: layers and sums that the loss does not depend on; their gradients are 0.
     """
 
     samples: int
+    weight: float
     gradients: Mapping[str, Tensor]
     weight_gradients: Mapping[str, Tensor]
     bias_gradients: Mapping[str, Tensor]
@@ -161,18 +164,28 @@ def observe(
     ):
         for inputs, target in batches(loader, network):
             prediction = network(*inputs)
-            if not share(prediction, target):
-                continue  # all its targets are ignored
-            value = scalar(loss(prediction, target))
-            finite(float(value.detach()))
-            value = value * len(target)
-            yield _observation(value, len(target), watched, values)
+            weight = share(prediction, target)
+            if weight:
+                value = scalar(loss(prediction, target))
+                finite(float(value.detach()))
+                yield _observation(value * weight, (len(target), weight), watched, values)
+            else:  # the mean over nothing is no number; its inputs are samples like others
+                seen_alone = _observation(_zero_of(prediction), (len(target), 0.0), watched, values)
+                yield replace(seen_alone, unreached=frozenset(seen_alone.gradients))
             seen += len(target)
             if samples is not None and seen >= samples:
                 return
 
 
-def _observation(value: Tensor, samples: int, watched: Watched, values: Mapping[str, Tensor]) -> Observation:
+def _zero_of(prediction: Any) -> Tensor:
+    """0, with gradients of 0."""
+    leaves = [leaf for leaf in tree_flatten(prediction)[0] if isinstance(leaf, Tensor)]
+    return torch.stack([(0.0 * leaf).sum() for leaf in leaves]).sum()
+
+
+def _observation(
+    value: Tensor, counts: tuple[int, float], watched: Watched, values: Mapping[str, Tensor]
+) -> Observation:
     layers, every = watched.modules, [*watched.modules, *watched.sums]
     pre_activities = [module.pre_activity for module in every]
     with_parameters = layers if watched.parameters else ()
@@ -192,7 +205,7 @@ def _observation(value: Tensor, samples: int, watched: Watched, values: Mapping[
     of_weights = found[len(every) : len(every) + len(weighted)]
     of_biases = found[len(every) + len(weighted) :]
     return Observation(
-        samples,
+        *counts,
         dict(zip([module.name for module in every], found, strict=False)),
         dict(zip([module.name for module in weighted], of_weights, strict=True)),
         dict(zip([module.name for module in biased], of_biases, strict=True)),

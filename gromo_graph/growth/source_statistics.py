@@ -154,6 +154,10 @@ class SourceStatistics:
         own = [] if self.shared else [self.input_moment.statistic]
         return [*own, self.m, *self.cross.values()]
 
+    def of_gradients(self) -> list[TensorStatistic]:
+        """M of the new paths."""
+        return [self.m]
+
     def share(self, processes: Processes) -> None:
         """Add the rows that the other processes have counted."""
         self.rows = round(processes.totals(self.rows)[0])

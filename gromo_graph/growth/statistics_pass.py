@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Bridge
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
@@ -47,6 +48,9 @@ class Counter(Protocol):
 
     def statistics(self) -> Sequence[TensorStatistic]:
         """All that was counted."""
+
+    def of_gradients(self) -> Sequence[TensorStatistic]:
+        """Those of `statistics` that are linear in the gradients."""
 
     def share(self, processes: Processes) -> None:
         """Add what the other processes have counted beside the statistics."""
@@ -115,6 +119,16 @@ class Sums:
         found += [statistic for counter in self.counters for statistic in counter.statistics()]
         return list({id(statistic): statistic for statistic in found}.values())
 
+    def rescale_gradients(self, factor: float) -> None:
+        """Multiply all that is linear in the gradients."""
+        links, counters = self.links(), self.counters
+        statistics = [module.tensor_m for module in self.modules] + [link.m_prev for link in links]
+        statistics += [statistic for counter in counters for statistic in counter.of_gradients()]
+        for statistic in {id(statistic): statistic for statistic in statistics}.values():
+            statistic.rescale(factor)
+        for link in links:
+            link.gradients.rescale(factor)
+
     def links(self) -> list[GrowthLink[MeasuredModule]]:
         """The consumers with the groups that they read."""
         return [link for module in self.modules for link in module.growth_links or ()]  # type: ignore[misc]
@@ -159,6 +173,8 @@ class Gathered:
     Attributes:
         sums: which. samples: that were counted, in all processes. own_samples: those of this process.
         memory: bytes of all sums.
+        per_weight: samples by what they count in the mean loss. Gradients are multiplied by it: so their mean over the
+            samples is the gradient of the mean loss.
         unreached: layers and sums that the loss does not depend on.
     """
 
@@ -166,6 +182,7 @@ class Gathered:
     samples: int
     own_samples: int
     memory: int
+    per_weight: float
     unreached: frozenset[str] = frozenset()
 
     def source(self, bridge: Bridge) -> SourceStatistics:
@@ -242,27 +259,32 @@ def gather(
     readers = [(network.graph.sources(module.name)[0], module) for module in sums.modules]
     alone = [(each.source, each) for each in sums.sources if not each.shared]
     inputs = known.given_to(network, [*readers, *alone])
-    samples, error = 0, policy.statistics.error
+    samples, weight, error = 0, 0.0, policy.statistics.error
     unreached: frozenset[str] | None = None
     if error is not None:  # of a share of the data the error is so much larger
         error *= math.sqrt(processes.count)
     with processes.together():
         for seen in observe(network, loss, loader, sums.watched()):
             sums.update(seen)
-            samples += seen.samples
+            samples, weight = samples + seen.samples, weight + seen.weight
             unreached = seen.unreached if unreached is None else unreached & seen.unreached
             if error is not None and sums.are_precise(error):
                 break
     statistics = sums.statistics()
     sum_up([each for each in statistics if not inputs.knew(each)], processes)
     inputs.keep()
-    (total,) = processes.totals(samples)
+    total, weight = processes.totals(samples, weight)
+    if not weight:
+        raise GrowthError(
+            "no target counts in the loss: all are ignored, or belong to classes with a weight of 0"
+        )
+    sums.rescale_gradients(total / weight)
     for counter in sums.counters:
         counter.share(processes)
     kept = {id(rows): rows for link in sums.links() for rows in (link.rows, link.gradients)}
     memory = sum(statistic.nbytes for statistic in statistics)
     memory += sum(rows.nbytes for rows in kept.values())
-    return Gathered(sums, round(total), samples, memory, unreached or frozenset())
+    return Gathered(sums, round(total), samples, memory, total / weight, unreached or frozenset())
 
 
 def _few_rows(network: GrowingNetwork, group: LinkedGroup, samples: int | None) -> bool:

@@ -32,6 +32,11 @@ class KeptRows:
         """All of them, (rows, columns)."""
         return torch.cat(self._batches)
 
+    def rescale(self, factor: float) -> None:
+        """Multiply all of them."""
+        if factor != 1.0:
+            self._batches = [batch * factor for batch in self._batches]
+
     @property
     def nbytes(self) -> int:
         """Bytes that they take."""

@@ -224,6 +224,15 @@ class TensorStatistic:
         self.samples, self.updates, self._squares, self._parts = samples, updates, squares, parts
         self._marks = [(self._mark(), 0)]
 
+    def rescale(self, factor: float) -> None:
+        """Multiply the sum, as if each sample had counted so much more."""
+        if self._sum is None or factor == 1.0:
+            return
+        self._work_out()
+        self._sum *= factor
+        self._squares *= factor**2
+        self._marks = [(self._mark(), 0)]
+
     @property
     def relative_error(self) -> float:
         """Estimated standard error of the mean over its size, both as Frobenius norms; infinite before two updates.

@@ -134,3 +134,70 @@ def test_a_loss_of_no_output_is_refused() -> None:
     constant = torch.ones((), requires_grad=True)
     with pytest.raises(GrowthError, match="the loss does not depend on any layer that may grow"):
         GrowthScheduler(network, lambda p, y: constant * 2.0).plan(in_batches(120))
+
+
+WIDE = """
+nodes:
+  x: {kind: input, shape: [6]}
+  h: {kind: linear, from: x, features: 3, activation: tanh}
+  g: {kind: linear, from: h, features: 3, activation: relu}
+  y: {kind: linear, from: g, features: 3}
+output: y
+growth: {actions: [widen, new_edge, new_node], neurons: {per_step: 2}, when: {every: 1, until: 1.0}}
+"""
+
+
+def in_double(loss: Callable) -> Callable:
+    """The same loss with weights of classes in double precision."""
+    if isinstance(loss, nn.Module):
+        return copy.deepcopy(loss).double()
+    if isinstance(loss, partial):
+        given = {k: v.double() if isinstance(v, Tensor) else v for k, v in loss.keywords.items()}
+        return partial(loss.func, **given)
+    return loss
+
+
+def _doubled(text: str) -> Any:
+    return compile_network(parse_spec(text), seed=3).double()
+
+
+@pytest.mark.parametrize("apply_delta", [False, True])
+@pytest.mark.parametrize("loss", COUNTED.values(), ids=COUNTED)
+def test_plans_weight_batches_as_the_loss_does(loss: Callable, apply_delta: bool) -> None:
+    loss = in_double(loss)
+    network, x = _doubled(WIDE), X.double()
+    policy = network.spec.growth.model_copy(update={"apply_delta": apply_delta})
+    slopes = []
+    for size in (120, 40, 7):
+        data = list(zip(x.split(size), Y.split(size), strict=True))
+        plan = GrowthScheduler(copy.deepcopy(network), loss, policy=policy, epochs=9).plan(data)
+        slopes.append(
+            {(each.kind, each.target): (each.slope or 0.0, each.predicted or 0.0) for each in plan.candidates}
+        )
+    for other in slopes[1:]:
+        for name, values in slopes[0].items():
+            assert other[name] == pytest.approx(values, rel=1e-6), name
+
+
+@pytest.mark.parametrize("loss", COUNTED.values(), ids=COUNTED)
+def test_slopes_are_those_of_the_mean_loss(loss: Callable) -> None:
+    """A small step along a candidate lowers the loss over all samples at once by γ times its slope."""
+    loss = in_double(loss)
+    network, x = _doubled(WIDE), X.double()
+    data = list(zip(x.split(7), Y.split(7), strict=True))
+    gamma = 1e-6
+    for place in range(4):
+        own = copy.deepcopy(network)
+        scheduler = GrowthScheduler(own, loss, epochs=9)
+        candidate = scheduler.plan(data).candidates[place]
+        before = loss(network(x), Y).item()
+        scheduler.apply(candidate, gamma)
+        assert (before - loss(own(x), Y).item()) / gamma == pytest.approx(candidate.slope, rel=2e-2), (
+            candidate.target
+        )
+
+
+def test_a_loss_that_ignores_all_targets_plans_nothing() -> None:
+    network = compile_network(parse_spec(SPEC), seed=0)
+    with pytest.raises(GrowthError, match="no target counts in the loss"):
+        GrowthScheduler(network, nn.CrossEntropyLoss(ignore_index=1)).plan([(X, torch.ones_like(Y))])

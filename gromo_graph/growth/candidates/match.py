@@ -137,6 +137,10 @@ class MatchStatistics:
         """P and the sensitivities; S of the two layers is theirs."""
         return [self.moment, self.sensitivity]
 
+    def of_gradients(self) -> list[TensorStatistic]:
+        """P."""
+        return [self.moment]
+
     def share(self, processes: Processes) -> None:
         """There is nothing beside the statistics."""
         return

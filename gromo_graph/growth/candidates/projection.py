@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.growth.candidates.group_neurons import compute_delta
-from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
+from gromo_graph.growth.observe import Loader, Loss, Watched, observe
 from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.sample_size import followed
 from gromo_graph.growth.statistics_pass import Gathered
@@ -47,7 +47,10 @@ def project(
     with processes.together():
         for seen in observe(network, loss, loader, watched):
             for consumer, links in consumers.items():
-                gradient = _projected(seen, consumer, layers[consumer])
+                gradient = seen.gradients[consumer.name]
+                if gathered.per_weight != 1.0:
+                    gradient = gradient * gathered.per_weight
+                gradient = _projected(gradient, layers[consumer])
                 for link in links:
                     link.count_gradient(consumer, gradient)
             seen_samples += seen.samples
@@ -99,11 +102,8 @@ def _watched(consumers: Consumers) -> Watched:
 
 
 @torch.no_grad()
-def _projected(
-    seen: Observation, consumer: MeasuredModule, layers: dict[MeasuredModule, torch.nn.Module]
-) -> Tensor:
+def _projected(gradient: Tensor, layers: dict[MeasuredModule, torch.nn.Module]) -> Tensor:
     """g − Σ δ b over the layers that enter the same sum."""
-    gradient = seen.gradients[consumer.name]
     for partner, layer in layers.items():
         gradient = gradient - layer(partner.input)
     return gradient

@@ -40,9 +40,9 @@ class SlopeSums:
         """Add what the other processes have counted."""
         processes.add_up(list(self.totals.values()))
 
-    def means(self, samples: int) -> Sums:
-        """Slopes of the mean loss."""
-        return {name: total / samples for name, total in self.totals.items()}
+    def means(self, weight: float) -> Sums:
+        """Slopes of the mean loss, from what all batches count in it."""
+        return {name: total / weight for name, total in self.totals.items()}
 
 
 def measure(
@@ -60,16 +60,16 @@ def measure(
     """
     sums = [SlopeSums(each) for each in solved]
     watched = Watched.union([each.watched for each in solved])
-    seen_samples = 0
+    weight = 0.0
     with processes.together():
         for seen in observe(network, loss, loader, watched):
-            seen_samples += seen.samples
+            weight += seen.weight
             for each in sums:
                 each.add(seen)
     for each in sums:
         each.share(processes)
-    total = round(processes.totals(seen_samples)[0])
-    return [each.means(total) for each in sums]
+    (weight,) = processes.totals(weight)
+    return [each.means(weight) for each in sums]
 
 
 def total(products: Tensor) -> Tensor:
