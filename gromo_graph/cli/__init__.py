@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gromo_graph import __version__
+from gromo_graph.cli.curve import curve
 from gromo_graph.cli.diff import diff
 from gromo_graph.cli.edit import edit
 from gromo_graph.cli.evaluate import evaluate
@@ -54,7 +55,7 @@ def _main(
 
 _VERBS = (
     *(new, validate, render, show, edit, diff, schema),
-    *(plan, grow, resume, history, inspect, replay, branch, evaluate, predict),
+    *(plan, grow, resume, history, curve, inspect, replay, branch, evaluate, predict),
     *(import_, export),
 )
 for verb in _VERBS:

@@ -3,6 +3,7 @@
 from gromo_graph.records.decisions import Candidate, Decision, Plan
 from gromo_graph.records.events import GrowthEvent
 from gromo_graph.records.journal import Epoch, Header, Journal, checksum, read_journal
+from gromo_graph.records.sizes import Size, sizes_of
 
 __all__ = [
     "Candidate",
@@ -12,6 +13,8 @@ __all__ = [
     "Header",
     "Journal",
     "Plan",
+    "Size",
     "checksum",
     "read_journal",
+    "sizes_of",
 ]

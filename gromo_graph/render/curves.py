@@ -1,38 +1,46 @@
-"""The curves of a run: what was measured and how large the network was over the epochs, with the growth steps.
+"""The curves of a run: what was measured and how large the network was over the epochs, with the growth steps, and the
+held-out measures against the size of the network.
 
 One source for every plotter: the report draws these curves as SVG, `Run.plot` draws them with matplotlib.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Epoch
+from gromo_graph.records.sizes import Size
+from gromo_graph.render.drawing.text import shortened
 from gromo_graph.render.highlights import decision_words
 
+_LABEL_EMS = 5.5  # what there is room for beside a plot
 Role = Literal["train", "validation", "size"]
 """The meaning of a curve, which decides its colour."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One quantity over the epochs.
+    """One quantity over the epochs, or against another one.
 
     Attributes:
         name: shown beside the curve; empty if the title of the plot says it.
         role: decides the colour.
         values: pairs of epoch and value; a value may be missing or not finite.
         stairs: the value holds until the next epoch.
+        dots: whether every value is marked, with an open circle but for those in `settled`.
+        settled: the places across of values that are marked with a full circle.
     """
 
     name: str
     role: Role
     values: tuple[tuple[int, float | None], ...]
     stairs: bool = False
+    dots: bool = False
+    settled: frozenset[int] = frozenset()
 
     @property
     def points(self) -> tuple[tuple[int, float], ...]:
@@ -61,12 +69,26 @@ class Plot:
         curves: those that have points.
         marks: the growth steps that were applied.
         from_zero: the axis of values begins at 0.
+        across: the quantity of the other axis.
+        powers: the other axis has a scale of powers of 10; its values are above 0.
     """
 
     title: str
     curves: tuple[Curve, ...]
     marks: tuple[GrowthMark, ...] = ()
     from_zero: bool = False
+    across: str = "epoch"
+    powers: bool = False
+
+    @property
+    def words(self) -> str:
+        """The plot in words.
+
+        >>> Plot("loss", ()).words, Plot("loss", (), across="parameters").words
+        ('loss over the epochs', 'loss against parameters')
+        """
+        over_epochs = self.across == "epoch"
+        return f"{self.title} over the epochs" if over_epochs else f"{self.title} against {self.across}"
 
 
 def plots_of(epochs: Sequence[Epoch], events: Sequence[GrowthEvent]) -> tuple[Plot, ...]:
@@ -87,6 +109,40 @@ def plots_of(epochs: Sequence[Epoch], events: Sequence[GrowthEvent]) -> tuple[Pl
     sizes = ((0, first), *((epoch.epoch, epoch.parameters) for epoch in epochs))
     plots.append(Plot("parameters", (Curve("", "size", sizes, stairs=True),), marks, from_zero=True))
     return tuple(plot for plot in plots if plot.curves)
+
+
+def size_plots_of(sizes: Mapping[str, Sequence[Size]]) -> tuple[Plot, ...]:
+    """Held-out loss and accuracy against parameters and multiply-adds; none without a measure.
+
+    Args:
+        sizes: of one run or several, by their names. The name of a single run stands beside no curve.
+    """
+    named = len(sizes) > 1
+    plots = []
+    for measure in ("loss", "accuracy"):
+        for cost, across in (("parameters", "parameters"), ("madds", "multiply-adds")):
+            curves = tuple(
+                _size_curve(_label(name) if named else "", rows, measure, cost)
+                for name, rows in sizes.items()
+            )
+            title = f"held-out {measure}"
+            plots.append(
+                Plot(title, tuple(curve for curve in curves if curve.points), across=across, powers=True)
+            )
+    return tuple(plot for plot in plots if plot.curves)
+
+
+def _label(run: str) -> str:
+    """The name of a run as it fits beside a curve: the last part of its path."""
+    return shortened(run.rstrip("/").rpartition("/")[2], _LABEL_EMS)
+
+
+def _size_curve(name: str, sizes: Sequence[Size], measure: str, cost: str) -> Curve:
+    """One measure of the sizes of a run, from the smallest to the largest."""
+    rows = sorted(sizes, key=lambda size: int(getattr(size, cost)))
+    values = tuple((int(getattr(size, cost)), getattr(size, measure)) for size in rows)
+    settled = frozenset(int(getattr(size, cost)) for size in rows if size.to_the_end)
+    return Curve(name, "validation", values, dots=True, settled=settled)
 
 
 def _curves_of(measure: str, epochs: Sequence[Epoch]) -> tuple[Curve, ...]:

@@ -18,6 +18,7 @@ from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.atomic_files import check_regular
 from gromo_graph.records.journal import Epoch, Journal
+from gromo_graph.records.sizes import Size, sizes_of
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.frames import is_frame, read_frame
 from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
@@ -89,6 +90,14 @@ class Run(Displayed):
             RunError: matplotlib is not installed, or no epoch is over.
         """
         return plot_run(self.spec.name, self.epochs, self.events)
+
+    def curve(self) -> tuple[Size, ...]:
+        """The sizes at which the network was trained, smallest step first, with their held-out loss and accuracy.
+
+        Only the last one was trained to the end, of a run that is over (`Size.to_the_end`).
+        """
+        is_over = self.path is None or RunFolder(self.path).is_over
+        return sizes_of(self.epochs, self.events, is_over=is_over)
 
     def predict(self, x: Any) -> Array:
         """Predictions for raw samples, in the words and units of the data.

@@ -567,3 +567,15 @@ def test_blocks_are_folded_and_unfolded(opened: Opened, tmp_path: Path) -> None:
     assert text(page, "#selection h2") == "body.1"
     page.locator("#fold").click()
     assert named(page, "body.1.lift").is_visible()
+
+
+def test_the_sizes_lead_to_their_steps(opened: Opened, page_file: Path, journal: Journal) -> None:
+    page = opened(page_file)
+    rows = page.locator("#sizes tbody tr")
+    expect(rows).to_have_count(len({event.epoch for event in journal.applied}) + 1)
+    expect(rows.first).to_contain_text("until it grew")
+    expect(page.locator("#sizes figure")).to_have_count(4)
+    rows.nth(1).locator("button").click()
+    expect(page.locator("#at")).to_contain_text("Step 1")
+    page.locator("#sizes figure").first.locator("g.size").first.click()
+    expect(page.locator("#at")).to_contain_text("Beginning")

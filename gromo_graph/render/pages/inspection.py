@@ -17,6 +17,7 @@ from typing import Any
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import Candidate, GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal
+from gromo_graph.records.sizes import sizes_of
 from gromo_graph.render.drawing.dot import direction_of
 from gromo_graph.render.highlights import decision_words
 from gromo_graph.render.pages.folding import folded
@@ -70,6 +71,7 @@ class Inspection:
             "events": [_event(event, texts) for event in journal.events],
             "texts": texts.values,
             "epochs": epochs_of(journal.epochs),
+            "sizes": size_rows(journal, is_over=results is not None),
             "specs": spec_changes(specs),
         }
 
@@ -107,6 +109,8 @@ def news(
     if told != seen(journal, epochs, events) or events < len(journal.events):
         return {"all": inspection.data(journal, results)}
     found: dict[str, Any] = {"results": shown_results(results)}
+    if epochs < len(journal.epochs) or results is not None:
+        found |= {"sizes": size_rows(journal, is_over=results is not None)}
     if epochs < len(journal.epochs):
         found |= {"epochs": epochs_of(journal.epochs[epochs:]), "seen": seen(journal)}
     return found
@@ -176,6 +180,18 @@ def epochs_of(epochs: Sequence[Epoch]) -> dict[str, list[Any]]:
         for name in dict.fromkeys(name for epoch in epochs for name in getattr(epoch, part)):
             columns[f"{part}.{name}"] = [_short(getattr(epoch, part).get(name)) for epoch in epochs]
     return columns
+
+
+def size_rows(journal: Journal, *, is_over: bool) -> list[list[Any]]:
+    """The sizes of the network, each as: step, epoch, parameters, multiply-adds, loss, accuracy, trained to the end."""
+    sizes = sizes_of(journal.epochs, journal.events, is_over=is_over)
+    return [
+        [
+            *(size.step, size.epoch, size.parameters, size.madds),
+            *(_short(size.loss), _short(size.accuracy), size.to_the_end),
+        ]
+        for size in sizes
+    ]
 
 
 def spec_changes(specs: Sequence[str]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _SCRIPTS = (
     "map",
     "plots",
     "training",
+    "sizes",
     "panels",
     "habits",
     "live",

@@ -14,9 +14,11 @@ from gromo_graph.render.curves import Curve, GrowthMark, Plot
 from gromo_graph.render.drawing.text import xml_text
 from gromo_graph.render.numbers import count, real
 
-_WIDTH, _HEIGHT = 420, 230
+WIDTH, HEIGHT = 420, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 74, 16, 36
 _NAME_HEIGHT = 13.0
+# On a scale of powers the axis goes beyond its values by this factor, and has no more ticks than these.
+_ROOM, _MOST_TICKS = 1.15, 6
 
 
 @dataclass(frozen=True)
@@ -25,32 +27,66 @@ class _Scale:
     high: float
     start: float
     end: float
+    powers: bool = False
 
     def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
+        low, high, value = (log10(each) if self.powers else each for each in (self.low, self.high, value))
+        share = (value - low) / (high - low)
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def svg_plot(plot: Plot) -> str:
-    """The plot as an `svg` element, empty if no curve has a point."""
+def svg_plot(plot: Plot, *, at: tuple[int, int] | None = None) -> str:
+    """The plot as an `svg` element, empty if no curve has a point.
+
+    Args:
+        plot: with its curves.
+        at: the place of its corner inside another `svg` element; None for one that stands by itself.
+    """
     curves = [curve for curve in plot.curves if curve.points]
     if not curves:
         return ""
     epochs = [epoch for curve in curves for epoch, _ in curve.points] + [mark.epoch for mark in plot.marks]
     values = [value for curve in curves for _, value in curve.points]
     ticks = nice_ticks(min(0.0, *values) if plot.from_zero else min(values), max(values))
-    x = _Scale(min(0, *epochs), max(1, *epochs), _LEFT, _WIDTH - _RIGHT)
-    y = _Scale(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
-    title = f"{plot.title} over the epochs"
+    x = _across(plot, epochs)
+    y = _Scale(ticks[0], ticks[-1], HEIGHT - _BOTTOM, _TOP)
+    title = plot.words
+    place = "" if at is None else f' x="{at[0]}" y="{at[1]}" width="{WIDTH}" height="{HEIGHT}"'
     body = [
-        f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{xml_text(title)}">',
+        f'<svg class="plot"{place} viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{xml_text(title)}">',
         f"<title>{xml_text(title)}</title>",
-        *_axes(x, y, ticks),
+        *_axes(x, y, ticks, plot.across),
         *(_mark(mark, x) for mark in plot.marks),
-        *(_curve(curve, x, y) for curve in curves),
+        *(_curve(curve, x, y, plot.across) for curve in curves),
         *_names(curves, y),
     ]
     return "\n".join([*body, "</svg>"])
+
+
+def _across(plot: Plot, places: Sequence[float]) -> _Scale:
+    """The scale of the axis across."""
+    low, high = min(places), max(places)
+    if not plot.powers:
+        return _Scale(min(0, low), max(1, high), _LEFT, WIDTH - _RIGHT)
+    room = _ROOM if high > _ROOM * low else 2.0
+    return _Scale(low / room, high * room, _LEFT, WIDTH - _RIGHT, powers=True)
+
+
+def power_ticks(low: float, high: float) -> list[int]:
+    """Round numbers on a scale of powers of 10: 1, 2 and 5 times a power, fewer of them in a long range.
+
+    >>> power_ticks(90, 1100), power_ticks(1100, 1900), power_ticks(1, 10**5)
+    ([100, 200, 500, 1000], [1200, 1400, 1600, 1800], [1, 10, 100, 1000, 10000, 100000])
+    """
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [factor * 10**power for power in powers if power >= 0 for factor in factors]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) <= _MOST_TICKS:
+            break
+    if len(inside) > 1:
+        return inside
+    return sorted({round(tick) for tick in nice_ticks(low, high) if low <= tick <= high})
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
@@ -77,37 +113,46 @@ def _text(words: str, x: float, y: float, anchor: str) -> str:
     return f'<text class="tick" text-anchor="{anchor}" x="{x}" y="{y}">{words}</text>'
 
 
-def _axes(x: _Scale, y: _Scale, ticks: Sequence[float]) -> list[str]:
+def _axes(x: _Scale, y: _Scale, ticks: Sequence[float], across: str) -> list[str]:
     lines = [
         f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(tick)}" y2="{y(tick)}"/>' for tick in ticks
     ]
     rows = [_text(_tick(tick), x.start - 6, y(tick) + 3.5, "end") for tick in ticks]
-    whole = sorted({round(tick) for tick in nice_ticks(x.low, x.high) if x.low <= tick <= x.high})
-    columns = [_text(str(tick), x(tick), y.start + 15, "middle") for tick in whole]
-    return [*lines, *rows, *columns, _text("epoch", (x.start + x.end) / 2, y.start + 30, "middle")]
+    whole = {round(tick) for tick in nice_ticks(x.low, x.high) if x.low <= tick <= x.high}
+    places = power_ticks(x.low, x.high) if x.powers else sorted(whole)
+    columns = [_text(_tick(tick), x(tick), y.start + 15, "middle") for tick in places]
+    return [*lines, *rows, *columns, _text(across, (x.start + x.end) / 2, y.start + 30, "middle")]
 
 
 def _mark(mark: GrowthMark, x: _Scale) -> str:
     at = x(mark.epoch)
     return (
         f'<g class="growth"><title>{xml_text(mark.words)}</title>'
-        f'<line x1="{at}" x2="{at}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
+        f'<line x1="{at}" x2="{at}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>'
         f'<path d="M{at},{_TOP - 1} l4.5,-9 h-9 z"/></g>'
     )
 
 
-def _curve(curve: Curve, x: _Scale, y: _Scale) -> str:
+def _curve(curve: Curve, x: _Scale, y: _Scale, across: str) -> str:
     points = [(x(epoch), y(value)) for epoch, value in curve.points]
     path = f"M{points[0][0]},{points[0][1]}"
     for right, height in points[1:]:
         path += f" H{right} V{height}" if curve.stairs else f" L{right},{height}"
-    # Circles that cannot be seen carry the values that are shown on hovering.
+    said = f"{xml_text(curve.name)}, " if curve.name else ""
+    # Circles, most of which cannot be seen, carry the values that are shown on hovering.
     dots = "".join(
-        f'<circle cx="{right}" cy="{height}" r="4"><title>{xml_text(curve.name)}, epoch {epoch}: '
-        f"{_tick(value)}</title></circle>"
+        f'<circle{_marked(curve, epoch)} cx="{right}" cy="{height}" r="4"><title>'
+        f"{said}{across} {_tick(epoch)}: {_tick(value)}</title></circle>"
         for (right, height), (epoch, value) in zip(points, curve.points, strict=True)
     )
-    return f'<g class="curve {curve.role}"><path d="{path}"/>{dots}</g>'
+    return f'<g class="curve {curve.role}{" dotted" if curve.dots else ""}"><path d="{path}"/>{dots}</g>'
+
+
+def _marked(curve: Curve, place: int) -> str:
+    """The class of the circle of a value that is marked; circles of other curves cannot be seen."""
+    if not curve.dots:
+        return ""
+    return ' class="settled"' if place in curve.settled else ' class="open"'
 
 
 def _names(curves: Sequence[Curve], y: _Scale) -> list[str]:
@@ -118,7 +163,7 @@ def _names(curves: Sequence[Curve], y: _Scale) -> list[str]:
         heights.append(min(height + 4, heights[-1] - _NAME_HEIGHT if heights else y.start))
     down = max(0.0, _TOP + 4 - heights[-1])
     return [
-        f'<text class="name {curve.role}" x="{_WIDTH - _RIGHT + 6}" y="{round(at + down, 1)}">'
+        f'<text class="name {curve.role}" x="{WIDTH - _RIGHT + 6}" y="{round(at + down, 1)}">'
         f"{xml_text(curve.name)}</text>"
         for at, (_, curve) in zip(heights, ends, strict=True)
     ]

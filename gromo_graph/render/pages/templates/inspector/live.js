@@ -41,6 +41,7 @@ const nameOf = (selected) => data.graph[selected.what][selected.index].name;
 function takeEpochs(news) {
   if (!news.epochs && JSON.stringify(news.results) === JSON.stringify(data.results)) return;
   data.results = news.results;
+  data.sizes = news.sizes || data.sizes;
   if (news.epochs) {
     const filled = (columns, key) => columns[key] || new Array(columns.epoch.length).fill(null);
     const keys = new Set([...Object.keys(data.epochs), ...Object.keys(news.epochs)]);

@@ -44,6 +44,7 @@ function tellRun() {
   $("lead").textContent = leadWords();
   $("torn").hidden = !data.torn;
   fill("summary", summaryFacts());
+  fill("sizes", sizesPanel(showSize));
   makePlots();
 }
 
@@ -54,9 +55,9 @@ function pointAt(epoch) {
 }
 
 function markHere() {
-  document.querySelectorAll("#plots .here").forEach((mark) => mark.classList.remove("here"));
+  document.querySelectorAll("#plots .here, #sizes .here").forEach((mark) => mark.classList.remove("here"));
   const here = data.states[view.at].event;
-  if (here !== null) document.querySelectorAll(`#plots [data-event="${here}"]`).forEach((mark) => mark.classList.add("here"));
+  if (here !== null) document.querySelectorAll(`#plots [data-event="${here}"], #sizes [data-event="${here}"]`).forEach((mark) => mark.classList.add("here"));
 }
 
 function show(options) {
@@ -119,6 +120,8 @@ function goTo(at, { byHand = true } = {}) {
   if (byHand && $("follow")) $("follow").checked = view.at === lastState() && $("follow").checked;
   show();
 }
+
+const showSize = (step) => { stopPlaying(); goTo(step); };
 
 // An event that changed nothing is shown at the state that it left as it was.
 function showEvent(index) {

@@ -8,6 +8,7 @@ const TERMS = {
   realised: "The decrease of the held-out loss when the step was made.",
   "held-out loss": "The mean loss on data that are not trained on, before and after the step.",
   "solved by": "The way in which the new weights were computed from the statistics: by Cholesky, or by eigenvalues if the second moment is ill-conditioned. See “Mathematics” in the documentation.",
+  "trained to the end": "Whether the rest of the training was at this size. A network that grew on was not trained to the end: its loss is higher than it would be.",
   rank: "The place of the candidate by its slope among all that were measured at this step.",
   neurons: "The number of features that the candidate adds or removes.",
   parameters: "The number of trainable numbers.",
