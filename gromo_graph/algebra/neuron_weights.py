@@ -29,11 +29,17 @@ class FanOut:
     weight: Tensor
     repeats: tuple[int, ...]
 
+    @property
+    def size(self) -> int:
+        """Number of neurons, k."""
+        return self.weight.shape[1] // max(1, sum(self.repeats))
+
     def by_place(self) -> list[Tensor]:
         """(out, k, repeat, ...) for each place: views of the weight."""
-        size = self.weight.shape[1] // max(1, sum(self.repeats))
-        parts = self.weight.split([size * repeat for repeat in self.repeats], dim=1)
-        return [part.unflatten(1, (size, repeat)) for part, repeat in zip(parts, self.repeats, strict=True)]
+        parts = self.weight.split([self.size * repeat for repeat in self.repeats], dim=1)
+        return [
+            part.unflatten(1, (self.size, repeat)) for part, repeat in zip(parts, self.repeats, strict=True)
+        ]
 
     def of(self, parts: Sequence[Tensor]) -> FanOut:
         """The inverse of `by_place`."""

@@ -1,26 +1,37 @@
-"""Turning pending growth into weights, through everything that grows together, and forgetting it."""
+"""Turning pending growth into weights, through everything that grows together, and forgetting it.
+
+`surgery.widen` writes the weights, as it does for a draft. Only the public API and the tests reach this file: the
+scheduler commits drafts.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph.width_flow import GroupPlace
-from gromo_graph.layers import Replaced, operation_adapter, operations_of
+from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.channel_propagation import as_factor
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.operation import Passed
-from gromo_graph.modules.extensions import extend_in, extend_out, parameter_step
+from gromo_graph.layers.weighted import bias_of, weight_of
+from gromo_graph.modules.extensions import extend_in, inputs_inserted, outputs_appended, parameter_step
 from gromo_graph.modules.group_links import all_links, growing_links
 from gromo_graph.modules.layer_module import Group, LayerModule
 from gromo_graph.modules.linkable import Linkable
-from gromo_graph.modules.pending import mismatch, pending_group, size_of_inputs, size_of_outputs
+from gromo_graph.modules.pending import (
+    mismatch,
+    pending_group,
+    pending_inputs,
+    pending_neurons,
+    size_of_inputs,
+    size_of_outputs,
+)
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.statistics.forward_new_channels import flow
-from gromo_graph.surgery.group import Insertion, insertions
+from gromo_graph.surgery.group import insertions, take_over
+from gromo_graph.surgery.widen import Step, widened
 
 
 @torch.no_grad()
@@ -31,31 +42,27 @@ def apply_change(
     apply_delta: bool = True,
     apply_extension: bool = True,
     extension_size: int | None = None,
-) -> list[Replaced]:
-    """Turn what is pending into weights, after everything about it has been checked.
-
-    Returns:
-        The parameters that others took the place of.
-    """
+) -> None:
+    """Turn what is pending into weights, after everything about it has been checked."""
     delta = module.optimal_delta_layer if apply_delta else None
     group = _group_to_extend(module, extension_size, apply_previous) if apply_extension else None
     if delta is None and group is None:
-        return []
+        return
     if module.input_factor is None:
         raise GrowthError(
             f"{module.name} has no scaling factor: call set_scaling_factor(s) or pass scaling_factor"
         )
     s = as_factor(module.input_factor, module.weight).detach()
     if float(s) == 0.0:
-        return []
+        return
+    measured = _measured_channels(group) if group is not None and apply_previous else {}
+    if delta is not None:  # W ← W − s² δ
+        bias = bias_of(delta)
+        parameter_step(module, -(s**2) * weight_of(delta), None if bias is None else -(s**2) * bias)
     if group is not None and apply_previous:
-        _measure_moments(group)
-        _check_functions(group)
-    if delta is not None:
-        _step(module, s)
-    if group is None:
-        return []
-    return _grow(group, s) if apply_previous else _grow_inputs(module, group.reads[module], s)
+        _grow(group, pending_neurons(module), float(s), measured)
+    elif group is not None:
+        _grow_inputs(module, group, s)
 
 
 def _group_to_extend(module: LayerModule, extension_size: int | None, apply_previous: bool) -> Group | None:
@@ -80,75 +87,63 @@ def _group_to_extend(module: LayerModule, extension_size: int | None, apply_prev
     return group if size > 0 else None
 
 
-def _step(module: LayerModule, s: Tensor) -> None:
-    """W ← W − s² δ."""
-    delta = module.optimal_delta_layer
-    if delta is not None:
-        bias = delta.bias
-        step = None if not isinstance(bias, Tensor) else -(s**2) * bias
-        parameter_step(module, -(s**2) * _weight(delta), step)
-
-
 def _fits(group: Group, size: int) -> bool:
     """Whether every producer has so many pending outputs, and every consumer the inputs that they become."""
-    inputs = all(
-        (
-            0
-            if consumer.extended_input_layer is None
-            else consumer.adapter.in_neurons(consumer.extended_input_layer)
-        )
-        == size * sum(repeats_of(group, consumer))
-        for consumer in group.consumers
-    )
-    return inputs and all(size_of_outputs(producer) == size for producer in group.producers)
-
-
-def _grow(group: Group, s: Tensor) -> list[Replaced]:
-    """All inputs first: then the new outputs of a layer that also reads the group have zeros for its new inputs."""
-    size = size_of_outputs(group.producers[0])
-    replaced: list[Replaced] = []
     for consumer in group.consumers:
-        replaced += _grow_inputs(consumer, group.reads[consumer], s)
+        layer = consumer.extended_input_layer
+        inputs = 0 if layer is None else consumer.adapter.in_neurons(layer)
+        if inputs != size * sum(repeats_of(group, consumer)):
+            return False
+    return all(size_of_outputs(producer) == size for producer in group.producers)
+
+
+Measured = dict[tuple[torch.nn.Module, int], Passed]
+"""For each operation and place in it the measurements of the new channels that enter there."""
+
+
+def _grow(group: Group, neurons: GroupNeurons, s: float, measured: Measured) -> None:
+    """Write the neurons into all layers and operations of their group, at scaling factor s."""
+    if s < 0.0:  # the step size is s²: the sign belongs to the neurons
+        neurons = neurons.scaled(-1.0, -1.0)
+    found = widened(group, neurons, Step())
+    for entry in found.entries:
+        entry.write(s**2)
+    for operation in found.operations:
+        moments = {}
+        for each in operation.insertions:
+            passed = measured[operation.old, each.at]
+            if passed.mean is not None and passed.variance is not None:
+                moments[each.at] = (passed.mean, passed.variance)
+        operation.write(s**2, moments)
+    for old, new in found.modules.items():
+        take_over(old, new)
+    for consumer, places in group.reads.items():
+        for place in reversed(places):
+            inputs_inserted(consumer, neurons.size * place.repeat, place.end)
         consumer.extension_applied = True
     for producer in group.producers:
-        layer = producer.extended_output_layer
-        assert layer is not None  # its size was checked
-        bias = layer.bias if isinstance(layer.bias, Tensor) else None
-        replaced += extend_out(producer, s * _weight(layer), None if bias is None else s * bias)
-    for member in (*group.producers, *group.merges):
-        for place in reversed(group.places[member]):
-            replaced += _grow_function(group, place, size)
-    return replaced
+        outputs_appended(producer, neurons.size)
 
 
-def _grow_inputs(consumer: LayerModule, places: Sequence[GroupPlace], s: Tensor) -> list[Replaced]:
-    """Insert the pending inputs behind the group's old ones, from the last place to the first."""
-    layer = consumer.extended_input_layer
-    assert layer is not None
-    weight = _weight(layer)
-    neurons = weight.shape[1] // max(1, sum(place.repeat for place in places))
-    parts = weight.split([neurons * place.repeat for place in places], dim=1)
-    replaced: list[Replaced] = []
-    for place, part in reversed(list(zip(places, parts, strict=True))):
-        replaced += extend_in(consumer, s * part, place.end)
-    return replaced
+def _grow_inputs(consumer: LayerModule, group: Group, s: Tensor) -> None:
+    """Write the pending inputs of one consumer alone, from the last place to the first."""
+    places, neurons = group.reads[consumer], pending_inputs(consumer)
+    for place, part in reversed(list(zip(places, neurons.fan_out[0].by_place(), strict=True))):
+        extend_in(consumer, s * part.flatten(1, 2), place.end)
 
 
-def _insertions(group: Group, place: GroupPlace, size: int) -> Iterator[tuple[Insertion, Passed]]:
-    """For each operation behind a module the new channels there, with what was measured of them."""
-    module = group.module(place)
-    for each in insertions(module.function, module.positions, place, size):
-        device = next((p.device for p in each.operation.parameters()), torch.device("cpu"))
-        yield each, module.passed[place.segment].at(each.index, device)
-
-
-def _check_functions(group: Group) -> None:
-    """Refuse what some operation could not grow by, while nothing has changed yet."""
+def _measured_channels(group: Group) -> Measured:
+    """The measurements of the pending channels of a group; refuses what an operation could not grow by."""
+    _measure_moments(group)
     size = size_of_outputs(group.producers[0])
+    found: Measured = {}
     for place in group.member_places():
         module = group.module(place)
-        for each, passed in _insertions(group, place, size):
+        for each in insertions(module.function, module.positions, place, size):
+            device = next((p.device for p in each.operation.parameters()), torch.device("cpu"))
+            passed = module.passed[place.segment].at(each.index, device)
             operation_adapter(each.operation).check(each.operation, each.size, passed)
+            found[each.operation, each.at] = passed
         for operation in operations_of(module.extension_function):
             adapter = operation_adapter(operation)
             own = module.extension_function is not module.function
@@ -157,15 +152,7 @@ def _check_functions(group: Group) -> None:
                     f"{module.name} has {operation} in the function for its new channels, which nothing keeps "
                     "when they become ordinary ones: expected norms in the function of all channels alone"
                 )
-
-
-def _grow_function(group: Group, place: GroupPlace, size: int) -> list[Replaced]:
-    """The operations behind a module get the new channels."""
-    return [
-        replaced
-        for each, passed in _insertions(group, place, size)
-        for replaced in operation_adapter(each.operation).grow(each.operation, each.at, each.size, passed)
-    ]
+    return found
 
 
 def delete_update(
@@ -176,7 +163,7 @@ def delete_update(
     delete_input: bool = True,
     delete_output: bool = False,
 ) -> None:
-    """Forget pending growth; where nothing is pending any more the scaling factor goes too."""
+    """Forget pending growth, and the scaling factor if nothing is pending any more."""
     previous = module.previous_module
     if include_previous and previous is not None and not isinstance(previous, Linkable):
         raise TypeError(
@@ -214,17 +201,11 @@ def _forget(group: Group) -> None:
             consumer.input_factor = factors[consumer]
 
 
-def _weight(layer: torch.nn.Module) -> Tensor:
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    return weight
-
-
 @torch.no_grad()
 def _measure_moments(group: Group) -> None:
     """Let the functions of a group see the pending channels of the stored batch, at the scaling factor in force.
 
-    Norms that grow need their mean and variance; where extended_forward has shown them already, nothing is done.
+    Norms that grow need their mean and variance; if extended_forward has shown them already, nothing is done.
     """
     if not any(
         operation_adapter(operation).needs_moments

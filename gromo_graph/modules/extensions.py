@@ -7,7 +7,6 @@ from torch import Tensor
 
 from gromo_graph.algebra.initialization import initialization
 from gromo_graph.errors import GrowthError
-from gromo_graph.layers import Replaced
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.shape_checks import expect_shape
 from gromo_graph.modules.group_links import growing_link
@@ -40,31 +39,32 @@ def layer_of_matrix(module: LayerModule, matrix: Tensor) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def extend_in(module: LayerModule, weight: Tensor, at: int | None = None) -> list[Replaced]:
-    """Insert inputs, by default behind the others.
-
-    Statistics of the old width are emptied, pending weights get zeros for them.
-    """
-    adapter = module.adapter
+def extend_in(module: LayerModule, weight: Tensor, at: int | None = None) -> None:
+    """Insert inputs, by default behind the others."""
     size = weight.shape[1] if weight.dim() > 1 else 0
-    expect_shape(module, "weight", weight, adapter.in_extension_shape(module.layer, size))
+    expect_shape(module, "weight", weight, module.adapter.in_extension_shape(module.layer, size))
     if size == 0:
-        return []
+        return
     place = module.in_neurons if at is None else at
-    replaced = adapter.extend_in(module.layer, weight.to(module.weight), place)
-    clear(module)
-    module.changes += 1
-    forget_pass(module)
-    for layer in (module.optimal_delta_layer, module.extended_output_layer):
-        if layer is not None:
-            zeros = module.weight.new_zeros(adapter.in_extension_shape(layer, size))
-            adapter.extend_in(layer, zeros, place)
-    return replaced
+    module.adapter.extend_in(module.layer, weight.to(module.weight), place)
+    inputs_inserted(module, size, place)
 
 
 @torch.no_grad()
-def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> list[Replaced]:
-    """Append outputs; statistics of the old width are emptied, pending weights get zeros for them."""
+def inputs_inserted(module: LayerModule, size: int, at: int) -> None:
+    """Follow a layer that got inputs: statistics of the old width are emptied, pending weights get zeros."""
+    clear(module)
+    module.changes += 1
+    _forget_pass(module)
+    for layer in (module.optimal_delta_layer, module.extended_output_layer):
+        if layer is not None:
+            zeros = module.weight.new_zeros(module.adapter.in_extension_shape(layer, size))
+            module.adapter.extend_in(layer, zeros, at)
+
+
+@torch.no_grad()
+def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> None:
+    """Append outputs."""
     adapter, size = module.adapter, weight.shape[0]
     expect_shape(module, "weight", weight, adapter.out_extension_shape(module.layer, size))
     if module.use_bias != (bias is not None):
@@ -75,23 +75,28 @@ def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> list
     if bias is not None:
         expect_shape(module, "bias", bias, (size,))
     if size == 0:
-        return []
+        return
     new_bias = None if bias is None else bias.to(module.weight)
-    replaced = adapter.extend_out(module.layer, weight.to(module.weight), new_bias)
+    adapter.extend_out(module.layer, weight.to(module.weight), new_bias)
+    outputs_appended(module, size)
+
+
+@torch.no_grad()
+def outputs_appended(module: LayerModule, size: int) -> None:
+    """Follow a layer that got outputs: statistics of the old width are emptied, pending weights get zeros."""
     # S of the input is still right; what was multiplied with the gradient is not.
     module.tensor_m.reset()
     module.growth_links = None
     module.changes += 1
-    forget_pass(module)
+    _forget_pass(module)
     for layer in (module.optimal_delta_layer, module.extended_input_layer):
         if layer is not None:
-            zeros = module.weight.new_zeros(adapter.out_extension_shape(layer, size))
-            no_bias = zeros.new_zeros(size) if adapter.has_bias(layer) else None
-            adapter.extend_out(layer, zeros, no_bias)
-    return replaced
+            zeros = module.weight.new_zeros(module.adapter.out_extension_shape(layer, size))
+            no_bias = zeros.new_zeros(size) if module.adapter.has_bias(layer) else None
+            module.adapter.extend_out(layer, zeros, no_bias)
 
 
-def forget_pass(module: LayerModule) -> None:
+def _forget_pass(module: LayerModule) -> None:
     """Stored activations and the last delta belong to the old sizes."""
     module.capture.clear()
     module.delta_raw = None
@@ -110,18 +115,18 @@ def add_parameters(
             f"{module.name}: added_in_features is {added_in_features} and added_out_features "
             f"{added_out_features}: expected exactly one of them to be positive"
         )
-    like = module.weight
+    adapter = module.adapter
     if added_in_features > 0:
-        shape = module.adapter.in_extension_shape(module.layer, added_in_features)
-        weight = like.new_zeros(shape) if matrix_extension is None else matrix_extension
-        expect_shape(module, "matrix_extension", weight, shape)
+        shape = adapter.in_extension_shape(module.layer, added_in_features)
+    else:
+        shape = adapter.out_extension_shape(module.layer, added_out_features)
+    weight = module.weight.new_zeros(shape) if matrix_extension is None else matrix_extension
+    expect_shape(module, "matrix_extension", weight, shape)
+    if added_in_features > 0:
         extend_in(module, weight)
         return
-    shape = module.adapter.out_extension_shape(module.layer, added_out_features)
-    weight = like.new_zeros(shape) if matrix_extension is None else matrix_extension
-    expect_shape(module, "matrix_extension", weight, shape)
     if bias_extension is None and module.use_bias:
-        bias_extension = like.new_zeros(added_out_features)
+        bias_extension = weight.new_zeros(added_out_features)
     extend_out(module, weight, bias_extension)
 
 

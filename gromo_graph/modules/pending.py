@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,23 +12,9 @@ from gromo_graph.algebra.neuron_weights import FanIn, FanOut, GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.layer_group import repeats_of
 from gromo_graph.layers.shape_checks import expect_shape
+from gromo_graph.layers.weighted import bias_of, weight_of
 from gromo_graph.modules.group_links import growable_links, growing_links
 from gromo_graph.modules.layer_module import Group, LayerModule
-
-
-@dataclass(frozen=True)
-class PendingNeurons:
-    """Neurons and where they are pending.
-
-    Attributes:
-        group: the group. neurons: all of them.
-        module: the consumer they were asked of. alone: only its own part is looked at.
-    """
-
-    group: Group
-    neurons: GroupNeurons
-    module: LayerModule
-    alone: bool
 
 
 def pending_group(module: LayerModule) -> Group | None:
@@ -43,55 +29,58 @@ def pending_group(module: LayerModule) -> Group | None:
     return groups[0] if groups and module.extended_input_layer is not None else None
 
 
-def pending_neurons(module: LayerModule, *, alone: bool = False) -> PendingNeurons:
-    """The neurons that are pending on the input of a module.
-
-    Args:
-        module: a consumer. alone: leave its fellow consumers and the producers aside.
+def group_of_pending(module: LayerModule) -> Group:
+    """The group of `pending_group`, by default the first that can grow.
 
     Raises:
-        GrowthError: nothing is, or the parts do not belong together.
+        GrowthError: none can.
     """
     links = growing_links(module)
-    group = pending_group(module) or links[0].group
-    if alone:
-        fan_out = _fan_out(group, module, module)
-        size = fan_out.weight.shape[1] // max(1, sum(fan_out.repeats))
-        nothing = FanIn(fan_out.weight.new_zeros(size, 0), None)
-        neurons = GroupNeurons((nothing,), (fan_out,), module.eigenvalues_extension)
-        return PendingNeurons(group, neurons, module, True)
+    return pending_group(module) or links[0].group
+
+
+def pending_neurons(module: LayerModule) -> GroupNeurons:
+    """The neurons that are pending in the group that a consumer reads (`group_of_pending`).
+
+    Raises:
+        GrowthError: a part is missing, or the parts differ in size.
+    """
+    group = group_of_pending(module)
     fan_in = tuple(_fan_in(producer, module) for producer in group.producers)
-    fan_outs = tuple(_fan_out(group, consumer, module) for consumer in group.consumers)
-    sizes = {fan.weight.shape[0] for fan in fan_in} | {
-        fan.weight.shape[1] // max(1, sum(fan.repeats)) for fan in fan_outs
-    }
-    if len(sizes) != 1:
+    fan_out = tuple(_fan_out(group, consumer, module) for consumer in group.consumers)
+    if len({*(len(fan.weight) for fan in fan_in), *(fan.size for fan in fan_out)}) != 1:
         raise mismatch(group, module)
-    spreads = {
+    return _with_solver(module, GroupNeurons(fan_in, fan_out, None, spreads=_spreads(group)))
+
+
+def pending_inputs(module: LayerModule) -> GroupNeurons:
+    """The neurons that are pending on the input of one consumer, without a fan-in.
+
+    Raises:
+        GrowthError: there are none.
+    """
+    fan_out = _fan_out(group_of_pending(module), module, module)
+    nothing = FanIn(fan_out.weight.new_zeros(fan_out.size, 0), None)
+    return _with_solver(module, GroupNeurons((nothing,), (fan_out,), None))
+
+
+def _with_solver(module: LayerModule, neurons: GroupNeurons) -> GroupNeurons:
+    return replace(
+        neurons,
+        values=module.eigenvalues_extension,
+        solver=module.extension_solver or "none",
+        decomposition=module.extension_decomposition or "full",
+    )
+
+
+def _spreads(group: Group) -> dict[tuple[int, int], Tensor]:
+    """The spreads that the functions of a group were told, as `GroupNeurons.spreads`."""
+    return {
         (member, index): spread
         for member, owner in enumerate(group.members)
         for place in group.places[owner]
         for index, spread in owner.passed[place.segment].spreads.items()
     }
-    neurons = GroupNeurons(
-        fan_in,
-        fan_outs,
-        module.eigenvalues_extension,
-        module.extension_solver or "none",
-        module.extension_decomposition or "full",
-        spreads,
-    )
-    return PendingNeurons(group, neurons, module, False)
-
-
-def put_back(found: PendingNeurons, neurons: GroupNeurons) -> None:
-    """Make the changed neurons pending in place of the old ones."""
-    if not found.alone:
-        put(found.group, neurons)
-        return
-    module, fan_out = found.module, neurons.fan_out[0]
-    module.extended_input_layer = pending_layer(module, fan_out.weight, None, neurons.size)
-    module.eigenvalues_extension = neurons.values
 
 
 def mismatch(group: Group, module: LayerModule) -> GrowthError:
@@ -125,8 +114,8 @@ def _fan_in(producer: LayerModule, module: LayerModule) -> FanIn:
             f"{producer.name}, which {module.name} reads, has no output extension: call "
             f"compute_optimal_added_parameters() or create_layer_extensions() of {module.name} first"
         )
-    bias = layer.bias
-    return FanIn(_weight(layer), bias.detach() if isinstance(bias, Tensor) else None)
+    bias = bias_of(layer)
+    return FanIn(weight_of(layer).detach(), None if bias is None else bias.detach())
 
 
 def _fan_out(group: Group, consumer: LayerModule, module: LayerModule) -> FanOut:
@@ -136,13 +125,7 @@ def _fan_out(group: Group, consumer: LayerModule, module: LayerModule) -> FanOut
             f"{consumer.name} has no input extension: call compute_optimal_added_parameters() or "
             f"create_layer_extensions() of {module.name} first"
         )
-    return FanOut(_weight(layer), repeats_of(group, consumer))
-
-
-def _weight(layer: object) -> Tensor:
-    weight = getattr(layer, "weight", None)
-    assert isinstance(weight, Tensor)
-    return weight.detach()
+    return FanOut(weight_of(layer).detach(), repeats_of(group, consumer))
 
 
 @torch.no_grad()
@@ -163,17 +146,21 @@ def put(
     _check(group, neurons)
     for consumer, fan_out in zip(group.consumers, neurons.fan_out, strict=True):
         if consumer in chosen:
-            values = neurons.values
-            consumer.extended_input_layer = pending_layer(consumer, fan_out.weight, None, neurons.size)
-            consumer.eigenvalues_extension = None if values is None else values.detach().clone()
-            consumer.extension_solver = neurons.solver
-            consumer.extension_decomposition = neurons.decomposition
-            consumer.extension_applied = False
+            put_inputs(consumer, fan_out, neurons)
     if producers:
         for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
             producer.extended_output_layer = pending_layer(producer, fan_in.weight, fan_in.bias, neurons.size)
         expect_channels(group, neurons.size)
         _give_spreads(group, neurons.spreads)
+
+
+def put_inputs(consumer: LayerModule, fan_out: FanOut, neurons: GroupNeurons) -> None:
+    """Make neurons pending on the input of one consumer."""
+    consumer.extended_input_layer = pending_layer(consumer, fan_out.weight, None, neurons.size)
+    consumer.eigenvalues_extension = None if neurons.values is None else neurons.values.detach().clone()
+    consumer.extension_solver = neurons.solver
+    consumer.extension_decomposition = neurons.decomposition
+    consumer.extension_applied = False
 
 
 def pending_layer(

@@ -14,7 +14,14 @@ from gromo_graph.algebra.rescaling import Spreads, normalization_factors, spread
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules.group_links import growable_links
 from gromo_graph.modules.layer_module import Group, LayerModule
-from gromo_graph.modules.pending import pending_group, pending_neurons, put_back
+from gromo_graph.modules.pending import (
+    group_of_pending,
+    pending_group,
+    pending_inputs,
+    pending_neurons,
+    put,
+    put_inputs,
+)
 
 
 def checked_factor(module: LayerModule, factor: object) -> float | Tensor:
@@ -81,25 +88,26 @@ def scale_extension(
             f"{module.name}: scale is None and so is one of scale_output ({scale_output}) and scale_input "
             f"({scale_input}): expected scale, or both of the others"
         )
-    found = pending_neurons(module)
+    neurons = pending_neurons(module)
     if module.eigenvalues_extension is not None and output * inputs < 0:
         raise GrowthError(
             f"{module.name}: scales {output} and {inputs} have different signs, which turns a decrease "
             "of the loss into an increase: expected the same sign"
         )
-    scaled = found.neurons.scaled(output, inputs)
+    scaled = neurons.scaled(output, inputs)
     if scaled.values is not None:
         scaled = replace(scaled, values=scaled.values * math.sqrt(output * inputs))
-    put_back(found, scaled)
+    put(group_of_pending(module), scaled)
 
 
 def normalize(module: LayerModule, std_target: float | None, kind: str) -> None:
     """Bring pending weights to a standard deviation (see `normalization_factors`)."""
-    found = None if pending_group(module) is None else pending_neurons(module)
+    is_pending = pending_group(module) is not None
     omega = alpha = None
-    if found is not None:
-        omega = torch.cat([fan.weight.flatten() for fan in found.neurons.fan_out])
-        alpha = torch.cat([fan.weight.flatten() for fan in found.neurons.fan_in])
+    if is_pending:
+        neurons = pending_neurons(module)
+        omega = torch.cat([fan.weight.flatten() for fan in neurons.fan_out])
+        alpha = torch.cat([fan.weight.flatten() for fan in neurons.fan_in])
     delta = module.optimal_delta_layer
     spreads = Spreads(
         None if delta is None else spread_of(delta.get_parameter("weight")),
@@ -109,7 +117,7 @@ def normalize(module: LayerModule, std_target: float | None, kind: str) -> None:
     target = _default_target(module) if std_target is None else std_target
     factors = normalization_factors(kind, spreads, target)
     scale_update(module, factors.delta)
-    if found is not None:
+    if is_pending:
         scale_extension(module, None, factors.fan_in, factors.fan_out)
 
 
@@ -145,13 +153,15 @@ def sub_select(
             "become zero: expected at least one of them"
         )
     keep = _number_to_keep(module, keep_neurons, threshold)
-    found = pending_neurons(module, alone=not sub_select_previous)
-    neurons = found.neurons
+    neurons = pending_neurons(module) if sub_select_previous else pending_inputs(module)
     if zeros_if_not_enough:
         selected = _zeroed(neurons, keep, fan_in=zeros_fan_in, fan_out=zeros_fan_out)
     else:
         selected = neurons.selected(torch.arange(min(keep, neurons.size), device=module.device))
-    put_back(found, selected)
+    if sub_select_previous:
+        put(group_of_pending(module), selected)
+    else:
+        put_inputs(module, selected.fan_out[0], selected)
 
 
 def _number_to_keep(module: LayerModule, keep_neurons: int | None, threshold: float | None) -> int:

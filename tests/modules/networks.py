@@ -11,7 +11,7 @@ from gromo_graph import GrowingNetwork, compile_network, parse_spec
 from gromo_graph.modules import GrowingModule
 from gromo_graph.modules.group_links import links_of
 from gromo_graph.modules.measured_module import LinkedGroup
-from gromo_graph.modules.pending import pending_neurons
+from gromo_graph.modules.pending import group_of_pending, pending_neurons
 from gromo_graph.statistics.forward_new_channels import given, tangents
 from gromo_graph.statistics.growth_link import GrowthLink
 
@@ -189,10 +189,10 @@ class Problem:
 
     def slope(self, consumer: GrowingModule, sign: float = 1.0) -> float:
         """The exact slope of the pending neurons of a group, at first order on the stored batch."""
-        found = pending_neurons(consumer)
-        arrived = tangents(found.group, given(found.group, found.neurons, sign))
+        group = group_of_pending(consumer)
+        arrived = tangents(group, given(group, pending_neurons(consumer), sign))
         total = 0.0
-        for reader, places in found.group.reads.items():
+        for reader, places in group.reads.items():
             read = torch.cat([arrived[place].values for place in places], dim=reader.adapter.feature_dim)
             pull = sign * reader.extended_input_layer(read) * self.gradients[reader.name]
             total -= float(pull.detach().sum()) / len(self.x)

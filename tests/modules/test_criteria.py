@@ -15,7 +15,7 @@ from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.modules import GrowingModule
 from gromo_graph.modules.group_links import growing_link
-from gromo_graph.modules.pending import pending_neurons, put
+from gromo_graph.modules.pending import group_of_pending, pending_neurons, put
 from tests.growth.problems import batches
 from tests.modules.chains import ACTIVATIONS, chain
 from tests.modules.networks import F64, OTHERS, Problem, convolutional_residual, many, problem, residual
@@ -149,7 +149,7 @@ def test_gradmax_leaves_zero_only_where_the_activation_bends_there(activation: s
     after = float((found.predicted_output() - found.y).square().sum()) / len(found.x)
     assert after < before  # the nudge goes downhill
     if activation == "relu":  # why it is there: at 0 itself a unit would stay dead
-        gradient = fan_in_gradient(second, pending_neurons(second).neurons, lambda: extended_loss(found))
+        gradient = fan_in_gradient(second, pending_neurons(second), lambda: extended_loss(found))
         assert (gradient.norm(dim=1) > 0).all()
 
 
@@ -220,7 +220,7 @@ def test_gradmax_has_orthogonal_fan_outs_of_the_old_length_and_no_fan_in(kind: s
     if kind not in BENT:
         assert not layer.weight.any()
         assert layer.bias is None or not layer.bias.any()
-    matrix = fan_out_matrix(pending_neurons(second).neurons)
+    matrix = fan_out_matrix(pending_neurons(second))
     length = second.weight.detach().transpose(0, 1).flatten(1).norm(dim=1).mean()
     close(matrix.T @ matrix, length.square() * torch.eye(3, dtype=F64), rtol=1e-9, atol=1e-9)
 
@@ -296,7 +296,7 @@ def with_fan_out(neurons: GroupNeurons, matrix: Tensor) -> GroupNeurons:
 
 def fan_in_gradient(consumer: GrowingModule, neurons: GroupNeurons, loss: Callable[[], Tensor]) -> Tensor:
     """The gradient of the loss at the fan-in of the new neurons, of all producers side by side, (k, weights)."""
-    group = pending_neurons(consumer).group
+    group = group_of_pending(consumer)
     put(group, neurons)
     consumer.set_scaling_factor(1.0)
     layers = [producer.extended_output_layer for producer in group.producers]
@@ -314,7 +314,7 @@ def orthogonal_of_the_same_length(matrix: Tensor, generator: torch.Generator, ne
 
 
 def check_that_no_fan_out_is_better(consumer: GrowingModule, loss: Callable[[], Tensor]) -> None:
-    neurons = pending_neurons(consumer).neurons
+    neurons = pending_neurons(consumer)
     matrix = fan_out_matrix(neurons)
     best = float(fan_in_gradient(consumer, neurons, loss).norm())
     assert best > 0
@@ -361,7 +361,7 @@ def test_gradmax_is_as_strong_as_the_singular_values_say(kind: str) -> None:
     found = gathered(kind)
     second = found_by("gradmax", found, 2)
     values = torch.linalg.svdvals(second.tensor_m_prev())[:2]
-    neurons = pending_neurons(second).neurons
+    neurons = pending_neurons(second)
     gradient = fan_in_gradient(second, neurons, lambda: extended_loss(found))
     length = fan_out_matrix(neurons).norm(dim=0)
     close(gradient.norm(dim=1), values * length)
@@ -395,7 +395,7 @@ def test_behind_a_concat_the_branch_that_promises_most_grows(criterion: str) -> 
         for branch in branches:
             find(branch)
             if criterion == "gradmax":
-                neurons = pending_neurons(reader).neurons
+                neurons = pending_neurons(reader)
                 promises.append(
                     float(fan_in_gradient(reader, neurons, lambda f=found: extended_loss(f)).norm())
                 )

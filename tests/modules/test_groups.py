@@ -306,7 +306,7 @@ def test_two_neurons_of_a_residual_stream_against_a_dense_computation() -> None:
     y = network.growing("y")
     group = growing_link(y).group
     solved(found, y, group)
-    neurons = pending_neurons(y).neurons
+    neurons = pending_neurons(y)
     close(neurons.values, expected.values[:2])
     names = [p.name for p in group.producers]
     for name in order:
