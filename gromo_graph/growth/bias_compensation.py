@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.graph import Graph
-from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.statistics.cross_moments import window_of
 
 # What sums of weights may be off by, in units of their last place.
@@ -35,7 +35,7 @@ def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
     return None
 
 
-def _same_everywhere(linked: LinkedGroup, consumer: MeasuredModule, sizes: tuple[int, ...]) -> bool:
+def _same_everywhere(linked: LinkedGroup, consumer: GrowingModule, sizes: tuple[int, ...]) -> bool:
     """Whether every output reads a constant map as the same constant: no tap reads padding."""
     window = window_of(consumer, linked)
     if window is None:

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_flatten
 from gromo_graph.errors import GrowthError, NotFiniteError
 from gromo_graph.growth.means import share_of
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.measured_module import MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import evaluation_mode
 
@@ -38,11 +38,11 @@ class Watched:
         inputs: layers of which only the inputs are looked at.
     """
 
-    modules: Sequence[MeasuredModule]
+    modules: Sequence[GrowingModule]
     sums: Sequence[MergeGrowingModule] = ()
     values: Sequence[str] = ()
     parameters: bool = True
-    inputs: Sequence[MeasuredModule] = ()
+    inputs: Sequence[GrowingModule] = ()
 
     @staticmethod
     def union(parts: Iterable[Watched]) -> Watched:

@@ -25,7 +25,7 @@ from gromo_graph.growth.sample_parts import SampleParts, sample_parts
 from gromo_graph.growth.sample_size import SampleSize, samples_for
 from gromo_graph.growth.statistics_pass import Gathered, Wanted, gather, let_go, sums_of
 from gromo_graph.memory_sizes import size
-from gromo_graph.modules.measured_module import MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.plain_weights import check_plain_weights
 from gromo_graph.spec.settings import Growth
@@ -182,7 +182,7 @@ class Planner:
 
     def drop(self, network: GrowingNetwork) -> None:
         """Drop whatever was gathered for a plan that was given up."""
-        let_go(module for module in network.modules() if isinstance(module, MeasuredModule))
+        let_go(module for module in network.modules() if isinstance(module, GrowingModule))
         self.memory = 0
 
     def show(self, network: GrowingNetwork) -> None:

@@ -27,13 +27,13 @@ from gromo_graph.graph.paths import sum_of
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import LayerAdapter, adapter_for, build_module
-from gromo_graph.modules.measured_module import MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.kinds import Layer
 from gromo_graph.statistics.capture import stored_rows
 from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
-Entering = Mapping[str, tuple[MeasuredModule, ...]]
+Entering = Mapping[str, tuple[GrowingModule, ...]]
 """The layers that are added up at a target today, by target; their deltas project its gradient."""
 
 
@@ -53,12 +53,12 @@ class SourceStatistics:
 
     source: str
     layer: torch.nn.Module
-    shared: Sequence[MeasuredModule] = ()
+    shared: Sequence[GrowingModule] = ()
     bridges: list[Bridge] = field(default_factory=list)
-    entering: dict[str, tuple[MeasuredModule, ...]] = field(default_factory=dict)
+    entering: dict[str, tuple[GrowingModule, ...]] = field(default_factory=dict)
     input_moment: SharedMoment = field(default_factory=lambda: SharedMoment("S of a new path"))
     m: TensorStatistic = field(default_factory=lambda: TensorStatistic("M of a new path"))
-    cross: dict[MeasuredModule, TensorStatistic] = field(default_factory=dict)
+    cross: dict[GrowingModule, TensorStatistic] = field(default_factory=dict)
     rows: int = 0
     _edges: dict[float, tuple[OptimalDelta, dict[str, Tensor]]] = field(default_factory=dict, repr=False)
 
@@ -73,7 +73,7 @@ class SourceStatistics:
         return tuple(bridge.target for bridge in self.bridges)
 
     @property
-    def layers(self) -> tuple[MeasuredModule, ...]:
+    def layers(self) -> tuple[GrowingModule, ...]:
         """Layers whose inputs are needed, beyond those that enter the targets: none."""
         return ()
 
@@ -83,7 +83,7 @@ class SourceStatistics:
         return adapter_for(self.layer)
 
     @property
-    def entering_layers(self) -> list[MeasuredModule]:
+    def entering_layers(self) -> list[GrowingModule]:
         """The layers that enter some target, each once."""
         return list(dict.fromkeys(each for layers in self.entering.values() for each in layers))
 
@@ -184,7 +184,7 @@ def form_of(bridge: Bridge) -> tuple[str, Layer]:
     return bridge.source, bridge.reader.model_copy(update={"features": 1, "bias": True})
 
 
-def entering_layers(network: GrowingNetwork, target: str) -> tuple[MeasuredModule, ...]:
+def entering_layers(network: GrowingNetwork, target: str) -> tuple[GrowingModule, ...]:
     """The layers that are added up at a target and do nothing else: the layer itself, or those before the sum."""
     graph = network.graph
     if graph.units[target].role == "layer":
@@ -196,7 +196,7 @@ def source_statistics(
     graph: Graph,
     bridges: Iterable[Bridge],
     entering: Entering,
-    measured: Sequence[MeasuredModule],
+    measured: Sequence[GrowingModule],
     like: Tensor,
 ) -> list[SourceStatistics]:
     """The statistics that serve these bridges, each once.
@@ -206,7 +206,7 @@ def source_statistics(
         measured: layers whose statistics are gathered in the same pass: their S need not be formed again.
         like: a parameter of the network.
     """
-    direct: dict[tuple[str, object], MeasuredModule] = {}
+    direct: dict[tuple[str, object], GrowingModule] = {}
     for module in measured:
         (source,) = graph.sources(module.name)
         direct.setdefault((source, module.adapter.moment_key(module.layer)), module)

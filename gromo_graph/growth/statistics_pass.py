@@ -16,9 +16,9 @@ from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.sample_size import followed
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
+from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.modules.joint_delta import count, modules_of
 from gromo_graph.modules.layer_module import LayerModule
-from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
 from gromo_graph.modules.update_statistics import start_alone, update_links
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.linked_groups import gather_for
@@ -40,7 +40,7 @@ class Counter(Protocol):
         """Nodes at which gradients are needed."""
 
     @property
-    def layers(self) -> Sequence[MeasuredModule]:
+    def layers(self) -> Sequence[GrowingModule]:
         """Layers whose inputs are needed."""
 
     def update(self, seen: Observation) -> None:
@@ -102,13 +102,13 @@ class Sums:
         targets: layers and merges at which gradients are needed.
     """
 
-    measured: Sequence[MeasuredModule]
-    followed: Sequence[MeasuredModule]
-    modules: Sequence[MeasuredModule]
+    measured: Sequence[GrowingModule]
+    followed: Sequence[GrowingModule]
+    modules: Sequence[GrowingModule]
     merges: Sequence[MergeGrowingModule]
     sources: Sequence[SourceStatistics]
     counters: Sequence[Counter]
-    targets: Sequence[MeasuredModule | MergeGrowingModule]
+    targets: Sequence[GrowingModule | MergeGrowingModule]
 
     def statistics(self) -> list[TensorStatistic]:
         """Every sum that is held, each once."""
@@ -129,13 +129,13 @@ class Sums:
         for link in links:
             link.gradients.rescale(factor)
 
-    def links(self) -> list[GrowthLink[MeasuredModule]]:
+    def links(self) -> list[GrowthLink[GrowingModule]]:
         """The consumers with the groups that they read."""
         return [link for module in self.modules for link in module.growth_links or ()]  # type: ignore[misc]
 
     def watched(self) -> Watched:
         """What a pass has to look at."""
-        layers = [unit for unit in self.targets if isinstance(unit, MeasuredModule)]
+        layers = [unit for unit in self.targets if isinstance(unit, GrowingModule)]
         merges = [unit for unit in self.targets if isinstance(unit, MergeGrowingModule)]
         nodes = dict.fromkeys(node for counter in self.counters for node in counter.sources)
         modules = _distinct([*self.measured, *self.followed, *layers])
@@ -234,7 +234,7 @@ def sums_of(
     counters = [*sources, *wanted.counters]
     names = dict.fromkeys(target for counter in counters for target in counter.targets)
     units = [network.unit(name) for name in names]
-    targets = [unit for unit in units if isinstance(unit, MeasuredModule | MergeGrowingModule)]
+    targets = [unit for unit in units if isinstance(unit, GrowingModule | MergeGrowingModule)]
     return Sums(measured, followers, modules, merges, sources, counters, targets)
 
 
@@ -305,7 +305,7 @@ def _columns_beside(consumer: LayerModule) -> int:
     return sum(layer.adapter.columns(layer.layer) for layer in layers)
 
 
-def _start(modules: Sequence[MeasuredModule], merges: Sequence[MergeGrowingModule]) -> None:
+def _start(modules: Sequence[GrowingModule], merges: Sequence[MergeGrowingModule]) -> None:
     for module in modules:
         module.delta_raw = None
         start_alone(module)
@@ -316,17 +316,17 @@ def _start(modules: Sequence[MeasuredModule], merges: Sequence[MergeGrowingModul
             module.joint_partners = modules_of(merge)
 
 
-def _joint_merges(consumers: Iterable[MeasuredModule]) -> list[MergeGrowingModule]:
+def _joint_merges(consumers: Iterable[GrowingModule]) -> list[MergeGrowingModule]:
     """The sums that several layers enter with one gradient, some consumer among them."""
     merges = dict.fromkeys(c.next_module for c in consumers if isinstance(c.next_module, MergeGrowingModule))
     return [merge for merge in merges if len(modules_of(merge)) > 1]
 
 
-def _distinct(modules: Iterable[MeasuredModule]) -> list[MeasuredModule]:
+def _distinct(modules: Iterable[GrowingModule]) -> list[GrowingModule]:
     return list(dict.fromkeys(modules))
 
 
-def let_go(modules: Iterable[MeasuredModule]) -> None:
+def let_go(modules: Iterable[GrowingModule]) -> None:
     """Drop statistics and stored activations."""
     for module in modules:
         module.reset_computation()

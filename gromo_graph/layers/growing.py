@@ -54,7 +54,7 @@ class GrowingLayer(FeatureModule, Protocol):
         growth_kernel: the kernels that new inputs of a convolution get.
     """
 
-    layer: Any
+    layer: torch.nn.Module
     adapter: LayerAdapter[Any]
     growth_kernel: Kernel
 

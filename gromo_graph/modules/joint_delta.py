@@ -15,8 +15,8 @@ from torch import Tensor
 from gromo_graph.algebra import optimal_delta
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operations_of
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.modules.linkable import Linkable
-from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.modules.own_delta import keep_delta
 from gromo_graph.statistics import joint_moments
 from gromo_graph.statistics.joint_moments import JointMoments
@@ -39,7 +39,7 @@ class JointSum(Protocol):
         """The modules whose output comes in."""
 
 
-def modules_of(merge: JointSum) -> tuple[MeasuredModule, ...]:
+def modules_of(merge: JointSum) -> tuple[GrowingModule, ...]:
     """The growing modules that enter a sum without a function of their own, or none for another merge.
 
     One whose output leaves the network too has a gradient of its own.
@@ -117,7 +117,7 @@ def compute_delta(
     return found
 
 
-def _checked(merge: JointSum) -> tuple[MeasuredModule, ...]:
+def _checked(merge: JointSum) -> tuple[GrowingModule, ...]:
     modules = modules_of(merge)
     if not modules:
         raise GrowthError(

@@ -7,7 +7,6 @@ neighbours) is kept out of `state_dict()`, `parameters()` and `modules()`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -34,29 +33,12 @@ _PENDING_LAYERS = ("optimal_delta_layer", "extended_input_layer", "extended_outp
 _PENDING_TENSORS = ("eigenvalues_extension", "parameter_update_decrease", "delta_raw")
 
 
-@dataclass(frozen=True)
-class LayerOptions:
-    """The surroundings of a layer, and how it may grow; `GrowingModule` describes each.
-
-    Attributes:
-        function, extended_function: behind the layer, and behind its output extension if that is another.
-    """
-
-    function: torch.nn.Module | None = None
-    extended_function: torch.nn.Module | None = None
-    allow_growing: bool = True
-    name: str | None = None
-    target_in_neurons: int | None = None
-    initial_in_neurons: int | None = None
-    growth_kernel: Kernel = "full"
-    allow_jump: bool = False
-
-
 class LayerModule(Linkable):
     """A layer with its function, its neighbours and the state of its growth, before it measures anything.
 
     Args:
-        layer: the torch layer. options: what surrounds it.
+        layer: the torch layer. function, extended_function: behind it, and behind its output extension if that is
+            another. The others are those of `GrowingModule`.
     """
 
     unregistered: ClassVar[frozenset[str]] = frozenset(
@@ -75,26 +57,33 @@ class LayerModule(Linkable):
         )
     )
 
-    def __init__(self, layer: torch.nn.Module, options: LayerOptions) -> None:
+    def __init__(
+        self,
+        layer: torch.nn.Module,
+        *,
+        function: torch.nn.Module | None,
+        extended_function: torch.nn.Module | None,
+        allow_growing: bool,
+        name: str | None,
+        growth_kernel: Kernel,
+        allow_jump: bool,
+    ) -> None:
         super().__init__()
-        self.name = options.name if options.name is not None else f"a growing {type(layer).__name__}"
+        self.name = f"a growing {type(layer).__name__}" if name is None else name
         self.adapter = adapter_for(layer)
-        if options.growth_kernel not in ("full", "centre"):
-            raise GrowthError(
-                f"{self.name}: growth_kernel is {options.growth_kernel!r}: expected 'full' or 'centre'"
-            )
-        self.growth_kernel: Kernel = options.growth_kernel
-        self.layer: Any = layer
+        if growth_kernel not in ("full", "centre"):
+            raise GrowthError(f"{self.name}: growth_kernel is {growth_kernel!r}: expected 'full' or 'centre'")
+        self.growth_kernel: Kernel = growth_kernel
+        self.layer: torch.nn.Module = layer
         # A new Identity for each module: a default shared by all would be changed by all.
-        self.post_layer_function = options.function or torch.nn.Identity()
-        self.explicit_extended_function = options.extended_function
-        self.allow_growing = options.allow_growing
-        self.allow_jump = options.allow_jump
+        self.post_layer_function = function or torch.nn.Identity()
+        self.explicit_extended_function = extended_function
+        self.allow_growing = allow_growing
+        self.allow_jump = allow_jump
         self.previous_module: torch.nn.Module | None = None
         self.next_module: torch.nn.Module | None = None
-        self.target_in_neurons = options.target_in_neurons
-        initial = options.initial_in_neurons
-        self.initial_in_neurons = self.in_neurons if initial is None else initial
+        self.target_in_neurons: int | None = None
+        self.initial_in_neurons = self.in_neurons
         self.joint_partners: tuple[LayerModule, ...] = ()
         self.store_input = self.store_pre_activity = self.needed_by_next = False
         self.capture = Capture()
@@ -130,12 +119,12 @@ class LayerModule(Linkable):
     @property
     def weight(self) -> Parameter:
         """Weight of the layer."""
-        return self.layer.weight  # type: ignore[no-any-return]
+        return self.layer.weight  # type: ignore[return-value]  # every layer with an adapter has one
 
     @property
     def bias(self) -> Parameter | None:
         """Bias of the layer, None without one."""
-        return self.layer.bias  # type: ignore[no-any-return]
+        return self.layer.bias  # type: ignore[return-value]
 
     @property
     def use_bias(self) -> bool:

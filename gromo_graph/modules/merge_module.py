@@ -13,8 +13,8 @@ from torch import Tensor
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.channel_propagation import pass_both
 from gromo_graph.modules import joint_delta
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.modules.linkable import Linkable
-from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.modules.merge_links import LinkedMerge
 from gromo_graph.statistics.capture import Capture, kept, stored_pre_activity
 from gromo_graph.statistics.joint_moments import JointMoments
@@ -201,7 +201,7 @@ class MergeGrowingModule(LinkedMerge):
         )
 
     @property
-    def joint_modules(self) -> tuple[MeasuredModule, ...]:
+    def joint_modules(self) -> tuple[GrowingModule, ...]:
         """The growing modules that enter this sum without a function of their own."""
         return joint_delta.modules_of(self)
 

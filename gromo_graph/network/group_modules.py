@@ -8,8 +8,8 @@ from functools import cached_property
 from gromo_graph.graph import Graph, WidthGroup, obstacle
 from gromo_graph.layers import Kernel
 from gromo_graph.modules import GrowingModule, Linkable
+from gromo_graph.modules.growing_module import LinkedGroup
 from gromo_graph.modules.layer_module import LayerModule
-from gromo_graph.modules.measured_module import LinkedGroup
 
 
 def bound(

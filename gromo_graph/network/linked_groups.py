@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import WidthGroup
 from gromo_graph.layers import Kernel
+from gromo_graph.modules.growing_module import LinkedGroup
 from gromo_graph.modules.layer_module import LayerModule
-from gromo_graph.modules.measured_module import LinkedGroup
 from gromo_graph.network.group_modules import bound
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.statistics.growth_link import Followed, GrowthLink

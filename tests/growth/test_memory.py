@@ -21,7 +21,7 @@ from gromo_graph import (
 )
 from gromo_graph.growth.planning import expected_memory
 from gromo_graph.memory_sizes import bytes_of, size
-from gromo_graph.modules.measured_module import MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.spec.settings import Growth
 from tests.growth.test_any_graph import POLICIES, able_to_grow
@@ -64,7 +64,7 @@ def test_it_is_left_out(error: Exception) -> None:
     assert skipped.reason is not None
     assert skipped.reason.startswith("the statistics do not fit into memory: ")
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
-    measured = [module for module in network.modules() if isinstance(module, MeasuredModule)]
+    measured = [module for module in network.modules() if isinstance(module, GrowingModule)]
     assert all(module.tensor_s.samples == module.tensor_m.samples == 0 for module in measured)
     grown = scheduler.step(loader, loader)
     assert grown is not None
@@ -206,5 +206,5 @@ growth: {actions: [widen, new_edge, new_node, prune], when: {every: 1, until: 1.
     event = scheduler.step(loader, loader)
     assert event is not None
     assert event.decision is not None
-    measured = [module for module in network.modules() if isinstance(module, MeasuredModule)]
+    measured = [module for module in network.modules() if isinstance(module, GrowingModule)]
     assert all(module.tensor_m.samples == 0 for module in measured)

@@ -10,7 +10,7 @@ from torch import Tensor
 from gromo_graph import GrowingNetwork, compile_network, parse_spec
 from gromo_graph.modules import GrowingModule
 from gromo_graph.modules.group_links import links_of
-from gromo_graph.modules.measured_module import LinkedGroup
+from gromo_graph.modules.growing_module import LinkedGroup
 from gromo_graph.modules.pending import group_of_pending, pending_neurons
 from gromo_graph.statistics.forward_new_channels import given, tangents
 from gromo_graph.statistics.growth_link import GrowthLink

@@ -13,9 +13,9 @@ from gromo_graph import GrowingNetwork, Spec, compile_network, load_spec
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.group_links import links_of
+from gromo_graph.modules.growing_module import LinkedGroup
 from gromo_graph.modules.hand_links import groups_by_links
 from gromo_graph.modules.linkable import Linkable
-from gromo_graph.modules.measured_module import LinkedGroup
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])

@@ -12,7 +12,7 @@ from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.algebra.neuron_weights import GroupNeurons, taking_turns
 from gromo_graph.growth.candidates.base import joined
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows
 from gromo_graph.statistics.growth_link import GrowthLink, links_of_group
@@ -97,7 +97,7 @@ def solve_views(
     return PartSolution(neurons, found[0].deltas, joined(*notes))
 
 
-def compute_delta(consumer: MeasuredModule, ridge: float) -> None:
+def compute_delta(consumer: GrowingModule, ridge: float) -> None:
     """The optimal delta of a layer, or of all that enter the same sum together."""
     dtype = consumer.tensor_s().dtype
     merge = consumer.next_module
@@ -107,7 +107,7 @@ def compute_delta(consumer: MeasuredModule, ridge: float) -> None:
         consumer.compute_optimal_delta(update=False, dtype=dtype, ridge=ridge)
 
 
-def _enough_rows(consumer: MeasuredModule) -> bool:
+def _enough_rows(consumer: GrowingModule) -> bool:
     rows = stored_rows(consumer)
     per_sample = rows.image.shape[0] / consumer.input.shape[0] * rows.grid[0] * rows.grid[1]
     columns = sum(partner.adapter.columns(partner.layer) for partner in consumer.partners)
@@ -140,7 +140,7 @@ def is_dead(linked: LinkedGroup) -> bool:
     return True
 
 
-def _squares_read(consumer: MeasuredModule) -> Tensor:
+def _squares_read(consumer: GrowingModule) -> Tensor:
     """Mean squares of what a consumer reads, (inputs, any number): the diagonal of S, or what stands in for it."""
     for link in consumer.growth_links or ():
         if link.activity.samples:

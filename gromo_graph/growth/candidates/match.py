@@ -33,7 +33,7 @@ from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.layers import ParameterChange, build_module
 from gromo_graph.layers.attention import by_head
 from gromo_graph.modules.attention_module import AttentionModule
-from gromo_graph.modules.measured_module import MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, drafted
 from gromo_graph.spec.settings import Growth
@@ -95,8 +95,8 @@ class MatchStatistics:
     """
 
     attention: AttentionModule
-    query: MeasuredModule
-    key: MeasuredModule
+    query: GrowingModule
+    key: GrowingModule
     moment: TensorStatistic = field(default_factory=lambda: TensorStatistic("P of an attention"))
     sensitivity: TensorStatistic = field(default_factory=lambda: TensorStatistic("what a product changes"))
 
@@ -116,7 +116,7 @@ class MatchStatistics:
         return (self.attention.name,)
 
     @property
-    def layers(self) -> Sequence[MeasuredModule]:
+    def layers(self) -> Sequence[GrowingModule]:
         """The layers of query and key."""
         return self.query, self.key
 

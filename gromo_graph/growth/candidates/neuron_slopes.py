@@ -16,7 +16,7 @@ from gromo_graph.growth.candidates.group_neurons import PartSolution
 from gromo_graph.growth.candidates.slopes import best_signs, total
 from gromo_graph.growth.observe import Observation
 from gromo_graph.modules.extensions import layer_of_matrix
-from gromo_graph.modules.measured_module import LinkedGroup, MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.forward_new_channels import at_scale_one, given, tangents
 
@@ -57,7 +57,7 @@ class NeuronSlopes:
     def __init__(self, solution: PartSolution, linked: LinkedGroup, policy: Growth) -> None:
         self.solution, self.linked = solution, linked
         self.finite_scale, self.with_delta = policy.scale == "alpha_std", policy.apply_delta
-        self.layers: dict[MeasuredModule, torch.nn.Module] = {}
+        self.layers: dict[GrowingModule, torch.nn.Module] = {}
 
     def of_batch(self, seen: Observation) -> dict[tuple[str, ...], Tensor]:
         """Slopes of a batch: "kept" and "flipped" (neurons,), as they are and with the opposite sign; "delta", name."""
@@ -93,7 +93,7 @@ class NeuronSlopes:
         return Ordered(best[order], order, sign, unit)
 
     def _pulls(
-        self, consumer: MeasuredModule, read: dict[GroupPlace, Tensor], gradient: Tensor
+        self, consumer: GrowingModule, read: dict[GroupPlace, Tensor], gradient: Tensor
     ) -> dict[GroupPlace, Tensor]:
         """ωᵀ g for each value that a consumer reads of the new channels, shaped like them, by place."""
         places, dim = self.linked.reads[consumer], consumer.adapter.feature_dim
@@ -119,7 +119,7 @@ def _arriving(linked: LinkedGroup, neurons: GroupNeurons, *, finite_scale: bool)
     return arriving
 
 
-def _by_neuron(products: Tensor, place: GroupPlace, consumer: MeasuredModule, size: int) -> Tensor:
+def _by_neuron(products: Tensor, place: GroupPlace, consumer: GrowingModule, size: int) -> Tensor:
     """Sums over samples and positions, (neurons,)."""
     by_feature = products.movedim(consumer.adapter.feature_dim, 0).flatten(1).sum(dim=1)
     return by_feature.reshape(size, place.repeat).sum(dim=1)

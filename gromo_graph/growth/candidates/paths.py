@@ -27,7 +27,7 @@ from gromo_graph.growth.source_statistics import SourceStatistics, image_of
 from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.layers import ParameterChange, build_module
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.measured_module import MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, drafted
 from gromo_graph.spec.settings import Growth
@@ -131,11 +131,11 @@ class PathProspect(Prospect[Solution]):
 
 
 def watched_of(
-    network: GrowingNetwork, source: SourceStatistics, target: str, layers: Sequence[MeasuredModule]
+    network: GrowingNetwork, source: SourceStatistics, target: str, layers: Sequence[GrowingModule]
 ) -> Watched:
     """What the slope of a path looks at: the values that it reads, the gradient at its target, and some layers."""
     unit = network.unit(target)
-    modules = [*layers, unit] if isinstance(unit, MeasuredModule) else layers
+    modules = [*layers, unit] if isinstance(unit, GrowingModule) else layers
     merges = [unit] if isinstance(unit, MergeGrowingModule) else []
     return Watched(modules, merges, source.sources, parameters=False)
 
@@ -207,7 +207,7 @@ class NeuronsProspect(PathProspect[PathNeurons], ABC):
         return SolvedNeurons(self, self.source(gathered), solution)
 
 
-def _delta_of(layer: MeasuredModule, ridge: float) -> Tensor | None:
+def _delta_of(layer: GrowingModule, ridge: float) -> Tensor | None:
     """The optimal delta of a layer, (out, columns); None if it cannot be solved for: its raw gradient is followed."""
     if layer.delta_raw is None:
         try:

@@ -15,12 +15,12 @@ from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.sample_size import followed
 from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.modules.extensions import layer_of_matrix
-from gromo_graph.modules.measured_module import MeasuredModule
+from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.growth_link import GrowthLink
 
-Consumers = dict[MeasuredModule, list[GrowthLink[MeasuredModule]]]
+Consumers = dict[GrowingModule, list[GrowthLink[GrowingModule]]]
 
 
 def project(
@@ -72,8 +72,8 @@ def _projecting(gathered: Gathered) -> Consumers:
 
 
 def _deltas_beside(
-    consumer: MeasuredModule, samples: int, policy: Growth
-) -> dict[MeasuredModule, torch.nn.Module]:
+    consumer: GrowingModule, samples: int, policy: Growth
+) -> dict[GrowingModule, torch.nn.Module]:
     """Layers with the deltas as weights, of all that enter one sum with a consumer; none if they cannot be solved."""
     inputs = sum(partner.adapter.columns(partner.layer) for partner in consumer.partners)
     if followed(policy, samples=samples, inputs=inputs) == "raw":
@@ -83,7 +83,7 @@ def _deltas_beside(
             compute_delta(consumer, policy.ridge)
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
             return {}
-    partners: Sequence[MeasuredModule] = consumer.partners  # type: ignore[assignment]
+    partners: Sequence[GrowingModule] = consumer.partners  # type: ignore[assignment]
     return {
         partner: layer_of_matrix(partner, partner.delta_raw)
         for partner in partners
@@ -93,7 +93,7 @@ def _deltas_beside(
 
 def _watched(consumers: Consumers) -> Watched:
     """The consumers, and the inputs of all that is multiplied."""
-    inputs: dict[MeasuredModule, None] = {}
+    inputs: dict[GrowingModule, None] = {}
     for consumer, links in consumers.items():
         producers = [producer for link in links for producer in link.group.producers]
         inputs.update(dict.fromkeys([*consumer.partners, *producers]))  # type: ignore[list-item]
@@ -102,7 +102,7 @@ def _watched(consumers: Consumers) -> Watched:
 
 
 @torch.no_grad()
-def _projected(gradient: Tensor, layers: dict[MeasuredModule, torch.nn.Module]) -> Tensor:
+def _projected(gradient: Tensor, layers: dict[GrowingModule, torch.nn.Module]) -> Tensor:
     """g − Σ δ b over the layers that enter the same sum."""
     for partner, layer in layers.items():
         gradient = gradient - layer(partner.input)

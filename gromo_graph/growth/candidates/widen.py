@@ -36,7 +36,7 @@ from gromo_graph.growth.candidates.slopes import enough
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
-from gromo_graph.modules.measured_module import LinkedGroup
+from gromo_graph.modules.growing_module import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, widened_draft
 from gromo_graph.network.linked_groups import linked_group, linked_parts
