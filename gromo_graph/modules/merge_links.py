@@ -129,9 +129,13 @@ class LinkedMerge(Linkable):
                 f"{self.name} would give {width} features from {_listed(inputs)}: expected {readers[0]}, "
                 "as its readers do"
             )
+        self.link_inputs(inputs)
+
+    def link_inputs(self, inputs: Sequence[Linkable | int]) -> None:
+        """`set_inputs` for widths that are known to agree, as those of a compiled graph: nothing is compared."""
         for module in self.previous_modules:
             _unlink(module, "next_module", self)
-        self._inputs = inputs
+        self._inputs = list(inputs)
         for module in self.previous_modules:
             _link(module, "next_module", self)
 
@@ -155,9 +159,13 @@ class LinkedMerge(Linkable):
                     f"{self.name} gives {width} features and {module.name} reads {expected}: "
                     "expected the same width"
                 )
+        self.link_next(modules)
+
+    def link_next(self, modules: Sequence[Linkable]) -> None:
+        """`set_next_modules` for widths that are known to agree: nothing is compared."""
         for module in self.next_modules:
             _unlink(module, "previous_module", self)
-        self.next_modules = modules
+        self.next_modules = list(modules)
         for module in modules:
             _link(module, "previous_module", self)
 

@@ -114,13 +114,13 @@ def _link(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
             module.positions = _positions(graph, unit)
         following = [linkable[name] for name in unit.next]
         if isinstance(module, MergeGrowingModule):
-            module.set_inputs(
+            module.link_inputs(
                 [
                     linkable[name] if name in linkable else graph.features(graph.units[name].last)
                     for name in unit.reads
                 ]
             )
-            module.set_next_modules(following)
+            module.link_next(following)
         elif isinstance(module, GrowingModule):
             previous = [linkable[name] for name in unit.previous]
             module.previous_module = previous[0] if previous else None
