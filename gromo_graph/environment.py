@@ -1,4 +1,4 @@
-"""Which process of several this one is, as torchrun and other launchers say in the environment. Nothing of torch."""
+"""The number and rank of processes, as torchrun and other launchers set them in the environment. No torch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ VERSION = "0.1.0"
 
 
 def process_count() -> int:
-    """How many processes the launcher has started; 1 without one."""
+    """The number of processes that the launcher has started; 1 without one."""
     return _number("WORLD_SIZE", 1)
 
 
 def process_rank() -> int:
-    """Which one this is, from 0."""
+    """The rank of this process, from 0."""
     return _number("RANK", 0) if process_count() > 1 else 0
 
 
 def local_rank() -> int:
-    """Which one of this machine it is, from 0."""
+    """The rank of this process on its machine, from 0."""
     return _number("LOCAL_RANK", 0) if process_count() > 1 else 0
 
 

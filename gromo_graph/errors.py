@@ -28,7 +28,7 @@ class Problem:
 
     Args:
         file: the document's name as the user gave it.
-        line: 1-based line, 0 where the problem has no place in the text.
+        line: 1-based line, 0 if the problem has no place in the text.
         column: 1-based column, 0 likewise.
         path: where in the document, e.g. `nodes.stem.features`.
         message: what was found, what was expected, what to do.

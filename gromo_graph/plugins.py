@@ -14,7 +14,7 @@ def imported(module: str, *, what: str | None = None) -> ModuleType:
     """A module of the user's, found beside the files he works on too, as `python -m` does.
 
     Args:
-        module: its name. what: what messages call it, where that is more than the name.
+        module: its name. what: what messages call it, if that is more than the name.
 
     Raises:
         RunError: there is none, or it failed.

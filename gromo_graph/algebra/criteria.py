@@ -36,7 +36,7 @@ def gradmax_extension(n: Tensor, *, neurons: int, length: float, nudge: float = 
         n: (fan_in, out), −E[b gᵀ] of the raw gradient.
         neurons: how many at the most.
         length: norm of each column of ω.
-        nudge: norm of each row of α, along its descent direction. Zero is the method; where the activation's
+        nudge: norm of each row of α, along its descent direction. Zero is the method; if the activation's
             derivative differs left and right of 0, autograd gives a unit at exactly 0 no gradient, and it stays dead.
 
     Raises:
@@ -88,7 +88,7 @@ def variance_transfer_extension(
 
     Args:
         spread: of new weights on both sides; its device and dtype are those of the result.
-        unit: neurons are normalised in groups of so many, and cancel where a whole group is the copy of another.
+        unit: neurons are normalised in groups of so many, and cancel if a whole group is the copy of another.
 
     >>> found = variance_transfer_extension(Spread(torch.ones(3), torch.ones(2)), neurons=3)
     >>> (found.omega @ found.alpha).abs().max() < 1e-6

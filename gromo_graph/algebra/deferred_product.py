@@ -37,7 +37,7 @@ class PaddedRows:
 
 
 def padded_rows(matrix: Tensor, *, constant: bool = False) -> PaddedRows:
-    """The rows of a matrix, with a constant 1 at their end where it is asked for.
+    """The rows of a matrix, with a constant 1 at their end if it is asked for.
 
     >>> rows = padded_rows(torch.tensor([[2.0], [3.0]]), constant=True)
     >>> rows.values, rows.padded.shape
@@ -75,7 +75,7 @@ class Product:
 
     @property
     def upper(self) -> bool:
-        """Whether `add_to` leaves out what lies far below the diagonal: rows with themselves, and many columns."""
+        """True if `add_to` leaves out what lies far below the diagonal: rows with themselves, and many columns."""
         return self.left is self.right and self.left.padded.shape[1] >= 2 * _BAND
 
     def value(self) -> Tensor:

@@ -32,13 +32,13 @@ class OptimalDelta:
 def optimal_delta(
     s: Tensor, m: Tensor, *, ridge: float = 0.0, force_pseudo_inverse: bool = False
 ) -> OptimalDelta:
-    """Solve S δᵀ = M, with the pseudo-inverse where S is rank-deficient (docs/maths.md, "Optimal delta").
+    """Solve S δᵀ = M, with the pseudo-inverse if S is rank-deficient (docs/maths.md, "Optimal delta").
 
     Args:
         s: (fan_in, fan_in), E[b bᵀ].
         m: (fan_in, out), E[b gᵀ].
         ridge: added to the diagonal of S, relative to its mean.
-        force_pseudo_inverse: use the pseudo-inverse even where S is regular.
+        force_pseudo_inverse: use the pseudo-inverse even if S is regular.
 
     Raises:
         GrowthError: shapes that do not fit, or values that are not finite.

@@ -66,7 +66,7 @@ def _table(left: Patches, image: Tensor, axes: Sequence[_Distances]) -> Tensor:
 
 
 def _window(values: Tensor, axis: int, start: int, length: int) -> Tensor:
-    """Positions start, start + 1, ... of an axis, zeros where there is nothing."""
+    """Positions start, start + 1, ... of an axis, zeros if there is nothing."""
     before, after = max(0, -start), max(0, start + length - values.shape[axis])
     values = pad(values, (*(0, 0) * (values.dim() - 1 - axis), before, after))
     return values.narrow(axis, start + before, length)
@@ -124,7 +124,7 @@ def _unusual(left: Patches, image: Tensor, view: View) -> list[tuple[list[int], 
 
 
 def _excess(left: Patches, image: Tensor, view: View) -> Tensor:
-    """What the usual weight counts too much at the positions that have another one, shaped as in `_expanded`."""
+    """The excess of the usual weight at the positions that have another one, shaped as in `_expanded`."""
     usual = _main_weight(left, image, view)
     total = left.image.new_zeros(
         left.image.shape[1], *map(len, left.offsets), image.shape[1], *map(len, view.offsets)
@@ -165,7 +165,7 @@ def _inside(offsets: tuple[int, ...], start: int, size: int) -> tuple[int, int]:
 
 
 def distances_pay(left: Patches, image: Tensor, views: Sequence[View]) -> bool:
-    """Whether the table and what is taken back cost fewer multiply-adds than the rows themselves."""
+    """True if the table and what is taken back cost fewer multiply-adds than the rows themselves."""
     if any(view.stride != (1, 1) for view in views):
         return False  # then the distance alone does not tell which products belong together
     if not left.image.shape[1] or not image.shape[1]:

@@ -1,4 +1,4 @@
-"""How much growth would bring: a score without decomposition, and exact slopes neuron by neuron."""
+"""The gain that growth promises: a score without decomposition, and exact slopes neuron by neuron."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ def copy_uniform(
 
     Args:
         shape: of the new tensor. reference: its dtype and device are taken, and its standard deviation.
-        fan_in: number of input features, used where the reference has no spread to copy.
+        fan_in: number of input features, used if the reference has no spread to copy.
         generator: source of random numbers; None takes torch's default one.
 
     Returns:
-        Values in ±√std(reference), or ±1/√fan_in where the reference is constant or has one entry.
+        Values in ±√std(reference), or ±1/√fan_in if the reference is constant or has one entry.
 
     >>> copy_uniform((2,), torch.zeros(4), fan_in=4).abs().max() <= 0.5
     tensor(True)

@@ -1,4 +1,4 @@
-"""What new features of query and key do to attention: the products that they add, and the best of them.
+"""New features of query and key of attention: the products that they add, and the best of them.
 
 With one new feature, α_q of the query and α_k of the key, the products of positions i and j change by
 s·(α_q·b_i)(α_k·b_j), s being the scale. With P = s Σ_ij b_i D_ij b_jᵀ and D the gradient of the loss at the products
@@ -76,7 +76,7 @@ def optimal_match(
     Args:
         s_query, s_key: second moments of what the layers of query and key read, (columns, columns) each.
         n: −P per sample, (columns of the query, columns of the key).
-        sensitivity: mean square of what a unit of a product changes about what is mixed; 0 where nothing is wanted.
+        sensitivity: mean square of what a unit of a product changes about what is mixed; 0 if nothing is wanted.
         ridge: added to the diagonals, relative to their means. maximum_neurons: at most so many; None keeps all.
 
     Returns:

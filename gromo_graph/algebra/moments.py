@@ -72,7 +72,7 @@ def cross_moment(
         left_constant, right_constant: whether u, v end with a constant 1.
 
     Returns:
-        (p, q), one larger where there is a constant, in the accumulation dtype of the arguments.
+        (p, q), one larger if there is a constant, in the accumulation dtype of the arguments.
 
     >>> cross_moment(torch.tensor([[1.0], [2.0]]), torch.tensor([[10.0], [100.0]]), left_constant=True)
     tensor([[210.],
@@ -89,7 +89,7 @@ def cross_moment(
 
 
 def is_finite(values: Tensor) -> bool:
-    """Whether there is no NaN and no infinity, in one pass.
+    """True if there is no NaN and no infinity, in one pass.
 
     >>> is_finite(torch.ones(2)), is_finite(torch.tensor([1.0, float("nan")]))
     (True, False)

@@ -16,7 +16,7 @@ from gromo_graph.errors import GrowthError
 
 Decomposition = Literal["full", "leading"]
 
-# A narrower matrix is decomposed in full at once; a wider one where more than this share is wanted.
+# A narrower matrix is decomposed in full at once; a wider one if more than this share is wanted.
 _WIDE = 256
 _FEW = 1 / 8
 # The iteration ends when no more than this share of the sum of squares seems to be missing.
@@ -30,13 +30,13 @@ class OptimalExtension:
     """New neurons in the order of their singular values, largest first.
 
     Attributes:
-        alpha: (k, fan_in), fan-in weights, the last column the bias where S has a constant column.
+        alpha: (k, fan_in), fan-in weights, the last column the bias if S has a constant column.
         omega: (out, k), fan-out weights. In each column the entry of largest magnitude is positive (the first
             one of several), so that the sign depends neither on the linear algebra library nor on rounding.
         singular_values: (k,), λ. The predicted slope is σ'(0⁺) Σ λ².
         solver: which factorisation of S was used.
         rank: number of directions of S that were used.
-        decomposition: "full", or "leading" where few neurons of a wide layer were wanted: then the sum of
+        decomposition: "full", or "leading" if few neurons of a wide layer were wanted: then the sum of
             their λ² is within about 0.2 % of the largest possible.
     """
 
@@ -104,7 +104,7 @@ def optimal_extension(
 
 
 def triplets_of(whitened: Tensor, maximum_neurons: int | None) -> tuple[SingularTriplets, Decomposition]:
-    """Singular triplets of a whitened N: the leading ones alone where few of many are wanted."""
+    """Singular triplets of a whitened N: the leading ones alone if few of many are wanted."""
     few = maximum_neurons is not None and 0 < maximum_neurons <= _FEW * min(whitened.shape)
     wide = min(whitened.shape) > _WIDE
     triplets = leading_triplets(whitened, maximum_neurons) if maximum_neurons and few and wide else None
@@ -170,7 +170,7 @@ def singular_triplets(matrix: Tensor, count: int | None = None) -> SingularTripl
 
 
 def leading_triplets(matrix: Tensor, count: int) -> SingularTriplets | None:
-    """The `count` largest singular values and their vectors by block Krylov iteration, None where it is slow to
+    """The `count` largest singular values and their vectors by block Krylov iteration, None if it is slow to
     converge.
 
     The basis grows by one block a step until the sum of the wanted squares hardly does. The first block comes from a
@@ -214,7 +214,7 @@ def _new_directions(block: Tensor, basis: Tensor) -> Tensor:
 
 
 def _rest(gain: float, previous: float) -> float:
-    """What a sum still gains if its terms fall by the same ratio from now on; infinite where they do not fall."""
+    """The rest of a sum whose terms fall by the same ratio from now on; infinite if they do not fall."""
     if gain <= 0.0:
         return 0.0
     # The gain itself at least: a fast start says little of a slow end.

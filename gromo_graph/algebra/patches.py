@@ -20,9 +20,9 @@ from gromo_graph.algebra.moments import accumulation_dtype
 from gromo_graph.errors import GrowthError
 
 Offsets = tuple[tuple[int, ...], tuple[int, ...]]
-"""What a row reads relative to its position, along height and width."""
+"""The offsets that a row reads relative to its position, along height and width."""
 AxisWeights = tuple[tuple[float, ...], tuple[float, ...]]
-"""How often each position of a grid counts, along height and width; the two are multiplied."""
+"""The weight of each position of a grid, along height and width; the two are multiplied."""
 
 ONE_POSITION: AxisWeights = ((1.0,), (1.0,))
 
@@ -117,7 +117,7 @@ def patch_matrix(patches: Patches, *, constant: Tensor | None = None) -> Tensor:
 def gather(
     image: Tensor, offsets: Offsets, stride: tuple[int, int], rows: Sequence[int], columns: Sequence[int]
 ) -> Tensor:
-    """What the positions rows × columns read, with zeros outside the image.
+    """The values that the positions rows × columns read, with zeros outside the image.
 
     Returns:
         (channels, offsets, offsets, n, rows, columns).
@@ -157,7 +157,7 @@ def _padded(image: Tensor, *reads: list[list[int]]) -> tuple[Tensor, tuple[int, 
 
 
 def _way(positions: list[int], image: Tensor) -> slice | Tensor:
-    """Positions as a slice where they are evenly spaced (no copy), else as an index."""
+    """Positions as a slice if they are evenly spaced (no copy), else as an index."""
     if not positions:
         return slice(0, 0)
     step = positions[1] - positions[0] if len(positions) > 1 else 1

@@ -12,7 +12,7 @@ from gromo_graph.errors import GrowthError
 
 @dataclass(frozen=True)
 class Spreads:
-    """Standard deviations of pending weights; None where there is nothing, or nothing but zeros.
+    """Standard deviations of pending weights; None if there is nothing, or nothing but zeros.
 
     Attributes:
         delta: of the optimal delta. fan_out: of ω (the extension of the layer's input).
@@ -26,7 +26,7 @@ class Spreads:
 
 @dataclass(frozen=True)
 class Factors:
-    """What to multiply the pending weights with, named as in `Spreads`."""
+    """The factors of the pending weights, named as in `Spreads`."""
 
     delta: float
     fan_out: float
@@ -34,7 +34,7 @@ class Factors:
 
 
 def spread_of(weight: Tensor | None) -> float | None:
-    """Standard deviation of all entries; the magnitude of a single one; None where it is zero.
+    """Standard deviation of all entries; the magnitude of a single one; None if it is zero.
 
     >>> import torch
     >>> spread_of(torch.tensor([0.0, 2.0, 4.0])), spread_of(torch.zeros(3)), spread_of(None)

@@ -45,7 +45,7 @@ class Tangent:
 
     @property
     def has_kink(self) -> bool:
-        """Whether the two derivatives differ by more than they are measured to."""
+        """True if the two derivatives differ by more than they are measured to."""
         return abs(self.right - self.left) > 2.0 * _TOLERANCE * max(1.0, abs(self.left), abs(self.right))
 
     def then(self, outer: Tangent) -> Tangent:
@@ -54,7 +54,7 @@ class Tangent:
         >>> Tangent(0.0, -2.0, 1.0).then(Tangent(0.0, 0.0, 1.0))  # relu after something with a minimum
         Tangent(value=0.0, left=-2.0, right=1.0)
         """
-        # Moving left by |t| moves the inner value by −left·|t|: upwards where left is negative.
+        # Moving left by |t| moves the inner value by −left·|t|: upwards if left is negative.
         left = (outer.left if self.left > 0 else outer.right) * self.left
         right = (outer.right if self.right > 0 else outer.left) * self.right
         return Tangent(outer.value, left, right)
@@ -102,7 +102,7 @@ _OF_ANY_MODULE = frozenset(vars(torch.nn.Module())) - {"training"}
 
 
 def _fingerprint(function: torch.nn.Module, at: float) -> tuple[torch.nn.Module, tuple[object, ...]] | None:
-    """The function and all else that a tangent depends on, None where that cannot be told from outside."""
+    """The function and all else that a tangent depends on, None if that cannot be told from outside."""
     if [*function.children(), *function.parameters(), *function.buffers()]:
         return None
     own = {name: value for name, value in vars(function).items() if name not in _OF_ANY_MODULE}

@@ -1,6 +1,6 @@
 """One factorisation of S for everything that needs its inverse or the root of its inverse.
 
-A whitening is a matrix W with Wᵀ W = S⁻¹ (the pseudo-inverse where S is singular). With it the
+A whitening is a matrix W with Wᵀ W = S⁻¹ (the pseudo-inverse if S is singular). With it the
 optimal delta is Wᵀ(W M), the matrix whose singular vectors are the new neurons is W N, and the score
 without any decomposition is ‖W N‖²: any W serves, so the cheapest that is exact enough is taken.
 """
@@ -30,7 +30,7 @@ class Whitening:
 
     Attributes:
         solver: "cholesky" (S well conditioned), "eigh" (near singular: small eigenvalues left out),
-            "svd" (where eigh did not converge).
+            "svd" (if eigh did not converge).
         rank: number of directions of S that are used; (fan_in) with Cholesky.
         factor: with Cholesky the lower triangle L, else the matrix W itself, (rank, fan_in).
     """
@@ -63,7 +63,7 @@ def _solved_from_the_right(triangle: Tensor, matrix: Tensor, *, upper: bool) -> 
 def whitening(
     s: Tensor, *, ridge: float = 0.0, threshold: float = 0.0, force_pseudo_inverse: bool = False
 ) -> Whitening:
-    """Factor S, by Cholesky where that is safe and by its eigenvalues where it is not.
+    """Factor S, by Cholesky if that is safe, else by its eigenvalues.
 
     Args:
         s: (fan_in, fan_in), symmetric positive semi-definite.
@@ -89,7 +89,7 @@ def whitening(
 
 
 def high_precision(tensor: Tensor) -> torch.dtype:
-    """float64 where the device has it (Apple's GPUs have not), else the tensor's own dtype."""
+    """float64 if the device has it (Apple's GPUs have not), else the tensor's own dtype."""
     return tensor.dtype if tensor.device.type == "mps" else torch.float64
 
 
@@ -132,7 +132,7 @@ def _rounding(s: Tensor) -> float:
 
 
 def _is_safe(lower: Tensor, s: Tensor, threshold: float) -> bool:
-    """Whether no direction of S is near zero, relative to the units of the inputs and to the threshold.
+    """True if no direction of S is near zero, relative to the units of the inputs and to the threshold.
 
     The square of a diagonal entry of L is what remains of an input when those before it are known: an upper bound of
     the smallest eigenvalue, for which fan_in leaves room. Where those before are nearly dependent themselves, rounding
@@ -149,8 +149,9 @@ def _is_safe(lower: Tensor, s: Tensor, threshold: float) -> bool:
 
 
 def _smallest_eigenvalue(lower: Tensor, scale: Tensor) -> float:
-    """That of L Lᵀ divided by a scale on both sides, by inverse iteration: from above, and closely where it is far
-    smaller than the others.
+    """The smallest eigenvalue of L Lᵀ divided by a scale on both sides, by inverse iteration.
+
+    It is a bound from above, and close if the eigenvalue is far smaller than the others.
 
     Args:
         lower: L. scale: (fan_in, 1).

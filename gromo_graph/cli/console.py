@@ -1,4 +1,4 @@
-"""Where tables are printed: stdout, as wide as the terminal, or wide enough for a pipe."""
+"""The console for tables: stdout, as wide as the terminal, or wide enough for a pipe."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def diff(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is in B and not in A, what is gone, and what has changed; exit code 1 where they differ."""
+    """Show what is in B and not in A, what is gone, and what has changed; exit code 1 if they differ."""
     from gromo_graph.graph.diff import diff as compare
     from gromo_graph.render import render
     from gromo_graph.render.target import resolve

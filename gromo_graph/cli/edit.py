@@ -161,7 +161,7 @@ def _duplicate(words: Sequence[str]) -> SpecEdit:
 
 
 def _set(words: Sequence[str]) -> SpecEdit:
-    """Options of a node, or of a section where the first word is a value already."""
+    """Options of a node, or of a section if the first word is a value already."""
     from gromo_graph.graph.edits import Edits, SetFeatures, SetOptions, SetSection
 
     if words and "=" in words[0]:

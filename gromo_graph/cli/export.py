@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Written(StrEnum):
-    """What a network can be written as."""
+    """The forms in which a network can be written."""
 
     torch = "torch"
     source = "source"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Telling:
-    """What is said about a run.
+    """The lines that are printed about a run.
 
     Attributes:
         name: of the run, beside its progress.

@@ -72,7 +72,7 @@ def _serve(run: Path, port: int, open_: bool) -> None:
 
 
 def show(address: str) -> None:
-    """In the browser, where there is one."""
+    """In the browser, if there is one."""
     import webbrowser
 
     if not webbrowser.open(address):
@@ -80,7 +80,7 @@ def show(address: str) -> None:
 
 
 def results_of(run: Path) -> Mapping[str, Any] | None:
-    """What came of a run that is over; None if it is not, or if the file is damaged."""
+    """The summary of a run that is over; None if it is not, or if the file is damaged."""
     from gromo_graph.run.folder.run_folder import SUMMARY, RunFolder
     from gromo_graph.run.folder.summary import Results
 

@@ -53,7 +53,7 @@ class Following:
             return page_of(self._inspection.data(self._read(), self.results(self.run)), live=True)
 
     def news(self, told: str) -> dict[str, Any]:
-        """What is new since a page was told `told`; or why it has to wait, or what is damaged."""
+        """The news since a page was told `told`; or the reason to wait, or the damage."""
         with self._lock:
             try:
                 journal, results = self._read(), self.results(self.run)
@@ -64,7 +64,7 @@ class Following:
                 return {"damaged" if self._is_there() else "waiting": str(error)}
 
     def _is_there(self) -> bool:
-        """Whether there is a journal with something in it: a run that begins anew has none for a moment."""
+        """True if there is a journal with something in it: a run that begins anew has none for a moment."""
         try:
             return self._file.stat().st_size > 0
         except OSError:
@@ -114,7 +114,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """What a browser on this machine calls it."""
+        """The address for a browser on this machine."""
         return frozenset(f"{name}:{self.server_port}" for name in (HOST, "localhost"))
 
     def handle_error(self, request: Any, client_address: Any) -> None:

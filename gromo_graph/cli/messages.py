@@ -1,4 +1,4 @@
-"""Messages to the person at the terminal: on stderr, in colour where there is one, never a traceback for bad input."""
+"""Messages to the person at the terminal: on stderr, in colour if there is one, never a traceback for bad input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PERMITTED = {
     "resume": "have the permission of the folder changed, or resume a copy of it",
     "edit": "have the permission of the file and its folder changed, or edit a copy",
 }
-"""What helps if a verb that has no --out may not write."""
+"""Advice if a verb that has no --out may not write."""
 
 _Verb = TypeVar("_Verb", bound=Callable[..., None])
 
@@ -87,7 +87,7 @@ def _load(plugins: Iterable[str]) -> None:
 
 
 def _plugin_option() -> inspect.Parameter:
-    """What every verb has beside its own options."""
+    """The options and errors that all verbs share."""
     told = typer.Option(
         f"--{_PLUGIN}", metavar="MODULE", help="A module of yours that registers kinds; may be repeated."
     )
@@ -101,7 +101,7 @@ def say(text: str) -> None:
 
 
 def failure(text: str) -> None:
-    """What went wrong."""
+    """The message of an error."""
     who = f"process {process_rank()}: " if process_rank() else ""
     typer.echo(f"{styled('error:', fg='red', bold=True)} {who}{printable(text)}", err=True)
 
@@ -137,7 +137,7 @@ def styled(text: str, **style: Any) -> str:
 
 
 def _excerpt(problem: Problem) -> str:
-    """The line of the problem with a caret under its column; nothing where there is none."""
+    """The line of the problem with a caret under its column; nothing if there is none."""
     if not problem.line:
         return ""
     try:

@@ -24,7 +24,7 @@ _LINES = 10  # plain lines of a training, beside those of growth
 
 @contextmanager
 def watching(name: str, *, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """What `grow` calls after each epoch."""
+    """The callback that `grow` calls after each epoch."""
     console = Console(stderr=True)
     if quiet:
         yield None
@@ -45,7 +45,7 @@ def watching(name: str, *, quiet: bool) -> Iterator[Callable[[Progress], None] |
 def logging(
     folder: Path | None, watch: Callable[[Progress], None] | None
 ) -> Iterator[Callable[[Progress], None] | None]:
-    """What `grow` calls where TensorBoard is to hear of it too."""
+    """The callback of `grow` that tells TensorBoard too."""
     if folder is None:
         yield watch
         return
@@ -88,7 +88,7 @@ def widths(features: Mapping[str, int]) -> str:
 
 
 def measures(values: Mapping[str, Any]) -> str:
-    """Loss and, where there is one, accuracy.
+    """Loss and, if there is one, accuracy.
 
     >>> measures({"loss": 0.25, "accuracy": 0.9})
     'loss 0.2500, accuracy 90.00 %'

@@ -13,7 +13,7 @@ from gromo_graph.cli.watch import Watch, watched
 
 
 class Filled(StrEnum):
-    """What boxes are filled by."""
+    """The quantities that boxes may be filled by."""
 
     role = "role"
     kind = "kind"

@@ -1,4 +1,4 @@
-"""What came of a run, as a table on stdout."""
+"""The results of a run, as a table on stdout."""
 
 from __future__ import annotations
 

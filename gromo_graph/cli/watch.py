@@ -49,7 +49,7 @@ def _settled(signature: Callable[[], Signature]) -> Signature:
 
 
 def _signature(files: Sequence[Path]) -> Signature:
-    """What changes when a file is saved, however the editor does it; None for a file that is not there."""
+    """The stamp of a file, which every editor changes on saving; None if the file is missing."""
     found: list[tuple[int, int, int] | None] = []
     for file in files:
         try:

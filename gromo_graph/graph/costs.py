@@ -1,4 +1,4 @@
-"""What another width of a group costs: exact integers from shapes."""
+"""The costs of another width of a group, as exact integers from shapes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Cost:
 
 
 def widening_cost(graph: Graph, group: WidthGroup, neurons: int) -> Cost:
-    """Cost of `neurons` more features in a group, or of fewer where the number is negative.
+    """Cost of `neurons` more features in a group, or of fewer if the number is negative.
 
     Shapes are inferred again from the producers down to the consumers, so that every kind counts by its own rule.
     """

@@ -1,4 +1,4 @@
-"""May a width group grow, and if not, why."""
+"""The reasons why a width group cannot grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which module is previous and next to which.
+"""The previous and the next modules of each module.
 
 A network has one module for each *unit*. A unit is a node with the operations folded into it (dropout, flatten
 behind the one node that they read), or the merge that is put behind a layer with several readers: a growing

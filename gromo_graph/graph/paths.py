@@ -96,7 +96,7 @@ def _bridge(graph: Graph, source: str, target: str, entering: frozenset[str]) ->
 
 
 def _reads(graph: Graph, layers: frozenset[str], source: str) -> bool:
-    """Whether one of these layers reads a node."""
+    """True if one of these layers reads a node."""
     return any(graph.sources(name) == (source,) for name in layers)
 
 
@@ -111,7 +111,7 @@ def sum_of(graph: Graph, name: str) -> str | None:
 
 
 def _entering(graph: Graph, target: str) -> frozenset[str]:
-    """The layers whose outputs are added up at a node, itself where it is a layer."""
+    """The layers whose outputs are added up at a node, itself if it is a layer."""
     if isinstance(graph.spec.nodes[target], Layer):
         return frozenset((target,))
     return frozenset(name for name in graph.sources(target) if sum_of(graph, name) == target)
@@ -152,7 +152,7 @@ def _form(shape: Shape) -> str:
 
 
 def usual_activation(graph: Graph) -> Activation:
-    """The activation that most nodes of a graph have; relu where none has one."""
+    """The activation that most nodes of a graph have; relu if none has one."""
     named: list[Activation] = [getattr(node, "activation", "identity") for node in graph.spec.nodes.values()]
     found = Counter(activation for activation in named if activation != "identity")
     return found.most_common(1)[0][0] if found else "relu"
@@ -166,7 +166,7 @@ def new_edge(graph: Graph, bridge: Bridge) -> AddPath:
 
 @dataclass(frozen=True)
 class Middle:
-    """What a new node is like.
+    """The kind of layer of a new node.
 
     Attributes:
         name, activation: of its layer.
@@ -204,7 +204,7 @@ def out_layer(reader: Layer, source: str, *, bias: bool) -> Layer:
 
 
 def path_cost(graph: Graph, path: AddPath) -> Cost:
-    """What the new nodes cost; a sum costs nothing."""
+    """The cost of the new nodes; a sum costs nothing."""
     parameters = madds = 0
     for _, node, inputs in with_inputs(graph, path):
         parameters += node.parameter_count(inputs)

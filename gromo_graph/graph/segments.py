@@ -35,7 +35,7 @@ class Segment(Generic[Maker]):
         return self.width * self.repeat
 
     def matches(self, other: Segment[Maker]) -> bool:
-        """Whether the two can be added, feature by feature, and still can when both grow."""
+        """True if the two can be added, feature by feature, and still can when both grow."""
         return (self.width, self.repeat) == (other.width, other.repeat)
 
 

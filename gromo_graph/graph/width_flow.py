@@ -1,4 +1,4 @@
-"""How widths follow from each other, and where the features of each width group stand.
+"""The propagation of widths through a network, and the places of each width group.
 
 A network is described by steps, each of which makes a row of segments from the rows that it reads, and by the units
 (modules) whose outputs some of these rows are. The nodes of a spec are described this way (graph/widths.py), and so are
@@ -23,7 +23,7 @@ def _never(row: Row[Key]) -> str | None:
 
 @dataclass(frozen=True)
 class WidthStep(Generic[Key]):
-    """How the width of one output follows from what is read.
+    """The width of one output as it follows from its inputs.
 
     Attributes:
         key: of the output. reads: keys of what is read, in order. rule: how the width follows.
@@ -109,7 +109,7 @@ class GroupPlace:
 
     @property
     def end(self) -> int:
-        """Where new features are inserted."""
+        """The place before which new features are inserted."""
         return self.start + self.width * self.repeat
 
 
@@ -131,7 +131,7 @@ class FlowUnit(Generic[Key]):
 
 @dataclass(frozen=True)
 class GroupPlaces:
-    """Where the features of one group stand.
+    """The places of the features of one group.
 
     Attributes:
         flow: each place, after those whose values are added up in it. Features start at places without any.

@@ -85,7 +85,7 @@ def width_groups(
 
 
 def _step(name: str, node: Node, shapes: Mapping[str, Shape]) -> WidthStep[str]:
-    """How the width of a node follows from those of its sources."""
+    """The rule by which the width of a node follows from those of its sources."""
 
     def why_fixed(row: Row[str]) -> str | None:
         reason = node.why_fixed(len(row), any(segment.repeat > 1 for segment in row))

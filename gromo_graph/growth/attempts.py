@@ -65,7 +65,7 @@ class Attempts:
         yield from sorted(tried, key=lambda trial: gain_per_parameter(trial, tester.before), reverse=True)
 
     def _goes_with_applied(self, candidate: Applicable, graph: Graph) -> bool:
-        """Whether it may still be applied, with the same statistics: no layer in common, and affordable."""
+        """True if it may still be applied, with the same statistics: no layer in common, and affordable."""
         before = [each for each in self.applied if isinstance(each, Widening)]
         if not isinstance(candidate, Widening) or len(before) < len(self.applied):
             return False

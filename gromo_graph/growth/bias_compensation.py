@@ -36,7 +36,7 @@ def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
 
 
 def _same_everywhere(linked: LinkedGroup, consumer: GrowingModule, sizes: tuple[int, ...]) -> bool:
-    """Whether every output reads a constant map as the same constant: no tap reads padding."""
+    """True if every output reads a constant map as the same constant: no tap reads padding."""
     window = window_of(consumer, linked)
     if window is None:
         return True
@@ -49,7 +49,7 @@ def _same_everywhere(linked: LinkedGroup, consumer: GrowingModule, sizes: tuple[
 
 
 def compensations(linked: LinkedGroup, neurons: GroupNeurons) -> dict[str, Tensor]:
-    """What the bias of each consumer takes back per unit of √γ, (out,), by name; nothing if it takes back nothing."""
+    """The shift that the bias of each consumer takes back per unit of √γ, (out,), by name; empty if there is none."""
     found = {}
     for (consumer, places), fan_out in zip(linked.reads.items(), neurons.fan_out, strict=True):
         moved = [

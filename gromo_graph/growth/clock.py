@@ -17,7 +17,7 @@ _EXACT = 1e-9  # 0.25 · 0.4 · 30 has to count as 3
 
 @dataclass
 class Elapsed:
-    """How much of a training is done.
+    """The part of a training that is done.
 
     Attributes:
         epochs: that are over. steps: training steps of the optimizer, 0 if nobody counts them.
@@ -38,11 +38,11 @@ class Clock(ABC):
 
     @abstractmethod
     def looks(self, moment: int) -> bool:
-        """Whether anything is looked at at a moment: if growth is over, or what is watched has come to a plateau."""
+        """True if anything is looked at at a moment: if growth is over, or what is watched has come to a plateau."""
 
     @abstractmethod
     def due(self, moment: int) -> bool:
-        """Whether growth is tried at a moment."""
+        """True if growth is tried at a moment."""
 
     @abstractmethod
     def left(self, moment: int) -> int | None:

@@ -42,7 +42,7 @@ class InputMoments:
         self._known.clear()
 
     def saved(self) -> Snapshot:
-        """What is known, to go on with later."""
+        """The known moments, to go on with later."""
         parts = {key: saved_statistic(statistic) for key, statistic in self._known.items()}
         tensors = {
             f"{n}.{key}": t for n, part in enumerate(parts.values()) for key, t in part.tensors.items()
@@ -91,11 +91,11 @@ class InputsOfPass:
     found: Mapping[str, SharedMoment]
 
     def knew(self, statistic: TensorStatistic) -> bool:
-        """Whether it was known before this pass, so that nothing has been counted."""
+        """True if it was known before this pass, so that nothing has been counted."""
         return any(statistic is each for each in self.known.values())
 
     def keep(self) -> None:
-        """What was counted is known from now on."""
+        """Remember the moments that were counted."""
         for key, moment in self.found.items():
             if moment.statistic.samples:
                 moment.hold(self.known.setdefault(key, moment.statistic))

@@ -14,7 +14,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.growth.out_of_memory import out_of_memory
 
 Share = Callable[[Any, Tensor], float]
-"""What a batch counts in the mean over all, from its prediction and target."""
+"""The weight of a batch in the mean over all, from its prediction and target."""
 
 _ROWS = 4
 _IGNORED = -100  # the default of torch
@@ -23,7 +23,7 @@ _CLOSE_OTHERWISE = 5e-2
 
 
 def share_of(loss: object) -> Share:
-    """What the batches count in the mean of a loss: the sum of the weights that it divides by.
+    """The weights of batches in the mean of a loss: the sum of the weights that it divides by.
 
     That is the number of samples. For `CrossEntropyLoss`, `NLLLoss` and their functions it is the number of targets
     that are not ignored, or the sum of their weights if classes have weights.

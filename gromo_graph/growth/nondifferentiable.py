@@ -38,7 +38,7 @@ _BATCHES = 32
 
 @dataclass
 class Kinks:
-    """How much of the gradient behind each activation stands where its input is exactly at the kink.
+    """The share of the gradient behind each activation that stands exactly at its kink.
 
     Attributes:
         sums: by node, Σ|gradient| there, and everywhere.
@@ -83,7 +83,7 @@ def watching(network: GrowingNetwork) -> Iterator[Kinks]:
 
 
 def _has_kink(operation: torch.nn.Module) -> bool:
-    """Whether it is an activation, and one whose sides differ at 0."""
+    """True if it is an activation, and one whose sides differ at 0."""
     return isinstance(operation_adapter(operation), Elementwise) and tangent_of(operation).has_kink
 
 
@@ -160,7 +160,7 @@ def _share_moved(before: Tensor, after: Tensor) -> float:
 
 @torch.no_grad()
 def _entering(network: GrowingNetwork, names: Sequence[str], inputs: tuple[Any, ...]) -> dict[str, Tensor]:
-    """What enters the kinked activations of some nodes, old features alone."""
+    """The inputs of the kinked activations of some nodes, old features alone."""
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:

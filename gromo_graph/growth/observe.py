@@ -28,7 +28,7 @@ Loader = Iterable[tuple[Any, Tensor]]
 
 @dataclass(frozen=True)
 class Watched:
-    """What a pass looks at.
+    """The inputs and gradients that a pass observes.
 
     Attributes:
         modules: layers: their inputs, and the gradients at their pre-activities and parameters.
@@ -126,7 +126,7 @@ def same_draws(network: torch.nn.Module) -> Iterator[None]:
 
 
 def is_sized(loader: Loader) -> bool:
-    """Whether a loader says how long it is, so that it surely ends."""
+    """True if a loader says how long it is, so that it surely ends."""
     try:
         return len(loader) >= 0  # type: ignore[arg-type]
     except TypeError:  # a generator, or a DataLoader over an IterableDataset

@@ -10,7 +10,7 @@ class SharedMemoryError(MemoryError):
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that something does not fit into memory, on a GPU or a CPU.
+    """True if an error says that something does not fit into memory, on a GPU or a CPU.
 
     >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("shapes differ"))
     (True, False)

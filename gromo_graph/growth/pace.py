@@ -1,4 +1,4 @@
-"""How wide each group should be at a tick, so that a budget is used up when growth ends.
+"""The width that each group should have at a tick, so that a budget is used up when growth ends.
 
 All groups follow one scale: a group's width over its proportion. The scale of a tick is the largest one whose network
 fits into the share of the budget that is due by then. Proportions are those the author gave (`grow: {ratio: ...}`), or
@@ -24,7 +24,7 @@ _NEGLIGIBLE = 1e-3
 
 
 class Pace(ABC):
-    """How many neurons a group gets at a step, and which group is behind the others."""
+    """The neurons that each group gets at a step, and the groups that are behind the others."""
 
     @abstractmethod
     def neurons(self, policy: Growth, group: WidthGroup) -> int:
@@ -36,7 +36,7 @@ class Pace(ABC):
 
     @abstractmethod
     def is_negligible(self, slope: float | None, steepest: float) -> bool:
-        """Whether a slope is no reason to grow a group before the steepest one."""
+        """True if a slope is no reason to grow a group before the steepest one."""
 
     @abstractmethod
     def missing(self, group: WidthGroup) -> int:
@@ -44,7 +44,7 @@ class Pace(ABC):
 
     @abstractmethod
     def is_kept(self, groups: Sequence[WidthGroup]) -> bool:
-        """Whether all groups are as wide as they should be; never if nothing says how wide that is."""
+        """True if all groups are as wide as they should be; never if nothing says how wide that is."""
 
 
 class Unpaced(Pace):
@@ -87,7 +87,7 @@ class TickPace(Pace):
     widths: Mapping[str, int]
 
     def neurons(self, policy: Growth, group: WidthGroup) -> int:
-        """What is missing of the width that is due, or less if the author limits a step."""
+        """The neurons missing to the width that is due, or fewer if the author limits a step."""
         if group.target not in self.widths:
             return neurons_at_once(policy, group)
         limit = asked_at_once(policy, group)
@@ -103,11 +103,11 @@ class TickPace(Pace):
         return slope is not None and slope < _NEGLIGIBLE * steepest
 
     def missing(self, group: WidthGroup) -> int:
-        """What is missing of the width that is due."""
+        """The neurons missing to the width that is due."""
         return max(0, self.widths.get(group.target, group.features) - group.features)
 
     def is_kept(self, groups: Sequence[WidthGroup]) -> bool:
-        """Whether nothing is missing; never without a budget."""
+        """True if nothing is missing; never without a budget."""
         return bool(self.widths) and not any(self.missing(group) for group in groups)
 
 
@@ -144,7 +144,7 @@ def growing_groups(graph: Graph, policy: Growth) -> list[WidthGroup]:
 
 @dataclass(frozen=True)
 class Share:
-    """How much of what is left of a budget is due at a tick.
+    """The share of the rest of a budget that is due at a tick.
 
     Attributes:
         ticks_left: ticks that are left, this one included.
@@ -162,7 +162,7 @@ class Share:
 
 
 def turns_of(groups: Sequence[WidthGroup]) -> int:
-    """How many ticks it takes until each group has grown once, if those of one tick share no layer."""
+    """The ticks until each group has grown once, if those of one tick share no layer."""
     waiting, turns = list(groups), 0
     while waiting:
         taken: set[str] = set()
@@ -216,7 +216,7 @@ def due_widths(
 
 @dataclass(frozen=True)
 class _Most:
-    """What a network may cost at a tick; None is no limit."""
+    """The cost that a network may have at a tick; None is no limit."""
 
     parameters: float | None
     madds: float | None
@@ -283,6 +283,6 @@ def _fill(
 def _widened(
     widths: Mapping[WidthGroup, int], group: WidthGroup, fits: Callable[[Mapping[WidthGroup, int]], bool]
 ) -> bool:
-    """Whether a group may have one unit more."""
+    """True if a group may have one unit more."""
     more = _in_units(group, widths[group] + group.unit)
     return more > widths[group] and fits({**widths, group: more})

@@ -19,7 +19,7 @@ RULES = {
     "slope_per_madd": "steepest per multiply-add",
     "realised": "lowered the held-out loss most per parameter of those tried",
 }
-"""What each `select` means, in the words of a reason."""
+"""The meaning of each `select`, in the words of a reason."""
 
 
 def ranked(candidates: Sequence[Applicable], policy: Growth, pace: Pace = UNPACED) -> list[Applicable]:
@@ -79,7 +79,7 @@ def _balanced(candidates: Sequence[Applicable], pace: Pace) -> list[Applicable]:
 
 
 def slope_per_parameter(proposal: Applicable) -> float:
-    """What it brings to first order for what it costs."""
+    """The gain to first order, relative to the cost."""
     return (proposal.slope or 0.0) / max(1, proposal.delta_parameters)
 
 

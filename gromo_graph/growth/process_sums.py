@@ -45,7 +45,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is the one that decides, writes and speaks."""
+        """True if it is the one that decides, writes and speaks."""
         return self.rank == 0
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
@@ -69,11 +69,11 @@ class Processes:
         return tuple(total.tolist())
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true in any process."""
+        """True if it is true in any process."""
         return self.totals(float(flag))[0] > 0.0
 
     def shared(self, value: Value) -> Value:
-        """What the first process has: all tensors in tuples, lists, maps and dataclasses, whatever their shapes.
+        """The value of the first process: all tensors in tuples, lists, maps and dataclasses, of any shape.
 
         The rest of the value is one's own: it has to be the same in all processes.
         """
@@ -104,7 +104,7 @@ class Processes:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Work that each process does for itself; where it fails in one, none goes on.
+        """Work that each process does for itself; if it fails in one, none goes on.
 
         Raises:
             RunError: it failed in another process, whose own message says why.

@@ -1,4 +1,4 @@
-"""How much data a decision looks at, and what follows from that (docs/maths.md, "How many samples")."""
+"""The number of samples that a decision looks at (docs/maths.md, "How many samples")."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _share(samples: int | None, processes: int) -> int | None:
 
 
 def samples_for(policy: Growth) -> SampleSize:
-    """How many samples a decision looks at.
+    """The number of samples that a decision looks at.
 
     Args:
         policy: its `statistics` may say how many.
@@ -60,7 +60,7 @@ def samples_for(policy: Growth) -> SampleSize:
 
 
 def counts_epochs(policy: Growth) -> bool:
-    """Whether growth follows a spec that counts epochs, as all did before version 0.2: then it decides as they did."""
+    """True if growth follows a spec that counts epochs, as all did before version 0.2: then it decides as they did."""
     return policy.counts_epochs
 
 

@@ -182,14 +182,14 @@ class GrowthScheduler:
         self._optimizer, self._optimizers = given, optimizers
 
     def step(self, train_loader: Loader, validation_loader: Loader) -> GrowthEvent | None:
-        """Count one epoch, and try a growth step where one is due.
+        """Count one epoch, and try a growth step if one is due.
 
         Args:
             train_loader: pairs (x, y); read once for the statistics and once for the slopes.
             validation_loader: held-out pairs for the step size; read once for each trial.
 
         Returns:
-            What happened, or None where nothing was due. A step whose statistics do not fit into memory is left out,
+            What happened, or None if nothing was due. A step whose statistics do not fit into memory is left out,
             with that as its reason. Where the policy lets several groups grow in one step, each is
             an event of its own, told to `on_event`, and the last one is returned.
 
@@ -312,7 +312,7 @@ class GrowthScheduler:
         return self._held_out.watched(self.network, self.policy.when, loader())
 
     def _filler(self) -> Filler:
-        """What is due at this tick."""
+        """The neurons that are due at this tick."""
         graph, left, first = self.network.graph, self._time.ticks_left, self._first_widths
         first.update({group.target: group.features for group in graph.groups if group.target not in first})
         pace = UNPACED if left is None else tick_pace(graph, self.policy, first, left)
@@ -413,7 +413,7 @@ class GrowthScheduler:
         self._time.use(policy, epochs, self._steps(training_steps))
 
     def saved(self) -> Snapshot:
-        """How far it is, to go on with later: an optimizer and a network are saved by themselves."""
+        """The state of growth, to go on with later: an optimizer and a network are saved by themselves."""
         known = self._planner.known.saved()
         plain = {**self._time.saved(), "reason": self.reason, "known": known.plain}
         plain["widths"] = dict(self._first_widths)

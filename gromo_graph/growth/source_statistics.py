@@ -39,7 +39,7 @@ Entering = Mapping[str, tuple[GrowingModule, ...]]
 
 @dataclass
 class SourceStatistics:
-    """What is gathered of one node as layers of one form would read it.
+    """The statistics of one node as layers of one form would read it.
 
     Attributes:
         source: the node.
@@ -163,7 +163,7 @@ class SourceStatistics:
         self.rows = round(processes.totals(self.rows)[0])
 
     def entries(self) -> Mapping[Hashable, int]:
-        """How many numbers the statistics will have, from sizes alone."""
+        """The number of entries that the statistics will have, from sizes alone."""
         columns = self.adapter.columns(self.layer)
         beside = sum(layer.adapter.columns(layer.layer) for layer in self.entering_layers)
         found: dict[Hashable, int] = {

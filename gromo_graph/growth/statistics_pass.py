@@ -56,7 +56,7 @@ class Counter(Protocol):
         """Add what the other processes have counted beside the statistics."""
 
     def entries(self) -> Mapping[Hashable, int]:
-        """How many numbers the statistics will have, from sizes alone; equal keys are one statistic."""
+        """The number of entries that the statistics will have, from sizes alone; equal keys are one statistic."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Sums:
         return [link for module in self.modules for link in module.growth_links or ()]  # type: ignore[misc]
 
     def watched(self) -> Watched:
-        """What a pass has to look at."""
+        """The modules that a pass has to observe."""
         layers = [unit for unit in self.targets if isinstance(unit, GrowingModule)]
         merges = [unit for unit in self.targets if isinstance(unit, MergeGrowingModule)]
         nodes = dict.fromkeys(node for counter in self.counters for node in counter.sources)
@@ -158,7 +158,7 @@ class Sums:
             counter.update(seen)
 
     def are_precise(self, error: float) -> bool:
-        """Whether S, M and all of the candidates' own are known to a relative error; N is made of the same data."""
+        """True if S, M and all of the candidates' own are known to a relative error; N is made of the same data."""
         of_modules = [s for module in self.measured for s in (module.tensor_s, module.tensor_m)]
         if not of_modules:
             of_modules = [s for link in self.links() for s in (link.m_prev, link.s_growth.statistic)]
@@ -288,7 +288,7 @@ def gather(
 
 
 def _few_rows(network: GrowingNetwork, group: LinkedGroup, samples: int | None) -> bool:
-    """Whether a group has fewer rows than inputs, and these can be kept as they are."""
+    """True if a group has fewer rows than inputs, and these can be kept as they are."""
     if samples is None or not rows_can_be_kept(group):
         return False
     (producer,) = group.producers

@@ -78,7 +78,7 @@ def over_budget(graph: Graph, policy: Growth) -> str | None:
 
 
 def _used(graph: Graph, policy: Growth) -> list[str]:
-    """What is used of each budget, in words."""
+    """The used part of each budget, in words."""
     parts, stop = [], policy.stop
     if stop.parameters is not None:
         parts.append(f"{graph.parameter_count:,} of {stop.parameters:,} parameters")

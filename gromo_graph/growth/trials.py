@@ -130,7 +130,7 @@ def gain_per_parameter(trial: Trial, before: float) -> tuple[bool, float]:
 
 
 def in_words(refused: Sequence[Trial]) -> str:
-    """What was tried before, and why it was not applied."""
+    """The candidates that were tried before, and the reasons why they were not applied."""
     zero = [f"`{trial.candidate.target}`" for trial in refused if trial.refusal == ZERO]
     others = [f"`{t.candidate.target}`: {t.refusal}" for t in refused if t.refusal != ZERO]
     return "; ".join([*([f"{ZERO} for {', '.join(zero)}"] if zero else []), *others])

@@ -35,7 +35,7 @@ _BATCH = 4096
 
 
 class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
-    """What both have in common."""
+    """The base of classifier and regressor."""
 
     network_: GrowingNetwork
     events_: tuple[GrowthEvent, ...]
@@ -116,7 +116,7 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
         return raw_from(type(self).__name__, x, y, features=features, **names)
 
     def _scores(self, x: Any) -> torch.Tensor:
-        """What the network gives for samples, (samples, outputs).
+        """The outputs of the network for samples, (samples, outputs).
 
         In double precision: in single the last digits of a prediction depend on what else is in its batch.
         """
@@ -138,11 +138,11 @@ class GrowingClassifier(ClassifierMixin, _GrowingEstimator):  # type: ignore[mis
             of X and y, its other values are taken as they are, but for the data and the loss. An input of another form,
             such as `[1, 8, 8]`, takes rows of as many numbers. None: linear layers with ReLU.
         hidden: the widths that these layers begin with; without a spec alone.
-        epochs, batch_size, lr: of the training; None takes those of the spec (60, 64 and 0.003 where it says nothing).
+        epochs, batch_size, lr: of the training; None takes those of the spec (60, 64 and 0.003 if it says nothing).
         max_parameters: growth ends before the network would have more; None takes `growth.stop` of the spec.
         validation_fraction: share of the samples that is held out.
         random_state: of first weights, order, dropout and what is held out. An int makes fitting repeatable.
-        device: auto (a GPU where there is one), cpu or cuda, to train on. The fitted network is on the CPU.
+        device: auto (a GPU if there is one), cpu or cuda, to train on. The fitted network is on the CPU.
         verbose: print each growth step.
 
     Attributes:

@@ -46,7 +46,7 @@ class Exported:
     Attributes:
         format: what it is. files: where.
         difference: the largest one between its outputs and the network's, on random inputs of another batch size; None
-            where it was not run.
+            if it was not run.
         runtime: what ran it, or why nothing did.
     """
 

@@ -1,4 +1,4 @@
-"""What the callbacks of other trainers look for: the network in a module, and the optimizers that train it."""
+"""Finds the network in the module of another trainer, and the optimizers that train it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def network_in(module: torch.nn.Module, name: str | None = None) -> GrowingNetwo
     """The network that a module is or holds.
 
     Args:
-        name: of the submodule that it is, such as `body.network`; None where there is only one.
+        name: of the submodule that it is, such as `body.network`; None if there is only one.
 
     Raises:
         GrowthError: there is none, or there are several.

@@ -37,7 +37,7 @@ def from_torch(
 ) -> GrowingNetwork:
     """A network that computes what a torch module does, with copies of its weights, and can grow.
 
-    The module is traced by torch.fx, and by torch.export where fx cannot follow it. Layers, norms, pools, activations,
+    The module is traced by torch.fx, and by torch.export if fx cannot follow it. Layers, norms, pools, activations,
     sums and concatenations become nodes, called by the paths of their modules. Weights, running statistics, the mode
     and what is frozen are taken over. What was made is compared with the module, in evaluation and in training.
 
@@ -167,7 +167,7 @@ def _batches(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def _read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
-    """By fx; by export where fx cannot follow; where neither can, what fx has to say."""
+    """By fx; by export if fx cannot follow; if neither can, what fx has to say."""
     batch = len(next(iter(inputs.values())))
     trace = trace_by_fx(copy.deepcopy(model).train(), inputs)
     if isinstance(trace, Trace):

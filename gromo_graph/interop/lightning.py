@@ -45,9 +45,9 @@ class GrowthCallback(Callback):
 
     Args:
         loss: `loss(prediction, target)`, the mean over the batch, for what the network gives.
-        network: the name of the GrowingNetwork in the module; None where there is only one.
+        network: the name of the GrowingNetwork in the module; None if there is only one.
         policy: when, where and how much grows; None takes the `growth` section of the network's spec.
-        batch: makes `(x, y)` of a batch where it is something else; several inputs are a tuple in the place of x.
+        batch: makes `(x, y)` of a batch if it is something else; several inputs are a tuple in the place of x.
         validation: held-out pairs to decide by; None takes the trainer's.
         on_event: called with each GrowthEvent.
         untrained: what the optimizers leave out on purpose, as for GrowthScheduler.
@@ -154,7 +154,7 @@ class GrowthCallback(Callback):
         pl_module.log_dict({name: float(value) for name, value in told.items()})
 
     def state_dict(self) -> dict[str, Any]:
-        """How the network stands and how far growth is, for a checkpoint."""
+        """The state of the network and of its growth, for a checkpoint."""
         if self.scheduler is None or self._module is None:
             return {}
         saved = self.scheduler.saved()
@@ -167,7 +167,7 @@ class GrowthCallback(Callback):
         return {"spec": spec, "plain": dict(saved.plain), "tensors": dict(saved.tensors), "order": order}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What `state_dict` gave; growth goes on from there when training begins."""
+        """Take the result of `state_dict`; growth goes on from there when training begins."""
         self._saved = state_dict or None
 
     def _tell(self, event: GrowthEvent) -> None:

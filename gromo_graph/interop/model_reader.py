@@ -44,7 +44,7 @@ class Reading:
     Attributes:
         blueprint: nodes in the order of the calls.
         obstacles: what a spec cannot say.
-        keys: of the outputs, where the model returns a dict. several: whether it returns more than a tensor.
+        keys: of the outputs, if the model returns a dict. several: whether it returns more than a tensor.
         functional_dropout: whether the model calls dropout without a module.
     """
 

@@ -52,7 +52,7 @@ def sized(spec: Spec, features: int, outputs: int) -> Spec:
     """The same network for samples of so many numbers, with so many outputs.
 
     The one size of an input `[features]` is set, an input of another form must have as many numbers. The width of the
-    output is set where a layer gives it.
+    output is set if a layer gives it.
 
     Raises:
         RunError: it has several inputs or outputs, or cannot have these sizes.

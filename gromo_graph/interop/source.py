@@ -236,7 +236,7 @@ def _terms(value: Any, known: Mapping[fx.Node, str]) -> list[Any]:
 
 
 def _sum(terms: Sequence[str]) -> str:
-    """A sum, a term a line in brackets where it gets long."""
+    """A sum, a term a line in brackets if it gets long."""
     text = " + ".join(terms)
     return text if len(text) <= _LONG else "(\n            " + "\n            + ".join(terms) + "\n        )"
 
@@ -254,7 +254,7 @@ def _function(function: Any) -> str:
 
 
 def _listed(before: str, parts: Sequence[str], after: str) -> str:
-    """Parts in brackets, one a line where they get long."""
+    """Parts in brackets, one a line if they get long."""
     text = f"{before}{', '.join(parts)}{after}"
     if len(parts) == 1 and parts[0].startswith("(\n"):
         return f"{before[:-1]}{parts[0]}"  # a long sum has brackets of its own
@@ -264,12 +264,12 @@ def _listed(before: str, parts: Sequence[str], after: str) -> str:
 
 
 def _told(node: str, name: str) -> str:
-    """The name of a node as a comment, where its identifier is another."""
+    """The name of a node as a comment, if its identifier is another."""
     return "" if name == node else f"  # {quoted(node)}"
 
 
 def quoted(text: str) -> str:
-    """A text as Python writes it, on one line, in double quotes where it can be.
+    """A text as Python writes it, on one line, in double quotes if it can be.
 
     >>> print(quoted("a\\nb"), quoted('say "x"'))
     "a\\nb" 'say "x"'

@@ -1,4 +1,4 @@
-"""The calls of a model in their order: by torch.fx, and by torch.export where fx cannot follow."""
+"""The calls of a model in their order: by torch.fx, and by torch.export if fx cannot follow."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _place(error: Exception) -> str:
 
 
 def line_of(node: fx.Node) -> str:
-    """The line of the user's code that makes a call, or nothing where that is not known."""
+    """The line of the user's code that makes a call, or nothing if that is not known."""
     found = re.findall(r'File "(.+)", line (\d+), in .*\n\s*(.*)', node.stack_trace or "")
     lines = [(file, number, text) for file, number, text in found if _is_users(file)]
     return _line(*lines[-1]) if lines else ""

@@ -36,7 +36,7 @@ def encoder_layer(call: TorchCall, module: Any, x: Any, *masks: Any, **named: An
 
 
 def encoder(call: TorchCall, module: Any, x: Any, *masks: Any, **named: Any) -> ModelValue:
-    """Layer after layer, and a norm behind the last where there is one."""
+    """Layer after layer, and a norm behind the last if there is one."""
     view = call.view(x)
     for place, layer in enumerate(module.layers):
         view = encoder_layer(call.inside(f"layers.{place}", call.shape), layer, view, *masks, **named)

@@ -21,7 +21,7 @@ _SEED = 0
 def disagreement(
     model: nn.Module, network: GrowingNetwork, inputs: Mapping[str, Tensor], *, train: bool
 ) -> str | None:
-    """The difference of outputs beyond rounding, or None. Both are copied, and run in float64 where they can be.
+    """The difference of outputs beyond rounding, or None. Both are copied, and run in float64 if they can be.
 
     Args:
         inputs: examples by name; a random sample is put behind them. train: also compare in training, where dropout is

@@ -147,7 +147,7 @@ def pass_both(
     """Old and new channels behind a function.
 
     Args:
-        function: what the old channels pass. extension: what the new ones pass, the function itself where there is
+        function: what the old channels pass. extension: what the new ones pass, the function itself if there is
             no other.
         x, new: before it.
         segments: take what operations need to know of the new channels.

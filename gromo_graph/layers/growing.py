@@ -27,15 +27,15 @@ class FeatureModule(Protocol):
 
     @property
     def is_merge(self) -> bool:
-        """Whether it adds up, or puts side by side, what other modules give; else it is a layer."""
+        """True if it adds up, or puts side by side, what other modules give; else it is a layer."""
 
     @property
     def function(self) -> torch.nn.Module:
-        """What the output passes behind the layer or the merge."""
+        """The function that the output passes behind the layer or the merge."""
 
     @property
     def extension_function(self) -> torch.nn.Module:
-        """What new channels pass there."""
+        """The function that new channels pass there."""
 
     @property
     def own_width(self) -> int:
@@ -68,7 +68,7 @@ class GrowingLayer(FeatureModule, Protocol):
 
     @property
     def use_bias(self) -> bool:
-        """Whether the layer has a bias."""
+        """True if the layer has a bias."""
 
     @property
     def in_neurons(self) -> int:

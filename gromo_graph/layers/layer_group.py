@@ -91,7 +91,7 @@ class LayerGroup(Generic[Layer_co]):
 
     @cached_property
     def sees_samples(self) -> bool:
-        """Whether something on the way does not do the same to all samples, so that sums cannot pass it."""
+        """True if something on the way does not do the same to all samples, so that sums cannot pass it."""
         return any(
             operation_adapter(operation).sees_samples
             for member in self.members
@@ -100,7 +100,7 @@ class LayerGroup(Generic[Layer_co]):
 
     @property
     def needs_moments(self) -> bool:
-        """Whether some operation must know the mean and variance of new channels."""
+        """True if some operation must know the mean and variance of new channels."""
         return any(
             operation_adapter(operation).needs_moments
             for member in self.members
@@ -152,11 +152,11 @@ class LayerGroup(Generic[Layer_co]):
 
     @property
     def is_current(self) -> bool:
-        """Whether no watched module has changed since."""
+        """True if no watched module has changed since."""
         return all(module.changes == changes for module, changes in self.watched.items())
 
     def same_as(self, other: LayerGroup[GrowingLayer]) -> bool:
-        """Whether the two have the same members in the same places."""
+        """True if the two have the same members in the same places."""
         return set(self.members) == set(other.members) and self._read() == other._read()
 
     def _read(self) -> Mapping[FeatureModule, list[tuple[object, ...]]]:

@@ -99,7 +99,7 @@ def _parts(parameter: nn.Parameter) -> list[Tensor]:
 
 
 def _turns(features: int, heads: int) -> Tensor:
-    """For each feature of a spec, where heads take turns, the one of torch."""
+    """The feature of torch for each feature of a spec, in which heads take turns."""
     return torch.arange(features).reshape(heads, features // heads).T.flatten()
 
 

@@ -127,7 +127,7 @@ class OperationAdapter(Generic[M]):
         return result
 
     def of_samples(self, operation: M, part: slice) -> torch.nn.Module:
-        """The operation as it is for some samples of the last batch; itself where it does the same to all."""
+        """The operation as it is for some samples of the last batch; itself if it does the same to all."""
         return operation
 
     def check(self, operation: M, size: int, passed: Passed) -> None:
@@ -142,7 +142,7 @@ class OperationAdapter(Generic[M]):
         return []
 
     def left(self, operation: M, places: Tensor) -> torch.nn.Module:
-        """The operation with only the features at some places left: itself where it has no weights for each.
+        """The operation with only the features at some places left: itself if it has no weights for each.
 
         Raises:
             GrowthError: it cannot lose features.

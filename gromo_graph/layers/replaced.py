@@ -31,7 +31,7 @@ class Replaced:
         return inserted(value, torch.as_tensor(fill).to(value).expand(shape), dim=self.dim, at=self.at)
 
     def places_along(self, dim: int) -> list[int]:
-        """Where each entry of the new parameter stood in the old one along a dimension; −1 where it is new.
+        """The old place of each entry of the new parameter along a dimension; −1 for a new one.
 
         >>> Replaced(Parameter(torch.zeros(2)), Parameter(torch.zeros(3)), 0, 1, 1).places_along(0)
         [0, -1, 1]
@@ -47,7 +47,7 @@ class Kept:
     """A parameter and the one that took its place: some entries are left, others may be new.
 
     Attributes:
-        places: by dimension, where each entry of the new parameter stood in the old one; −1 where it is new.
+        places: by dimension, where each entry of the new parameter stood in the old one; −1 if it is new.
     """
 
     old: Parameter

@@ -88,7 +88,7 @@ def _group_to_extend(module: LayerModule, extension_size: int | None, apply_prev
 
 
 def _fits(group: Group, size: int) -> bool:
-    """Whether every producer has so many pending outputs, and every consumer the inputs that they become."""
+    """True if every producer has so many pending outputs, and every consumer the inputs that they become."""
     for consumer in group.consumers:
         layer = consumer.extended_input_layer
         inputs = 0 if layer is None else consumer.adapter.in_neurons(layer)

@@ -109,7 +109,7 @@ def add_parameters(
     added_in_features: int,
     added_out_features: int,
 ) -> None:
-    """Append inputs or outputs, with zeros where no values are given."""
+    """Append inputs or outputs, with zeros if no values are given."""
     if (added_in_features > 0) == (added_out_features > 0):
         raise GrowthError(
             f"{module.name}: added_in_features is {added_in_features} and added_out_features "

@@ -197,7 +197,7 @@ class _Surroundings:
             )
 
     def _gives_rows(self, source: Linkable) -> bool:
-        """Whether an output has features alone, judged by the first layer that made it."""
+        """True if an output has features alone, judged by the first layer that made it."""
         while True:
             if any(operation_adapter(operation).flattens for operation in operations_of(source.function)):
                 return True

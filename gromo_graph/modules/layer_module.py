@@ -128,7 +128,7 @@ class LayerModule(Linkable):
 
     @property
     def use_bias(self) -> bool:
-        """Whether the layer has a bias."""
+        """True if the layer has a bias."""
         return self.adapter.has_bias(self.layer)
 
     @property
@@ -263,11 +263,11 @@ class LayerModule(Linkable):
         return ()
 
     def readers(self) -> Iterable[torch.nn.Module]:
-        """The next module, where there is one."""
+        """The next module, if there is one."""
         return () if self.next_module is None else (self.next_module,)
 
     def neighbours(self) -> Iterable[torch.nn.Module]:
-        """The previous and the next module, where there are any."""
+        """The previous and the next module, if there are any."""
         return [module for module in (self.previous_module, self.next_module) if module is not None]
 
     @property
@@ -305,7 +305,7 @@ class LayerModule(Linkable):
 
     @property
     def output_sizes(self) -> tuple[int, ...] | None:
-        """Sizes of the output beside the channels, where the input size is known and no operation changes them."""
+        """Sizes of the output beside the channels, if the input size is known and no operation changes them."""
         size, axes = self._input_size, self.adapter.axes(self.layer)
         if (
             size is None

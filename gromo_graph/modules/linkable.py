@@ -1,4 +1,4 @@
-"""How modules know their neighbours without owning them.
+"""Links between modules that do not own each other.
 
 A growing module must reach the module before it and the one after it, but must not register them:
 they would appear twice in state_dict, and every walk over the modules would run in circles.
@@ -31,7 +31,7 @@ class Linkable(torch.nn.Module):
 
     Attributes:
         name: for messages.
-        width_reason: why its width must stay as it is, where something outside of the modules says so.
+        width_reason: why its width must stay as it is, if something outside of the modules says so.
         is_output: its output also leaves the network.
         passed: what is known of pending channels on their way through its function, by segment of the output.
         changes: how often its links, its function or its width have changed; groups found before may be others now.
@@ -95,7 +95,7 @@ class Linkable(torch.nn.Module):
 
     @property
     def flattens(self) -> bool:
-        """Whether positions become features in the function."""
+        """True if positions become features in the function."""
         return any(operation_adapter(operation).flattens for operation in operations_of(self.function))
 
     @property

@@ -1,4 +1,4 @@
-"""How far a module is from the width it should reach, and how much to grow at a time."""
+"""The neurons that a module misses to its target width, and the share of them for one growth step."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _positions(graph: Graph, unit: Unit) -> int:
 
 
 def _say_what_grows(graph: Graph, modules: Mapping[str, torch.nn.Module]) -> None:
-    """What the modules cannot see for themselves: outputs, limits of the author, kernels and jumps of the policy."""
+    """Tell the modules about outputs, limits of the author, and kernels and jumps of the policy."""
     policy = graph.spec.growth
     for name in graph.spec.outputs:
         module = modules[graph.ends[name]]

@@ -1,4 +1,4 @@
-"""How a part is written in plain torch, for export of every form: by the row of its kind, or as it is."""
+"""Parts written in plain torch, for export of every form: by the row of their kind, or as they are."""
 
 from __future__ import annotations
 

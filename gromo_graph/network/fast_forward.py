@@ -67,7 +67,7 @@ def _outer(unit: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def _is_needed(module: torch.nn.Module) -> bool:
-    """Whether a module has to be called itself: it gathers statistics, or hooks see its calls."""
+    """True if a module has to be called itself: it gathers statistics, or hooks see its calls."""
     state = module.__dict__
     return bool(
         state["_forward_hooks"]
@@ -103,7 +103,7 @@ def _generated(graph: Graph, nodes: torch.nn.ModuleDict) -> fx.GraphModule:
 
 
 def _opened(unit: torch.nn.Module) -> list[torch.nn.Module]:
-    """What a module of a network calls after it has merged its inputs, in that order."""
+    """The functions that a module of a network calls after it has merged its inputs, in that order."""
     if isinstance(unit, AttentionModule):
         return [unit.attend, *operations_of(unit.post_merge_function)]
     if isinstance(unit, MergeGrowingModule):

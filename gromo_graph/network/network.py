@@ -106,7 +106,7 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         return run(self._graph, values, lambda call, taken: modules[module_key(call.output)](*taken))
 
     def extended_forward(self, *inputs: Tensor, **named: Tensor) -> Tensor | dict[str, Tensor]:
-        """What `forward` would return if the pending growth were applied with the current scaling factors."""
+        """The result of `forward` if the pending growth were applied with the current scaling factors."""
         pairs: dict[str, Extended] = {name: (x, None) for name, x in self._inputs(inputs, named).items()}
         found = run(self._graph, pairs, self._extended)
         return {name: value for name, (value, _) in found.items()} if isinstance(found, dict) else found[0]
@@ -123,7 +123,7 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         """A plain module of torch layers that computes the same, in training and in evaluation.
 
         It has copies of the weights and needs no gromo_graph: it can be trained, copied, moved, compiled and pickled
-        where only torch is. Inputs are given by position or by name, made an identifier of Python where it is none.
+        with torch alone. Inputs are given by position or by name, made an identifier of Python if it is none.
         Pending growth is not part of it.
 
         Returns:

@@ -163,6 +163,6 @@ def class_name(name: str) -> str:
 
 @cache
 def _reserved() -> frozenset[str]:
-    """What no node may be called in Python."""
+    """Names that no node may have in Python."""
     of_modules = dir(torch.fx.GraphModule({}, torch.fx.Graph()))
     return frozenset((*of_modules, *dir(builtins), *keyword.kwlist, *keyword.softkwlist, *_IN_THE_SOURCE))

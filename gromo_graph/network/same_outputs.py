@@ -1,4 +1,4 @@
-"""Whether an edit has changed what a network computes, tried on a few random inputs."""
+"""True if an edit has changed what a network computes, tried on a few random inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROUNDINGS = 8
 
 
 def smallest_vocabulary(*specs: Spec) -> int | None:
-    """How many token ids all of some networks know; None if none of them reads any."""
+    """The number of token ids that all of some networks know; None if none of them reads any."""
     return min((size for spec in specs for size in vocabularies(spec.nodes).values()), default=None)
 
 
@@ -37,7 +37,7 @@ def probe_outputs(network: GrowingNetwork, tokens: int | None) -> dict[str, Tens
 
 
 def agree(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> bool:
-    """Whether outputs are the same but for rounding, in their order and by any names."""
+    """True if outputs are the same but for rounding, in their order and by any names."""
     if len(before) != len(after):
         return False
     for old, new in zip(before.values(), after.values(), strict=True):

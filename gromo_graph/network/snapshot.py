@@ -16,7 +16,7 @@ from gromo_graph.network.optimizers.heirs import inherit_unchanged
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a network is made of, and what its optimizers know of that.
+    """The parts of a network, and the state of its optimizers.
 
     Attributes:
         graph, parts, nodes: of the network. optimizers: their groups and states.

@@ -233,7 +233,7 @@ class _Following:
 
 
 def _alike(node: Node, old: Node, fresh: torch.nn.Module, before: torch.nn.Module) -> bool:
-    """Whether the weights of the old part mean the same in the new one."""
+    """True if the weights of the old part mean the same in the new one."""
     # A layer may get other rows and columns, an operation other rows: positions of a norm over samples stay.
     free = 2 if isinstance(node, Layer) else 1
     new, was = _shapes(fresh), _shapes(before)

@@ -1,4 +1,4 @@
-"""What a growth did, in plain numbers: candidates, plans, events, and the journal of a run. No torch."""
+"""Records of growth in plain numbers: candidates, plans, events, and the journal of a run. No torch."""
 
 from gromo_graph.records.decisions import Candidate, Decision, Plan
 from gromo_graph.records.events import GrowthEvent

@@ -134,7 +134,7 @@ def _begun(path: Path) -> tuple[Path, int]:
 
 
 def _parts_of(path: Path) -> list[Path]:
-    """What `replace_file` has begun, here or in another process, and not brought to its end."""
+    """Files that `replace_file` has begun, here or in another process, and not finished."""
     begun = re.compile(rf"\.{re.escape(path.name)}-[0-9a-f]{{8}}")
     with suppress(OSError):
         return [each for each in path.parent.iterdir() if begun.fullmatch(each.name)]
@@ -172,7 +172,7 @@ def remove_parts(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a move inside a folder last, where the system can."""
+    """Make a move inside a folder last, if the system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

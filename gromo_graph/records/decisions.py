@@ -18,15 +18,15 @@ class Candidate:
         kind: what would be done.
         target: of widen and prune the group's first producer in document order; `u->v` of a new edge, `u->w->v` of a
             new node or head.
-        neurons: how many would be added, or taken out; 0 for an edge, and where it was left out.
+        neurons: how many would be added, or taken out; 0 for an edge, and if it was left out.
         predicted: decrease of the loss per unit of γ that the statistics promise (a ranking hint).
-        slope: the measured decrease of the mean loss per unit of γ; None where it was left out.
+        slope: the measured decrease of the mean loss per unit of γ; None if it was left out.
         delta_parameters: trainable numbers it adds.
         delta_madds: multiply-adds it adds to the forward pass of one sample.
         reason: why it was left out, or None.
         inexact: why the slope may be off, or None: many old units stand exactly at the kink of their activation, where
             the loss has no slope of its own.
-        solver: how its weights were solved for, cholesky, eigh or svd; None where nothing was, or in older journals.
+        solver: how its weights were solved for, cholesky, eigh or svd; None if nothing was, or in older journals.
         note: what else was out of the ordinary.
     """
 
@@ -48,7 +48,7 @@ class Candidate:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Candidate:
-        """What `to_dict` gave; keys that a later version added are passed over."""
+        """The inverse of `to_dict`; keys that a later version added are passed over."""
         names = {f.name for f in fields(Candidate)}
         return Candidate(**{name: value for name, value in values.items() if name in names})
 
@@ -76,7 +76,7 @@ class Decision:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Decision:
-        """What `to_dict` gave."""
+        """The inverse of `to_dict`."""
         names = {f.name for f in fields(Decision)}
         known = {name: value for name, value in values.items() if name in names}
         return Decision(**known | {"nodes": tuple(known["nodes"])})
@@ -88,7 +88,7 @@ class Plan(Tabled):
 
     Attributes:
         candidates: best first, those left out last.
-        samples: that the statistics saw; 0 where none were needed.
+        samples: that the statistics saw; 0 if none were needed.
         memory: bytes that the statistics took, bounded by the squares of the widths whatever the number of samples.
     """
 

@@ -18,9 +18,9 @@ class GrowthEvent(Tabled):
     Attributes:
         step: growth steps applied so far, this one included where it was applied.
         epoch: training epochs done when it was tried.
-        decision: what was applied, or None where nothing was.
+        decision: what was applied, or None if nothing was.
         reason: why this one, or why none.
-        gamma: the step size γ = s²; 0 where nothing was applied.
+        gamma: the step size γ = s²; 0 if nothing was applied.
         slope: exact slope of the decision (decrease of the mean loss per unit of γ); None without one.
         loss_before: mean held-out loss before.
         loss_after: mean held-out loss right after, no training between.
@@ -30,7 +30,7 @@ class GrowthEvent(Tabled):
         spec: the YAML text of the network after it.
         tick: times that growth has been tried, this one included.
         batch: training steps done when it was tried; 0 if they were not counted.
-        memory: bytes that the statistics of the step took; 0 where it needed none, or where that is not known.
+        memory: bytes that the statistics of the step took; 0 if it needed none, or if that is not known.
         time: everything about clocks, in seconds; never part of a comparison.
     """
 
@@ -79,7 +79,7 @@ class GrowthEvent(Tabled):
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> GrowthEvent:
-        """What `to_dict` gave (a journal line of type "step")."""
+        """The inverse of `to_dict` (a journal line of type "step")."""
         decision = values["decision"]
         return GrowthEvent(
             step=values["step"],

@@ -57,7 +57,7 @@ def grow(
         device: auto (a GPU if there is one), cpu or cuda.
         force: replace the run that `out` may hold.
         overrides: `["train.epochs=3"]`, for the path of a spec.
-        amp: train in bfloat16 where that is precise enough; statistics and measures stay in float32.
+        amp: train in bfloat16 if that is precise enough; statistics and measures stay in float32.
         max_memory: bytes that the statistics of a growth step may take, also as "2GB". A run whose first step would
             need more is refused; growth ends when a later step would need more.
         on_progress: called after each epoch.

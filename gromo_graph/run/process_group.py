@@ -52,7 +52,7 @@ def _finish_together() -> None:
 
 
 def wrapped(network: GrowingNetwork, processes: Processes) -> torch.nn.Module:
-    """What is trained: the network itself, or with others DistributedDataParallel around it, as it now stands.
+    """The module to train: the network itself, or with several processes DistributedDataParallel around it.
 
     It gives all processes the weights of the first one. After a change of shape it is made anew; of the one before
     nothing may be left, or it would wait for gradients of weights that are gone.

@@ -72,7 +72,7 @@ class Run(Displayed):
     @property
     def summary(self) -> dict[str, Any]:
         """`run`, `steps` (growth steps applied), `reason` (why growth ended), `parameters`, and for `train`,
-        `validation` and `test` the `loss` and the `accuracy` (None for regression, or where not measured); `notes`
+        `validation` and `test` the `loss` and the `accuracy` (None for regression, or if not measured); `notes`
         about the data, if there are any."""
         return {
             "run": None if self.path is None else str(self.path),
@@ -126,7 +126,7 @@ class Run(Displayed):
         return found
 
     def scores(self, x: Any) -> Tensor:
-        """What the network itself gives for raw samples, (samples, outputs): logits, or standardised values."""
+        """The outputs of the network itself for raw samples, (samples, outputs): logits, or standardised values."""
         if is_frame(x):
             raw = read_frame(x, name="x", target=False, **self._columns())
         else:

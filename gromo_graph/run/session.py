@@ -37,7 +37,7 @@ from gromo_graph.spec import Spec, parse_spec
 
 @dataclass(frozen=True)
 class Past:
-    """What has happened already in a run that goes on.
+    """The past of a run that goes on.
 
     Attributes:
         folder: of the run.
@@ -50,7 +50,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with.
+    """The spec, the data and the past that a run begins with.
 
     Attributes:
         spec: before any growth.
@@ -64,14 +64,14 @@ class Start:
 
 
 class Place(Protocol):
-    """Where a run is written."""
+    """The place that a run is written to."""
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes away while this is entered."""
 
     def recorder(self, command: Command, start: Start, loop: Loop) -> Unrecorded:
-        """What writes the run; it may rely on the place being held."""
+        """The recorder of the run; it may rely on the place being held."""
 
 
 @dataclass(frozen=True)

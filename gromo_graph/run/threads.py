@@ -1,4 +1,4 @@
-"""How many threads a small network is worth."""
+"""The number of threads that a small network is worth."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def train_epoch(
         after_step: called after each step of the optimizer with the last batch of it; gives the network to go on with.
         clock: what messages call this epoch.
         accumulate: batches that make one step together, by the mean over all their samples.
-        amp: compute in bfloat16 where that is precise enough (torch.autocast).
+        amp: compute in bfloat16 if that is precise enough (torch.autocast).
         processes: that train together, each with its share of every batch; the network then averages the gradients.
 
     Returns:
@@ -164,7 +164,7 @@ class _Step:
             self.end()
 
     def end(self) -> None:
-        """Make the step, also where there are fewer batches left."""
+        """Make the step, also if there are fewer batches left."""
         if self.begins:
             return
         if self.accumulate > 1:

@@ -63,7 +63,7 @@ _BETWEEN_AGREEMENTS = 20  # batches after which several processes ask each other
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is; given to `on_progress` after each epoch.
+    """The progress of a run; given to `on_progress` after each epoch.
 
     Attributes:
         epoch, epochs: done, and in all.
@@ -243,7 +243,7 @@ class Loop:
         )
 
     def _done(self, epoch: int) -> None:
-        """An epoch; where a loss in it is not finite, from its beginning again at half the learning rate.
+        """Train one epoch; if a loss in it is not finite, train it again at half the learning rate.
 
         What grew in it at ticks is taken back, in the journal too.
 
@@ -361,7 +361,7 @@ class Loop:
         self.interruption.check()
 
     def _follow(self, epoch: int) -> None:
-        """Leave the run that is followed where that is due; also one that was broken off just there."""
+        """Leave the run that is followed if that is due; also one that was broken off just there."""
         if self.branch_point is not None and self.scheduler.applied >= self.branch_point.at:
             self._leave(self.branch_point, epoch)
 

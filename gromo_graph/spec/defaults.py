@@ -53,7 +53,7 @@ _TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
 
 
 def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """What is written in a section, and the values of a version for what is not.
+    """The values that a section gives, completed by the defaults of a version.
 
     Args:
         section: growth or train. written: its content; values may be models.
@@ -66,7 +66,7 @@ def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dic
 
 
 def counts_epochs(when: Any) -> bool:
-    """Whether a section `when`, written or read, counts growth in epochs."""
+    """True if a section `when`, written or read, counts growth in epochs."""
     keys = ("every", "plateau")
     if isinstance(when, Mapping):
         return any(when.get(key) is not None for key in keys)

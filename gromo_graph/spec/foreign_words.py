@@ -88,7 +88,7 @@ _FUNCTIONS = ("relu", "leaky_relu", "gelu", "selu", "silu", "tanh", "sigmoid", "
 
 
 def advice_for_key(word: str, section: str, known: tuple[str, ...]) -> str | None:
-    """What to do about a foreign key, or None if it is not known.
+    """Advice about a foreign key, or None if it is not known.
 
     Args:
         section: its path: `train`, `growth`, or empty for the whole document; any other is that of a node.
@@ -111,7 +111,7 @@ def kind_meant(word: str) -> str | None:
 
 
 def advice_for_kind(word: str) -> str | None:
-    """What to do about a foreign kind, or None if it is not known.
+    """Advice about a foreign kind, or None if it is not known.
 
     >>> advice_for_kind("Dense"), advice_for_kind("concat")
     ('write `linear`', 'write `merge`, with `merge: concat`')
@@ -125,12 +125,12 @@ def advice_for_kind(word: str) -> str | None:
 
 
 def advice_for_value(key: str, word: str) -> str | None:
-    """What to do about a foreign word for the value of a key, or None if it is not known."""
+    """Advice about a foreign word for the value of a key, or None if it is not known."""
     return _look_up(_VALUES.get(key, {}), word)
 
 
 def advice_for_map(key: str, value: str) -> str | None:
-    """How a plain value is written in the map of a key, or None.
+    """The map of a key that a plain value stands for, or None.
 
     >>> advice_for_map("optimizer", "adam")
     'write `optimizer: {name: adam}`'

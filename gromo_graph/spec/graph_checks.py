@@ -160,7 +160,7 @@ class GraphChecks:
                     self.report((*_node(name), "from"), message)
 
     def _looks_up_values(self, name: str) -> bool:
-        """Whether an embedding reads what another node computes."""
+        """True if an embedding reads what another node computes."""
         node = self.sound[name]
         sources = (self.sound.get(source) for source in node.sources)
         return node.tokens is not None and any(

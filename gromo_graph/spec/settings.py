@@ -217,7 +217,7 @@ class Growth(Frozen):
 
     @property
     def counts_epochs(self) -> bool:
-        """Whether growth is tried after epochs, as in release 0.1, and not at ticks."""
+        """True if growth is tried after epochs, as in release 0.1, and not at ticks."""
         return self.when.every is not None
 
 

@@ -19,7 +19,7 @@ class Capture:
     Attributes:
         input: the layer's input, (n, ..., features).
         pre_activity: the layer's output, still part of the autograd graph.
-        gradient: the g handed to the last update, where it was not `pre_activity.grad`.
+        gradient: the g handed to the last update, if it was not `pre_activity.grad`.
         forward_pass: identity of the pass, the same for all who read the same tensor.
     """
 

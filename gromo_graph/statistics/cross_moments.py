@@ -44,7 +44,7 @@ _WRITTEN = {"cpu": 1 << 21, "cuda": 1 << 27}
 
 @dataclass(frozen=True)
 class Window:
-    """How a convolution reads new channels.
+    """The way in which a convolution reads new channels.
 
     Attributes:
         axes: its kernel along height and width.
@@ -61,12 +61,12 @@ class Window:
 
     @property
     def spread(self) -> tuple[int, int]:
-        """How far apart the positions that are read lie once they are spread out."""
+        """The distance of the positions that are read, once they are spread out."""
         return self.axes[0].spread, self.axes[1].spread
 
     @property
     def readings(self) -> int:
-        """How often a channel is read."""
+        """The number of times that a channel is read."""
         return len(self.taps[0]) * len(self.taps[1])
 
     def back(self, weights: AxisWeights) -> View:
@@ -89,7 +89,7 @@ class Window:
 
 
 def window_of(consumer: ObservedLayer, group: ObservedGroup) -> Window | None:
-    """How a consumer reads the new channels of a group, None for one that reads rows of features."""
+    """The way in which a consumer reads the new channels of a group, None for one that reads rows of features."""
     axes = consumer.adapter.axes(consumer.layer)
     if axes is None:
         return None
@@ -99,7 +99,7 @@ def window_of(consumer: ObservedLayer, group: ObservedGroup) -> Window | None:
 
 
 def readings_of(consumer: ObservedLayer, group: ObservedGroup, place: GroupPlace) -> int:
-    """How often a consumer reads one new channel in a place."""
+    """The number of times that a consumer reads one new channel in a place."""
     window = window_of(consumer, group)
     return place.repeat if window is None else window.readings
 

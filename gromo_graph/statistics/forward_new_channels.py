@@ -17,7 +17,7 @@ from gromo_graph.statistics.measured_group import ObservedGroup
 
 
 def given(group: ObservedGroup, neurons: GroupNeurons, sign: float = 1.0) -> dict[GroupPlace, Tensor]:
-    """What the producers compute for new neurons from their stored inputs, by the places where they begin."""
+    """The outputs of new neurons for the stored inputs of the producers, by the places where they begin."""
     found = {}
     for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
         bias = None if fan_in.bias is None else sign * fan_in.bias

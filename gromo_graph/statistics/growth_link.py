@@ -84,7 +84,7 @@ class GrowthLink(Generic[Layer_co]):
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing was linked anew since the group was found, or the statistics hold on to it."""
+        """True if nothing was linked anew since the group was found, or the statistics hold on to it."""
         return self.m_prev.samples > 0 or self.group.is_current
 
     @property

@@ -52,7 +52,7 @@ def growth_moment_of_batch(group: ObservedGroup) -> Tensor:
 
 
 def is_input_moment(group: ObservedGroup) -> bool:
-    """Whether the sum is just S of the one producer's input: one place, and every position read once."""
+    """True if the sum is just S of the one producer's input: one place, and every position read once."""
     places = group.read_places()
     if (
         len(group.producers) != 1
@@ -79,7 +79,7 @@ def spans_of(group: ObservedGroup) -> dict[ObservedLayer, slice]:
 
 
 def weights_of(group: ObservedGroup, place: GroupPlace, grid: tuple[int, int]) -> AxisWeights:
-    """How often each position of a place is read, along height and width."""
+    """The number of times that each position of a place is read, along height and width."""
     weights = [[0.0] * size for size in grid]
     for consumer in group.consumers:
         if place in group.reads[consumer]:

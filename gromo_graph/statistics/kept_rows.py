@@ -49,7 +49,7 @@ class KeptRows:
 
 
 def rows_can_be_kept(group: ObservedGroup) -> bool:
-    """Whether the one producer and all consumers read rows of features, one a sample, and nothing mixes them."""
+    """True if the one producer and all consumers read rows of features, one a sample, and nothing mixes them."""
     if len(group.producers) != 1 or group.sees_samples:
         return False
     (producer,) = group.producers

@@ -144,7 +144,7 @@ class TensorStatistic:
             self._add(moment.value())
 
     def _judge(self, samples: int) -> None:
-        """Remember how some entries of the sum stand; what that says of the error is worked out where it is asked for.
+        """Remember how some entries of the sum stand; what that says of the error is worked out when it is asked for.
 
         When there are many such marks every second one is forgotten, and further ones are set half as often.
         """
@@ -251,7 +251,7 @@ class TensorStatistic:
         return math.sqrt(variance / square)
 
     def is_precise(self, error: float, *, least_updates: int = 4) -> bool:
-        """Whether there are enough samples for a relative error, judged from at least so many updates.
+        """True if there are enough samples for a relative error, judged from at least so many updates.
 
         >>> statistic = TensorStatistic("E[x]")
         >>> for _ in range(4):

@@ -46,7 +46,7 @@ _NUDGE = 1e-3
 
 @dataclass(frozen=True)
 class Search:
-    """How new neurons are found.
+    """The search for new neurons.
 
     Attributes:
         criterion: "tiny" (the optimal extension), "gradmax", "random" or "variance_transfer".
@@ -183,12 +183,12 @@ def _drawn(group: GatheringGroup, search: Search, neurons: int) -> GroupNeurons:
 
 
 def first_spread(group: GatheringGroup) -> Spread:
-    """That of the first weights of layers, uniform in ±1/√fan_in."""
+    """The standard deviation of the first weights of layers, uniform in ±1/√fan_in."""
     return _spread(group, lambda weight: (3.0 * max(weight[:1].numel(), 1)) ** -0.5)
 
 
 def old_spread(group: GatheringGroup) -> Spread:
-    """That of the weights as they are now; of first weights if there are none."""
+    """The standard deviation of the weights as they are now; of first weights if there are none."""
 
     def of(weight: Tensor) -> float:
         found = float(weight.detach().std()) if weight.numel() > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Where the features of a width group stand, and copies of its modules that share the old parameters."""
+"""The places of a width group in its operations, and copies of modules that share the old parameters."""
 
 from __future__ import annotations
 

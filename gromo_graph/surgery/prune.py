@@ -99,7 +99,7 @@ class _Fit:
 
 
 def relative_ridge(dtype: torch.dtype) -> float:
-    """What is added to the diagonal of S, relative to its mean, for sums that are kept in a dtype."""
+    """The ridge on S relative to its mean diagonal, for sums that are kept in a dtype."""
     return max(_ROUNDINGS * torch.finfo(dtype).eps, _LEAST_RIDGE)
 
 
@@ -135,7 +135,7 @@ def least_missed(readers: Sequence[Reader], count: int) -> Removal:
 
 @dataclass(frozen=True)
 class Left:
-    """What is left of the modules of a group.
+    """The modules of a group after some channels are gone.
 
     Attributes:
         modules: the layer or operation that takes the place of each that changes.
@@ -193,7 +193,7 @@ def _layer_left(
 
 
 def _kept(width: int, places: Sequence[GroupPlace], stay: Tensor, positions: int = 1) -> Tensor:
-    """Whether each of so many features stays.
+    """The mask of the features that stay.
 
     Args:
         places: where the group stands among them. stay: its channels that do. positions: as for `insertions`.

@@ -31,7 +31,7 @@ Group = LayerGroup[GrowingLayer]
 
 @dataclass(frozen=True)
 class Step:
-    """What a widening does to old weights, and how its parts depend on γ.
+    """The changes of old weights in a widening, and the dependence of its parts on γ.
 
     Attributes:
         deltas: (out, columns) of consumers, by name: the weights move by −γ δ.
@@ -61,7 +61,7 @@ class WidenedOperation:
 
     @property
     def needs_moments(self) -> bool:
-        """Whether it has to know the mean and the variance of the new channels."""
+        """True if it has to know the mean and the variance of the new channels."""
         return operation_adapter(self.old).needs_moments
 
     @torch.no_grad()

@@ -71,7 +71,7 @@ class Applicable(Proposal, ABC):
 
     @property
     def rescue(self) -> bool:
-        """Whether it revives a dead layer and goes first."""
+        """True if it revives a dead layer and goes first."""
         return False
 
     @property
@@ -81,7 +81,7 @@ class Applicable(Proposal, ABC):
 
     @property
     def harmless(self) -> bool:
-        """Whether it cannot change the loss yet."""
+        """True if it cannot change the loss yet."""
         return False
 
     @abstractmethod
@@ -99,7 +99,7 @@ class Solved(ABC):
     @property
     @abstractmethod
     def watched(self) -> Watched:
-        """What has to be seen of each batch."""
+        """The tensors of each batch that have to be observed."""
 
     @abstractmethod
     def batch_slopes(self, seen: Observation) -> Sums:

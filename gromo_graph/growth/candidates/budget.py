@@ -1,4 +1,4 @@
-"""How many neurons and groups a step may grow, by the policy and its budgets."""
+"""The numbers of neurons and groups that a step may grow, by the policy and its budgets."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def affordable(graph: Graph, group: WidthGroup, wanted: int, stop: Stop) -> int:
 
 
 def within(graph: Graph, cost: Cost, stop: Stop) -> bool:
-    """Whether the network would stay within the budgets."""
+    """True if the network would stay within the budgets."""
     return (stop.parameters is None or graph.parameter_count + cost.parameters <= stop.parameters) and (
         stop.madds is None or graph.multiply_adds + cost.madds <= stop.madds
     )

@@ -127,12 +127,12 @@ def random_neurons(
 
 
 def rescue_size(wanted: int, unit: int) -> int:
-    """How many drawn units a dead layer gets, in whole units."""
+    """The number of neurons that are drawn for a dead layer, in whole units."""
     return max(min(_RESCUE_NEURONS, wanted), unit)
 
 
 def is_dead(linked: LinkedGroup) -> bool:
-    """Does every unit of the group give 0 on all the data, so that no gradient passes?"""
+    """True if every unit of the group gives 0 on all the data, so that no gradient passes."""
     for consumer, places in linked.reads.items():
         squares = _squares_read(consumer)
         if any(bool((squares[place.start : place.end] != 0).any()) for place in places):

@@ -146,7 +146,7 @@ class MatchStatistics:
         return
 
     def entries(self) -> Mapping[Hashable, int]:
-        """How many numbers the statistics will have, from sizes alone."""
+        """The number of entries that the statistics will have, from sizes alone."""
         columns = [layer.adapter.columns(layer.layer) for layer in self.layers]
         return {id(self): self.heads * (1 + columns[0] * columns[1])}
 

@@ -67,7 +67,7 @@ def feasible_head(
 
 @dataclass
 class HeadStatistics(SourceStatistics):
-    """What is gathered of one node as the value of a new head would read it, mixed as that head mixes.
+    """The statistics of one node as the value of a new head would read it, mixed as that head mixes.
 
     Attributes:
         read: the nodes that query, key and value read. query, key: the layers. attend: what compares them.

@@ -133,7 +133,7 @@ class PathProspect(Prospect[Solution]):
 def watched_of(
     network: GrowingNetwork, source: SourceStatistics, target: str, layers: Sequence[GrowingModule]
 ) -> Watched:
-    """What the slope of a path looks at: the values that it reads, the gradient at its target, and some layers."""
+    """The tensors that the slope of a path needs: its input, the gradient at its target, and some layers."""
     unit = network.unit(target)
     modules = [*layers, unit] if isinstance(unit, GrowingModule) else layers
     merges = [unit] if isinstance(unit, MergeGrowingModule) else []

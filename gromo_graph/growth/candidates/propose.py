@@ -86,7 +86,7 @@ class PathPlace:
     place: tuple[Any, ...]
 
     def is_feasible(self, graph: Graph, policy: Growth) -> bool:
-        """Whether a path fits there, within the budgets."""
+        """True if a path fits there, within the budgets."""
         try:
             self.kind.feasible(graph, policy, *self.place)
         except InfeasibleError:

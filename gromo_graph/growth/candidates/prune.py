@@ -152,7 +152,7 @@ class SolvedPruning(Solved):
         return Watched(self.prospect.linked.consumers, parameters=False)
 
     def batch_slopes(self, seen: Observation) -> Sums:
-        """How the loss begins to change on the way to the refitted weights, by consumer."""
+        """The slope of the loss on the way to the refitted weights, by consumer."""
         changes = self.removal.changes[self.count]
         return {
             consumer.name: -total(

@@ -96,7 +96,7 @@ def best_signs(kept: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def enough(slopes: Tensor, most: int, wanted: Neurons) -> int:
-    """How many of some neurons are taken, the steepest first.
+    """The number of neurons that are taken, the steepest first.
 
     Args:
         slopes: (neurons,), in descending order. most: how many at the most. wanted: which are worth it.

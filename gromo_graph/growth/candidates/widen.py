@@ -81,7 +81,7 @@ class Widening(Applicable):
 
     @property
     def rescue(self) -> bool:
-        """Whether it revives a dead layer."""
+        """True if it revives a dead layer."""
         return self.revives
 
     @property
@@ -91,7 +91,7 @@ class Widening(Applicable):
 
     @property
     def harmless(self) -> bool:
-        """Whether its units change nothing yet; behind a layer norm they do."""
+        """True if its units change nothing yet; behind a layer norm they do."""
         return self.drawn and not self.group.jumps
 
     def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
@@ -211,7 +211,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
 
 
 def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth, pace: Pace) -> int:
-    """How many neurons a step would add to a group, the budgets left aside.
+    """The neurons that a step would add to a group, without regard to the budgets.
 
     Raises:
         InfeasibleError: none.
@@ -266,7 +266,7 @@ class SolvedWidening(Solved):
 
     @cached_property
     def parts(self) -> list[NeuronSlopes]:
-        """What measures the neurons of each part."""
+        """The measures of the neurons of each part."""
         return [
             NeuronSlopes(part, linked, self.prospect.policy)
             for part, linked in zip(self.solution, self.prospect.parts, strict=True)

@@ -14,7 +14,7 @@ class PlateauWatch:
     """The values of the epochs since the last growth.
 
     Attributes:
-        epochs: that make a plateau, None where none is asked for. seen: whether there was ever one.
+        epochs: that make a plateau, None if none is asked for. seen: whether there was ever one.
 
     >>> watch = PlateauWatch(When(plateau=2))
     >>> [watch.reached(lambda value=value: value) for value in (1.0, 0.5, 0.4, 0.399, 0.398)]
@@ -27,7 +27,7 @@ class PlateauWatch:
         self.seen = False
 
     def reached(self, value: Callable[[], float]) -> bool:
-        """Count an epoch; always true where no plateau is asked for, and then nothing is measured."""
+        """Count an epoch; always true if no plateau is asked for, and then nothing is measured."""
         if self.epochs is None:
             return True
         self.values.append(value())

@@ -1,4 +1,4 @@
-"""How much of a training is done, by the clock that growth goes by, and whether growth is over."""
+"""The part of a training that is done, by the clock of its growth, and the end of growth."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Timekeeper:
         return self.clock.left(self.moment)
 
     def is_due(self, watched: Callable[[], float]) -> bool:
-        """Whether growth is tried now.
+        """True if growth is tried now.
 
         Args:
             watched: the value whose plateau is waited for; asked for only if the policy wants one.

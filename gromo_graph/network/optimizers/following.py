@@ -22,7 +22,7 @@ from gromo_graph.network.optimizers.state import NewState, begins_anew, first_st
 
 @dataclass(frozen=True)
 class Followed:
-    """What became of the parameters of a network.
+    """The changes of the parameters of a network.
 
     Attributes:
         before: all parameters that it had.
@@ -140,7 +140,7 @@ def _places_of_new(
 
 
 def takes(optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
-    """Whether an optimizer can train a parameter of this form: Muon trains matrices alone."""
+    """True if an optimizer can train a parameter of this form: Muon trains matrices alone."""
     return parameter.dim() == 2 or not isinstance(optimizer, torch.optim.Muon)
 
 

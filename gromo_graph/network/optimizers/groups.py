@@ -66,7 +66,7 @@ def _name(parameter: Parameter, given: Mapping[Parameter, str], order: Order, pr
 
 
 def prefix_of_names(groups: Iterable[Mapping[str, Any]], names: Mapping[Parameter, str]) -> str | None:
-    """What stands before the network's names in `param_names`: the path of the network in a larger module.
+    """The prefix of the network's names in `param_names`: the path of the network in a larger module.
 
     Returns:
         None if they are no names of the network's parameters.

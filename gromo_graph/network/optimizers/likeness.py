@@ -55,7 +55,7 @@ class Likeness:
         self._graph = network.graph.digraph
 
     def choice(self, parameter: Parameter, held: Mapping[Parameter, Choice]) -> Choice | None:
-        """What was chosen for the parameters that are most like one; None if nothing was chosen for any.
+        """The choice for the parameters that are most like one; None if nothing was chosen for any.
 
         Those that are most like it come first, then those of the nearest node. If some choice holds different
         parameters of one kind of layer, its weights and biases say, then choices were made by place: of this kind of
@@ -81,7 +81,7 @@ class Likeness:
         return max((held[p] for p, found in ranks.items() if found == best), key=counts.__getitem__)
 
     def _by_place(self, layer: type[torch.nn.Module], held: Mapping[Parameter, Choice]) -> bool:
-        """Whether parameters of different names in a kind of layer were chosen the same for."""
+        """True if parameters of different names in a kind of layer were chosen the same for."""
         names: dict[Choice, set[str]] = {}
         for parameter, choice in held.items():
             role = self._roles.get(parameter)
@@ -90,7 +90,7 @@ class Likeness:
         return any(len(each) > 1 for each in names.values())
 
     def _distances(self, node: str | None) -> dict[str | None, tuple[int, int]]:
-        """How far all nodes are from one, as layers on the way that are not new; readers before what is read.
+        """The distances of all nodes from one, as layers on the way that are not new; readers before what is read.
 
         Returns:
             By node (layers, 0 on the side of the readers and 1 on the other).

@@ -23,7 +23,7 @@ class GroupMemory:
 
 @dataclass(frozen=True)
 class OptimizerMemory:
-    """What was known, by optimizer: groups in their order, and the state of each parameter."""
+    """The state of each optimizer: groups in their order, and the state of each parameter."""
 
     groups: Sequence[Sequence[GroupMemory]] = ()
     state: Sequence[Mapping[Any, Any]] = ()
@@ -76,7 +76,7 @@ def bring_back(
 def _bring_group_back(
     group: dict[str, Any], was: GroupMemory, there: Collection[Parameter], gone: Collection[Parameter]
 ) -> None:
-    """What others have put into the group since then stays."""
+    """Entries that others have put into the group since then stay."""
     added = [place for place, p in enumerate(group["params"]) if p not in there and p not in gone]
     if was.names is not None:
         group["param_names"][:] = [*was.names, *(group["param_names"][place] for place in added)]

@@ -29,7 +29,7 @@ _CLOSE = 1e-3  # a bias correction that is as near to 1 is not told from 1
 
 
 def has_own_steps(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether one factor on the move of an entry makes its bias corrections those of its own age.
+    """True if one factor on the move of an entry makes its bias corrections those of its own age.
 
     It does for Adam and AdamW, with amsgrad too, and for Adamax. NAdam and RAdam add terms of different corrections.
     """
@@ -179,7 +179,7 @@ class _Correction:
         return 1.0 if self.is_close(age) else self._after(max(age, 1)) / self._after(step)
 
     def is_close(self, age: int) -> bool:
-        """Whether the age makes no difference any more: to first order the correction is β₁ᵃ + ½β₂ᵃ away from 1."""
+        """True if the age makes no difference any more: to first order the correction is β₁ᵃ + ½β₂ᵃ away from 1."""
         return bool(self.first**age + self.second**age / 2 < _CLOSE)
 
     def _after(self, steps: int) -> float:

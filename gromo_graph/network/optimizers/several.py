@@ -73,7 +73,7 @@ class Optimizers:
 
 
 OptimizerChoice = torch.optim.Optimizer | Iterable[torch.optim.Optimizer] | None
-"""What callers give: one optimizer, several, or none."""
+"""The optimizers that a caller gives: one, several, or none."""
 
 
 def layered(optimizer: torch.optim.Optimizer) -> Iterator[torch.optim.Optimizer]:

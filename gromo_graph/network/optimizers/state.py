@@ -13,7 +13,7 @@ from gromo_graph.layers import Kept, ParameterChange
 from gromo_graph.network.optimizers.own_steps import BORN, moved_births
 
 NewState = Literal["matched", "zeros", "fresh", "own_steps"]
-"""What the optimizer knows of new entries; `own_steps` is `matched` for optimizers that cannot do it."""
+"""The state of an optimizer for new entries; `own_steps` is `matched` for optimizers that cannot do it."""
 
 Group = Mapping[str, Any]
 """A group of an optimizer's parameters, with their options."""
@@ -90,7 +90,7 @@ def moved_state(
 
 
 def _of_the_whole(value: Any, change: ParameterChange) -> bool:
-    """Whether a value is of the parameter as a whole, as a step counter is, or empty."""
+    """True if a value is of the parameter as a whole, as a step counter is, or empty."""
     if isinstance(value, Tensor):
         return value.dim() == 0 or (value.numel() == 1 and change.old.numel() > 1)
     return value is None or isinstance(value, bool | int | float | str)
@@ -117,5 +117,5 @@ def first_state(
 
 
 def begins_anew(change: ParameterChange, new: NewState) -> bool:
-    """Whether the policy forgets what was known of a parameter that grew; of one that lost entries it never does."""
+    """True if the policy forgets what was known of a parameter that grew; of one that lost entries it never does."""
     return new == "fresh" and not isinstance(change, Kept)

@@ -34,7 +34,7 @@ def batches_of(
 
 
 def needs_company(graph: Graph) -> bool:
-    """Whether a node cannot train on one sample alone, as a batch norm over rows."""
+    """True if a node cannot train on one sample alone, as a batch norm over rows."""
     return any(
         node.needs_company(graph.input_shapes(name))
         for name, node in graph.spec.nodes.items()

@@ -24,7 +24,7 @@ class Table:
 
     Attributes:
         name: of the file, as messages call it.
-        header: the names of the columns, or None where the first line already holds data.
+        header: the names of the columns, or None if the first line already holds data.
         rows: the cells.
         lines: the 1-based line of each row.
     """
@@ -40,7 +40,7 @@ class Table:
         return len(self.rows[0])
 
     def column(self, index: int) -> str:
-        """What messages call a column."""
+        """The name of a column in messages."""
         return f"column `{self.header[index]}`" if self.header else f"column {index + 1}"
 
 

@@ -15,7 +15,7 @@ _NUMBERS = "biuf"
 
 
 def is_frame(value: object) -> bool:
-    """Whether this is a DataFrame.
+    """True if this is a DataFrame.
 
     >>> is_frame({"x": [1.0]})
     False
@@ -24,7 +24,7 @@ def is_frame(value: object) -> bool:
 
 
 def is_series(value: object) -> bool:
-    """Whether this is a Series."""
+    """True if this is a Series."""
     return _is_of_pandas(value, "Series")
 
 
@@ -131,7 +131,7 @@ def _targets(y: Any, name: str) -> Any:
 
 
 def _holds_labels(series: Any) -> bool:
-    """Whether it holds categories, or the first value that is there is a text."""
+    """True if it holds categories, or the first value that is there is a text."""
     if str(series.dtype) == "category":
         return True
     if series.dtype.kind in _NUMBERS:

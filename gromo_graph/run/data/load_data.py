@@ -21,7 +21,7 @@ from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
 
 _TASKS: dict[str, Task] = {"cross_entropy": "classification", "mse": "regression"}
-"""What each loss of a spec is for."""
+"""The task of each loss of a spec."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def _ends(spec: Spec) -> tuple[tuple[int, ...], int]:
 
 
 def _vocabulary(spec: Spec) -> int | None:
-    """How many token ids the one input may hold; None where it holds values."""
+    """The number of token ids that the one input may hold; None if it holds values."""
     return vocabularies(spec.nodes).get(spec.inputs[0])
 
 

@@ -63,7 +63,7 @@ def single_class(raw: Raw) -> list[str]:
 
 
 def classes_in(raw: Raw) -> int:
-    """How many classes the data have: those that have names, or else those that a sample has."""
+    """The number of classes of the data: those that have names, or else those that a sample has."""
     assert raw.y is not None
     return max(len(raw.classes), len(np.unique(raw.y)))
 

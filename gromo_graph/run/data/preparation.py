@@ -21,17 +21,17 @@ _CONSTANT = 1e-12
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a network's data are read; `data.json` of a run.
+    """The form of a network's data; `data.json` of a run.
 
     Attributes:
         task: classification or regression.
         shape: of one input of the network, without the batch.
         outputs: features of the network's output.
         features: names of the columns of x, or ().
-        classes: one for each output feature (classification): a name where the data have names, else a number.
+        classes: one for each output feature (classification): a name if the data have names, else a number.
         mean, scale: of each number of a sample, in the order of the flattened input: (x − mean) / scale.
         target_mean, target_scale: of each output (regression).
-        vocabulary: how many token ids the input may hold, where it is read as such; they are never standardised.
+        vocabulary: how many token ids the input may hold, if it is read as such; they are never standardised.
     """
 
     task: Task
@@ -49,7 +49,7 @@ class Preparation:
         """float32 (samples, *shape) from raw samples.
 
         Raises:
-            RunError: the samples do not have the shape that the network reads, or are no token ids where it reads such.
+            RunError: the samples do not have the shape that the network reads, or must be token ids and are not.
         """
         rows = fitted(x, self.shape, name, advice=self._wanted()).reshape(len(x), -1)
         standardised = (rows - np.array(self.mean)) / np.array(self.scale)
@@ -89,7 +89,7 @@ class Preparation:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Preparation:
-        """What `to_dict` gave.
+        """The inverse of `to_dict`.
 
         Raises:
             ValueError, TypeError, KeyError: it is something else.
@@ -129,7 +129,7 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Learned:
-    """What the training rows teach.
+    """The preparation learned from the training rows.
 
     Attributes:
         preparation: how samples are read.
@@ -152,7 +152,7 @@ def learn_preparation(
 ) -> Learned:
     """The preparation that the training rows teach.
 
-    A sample's numbers are standardised one by one; where the data or the input of the spec have the form of an
+    A sample's numbers are standardised one by one; if the data or the input of the spec have the form of an
     image or a sequence, channel by channel, so that pixels at the edge, which hardly ever differ from 0, are not
     blown up (digits: test loss 0.10 against 0.12). Token ids (`vocabulary`) are left as they are.
 
@@ -190,7 +190,7 @@ def learn_preparation(
 
 
 def check_tokens(x: Tensor, vocabulary: int | None, name: str) -> None:
-    """Refuse what is no token id, where the network reads such.
+    """Refuse what is no token id, if the network reads such.
 
     Raises:
         RunError: a number is not whole, or outside the vocabulary.

@@ -17,7 +17,7 @@ _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 
 
 def is_call(text: str) -> bool:
-    """Does the text name a function as `module:function`?
+    """True if the text names a function as `module:function`.
 
     >>> is_call("my.data:load"), is_call("digits"), is_call("C:data.csv")
     (True, False, False)
@@ -26,7 +26,7 @@ def is_call(text: str) -> bool:
 
 
 def call(text: str) -> Any:
-    """What the user's own `module:function` returns when called without arguments.
+    """The result of the user's own `module:function`, called without arguments.
 
     Raises:
         RunError: no such module or function, or it failed.

@@ -25,10 +25,10 @@ class Raw:
     Attributes:
         name: what messages call the data.
         x: float64, (samples, ...); mapped from a file it stays what it is there.
-        y: numbers or text, (samples,) or (samples, outputs); None where there is no target.
-        features: the names of the columns of x, or () where they have none.
-        classes: the names of the classes 0, 1, ..., or () where they have none.
-        task: what the data are for, or None where the source does not say.
+        y: numbers or text, (samples,) or (samples, outputs); None if there is no target.
+        features: the names of the columns of x, or () if they have none.
+        classes: the names of the classes 0, 1, ..., or () if they have none.
+        task: what the data are for, or None if the source does not say.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Raw:
 
 
 def is_mapped(array: Array) -> bool:
-    """Does it lie on the disk, to be read where it is used?"""
+    """True if it lies on the disk, to be read when it is used."""
     return isinstance(array, np.memmap)
 
 
@@ -68,7 +68,7 @@ def chunks(rows: Array) -> Iterator[Array]:
 
 
 def is_text(array: Array) -> bool:
-    """Does it hold words and not numbers?"""
+    """True if it holds words and not numbers."""
     return array.dtype.kind == "U"
 
 
@@ -133,7 +133,7 @@ def _check_finite(raw: Raw, array: Array, what: str) -> None:
 
 
 def is_masked(values: object) -> bool:
-    """Whether this is a masked array of numpy, or a list of such.
+    """True if this is a masked array of numpy, or a list of such.
 
     >>> is_masked(np.ma.masked_invalid([1.0, np.nan])), is_masked([1.0])
     (True, False)

@@ -87,7 +87,7 @@ class Stream:
         name: train, validation or test.
         loader: gives pairs (x, y) each time it is iterated over, as a torch DataLoader does.
         shape: of one input. outputs: features of the network's output. labels: whether targets are classes.
-        vocabulary: how many token ids x may hold; None where it holds values.
+        vocabulary: how many token ids x may hold; None if it holds values.
     """
 
     name: str
@@ -102,7 +102,7 @@ Samples = Part | MappedPart | Stream
 
 
 def size_of(part: Samples) -> int | None:
-    """How many samples there are, where that is known.
+    """The number of samples, if it is known.
 
     >>> size_of(Part(torch.zeros(3, 2), torch.zeros(3)))
     3

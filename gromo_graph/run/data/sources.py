@@ -1,4 +1,4 @@
-"""Where data come from: one name or object in, Raw data out."""
+"""The sources of data: one name or object in, Raw data out."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _with_target(raw: Raw) -> Raw:
 
 
 def is_file(source: Source) -> bool:
-    """Does the source name a .npz or .csv file?"""
+    """True if the source names a .npz or .csv file."""
     return isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() in (".npz", ".csv")
 
 

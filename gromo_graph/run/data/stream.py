@@ -22,7 +22,7 @@ _PARTS = ("train", "validation", "test")
 
 
 def is_loaders(value: object) -> bool:
-    """Is this a map of loaders by part?
+    """True if this is a map of loaders by part.
 
     >>> is_loaders({"train": [], "validation": []}), is_loaders({"x": [], "y": []})
     (True, False)
@@ -43,7 +43,7 @@ def streams(
     Args:
         loaders: train and validation, and perhaps test.
         shape: of one input of the network. outputs: features of its output. task: what it is trained for.
-        vocabulary: how many token ids the input may hold; None where it holds values.
+        vocabulary: how many token ids the input may hold; None if it holds values.
 
     Raises:
         RunError: a loader is missing, can be read only once, or gives something else than is expected.

@@ -49,7 +49,7 @@ class SharedLoader:
                 yield batch.x, batch.y
 
     def own(self, samples: int) -> tuple[slice, float]:
-        """Which samples of a batch are this process's, and what they weigh."""
+        """The samples of a batch that belong to this process, and their weight."""
         own = len(range(self.place, samples, self.shares))
         if own:
             return slice(self.place, None, self.shares), own * self.shares / samples

@@ -54,7 +54,7 @@ class Checkpoint:
 
 
 class _Plain(BaseModel):
-    """What a checkpoint says in JSON, beside its tensors."""
+    """The JSON part of a checkpoint, beside its tensors."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 

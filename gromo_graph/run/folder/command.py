@@ -34,7 +34,7 @@ class Command(BaseModel):
         seed: of first weights, the order of the data, and dropout.
         device: auto, cpu or cuda.
         overrides: `path=value`, what was replaced in the file of the spec.
-        amp: whether the training computes in bfloat16 where that is precise enough.
+        amp: whether the training computes in bfloat16 if that is precise enough.
         max_memory: bytes that the statistics of a growth step may take, or None.
         write_back: the absolute path of the file that the grown sizes are written into after the run, or None.
         gromo_graph, torch: the versions that began the run.
@@ -63,5 +63,5 @@ class Command(BaseModel):
 
     @property
     def branch_point(self) -> BranchPoint | None:
-        """Where the run leaves the one that it follows."""
+        """The point at which the run leaves the one that it follows."""
         return None if self.course is None else BranchPoint(self.course.at, self.course.set)

@@ -1,4 +1,4 @@
-"""What of a run folder can be made again from its journal: drawings and the report."""
+"""The files of a run folder that can be made again from its journal: drawings and the report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Parse = Callable[[str], Spec]
 
 
 def is_complete(folder: RunFolder) -> bool:
-    """Whether the folder of a run that is over has everything that a run leaves behind."""
+    """True if the folder of a run that is over has everything that a run leaves behind."""
     journal = folder.journal()
     drawn = all(folder.drawing(step).is_file() for step in range(len(journal.applied) + 1))
     return drawn and folder.file(REPORT).is_file() and not checkpoints(folder.path)

@@ -59,7 +59,7 @@ class JournalWriter:
         self._file.close()
 
     def header(self, *, name: str, seed: int, spec: str, data: Mapping[str, Any]) -> None:
-        """What the run starts from: name and YAML text of the spec, seed, fingerprint and sizes of the data."""
+        """The start of a run: name and YAML text of the spec, seed, fingerprint and sizes of the data."""
         content = {
             "type": "header",
             "version": VERSION,

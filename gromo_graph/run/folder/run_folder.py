@@ -58,16 +58,16 @@ class RunFolder:
     path: Path
 
     def file(self, name: str) -> Path:
-        """Where one of its files is."""
+        """The path of one of its files."""
         return self.path / name
 
     def drawing(self, step: int) -> Path:
-        """Where the drawing after a growth step is; 0 is before any growth."""
+        """The path of the drawing after a growth step; 0 is before any growth."""
         return self.path / STEPS / f"{step:03d}.svg"
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has come to its end: its summary is written last."""
+        """True if the run has come to its end: its summary is written last."""
         return self.file(SUMMARY).is_file()
 
     def write(self, name: str, content: bytes | str) -> None:
@@ -82,7 +82,7 @@ class RunFolder:
         replace_file(path, content)
 
     def journal(self, *, first: int | None = None) -> Journal:
-        """What the run tells of itself, in so many lines, or in all of them.
+        """The journal of the run, up to so many lines, or all of it.
 
         Raises:
             RunError: the journal cannot be read, or is damaged.
@@ -103,7 +103,7 @@ class RunFolder:
         return self.read_model(COMMAND, Command)
 
     def summary(self) -> dict[str, Any]:
-        """What came of a run that is over.
+        """The summary of a run that is over.
 
         Raises:
             RunError: the file is missing or damaged.
@@ -153,7 +153,7 @@ class RunFolder:
 
 
 def why_no_spec(what: str, error: SpecError) -> str:
-    """What is wrong with a spec that a run keeps."""
+    """The problems of a spec that a run keeps."""
     if any("unknown kind" in problem.message for problem in error.problems):
         return (
             f"{what} has kinds that are not known here (--plugin MODULE names the module that registers them)"
@@ -168,12 +168,12 @@ def as_json(values: Mapping[str, Any]) -> str:
 
 
 def holds_run(path: Path) -> bool:
-    """Is there a run in this folder?"""
+    """True if there is a run in this folder."""
     return (path / JOURNAL).is_file() or ((path / SPEC).is_file() and (path / COMMAND).is_file())
 
 
 def check_free(path: Path, *, force: bool = False) -> None:
-    """May a run begin here? Nothing is changed.
+    """Refuse a folder in which no run may begin; nothing is changed.
 
     Raises:
         RunError: there is a file, another run (unless `force`), or a folder with anything else in it.
@@ -315,7 +315,7 @@ def remove_beginning(path: Path) -> None:
 
 
 def _is_beginning(path: Path, content: Sequence[str]) -> bool:
-    """Whether a folder holds only some files of a run that was killed while its folder was made."""
+    """True if a folder holds only some files of a run that was killed while its folder was made."""
     own = {*_FILES, *_FOLDERS}
     return not holds_run(path) and own.issuperset(content) and any(path.glob(f"{_STAGE}*"))
 

@@ -31,7 +31,7 @@ def sealed(tensors: Mapping[str, Tensor], words: Mapping[str, str] | None = None
 
 
 def unsealed(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What a file holds, on the CPU; one that somebody else wrote has no seal to be checked by.
+    """The content of a file, on the CPU; one that somebody else wrote has no seal to be checked by.
 
     Raises:
         FileNotFoundError, OSError, safetensors.SafetensorError: it cannot be read.

@@ -1,4 +1,4 @@
-"""What came of a run, `summary.json`."""
+"""The results of a run, `summary.json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Measures(BaseModel):
 
 
 class Results(BaseModel):
-    """What a page shows of a run that is over; any of it may be missing.
+    """The results of a run that a page shows; any of them may be missing.
 
     Attributes:
         reason: why growth ended.

@@ -172,7 +172,7 @@ class Node(Frozen):
         raise NotImplementedError
 
     def needs_company(self, inputs: Sequence[Shape]) -> bool:
-        """Whether it cannot train on one sample alone, as what it normalises would be a single value."""
+        """True if it cannot train on one sample alone, as what it normalises would be a single value."""
         return False
 
     def parameter_count(self, inputs: Sequence[Shape]) -> int:

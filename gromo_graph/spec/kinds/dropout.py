@@ -23,7 +23,7 @@ class Dropout(Operation):
         return (f"p {self.p:g}",)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """That of the input."""
+        """The shape of the input."""
         return inputs[0]
 
 

@@ -32,7 +32,7 @@ class Fixed(Node):
         return (self.module,)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """That which was seen when it was imported."""
+        """The shape that was seen at the import."""
         if tuple(inputs) != self.takes:
             wanted = " and ".join(str(list(shape)) for shape in self.takes)
             raise ShapeMismatch(

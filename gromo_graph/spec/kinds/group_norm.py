@@ -27,7 +27,7 @@ class GroupNorm(Norm):
         return (f"{self.groups} groups", *super().details)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """That of the input.
+        """The shape of the input.
 
         Raises:
             ShapeMismatch: the groups do not divide the features, or leave one value in each.

@@ -21,7 +21,7 @@ class Norm(Operation):
     activation: Activation = Field("identity", description="Function that the output passes.")
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """That of the input."""
+        """The shape of the input."""
         return inputs[0]
 
     def parameter_count(self, inputs: Sequence[Shape]) -> int:

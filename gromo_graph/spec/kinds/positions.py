@@ -20,7 +20,7 @@ class Positions(Operation):
     kind: Literal["positions"] = "positions"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """That of the input."""
+        """The shape of the input."""
         if len(inputs[0]) == 1:
             raise ShapeMismatch(
                 "a positions node reads a sequence [channels, length] or an image [channels, height, width]",

@@ -99,7 +99,7 @@ class _WriteBack:
         )
 
     def keeps_comments(self, before: str) -> bool:
-        """Whether only comments of entries that were taken out are gone."""
+        """True if only comments of entries that were taken out are gone."""
         kept = [*self.text.spans.comments(), *self.text.removed]
         return not Counter(spans_of(before).comments()) - Counter(kept)
 
