@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from gromo_graph.network.transaction import edit
     from gromo_graph.records import GrowthEvent, Plan
     from gromo_graph.render import render, render_steps
-    from gromo_graph.run import Run, branch, grow, load_run, replay, resume
+    from gromo_graph.run import Run, branch, grow, load_run, pick, replay, resume
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.kinds.registry import register_kind
@@ -125,6 +125,7 @@ _HOME = {
     "load_run": "run",
     "load_spec": "spec",
     "parse_spec": "spec",
+    "pick": "run",
     "register_kind": "spec.kinds.registry",
     "render": "render",
     "render_steps": "render",
@@ -193,6 +194,7 @@ __all__ = [
     "load_run",
     "load_spec",
     "parse_spec",
+    "pick",
     "register_kind",
     "render",
     "render_steps",

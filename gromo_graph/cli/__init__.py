@@ -17,6 +17,7 @@ from gromo_graph.cli.history import history
 from gromo_graph.cli.import_ import import_
 from gromo_graph.cli.inspect import inspect
 from gromo_graph.cli.new import new
+from gromo_graph.cli.pick import pick
 from gromo_graph.cli.plan import plan
 from gromo_graph.cli.predict import predict
 from gromo_graph.cli.render import render
@@ -55,7 +56,7 @@ def _main(
 
 _VERBS = (
     *(new, validate, render, show, edit, diff, schema),
-    *(plan, grow, resume, history, curve, inspect, replay, branch, evaluate, predict),
+    *(plan, grow, resume, history, curve, inspect, replay, branch, pick, evaluate, predict),
     *(import_, export),
 )
 for verb in _VERBS:

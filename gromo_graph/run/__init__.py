@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gromo_graph.run.entry_points import branch, grow, replay, resume
+    from gromo_graph.run.pick import Picked, pick
     from gromo_graph.run.run import Run, load_run
     from gromo_graph.run.training_loop import Progress
 
 _HOME = {
+    "Picked": "pick",
     "Progress": "training_loop",
     "Run": "run",
     "branch": "entry_points",
     "grow": "entry_points",
     "load_run": "run",
+    "pick": "pick",
     "replay": "entry_points",
     "resume": "entry_points",
 }
 
-__all__ = ["Progress", "Run", "branch", "grow", "load_run", "replay", "resume"]
+__all__ = ["Picked", "Progress", "Run", "branch", "grow", "load_run", "pick", "replay", "resume"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
 from gromo_graph.memory_sizes import bytes_of
-from gromo_graph.records import GrowthEvent
-from gromo_graph.records.journal import Journal
 from gromo_graph.run.branch_point import BranchPoint
-from gromo_graph.run.data.load_data import Data, check_trainable, data_of, load_data
+from gromo_graph.run.data.load_data import check_trainable, data_of
 from gromo_graph.run.data.sources import Source, is_file
 from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.completion import complete, is_complete
-from gromo_graph.run.folder.run_folder import RunFolder, check_free, open_folder
+from gromo_graph.run.folder.run_folder import check_free, open_folder
+from gromo_graph.run.kept_run import KeptRun
 from gromo_graph.run.resources import choose_device, sound_seed
 from gromo_graph.run.run import Run, load_run
 from gromo_graph.run.session import InMemory, NewFolder, Past, SameFolder, Start, carried_out
@@ -165,7 +162,7 @@ def resume(
     folder = open_folder(Path(path))
     if folder.is_over and is_complete(folder):
         return load_run(folder.path)
-    kept = _Kept.read(folder)
+    kept = KeptRun.read(folder)
 
     def start() -> Start:  # under the lock: the run may have come further since, or to its end
         if folder.is_over:
@@ -255,7 +252,7 @@ def _follow(
     """A new run that is another one up to a point."""
     if process_count() > 1:
         raise RunError("a replay or a branch is made by one process: leave torchrun out")
-    kept = _Kept.read(open_folder(Path(path)))
+    kept = KeptRun.read(open_folder(Path(path)))
     kept.check_step(point)
     check_free(place.path, force=place.force)
     run = carried_out(
@@ -265,72 +262,8 @@ def _follow(
         device=choose_device(kept.command.device if device is None else device),
         on_progress=on_progress,
     )
-    _compare(kept.journal, run.events, point.at)
+    kept.warn_if_other(run.events, point.at)
     return run
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A run as its folder keeps it, read once.
-
-    Attributes:
-        folder: of the run. journal: all of it. command: its options. spec: before any growth.
-    """
-
-    folder: RunFolder
-    journal: Journal
-    command: Command
-    spec: Spec
-
-    @staticmethod
-    def read(folder: RunFolder) -> _Kept:
-        """
-        Raises:
-            RunError: a file is missing or damaged.
-        """
-        journal = folder.journal()
-        command = folder.command().model_copy(update={"seed": journal.header.seed})
-        return _Kept(folder, journal, command, folder.parsed(journal.header.spec))
-
-    def data(self, given: Source) -> Data:
-        """The data that the run was trained on.
-
-        Args:
-            given: where they are; None for where the run found them.
-
-        Raises:
-            RunError: they are others, cannot be read, or have to be given.
-        """
-        path, named = self.folder.path, self.command.data
-        if given is None and named is None:
-            raise RunError(f"{path}: the data of the run came from Python: give them with --data")
-        if given is None and ":" in str(named) and not Path(str(named)).exists():
-            raise RunError(
-                f"{path}: the data of the run came from code, `{named}`: give them with --data again"
-            )
-        loaded = load_data(named if given is None else given, self.spec, trusted=given is not None)
-        expected = self.journal.header.data.get("fingerprint")
-        if loaded.fingerprint != expected:
-            raise RunError(
-                f"{path}: these are not the data that the run was trained on (fingerprint "
-                f"{loaded.fingerprint}, expected {expected})"
-            )
-        return loaded
-
-    def check_step(self, point: BranchPoint) -> None:
-        """
-        Raises:
-            RunError: the run has no such step, or the settings of a branch do not reach it.
-        """
-        path, applied = self.folder.path, self.journal.applied
-        if not 1 <= point.at <= len(applied):
-            raise RunError(f"{path}: there is no step {point.at}: the run has {len(applied)}")
-        epoch = applied[point.at - 1].epoch
-        if point.spec_of(self.spec).train.epochs < epoch:
-            raise RunError(
-                f"{path}: step {point.at} is in epoch {epoch}: expected train.epochs of at least {epoch}, or an "
-                "earlier step"
-            )
 
 
 def _name_of(source: SpecSource, data: Source) -> str | None:
@@ -340,18 +273,3 @@ def _name_of(source: SpecSource, data: Source) -> str | None:
         folder = source.folder if data is None else None
         return str(((folder or Path()) / os.fspath(named)).resolve())
     return named if isinstance(named, str) else None
-
-
-def _compare(journal: Journal, events: Sequence[GrowthEvent], at: int) -> None:
-    """Warn if the steps are not those of the journal, as on another machine or with another release of torch."""
-    for old, new in zip(journal.applied, (e for e in events if e.decision is not None), strict=False):
-        if old.step <= at and (old.decision, old.gamma, old.loss_after) != (
-            new.decision,
-            new.gamma,
-            new.loss_after,
-        ):
-            warnings.warn(
-                f"step {old.step} is not to the bit what it was: another machine or version computes otherwise",
-                stacklevel=3,
-            )
-            return

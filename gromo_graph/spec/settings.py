@@ -115,7 +115,7 @@ class When(Frozen):
 class Stop(Frozen):
     """The end of growth: budgets that the next step would exceed, and goals that are reached."""
 
-    steps: Count | None = Field(None, description="Growth steps applied at the most.")
+    steps: int | None = Field(None, ge=0, description="Growth steps applied at the most; 0: none.")
     parameters: Count | None = Field(None, description="Parameters at the most.")
     madds: Count | None = Field(
         None, description="Multiply-adds of a forward pass of one sample at the most."

@@ -21,7 +21,7 @@ class Leaves(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    at: int = Field(ge=1)
+    at: int = Field(ge=0)
     set: tuple[str, ...] | None
 
 

@@ -1,0 +1,94 @@
+"""KeptRun: a run as its folder keeps it, from which another one begins."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gromo_graph.errors import RunError
+from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import Journal
+from gromo_graph.run.branch_point import BranchPoint
+from gromo_graph.run.data.load_data import Data, load_data
+from gromo_graph.run.data.sources import Source
+from gromo_graph.run.folder.command import Command
+from gromo_graph.run.folder.run_folder import RunFolder
+from gromo_graph.spec import Spec
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A run as its folder keeps it, read once.
+
+    Attributes:
+        folder: of the run. journal: all of it. command: its options. spec: before any growth.
+    """
+
+    folder: RunFolder
+    journal: Journal
+    command: Command
+    spec: Spec
+
+    @staticmethod
+    def read(folder: RunFolder) -> KeptRun:
+        """
+        Raises:
+            RunError: a file is missing or damaged.
+        """
+        journal = folder.journal()
+        command = folder.command().model_copy(update={"seed": journal.header.seed})
+        return KeptRun(folder, journal, command, folder.parsed(journal.header.spec))
+
+    def data(self, given: Source) -> Data:
+        """The data that the run was trained on.
+
+        Args:
+            given: where they are; None for where the run found them.
+
+        Raises:
+            RunError: they are others, cannot be read, or have to be given.
+        """
+        path, named = self.folder.path, self.command.data
+        if given is None and named is None:
+            raise RunError(f"{path}: the data of the run came from Python: give them with --data")
+        if given is None and ":" in str(named) and not Path(str(named)).exists():
+            raise RunError(
+                f"{path}: the data of the run came from code, `{named}`: give them with --data again"
+            )
+        loaded = load_data(named if given is None else given, self.spec, trusted=given is not None)
+        expected = self.journal.header.data.get("fingerprint")
+        if loaded.fingerprint != expected:
+            raise RunError(
+                f"{path}: these are not the data that the run was trained on (fingerprint "
+                f"{loaded.fingerprint}, expected {expected})"
+            )
+        return loaded
+
+    def check_step(self, point: BranchPoint) -> None:
+        """
+        Raises:
+            RunError: the run has no such step, or the settings of a branch do not reach it.
+        """
+        path, applied = self.folder.path, self.journal.applied
+        if not 1 <= point.at <= len(applied):
+            raise RunError(f"{path}: there is no step {point.at}: the run has {len(applied)}")
+        epoch = applied[point.at - 1].epoch
+        if point.spec_of(self.spec).train.epochs < epoch:
+            raise RunError(
+                f"{path}: step {point.at} is in epoch {epoch}: expected train.epochs of at least {epoch}, or an "
+                "earlier step"
+            )
+
+    def warn_if_other(self, events: Sequence[GrowthEvent], at: int) -> None:
+        """Warn if the steps up to one are not those of the run, as on another machine or with another torch."""
+        applied = (event for event in events if event.decision is not None)
+        for old, new in zip(self.journal.applied, applied, strict=False):
+            known, found = ((each.decision, each.gamma, each.loss_after) for each in (old, new))
+            if old.step <= at and known != found:
+                warnings.warn(
+                    f"step {old.step} is not to the bit what it was: another machine or version computes otherwise",
+                    stacklevel=4,
+                )
+                return
