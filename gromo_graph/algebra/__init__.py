@@ -54,11 +54,13 @@ from gromo_graph.algebra.patches import (
     rows_of_matrix,
     spread_out,
 )
+from gromo_graph.algebra.resampling import AxisMaps, resampled_rows
 from gromo_graph.algebra.tangent import IDENTITY_TANGENT, Tangent, tangent_of
 from gromo_graph.algebra.whitening import Whitening, whitening
 
 __all__ = [
     "IDENTITY_TANGENT",
+    "AxisMaps",
     "AxisWeights",
     "ExtensionScore",
     "Moment",
@@ -93,6 +95,7 @@ __all__ = [
     "patch_second_moment",
     "product_gradient",
     "random_extension",
+    "resampled_rows",
     "rows_of_matrix",
     "second_moment",
     "sensitivity",

@@ -53,11 +53,12 @@ def row_by_row(
         usual = weights[0][0]
         alike = all(weight == usual for row in weights for weight in row)
         factor = None if alike else image.new_tensor(weights)
+        same = left.image is image and (left.offsets, left.stride) == (view.offsets, view.stride)
         for x, y in zip(left.image.split(portion), image.split(portion), strict=True):
             u = gather(x, left.offsets, left.stride, rows, columns)
-            v = gather(y, view.offsets, view.stride, rows, columns)
+            v = u if same else gather(y, view.offsets, view.stride, rows, columns)
             if factor is not None:
-                v *= factor
+                v = v * factor
             total.addmm_(u.reshape(width, -1), v.reshape(other, -1).T)
         if alike and usual != 1.0:
             total *= usual

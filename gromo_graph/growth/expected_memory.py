@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.graph import Graph
+from gromo_graph.growth.group_sizes import values_read
 from gromo_graph.growth.statistics_pass import Sums
 from gromo_graph.modules.joint_delta import modules_of
 from gromo_graph.modules.layer_module import LayerModule
@@ -55,7 +55,7 @@ def _of_link(
     beside = sum(_columns(partner) for partner in consumer.partners)
     # A layer of rows is held against all that its producers read.
     if window_of(consumer, group) is None and not group.sees_samples:
-        read = sum(_read_by(producer, graph) for producer in group.producers)
+        read = values_read(group, graph)
     else:
         read = producers * readings
     found: dict[Hashable, int] = {
@@ -67,10 +67,3 @@ def _of_link(
     if link.follows == "raw":
         found[id(link.activity)] = consumer.in_neurons
     return found
-
-
-def _read_by(module: LayerModule, graph: Graph) -> int:
-    """The numbers of a sample that a layer reads, and its constant."""
-    (source,) = graph.sources(module.name)
-    one_hot = graph.spec.nodes[module.name].tokens or 1
-    return math.prod(graph.shapes[source]) * one_hot + module.adapter.has_bias(module.layer)

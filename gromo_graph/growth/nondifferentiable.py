@@ -49,8 +49,9 @@ class Kinks:
     def add(self, name: str, at: Tensor, gradient: Tensor) -> None:
         """Count the gradient behind an activation; at: where its input is at the kink."""
         there, everywhere = self.sums.get(name, (0.0, 0.0))
-        size = gradient.abs()
-        self.sums[name] = there + float((size * at).sum()), everywhere + float(size.sum())
+        if at.any():
+            there += float(gradient[at].abs().sum())
+        self.sums[name] = there, everywhere + float(torch.linalg.vector_norm(gradient, 1))
 
     def add_up(self, processes: Processes) -> None:
         """Add what the other processes have counted."""

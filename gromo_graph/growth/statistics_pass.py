@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Bridge
+from gromo_graph.growth.group_sizes import columns_beside, values_read
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
 from gromo_graph.growth.process_sums import Processes, sum_up
@@ -23,9 +24,13 @@ from gromo_graph.modules.update_statistics import start_alone, update_links
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.linked_groups import gather_for
 from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.cross_moments import window_of
 from gromo_graph.statistics.growth_link import Followed, GrowthLink
 from gromo_graph.statistics.kept_rows import rows_can_be_kept
 from gromo_graph.statistics.running_mean import TensorStatistic
+
+# Entries of a cross covariance that are worth their memory.
+_MOST_CROSSED = 1 << 24
 
 
 class Counter(Protocol):
@@ -208,7 +213,7 @@ def sums_of(
     solved = alone and policy.criterion == "tiny" and policy.scale == "sqrt"
 
     def follows(consumer: LayerModule) -> Followed:
-        return followed(policy, samples=samples, inputs=_columns_beside(consumer))
+        return followed(policy, samples=samples, inputs=columns_beside(consumer))
 
     entering = {target: entering_layers(network, target) for target in wanted.projected}
     projecting = [layer for layers in entering.values() for layer in layers]
@@ -225,8 +230,10 @@ def sums_of(
     kept = [group for group in wanted.groups if solved and _few_rows(network, group, samples)]
 
     def of_link(group: LinkedGroup, consumer: LayerModule) -> Followed:
-        raw = group in kept and all(follows(each) == "raw" for each in group.consumers)
-        return "rows" if raw else follows(consumer)
+        if group in kept and all(follows(each) == "raw" for each in group.consumers):
+            return "rows"
+        kind = follows(consumer)
+        return "crossed" if kind == "projected" and _crossing_is_cheap(network, group, consumer) else kind
 
     _start(modules, merges)
     gather_for(wanted.groups, of_link)
@@ -297,12 +304,12 @@ def _few_rows(network: GrowingNetwork, group: LinkedGroup, samples: int | None) 
     return flat and samples < producer.adapter.columns(producer.layer)
 
 
-def _columns_beside(consumer: LayerModule) -> int:
-    """Columns of all layers whose delta is solved for together with that of a layer."""
-    merge = consumer.next_module
-    beside = modules_of(merge) if isinstance(merge, MergeGrowingModule) else ()
-    layers: Sequence[LayerModule] = beside if consumer in beside else (consumer,)
-    return sum(layer.adapter.columns(layer.layer) for layer in layers)
+def _crossing_is_cheap(network: GrowingNetwork, group: LinkedGroup, consumer: LayerModule) -> bool:
+    """Whether the cross covariance C of a layer of rows costs less than a second pass over the data."""
+    if group.sees_samples or window_of(consumer, group) is not None:
+        return False
+    entries = values_read(group, network.graph) * columns_beside(consumer)
+    return entries <= min(network.graph.multiply_adds, _MOST_CROSSED)
 
 
 def _start(modules: Sequence[GrowingModule], merges: Sequence[MergeGrowingModule]) -> None:

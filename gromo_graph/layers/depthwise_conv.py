@@ -48,7 +48,7 @@ C = TypeVar("C", torch.nn.Conv1d, torch.nn.Conv2d)
 class DepthwiseAdapter(OperationAdapter[C]):
     """A new channel passes unchanged: the middle tap is 1, the others and the bias are 0."""
 
-    slides = True
+    slides = separable = True
 
     def __init__(self, operation_type: type[C]) -> None:
         self.operation_type = operation_type

@@ -76,6 +76,7 @@ class OperationAdapter(Generic[M]):
         operation_type: the torch module it serves, subclasses included.
         flattens: whether positions become features.
         slides: whether it mixes or moves positions.
+        separable: whether it does so by one matrix along each axis, the same for each channel, in the statistics.
         bends: whether −x does not give minus what x gives, beyond what `gain` says.
         needs_moments: whether growing it takes the mean and variance of the new channels.
         needs_spread: whether it takes their root mean square at s = 1.
@@ -86,6 +87,7 @@ class OperationAdapter(Generic[M]):
     operation_type: type[M]
     flattens: bool = False
     slides: bool = False
+    separable: bool = False
     bends: bool = False
     needs_moments: bool = False
     needs_spread: bool = False

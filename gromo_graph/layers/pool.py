@@ -13,9 +13,9 @@ M = TypeVar("M", bound=torch.nn.Module)
 
 
 class Resampling(OperationAdapter[M]):
-    """Linear and the same for every channel: new channels pass it as it is."""
+    """Linear and the same for every channel, along each axis: new channels pass it as it is."""
 
-    slides = True
+    slides = separable = True
 
     def __init__(self, operation_type: type[M]) -> None:
         self.operation_type = operation_type

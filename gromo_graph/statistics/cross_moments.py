@@ -39,7 +39,7 @@ from gromo_graph.statistics.measured_group import ObservedGroup
 from gromo_graph.statistics.side_by_side import column_gains, side_by_side
 
 # Values of rows written down at a time if positions are mixed on the way.
-_WRITTEN = {"cpu": 1 << 21, "cuda": 1 << 27}
+_WRITTEN = {"cpu": 1 << 23, "cuda": 1 << 27}
 
 
 @dataclass(frozen=True)

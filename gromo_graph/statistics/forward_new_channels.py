@@ -16,12 +16,11 @@ from gromo_graph.layers.operation import Channels
 from gromo_graph.statistics.measured_group import ObservedGroup
 
 
-def given(group: ObservedGroup, neurons: GroupNeurons, sign: float = 1.0) -> dict[GroupPlace, Tensor]:
+def given(group: ObservedGroup, neurons: GroupNeurons) -> dict[GroupPlace, Tensor]:
     """The outputs of new neurons for the stored inputs of the producers, by the places where they begin."""
     found = {}
     for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
-        bias = None if fan_in.bias is None else sign * fan_in.bias
-        layer = producer.adapter.layer_of(producer.layer, sign * fan_in.weight, bias)
+        layer = producer.adapter.layer_of(producer.layer, fan_in.weight, fan_in.bias)
         found[group.start(producer)] = layer(producer.input)
     return found
 

@@ -7,13 +7,13 @@ identity. The exact slope, which is measured afterwards, sees the functions them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import Patches, Tangent, patch_matrix
+from gromo_graph.algebra import AxisMaps, Patches, Tangent, patch_matrix, resampled_rows
 from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.growing import GrowingLayer
@@ -28,6 +28,11 @@ class LinearPath:
 
     gain: float
     operations: Operations = ()
+
+    @property
+    def separable(self) -> bool:
+        """Whether the operations are one matrix along each axis."""
+        return all(operation_adapter(operation).separable for operation in self.operations)
 
 
 @dataclass(frozen=True)
@@ -150,17 +155,43 @@ def arriving(
         constant: (n,) values that stand for the constant 1 of each sample.
         part: which samples of the stored batch they are, if an operation on the path does not do the same to all.
     """
-    maps = patch_matrix(rows, constant=constant)
     sizes = rows.grid if producer.adapter.dimensions == 2 else rows.grid[1:]
-    maps = maps.reshape(*maps.shape[:2], *sizes)
-    total: Tensor | None = None
-    for path in paths:
-        values = maps
-        for operation in path.operations:
-            adapter = operation_adapter(operation)
-            here = operation if part is None else adapter.of_samples(operation, part)
-            values = adapter.average(here, values)
-        values = values * path.gain
-        total = values if total is None else total + values
-    assert total is not None  # a place without paths is never asked for
+    found: list[Tensor] = []
+    if all(path.separable for path in paths):
+        for path in paths:
+            maps = _axis_maps(path.operations, rows.image, sizes)
+            found.append(path.gain * resampled_rows(rows, maps, constant))
+    else:
+        written = patch_matrix(rows, constant=constant).unflatten(2, sizes)
+        found += [path.gain * _passed(path.operations, written, part) for path in paths]
+    total = sum(found[1:], found[0])
     return total if total.dim() == 4 else total[:, :, None, :]
+
+
+def _passed(operations: Operations, values: Tensor, part: slice | None = None) -> Tensor:
+    """Values behind the operations of a path, (n, channels, ...)."""
+    for operation in operations:
+        adapter = operation_adapter(operation)
+        here = operation if part is None else adapter.of_samples(operation, part)
+        values = adapter.average(here, values)
+    return values
+
+
+def _axis_maps(operations: Operations, like: Tensor, sizes: Sequence[int]) -> AxisMaps:
+    """The matrices of separable operations, from what they make of one row, or one column, of ones after the other.
+
+    Of row r that is (column r of the height's matrix) ⊗ (row sums of the width's matrix).
+
+    Args:
+        sizes: of the image that enters, one or two.
+    """
+    if len(sizes) == 1:
+        (length,) = sizes
+        passed = _passed(operations, torch.eye(length).to(like)[:, None])
+        return AxisMaps(like.new_ones(1, 1), passed[:, 0].T)
+    height, width = sizes
+    rows = _passed(operations, torch.eye(height).to(like)[:, None, :, None].expand(-1, 1, -1, width))[:, 0]
+    columns = _passed(operations, torch.eye(width).to(like)[:, None, None, :].expand(-1, 1, height, -1))[:, 0]
+    whole = rows.sum(dim=0)
+    i, j = divmod(int(whole.argmax()), whole.shape[1])
+    return AxisMaps(rows[:, :, j].T / whole[i, j], columns[:, i, :].T)

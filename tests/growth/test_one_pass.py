@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from gromo_graph import GrowthError, GrowthScheduler
+from gromo_graph import GrowthError, GrowthScheduler, compile_network, parse_spec
 from gromo_graph.spec.settings import Growth, Statistics, When
 from tests.growth.problems import batches, chain
 
@@ -33,12 +33,30 @@ class Counted:
         return iter(self.data)
 
 
-@pytest.mark.parametrize(("project", "passes"), [("rows", 2), ("never", 2), ("auto", 3)])
-def test_all_candidates_take_two_passes_and_a_third_to_project(project: str, passes: int) -> None:
+@pytest.mark.parametrize("project", ["rows", "never", "auto"])
+def test_all_candidates_take_two_passes(project: str) -> None:
     loader = Counted(batches())
     policy = ALL.model_copy(update={"project": project, "when": When()})
     plan = GrowthScheduler(chain(), MSE, policy=policy).plan(loader)
     assert {candidate.kind for candidate in plan.candidates} == {"widen", "new_edge", "new_node", "prune"}
+    assert loader.passes == 2
+
+
+@pytest.mark.parametrize(("project", "passes"), [("rows", 2), ("never", 2), ("auto", 3)])
+def test_in_front_of_a_convolution_a_third_pass_projects(project: str, passes: int) -> None:
+    spec = parse_spec("""
+    nodes:
+      x: {kind: input, shape: [1, 5, 5]}
+      a: {kind: conv2d, from: x, features: 2, kernel: 3, activation: tanh}
+      b: {kind: conv2d, from: a, features: 2, kernel: 3, activation: tanh}
+      f: {kind: flatten, from: b}
+      y: {kind: linear, from: f, features: 1}
+    output: y
+    """)
+    x = torch.randn(240, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+    loader = Counted([(part, part.mean(dim=(2, 3))) for part in x.split(60)])
+    policy = Growth(project=project)  # type: ignore[arg-type]
+    GrowthScheduler(compile_network(spec, seed=0), MSE, policy=policy).plan(loader)
     assert loader.passes == passes
 
 

@@ -190,7 +190,8 @@ class Problem:
     def slope(self, consumer: GrowingModule, sign: float = 1.0) -> float:
         """The exact slope of the pending neurons of a group, at first order on the stored batch."""
         group = group_of_pending(consumer)
-        arrived = tangents(group, given(group, pending_neurons(consumer), sign))
+        starts = given(group, pending_neurons(consumer))
+        arrived = tangents(group, {place: sign * values for place, values in starts.items()})
         total = 0.0
         for reader, places in group.reads.items():
             read = torch.cat([arrived[place].values for place in places], dim=reader.adapter.feature_dim)

@@ -110,8 +110,10 @@ class NeuronSlopes:
 def _arriving(linked: LinkedGroup, neurons: GroupNeurons, *, finite_scale: bool) -> Arriving:
     """At first order in the scale, or as they are where γ does not scale the fan-in."""
 
+    as_they_are = given(linked, neurons)
+
     def arriving(sign: float) -> dict[GroupPlace, Tensor]:
-        starts = given(linked, neurons, sign)
+        starts = {place: sign * values for place, values in as_they_are.items()}
         if finite_scale:
             return at_scale_one(linked, neurons, starts)
         return {place: channels.values for place, channels in tangents(linked, starts).items()}
