@@ -12,7 +12,9 @@ from gromo_graph.growth.candidates.base import Applicable, LeftOut, Proposal, Pr
 from gromo_graph.growth.candidates.projection import project
 from gromo_graph.growth.candidates.propose import propose
 from gromo_graph.growth.candidates.slopes import measure
-from gromo_graph.growth.expected_memory import expected_bytes
+from gromo_graph.growth.effort.expected_memory import expected_bytes
+from gromo_graph.growth.effort.sample_parts import SampleParts, sample_parts
+from gromo_graph.growth.effort.sample_size import SampleSize, samples_for
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.nondifferentiable import marked, watching
@@ -21,8 +23,6 @@ from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.policy import ranked
 from gromo_graph.growth.process_sums import ALONE, Processes
-from gromo_graph.growth.sample_parts import SampleParts, sample_parts
-from gromo_graph.growth.sample_size import SampleSize, samples_for
 from gromo_graph.growth.statistics_pass import Gathered, Wanted, gather, let_go, sums_of
 from gromo_graph.memory_sizes import size
 from gromo_graph.modules.growing_module import GrowingModule

@@ -16,6 +16,7 @@ from gromo_graph.growth.attempts import Attempts
 from gromo_graph.growth.candidates.base import Applicable, Proposal
 from gromo_graph.growth.candidates.budget import groups_at_once
 from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.effort.sample_size import samples_for
 from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.given_network import growing_network
 from gromo_graph.growth.losses import HeldOut
@@ -23,7 +24,6 @@ from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
 from gromo_graph.growth.planning import Planned, Planner
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.sample_size import samples_for
 from gromo_graph.growth.stopping import gained_little, goal_reached, over_budget
 from gromo_graph.growth.ticks.filling import Filler, told_as_one, why_drawn
 from gromo_graph.growth.ticks.recent_batches import RecentBatches

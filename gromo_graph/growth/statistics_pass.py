@@ -10,11 +10,11 @@ from typing import Protocol
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Bridge
-from gromo_graph.growth.group_sizes import columns_beside, values_read
+from gromo_graph.growth.effort.group_sizes import columns_beside, values_read
+from gromo_graph.growth.effort.sample_size import followed
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
 from gromo_graph.growth.process_sums import Processes, sum_up
-from gromo_graph.growth.sample_size import followed
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup

@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from gromo_graph import GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.sample_parts import sample_parts
-from gromo_graph.growth.sample_size import SampleSize, samples_for
+from gromo_graph.growth.effort.sample_parts import sample_parts
+from gromo_graph.growth.effort.sample_size import SampleSize, samples_for
 from gromo_graph.spec.settings import Growth, Statistics, When
 from tests.growth.problems import batches, chain
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from gromo_graph.growth.candidates.group_neurons import compute_delta
+from gromo_graph.growth.effort.sample_size import followed
 from gromo_graph.growth.observe import Loader, Loss, Watched, observe
 from gromo_graph.growth.process_sums import Processes, sum_up
-from gromo_graph.growth.sample_size import followed
 from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.modules.extensions import layer_of_matrix
 from gromo_graph.modules.growing_module import GrowingModule

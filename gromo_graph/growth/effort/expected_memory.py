@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.graph import Graph
-from gromo_graph.growth.group_sizes import values_read
+from gromo_graph.growth.effort.group_sizes import values_read
 from gromo_graph.growth.statistics_pass import Sums
 from gromo_graph.modules.joint_delta import modules_of
 from gromo_graph.modules.layer_module import LayerModule

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from gromo_graph.growth.effort.sample_size import SampleSize
 from gromo_graph.growth.observe import Loader, is_sized
-from gromo_graph.growth.sample_size import SampleSize
 
 Batch = tuple[Any, Tensor]
 

@@ -1,0 +1,1 @@
+"""The effort of a decision: its samples, its memory and its multiply-adds."""
