@@ -12,8 +12,8 @@ from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
 
 if TYPE_CHECKING:
     from gromo_graph.run import Run
+    from gromo_graph.run.epoch_progress import OnProgress
     from gromo_graph.run.spec_source import SpecSource
-    from gromo_graph.run.training_loop import OnProgress
 
 
 @reported

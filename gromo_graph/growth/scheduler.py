@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,9 +15,8 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.growth.attempts import Attempts
 from gromo_graph.growth.candidates.base import Applicable, Proposal
 from gromo_graph.growth.candidates.budget import groups_at_once
-from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.commit import Commit
 from gromo_graph.growth.effort.sample_size import samples_for
-from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.given_network import growing_network
 from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.observe import Loader, Loss
@@ -25,23 +24,20 @@ from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
 from gromo_graph.growth.planning import Planned, Planner
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.stopping import gained_little, goal_reached, over_budget
-from gromo_graph.growth.ticks.filling import Filler, told_as_one, why_drawn
+from gromo_graph.growth.ticks.filling import Filler
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
 from gromo_graph.growth.trials import (
     ZERO,
     Tester,
-    Trial,
     why_none,
     why_refused,
 )
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.draft import Draft, install
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
 from gromo_graph.network.snapshot import Snapshot as NetworkSnapshot
 from gromo_graph.network.snapshot import copied_snapshot
-from gromo_graph.records import Candidate, Decision, GrowthEvent, Plan
-from gromo_graph.spec import dump_spec
+from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.saved_statistics import Snapshot
@@ -336,7 +332,7 @@ class GrowthScheduler:
     def _skipped(self, reason: str) -> GrowthEvent:
         """This step is left out; whatever was gathered for it is dropped."""
         self._planner.drop(self.network)
-        return self._told(self._nothing(reason, self._held_out.loss_of(self.network), ()))
+        return self._told(self._commit().nothing(reason, self._held_out.loss_of(self.network), ()))
 
     def plan(self, loader: Loader) -> Plan:
         """All candidates with slopes measured on the loader's samples, best first. Nothing changes.
@@ -375,12 +371,13 @@ class GrowthScheduler:
         tester = self._tester(self._held_out.loss_of(self.network))
         trial = tester.trial(candidate, gamma)
         if trial.gamma > 0.0:
-            return self._told(self._applied(trial, tester.before, (candidate,)))
+            self._keep_for_undo()
+            return self._told(self._commit().applied(trial, tester.before, (candidate,)))
         refusal = trial.refusal or ""
         if refusal == ZERO:
             searched = f"no step size lowers the held-out loss of `{candidate.target}`"
             refusal = searched if gamma is None else f"γ = 0 was asked for `{candidate.target}`"
-        return self._told(self._nothing(refusal, tester.before, ()))
+        return self._told(self._commit().nothing(refusal, tester.before, ()))
 
     def undo(self) -> None:
         """Take the last growth step back: network and optimizer are, in place, what they were right before it.
@@ -450,7 +447,8 @@ class GrowthScheduler:
             trial = attempts.next(self._tester(before))
             if trial is None:
                 break
-            event = self._applied(trial, before, planned.proposals, attempts.refused, filler)
+            self._keep_for_undo()
+            event = self._commit().applied(trial, before, planned.proposals, attempts.refused, filler)
             if trial.candidate.whole is None:
                 self.reason = gained_little(before, event.loss_after, self.policy)
             attempts.count(trial, self.network.graph)
@@ -459,83 +457,24 @@ class GrowthScheduler:
         for drawn in filler.whole_groups(attempts.applied, at_once - len(attempts.applied)):
             if self.reason is not None or self.applied == self.policy.stop.steps:
                 break
-            yield self._filled(drawn, before, planned.proposals)
+            self._keep_for_undo()
+            yield self._commit().filled(drawn, before, planned.proposals)
         if self.applied == applied_before:
             reason = why_refused(attempts.refused) or why_none(planned.left_out)
-            yield self._nothing(reason, before, planned.proposals)
+            yield self._commit().nothing(reason, before, planned.proposals)
 
     def _tester(self, before: float) -> Tester:
         return Tester(self.network, self.policy, self._held_out.loss_of, before)
 
-    def _applied(
-        self,
-        trial: Trial,
-        before: float,
-        proposals: Sequence[Proposal],
-        refused: Sequence[Trial] = (),
-        filler: Filler | None = None,
-    ) -> GrowthEvent:
-        """Install the draft that was tried and what else is due of its group, and say what happened."""
-        why, decision = why_chosen(trial.candidate, refused, self.policy), decision_of(trial.candidate)
-        self._keep_for_undo()
-        self._install(trial.draft, trial.gamma)
-        drawn = None if filler is None else filler.rest_of(trial.candidate)
-        if drawn is not None:
-            self._install(drawn.draft(self.network, self.policy), 1.0)
-            decision, note = told_as_one(decision, drawn)
-            why = f"{why}; {note}"
-        return self._done(why, before, proposals, decision, (trial.gamma, trial.candidate.slope))
-
-    def _filled(self, drawn: Widening, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
-        """Install drawn neurons alone, and say so."""
-        self._keep_for_undo()
-        self._install(drawn.draft(self.network, self.policy), 1.0)
-        return self._done(why_drawn(drawn), before, proposals, decision_of(drawn), (1.0, drawn.slope))
-
     def _keep_for_undo(self) -> None:
         self._before_last = copied_snapshot(self.network, self._optimizers) if self.undoable else None
 
-    def _install(self, draft: Draft, gamma: float) -> None:
-        draft.measure(gamma, self._planner.show)
-        state = self.policy.optimizer_state
-        install(self.network, draft, optimizers=self._optimizers, new_state=state)
-
-    def _done(
-        self,
-        why: str,
-        before: float,
-        proposals: Sequence[Proposal],
-        decision: Decision,
-        rise: tuple[float, float | None],
-    ) -> GrowthEvent:
-        """The event of a step that has just been applied.
-
-        Args:
-            rise: γ and the slope.
-        """
-        self._time.grown()
-        event = self._nothing(why, before, proposals)
-        gamma, slope = rise
-        after = self._held_out.loss_of(self.network)
-        return replace(event, decision=decision, gamma=gamma, slope=slope, loss_after=after)
-
-    def _nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
-        """The event of a step in which nothing is applied."""
-        graph = self.network.graph
-        return GrowthEvent(
-            step=self.applied,
-            epoch=self.epoch,
-            decision=None,
-            reason=reason,
-            gamma=0.0,
-            slope=None,
-            loss_before=before,
-            loss_after=before,
-            parameters=graph.parameter_count,
-            madds=graph.multiply_adds,
-            candidates=tuple(proposal.plain() for proposal in proposals),
-            spec=dump_spec(self.network.spec),
-            memory=self._planner.memory,
-            tick=self._time.done.ticks,
-            batch=self._time.done.steps,
+    def _commit(self) -> Commit:
+        return Commit(
+            network=self.network,
+            policy=self.policy,
+            optimizers=self._optimizers,
+            planner=self._planner,
+            held_out=self._held_out,
+            time=self._time,
         )

@@ -22,12 +22,12 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.run.data.load_data import prepare
 from gromo_graph.run.data.raw import Array, Raw, is_masked, raw_from
 from gromo_graph.run.data.split import Split, hold_out
+from gromo_graph.run.epoch_progress import Progress
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.resources import choose_device
 from gromo_graph.run.run import Run
 from gromo_graph.run.session import Start, in_memory
 from gromo_graph.run.trainer import single_output
-from gromo_graph.run.training_loop import Progress
 from gromo_graph.spec import Spec
 
 _LARGEST_SEED = 2**31 - 1

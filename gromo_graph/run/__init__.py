@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gromo_graph.run.entry_points import branch, grow, replay, resume
+    from gromo_graph.run.epoch_progress import Progress
     from gromo_graph.run.pick import Picked, pick
     from gromo_graph.run.run import Run, load_run
-    from gromo_graph.run.training_loop import Progress
 
 _HOME = {
     "Picked": "pick",
-    "Progress": "training_loop",
+    "Progress": "epoch_progress",
     "Run": "run",
     "branch": "entry_points",
     "grow": "entry_points",

@@ -12,6 +12,7 @@ from gromo_graph.memory_sizes import bytes_of
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.load_data import check_trainable, data_of
 from gromo_graph.run.data.sources import Source, is_file
+from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.completion import complete, is_complete
@@ -21,7 +22,6 @@ from gromo_graph.run.resources import choose_device, sound_seed
 from gromo_graph.run.run import Run, load_run
 from gromo_graph.run.session import InMemory, NewFolder, Past, SameFolder, Start, carried_out
 from gromo_graph.run.spec_source import SpecSource
-from gromo_graph.run.training_loop import OnProgress
 from gromo_graph.spec import Spec
 from gromo_graph.spec.expand.overrides import Overrides
 from gromo_graph.spec.python_values import plain

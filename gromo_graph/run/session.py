@@ -21,6 +21,7 @@ from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.data.stream import dead_workers_told
+from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.checkpoint import read_checkpoint
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.lock import locked, locked_new
@@ -31,7 +32,7 @@ from gromo_graph.run.process_group import joined
 from gromo_graph.run.resources import check_memory, compiled, seeded
 from gromo_graph.run.run import Run
 from gromo_graph.run.threads import kept_threads
-from gromo_graph.run.training_loop import Loop, OnProgress
+from gromo_graph.run.training_loop import Loop
 from gromo_graph.spec import Spec, parse_spec
 
 

@@ -20,7 +20,7 @@ from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.spec import Spec
 
 if TYPE_CHECKING:
-    from gromo_graph.run.training_loop import Progress
+    from gromo_graph.run.epoch_progress import Progress
 
 _DPI = 72
 

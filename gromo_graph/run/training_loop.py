@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.branch_point import BranchPoint
-from gromo_graph.run.data.batches import AnyLoader, batches_of, needs_company
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.data.samples import Stream
+from gromo_graph.run.epoch_progress import OnProgress, Progress
 from gromo_graph.run.folder.checkpoint import (
     Checkpoint,
     restore_chance,
@@ -42,6 +41,7 @@ from gromo_graph.run.folder.recorder import UNRECORDED, Unrecorded
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.process_group import wrapped
 from gromo_graph.run.run import NOT_MEASURED, OWN_PARTS, Run
+from gromo_graph.run.run_batches import RunBatches
 from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (
     LOSSES,
@@ -56,37 +56,8 @@ from gromo_graph.run.trainer import (
 from gromo_graph.spec import Spec
 from gromo_graph.statistics.saved_statistics import Snapshot
 
-_EVALUATION_BATCH = 4096
 _BETWEEN_CHECKPOINTS = 10.0  # seconds; epochs with growth have one anyway
 _BETWEEN_AGREEMENTS = 20  # batches after which several processes ask each other whether to stop
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a run; given to `on_progress` after each epoch.
-
-    Attributes:
-        epoch, epochs: done, and in all.
-        train, validation: loss and accuracy.
-        parameters: of the network now.
-        features: width of each node that may grow.
-        events: the growth steps of this epoch, none or one as a rule.
-        specs: the network after each of them.
-        reason: why growth is over, or None.
-    """
-
-    epoch: int
-    epochs: int
-    train: Mapping[str, Any]
-    validation: Mapping[str, Any]
-    parameters: int
-    features: Mapping[str, int]
-    events: tuple[GrowthEvent, ...]
-    specs: tuple[Spec, ...]
-    reason: str | None
-
-
-OnProgress = Callable[[Progress], None]
 
 
 class EndOfReplay(Exception):  # noqa: N818 - it is what was asked for
@@ -112,13 +83,9 @@ class Loop:
         self.interruption = Interruption()
         self.train = network.spec.train
         self.loss = LOSSES[self.train.loss]
-        self.device = device = next(network.parameters()).device
-        self.share = (processes.rank, processes.count)
-        self.trained = self._training_loader()
-        self.measured = {
-            name: batches_of(part, _EVALUATION_BATCH, device=device, share=self.share)
-            for name, part in data.parts.items()
-        }
+        self.device = next(network.parameters()).device
+        self.source = RunBatches(network, data, self.seed, processes)
+        self.trained, self.measured = self.source.training(), self.source.measured()
         self.optimizer = make_optimizer(network, self.train.optimizer)
         self.events: list[GrowthEvent] = []
         self.told: list[Epoch] = []
@@ -136,8 +103,8 @@ class Loop:
             undoable=False,  # a folder can be replayed up to any step
             max_memory=command.max_memory,
             processes=processes,
-            training_steps=self._training_steps(),
-            statistics=None if isinstance(data.train, Stream) else self._chosen_samples,
+            training_steps=self.source.steps(self.trained),
+            statistics=None if isinstance(data.train, Stream) else self.source.of_tick,
         )
         self.batches = 0
         self.specs: list[Spec] = []  # the network after each event of this epoch
@@ -163,43 +130,6 @@ class Loop:
             raise RunError(f"{path}: this checkpoint is damaged: {error!r}") from error
         self.begin, self.lines = checkpoint.epoch, checkpoint.lines
         self.events, self.told = list(journal.events), list(journal.epochs)
-
-    def _training_steps(self) -> int | None:
-        """Steps of the optimizer in the whole training.
-
-        Raises:
-            RunError: they are not known, and growth takes place at shares of them.
-        """
-        if is_sized(self.trained):
-            return math.ceil(len(self.trained) / self.train.accumulate) * self.train.epochs
-        if self.network.spec.growth.counts_epochs:
-            return None
-        raise RunError(
-            "data: the train loader has no length, and growth takes place at shares of the training: give it a "
-            "`__len__`, or count in epochs with `growth.when.every: 1`"
-        )
-
-    def _chosen_samples(self, tick: int) -> AnyLoader:
-        """The training samples for the statistics of a tick: drawn from the seed and the tick alone."""
-        part = self.data.train
-        assert not isinstance(part, Stream)
-        count = samples_for(self.network.spec.growth).total
-        drawn = torch.Generator().manual_seed((self.seed * 1_000_003 + tick * 7_919 + 1) % 2**63)
-        rows = torch.randperm(len(part), generator=drawn)[:count]
-        return batches_of(
-            part.chosen(rows), self.train.batch_size, device=self.device, share=self.share, least=self._least
-        )
-
-    @property
-    def _least(self) -> int:
-        """The fewest samples of a batch."""
-        return 2 * self.share[1] if needs_company(self.network.graph) else 1
-
-    def _training_loader(self) -> AnyLoader:
-        size, least = self.train.batch_size, self._least
-        return batches_of(
-            self.data.train, size, seed=self.seed, device=self.device, share=self.share, least=least
-        )
 
     def run(self, recorder: Unrecorded, interruption: Interruption, on_progress: OnProgress | None) -> Run:
         """All epochs that are left.
@@ -328,7 +258,16 @@ class Loop:
         if events or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:
             self._checkpoint(epoch + 1)
         if self.on_progress is not None:
-            self.on_progress(self._progress(told.epoch, measured, validation, events))
+            progress = Progress.of(
+                self.network,
+                epoch=told.epoch,
+                train=measured,
+                validation=validation,
+                events=events,
+                specs=tuple(self.specs),
+                reason=self.scheduler.reason,
+            )
+            self.on_progress(progress)
 
     def _rate(self, epoch: int, batch: int) -> float:
         """The learning rate of a batch; in a first epoch of unknown length that of its beginning."""
@@ -373,14 +312,14 @@ class Loop:
         before, self.train = self.train, self.network.spec.train
         others = self.train.batch_size != before.batch_size
         if others:
-            self.trained = self._training_loader()
+            self.trained = self.source.training()
         for group in self.optimizer.param_groups:
             asked = self.train.optimizer.model_dump(exclude={"name", "lr"})
             group.update({key: value for key, value in asked.items() if key in group})
         self.scheduler.use(
             self.network.spec.growth,
             epochs=self.train.epochs,
-            training_steps=self._training_steps(),
+            training_steps=self.source.steps(self.trained),
             same_data=not others,
         )
         self.recorder.save(self.network)
@@ -440,23 +379,6 @@ class Loop:
             },
             **({"notes": self.data.notes} if self.data.notes else {}),
         }
-
-    def _progress(
-        self, epoch: int, train: Metrics, validation: Metrics, events: tuple[GrowthEvent, ...]
-    ) -> Progress:
-        graph = self.network.graph
-        growing = [name for group in graph.groups if group.reason is None for name in group.producers]
-        return Progress(
-            epoch=epoch,
-            epochs=self.train.epochs,
-            train=train,
-            validation=validation,
-            parameters=graph.parameter_count,
-            features={name: graph.features(name) for name in growing},
-            events=events,
-            specs=tuple(self.specs),
-            reason=self.scheduler.reason,
-        )
 
 
 def _known(measured: Metrics) -> dict[str, float]:

@@ -1,0 +1,106 @@
+"""Growth steps made real: a draft is installed, the optimizers follow, and an event says what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gromo_graph.growth.candidates.base import Proposal
+from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.explanations import decision_of, why_chosen
+from gromo_graph.growth.losses import HeldOut
+from gromo_graph.growth.planning import Planner
+from gromo_graph.growth.ticks.filling import Filler, told_as_one, why_drawn
+from gromo_graph.growth.ticks.timekeeper import Timekeeper
+from gromo_graph.growth.trials import Trial
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft, install
+from gromo_graph.network.optimizers import Optimizers
+from gromo_graph.records import Decision, GrowthEvent
+from gromo_graph.spec import dump_spec
+from gromo_graph.spec.settings import Growth
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Makes growth real in a network, and writes the event of it.
+
+    Attributes:
+        network: what grows. policy, optimizers: that are in force.
+        planner, held_out, time: of the scheduler; the time counts the step.
+    """
+
+    network: GrowingNetwork
+    policy: Growth
+    optimizers: Optimizers
+    planner: Planner
+    held_out: HeldOut
+    time: Timekeeper
+
+    def applied(
+        self,
+        trial: Trial,
+        before: float,
+        proposals: Sequence[Proposal],
+        refused: Sequence[Trial] = (),
+        filler: Filler | None = None,
+    ) -> GrowthEvent:
+        """Install the draft that was tried and what else is due of its group, and say what happened."""
+        why, decision = why_chosen(trial.candidate, refused, self.policy), decision_of(trial.candidate)
+        self._install(trial.draft, trial.gamma)
+        drawn = None if filler is None else filler.rest_of(trial.candidate)
+        if drawn is not None:
+            self._install(drawn.draft(self.network, self.policy), 1.0)
+            decision, note = told_as_one(decision, drawn)
+            why = f"{why}; {note}"
+        return self._done(why, before, proposals, decision, (trial.gamma, trial.candidate.slope))
+
+    def filled(self, drawn: Widening, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
+        """Install drawn neurons alone, and say so."""
+        self._install(drawn.draft(self.network, self.policy), 1.0)
+        return self._done(why_drawn(drawn), before, proposals, decision_of(drawn), (1.0, drawn.slope))
+
+    def _install(self, draft: Draft, gamma: float) -> None:
+        draft.measure(gamma, self.planner.show)
+        state = self.policy.optimizer_state
+        install(self.network, draft, optimizers=self.optimizers, new_state=state)
+
+    def _done(
+        self,
+        why: str,
+        before: float,
+        proposals: Sequence[Proposal],
+        decision: Decision,
+        rise: tuple[float, float | None],
+    ) -> GrowthEvent:
+        """The event of a step that has just been applied.
+
+        Args:
+            rise: γ and the slope.
+        """
+        self.time.grown()
+        event = self.nothing(why, before, proposals)
+        gamma, slope = rise
+        after = self.held_out.loss_of(self.network)
+        return replace(event, decision=decision, gamma=gamma, slope=slope, loss_after=after)
+
+    def nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
+        """The event of a step in which nothing is applied."""
+        graph = self.network.graph
+        return GrowthEvent(
+            step=self.time.applied,
+            epoch=self.time.done.epochs,
+            decision=None,
+            reason=reason,
+            gamma=0.0,
+            slope=None,
+            loss_before=before,
+            loss_after=before,
+            parameters=graph.parameter_count,
+            madds=graph.multiply_adds,
+            candidates=tuple(proposal.plain() for proposal in proposals),
+            spec=dump_spec(self.network.spec),
+            memory=self.planner.memory,
+            tick=self.time.done.ticks,
+            batch=self.time.done.steps,
+        )
