@@ -74,20 +74,19 @@ def grow(
     telling = Telling(source.spec.name, path, as_json, quiet, tensorboard)
 
     def work(on_progress: OnProgress) -> Run:
-        from gromo_graph.run.entry_points import grow_from
+        from gromo_graph.run.entry_points import begin, command_of
         from gromo_graph.run.session import NewFolder
 
-        return grow_from(
+        command = command_of(
             source,
-            NewFolder(path, force),
             data=data,
             seed=seed,
             device=device.value,
             amp=amp,
             max_memory=max_memory,
             write_back=Path(spec) if back else None,
-            on_progress=on_progress,
         )
+        return begin(source, command, NewFolder(path, force), data=data, on_progress=on_progress)
 
     run = followed(telling, work)
     if run is None:

@@ -9,7 +9,7 @@ from gromo_graph.growth.candidates.paths import NewPath
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.policy import RULES
-from gromo_graph.growth.trials import Trial, in_words
+from gromo_graph.growth.steps.trials import Trial, in_words
 from gromo_graph.records import Decision
 from gromo_graph.spec.settings import Growth
 

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.attempts import Attempts
 from gromo_graph.growth.candidates.base import Applicable, Proposal
 from gromo_graph.growth.candidates.budget import groups_at_once
-from gromo_graph.growth.commit import Commit
 from gromo_graph.growth.effort.sample_size import samples_for
 from gromo_graph.growth.given_network import growing_network
 from gromo_graph.growth.losses import HeldOut
@@ -23,16 +21,13 @@ from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
 from gromo_graph.growth.planning import Planned, Planner
 from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.steps.attempts import Attempts
+from gromo_graph.growth.steps.commit import Commit
+from gromo_graph.growth.steps.trials import ZERO, Tester, why_none, why_refused
 from gromo_graph.growth.stopping import gained_little, goal_reached, over_budget
 from gromo_graph.growth.ticks.filling import Filler
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
-from gromo_graph.growth.trials import (
-    ZERO,
-    Tester,
-    why_none,
-    why_refused,
-)
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
 from gromo_graph.network.snapshot import Snapshot as NetworkSnapshot

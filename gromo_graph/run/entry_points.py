@@ -79,23 +79,13 @@ def grow(
     (2, 1)
     """
     source = SpecSource.of(spec, overrides)
+    command = command_of(source, data=data, seed=seed, device=device, amp=amp, max_memory=max_memory)
     place = InMemory() if out is None else NewFolder(Path(out), force)
-    seed = sound_seed(seed)
-    return grow_from(
-        source,
-        place,
-        data=data,
-        seed=seed,
-        device=device,
-        amp=amp,
-        max_memory=max_memory,
-        on_progress=on_progress,
-    )
+    return begin(source, command, place, data=data, on_progress=on_progress)
 
 
-def grow_from(
+def command_of(
     source: SpecSource,
-    place: InMemory | NewFolder,
     *,
     data: Source = None,
     seed: int = 0,
@@ -103,23 +93,24 @@ def grow_from(
     amp: bool = False,
     max_memory: int | str | None = None,
     write_back: Path | None = None,
-    on_progress: OnProgress | None = None,
-) -> Run:
-    """`grow` for a spec that has been read already.
+) -> Command:
+    """The options of a new run.
 
     Args:
         write_back: the file that the caller writes the grown sizes into afterwards, of which `resume` reminds.
+            The others are those of `grow`.
+
+    Raises:
+        RunError: the seed, the device or the memory.
     """
-    seed = sound_seed(seed)
-    check_trainable(source.spec)
-    chosen = choose_device(device)
     limit = bytes_of(max_memory) if isinstance(max_memory, str) else plain(max_memory)
     if limit is not None and limit <= 0:
         raise RunError(f"max_memory={limit}: expected a number of bytes above 0")
-    command = Command.model_validate(
+    choose_device(device)  # it is refused if there is no such device here
+    return Command.model_validate(
         {
             "data": _name_of(source, data),
-            "seed": seed,
+            "seed": sound_seed(seed),
             "device": device,
             "overrides": source.overrides,
             "amp": amp,
@@ -128,11 +119,22 @@ def grow_from(
         }
     )
 
+
+def begin(
+    source: SpecSource,
+    command: Command,
+    place: InMemory | NewFolder,
+    *,
+    data: Source = None,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """`grow` for a spec that has been read and options that are known to be sound."""
+    check_trainable(source.spec)
     return carried_out(
         command,
         place,
         lambda: Start(source.spec, data_of(source, data)),
-        device=chosen,
+        device=choose_device(command.device),
         on_progress=on_progress,
     )
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gromo_graph import GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.line_search import LARGEST, SMALLEST, USUAL, search
+from gromo_graph.growth.steps.line_search import LARGEST, SMALLEST, USUAL, search
 
 
 @given(st.floats(SMALLEST + 1, LARGEST - 1))

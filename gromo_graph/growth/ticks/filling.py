@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from gromo_graph.graph import WidthGroup
-from gromo_graph.growth.attempts import layers_of
 from gromo_graph.growth.candidates.base import Applicable, InfeasibleError
 from gromo_graph.growth.candidates.widen import Widening, WideningProspect
 from gromo_graph.growth.pace import Pace, TickPace, growing_groups
+from gromo_graph.growth.steps.attempts import layers_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Decision
 from gromo_graph.spec.settings import Growth

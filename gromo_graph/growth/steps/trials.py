@@ -11,7 +11,7 @@ from numbers import Real
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.candidates.prune import Pruning
-from gromo_graph.growth.line_search import LARGEST, USUAL, search
+from gromo_graph.growth.steps.line_search import LARGEST, USUAL, search
 from gromo_graph.growth.stopping import not_worth
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft

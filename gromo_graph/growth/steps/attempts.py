@@ -9,7 +9,7 @@ from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.budget import within
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.widen import Widening
-from gromo_graph.growth.trials import Tester, Trial, gain_per_parameter
+from gromo_graph.growth.steps.trials import Tester, Trial, gain_per_parameter
 from gromo_graph.spec.settings import Growth
 
 # Candidates that are tried in one step before it is given up: γ = 0 is an ordinary outcome; and groups in which it is

@@ -10,9 +10,9 @@ from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.planning import Planner
+from gromo_graph.growth.steps.trials import Trial
 from gromo_graph.growth.ticks.filling import Filler, told_as_one, why_drawn
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
-from gromo_graph.growth.trials import Trial
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, install
 from gromo_graph.network.optimizers import Optimizers
