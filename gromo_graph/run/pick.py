@@ -20,13 +20,13 @@ from gromo_graph.records.sizes import Size, sizes_of
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.data.sources import Source
+from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.command import Command, Leaves
 from gromo_graph.run.folder.run_folder import check_free, open_folder
 from gromo_graph.run.kept_run import KeptRun
 from gromo_graph.run.resources import choose_device
 from gromo_graph.run.run import Run
 from gromo_graph.run.session import NewFolder, Start, carried_out, in_memory
-from gromo_graph.run.training_loop import OnProgress
 
 
 @dataclass(frozen=True)
