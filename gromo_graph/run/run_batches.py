@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from gromo_graph.errors import RunError
+from gromo_graph.growth.effort.sample_size import samples_for
 from gromo_graph.growth.observe import is_sized
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.sample_size import samples_for
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.run.data.batches import AnyLoader, batches_of, needs_company
 from gromo_graph.run.data.load_data import Data

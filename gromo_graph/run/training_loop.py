@@ -15,7 +15,6 @@ from torch import Tensor
 from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
-from gromo_graph.growth.effort.sample_size import samples_for
 from gromo_graph.growth.observe import is_sized
 from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.process_sums import Processes
