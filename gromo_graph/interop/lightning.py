@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -35,7 +36,10 @@ _OWN = "gromo_graph"
 
 
 class GrowthCallback(Callback):
-    """Calls a GrowthScheduler at the end of each training epoch; the optimizer follows.
+    """Calls a GrowthScheduler after each training step; the optimizer follows.
+
+    Growth takes place at shares of the training steps, from batches that were just trained on; a policy that counts
+    epochs (`when: {every: 1}`) is asked at the end of each, and reads the training loader.
 
     Batches are those of the trainer's own loaders, moved and transformed by the hooks of the module. What grows is
     decided by the first validation loader. `parameters` and `growth_steps` are logged. A checkpoint of Lightning, one
@@ -81,6 +85,7 @@ class GrowthCallback(Callback):
         self._module: LightningModule | None = None
         self._loaders: dict[str, _Prepared] = {}
         self._saved: Mapping[str, Any] | None = None
+        self._steps_done = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Get ready to make the network as wide as that of a checkpoint.
@@ -117,9 +122,11 @@ class GrowthCallback(Callback):
         """Make the scheduler.
 
         Raises:
-            GrowthError: the module holds no network, or several; no optimizer trains it, or a part of it is left out.
+            GrowthError: the module holds no network, or several; no optimizer trains it, or a part of it is left out;
+                or the length of the training is not known.
         """
         network = network_in(pl_module, self.network)
+        policy = network.spec.growth if self.policy is None else self.policy
         bounded = trainer.max_epochs is not None and trainer.max_epochs > 0
         self.scheduler = GrowthScheduler(
             network,
@@ -129,24 +136,43 @@ class GrowthCallback(Callback):
             epochs=trainer.max_epochs if bounded else None,
             on_event=self._tell,
             untrained=self.untrained,
+            training_steps=None if policy.counts_epochs else _training_steps(trainer),
         )
+        self._steps_done = trainer.global_step
         self._module, self._loaders = pl_module, {}
         if self._saved is not None:
             self.scheduler.restore(Snapshot(self._saved["plain"], self._saved["tensors"]))
             self._saved = None
 
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Growth, if it is due after this training step; batches whose gradients are accumulated make no step.
+
+        Raises:
+            GrowthError: there are no held-out data, or batches that are no (x, y); or as for
+                `GrowthScheduler.after_batch`.
+        """
+        scheduler = self.scheduler
+        assert scheduler is not None
+        if scheduler.policy.counts_epochs or trainer.global_step == self._steps_done:
+            return
+        self._steps_done = trainer.global_step
+        x, y = batch if self.batch is None else self.batch(batch)
+        with self._averages_following(trainer, pl_module):
+            scheduler.after_batch(x, y, self._held_out(trainer))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """One step of the scheduler.
+        """Growth, if the policy counts epochs and it is due; and the size of the network for the log.
 
         Raises:
             GrowthError: there are no held-out data, or batches that are no (x, y); or as for `GrowthScheduler.step`.
         """
         assert self.scheduler is not None
-        train = self._prepared("train", trainer, trainer.train_dataloader, trainer.num_training_batches)
-        graph = self.scheduler.network.graph
-        self.scheduler.step(train, self._held_out(trainer))
-        if self.scheduler.network.graph is not graph:
-            begin_averages_anew(trainer.callbacks, pl_module, self.scheduler.network)  # type: ignore[attr-defined]
+        if self.scheduler.policy.counts_epochs:
+            train = self._prepared("train", trainer, trainer.train_dataloader, trainer.num_training_batches)
+            with self._averages_following(trainer, pl_module):
+                self.scheduler.step(train, self._held_out(trainer))
         told = {
             "parameters": self.scheduler.network.graph.parameter_count,
             "growth_steps": self.scheduler.applied,
@@ -169,6 +195,15 @@ class GrowthCallback(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the result of `state_dict`; growth goes on from there when training begins."""
         self._saved = state_dict or None
+
+    @contextmanager
+    def _averages_following(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
+        """Begin averages of weights anew if the network is another one afterwards."""
+        assert self.scheduler is not None
+        graph = self.scheduler.network.graph
+        yield
+        if self.scheduler.network.graph is not graph:
+            begin_averages_anew(trainer.callbacks, pl_module, self.scheduler.network)  # type: ignore[attr-defined]
 
     def _tell(self, event: GrowthEvent) -> None:
         self.events.append(event)
@@ -240,6 +275,22 @@ class _Prepared:
 
     def __len__(self) -> int:
         return len(self.loader) if math.isinf(self.most) else int(self.most)
+
+
+def _training_steps(trainer: Trainer) -> int:
+    """The steps of the optimizer in the whole training.
+
+    Raises:
+        GrowthError: the trainer does not know them.
+    """
+    steps = trainer.estimated_stepping_batches
+    if not math.isfinite(steps) or steps < 1:
+        raise GrowthError(
+            "the trainer does not know the length of the training, and growth takes place at shares of it: write "
+            "`Trainer(max_steps=...)`, give the train loader a `__len__`, or count in epochs with "
+            "`growth.when.every: 1`"
+        )
+    return int(steps)
 
 
 def _is_batches(loader: Any) -> bool:

@@ -25,7 +25,10 @@ except ImportError as error:
 
 
 class GrowthCallback(Callback):  # type: ignore[misc]
-    """Calls a GrowthScheduler at the end of each epoch; the optimizer follows, the history gets `parameters`.
+    """Calls a GrowthScheduler after each training batch; the optimizer follows, the history gets `parameters`.
+
+    Growth takes place at shares of the training steps, from batches that were just trained on; a policy that counts
+    epochs (`when: {every: 1}`) is asked at the end of each, and reads the training data.
 
     The module of the net is a GrowingNetwork: `NeuralNetClassifier(compile_network, module__spec=spec, ...)`. Its loss
     is the criterion of the net. What grows is decided by the validation data that the net splits off. Weights of an
@@ -80,14 +83,14 @@ class GrowthCallback(Callback):  # type: ignore[misc]
         self.widths_.note(network)
         self.widths_.watch(network, lambda: net.optimizer_)
 
-    def on_epoch_end(
+    def on_epoch_begin(
         self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
-        """One step of the scheduler.
+        """Make the scheduler, and note what is held out.
 
         Raises:
-            GrowthError: the module is no GrowingNetwork, or the net holds out no data; or as for
-                `GrowthScheduler.step`.
+            GrowthError: the module is no GrowingNetwork, or the net holds out no data; the length of the training is
+                not known; or as for GrowthScheduler.
         """
         if dataset_valid is None:
             raise GrowthError(
@@ -95,13 +98,39 @@ class GrowthCallback(Callback):  # type: ignore[misc]
                 "such as skorch.dataset.ValidSplit(5)"
             )
         if self.scheduler_ is None or self.scheduler_.network is not _network(net):
-            self.scheduler_ = self._scheduler(net)
             self.train_batches_ = self.valid_batches_ = None
+        self.train_batches_ = _same(self.train_batches_, net, dataset_train, training=True)
+        self.valid_batches_ = _same(self.valid_batches_, net, dataset_valid, training=False)
+        if self.scheduler_ is None or self.scheduler_.network is not _network(net):
+            self.scheduler_ = self._scheduler(net, self.train_batches_)
         if self.scheduler_.optimizer is not net.optimizer_:  # a changed parameter of the net makes a new one
             self.scheduler_.optimizer = net.optimizer_
-        train = self.train_batches_ = _same(self.train_batches_, net, dataset_train, training=True)
-        valid = self.valid_batches_ = _same(self.valid_batches_, net, dataset_valid, training=False)
-        self.scheduler_.step(train, valid)
+
+    def on_batch_end(self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
+        """Growth, if it is due after this training step.
+
+        Raises:
+            GrowthError: as for `GrowthScheduler.after_batch`.
+        """
+        scheduler = self.scheduler_
+        if not training or scheduler is None or scheduler.policy.counts_epochs:
+            return
+        assert self.valid_batches_ is not None  # made with the scheduler
+        x, y = unpack_data(batch)
+        scheduler.after_batch(x, y, self.valid_batches_)
+        self.widths_.note(scheduler.network)
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Growth, if the policy counts epochs and it is due; and the size of the network for the history.
+
+        Raises:
+            GrowthError: as for `GrowthScheduler.step`.
+        """
+        assert self.scheduler_ is not None  # made when the epoch began, with the batches
+        assert self.train_batches_ is not None
+        assert self.valid_batches_ is not None
+        if self.scheduler_.policy.counts_epochs:
+            self.scheduler_.step(self.train_batches_, self.valid_batches_)
         self.widths_.note(self.scheduler_.network)
         net.history.record("parameters", self.scheduler_.network.graph.parameter_count)
 
@@ -109,15 +138,18 @@ class GrowthCallback(Callback):  # type: ignore[misc]
         passing = {"scheduler_": None, "train_batches_": None, "valid_batches_": None}
         return {name: passing.get(name, value) for name, value in vars(self).items()}
 
-    def _scheduler(self, net: NeuralNet) -> GrowthScheduler:
+    def _scheduler(self, net: NeuralNet, train: _Batches) -> GrowthScheduler:
+        network = _network(net)
+        policy = network.spec.growth if self.policy is None else self.policy
         return GrowthScheduler(
-            _network(net),
+            network,
             _Criterion(net),
             optimizer=net.optimizer_,
             policy=self.policy,
             epochs=net.max_epochs,
             on_event=self._tell,
             untrained=self.untrained,
+            training_steps=None if policy.counts_epochs else net.max_epochs * train.known_length(),
         )
 
     def _tell(self, event: GrowthEvent) -> None:
@@ -161,6 +193,20 @@ class _Batches:
 
     def __len__(self) -> int:
         return len(self.net.get_iterator(self.dataset, training=self.training))
+
+    def known_length(self) -> int:
+        """The batches of an epoch.
+
+        Raises:
+            GrowthError: the iterator of the net does not say how many there are.
+        """
+        try:
+            return len(self)
+        except TypeError:
+            raise GrowthError(
+                "the train iterator of the net has no length, and growth takes place at shares of the training: give "
+                "the data set a `__len__`, or count in epochs with `growth.when.every: 1`"
+            ) from None
 
 
 def _same(known: _Batches | None, net: NeuralNet, dataset: Any, *, training: bool) -> _Batches:
