@@ -1,4 +1,4 @@
-"""Growth inside one's own training loop: one call of the scheduler an epoch."""
+"""Growth inside one's own training loop: one call of the scheduler after each training step."""
 
 import torch
 from sklearn.datasets import make_moons
@@ -13,7 +13,7 @@ nodes:
   hidden: {kind: linear, from: point, features: 1, activation: tanh}
   side:   {kind: linear, from: hidden, features: 2}
 output: side
-growth: {neurons: {per_step: 2}, when: {until: 0.5}}
+growth: {stop: {parameters: 80}, when: {until: 0.5}}
 """)
 
 x, y = make_moons(600, noise=0.15, random_state=0)
@@ -24,7 +24,7 @@ held_out = [(x[400:], y[400:])]
 network = compile_network(spec, seed=0)
 loss = torch.nn.functional.cross_entropy
 optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
-scheduler = GrowthScheduler(network, loss, optimizer=optimizer, epochs=20)
+scheduler = GrowthScheduler(network, loss, optimizer=optimizer, epochs=20, training_steps=20 * len(train))
 
 for epoch in range(1, 21):
     network.train()
@@ -32,12 +32,13 @@ for epoch in range(1, 21):
         optimizer.zero_grad()
         loss(network(inputs), target).backward()
         optimizer.step()
-    event = scheduler.step(train, held_out)
-    if event is not None and event.decision is not None:
-        print(
-            f"epoch {epoch:2d}: {event.decision.target} +{event.decision.neurons}, "
-            f"γ {event.gamma:g}, held-out loss {event.loss_before:.3f} -> {event.loss_after:.3f}"
-        )
+        for event in scheduler.after_batch(inputs, target, held_out):
+            if event.decision is not None:
+                print(
+                    f"epoch {epoch:2d}: {event.decision.target} +{event.decision.neurons}, "
+                    f"γ {event.gamma:g}, held-out loss {event.loss_before:.3f} -> {event.loss_after:.3f}"
+                )
+print(scheduler.reason)
 
 network.eval()
 accuracy = (network(held_out[0][0]).argmax(1) == held_out[0][1]).float().mean()

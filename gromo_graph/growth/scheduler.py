@@ -143,7 +143,7 @@ class GrowthScheduler:
         self._recent = RecentBatches(samples_for(self.policy).total or _MOST_KEPT)
         self._held_out = HeldOut(loss, self.processes)
         self._planner = Planner(loss, generator, max_memory, self.processes)
-        self._before_last: NetworkSnapshot | None = None
+        self._before_last: tuple[NetworkSnapshot, int] | None = None  # and the steps applied until then
 
     @property
     def epoch(self) -> int:
@@ -375,22 +375,23 @@ class GrowthScheduler:
         return self._told(self._commit().nothing(refusal, tester.before, ()))
 
     def undo(self) -> None:
-        """Take the last growth step back: network and optimizer are, in place, what they were right before it.
+        """Take the last growth step back, all groups that grew in it: network and optimizer are, in place, what they
+        were right before it.
 
-        What was trained since then is lost too. Of a step in which several groups grew the last one is taken back. The
-        epochs that were counted stay counted.
+        What was trained since then is lost too. The epochs that were counted stay counted.
 
         Raises:
             GrowthError: there is no step to take back, or it has been taken back already.
         """
         if self._before_last is None:
-            what = (
-                "no step has been applied" if self.undoable else "the scheduler was made with undoable=False"
-            )
-            raise GrowthError(f"there is nothing to undo: {what} (a step is taken back once)")
-        self._before_last.restore(self.network, self._optimizers)
+            what = "the scheduler was made with undoable=False"
+            if self.undoable:
+                since = " since the last one was taken back" if self.applied else ""
+                what = f"no step has been applied{since}"
+            raise GrowthError(f"there is nothing to undo: {what}")
+        snapshot, self._time.applied = self._before_last
+        snapshot.restore(self.network, self._optimizers)
         self._before_last = None
-        self._time.applied -= 1
         self.reason = None
 
     def use(
@@ -442,7 +443,8 @@ class GrowthScheduler:
             trial = attempts.next(self._tester(before))
             if trial is None:
                 break
-            self._keep_for_undo()
+            if self.applied == applied_before:
+                self._keep_for_undo()
             event = self._commit().applied(trial, before, planned.proposals, attempts.refused, filler)
             if trial.candidate.whole is None:
                 self.reason = gained_little(before, event.loss_after, self.policy)
@@ -452,7 +454,8 @@ class GrowthScheduler:
         for drawn in filler.whole_groups(attempts.applied, at_once - len(attempts.applied)):
             if self.reason is not None or self.applied == self.policy.stop.steps:
                 break
-            self._keep_for_undo()
+            if self.applied == applied_before:
+                self._keep_for_undo()
             yield self._commit().filled(drawn, before, planned.proposals)
         if self.applied == applied_before:
             reason = why_refused(attempts.refused) or why_none(planned.left_out)
@@ -462,7 +465,8 @@ class GrowthScheduler:
         return Tester(self.network, self.policy, self._held_out.loss_of, before)
 
     def _keep_for_undo(self) -> None:
-        self._before_last = copied_snapshot(self.network, self._optimizers) if self.undoable else None
+        if self.undoable:
+            self._before_last = copied_snapshot(self.network, self._optimizers), self.applied
 
     def _commit(self) -> Commit:
         return Commit(

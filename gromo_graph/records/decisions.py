@@ -61,6 +61,7 @@ class Decision:
         kind, target, neurons: as in Candidate.
         nodes: all layers that got wider or narrower, or are new.
         delta_parameters, delta_madds: what it cost.
+        random: of the neurons, those drawn at random with a fan-out of 0; they change nothing until they are trained.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class Decision:
     nodes: tuple[str, ...]
     delta_parameters: int
     delta_madds: int
+    random: Count = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the journal."""

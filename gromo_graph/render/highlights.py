@@ -76,6 +76,8 @@ def decision_words(decision: Decision) -> str:
 
     >>> decision_words(Decision("widen", "stem", 4, ("stem", "mix"), 468, 460))
     'stem, mix: +4 features'
+    >>> decision_words(Decision("widen", "stem", 4, ("stem",), 468, 460, random=3))
+    'stem: +4 features, 3 of them random'
     """
     names = [isolated(shortened(clean(name), _NAME_EMS)) for name in decision.nodes]
     listed = ", ".join(names[:_NAMES_LISTED])
@@ -85,7 +87,7 @@ def decision_words(decision: Decision) -> str:
     features = f"{decision.neurons} {plural('feature', decision.neurons)}"
     match decision.kind:
         case "widen":
-            return f"{listed or target}: +{features}"
+            return f"{listed or target}: +{features}{_at_random(decision)}"
         case "prune":
             return f"{listed or target}: −{features}"
         case "new_edge":
@@ -96,6 +98,12 @@ def decision_words(decision: Decision) -> str:
             return f"new head {target}: {features}"
         case _:
             return f"{decision.kind} {target}: {decision.neurons}"
+
+
+def _at_random(decision: Decision) -> str:
+    if not decision.random:
+        return ""
+    return ", all random" if decision.random == decision.neurons else f", {decision.random} of them random"
 
 
 def plural(word: str, number: int) -> str:

@@ -139,7 +139,11 @@ def test_drawn_neurons_fill_what_the_closed_form_lacks_and_change_nothing() -> N
 
     (event,) = trained(GrowthScheduler(network, MSE, training_steps=10, on_event=look), 10)
     assert event.decision.neurons > 8
-    assert "are drawn and change nothing yet" in event.reason
+    assert 0 < event.decision.random < event.decision.neurons
+    assert (
+        f"{event.decision.random} of {event.decision.neurons} neurons are random and change nothing yet"
+        in event.reason
+    )
     assert unused[0] > 0
     assert event.loss_after < event.loss_before
 

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from gromo_graph import GrowthError, GrowthScheduler, compile_network, parse_spec
+from gromo_graph import GrowthError, GrowthEvent, GrowthScheduler, compile_network, parse_spec
 
 SPEC = """
 nodes:
@@ -78,3 +78,32 @@ def test_only_what_was_done_and_only_once() -> None:
     scheduler.undo()
     with pytest.raises(GrowthError, match="undoable=False"):
         GrowthScheduler(network, LOSS, undoable=False).undo()
+
+
+def test_all_groups_that_grew_in_a_step_are_taken_back() -> None:
+    text = """
+    name: deep
+    nodes:
+      x: {kind: input, shape: [1, 6, 6]}
+      f: {kind: flatten, from: x}
+      a: {kind: linear, from: f, features: 2, activation: tanh}
+      b: {kind: linear, from: a, features: 2, activation: tanh}
+      c: {kind: linear, from: b, features: 2, activation: tanh}
+      y: {kind: linear, from: c, features: 3}
+    output: y
+    growth: {stop: {parameters: 400}}
+    train: {epochs: 4}
+    """
+    network = compile_network(parse_spec(text), seed=0)
+    before, weights = network.spec, copy.deepcopy(network.state_dict())
+    events: list[GrowthEvent] = []
+    scheduler = GrowthScheduler(network, LOSS, on_event=events.append)
+    scheduler.step(LOADER, LOADER)
+    assert len(events) > 1
+    assert scheduler.applied == len(events)
+    scheduler.undo()
+    assert network.spec == before
+    assert scheduler.applied == 0
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+    with pytest.raises(GrowthError, match=r"no step has been applied$"):
+        scheduler.undo()

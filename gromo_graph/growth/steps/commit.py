@@ -11,7 +11,7 @@ from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.planning import Planner
 from gromo_graph.growth.steps.trials import Trial
-from gromo_graph.growth.ticks.filling import Filler, told_as_one, why_drawn
+from gromo_graph.growth.ticks.filling import Filler, all_random, told_as_one
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, install
@@ -56,9 +56,10 @@ class Commit:
         return self._done(why, before, proposals, decision, (trial.gamma, trial.candidate.slope))
 
     def filled(self, drawn: Widening, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
-        """Install drawn neurons alone, and say so."""
+        """Install random neurons alone, and say so."""
         self._install(drawn.draft(self.network, self.policy), 1.0)
-        return self._done(why_drawn(drawn), before, proposals, decision_of(drawn), (1.0, drawn.slope))
+        decision, why = all_random(decision_of(drawn))
+        return self._done(why, before, proposals, decision, (1.0, drawn.slope))
 
     def _install(self, draft: Draft, gamma: float) -> None:
         draft.measure(gamma, self.planner.show)

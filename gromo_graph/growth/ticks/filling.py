@@ -86,10 +86,10 @@ class Filler:
             return None
 
 
-def why_drawn(drawn: Widening) -> str:
-    """The reason of a step that adds drawn neurons alone."""
-    return (
-        f"due: {drawn.neurons} drawn neurons, which change nothing yet; no solved one lowered the held-out loss "
+def all_random(decision: Decision) -> tuple[Decision, str]:
+    """The decision to add drawn neurons alone, and its reason."""
+    return replace(decision, random=decision.neurons), (
+        f"due: {decision.neurons} random neurons, which change nothing yet; no solved one lowered the held-out loss "
         "at this tick"
     )
 
@@ -100,10 +100,11 @@ def told_as_one(decision: Decision, drawn: Widening) -> tuple[Decision, str]:
     total = replace(
         decision,
         neurons=both,
+        random=drawn.neurons,
         delta_parameters=decision.delta_parameters + drawn.delta_parameters,
         delta_madds=decision.delta_madds + drawn.delta_madds,
     )
     return (
         total,
-        f"the last {drawn.neurons} of {both} neurons are drawn and change nothing yet: as many were due",
+        f"the last {drawn.neurons} of {both} neurons are random and change nothing yet: as many were due",
     )
