@@ -11,6 +11,7 @@ import typer
 from gromo_graph.cli.messages import WRONG, printable, reported
 from gromo_graph.cli.options import Overrides
 from gromo_graph.cli.watch import Watch, watched
+from gromo_graph.errors import Problem, SpecError
 
 
 @reported
@@ -31,7 +32,7 @@ def validate(
         return
     from gromo_graph.spec import check_spec
 
-    problems = check_spec(spec, overrides=overrides or ())
+    problems = check_spec(spec, overrides=overrides or ()) or _unreachable(spec, overrides)
     typer.echo(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False))
     if problems:
         raise typer.Exit(WRONG)
@@ -43,6 +44,8 @@ def _sound(spec: str, overrides: Overrides) -> None:
     from gromo_graph.spec import load_spec
 
     loaded = load_spec(spec, overrides=overrides or ())
+    if problems := _unreachable(spec, overrides):
+        raise SpecError(problems)
     graph = build_graph(loaded)
     typer.echo(
         f"{printable(spec)}: sound: {printable(loaded.name)} has {len(loaded.nodes)} nodes, "
@@ -53,3 +56,13 @@ def _sound(spec: str, overrides: Overrides) -> None:
         if reason is not None and not set(group.producers) <= set(loaded.outputs):
             names = ", ".join(f"`{printable(name)}`" for name in group.producers)
             typer.echo(f"  {names} will not grow: {printable(reason)}")
+
+
+def _unreachable(spec: str, overrides: Overrides) -> tuple[Problem, ...]:
+    """The widths that growth should lead to and that cannot be reached, of a spec that is sound else."""
+    from gromo_graph.graph import build_graph
+    from gromo_graph.graph.growth_goals import goal_problems
+    from gromo_graph.spec import load_spec
+
+    graph = build_graph(load_spec(spec, overrides=overrides or ()))
+    return tuple(Problem(spec, 0, 0, path, message) for path, message in goal_problems(graph))

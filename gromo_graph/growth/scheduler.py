@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gromo_graph.errors import GrowthError
+from gromo_graph.errors import GraphError, GrowthError
+from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.growth.candidates.base import Applicable, Proposal
 from gromo_graph.growth.candidates.budget import groups_at_once
 from gromo_graph.growth.effort.sample_size import samples_for
@@ -129,6 +130,7 @@ class GrowthScheduler:
         self.network = network = growing_network(network)
         self.loss = loss
         self.policy = network.spec.growth if policy is None else growth_of(policy)
+        _check_goals(network, self.policy)
         self.untrained = tuple(untrained)
         self.optimizer = optimizer
         self.on_event = on_event
@@ -477,3 +479,14 @@ class GrowthScheduler:
             held_out=self._held_out,
             time=self._time,
         )
+
+
+def _check_goals(network: GrowingNetwork, policy: Growth) -> None:
+    """
+    Raises:
+        GrowthError: target widths that cannot be reached.
+    """
+    try:
+        check_goals(network.graph, policy)
+    except GraphError as error:
+        raise GrowthError(str(error)) from error

@@ -74,7 +74,10 @@ def over_budget(graph: Graph, policy: Growth) -> str | None:
     if not too_large or "prune" in policy.actions:
         return None
     used = ", ".join(_used(graph, policy))
-    return f"over budget as it is: {used}; raise `growth.stop`, or let `prune` take neurons out"
+    return (
+        f"over budget as it is: {used}; write a larger number in `growth.stop`, begin with a narrower network, or let "
+        "`prune` take neurons out"
+    )
 
 
 def _used(graph: Graph, policy: Growth) -> list[str]:

@@ -202,6 +202,8 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
     if start.past is None:
         loop = begun(start.spec)
         check_memory(loop.network, command.max_memory)
+        if loop.scheduler.reason is not None and processes.is_first:
+            warnings.warn(f"nothing will grow: {loop.scheduler.reason}", stacklevel=2)
         return loop
     for path in start.past.checkpoints:
         try:

@@ -16,6 +16,7 @@ from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
 from gromo_graph.spec.model import Origin, Spec
 from gromo_graph.spec.settings import Growth, Train
+from gromo_graph.spec.target_schedule import with_target_schedule
 from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
 from gromo_graph.spec.wording import Suggester, shown
 
@@ -138,7 +139,14 @@ class _Check:
             return None
         origins = {node: self.origin(node) for node in nodes}
         return Spec(
-            name, nodes, tuple(output for output, _ in outputs), named, growth, train, version, origins
+            name,
+            nodes,
+            tuple(output for output, _ in outputs),
+            named,
+            with_target_schedule(growth, nodes),
+            train,
+            version,
+            origins,
         )
 
     def goals(self, growth: Growth | None, train: Train | None) -> None:

@@ -52,7 +52,13 @@ class When(Frozen):
     begin: float = Field(
         0.0, ge=0, lt=1, description="Share of the training steps before which nothing grows."
     )
-    until: float = Field(0.25, gt=0, le=1, description="Share of the training after which nothing grows.")
+    until: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Share of the training after which nothing grows; 0.75 by default if layers have a `target` and "
+        "there is no budget.",
+    )
     steps: Count = Field(
         10,
         description="Times that growth is tried, spread evenly from `begin` to `until`; fewer in a training with fewer "

@@ -9,6 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
+from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.run.data.notes import single_class, unused_outputs
 from gromo_graph.run.data.preparation import Preparation, class_indices, class_names, learn_preparation
 from gromo_graph.run.data.raw import Array, Raw, Task, check_finite, is_mapped
@@ -199,13 +200,16 @@ def check_trainable(spec: Spec) -> None:
 
     Raises:
         RunError: the spec has others.
+        GraphError: growth should lead to widths that cannot be reached.
     """
     if len(spec.inputs) != 1 or len(spec.outputs) != 1:
         raise RunError(
             f"`{spec.name}` has {len(spec.inputs)} inputs and {len(spec.outputs)} outputs, and `grow` trains "
             "networks of one each: train this one in a loop of your own with GrowthScheduler"
         )
-    shape = build_graph(spec).shapes[spec.outputs[0]]
+    graph = build_graph(spec)
+    check_goals(graph)
+    shape = graph.shapes[spec.outputs[0]]
     if len(shape) != 1:
         raise RunError(
             f"the output `{spec.outputs[0]}` has the shape {list(shape)}: expected [features]; put a `flatten` "
