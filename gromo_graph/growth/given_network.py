@@ -21,18 +21,18 @@ def growing_network(given: object) -> GrowingNetwork:
     parameters = list(network.parameters())
     if not parameters:
         raise GrowthError(f"`{network.spec.name}` has no weights: there is nothing that can grow")
-    if any(hasattr(parameter, "device_mesh") for parameter in parameters):
-        raise GrowthError(
-            "the weights of the network are sharded (fully_shard): growth needs them whole, take the network before it "
-            "is sharded"
-        )
     check_plain_weights(network)
     return network
 
 
 def _why_not(given: object) -> str:
     kind = type(given).__name__
-    if isinstance(getattr(given, "module", None), GrowingNetwork):
+    if "FullySharded" in kind:
+        return (
+            f"the network is wrapped in {kind}, which cuts its weights into shards, and growth needs all of a weight: "
+            "grow the network before it is wrapped, or train it with DistributedDataParallel"
+        )
+    if isinstance(_inside(given), GrowingNetwork):
         return (
             f"the network is wrapped in {kind}, which holds on to the parameters it began with: give the network "
             "itself, `.module`, and wrap it anew after each growth step"
@@ -41,3 +41,13 @@ def _why_not(given: object) -> str:
         f"found a {kind}, expected a GrowingNetwork: call compile_network(spec), or from_torch(model, example_input) "
         "for a torch model"
     )
+
+
+def _inside(given: object) -> object:
+    """What wrappers are put around, one around the other too."""
+    while not isinstance(given, GrowingNetwork):
+        inner = getattr(given, "module", None) or getattr(given, "_orig_mod", None)
+        if inner is None:
+            break
+        given = inner
+    return given

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.distributed.fsdp import fully_shard
 
 from gromo_graph import (
     GrowthError,
@@ -48,6 +51,77 @@ def test_a_plain_model_has_to_be_imported_first() -> None:
 def test_a_wrapper_with_parameters_of_its_own_is_refused() -> None:
     with pytest.raises(GrowthError, match=r"wrapped in DataParallel.*`\.module`"):
         GrowthScheduler(nn.DataParallel(network_of()), LOSS)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """A process group of this process alone."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def fsdp(network: nn.Module, **options: Any) -> nn.Module:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    return FullyShardedDataParallel(network, device_id=torch.device("cpu"), **options)
+
+
+SHARDED: dict[str, Callable[[Any], object]] = {
+    "fully_shard": fully_shard,
+    "a part": lambda network: fully_shard(network.parts["h"]),
+    "FSDP": fsdp,
+    "FSDP, own parameters": lambda network: fsdp(network, use_orig_params=True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:FSDP")
+@pytest.mark.parametrize("shard", SHARDED.values(), ids=SHARDED)
+def test_a_sharded_network_is_refused(one_process: None, shard: Callable) -> None:
+    network = network_of()
+    wrapped = shard(network)
+    for attempt in (lambda: GrowthScheduler(network, LOSS), lambda: edit(network)):
+        with pytest.raises(GrowthError, match=r"sharded .*take the network before it is sharded"):
+            attempt()
+    if not isinstance(wrapped, GrowingNetwork) and hasattr(wrapped, "module"):
+        with pytest.raises(GrowthError, match=r"cuts its weights into shards.*DistributedDataParallel"):
+            GrowthScheduler(wrapped, LOSS)
+
+
+WRAPPED: dict[str, Callable[[Any], nn.Module]] = {
+    "DDP": nn.parallel.DistributedDataParallel,
+    "compiled DDP": lambda network: torch.compile(nn.parallel.DistributedDataParallel(network)),
+    "DDP of compiled": lambda network: nn.parallel.DistributedDataParallel(torch.compile(network)),
+    "an average": torch.optim.swa_utils.AveragedModel,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_wrappers_around_wrappers_are_refused(one_process: None, wrap: Callable) -> None:
+    with pytest.raises(GrowthError, match=r"is wrapped in .*give the network itself, `\.module`"):
+        GrowthScheduler(wrap(network_of()), LOSS)
+
+
+NO_PLAIN_TENSORS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "meta": (lambda network: network.to("meta"), "on the meta device"),
+    "complex": (lambda network: network.to(torch.complex64), "of torch.complex64"),
+    "sparse": (
+        lambda network: setattr(
+            network.parts["h"], "weight", nn.Parameter(network.parts["h"].weight.detach().to_sparse())
+        ),
+        r"`nodes\.h\.layer\.weight` cannot change: it is sparse",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules are")
+@pytest.mark.parametrize(("change", "told"), NO_PLAIN_TENSORS.values(), ids=NO_PLAIN_TENSORS)
+def test_weights_that_are_no_plain_numbers_are_refused(change: Callable, told: str) -> None:
+    network = network_of()
+    change(network)
+    with pytest.raises(GrowthError, match=told):
+        GrowthScheduler(network, LOSS)
 
 
 def test_a_compiled_network_grows_as_the_one_inside() -> None:

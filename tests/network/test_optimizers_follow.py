@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthError, GrowthScheduler, compile_network, edit, parse_spec
-from gromo_graph.network.optimizers import OptimizerStateWarning
+from gromo_graph.network.optimizers import LostHooksWarning, OptimizerStateWarning
 
 SPEC = """
 nodes:
@@ -75,6 +75,7 @@ MAKERS: dict[str, Callable[[torch.nn.Module], Made]] = {
     "SGD": alone(optim.SGD, lr=0.05, momentum=0.9, nesterov=True),
     "Adam, fused": alone(optim.Adam, lr=0.02, fused=True),
     "AdamW, foreach": alone(optim.AdamW, lr=0.02, foreach=True),
+    "SGD, fused": alone(optim.SGD, lr=0.02, momentum=0.9, fused=True),
     "Adagrad, fused": alone(optim.Adagrad, lr=0.02, fused=True),
     "Adam, tensor": alone(optim.Adam, lr=torch.tensor(0.02)),
     "AdamW, two groups": grouped(optim.AdamW, lr=0.01),
@@ -343,6 +344,62 @@ def test_hooks_gradients_and_attributes_go_to_the_heir(actions: str, undone: boo
     calls.clear()
     LOSS(network(X), Y).backward()
     assert calls == []
+
+
+@pytest.mark.parametrize("kind", ["register_hook", "register_prehook"])
+def test_hooks_on_the_node_of_a_gradient_are_told(kind: str) -> None:
+    network = network_of("widen")
+    nodes = [torch.autograd.graph.get_gradient_edge(p).node for p in network.parameters()]
+    handles = [getattr(node, kind)(lambda *gradients: None) for node in nodes]
+    scheduler = GrowthScheduler(network, LOSS, epochs=99)
+    with pytest.warns(
+        LostHooksWarning, match=r"parameter\.register_post_accumulate_grad_hook, which follows"
+    ):
+        assert scheduler.step(TRAIN, HELD_OUT) is not None
+    for handle in handles:
+        handle.remove()
+    untouched = network_of("widen")
+    GrowthScheduler(untouched, LOSS, epochs=99).step(TRAIN, HELD_OUT)  # a warning would be an error here
+
+
+HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+CAREFUL: dict[str, Callable[[torch.nn.Module], Made]] = {
+    "AdamW": alone(optim.AdamW, lr=0.02, eps=1e-4),
+    "Adam, fused": alone(optim.Adam, lr=0.02, eps=1e-4, fused=True),
+    "SGD, foreach": alone(optim.SGD, lr=0.5, momentum=0.9, foreach=True),
+    "SGD, fused": alone(optim.SGD, lr=0.5, momentum=0.9, fused=True),
+}
+
+
+@pytest.mark.parametrize("actions", ACTIONS)
+@pytest.mark.parametrize("name", CAREFUL)
+@pytest.mark.parametrize("dtype", HALVES.values(), ids=HALVES)
+def test_weights_of_other_precisions_grow_and_train_on(dtype: torch.dtype, name: str, actions: str) -> None:
+    network = network_of(actions).to(dtype)
+    optimizers = CAREFUL[name](network)
+    scheduler = GrowthScheduler(network, LOSS, optimizer=optimizers, epochs=99)
+    data = [(x.to(dtype), y) for x, y in TRAIN]
+    for kind in ACTIONS[actions]:
+        _steps(network, optimizers[0], data)
+        wanted = [
+            each for each in scheduler.plan(data).candidates if each.kind == kind and each.reason is None
+        ]
+        scheduler.apply(wanted[0], 1.0 if kind == "prune" else 0.1)
+    before = {key: parameter.detach().clone() for key, parameter in network.named_parameters()}
+    _steps(network, optimizers[0], data)
+    for key, parameter in network.named_parameters():
+        assert parameter.dtype == dtype
+        assert parameter.isfinite().all()
+        assert not torch.equal(parameter, before[key]), f"{key} is trained by none"
+        moments = [v for v in optimizers[0].state[parameter].values() if isinstance(v, Tensor) and v.dim()]
+        assert all(moment.dtype == dtype and moment.shape == parameter.shape for moment in moments)
+
+
+def _steps(network: torch.nn.Module, optimizer: torch.optim.Optimizer, data: Any) -> None:
+    for x, y in data * 2:
+        optimizer.zero_grad()
+        LOSS(network(x), y).backward()
+        optimizer.step()
 
 
 def test_weights_that_no_optimizer_trains_are_refused() -> None:

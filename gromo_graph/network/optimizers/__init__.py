@@ -4,12 +4,18 @@ from gromo_graph.network.optimizers.coverage import Untrained, check_coverage
 from gromo_graph.network.optimizers.following import Followed, follow
 from gromo_graph.network.optimizers.memory import OptimizerMemory, bring_back, remembered
 from gromo_graph.network.optimizers.own_steps import BORN, check_births
-from gromo_graph.network.optimizers.several import OptimizerChoice, Optimizers, OptimizerStateWarning
+from gromo_graph.network.optimizers.several import (
+    LostHooksWarning,
+    OptimizerChoice,
+    Optimizers,
+    OptimizerStateWarning,
+)
 from gromo_graph.network.optimizers.state import NewState
 
 __all__ = [
     "BORN",
     "Followed",
+    "LostHooksWarning",
     "NewState",
     "OptimizerChoice",
     "OptimizerMemory",

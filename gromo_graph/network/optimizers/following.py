@@ -13,11 +13,11 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers import ParameterChange
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers.groups import Order, prefix_of_names, regroup
-from gromo_graph.network.optimizers.heirs import inherit
+from gromo_graph.network.optimizers.heirs import has_node_hooks, inherit
 from gromo_graph.network.optimizers.likeness import Likeness
 from gromo_graph.network.optimizers.own_steps import has_own_steps
-from gromo_graph.network.optimizers.several import Optimizers, layered
-from gromo_graph.network.optimizers.state import NewState, begins_anew, first_state, moved_state
+from gromo_graph.network.optimizers.several import LostHooksWarning, Optimizers, layered
+from gromo_graph.network.optimizers.state import NewState, begins_anew, even_out, first_state, moved_state
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class Followed:
     before: Sequence[Parameter]
     changes: Sequence[ParameterChange] = ()
     origins: Mapping[Parameter, Parameter] = field(default_factory=dict)
+
+
+_NODE_HOOKS = (
+    "hooks on the AccumulateGrad node of a parameter stay with that parameter, and another one takes its place: set "
+    "them again after each growth step, or use parameter.register_post_accumulate_grad_hook, which follows"
+)
 
 
 def follow(
@@ -54,6 +60,8 @@ def follow(
     """
     for change in what.changes:
         inherit(change)
+    if any(has_node_hooks(change.old) for change in what.changes):
+        optimizers.say_once(_NODE_HOOKS, LostHooksWarning)
     names = {parameter: name for name, parameter in network.named_parameters()}
     order = Order(names)
     prefix = prefix_of_names((group for each in optimizers for group in each.param_groups), names)
@@ -76,6 +84,7 @@ def follow(
                 _begin(owner, options, parameter)
             if isinstance(owner, torch.optim.LBFGS) and before != _identities(options):
                 _forget_curvature(owner, optimizers)
+            even_out(owner, options)
 
 
 def _groups(given: torch.optim.Optimizer) -> Iterator[tuple[torch.optim.Optimizer, int, dict[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 from torch.nn import Parameter
 
 from gromo_graph.layers import ParameterChange
@@ -34,6 +35,21 @@ def share_hooks(old: Any, new: Any) -> None:
     for hooks in ("_backward_hooks", "_post_accumulate_grad_hooks"):
         if getattr(old, hooks) is not None:
             setattr(new, hooks, getattr(old, hooks))
+
+
+def has_node_hooks(parameter: Parameter) -> bool:
+    """Whether somebody hooked the node of the autograd graph that accumulates its gradient (AccumulateGrad)."""
+    if not parameter.requires_grad:
+        return False
+    node = get_gradient_edge(parameter).node
+    for register in (node.register_hook, node.register_prehook):
+        # Torch lists the hooks of a node in the handle of one more hook alone.
+        handle = register(lambda *gradients: None)
+        hooks = handle.hooks_dict_ref()
+        handle.remove()
+        if hooks:
+            return True
+    return False
 
 
 def _widened(value: Any, change: ParameterChange) -> Any:

@@ -17,6 +17,10 @@ class OptimizerStateWarning(UserWarning):
     """An optimizer begins anew with what it knows of parameters that have another size now."""
 
 
+class LostHooksWarning(UserWarning):
+    """Hooks hang on something that has been replaced, where they cannot be followed."""
+
+
 class Optimizers:
     """The optimizers that train a network; entries that are young in them take the steps of their own age.
 
@@ -65,11 +69,11 @@ class Optimizers:
             for group in optimizer.param_groups:
                 yield from group["params"]
 
-    def say_once(self, message: str) -> None:
+    def say_once(self, message: str, category: type[Warning] = OptimizerStateWarning) -> None:
         """Warn of something, the first time that it happens."""
         if message not in self._said:
             self._said.add(message)
-            warnings.warn(message, OptimizerStateWarning, stacklevel=2)
+            warnings.warn(message, category, stacklevel=2)
 
 
 OptimizerChoice = torch.optim.Optimizer | Iterable[torch.optim.Optimizer] | None

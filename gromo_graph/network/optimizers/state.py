@@ -116,6 +116,16 @@ def first_state(
     return dict(torch.optim.Adagrad([parameter], **options).state[parameter])
 
 
+def even_out(optimizer: torch.optim.Optimizer, group: Group) -> None:
+    """Give all parameters of a fused SGD a momentum, of 0, if some have one: torch takes all of a group or none."""
+    if not (isinstance(optimizer, torch.optim.SGD) and group.get("fused")):
+        return
+    missing = [p for p in group["params"] if optimizer.state.get(p, {}).get("momentum_buffer") is None]
+    if 0 < len(missing) < len(group["params"]):
+        for parameter in missing:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 def begins_anew(change: ParameterChange, new: NewState) -> bool:
     """True if the policy forgets what was known of a parameter that grew; of one that lost entries it never does."""
     return new == "fresh" and not isinstance(change, Kept)
