@@ -46,8 +46,8 @@ def _why_not(given: object) -> str:
 def _inside(given: object) -> object:
     """What wrappers are put around, one around the other too."""
     while not isinstance(given, GrowingNetwork):
-        inner = getattr(given, "module", None) or getattr(given, "_orig_mod", None)
-        if inner is None:
+        inside = [getattr(given, name) for name in ("_orig_mod", "module") if hasattr(given, name)]
+        if not inside:
             break
-        given = inner
+        given = inside[0]
     return given

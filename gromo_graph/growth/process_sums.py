@@ -158,8 +158,9 @@ def lost_peers() -> Iterator[None]:
         if not known:
             raise
         raise RunError(
-            "another process of the run has ended, so this one cannot go on: the other's own message says why; "
-            "gromo-graph resume goes on from the last checkpoint, also with another number of processes"
+            "another process of the run has ended, so this one cannot go on: its own message says why, or that of the "
+            "launcher if it was killed; gromo-graph resume goes on from the last checkpoint, also with another number "
+            "of processes"
         ) from error
 
 

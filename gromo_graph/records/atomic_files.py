@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -31,9 +32,9 @@ def writing(path: Path) -> Iterator[None]:
         raise NoPermissionError(f"{path}: there is no permission to write here") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise RunError(
-            f"{path}: cannot be written: {reason}; free some space or choose another place"
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some space or choose another place" if full else "choose another place"
+        raise RunError(f"{path}: cannot be written: {reason}; {advice}") from error
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -224,8 +224,9 @@ def load_run(path: str | Path) -> Run:
     network, journal = _weighted(folder)
     try:
         preparation = Preparation.from_dict(folder.read_json(DATA))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise RunError(f"{folder.file(DATA)}: this file is damaged: {error!r}") from error
+    except ValueError as error:
+        raise RunError(f"{folder.file(DATA)}: this file is damaged: {error}") from error
+    _check_same(folder, network, preparation)
     return Run(
         network=network,
         events=journal.events,
@@ -235,6 +236,18 @@ def load_run(path: str | Path) -> Run:
         results=folder.summary() if folder.is_over else _so_far(journal),
         path=folder.path,
     )
+
+
+def _check_same(folder: RunFolder, network: GrowingNetwork, preparation: Preparation) -> None:
+    """Refuse a preparation of samples that the network does not read, as that of another run."""
+    spec, shapes = network.spec, network.graph.shapes
+    reads = [shapes[name] for name in spec.inputs]
+    gives = shapes[spec.outputs[0]][0]
+    if reads != [preparation.shape] or (len(spec.outputs) == 1 and gives != preparation.outputs):
+        raise RunError(
+            f"{folder.file(DATA)}: this file is of another network: it prepares samples of shape {preparation.shape} "
+            f"for {preparation.outputs} outputs, and the network reads {', '.join(map(str, reads))} and gives {gives}"
+        )
 
 
 def _weighted(folder: RunFolder) -> tuple[GrowingNetwork, Journal]:

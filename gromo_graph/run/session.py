@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 
 from gromo_graph.errors import RunError
-from gromo_graph.growth.process_sums import ALONE, Processes
+from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.data.stream import dead_workers_told
@@ -147,10 +147,10 @@ def carried_out(
         on_progress: called after each epoch, in the first process.
 
     Raises:
-        RunError: the data, the folder, the memory or the training.
+        RunError: the data, the folder, the memory or the training; another process has ended.
         KeyboardInterrupt: Ctrl-C; what is there has been saved.
     """
-    with dead_workers_told(), joined(device) as processes, ExitStack() as stack:
+    with dead_workers_told(), lost_peers(), joined(device) as processes, ExitStack() as stack:
         with processes.together():
             if processes.is_first:
                 stack.enter_context(place.held())

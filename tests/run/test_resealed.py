@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -161,6 +162,38 @@ def test_two_hundred_resealed_folders(broken: Path, whole: Path, tmp_path: Path,
         refused += any(said)
         shutil.rmtree(path.parent)
     assert refused > 5
+
+
+WRONG_DATA: dict[str, tuple[dict[str, Any], str]] = {
+    "task": ({"task": "both"}, "task: input should be"),
+    "a text": ({"outputs": "3"}, "outputs: input should be a valid integer"),
+    "a truth": ({"outputs": True}, "outputs: input should be a valid integer"),
+    "no sizes": ({"shape": [0]}, "shape.0: input should be greater than 0"),
+    "not finite": ({"mean": [float("nan")] * 4}, "mean.0: input should be a finite number"),
+    "no scale": ({"scale": [1.0, 0.0, 1.0, 1.0]}, "scale.1: input should be greater than 0"),
+    "lengths": ({"mean": [0.0] * 3}, "mean: 3 values, expected 4"),
+    "classes": ({"classes": ["a"]}, "classes: 1 values, expected 3"),
+    "a label": ({"classes": [None, 1, 2]}, "classes.0"),
+    "of another": (
+        {"shape": [2], "mean": [0.0] * 2, "scale": [1.0] * 2},
+        "of another network: it prepares samples of shape (2,) for 3 outputs, and the network reads (4,) and gives 3",
+    ),
+}
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG_DATA.values(), ids=WRONG_DATA)
+def test_data_of_wrong_types_are_told(
+    whole: Path, tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    values = json.loads((path / "data.json").read_bytes())
+    values.pop("checksum", None)
+    values |= wrong
+    values["checksum"] = checksum(values)
+    (path / "data.json").write_text(json.dumps(values))
+    with pytest.raises(GromoGraphError, match=re.escape(message)):
+        load_run(path)
 
 
 def test_moments_of_another_dtype_are_refused() -> None:

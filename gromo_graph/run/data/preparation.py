@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field, FiniteFloat, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.layers.embedding import ids_problem
+from gromo_graph.records.validation import first_problem
 from gromo_graph.run.data.notes import constant_columns, constant_values
 from gromo_graph.run.data.raw import CHUNK, Array, Raw, Task, is_text
 
 _CONSTANT = 1e-12
+_Scale = Annotated[FiniteFloat, Field(gt=0)]
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,15 @@ class Preparation:
     """
 
     task: Task
-    shape: tuple[int, ...]
-    outputs: int
+    shape: tuple[PositiveInt, ...]
+    outputs: PositiveInt
     features: tuple[str, ...]
     classes: tuple[str | int, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    target_mean: tuple[float, ...] = ()
-    target_scale: tuple[float, ...] = ()
-    vocabulary: int | None = None
+    mean: tuple[FiniteFloat, ...]
+    scale: tuple[_Scale, ...]
+    target_mean: tuple[FiniteFloat, ...] = ()
+    target_scale: tuple[_Scale, ...] = ()
+    vocabulary: PositiveInt | None = None
 
     def inputs(self, x: Array, *, name: str = "data") -> Tensor:
         """float32 (samples, *shape) from raw samples.
@@ -92,39 +96,28 @@ class Preparation:
         """The inverse of `to_dict`.
 
         Raises:
-            ValueError, TypeError, KeyError: it is something else.
+            ValueError: it is something else; says the first thing that is wrong.
         """
-        preparation = Preparation(
-            task="regression" if values["task"] == "regression" else "classification",
-            shape=tuple(int(size) for size in values["shape"]),
-            outputs=int(values["outputs"]),
-            features=tuple(str(name) for name in values["features"]),
-            classes=tuple(label if isinstance(label, int) else str(label) for label in values["classes"]),
-            mean=_floats(values["mean"]),
-            scale=_floats(values["scale"]),
-            target_mean=_floats(values["target_mean"]),
-            target_scale=_floats(values["target_scale"]),
-            vocabulary=None if values.get("vocabulary") is None else int(values["vocabulary"]),
-        )
-        size, targets = math.prod(preparation.shape), preparation.outputs
-        wanted = (
-            (size, size, targets, 0, 0)
-            if preparation.task == "classification"
-            else (size, size, 0, targets, targets)
-        )
-        found = tuple(
-            len(row)
-            for row in (
-                preparation.mean,
-                preparation.scale,
-                preparation.classes,
-                preparation.target_mean,
-                preparation.target_scale,
-            )
-        )
-        if wanted != found:
-            raise ValueError(f"lengths {found} where {wanted} are expected")
-        return preparation
+        try:
+            found = _SAVED.validate_json(json.dumps(values), strict=True)
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from error
+        size, classes = math.prod(found.shape), found.task == "classification"
+        of_classes, of_values = (found.outputs, 0) if classes else (0, found.outputs)
+        wanted = {
+            "mean": size,
+            "scale": size,
+            "classes": of_classes,
+            "target_mean": of_values,
+            "target_scale": of_values,
+        }
+        for name, length in wanted.items():
+            if len(getattr(found, name)) != length:
+                raise ValueError(f"{name}: {len(getattr(found, name))} values, expected {length}")
+        return found
+
+
+_SAVED = TypeAdapter(Preparation)
 
 
 @dataclass(frozen=True)
@@ -336,10 +329,3 @@ def _moments(rows: Array, train: Array, axes: tuple[int, ...], name: str) -> _Mo
 
 def _listed(array: Array) -> tuple[float, ...]:
     return tuple(float(value) for value in array.ravel())
-
-
-def _floats(values: Sequence[Any]) -> tuple[float, ...]:
-    row = tuple(float(value) for value in values)
-    if not all(math.isfinite(value) for value in row):
-        raise ValueError("numbers that are not finite")
-    return row
