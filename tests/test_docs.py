@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from gromo_graph import GrowingModule, GrowingNetwork, compile_network, dump_spec, load_spec
+from gromo_graph import GrowingModule, compile_network, load_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -61,6 +61,9 @@ def test_the_code_on_training_elsewhere_runs(tmp_path: Path, monkeypatch: pytest
     grown += [names["search"].best_estimator_.network_]
     assert all(network.graph.parameter_count > 11 for network in grown)
     assert names["model"].score(names["x"], names["y"]) > 0.9
+    kept = compile_network(load_spec("grown.yaml"))
+    kept.load_state_dict(safetensors.torch.load_file("grown.safetensors"))
+    assert torch.equal(kept(names["inputs"]), names["network"](names["inputs"]))
 
 
 def test_the_code_on_deciding_runs_and_every_action_is_on_the_page(
@@ -80,22 +83,6 @@ def test_the_code_on_deciding_runs_and_every_action_is_on_the_page(
     assert samples == "200"
     for action in get_args(Action):
         assert f"| `{action}` |" in text
-
-
-def test_what_the_readme_keeps_of_a_network_gives_it_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (block,) = (block for block in blocks if "grown.safetensors" in block)
-    network = compile_network(load_spec(ROOT / "specs" / "digits_residual.yaml"), seed=3)
-    names: dict[str, object] = {"network": network, "Path": Path, "safetensors": safetensors}
-    names |= {"dump_spec": dump_spec, "load_spec": load_spec, "compile_network": compile_network}
-    monkeypatch.chdir(tmp_path)
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own text
-    again, x = names["network"], torch.linspace(-1.0, 1.0, 128).reshape(2, 64)
-    assert isinstance(again, GrowingNetwork)
-    assert again is not network
-    assert torch.equal(again(x), network(x))
 
 
 def test_the_reference_of_the_language_is_what_the_models_say() -> None:

@@ -26,17 +26,60 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-def test_the_architecture_in_the_readme_is_sound_and_grows() -> None:
-    from gromo_graph import grow, parse_spec
-
+@pytest.fixture
+def readers_folder(tmp_path: Path) -> Path:
+    """A folder in which somebody has saved the YAML of the README."""
     (text,) = blocks("yaml")
-    run = grow(parse_spec(text, overrides=["train.epochs=12"]))
+    (tmp_path / "my.yaml").write_text(text)
+    return tmp_path
+
+
+def test_the_architecture_in_the_readme_is_sound_and_grows(readers_folder: Path) -> None:
+    from gromo_graph import grow, load_spec
+
+    run = grow(load_spec(readers_folder / "my.yaml", overrides=["train.epochs=12"]))
     assert run.summary["steps"] >= 1
 
 
+def words(output: str) -> list[list[str]]:
+    """The lines of an output without their numbers, which another machine may compute a little differently."""
+    return [re.sub(r"[−+-]?\d[\d.,]*", "0", line).split() for line in output.splitlines()]
+
+
 @pytest.mark.slow
-def test_the_python_in_the_readme_runs(tmp_path: Path) -> None:
-    code = blocks("python")[0].replace('"specs/', f'"{ROOT}/specs/')
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "grown.svg").is_file()
+def test_the_commands_in_the_readme_print_what_it_shows(readers_folder: Path) -> None:
+    (session,) = blocks("console")
+    calls = re.findall(r"^\$ gromo-graph (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE)
+    assert [call.split()[0] for call, _ in calls] == ["validate", "grow", "diff"]
+    for call, shown in calls:
+        done = subprocess.run(
+            [sys.executable, "-m", "gromo_graph", *call.split()],
+            cwd=readers_folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == (1 if call.startswith("diff") else 0), done.stderr  # 1: they differ
+        assert words(done.stdout) == words(shown)
+
+
+@pytest.mark.slow
+def test_the_python_in_the_readme_runs_as_it_stands(readers_folder: Path) -> None:
+    programs = blocks("python")
+    assert len(programs) == 2
+    for code in programs:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=readers_folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout.splitlines()[-1]) > 25 if "DataLoader" in code else "setosa" in done.stdout
+    assert (readers_folder / "grown.svg").is_file()
+
+
+def test_the_readme_groups_every_verb() -> None:
+    from gromo_graph.cli import app
+
+    table = (ROOT / "README.md").read_text().split("## Commands")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\w+) \| (.*) \|$", table, re.MULTILINE)
+    assert [name for name, _ in rows] == ["group", "start", "use", "analyse", "edit"]
+    told = [verb for _, row in rows[1:] for verb in re.findall(r"(?:^|· )`(\w+)`", row)]
+    assert sorted(told) == sorted(str(command.name) for command in app.registered_commands)
