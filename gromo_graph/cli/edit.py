@@ -161,7 +161,7 @@ def _duplicate(words: Sequence[str]) -> SpecEdit:
 
 
 def _set(words: Sequence[str]) -> SpecEdit:
-    """Options of a node, or of a section if the first word is a value already."""
+    """Set options of a node, or of a section if the first word is a value already."""
     from gromo_graph.graph.edits import Edits, SetFeatures, SetOptions, SetSection
 
     if words and "=" in words[0]:
@@ -200,7 +200,7 @@ def _exactly(words: Sequence[str], number: int, action: str) -> Sequence[str]:
 
 
 def _split(words: Sequence[str], number: int, action: str) -> tuple[Sequence[str], dict[str, Any]]:
-    """The words that come first, and the values behind them."""
+    """Split words into the first ones and the values behind them."""
     names = _exactly(words[:number], number, action)
     values = _values(words[number:])
     if not values and action == "set":

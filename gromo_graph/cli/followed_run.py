@@ -66,7 +66,7 @@ def followed(telling: Telling, work: Callable[[Any], Run]) -> Run | None:
 
 
 def tell(telling: Telling, run: Run | None) -> None:
-    """The summary of a run on stdout."""
+    """Print the summary of a run on stdout."""
     from gromo_graph.cli.summary import show_summary
 
     if run is None:

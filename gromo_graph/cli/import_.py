@@ -21,7 +21,7 @@ _INPUT = re.compile(r"(?:(?P<name>[^\W\d]\w*)=)?(?P<shape>[0-9]+(,[0-9]+)*)(?::(
 
 @dataclass(frozen=True)
 class _Example:
-    """An input as it is told; tokens: how many there are, of an input of token ids."""
+    """The shape of an example input; tokens: the number of ids of an input of token ids."""
 
     name: str | None
     shape: tuple[int, ...]

@@ -72,7 +72,7 @@ def _serve(run: Path, port: int, open_: bool) -> None:
 
 
 def show(address: str) -> None:
-    """In the browser, if there is one."""
+    """Show a page in the browser, if there is one."""
     import webbrowser
 
     if not webbrowser.open(address):

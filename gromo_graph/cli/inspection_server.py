@@ -28,7 +28,7 @@ Results = Callable[[Path], Mapping[str, Any] | None]
 
 
 class Following:
-    """A run that is looked at again and again; what is known of it is not worked out twice.
+    """A run that is read again and again; its known part is not worked out twice.
 
     Args:
         run: the folder, or the journal. results: what came of it, once it is over.
@@ -118,7 +118,7 @@ class Server(ThreadingHTTPServer):
         return frozenset(f"{name}:{self.server_port}" for name in (HOST, "localhost"))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that leaves in the middle of an answer is no fault; anything else is said in a line."""
+        """Report an error in a line, but not a browser that leaves in the middle of an answer."""
         error = sys.exc_info()[1]
         if not isinstance(error, (ConnectionError, TimeoutError)):
             failure(f"a request could not be answered: {error!r}")
@@ -175,11 +175,11 @@ class _Handler(BaseHTTPRequestHandler):
         return "gromo-graph"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a page that asks every second would fill the terminal."""
+        """Log nothing: a page that asks every second would fill the terminal."""
 
 
 def _asked(address: str) -> tuple[str, str]:
-    """The path of an address, and what the page that asks has been told.
+    """The path of an address, and the state that the asking page has been told.
 
     Raises:
         ValueError: the address or its query is malformed.

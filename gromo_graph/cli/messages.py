@@ -42,7 +42,7 @@ _Verb = TypeVar("_Verb", bound=Callable[..., None])
 
 
 def reported(verb: _Verb) -> _Verb:
-    """A verb whose errors become messages and exit codes: 2 for the spec, 1 for the run, 130 for Ctrl-C."""
+    """Turn the errors of a verb into messages and exit codes: 2 for the spec, 1 for the run, 130 for Ctrl-C."""
 
     @functools.wraps(verb)
     def wrapped(*args: Any, **options: Any) -> None:
@@ -96,7 +96,7 @@ def _plugin_option() -> inspect.Parameter:
 
 
 def say(text: str) -> None:
-    """A message."""
+    """Print a message."""
     typer.echo(printable(text), err=True)
 
 
@@ -107,7 +107,7 @@ def failure(text: str) -> None:
 
 
 def show_problems(problems: tuple[Problem, ...]) -> None:
-    """Every problem of a document, each with the line it is in."""
+    """Print every problem of a document, each with its line."""
     for problem in problems:
         place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
         path = f" {styled(printable(problem.path), bold=True)}:" if problem.path else ""
@@ -121,7 +121,7 @@ def show_problems(problems: tuple[Problem, ...]) -> None:
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey: names and values in a spec are anybody's.
+    """The text without control characters: names and values in a spec may come from anybody.
 
     >>> printable("red \\x1b[31m alert")
     'red \\\\x1b[31m alert'
@@ -130,7 +130,7 @@ def printable(text: str) -> str:
 
 
 def styled(text: str, **style: Any) -> str:
-    """Colour, unless stderr is no terminal or NO_COLOR asks for none."""
+    """The text in colour, unless stderr is no terminal or NO_COLOR is set."""
     if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
         return text
     return typer.style(text, **style)
@@ -157,7 +157,7 @@ def _excerpt(problem: Problem) -> str:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Warnings as one line, without the place in the code."""
+    """Print a warning as one line, without the place in the code."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         typer.echo(f"{styled('warning:', fg='yellow', bold=True)} {printable(str(message))}", err=True)

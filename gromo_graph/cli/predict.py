@@ -74,7 +74,7 @@ def _rows(run: Run, raw: Raw) -> Iterator[list[str]]:
 
 
 def _harmless(label: str) -> str:
-    """A label that a spreadsheet would take for a formula is marked as text.
+    """Mark a label as text if a spreadsheet would take it for a formula.
 
     >>> _harmless("=1+1"), _harmless("setosa")
     ("'=1+1", 'setosa')

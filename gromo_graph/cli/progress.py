@@ -100,7 +100,7 @@ def measures(values: Mapping[str, Any]) -> str:
 
 
 def _tell(progress: Progress) -> None:
-    """A plain line, for a growth step and some ten times in a training."""
+    """Print a plain line, for a growth step and some ten times in a training."""
     for event in progress.events:
         say(decision(event))
     every = max(1, progress.epochs // _LINES)

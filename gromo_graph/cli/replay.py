@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,12 +29,8 @@ def replay(
     from gromo_graph.run import replay as again
 
     telling = Telling(run.name, out, as_json, quiet)
-    where = device_name(device)
-    found = followed(
-        telling,
-        lambda watch: again(run, to=to, out=out, data=data, device=where, force=force, on_progress=watch),
-    )
-    tell(telling, found)
+    options: dict[str, Any] = {"out": out, "data": data, "device": device_name(device), "force": force}
+    tell(telling, followed(telling, lambda watch: again(run, to=to, on_progress=watch, **options)))
 
 
 @reported
@@ -60,18 +56,6 @@ def branch(
     from gromo_graph.run import branch as again
 
     telling = Telling(run.name, out, as_json, quiet)
-    where, settings = device_name(device), overrides or ()
-    found = followed(
-        telling,
-        lambda watch: again(
-            run,
-            at=at,
-            overrides=settings,
-            out=out,
-            data=data,
-            device=where,
-            force=force,
-            on_progress=watch,
-        ),
-    )
-    tell(telling, found)
+    options: dict[str, Any] = {"out": out, "data": data, "device": device_name(device), "force": force}
+    options["overrides"] = overrides or ()
+    tell(telling, followed(telling, lambda watch: again(run, at=at, on_progress=watch, **options)))

@@ -112,7 +112,7 @@ def _show_nodes(graph: Graph, rows: list[dict[str, Any]]) -> None:
 
 
 def _by_block(rows: list[dict[str, Any]], blocks: Sequence[str]) -> list[dict[str, Any]]:
-    """The nodes of a block one after the other, where its first one stands."""
+    """The nodes with those of a block one after the other, at the place of its first one."""
     first = {
         block: place
         for place, row in reversed(list(enumerate(rows)))
@@ -132,7 +132,7 @@ def _is_in(row: dict[str, Any], block: str) -> bool:
 
 
 def _block(block: str, depth: int, rows: list[dict[str, Any]]) -> list[str]:
-    """The row above the nodes of a block, with what they cost together."""
+    """The row above the nodes of a block, with their costs together."""
     own = [row for row in rows if row["name"].startswith(f"{block}.")]
     parameters, madds = (sum(row[cost] for row in own) for cost in ("parameters", "madds"))
     outer = block.rpartition(".")[0] if depth else ""
@@ -141,7 +141,7 @@ def _block(block: str, depth: int, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _indented(name: str, around: Sequence[str]) -> str:
-    """A node's name below those of its blocks, which are not said again."""
+    """The name of a node below those of its blocks, which are not repeated."""
     inner = name.removeprefix(f"{around[-1]}.") if around else name
     return f"{_STEP * len(around)}{printable(inner)}"
 
@@ -180,6 +180,6 @@ def _names(names: list[str]) -> str:
 
 
 def _some(names: list[str]) -> str:
-    """The first of them; `--groups` and `--json` have all."""
+    """The first names; `--groups` and `--json` have all."""
     more = len(names) - _MOST_NAMED
     return _names(names) if more <= 1 else f"{_names(names[:_MOST_NAMED])} and {more} more"

@@ -15,7 +15,7 @@ from gromo_graph.cli.messages import printable
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:
-    """The summary of a run, and where its pictures and its report are."""
+    """Print the summary of a run, and the paths of its pictures and its report."""
     table = Table.grid(padding=(0, 2))
     folder = Path(summary["run"])
     facts = {
@@ -35,7 +35,7 @@ def show_summary(summary: Mapping[str, Any]) -> None:
 
 
 def show_measures(measured: Mapping[str, Mapping[str, Any]], *, on: Console | None = None) -> None:
-    """A row for each part of the data."""
+    """Print a row for each part of the data."""
     accurate = any(values["accuracy"] is not None for values in measured.values())
     numbers = ("loss", "accuracy") if accurate else ("loss",)
     table = plain_table("data", *numbers, numbers=numbers)

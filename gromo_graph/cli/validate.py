@@ -39,7 +39,7 @@ def validate(
 
 
 def _sound(spec: str, overrides: Overrides) -> None:
-    """Say what a sound spec is, and what in it will not grow."""
+    """Print the size of a sound spec, and its parts that will not grow."""
     from gromo_graph.graph import build_graph, obstacle
     from gromo_graph.spec import load_spec
 

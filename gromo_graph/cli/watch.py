@@ -21,7 +21,7 @@ Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 def watched(spec: str, look: Callable[[], None]) -> None:
-    """Look now and after each change, whatever is wrong with the file meanwhile; ends with KeyboardInterrupt."""
+    """Act now and after each change, even if the file is wrong meanwhile; ends with KeyboardInterrupt."""
     from gromo_graph.spec.expand.include import included_files
 
     while True:
@@ -38,7 +38,7 @@ def watched(spec: str, look: Callable[[], None]) -> None:
 
 
 def _settled(signature: Callable[[], Signature]) -> Signature:
-    """Once nothing changes any more: an editor may empty a file before it writes it."""
+    """Wait until nothing changes any more: an editor may empty a file before it writes it."""
     before = signature()
     while True:
         time.sleep(_SETTLING)

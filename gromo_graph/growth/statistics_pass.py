@@ -305,7 +305,7 @@ def _few_rows(network: GrowingNetwork, group: LinkedGroup, samples: int | None) 
 
 
 def _crossing_is_cheap(network: GrowingNetwork, group: LinkedGroup, consumer: LayerModule) -> bool:
-    """Whether the cross covariance C of a layer of rows costs less than a second pass over the data."""
+    """True if the cross covariance C of a layer of rows costs less than a second pass over the data."""
     if group.sees_samples or window_of(consumer, group) is not None:
         return False
     entries = values_read(group, network.graph) * columns_beside(consumer)

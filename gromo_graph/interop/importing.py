@@ -167,7 +167,7 @@ def _batches(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def _read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
-    """By fx; by export if fx cannot follow; if neither can, what fx has to say."""
+    """Read by fx, or by export if fx cannot follow; if neither can, the obstacles of both are given."""
     batch = len(next(iter(inputs.values())))
     trace = trace_by_fx(copy.deepcopy(model).train(), inputs)
     if isinstance(trace, Trace):

@@ -105,11 +105,11 @@ class SlidingAdapter(Weighted[M]):
         weight[(slice(None), slice(None), *middle)] = omega[:, 0]
         return weight
 
+    def write_sizes(self, layer: Any) -> None:
+        layer.out_channels, layer.in_channels = layer.weight.shape[:2]
+
     def with_constant(self, layer: M, x: Tensor) -> Tensor:
         return torch.cat((x, x.new_ones(x.shape[0], 1, *x.shape[2:])), dim=1)
-
-    def input_size(self, layer: M, x: Tensor) -> tuple[int, ...]:
-        return tuple(x.shape[1:])
 
     def check_input_size(self, layer: M, size: tuple[int, ...]) -> None:
         if len(size) != 1 + self.dimensions or size[0] != self.in_neurons(layer):
@@ -164,9 +164,6 @@ class ConvolutionAdapter(SlidingAdapter[C]):
         )
         new.out_channels, new.in_channels = weight.shape[:2]
         return new
-
-    def write_sizes(self, layer: C) -> None:
-        layer.out_channels, layer.in_channels = layer.weight.shape[:2]
 
 
 def _padding(layer: Conv1d | Conv2d, axis: int) -> tuple[int, int]:

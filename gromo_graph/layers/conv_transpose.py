@@ -148,9 +148,6 @@ class TransposedAdapter(SlidingAdapter[TransposedConvolution]):
         new.out_channels, new.in_channels = weight.shape[:2]
         return new
 
-    def write_sizes(self, layer: TransposedConvolution) -> None:
-        layer.out_channels, layer.in_channels = layer.weight.shape[:2]
-
 
 def transposed_convolution(
     call: TorchCall,

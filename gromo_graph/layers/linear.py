@@ -61,9 +61,6 @@ class LinearAdapter(Weighted[Linear]):
         rows = with_constant(_rows(x, self.in_neurons(layer), "an input"))
         return rows.reshape(*x.shape[:-1], rows.shape[-1])
 
-    def input_size(self, layer: Linear, x: Tensor) -> tuple[int, ...]:
-        return tuple(x.shape[1:])
-
     def check_input_size(self, layer: Linear, size: tuple[int, ...]) -> None:
         if not size or size[-1] != self.in_neurons(layer):
             raise GrowthError(

@@ -48,6 +48,9 @@ class Weighted(Generic[M]):
     def columns(self, layer: M) -> int:
         return self.fan_in(layer) + self.has_bias(layer)
 
+    def input_size(self, layer: M, x: Tensor) -> tuple[int, ...]:
+        return tuple(x.shape[1:])
+
     def parameter_count(self, layer: M) -> int:
         return self.out_neurons(layer) * self.columns(layer)
 

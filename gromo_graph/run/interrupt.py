@@ -1,4 +1,4 @@
-"""Ctrl-C, or the end that a cluster asks for, at a safe place: the batch or growth step in work is finished first."""
+"""Stops a run at a safe place after Ctrl-C or a signal: the batch or growth step in work is finished first."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Picked:
-    """What came of a search for the smallest network that is good enough.
+    """The result of a search for the smallest network that is good enough.
 
     Attributes:
         run: with the network that was picked, trained to the end.

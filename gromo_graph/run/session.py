@@ -1,4 +1,4 @@
-"""The one road from the options of a run to its loop: connect, lock, read, compile, restore, train.
+"""The road from the options of a run to its loop: connect, lock, read, compile, restore, train.
 
 Every way to begin a run (`entry_points.py`) says three things: the options (`Command`), the place that is written
 (`InMemory`, `NewFolder` or `SameFolder`), and how its beginning is read (a function that gives a `Start`).

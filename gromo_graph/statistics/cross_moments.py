@@ -70,7 +70,7 @@ class Window:
         return len(self.taps[0]) * len(self.taps[1])
 
     def back(self, weights: AxisWeights) -> View:
-        """From each position that is read back to the output that reads it, for each tap.
+        """The output that reads each position, for each tap.
 
         Output r reads position p where stride · r + offset = spread · p: what belongs to the outputs stands at
         spread · p − offset, once it is spread out by the stride.
@@ -141,7 +141,7 @@ def _in_slots(consumer: ObservedLayer, group: ObservedGroup, moment: Tensor, gai
 def _stacked(
     group: ObservedGroup, consumer: ObservedLayer, block: Callable[[ObservedLayer, GroupPlace], Moment]
 ) -> Moment:
-    """Blocks of producers below each other, of places side by side."""
+    """Stack the blocks of producers below each other, those of places side by side."""
     rows = [
         joined([block(producer, place) for place in group.reads[consumer]], dim=1)
         for producer in group.producers
@@ -150,7 +150,7 @@ def _stacked(
 
 
 def joined(parts: list[Moment], *, dim: int) -> Moment:
-    """Parts behind each other; a single one as it is, neither copied nor multiplied out."""
+    """Concatenate parts; a single one stays as it is, neither copied nor multiplied out."""
     return parts[0] if len(parts) == 1 else torch.cat([value_of(part) for part in parts], dim=dim)
 
 
@@ -225,7 +225,7 @@ def _sizes(consumer: ObservedLayer) -> tuple[int, int]:
 def cross_of_batch(
     consumer: ObservedLayer, group: ObservedGroup, partners: Sequence[ObservedLayer]
 ) -> Moment:
-    """C of the stored batch: what producers read against what layers read that enter one sum.
+    """C of the stored batch: inputs of the producers against inputs of the layers that enter one sum.
 
     Args:
         consumer, group: as in `m_prev_of_batch`.
@@ -261,7 +261,7 @@ def cross_of_batch(
 
 
 def _against_rows(producer: ObservedLayer, partner: ObservedLayer) -> Moment:
-    """A producer's raw input against the rows of a linear layer."""
+    """The raw input of a producer against the rows of a linear layer."""
     left, right = stored_rows(producer), stored_rows(partner).rows
     return Product(left.rows, right) if left.is_matrix else cross_moment(raw_values(left), right.values)
 

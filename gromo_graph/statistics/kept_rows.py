@@ -23,27 +23,27 @@ class KeptRows:
         self._last: object = None
 
     def add(self, rows: Tensor, forward_pass: object) -> None:
-        """Keep rows (n, columns), unless this forward pass was the last one kept."""
+        """Keep rows (n, columns), unless they are of the forward pass that was kept last."""
         if forward_pass is not self._last:
             self._batches.append(rows.detach())
             self._last = forward_pass
 
     def value(self) -> Tensor:
-        """All of them, (rows, columns)."""
+        """All rows, (rows, columns)."""
         return torch.cat(self._batches)
 
     def rescale(self, factor: float) -> None:
-        """Multiply all of them."""
+        """Multiply all rows by a factor."""
         if factor != 1.0:
             self._batches = [batch * factor for batch in self._batches]
 
     @property
     def nbytes(self) -> int:
-        """Bytes that they take."""
+        """The bytes that the rows take."""
         return sum(batch.numel() * batch.element_size() for batch in self._batches)
 
     def reset(self) -> None:
-        """Forget them."""
+        """Forget all rows."""
         self._batches.clear()
         self._last = None
 

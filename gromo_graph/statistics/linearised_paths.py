@@ -31,7 +31,7 @@ class LinearPath:
 
     @property
     def separable(self) -> bool:
-        """Whether the operations are one matrix along each axis."""
+        """True if the operations are one matrix along each axis."""
         return all(operation_adapter(operation).separable for operation in self.operations)
 
 

@@ -96,7 +96,7 @@ class TensorStatistic:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the sum takes."""
+        """The bytes that the sum takes."""
         return 0 if self._sum is None else self._sum.numel() * self._sum.element_size()
 
     def update(self, total: Moment, samples: int) -> None:
@@ -144,7 +144,7 @@ class TensorStatistic:
             self._add(moment.value())
 
     def _judge(self, samples: int) -> None:
-        """Remember how some entries of the sum stand; what that says of the error is worked out when it is asked for.
+        """Remember some entries of the sum; the error is worked out from them when it is asked for.
 
         When there are many such marks every second one is forgotten, and further ones are set half as often.
         """
@@ -169,7 +169,7 @@ class TensorStatistic:
         self._unmarked = 0
 
     def _work_out(self) -> None:
-        """Add what the marks tell, and keep the last one alone."""
+        """Add the squares between the marks, and keep the last mark alone."""
         if self._unmarked:
             self._set_mark()
         if len(self._marks) > 1:
@@ -182,7 +182,7 @@ class TensorStatistic:
 
     @torch.no_grad()
     def merge(self, other: TensorStatistic) -> None:
-        """Add what another statistic has counted; the other one stays as it is.
+        """Add the samples of another statistic, which stays as it is.
 
         Raises:
             GrowthError: the two have different shapes.
@@ -209,7 +209,7 @@ class TensorStatistic:
         self._marks = [(self._mark(), 0)]
 
     def counted(self) -> Counted:
-        """The sum and what its error is estimated from; whoever changes the sum changes the statistic.
+        """The sum and the squares that its error is estimated from; a change of the sum changes the statistic.
 
         Raises:
             GrowthError: nothing has been counted yet.
@@ -220,7 +220,7 @@ class TensorStatistic:
         return Counted(self._sum, self._upper, self._squares, self._parts)
 
     def recount(self, samples: int, updates: int, *, squares: float, parts: int) -> None:
-        """Say how much the sum of `counted` stands for, after others' has been added to it."""
+        """Set the number of samples that the sum of `counted` stands for, after others were added to it."""
         self.samples, self.updates, self._squares, self._parts = samples, updates, squares, parts
         self._marks = [(self._mark(), 0)]
 
@@ -298,17 +298,17 @@ class SharedMoment:
         self._held = False
 
     def hold(self, statistic: TensorStatistic) -> None:
-        """Take what is known already in place of counting, until the next reset."""
+        """Use a known statistic instead of counting, until the next reset."""
         self.statistic, self._held = statistic, True
 
     def update_once(self, forward_pass: object, compute: Callable[[], tuple[Moment, int]]) -> None:
-        """Count what `compute` gives unless this forward pass (an identity) was the last one counted."""
+        """Count the result of `compute`, unless this forward pass (an identity) was counted last."""
         if forward_pass is not self._counted and not self._held:
             self.statistic.update(*compute())
             self._counted = forward_pass
 
     def reset(self) -> None:
-        """Forget every sample; what was held stays as it is for whoever gave it."""
+        """Forget every sample; a statistic that was held stays as it is for its owner."""
         if self._held:
             self.statistic, self._held = TensorStatistic(self.statistic.name), False
         self.statistic.reset()

@@ -14,7 +14,7 @@ from gromo_graph.statistics.running_mean import TensorStatistic
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Something as it stands: what JSON can hold, and tensors by name."""
+    """A saved state: values that JSON can hold, and tensors by name."""
 
     plain: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, Tensor] = field(default_factory=dict)

@@ -82,14 +82,14 @@ def find(link: GatheringLink, search: Search) -> GroupNeurons:
 def find_best(
     links: Sequence[GrowthLink[Layer]], search: Search
 ) -> tuple[MeasuredGroup[Layer], GroupNeurons]:
-    """New neurons for that of several groups of which the criterion expects most, by default the first."""
+    """New neurons for the one of several groups of which the criterion expects most, by default the first."""
     found = [(link.group, *_found(link, search)) for link in links]
     group, neurons, _ = max(found, key=lambda each: each[2])
     return group, neurons
 
 
 def _found(link: GatheringLink, search: Search) -> tuple[GroupNeurons, float]:
-    """New neurons, and what the criterion goes by: what it expects of them all."""
+    """New neurons, and the value that the criterion expects of all of them."""
     group = link.group
     most = search.maximum
     if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
@@ -136,7 +136,7 @@ def _optimal(link: GatheringLink, search: Search) -> tuple[GroupNeurons, float]:
 def _from_rows(
     link: GatheringLink, links: Mapping[GatheringLayer, GatheringLink], search: Search
 ) -> tuple[GroupNeurons, float]:
-    """The same from rows that were kept."""
+    """The optimal extension from rows that were kept."""
     group = link.group
     rows = link.rows.value().to(search.dtype)
     gradients = [
@@ -156,7 +156,7 @@ def _from_rows(
 
 
 def _gradmax(link: GatheringLink, search: Search, neurons: int) -> tuple[GroupNeurons, float]:
-    """Those of GradMax, and the squared norm of the gradient at their fan-in."""
+    """Neurons by GradMax, and the squared norm of the gradient at their fan-in."""
     group = link.group
     problem = problem_of(link, links_of_group(group), projected=False)
     length = _mean_norm([consumer.weight.transpose(0, 1) for consumer in group.consumers])
@@ -171,7 +171,7 @@ def _gradmax(link: GatheringLink, search: Search, neurons: int) -> tuple[GroupNe
 
 
 def _drawn(group: GatheringGroup, search: Search, neurons: int) -> GroupNeurons:
-    """Random ones, or pairs of them."""
+    """Random neurons, or pairs of them."""
     if search.criterion == "random":
         found = random_extension(first_spread(group), neurons=neurons, generator=search.generator)
     else:
@@ -223,7 +223,7 @@ def _mean_norm(weights: list[Tensor]) -> float:
 
 
 def _with_spreads(group: GatheringGroup, neurons: GroupNeurons) -> GroupNeurons:
-    """Norms that must know the size of new channels learn it from the stored batch."""
+    """Neurons with the size that norms must know of them, measured on the stored batch."""
     if (
         group.jumps
         or neurons.size == 0

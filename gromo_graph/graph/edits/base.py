@@ -95,6 +95,19 @@ def node_named(spec: Spec, name: str) -> Node:
     return spec.nodes[name]
 
 
+def reader_of(spec: Spec, source: str, target: str) -> Node:
+    """The node `target`.
+
+    Raises:
+        GraphError: one of the two is missing, or it does not read `source`.
+    """
+    node_named(spec, source)
+    node = node_named(spec, target)
+    if source not in node.sources:
+        raise GraphError(f"`{target}` does not read `{source}`: it reads {listed_names(node.sources)}")
+    return node
+
+
 def check_free(spec: Spec, name: str) -> None:
     if name in spec.nodes:
         raise GraphError(f"there is a node `{name}` already: `{free_name(spec, name)}` is free")

@@ -15,8 +15,8 @@ from gromo_graph.graph.edits.base import (
     Start,
     check_free,
     inserted,
-    listed_names,
     node_named,
+    reader_of,
     with_node,
 )
 from gromo_graph.graph.paths import Bridge, bridges, new_edge
@@ -85,12 +85,7 @@ class RemoveEdge(SpecEdit):
 
     def edited(self, spec: Spec) -> Edited:
         """Something must be left to read."""
-        node_named(spec, self.source)
-        target = node_named(spec, self.target)
-        if self.source not in target.sources:
-            raise GraphError(
-                f"`{self.target}` does not read `{self.source}`: it reads {listed_names(target.sources)}"
-            )
+        target = reader_of(spec, self.source, self.target)
         left = tuple(source for source in target.sources if source != self.source)
         if not left:
             raise GraphError(
@@ -111,12 +106,7 @@ class InsertBetween(SpecEdit):
     def edited(self, spec: Spec) -> Edited:
         """The edge must be there."""
         check_free(spec, self.name)
-        node_named(spec, self.source)
-        target = node_named(spec, self.target)
-        if self.source not in target.sources:
-            raise GraphError(
-                f"`{self.target}` does not read `{self.source}`: it reads {listed_names(target.sources)}"
-            )
+        target = reader_of(spec, self.source, self.target)
         node = node_of(self.name, self._written(spec))
         sources = tuple(self.name if source == self.source else source for source in target.sources)
         nodes = inserted(spec.nodes, self.name, node, after=self.source)

@@ -18,7 +18,7 @@ _IMAGES = {"digits": (1, 8, 8)}
 
 
 def read_builtin(name: str) -> Raw:
-    """One of the sets of `TASKS`, from the installed scikit-learn; nothing is downloaded."""
+    """Read one of the sets of `TASKS` from the installed scikit-learn; nothing is downloaded."""
     datasets = importlib.import_module("sklearn.datasets")
     bunch = getattr(datasets, f"load_{name}")()
     task = TASKS[name]

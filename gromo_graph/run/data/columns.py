@@ -12,7 +12,7 @@ TARGET = "target"
 
 @dataclass(frozen=True)
 class Columns:
-    """Places of columns, from 0.
+    """The places of columns, from 0.
 
     Attributes:
         x: those of the features, in the order in which a network reads them.
@@ -62,14 +62,14 @@ def choose_columns(
 
 
 def _check_distinct(name: str, header: Sequence[str], wanted: Sequence[str]) -> None:
-    """Columns are found by their names later on, which two of one name cannot be."""
+    """Refuse two columns of one name: columns are found by their names later on."""
     twice = sorted({each for each in wanted if each and list(header).count(each) > 1})
     if twice:
         raise RunError(f"{name}: several columns are called `{twice[0]}`: give each a name of its own")
 
 
 def _check_known(name: str, header: Sequence[str], known: Sequence[str]) -> None:
-    """A column under another name must not be read by position: that would be a wrong answer without a word."""
+    """Refuse columns of other names: read by position they would give wrong answers."""
     missing = [each for each in known if each not in header]
     if missing:
         raise RunError(

@@ -104,7 +104,7 @@ def _delimiter(line: str) -> str:
 
 
 def _is_header(cells: Sequence[str]) -> bool:
-    """Names and no numbers; or a target column is named among names that are numbers."""
+    """True if a line has names and no numbers, or names a target among names that are numbers."""
     names = [cell.strip().lower() for cell in cells]
     return TARGET in names or not any(_is_number(name) for name in names)
 

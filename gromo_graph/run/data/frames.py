@@ -156,7 +156,7 @@ def _numbers(series: Any, name: str, called: str) -> Array:
 
 
 def _check_same_order(x: Any, y: Any, name: str) -> None:
-    """Rows are paired by their place; if the indices say otherwise, one of the two has been shuffled or sorted."""
+    """Refuse other indices of x and y: rows are paired by their place, so one of the two was shuffled or sorted."""
     if not x.index.equals(y.index) and set(x.index) == set(y.index):
         raise RunError(
             f"{name}: x and y have the same index in different orders: put y into the order of x, y.loc[x.index], "

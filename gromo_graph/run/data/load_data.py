@@ -96,7 +96,7 @@ def data_of(source: SpecSource, data: Source) -> Data:
 
 
 def _check_outputs(data: Data, spec: Spec) -> None:
-    """Refuse outputs that no class is for, unless the spec allows them; token ids often have more than occur.
+    """Refuse outputs without a class, unless the spec allows them; token ids often have more than occur.
 
     Raises:
         RunError: there are such.
@@ -185,7 +185,7 @@ def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] |
 
 
 def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list[Part | MappedPart]:
-    """Some rows of the data each, prepared as the network expects them; of a mapped file when they are used."""
+    """Parts with some rows of the data each, prepared for the network; those of a mapped file when they are used."""
     assert raw.y is not None
     y = preparation.targets(raw.y, name=raw.name)
     if is_mapped(raw.x):
@@ -196,7 +196,7 @@ def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list
 
 
 def check_trainable(spec: Spec) -> None:
-    """The built-in training has one input and one output of [features].
+    """Refuse a spec with several inputs or outputs: the built-in training has one of each.
 
     Raises:
         RunError: the spec has others.

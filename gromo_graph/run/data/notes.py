@@ -1,4 +1,4 @@
-"""Things about data that a person should know, though the training takes them: said once, and kept in the summary."""
+"""Notes about data that a person should know, though the training takes them: said once, and kept in the summary."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LITTLE = "the standard deviation is under 1e-12 of the scale"
 
 
 def constant_columns(raw: Raw, constant: Array, *, features: Sequence[str], channels: bool) -> list[str]:
-    """A note about the columns of x that teach nothing.
+    """A note about columns of x that never change.
 
     Args:
         raw: the data.
@@ -69,7 +69,7 @@ def classes_in(raw: Raw) -> int:
 
 
 def unused_outputs(raw: Raw, outputs: int) -> str | None:
-    """The words for outputs that no class is for; None if each has one.
+    """A note about outputs without a class; None if each has one.
 
     >>> unused_outputs(Raw("d", np.zeros((2, 1)), np.array([0.0, 1.0])), 5)
     'd: the output of the spec has 5 features for 2 classes: no sample teaches the other 3'

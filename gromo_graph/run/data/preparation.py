@@ -78,7 +78,7 @@ class Preparation:
         return torch.from_numpy(standardised.astype(np.float32))
 
     def labels(self, prediction: Tensor) -> Array:
-        """Predictions in the words of the data: class labels (samples,), or values in their original unit."""
+        """The labels of predictions: class labels (samples,), or values in their original unit."""
         found = prediction.detach().cpu().double().numpy()
         if self.task == "classification":
             names: Array = np.array(self.classes)
@@ -183,7 +183,7 @@ def learn_preparation(
 
 
 def check_tokens(x: Tensor, vocabulary: int | None, name: str) -> None:
-    """Refuse what is no token id, if the network reads such.
+    """Refuse values that are no token ids, if the network reads token ids.
 
     Raises:
         RunError: a number is not whole, or outside the vocabulary.

@@ -61,7 +61,7 @@ def is_mapped(array: Array) -> bool:
 
 
 def chunks(rows: Array) -> Iterator[Array]:
-    """Rows in pieces that are no burden on the memory; the same pieces for the same data."""
+    """Rows in pieces that fit into memory; the same pieces for the same data."""
     size = max(1, CHUNK // max(1, math.prod(rows.shape[1:])))
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

@@ -29,7 +29,7 @@ class Part:
         return len(self.x)
 
     def to(self, device: torch.device | str) -> Part:
-        """The same on a device."""
+        """The part on a device."""
         return Part(self.x.to(device), self.y.to(device))
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class MappedPart:
-    """Samples of which only the targets lie in memory: inputs are read from the disk, and standardised, when used.
+    """Samples with only the targets in memory: inputs are read from the disk, and standardised, when used.
 
     Attributes:
         x: raw numbers of all samples, (all samples, *any shape), mapped from a file.
@@ -65,7 +65,7 @@ class MappedPart:
         return len(self.rows)
 
     def to(self, device: torch.device | str) -> MappedPart:
-        """The same with batches on a device."""
+        """The part with batches on a device."""
         return MappedPart(self.x, self.rows, self.y.to(device), self.preparation, self.name, device)
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ class MappedPart:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Samples out of a loader of Python, as they are: nothing is standardised.
+    """The samples of a loader of Python as they are: nothing is standardised.
 
     Attributes:
         name: train, validation or test.

@@ -68,7 +68,7 @@ def streams(
 
 
 def fingerprint_of(parts: Mapping[str, Stream]) -> str:
-    """sha256 of what can be known without reading all: the first batch that is held out."""
+    """The sha256 of the first held-out batch, the most that is known without reading all."""
     x, y = _first(parts["validation"])
     digest = hashlib.sha256(repr((tuple(x.shape), tuple(y.shape))).encode())
     for values in (x, y):
@@ -214,7 +214,7 @@ class StreamLoader(SharedLoader):
 
 @contextmanager
 def dead_workers_told() -> Iterator[None]:
-    """A worker of a DataLoader that dies may be noticed anywhere: torch raises where the signal comes in.
+    """Turn the death of a worker of a DataLoader into a RunError: torch raises wherever the signal comes in.
 
     Raises:
         RunError: one has died.
@@ -229,7 +229,7 @@ def dead_workers_told() -> Iterator[None]:
 
 @contextmanager
 def _told(name: str) -> Iterator[None]:
-    """Errors of somebody's loader as errors of the data."""
+    """Turn errors of a user's loader into errors of the data."""
     try:
         with dead_workers_told():
             yield
