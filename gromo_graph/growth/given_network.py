@@ -44,7 +44,7 @@ def _why_not(given: object) -> str:
 
 
 def _inside(given: object) -> object:
-    """What wrappers are put around, one around the other too."""
+    """The module inside its wrappers, one around the other too."""
     while not isinstance(given, GrowingNetwork):
         inside = [getattr(given, name) for name in ("_orig_mod", "module") if hasattr(given, name)]
         if not inside:

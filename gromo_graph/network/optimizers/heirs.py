@@ -38,7 +38,7 @@ def share_hooks(old: Any, new: Any) -> None:
 
 
 def has_node_hooks(parameter: Parameter) -> bool:
-    """Whether somebody hooked the node of the autograd graph that accumulates its gradient (AccumulateGrad)."""
+    """True if somebody hooked the node of the autograd graph that accumulates its gradient (AccumulateGrad)."""
     if not parameter.requires_grad:
         return False
     node = get_gradient_edge(parameter).node
