@@ -9,12 +9,15 @@ from typing import Any
 import torch
 
 from gromo_graph.growth.candidates.base import Applicable, LeftOut, Proposal, Prospect, Solved
+from gromo_graph.growth.candidates.group_neurons import SPARE_DIRECTIONS
 from gromo_graph.growth.candidates.projection import project
-from gromo_graph.growth.candidates.propose import propose
+from gromo_graph.growth.candidates.propose import Feasible, propose
 from gromo_graph.growth.candidates.slopes import measure
+from gromo_graph.growth.effort.decision_cost import DecisionCost, decision_cost, size_of
 from gromo_graph.growth.effort.expected_memory import expected_bytes
 from gromo_graph.growth.effort.sample_parts import SampleParts, sample_parts
-from gromo_graph.growth.effort.sample_size import SampleSize, samples_for
+from gromo_graph.growth.effort.sample_size import SampleSize
+from gromo_graph.growth.effort.spending import Allowance
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.nondifferentiable import marked, watching
@@ -38,12 +41,15 @@ class Planned:
     Attributes:
         applicable: best first. left_out: with the reasons.
         samples: that the statistics saw. memory: bytes that the statistics took.
+        madds: multiply-adds that the plan took. waits: why nothing was measured, if it would have cost too much.
     """
 
     applicable: Sequence[Applicable]
     left_out: Sequence[LeftOut]
     samples: int = 0
     memory: int = 0
+    madds: float = 0.0
+    waits: str | None = None
 
     @property
     def proposals(self) -> list[Proposal]:
@@ -62,6 +68,7 @@ def plan_proposals(
     processes: Processes = ALONE,
     sample_size: SampleSize | None = None,
     pace: Pace = UNPACED,
+    allowance: Allowance | None = None,
 ) -> Planned:
     """Everything that could be done: solved and measured, or with the reason why it is left out; best first.
 
@@ -70,6 +77,7 @@ def plan_proposals(
         processes: that plan together, each with a share of the data: sums are of all, solutions are the first's.
         sample_size: how much data is looked at; None follows from the policy.
         pace: how many neurons are due.
+        allowance: multiply-adds that the plan may take; None for any number.
 
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
@@ -78,7 +86,11 @@ def plan_proposals(
     drawn: list[Applicable] = [each.drawn(generator) for each in feasible.drawn]
     if not feasible.prospects:
         return Planned(ranked(drawn, policy, pace), feasible.left_out)
-    size_of_sample = samples_for(policy) if sample_size is None else sample_size
+    cost = _cost(network, feasible, policy)
+    samples = cost.needed if allowance is None else allowance.samples(cost)
+    if not samples and allowance is not None:
+        return Planned(ranked(drawn, policy, pace), feasible.left_out, waits=allowance.why_it_waits(cost))
+    size_of_sample = size_of(samples, policy) if sample_size is None else sample_size
     parts = sample_parts(loader, size_of_sample.of_each(processes.count))
     passes = _Passes(network, loss, parts, policy, generator, processes)
     gathered = passes.statistics(feasible.prospects, InputMoments() if known is None else known)
@@ -89,7 +101,7 @@ def plan_proposals(
     applicable = [*drawn, *(each for each in settled if isinstance(each, Applicable))]
     left_out = [*(each for each in settled if isinstance(each, LeftOut)), *feasible.left_out]
     in_order = _in_one_order(ranked(applicable, policy, pace), processes)
-    return Planned(in_order, left_out, gathered.samples, gathered.memory)
+    return Planned(in_order, left_out, gathered.samples, gathered.memory, cost.of(gathered.samples))
 
 
 def expected_memory(network: GrowingNetwork, policy: Growth, *, samples: int | None = None) -> int:
@@ -103,12 +115,18 @@ def expected_memory(network: GrowingNetwork, policy: Growth, *, samples: int | N
     feasible = propose(network, policy)
     if not feasible.prospects:
         return 0
-    samples = samples_for(policy).statistics if samples is None else samples
+    if samples is None:
+        samples = size_of(_cost(network, feasible, policy).needed, policy).statistics
     sums = sums_of(network, _wanted(feasible.prospects), policy, samples)
     try:
         return expected_bytes(sums, network, samples)
     finally:
         let_go(sums.modules)
+
+
+def _cost(network: GrowingNetwork, feasible: Feasible, policy: Growth) -> DecisionCost:
+    tried = SPARE_DIRECTIONS + max(each.neurons for each in feasible.prospects)
+    return decision_cost(network.graph, _wanted(feasible.prospects).groups, policy, tried)
 
 
 def _wanted(prospects: Sequence[Prospect[Any]]) -> Wanted:
@@ -140,8 +158,15 @@ class Planner:
         self.memory = 0
         self._loader: Loader | None = None
 
-    def plan(self, network: GrowingNetwork, loader: Loader, policy: Growth, pace: Pace = UNPACED) -> Planned:
-        """All candidates.
+    def plan(
+        self,
+        network: GrowingNetwork,
+        loader: Loader,
+        policy: Growth,
+        pace: Pace = UNPACED,
+        allowance: Allowance | None = None,
+    ) -> Planned:
+        """All candidates; as for `plan_proposals`.
 
         Raises:
             GrowthError: as for `plan_proposals`; weights that are computed from others.
@@ -159,6 +184,7 @@ class Planner:
             known=self.known,
             processes=self.processes,
             pace=pace,
+            allowance=allowance,
         )
         self.memory = planned.memory
         return planned

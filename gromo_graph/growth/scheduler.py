@@ -15,7 +15,9 @@ from gromo_graph.errors import GraphError, GrowthError
 from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.growth.candidates.base import Applicable, Proposal
 from gromo_graph.growth.candidates.budget import groups_at_once
+from gromo_graph.growth.effort.sample_parts import samples_of
 from gromo_graph.growth.effort.sample_size import samples_for
+from gromo_graph.growth.effort.spending import Allowance, Spending
 from gromo_graph.growth.given_network import growing_network
 from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.observe import Loader, Loss
@@ -145,6 +147,7 @@ class GrowthScheduler:
         self._recent = RecentBatches(samples_for(self.policy).total or _MOST_KEPT)
         self._held_out = HeldOut(loss, self.processes)
         self._planner = Planner(loss, generator, max_memory, self.processes)
+        self._spending = Spending()
         self._before_last: tuple[NetworkSnapshot, int] | None = None  # and the steps applied until then
 
     @property
@@ -191,6 +194,7 @@ class GrowthScheduler:
                 is then as it was.
         """
         self._time.count_epoch()
+        self._spending.samples += samples_of(train_loader) or 0
         self._held_out.loader = validation_loader
         events = self._at_this_moment(lambda: train_loader)
         return events[-1] if events else None
@@ -237,6 +241,7 @@ class GrowthScheduler:
         4 hidden 26
         """
         gone_on = self._time.count_step()
+        self._spending.samples += len(y)
         self._held_out.loader = validation_loader
         if self.reason is None and self.statistics is None:
             self._recent.add(x, y)
@@ -277,13 +282,18 @@ class GrowthScheduler:
             yield self._skipped(self.reason)
             return
         started = time.perf_counter()
+        self._spending.settle(self.network.graph.multiply_adds)
         try:
-            planned = self._planner.plan(self.network, loader(), self.policy, filler.pace)
+            planned = self._planner.plan(self.network, loader(), self.policy, filler.pace, self._allowance())
         except (RuntimeError, MemoryError) as error:
             reason = self._planner.does_not_fit(error)
             if reason is None:
                 raise
             yield self._skipped(reason)
+            return
+        self._spending.decided += planned.madds
+        if planned.waits is not None and not filler.is_last:
+            yield self._skipped(planned.waits)
             return
         decided = time.perf_counter()
         for event in self._try_in_order(planned, filler):
@@ -292,6 +302,11 @@ class GrowthScheduler:
             started = decided = time.perf_counter()
             if event.decision is None and not planned.applicable and not filler.due():
                 self.reason = event.reason
+
+    def _allowance(self) -> Allowance | None:
+        """What deciding may still take; None for any amount."""
+        trained = self.processes.number(self._spending.trained) * self.processes.count
+        return Spending(trained, self._spending.decided).allowance(self.policy)
 
     def _statistics_now(self) -> Loader:
         """The samples for the statistics of this tick; of others than before nothing is known yet."""
@@ -411,7 +426,7 @@ class GrowthScheduler:
         """The state of growth, to go on with later: an optimizer and a network are saved by themselves."""
         known = self._planner.known.saved()
         plain = {**self._time.saved(), "reason": self.reason, "known": known.plain}
-        plain["widths"] = dict(self._first_widths)
+        plain["widths"], plain["spending"] = dict(self._first_widths), self._spending.saved()
         tensors = {f"known.{name}": tensor for name, tensor in known.tensors.items()}
         if self.generator is not None:
             tensors["generator"] = self.generator.get_state()
@@ -422,6 +437,7 @@ class GrowthScheduler:
         plain, tensors = snapshot.plain, snapshot.tensors
         self._time.restore(plain)
         self._first_widths = dict(plain.get("widths", self._first_widths))
+        self._spending = Spending(**plain.get("spending", {}))
         self.reason = plain["reason"]
         known = {key.removeprefix("known."): t for key, t in tensors.items() if key.startswith("known.")}
         self._planner.known.restore(Snapshot(plain["known"], known))

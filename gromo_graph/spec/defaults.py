@@ -24,7 +24,7 @@ GROWTH_1: Mapping[str, Any] = {
     "when": {"every": 1, "until": 0.25, "watch": "validation_loss", "worth": None},
     "apply_delta": False,
     "ridge": 0.1,
-    "statistics": {"samples": None, "error": None},
+    "statistics": {"samples": None, "error": None, "cost": None},
     "project": "auto",
     "scale": "sqrt",
     "kernel": "full",

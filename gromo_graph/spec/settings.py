@@ -142,13 +142,22 @@ class Statistics(Frozen):
     samples: Count | None = Field(
         None,
         description="Samples that new neurons are solved from; half as many others measure their slopes. By default "
-        "1,024; all if growth counts epochs (`when.every`, `when.plateau`).",
+        "256 to 1,024, by the inputs of the layers that may grow; all if growth counts epochs (`when.every`, "
+        "`when.plateau`).",
     )
     error: float | None = Field(
         None,
         gt=0,
         lt=1,
         description="Relative error of the statistics at which the pass ends; none by default.",
+    )
+    cost: float | None = Field(
+        None,
+        gt=0,
+        description="The most that deciding may take, as a share of the multiply-adds spent on training so far: fewer "
+        "samples are looked at, and a tick for which that is not enough waits. By default samples are fewer, down to "
+        "128, if it would pass 1, and no tick waits; there is no bound if `samples` or `error` is given, or if growth "
+        "counts epochs.",
     )
 
 

@@ -34,9 +34,11 @@ def test_n_from_a_second_pass_is_that_of_the_cross_covariance() -> None:
     x = torch.randn(600, 2, 6, 6, generator=generator, dtype=torch.float64)
     y = torch.randn(600, 2, generator=generator, dtype=torch.float64)
     data = list(zip(x.split(50), y.split(50), strict=True))
+    looked_at = Statistics(samples=600)
     plans = [
-        GrowthScheduler(network, MSE, policy=Growth(project=each)).plan(data) for each in ("auto", "rows")
-    ]  # type: ignore[arg-type]
+        GrowthScheduler(network, MSE, policy=Growth(project=each, statistics=looked_at)).plan(data)  # type: ignore[arg-type]
+        for each in ("auto", "rows")
+    ]
     targets = [{c.target: c for c in plan.candidates if c.reason is None} for plan in plans]
     assert targets[0].keys() == targets[1].keys()
     assert len(targets[0]) >= 2

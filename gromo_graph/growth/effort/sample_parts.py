@@ -41,7 +41,7 @@ def sample_parts(loader: Loader, size: SampleSize) -> SampleParts:
     >>> [int(x[0]) for x, _ in parts.statistics], [int(x[0]) for x, _ in parts.slopes]
     ([0, 8], [4])
     """
-    available = _samples_of(loader)
+    available = samples_of(loader)
     if size.total is None or size.statistics is None or size.slopes is None:
         if size.statistics is None or (available is not None and available <= size.statistics):
             return SampleParts(loader, loader, available)
@@ -84,7 +84,7 @@ class _Part:
             yield from _Part(self.loader, self.samples)
 
 
-def _samples_of(loader: Loader) -> int | None:
+def samples_of(loader: Loader) -> int | None:
     """Samples of a loader, None if they cannot be known without reading it."""
     if isinstance(loader, list | tuple):
         return sum(_size(loader[place]) for place in range(len(loader)))
@@ -108,7 +108,7 @@ def _size(batch: Any) -> int:
 
 def _spread_out(batches: Sequence[Batch], statistics: int, slopes: int) -> SampleParts:
     """Batches in turn from all over a list."""
-    available = _samples_of(batches) or 0
+    available = samples_of(batches) or 0
     mean = max(1, available // len(batches))
     count = min(len(batches), -(-statistics // mean) + -(-slopes // mean))
     some = [batches[place * len(batches) // count] for place in range(count)]
