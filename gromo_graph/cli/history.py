@@ -53,12 +53,13 @@ def _show(journal: Journal) -> None:
     table = plain_table("step", "epoch", "what", *numbers[2:], "why", numbers=numbers)
     for event in journal.events:
         done = event.decision is not None
+        solved = event.decision is not None and not event.decision.is_random
         table.add_row(
             str(event.step) if done else "",
             str(event.epoch),
             printable(decision_words(event.decision)) if event.decision is not None else "nothing",
-            real(event.slope) if done else "",
-            real(event.gamma) if done else "",
+            real(event.slope) if solved else "random" if done else "",
+            real(event.gamma) if solved else "",
             change(event.loss_before, event.loss_after) if done else real(event.loss_before),
             f"{event.parameters:,}",
             printable(event.reason),

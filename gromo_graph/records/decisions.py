@@ -61,7 +61,8 @@ class Decision:
         kind, target, neurons: as in Candidate.
         nodes: all layers that got wider or narrower, or are new.
         delta_parameters, delta_madds: what it cost.
-        random: of the neurons, those drawn at random with a fan-out of 0; they change nothing until they are trained.
+        random: of the neurons, the last ones, that were due and not solved for: drawn at random with a fan-out of 0;
+            they change nothing until they are trained.
     """
 
     kind: str
@@ -71,6 +72,15 @@ class Decision:
     delta_parameters: int
     delta_madds: int
     random: Count = 0
+
+    @property
+    def is_random(self) -> bool:
+        """True if nothing was solved for: no candidate, slope or step size led to it."""
+        return 0 < self.neurons == self.random
+
+    def takes(self, candidate: Candidate) -> bool:
+        """True if this is the candidate that was applied; of random neurons alone none was."""
+        return not self.is_random and (self.kind, self.target) == (candidate.kind, candidate.target)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the journal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +210,31 @@ def test_predicted_and_realised(page: Page, journal: Journal) -> None:
     ratio = (event.loss_before - event.loss_after) / (event.slope * event.gamma)
     assert f"{100 * ratio:.{1 if ratio < 0.0995 else 0}f}\u202f% of it" in told.replace("−", "-")
     assert page.locator("#plots .growth.point").count() == len(journal.applied)
+
+
+def test_random_neurons_took_no_candidate(opened: Opened, tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.jsonl", groups=(("stem", "mix"), ("lift",), ("lift",)))
+    found = read_journal(tmp_path)
+    random = replace(
+        found.events[0], decision=replace(found.events[0].decision, random=4), slope=0.0, gamma=1.0
+    )
+    partly = replace(found.events[1], decision=replace(found.events[1].decision, random=1))
+    file = tmp_path / "page.html"
+    file.write_text(
+        inspector_html(replace(found, events=(random, partly, found.events[2]))), encoding="utf-8"
+    )
+    page = opened(file)
+    page.locator("#slider").fill("1")
+    told = text(page, "#decision")
+    assert "random, not solved" in told
+    for word in ("slope", "γ", "rank", "solved by", "promised"):
+        assert word not in told.replace("not solved", "")
+    assert page.locator("#candidates tr.chosen").count() == 0
+    assert "not applied: random ones instead" in text(page, "#candidates")
+    assert "1 step of 3 promised nothing" in text(page, "#plots")
+    page.locator("#slider").fill("2")
+    assert "the last 1 random, not solved" in text(page, "#decision")
+    assert "promised, slope × γ" in text(page, "#decision")
 
 
 def test_hovering_one_curve_marks_the_others(page: Page, journal: Journal) -> None:

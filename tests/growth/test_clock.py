@@ -144,6 +144,9 @@ def test_drawn_neurons_fill_what_the_closed_form_lacks_and_change_nothing() -> N
         f"{event.decision.random} of {event.decision.neurons} neurons are random and change nothing yet"
         in event.reason
     )
+    solved = next(each for each in event.candidates if each.target == event.decision.target)
+    assert event.decision.random == event.decision.neurons - solved.neurons
+    assert event.decision.takes(solved)
     assert unused[0] > 0
     assert event.loss_after < event.loss_before
 
@@ -275,5 +278,8 @@ def test_drawn_neurons_of_several_parts_of_a_concatenation_change_nothing() -> N
     data = [(x, before)]  # nothing is left to learn, so that all neurons are drawn
     events: list[GrowthEvent] = []
     GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=1, on_event=events.append).step(data, data)
-    assert {event.decision.target for event in events if event.decision is not None} == {"a", "b"}
+    decisions = [event.decision for event in events if event.decision is not None]
+    assert {decision.target for decision in decisions} == {"a", "b"}
+    assert all(decision.is_random for decision in decisions)
+    assert not any(decisions[0].takes(candidate) for candidate in events[0].candidates)
     torch.testing.assert_close(network(x), before)

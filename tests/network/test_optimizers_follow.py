@@ -254,11 +254,77 @@ def test_state_that_cannot_be_widened_begins_anew_and_says_so_once() -> None:
     optimizer = optim.Adafactor(network.parameters(), lr=0.01)
     scheduler = GrowthScheduler(network, LOSS, optimizer=optimizer, epochs=99)
     train(network, [optimizer])
-    with pytest.warns(OptimizerStateWarning, match="Adafactor") as told:
+    with pytest.warns(OptimizerStateWarning, match="Adafactor keeps `row_var` of") as told:
         grow_and_train(scheduler, network, optimizer)
     assert len(told) == 1
     (kept,) = [p for name, p in network.named_parameters() if "nodes.y" in name and p.dim() == 1]
     assert optimizer.state[kept]["step"] > 0
+
+
+class Own(torch.optim.Optimizer):
+    """Momentum under a name of its own, in whatever form `keep` gives it."""
+
+    def __init__(self, parameters: Any, keep: Callable[[Tensor], Any]) -> None:
+        super().__init__(parameters, {})
+        self.keep = keep
+
+    def step(self, closure: Any = None) -> None:
+        closure()
+        for p in (p for group in self.param_groups for p in group["params"] if p.grad is not None):
+            kept = self.state[p].setdefault("buf", self.keep(p))
+            if isinstance(kept, Tensor) and kept.is_floating_point():
+                kept.mul_(0.9).add_(p.grad)
+                with torch.no_grad():
+                    p.sub_(0.01 * kept)
+
+
+def test_state_of_an_own_optimizer_is_widened_with_zeros() -> None:
+    network = network_of("widen")
+    optimizer = Own(network.parameters(), torch.zeros_like)
+    scheduler = GrowthScheduler(network, LOSS, optimizer=optimizer, epochs=99)
+    train(network, [optimizer])
+    before = network.growing("g").layer.weight
+    kept = optimizer.state[before]["buf"].clone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OptimizerStateWarning)
+        scheduler.apply(next(each for each in scheduler.plan(TRAIN).candidates if each.target == "g"), 0.1)
+    moved = optimizer.state[network.growing("g").layer.weight]["buf"]
+    assert moved.shape == network.growing("g").layer.weight.shape != kept.shape
+    torch.testing.assert_close(moved[: len(kept)], kept, rtol=0, atol=0)
+    assert not moved[len(kept) :].any()
+    train(network, [optimizer])
+
+
+@pytest.mark.parametrize("keep", [lambda p: torch.zeros_like(p, dtype=torch.int64), lambda p: [0.0]])
+def test_own_state_of_another_form_is_named(keep: Callable[[Tensor], Any]) -> None:
+    network = network_of("widen")
+    optimizer = Own(network.parameters(), keep)
+    scheduler = GrowthScheduler(network, LOSS, optimizer=optimizer, epochs=99)
+    train(network, [optimizer])
+    with pytest.warns(OptimizerStateWarning, match="Own keeps `buf` of a parameter"):
+        grow_and_train(scheduler, network, optimizer)
+
+
+def test_factored_moments_are_never_widened_even_if_they_have_the_shape_of_the_parameter() -> None:
+    spec = (
+        "nodes:\n  x: {kind: input, shape: [1]}\n  h: {kind: linear, from: x, features: 3, activation: relu}\n"
+        "  y: {kind: linear, from: h, features: 3}\noutput: y\n"
+    )
+    network = compile_network(parse_spec(spec), seed=0)
+    optimizer = optim.Adafactor(network.parameters(), lr=0.01)
+    train_one = [(x[:, :1], y) for x, y in TRAIN]
+    scheduler = GrowthScheduler(network, LOSS, optimizer=optimizer, epochs=99)
+    for x, y in train_one:
+        optimizer.zero_grad()
+        LOSS(network(x), y).backward()
+        optimizer.step()
+    weight = network.growing("h").layer.weight
+    assert optimizer.state[weight]["row_var"].shape == weight.shape
+    with pytest.warns(OptimizerStateWarning, match="Adafactor"):
+        scheduler.apply(
+            next(each for each in scheduler.plan(train_one).candidates if each.target == "h"), 0.1
+        )
+    assert not optimizer.state.get(network.growing("h").layer.weight)
 
 
 class Wrapper(torch.optim.Optimizer):

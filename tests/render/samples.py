@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -59,6 +59,14 @@ WIDENED = GrowthEvent(
     madds=1460,
     candidates=CANDIDATES,
 )
+RANDOM = replace(
+    WIDENED,
+    decision=Decision("widen", "stem", 2, ("stem", "mix"), 234, 230, random=2),
+    reason="due",
+    gamma=1.0,
+    slope=0.0,
+)
+"""Random neurons in place of a candidate that was measured."""
 NOTHING = GrowthEvent(3, 7, None, "γ came out 0 for <both> groups", 0.0, None, 0.417, 0.417, 1490, 1460)
 
 

@@ -55,6 +55,17 @@ class Page(HTMLParser):
         return sum(tag == name for tag, _ in self.tags)
 
 
+def test_a_step_of_random_neurons_took_no_candidate(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal.jsonl", groups=(("stem", "mix"),))
+    found = read_journal(tmp_path)
+    solved = Page(report_html(found))
+    events = tuple(replace(each, decision=replace(each.decision, random=4)) for each in found.events)
+    page = Page(report_html(replace(found, events=events)))
+    assert "chosen" in solved.text
+    assert "chosen" not in page.text
+    assert page.text.count("random") == 1
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     write_journal(tmp_path / "journal.jsonl", groups=(("stem", "mix"), (), ("lift",)))
@@ -71,11 +82,11 @@ def test_it_tells_the_run(journal: Journal) -> None:
     words = " | ".join(page.text)
     for expected in (
         "digits_residual",
-        "Grown in 2 steps from 1\u202f022 to 1\u202f790 parameters over 6 epochs.",
+        "Grown in 2 steps from 1,022 to 1,790 parameters over 6 epochs.",
         "the time to grow is over",
         "2 of 3 tried",
         "test | – | 0.21 | 0.9611",
-        "train | 1\u202f077 | 0.167 | 0.9167",
+        "train | 1,077 | 0.167 | 0.9167",
         "stem, mix: +4 features",
         "1 → 0.9 | −10\u202f%",
         "nothing applied: γ came out 0",

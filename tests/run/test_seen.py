@@ -90,7 +90,7 @@ def test_a_plan_is_a_table() -> None:
     html = Plan(candidates, samples=1234, memory=10)._repr_html_()
     assert html is not None
     root = ElementTree.fromstring(f"<div>{html}</div>")
-    assert root.findtext("p") == "2 candidates, measured on 1\u202f234 samples"
+    assert root.findtext("p") == "2 candidates, measured on 1,234 samples"
     rows = [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
     assert rows[1][:5] == ["widen", NASTY, "2", "0.25", "0.5"]
     assert rows[2] == ["new edge", "a->b", *[""] * 5, f"no way & {NASTY}"]

@@ -17,7 +17,14 @@ from gromo_graph.network.optimizers.heirs import has_node_hooks, inherit
 from gromo_graph.network.optimizers.likeness import Likeness
 from gromo_graph.network.optimizers.own_steps import has_own_steps
 from gromo_graph.network.optimizers.several import LostHooksWarning, Optimizers, layered
-from gromo_graph.network.optimizers.state import NewState, begins_anew, even_out, first_state, moved_state
+from gromo_graph.network.optimizers.state import (
+    NewState,
+    NotWidenedError,
+    begins_anew,
+    even_out,
+    first_state,
+    moved_state,
+)
 
 
 @dataclass(frozen=True)
@@ -177,14 +184,18 @@ def _move_states(
         if change.old not in optimizer.state:
             continue
         state = optimizer.state.pop(change.old)
-        moved = None if begins_anew(change, new) else moved_state(state, change, group, new)
-        if moved is None:
+        try:
+            anew = begins_anew(change, new)
+            moved = (
+                first_state(optimizer, group, change.new) if anew else moved_state(state, change, group, new)
+            )
+        except NotWidenedError as error:
             moved = first_state(optimizer, group, change.new)
-            if not begins_anew(change, new):
-                optimizers.say_once(
-                    f"what {type(optimizer).__name__} knows of a parameter cannot be widened entry by entry: its state "
-                    "begins anew for each parameter that grows or shrinks"
-                )
+            optimizers.say_once(
+                f"{type(optimizer).__name__} keeps `{error.key}` of a parameter, which is no floating-point number for "
+                "each of its entries and cannot be widened: its state begins anew for each parameter that grows or "
+                "shrinks"
+            )
         if moved:
             optimizer.state[change.new] = moved
 

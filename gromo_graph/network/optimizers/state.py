@@ -54,26 +54,43 @@ _FILLS: Mapping[str, Fill] = {
     "step_size": _learning_rate,  # Rprop's own, which begins with the learning rate
     "ax": _parameter,  # ASGD's average of the parameter
 }
-"""New entries by the names that torch's optimizers give to state with an entry for each of the parameter."""
+"""New entries by the names that torch's optimizers give to state with an entry for each of the parameter.
+
+Those of other names, of somebody's own optimizer, are 0.
+"""
+_FACTORED = ("row_var", "col_var")
+"""Adafactor's sums over rows and columns: of a matrix with one row or column they have its shape by chance."""
+
+
+class NotWidenedError(Exception):
+    """State that has to begin anew as a whole, its step counter included: a part cannot be widened entry by entry.
+
+    Attributes:
+        key: of that part, such as one of the factored moments of Adafactor.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 def moved_state(
     state: Mapping[str, Any], change: ParameterChange, group: Group, new: NewState
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """The state of the new parameter.
 
-    New entries of a running mean of gradients are 0; those of a running mean of squares are the mean of the old ones:
-    an entry that starts at 0 beside a step counter that is already large would take steps several times the learning
-    rate (Adam: 3.2 times).
+    A floating-point tensor of the parameter's shape has an entry for each of it. New entries of a running mean of
+    gradients are 0; those of a running mean of squares are the mean of the old ones: an entry that starts at 0 beside a
+    step counter that is already large would take steps several times the learning rate (Adam: 3.2 times). State of a
+    name that torch does not use is 0 in new entries.
 
     Args:
         state: of the old parameter. group: that it is in.
         new: "matched" as said; "zeros" for means of squares too, and "own_steps", which counts the steps of new
             entries from 0 beside. "fresh" is for the caller.
 
-    Returns:
-        None if a part of the state cannot be widened entry by entry, as the factored moments of Adafactor; then the
-        state has to begin anew as a whole, its step counter included.
+    Raises:
+        NotWidenedError: it has a part that cannot be widened entry by entry.
     """
     moved: dict[str, Any] = {}
     for name, value in state.items():
@@ -81,8 +98,8 @@ def moved_state(
             continue
         if _of_the_whole(value, change):
             moved[name] = value
-        elif name not in _FILLS or not isinstance(value, Tensor) or value.shape != change.old.shape:
-            return None
+        elif not _of_each_entry(name, value, change):
+            raise NotWidenedError(name)
         else:
             moved[name] = _filled(name, value, change, group, zeros=new in ("zeros", "own_steps"))
     births = moved_births(state, change, young=new == "own_steps")
@@ -96,8 +113,15 @@ def _of_the_whole(value: Any, change: ParameterChange) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
+def _of_each_entry(name: str, value: Any, change: ParameterChange) -> bool:
+    """True if a value is a number for each entry of the parameter."""
+    if not isinstance(value, Tensor) or value.shape != change.old.shape or name in _FACTORED:
+        return False
+    return value.is_floating_point() or value.is_complex()
+
+
 def _filled(name: str, value: Tensor, change: ParameterChange, group: Group, *, zeros: bool) -> Tensor:
-    fill = _zero if zeros and name in _MEAN_OF_SQUARES else _FILLS[name]
+    fill = _zero if zeros and name in _MEAN_OF_SQUARES else _FILLS.get(name, _zero)
     entry = fill(value, change, group)
     if entry.dim() == 0:
         return change.of(value, entry)

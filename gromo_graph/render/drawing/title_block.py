@@ -58,9 +58,13 @@ def facts(graph: Graph, event: GrowthEvent | None) -> tuple[Fact, ...]:
             Fact("parameters", count(event.parameters)),
         )
     before, after = event.parameters_before, event.parameters
+    measured = (
+        (Fact("neurons", "random, not solved"),)
+        if event.decision.is_random
+        else (Fact("slope", real(event.slope)), Fact("γ", real(event.gamma)))
+    )
     return (
-        Fact("slope", real(event.slope)),
-        Fact("γ", real(event.gamma)),
+        *measured,
         Fact(
             "held-out loss",
             change(event.loss_before, event.loss_after),

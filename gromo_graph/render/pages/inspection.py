@@ -140,6 +140,7 @@ def _event(event: GrowthEvent, texts: Once) -> dict[str, Any]:
         "kind": decision.kind if decision else None,
         "target": decision.target if decision else None,
         "neurons": decision.neurons if decision else 0,
+        "random": decision.random if decision else 0,
         "nodes": list(decision.nodes) if decision else [],
         "cost": [decision.delta_parameters, decision.delta_madds] if decision else None,
         "reason": event.reason,

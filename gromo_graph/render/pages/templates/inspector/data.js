@@ -51,14 +51,21 @@ function specAt(at) {
   return specs[at];
 }
 
-// A candidate with names; the chosen one is told by the event.
+// Random neurons alone: they were due, and no candidate was applied.
+const isRandom = (event) => event.random > 0 && event.random === event.neurons;
+
+// A candidate with names; the chosen one is told by the event, and so is the one whose place random neurons took.
 function candidatesOf(event) {
   const words = (index) => (index === null ? null : data.texts[index]);
   const rows = event.candidates.map(([kind, target, neurons, slope, predicted, parameters, madds, reason, inexact, solver, note]) => ({
     kind: words(kind), target: words(target), neurons, slope, predicted, parameters, madds,
     reason: words(reason), inexact: words(inexact), solver: words(solver), note: words(note), rank: null,
-    chosen: event.kind !== null && words(kind) === event.kind && words(target) === event.target,
+    isOfStep: event.kind !== null && words(kind) === event.kind && words(target) === event.target,
   }));
+  for (const row of rows) {
+    row.chosen = row.isOfStep && !isRandom(event);
+    row.replaced = row.isOfStep && isRandom(event) && !row.reason;
+  }
   rows.filter((row) => row.slope !== null)
     .sort((one, other) => other.slope - one.slope)
     .forEach((row, index) => { row.rank = index + 1; });
@@ -71,7 +78,7 @@ const kindWords = (kind) => KINDS[kind] || kind;
 const THIN = "\u202f";
 const minus = (text) => text.replace(/-/g, "−");
 const known = (value) => value !== null && value !== undefined;
-const count = (value) => (known(value) ? minus(String(value)).replace(/\B(?=(\d{3})+(?!\d))/g, THIN) : "–");
+const count = (value) => (known(value) ? minus(String(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",") : "–");
 const signed = (value) => (value > 0 ? `+${count(value)}` : count(value));
 function real(value, digits = 3) {
   if (!known(value)) return "–";

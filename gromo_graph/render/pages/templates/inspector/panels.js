@@ -43,11 +43,11 @@ function summaryFacts() {
 function decisionPanel(event, at) {
   if (!event) return [html("h2", {}, "Before any growth"), facts([
     ["parameters", count(data.states[at].parameters)], ["multiply-adds", count(data.states[at].madds)]])];
-  const applied = event.kind !== null, predicted = applied && known(event.slope) ? event.slope * event.gamma : null;
+  const applied = event.kind !== null, promised = promiseOf(event);
   const realised = known(event.before) && known(event.after) ? event.before - event.after : null;
   const rows = candidatesOf(event), chosen = rows.find((row) => row.chosen);
   const measured = rows.filter((row) => row.rank);
-  const ranked = chosen && chosen.rank ? `${chosen.rank} of ${measured.length} by slope` : null;
+  const ranked = chosen && chosen.rank ? `${chosen.rank} of ${measured.length} that were measured` : null;
   const state = applied ? stateOf(data.events.indexOf(event)) : at;
   const before = state > 0 && applied ? data.states[state - 1] : data.states[state];
   return [
@@ -55,9 +55,9 @@ function decisionPanel(event, at) {
     html("p", { class: "why" }, html("b", {}, applied ? "Why: " : "Why not: "), name(event.reason || "no reason is told")),
     applied ? facts([
       ["epoch", String(event.epoch)],
-      ["slope", real(event.slope)], ["γ", real(event.gamma)],
-      ["predicted, slope × γ", real(predicted)],
-      ["realised", real(realised), known(predicted) && predicted > 0 && known(realised) ? `${percent(realised / predicted)} of it` : "", judged(realised > 0)],
+      event.random > 0 && ["neurons", count(event.neurons), isRandom(event) ? "random, not solved" : `the last ${event.random} random, not solved`],
+      ...(isRandom(event) ? [] : [["slope", real(event.slope)], ["γ", real(event.gamma)], ["promised, slope × γ", real(promised)]]),
+      ["realised", real(realised), known(promised) && promised > 0 && known(realised) ? `${percent(realised / promised)} of it` : "", judged(realised > 0)],
       ["held-out loss", change(event.before, event.after), share(event.before, event.after), judged(event.after <= event.before)],
       ["parameters", `${count(before.parameters)} → ${count(data.states[state].parameters)}`, share(before.parameters, data.states[state].parameters)],
       ["multiply-adds", `${count(before.madds)} → ${count(data.states[state].madds)}`, share(before.madds, data.states[state].madds)],
@@ -70,6 +70,10 @@ function decisionPanel(event, at) {
 
 // Why it was left out, or what is out of the ordinary about it.
 const remark = (row) => row.reason || [row.inexact && `may be off: ${row.inexact}`, row.note].filter(Boolean).join("; ");
+
+// What became of a candidate of a step, beside its name.
+const tagOf = (row) => (row.chosen ? html("b", { class: "tag" }, "chosen")
+  : row.replaced ? html("span", { class: "tag quiet" }, "not applied: random ones instead") : null);
 
 const SHOWN_FIRST = 12;
 
@@ -113,11 +117,11 @@ function candidatesPanel(event, { more, sorted }, { onMore, onSort, onTarget }) 
     : "This is the network before any growth. Each growth step lists here what it could have done.")];
   const rows = candidatesOf(event), top = Math.max(...rows.map((row) => row.slope || 0)) || 1;
   const inOrder = sortedRows(rows, sorted);
-  const listed = more ? inOrder : inOrder.filter((row, index) => index < SHOWN_FIRST || row.chosen);
+  const listed = more ? inOrder : inOrder.filter((row, index) => index < SHOWN_FIRST || row.isOfStep);
   const body = listed.map((row) => html("tr", { class: row.chosen ? "chosen" : row.reason ? "quiet" : null },
     cell(row.rank ? String(row.rank) : "", "n"),
     html("td", { class: "what" }, html("button", { type: "button", class: "link", click: () => onTarget(row.target) },
-      `${kindWords(row.kind)} `, name(row.target)), row.chosen ? html("b", { class: "tag" }, "chosen") : null),
+      `${kindWords(row.kind)} `, name(row.target)), tagOf(row)),
     cell(row.reason ? "–" : count(row.neurons), "n"),
     html("td", { class: "n slope" }, svg("svg", { viewBox: "0 0 40 8", width: 40, height: 8, "aria-hidden": "true" },
       svg("rect", { width: Math.max(0, 40 * (row.slope || 0) / top), height: 8 })), real(row.slope)),
@@ -128,8 +132,8 @@ function candidatesPanel(event, { more, sorted }, { onMore, onSort, onTarget }) 
     title,
     scrolling("candidates of this step", html("table", {}, sortableHead(sorted, onSort), html("tbody", {}, body))),
     listed.length < rows.length || more ? html("button", { type: "button", id: "more", click: onMore },
-      more ? "Show the first ones" : `Show all ${count(rows.length)}`) : null,
-    html("p", { class: "quiet" }, "Slope: the measured decrease of the loss per unit of γ. Predicted: what the statistics promised before it was measured."),
+      more ? "Show the first ones" : `Show all ${count(rows.length)}, ${count(rows.filter((row) => row.rank).length)} of them measured`) : null,
+    html("p", { class: "quiet" }, "Slope: the measured decrease of the loss per unit of γ. Predicted: the same by the statistics, before it was measured."),
   ];
 }
 
@@ -143,7 +147,7 @@ function stepsPanel(pick) {
       pointerenter: () => lightUp(index), pointerleave: () => lightUp(null), focusin: () => lightUp(index), focusout: () => lightUp(null),
     }, cell(applied ? String(event.step) : "–", "n"), cell(String(event.epoch), "n"),
     html("td", { class: "what" }, html("button", { type: "button", class: "link", click: () => pick(index) }, name(event.words))),
-    cell(real(event.slope), "n"), cell(applied ? real(event.gamma) : "–", "n"),
+    cell(isRandom(event) ? "random" : real(event.slope), "n"), cell(applied && !isRandom(event) ? real(event.gamma) : "–", "n"),
     cell(applied ? change(event.before, event.after) : real(event.before), "n"),
     cell(applied ? signed(event.cost[0]) : "–", "n"), html("td", { class: "note-cell" }, name(event.reason)));
   });
@@ -249,7 +253,7 @@ function slopesPart(target, own) {
     listed.length ? html("details", {}, html("summary", {}, `${amount(listed.length, "time")} a candidate`),
       scrolling("when it was a candidate", html("table", {}, head(["epoch", "n"], ["candidate"], ["slope", "n"], ["predicted", "n"], ["solved by"], ["remarks"]),
         html("tbody", {}, listed.map(({ event, row }) => html("tr", { class: row.chosen ? "chosen" : row.reason ? "quiet" : null },
-          cell(String(event.epoch), "n"), html("td", {}, `${kindWords(row.kind)} `, name(row.target), row.chosen ? html("b", { class: "tag" }, "chosen") : null),
+          cell(String(event.epoch), "n"), html("td", {}, `${kindWords(row.kind)} `, name(row.target), tagOf(row)),
           cell(real(row.slope), "n"), cell(real(row.predicted), "n"), html("td", {}, row.solver || ""),
           html("td", { class: "note-cell" }, name(remark(row)))))))) ) : null,
   ];

@@ -153,10 +153,11 @@ function endNames(lines, y, box) {
 
 // What growth steps promised at first order, slope × γ, against what they brought at once; both on scales of powers of 10.
 function scatterPlot(points, pick) {
-  const good = points.filter((point) => point.predicted > 0);
+  const good = points.filter((point) => point.promised > 0);
   if (!good.length) return null;
+  const none = points.length - good.length;
   const fell = good.filter((point) => point.realised > 0);
-  const values = [...good.map((point) => point.predicted), ...fell.map((point) => point.realised)].map(Math.log10);
+  const values = [...good.map((point) => point.promised), ...fell.map((point) => point.realised)].map(Math.log10);
   const low = Math.floor(least(values) - 0.15), high = Math.max(low + 1, Math.ceil(greatest(values) + 0.15));
   const right = PLOT.width - 16;
   const x = scale(low, high, PLOT.left, right), y = scale(low, high, PLOT.height - PLOT.bottom, PLOT.top);
@@ -164,7 +165,7 @@ function scatterPlot(points, pick) {
   for (let power = low; power <= high; power += every) powers.push(power);
   const words = (power) => (power >= -3 && power <= 4 ? real(10 ** power) : `1e${minus(String(power))}`);
   const marks = good.map((point) => {
-    const at = place(x(Math.log10(point.predicted)));
+    const at = place(x(Math.log10(point.promised)));
     const height = point.realised > 0 ? place(y(Math.log10(point.realised))) : PLOT.height - PLOT.bottom - 4;
     const group = svg("g", { class: `growth point ${point.kind}${point.realised > 0 ? "" : " none"}`, "data-event": point.event },
       svg("title", {}, point.words), svg("circle", { class: "reach", cx: at, cy: height, r: 10 }), symbolOf(point.kind, at, height));
@@ -174,23 +175,24 @@ function scatterPlot(points, pick) {
     return { group, event: point.event };
   });
   const root = svg("svg", { class: "plot", viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img" },
-    svg("title", {}, `predicted against realised decrease of the held-out loss, ${amount(good.length, "growth step")}`),
+    svg("title", {}, `promised against realised decrease of the held-out loss, ${amount(good.length, "growth step")}`),
     powers.map((power) => [
       svg("line", { class: "grid", x1: PLOT.left, x2: right, y1: place(y(power)), y2: place(y(power)) }),
       svg("text", { class: "tick", "text-anchor": "end", x: PLOT.left - 6, y: place(y(power)) + 3.5 }, words(power)),
       svg("text", { class: "tick", "text-anchor": "middle", x: place(x(power)), y: PLOT.height - PLOT.bottom + 15 }, words(power)),
     ]),
     svg("line", { class: "even", x1: PLOT.left, y1: PLOT.height - PLOT.bottom, x2: right, y2: PLOT.top }),
-    svg("text", { class: "tick", "text-anchor": "middle", x: (PLOT.left + right) / 2, y: PLOT.height - 5 }, "predicted: slope × γ"),
+    svg("text", { class: "tick", "text-anchor": "middle", x: (PLOT.left + right) / 2, y: PLOT.height - 5 }, "promised: slope × γ"),
     svg("text", { class: "tick", x: PLOT.left + 6, y: PLOT.top + 13 }, "realised"),
     marks.map((mark) => mark.group));
   const kinds = [...new Set(good.map((point) => point.kind))];
   const legend = kinds.map((kind) => html("span", { class: "key" },
     svg("svg", { class: `point ${kind}`, viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, symbolOf(kind, 0, 0)), kindWords(kind)));
   return {
-    title: "predicted and realised", marks, point() {},
+    title: "promised and realised", marks, point() {},
     figure: html("figure", { class: "card plotted" },
-      html("figcaption", {}, html("b", {}, "predicted and realised"), html("span", { class: "readout" }, legend)), root),
+      html("figcaption", {}, html("b", {}, "promised and realised"), html("span", { class: "readout" }, legend)), root,
+      none ? html("p", { class: "quiet" }, `${amount(none, "step")} of ${points.length} promised nothing, such as random neurons, and ${none === 1 ? "has" : "have"} no place on this scale.`) : null),
   };
 }
 

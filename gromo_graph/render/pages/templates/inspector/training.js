@@ -32,12 +32,15 @@ function makePlots() {
   $("tools").hidden = !columns.epoch.length;
 }
 
+// The decrease of the loss that a step promised at first order; random neurons promise none.
+const promiseOf = (event) => (event.kind !== null && known(event.slope) && !isRandom(event) ? event.slope * event.gamma : null);
+
 // What each growth step promised at first order, and what it brought.
 function promises() {
   return data.events.map((event, index) => ({
-    event: index, kind: event.kind, predicted: known(event.slope) ? event.slope * event.gamma : 0,
+    event: index, kind: event.kind, promised: promiseOf(event) || 0,
     realised: known(event.before) && known(event.after) ? event.before - event.after : 0,
-    words: `step ${event.step}: ${event.words}; predicted ${real(event.slope * event.gamma)}, realised ${real(event.before - event.after)}`,
+    words: `step ${event.step}: ${event.words}; promised ${real(promiseOf(event))}, realised ${real(event.before - event.after)}`,
   })).filter((point) => point.kind !== null);
 }
 
