@@ -63,6 +63,23 @@ class _Classes:
         return float(self.weight.to(counted.device)[counted].sum(dtype=torch.float64))
 
 
+def check_loss(loss: object) -> None:
+    """Refuse what is no loss, or gives no mean over a batch.
+
+    Raises:
+        GrowthError: says what to give.
+    """
+    if isinstance(loss, type):
+        raise GrowthError(f"the loss is the class {loss.__name__}: give an object of it, {loss.__name__}()")
+    if not callable(loss):
+        raise GrowthError(f"the loss is {loss!r}: expected a function of (prediction, target)")
+    reduction = getattr(loss, "reduction", "mean")
+    if reduction not in ("mean", "batchmean"):
+        raise GrowthError(
+            f"the loss has reduction={reduction!r}: expected the mean over the batch, reduction='mean'"
+        )
+
+
 def check_mean(loss: Any, parts: Sequence[tuple[Any, Tensor]]) -> None:
     """Refuse a loss of several batches that is no mean over them, as it would depend on how samples are cut.
 

@@ -268,11 +268,19 @@ def _values(network: GrowingNetwork, watched: Watched) -> Iterator[dict[str, Ten
 
 
 def scalar(value: Tensor) -> Tensor:
-    """The loss of a batch, if it is a scalar."""
+    """The loss of a batch, if it is a scalar.
+
+    Raises:
+        GrowthError: it is no tensor, has a shape, or is complex.
+    """
+    if not isinstance(value, Tensor):
+        raise GrowthError(f"the loss gave a {type(value).__name__}: expected a scalar tensor")
     if value.dim() != 0:
         raise GrowthError(
             f"the loss has shape {tuple(value.shape)}: expected a scalar, the mean over the batch"
         )
+    if not value.is_floating_point():
+        raise GrowthError(f"the loss is of {value.dtype}: expected a floating-point number")
     return value
 
 

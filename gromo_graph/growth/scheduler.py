@@ -20,6 +20,7 @@ from gromo_graph.growth.effort.sample_size import samples_for
 from gromo_graph.growth.effort.spending import Allowance, Spending
 from gromo_graph.growth.given_network import growing_network
 from gromo_graph.growth.losses import HeldOut
+from gromo_graph.growth.means import check_loss
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
 from gromo_graph.growth.planning import Planned, Planner
@@ -118,10 +119,7 @@ class GrowthScheduler:
             raise GrowthError(
                 f"policy: found a {type(policy).__name__}, expected a Growth or a map as under `growth` in a spec"
             )
-        if getattr(loss, "reduction", "mean") != "mean":
-            raise GrowthError(
-                f"the loss has reduction={loss.reduction!r}: expected the mean over the batch, reduction='mean'"  # type: ignore[attr-defined]
-            )
+        check_loss(loss)
         if epochs is not None and not epochs > 0:
             raise GrowthError(f"epochs={epochs!r}: expected the length of the training, 1 or more")
         if training_steps is not None and not training_steps > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -143,6 +144,22 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         (True, Linear(in_features=3, out_features=4, bias=True))
         """
         return plain_module(self._graph, self._parts, training=self.training)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """As of any torch module.
+
+        Raises:
+            RuntimeError: the weights are those of another network; says how one of their sizes is made.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict=strict, assign=assign)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{error}\nThese are the weights of another network than that of this spec, such as a grown one: keep "
+                "`network.spec` beside them (dump_spec), make the network of that spec and load them into it"
+            ) from error
 
     def extra_repr(self) -> str:
         """Name and size."""

@@ -81,6 +81,40 @@ def test_a_loss_that_is_no_mean_is_refused(loss: Callable) -> None:
     assert scheduler.step(data, in_batches(120)) is not None  # one batch can be cut in no other way
 
 
+NO_LOSS: dict[str, tuple[Any, str]] = {
+    "a class": (
+        nn.CrossEntropyLoss,
+        r"the class CrossEntropyLoss: give an object of it, CrossEntropyLoss\(\)",
+    ),
+    "nothing": (None, "the loss is None: expected a function"),
+    "a sum": (nn.CrossEntropyLoss(reduction="sum"), "reduction='sum': expected the mean"),
+    "a number": (lambda p, y: 1.0, "gave a float: expected a scalar tensor"),
+    "a dict": (lambda p, y: {"loss": F.cross_entropy(p, y)}, "gave a dict"),
+    "a row": (lambda p, y: F.cross_entropy(p, y)[None], r"has shape \(1,\)"),
+    "complex": (lambda p, y: F.cross_entropy(p, y) * 1j, "is of torch.complex64"),
+    "errors": (lambda p, y: (p.argmax(1) != y).sum(), "is of torch.int64"),
+}
+
+
+@pytest.mark.parametrize(("loss", "message"), NO_LOSS.values(), ids=NO_LOSS)
+def test_what_is_no_loss_is_refused(loss: Any, message: str) -> None:
+    network = compile_network(parse_spec(SPEC), seed=0)
+    with pytest.raises(GrowthError, match=message):
+        GrowthScheduler(network, loss).step(in_batches(40), in_batches(40))
+
+
+def test_a_mean_over_the_batch_is_a_mean() -> None:
+    network = compile_network(parse_spec(SPEC), seed=0)
+    loss = nn.KLDivLoss(reduction="batchmean")
+    data = [(x, F.one_hot(y, 3).float()) for x, y in in_batches(40)]
+    found = [GrowthScheduler(copy.deepcopy(network), loss).step(data, held) for held in (data, _joined(data))]
+    assert found[0].loss_before == pytest.approx(found[1].loss_before, rel=1e-5)
+
+
+def _joined(data: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    return [(torch.cat([x for x, _ in data]), torch.cat([y for _, y in data]))]
+
+
 def test_targets_with_positions_count_those_that_are_not_ignored() -> None:
     loss = nn.CrossEntropyLoss(ignore_index=0, weight=torch.tensor([1.0, 2.0, 4.0]))
     target = torch.tensor([[0, 1, 2], [0, 0, 0]])

@@ -17,7 +17,7 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
 
-from gromo_graph import GrowthError, GrowthScheduler, compile_network, parse_spec
+from gromo_graph import GrowthError, GrowthScheduler, compile_network, dump_spec, parse_spec
 from gromo_graph.interop.skorch import GrowthCallback
 from gromo_graph.spec.settings import Growth, Neurons
 from tests.interop.nets import MOONS, moons, tensors
@@ -185,3 +185,15 @@ def test_weights_of_classes_are_counted() -> None:
         )
         losses.append(growth_of(fitted.fit(X, Y)).events_[0].loss_before)
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_weights_of_a_grown_net_are_loaded_into_a_net_of_its_spec_and_told_in_others(tmp_path: Path) -> None:
+    fitted = net(GrowthCallback()).fit(X, Y)
+    file = str(tmp_path / "weights.pt")
+    fitted.save_params(f_params=file)
+    with pytest.raises(RuntimeError, match=r"size mismatch[^$]*weights of another network.*`network\.spec`"):
+        net(GrowthCallback()).initialize().load_params(f_params=file)
+    text = dump_spec(fitted.module_.spec)
+    again = net(GrowthCallback(), module__spec=parse_spec(text)).initialize()
+    again.load_params(f_params=file)
+    np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
