@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -9,10 +10,13 @@ import typer
 from gromo_graph import __version__
 from gromo_graph.cli.curve import curve
 from gromo_graph.cli.diff import diff
+from gromo_graph.cli.doctor import doctor
 from gromo_graph.cli.edit import edit
 from gromo_graph.cli.evaluate import evaluate
+from gromo_graph.cli.examples import examples_of
 from gromo_graph.cli.export import export
 from gromo_graph.cli.grow import grow
+from gromo_graph.cli.help_group import VerbGroup
 from gromo_graph.cli.history import history
 from gromo_graph.cli.import_ import import_
 from gromo_graph.cli.inspect import inspect
@@ -29,11 +33,14 @@ from gromo_graph.cli.validate import validate
 
 __all__ = ["app"]
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     name="gromo-graph",
+    cls=VerbGroup,
+    context_settings=_HELP,
     help="Neural networks that grow: a YAML spec in, a trained network and its drawings out.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # rich takes longer to import than a drawing to be made
     pretty_exceptions_enable=False,
 )
@@ -54,10 +61,13 @@ def _main(
     pass
 
 
-_VERBS = (
-    *(new, validate, render, show, edit, diff, schema),
-    *(plan, grow, resume, history, curve, inspect, replay, branch, pick, evaluate, predict),
-    *(import_, export),
-)
-for verb in _VERBS:
-    app.command(verb.__name__.rstrip("_"))(verb)  # `import` is a word of Python
+_GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
+    "Start": (new, import_, validate, schema, doctor, grow, resume),
+    "Use": (evaluate, predict, pick, export),
+    "Analyse": (show, render, plan, history, curve, inspect, diff, replay),
+    "Edit": (edit, branch),
+}
+for group, verbs in _GROUPS.items():
+    for verb in verbs:
+        name = verb.__name__.rstrip("_")  # `import` is a word of Python
+        app.command(name, rich_help_panel=group, epilog=examples_of(name), context_settings=_HELP)(verb)

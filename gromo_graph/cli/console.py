@@ -11,8 +11,9 @@ _PIPED_WIDTH = 160
 
 
 def console() -> Console:
-    """A console that colours nothing of its own."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_PIPED_WIDTH)
+    """A console that colours nothing of its own: brackets in names and messages are text."""
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    return Console(highlight=False, markup=False, width=width)
 
 
 def plain_table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gromo_graph.cli.messages import FAILED, WRONG, failure, printable, reported, say
+from gromo_graph.cli.messages import FAILED, WRONG, EndedError, printable, reported, say
 from gromo_graph.cli.options import AsJson
 from gromo_graph.errors import RenderError, RunError
 
@@ -37,8 +37,7 @@ def diff(
     try:
         before, after = (resolve(target, None)[0].spec for target in (old, new))
     except (RunError, RenderError) as error:
-        failure(str(error))  # 1 says that they differ
-        raise typer.Exit(WRONG) from None
+        raise EndedError(str(error), WRONG) from None  # 1 says that they differ
     found = compare(before, after)
     if out is not None:
         render(found, out)

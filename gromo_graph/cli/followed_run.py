@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gromo_graph.cli.messages import INTERRUPTED, failure
+from gromo_graph.cli.messages import INTERRUPTED, EndedError
 
 if TYPE_CHECKING:
     from gromo_graph.run import Run
@@ -24,14 +24,12 @@ class Telling:
         name: of the run, beside its progress.
         out: the folder that is written.
         as_json: whether the summary is a JSON object.
-        quiet: whether progress is left out.
         tensorboard: a folder for event files, or None.
     """
 
     name: str
     out: Path
     as_json: bool
-    quiet: bool
     tensorboard: Path | None = None
 
 
@@ -52,16 +50,18 @@ def followed(telling: Telling, work: Callable[[Any], Run]) -> Run | None:
     silent = process_rank() > 0
     try:
         with (
-            watching(telling.name, quiet=telling.quiet or silent) as watch,
+            watching(telling.name, silent=silent) as watch,
             logging(None if silent else telling.tensorboard, watch) as on_progress,
         ):
             run = work(on_progress)
     except KeyboardInterrupt:
-        if not silent:
-            out = telling.out
-            kept = f"what was there is saved in {out}; go on with gromo-graph resume {out}"
-            failure(f"interrupted: {kept if holds_run(out) else 'nothing was written'}")
-        raise typer.Exit(INTERRUPTED) from None
+        if silent:
+            raise typer.Exit(INTERRUPTED) from None
+        out = telling.out
+        kept = f"what was there is saved in {out}; go on with gromo-graph resume {out}"
+        raise EndedError(
+            f"interrupted: {kept if holds_run(out) else 'nothing was written'}", INTERRUPTED
+        ) from None
     return None if silent else run
 
 

@@ -56,7 +56,6 @@ def grow(
         typer.Option("--write-back", help="Write the sizes that it grew to into SPEC too; comments stay."),
     ] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a network, let it grow, and draw it after each step."""
     from gromo_graph.cli.followed_run import Telling, followed, tell
@@ -71,7 +70,7 @@ def grow(
         check_free(path, force=force)
     if back:
         AuthorFile.read(spec).check_writable()
-    telling = Telling(source.spec.name, path, as_json, quiet, tensorboard)
+    telling = Telling(source.spec.name, path, as_json, tensorboard)
 
     def work(on_progress: OnProgress) -> Run:
         from gromo_graph.run.entry_points import begin, command_of
@@ -94,7 +93,7 @@ def grow(
     if back:
         _write_back(spec, source, run)
     tell(telling, run)
-    if not (as_json or quiet):
+    if not as_json:
         say(f"predict with it: gromo-graph predict {path} --data FILE -o out.csv")
 
 

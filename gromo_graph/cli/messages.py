@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -41,62 +45,136 @@ _PERMITTED = {
 _Verb = TypeVar("_Verb", bound=Callable[..., None])
 
 
+class Loudness(Enum):
+    """The amount of messages on stderr."""
+
+    quiet = "errors and warnings alone"
+    normal = "a line now and then"
+    verbose = "a line for each epoch"
+
+
+_loudness: ContextVar[Loudness] = ContextVar("loudness", default=Loudness.normal)
+
+
+def loudness() -> Loudness:
+    """Return what `--quiet` and `--verbose` of the verb that runs say."""
+    return _loudness.get()
+
+
+class EndedError(Exception):
+    """The end of a verb that failed.
+
+    Args:
+        message: for the person.
+        code: the exit code.
+        problems: of a document, each with its place; they say all that `message` says.
+    """
+
+    def __init__(self, message: str, code: int, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.code, self.problems = code, problems
+
+    def show(self) -> None:
+        """Print it on stderr."""
+        if not self.problems:
+            failure(str(self))
+        elif not process_rank():  # all processes read the same document
+            show_problems(self.problems)
+
+
 def reported(verb: _Verb) -> _Verb:
-    """Turn the errors of a verb into messages and exit codes: 2 for the spec, 1 for the run, 130 for Ctrl-C."""
+    """Turn the errors of a verb into messages and exit codes: 2 for the spec, 1 for the run, 130 for Ctrl-C.
+
+    With `--json` an error is a JSON object on stdout too.
+    """
 
     @functools.wraps(verb)
     def wrapped(*args: Any, **options: Any) -> None:
+        as_json = bool(options.get("as_json")) and not process_rank()
+        plugins = options.pop(_PLUGIN, None) or ()
+        quiet, verbose = options.pop("quiet", False), options.pop("verbose", False)
+        if quiet and verbose:
+            raise typer.BadParameter("--quiet and --verbose: keep one of the two")
+        loud = Loudness.quiet if quiet else Loudness.verbose if verbose else Loudness.normal
+        token = _loudness.set(loud)
         try:
-            with _plain_warnings():
-                _load(options.pop(_PLUGIN, None) or ())
+            with _plain_warnings(), _ended(verb.__name__):
+                for module in plugins:
+                    _load(module)
                 verb(*args, **options)
-        except SpecError as error:
-            if not process_rank():  # all processes read the same document
-                show_problems(error.problems)
-            raise typer.Exit(WRONG) from None
-        except (GraphError, CompileError) as error:
-            failure(str(error))
-            raise typer.Exit(WRONG) from None
-        except NoPermissionError as error:
-            failure(f"{error}: {_PERMITTED.get(verb.__name__, 'choose another place with --out')}")
-            raise typer.Exit(FAILED) from None
-        except GromoGraphError as error:
-            failure(str(error))
-            raise typer.Exit(FAILED) from None
-        except OSError as error:
-            if error.filename is None or error.errno == errno.EPIPE:
-                raise
-            failure(f"{error.filename}: {error.strerror}")
-            raise typer.Exit(FAILED) from None
-        except KeyboardInterrupt:
-            failure("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
+        except EndedError as end:
+            end.show()
+            if as_json:
+                typer.echo(error_as_json(str(end), end.code, end.problems))
+            raise typer.Exit(end.code) from None
+        finally:
+            _loudness.reset(token)
 
     own = inspect.signature(verb, eval_str=True)
-    wrapped.__signature__ = own.replace(parameters=[*own.parameters.values(), _plugin_option()])  # type: ignore[attr-defined]
+    wrapped.__signature__ = own.replace(parameters=[*own.parameters.values(), *_shared_options()])  # type: ignore[attr-defined]
     return wrapped  # type: ignore[return-value]
 
 
-def _load(plugins: Iterable[str]) -> None:
-    for module in plugins:
-        try:
-            imported(module, what=f"--{_PLUGIN} {module}")
-        except RunError as error:
-            failure(str(error))
-            raise typer.Exit(WRONG) from None
+@contextmanager
+def _ended(verb: str) -> Iterator[None]:
+    """Turn errors into the end of a verb, with its exit code."""
+    try:
+        yield
+    except SpecError as error:
+        raise EndedError(str(error), WRONG, error.problems) from None
+    except (GraphError, CompileError) as error:
+        raise EndedError(str(error), WRONG) from None
+    except NoPermissionError as error:
+        advice = _PERMITTED.get(verb, "choose another place with --out")
+        raise EndedError(f"{error}: {advice}", FAILED) from None
+    except GromoGraphError as error:
+        raise EndedError(str(error), FAILED) from None
+    except OSError as error:
+        if error.filename is None or error.errno == errno.EPIPE:
+            raise
+        raise EndedError(f"{error.filename}: {error.strerror}", FAILED) from None
+    except KeyboardInterrupt:
+        raise EndedError("interrupted", INTERRUPTED) from None
 
 
-def _plugin_option() -> inspect.Parameter:
-    """The options and errors that all verbs share."""
-    told = typer.Option(
+def _load(module: str) -> None:
+    try:
+        imported(module, what=f"--{_PLUGIN} {module}")
+    except RunError as error:
+        raise EndedError(str(error), WRONG) from None
+
+
+def error_as_json(message: str, code: int, problems: Iterable[Problem] = ()) -> str:
+    """Return the JSON object of an error.
+
+    >>> error_as_json("no such file", 2)
+    '{"error": {"message": "no such file", "code": 2, "problems": []}}'
+    """
+    told = {"message": message, "code": code, "problems": [asdict(each) for each in problems]}
+    return json.dumps({"error": told}, ensure_ascii=False)
+
+
+def _shared_options() -> list[inspect.Parameter]:
+    """Return the options that all verbs have."""
+    plugin = typer.Option(
         f"--{_PLUGIN}", metavar="MODULE", help="A module of yours that registers kinds; may be repeated."
     )
+    quiet = typer.Option("--quiet", "-q", help="No progress and no notes: errors and warnings alone.")
+    verbose = typer.Option(
+        "--verbose", "-v", help="A line for each epoch, and where in the code a warning arose."
+    )
     kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(_PLUGIN, kind, default=None, annotation=Annotated[list[str] | None, told])
+    return [
+        inspect.Parameter(_PLUGIN, kind, default=None, annotation=Annotated[list[str] | None, plugin]),
+        inspect.Parameter("quiet", kind, default=False, annotation=Annotated[bool, quiet]),
+        inspect.Parameter("verbose", kind, default=False, annotation=Annotated[bool, verbose]),
+    ]
 
 
 def say(text: str) -> None:
-    """Print a message."""
+    """Print a message, unless the verb is to be quiet."""
+    if loudness() is Loudness.quiet:
+        return
     typer.echo(printable(text), err=True)
 
 
@@ -157,10 +235,18 @@ def _excerpt(problem: Problem) -> str:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print a warning as one line, without the place in the code."""
+    """Print a warning as one line; the place in the code with `--verbose` alone."""
 
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        typer.echo(f"{styled('warning:', fg='yellow', bold=True)} {printable(str(message))}", err=True)
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        place = f" ({filename}:{lineno})" if loudness() is Loudness.verbose else ""
+        typer.echo(f"{styled('warning:', fg='yellow', bold=True)} {printable(str(message))}{place}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -38,7 +38,6 @@ SameDevice = Annotated[
 ]
 NewRun = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run folder to make.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 def device_name(device: Device | None) -> str | None:

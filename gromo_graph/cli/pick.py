@@ -12,7 +12,7 @@ import typer
 
 from gromo_graph.cli.followed_run import Telling, followed
 from gromo_graph.cli.messages import reported, say
-from gromo_graph.cli.options import AsJson, Force, Quiet, SameData, SameDevice, device_name
+from gromo_graph.cli.options import AsJson, Force, SameData, SameDevice, device_name
 
 if TYPE_CHECKING:
     from gromo_graph.records import Size
@@ -39,7 +39,6 @@ def pick(
     device: SameDevice = None,
     force: Force = False,
     as_json: AsJson = False,
-    quiet: Quiet = False,
 ) -> None:
     """Find the smallest network of a run that is good enough once it is trained to the end, and write it as a run.
 
@@ -50,12 +49,11 @@ def pick(
 
     share, where = share_of(within), device_name(device)
     path = free_path(open_folder(run).journal(first=1).header.name) if out is None else out
-    telling = Telling(run.name, path, as_json, quiet)
+    telling = Telling(run.name, path, as_json)
     found: list[Picked] = []
 
     def told(size: Size) -> None:
-        if not quiet:
-            say(f"training the network after step {size.step}, of {size.parameters:,} parameters, to the end")
+        say(f"training the network after step {size.step}, of {size.parameters:,} parameters, to the end")
 
     def work(watch: Any) -> Run:
         found.append(

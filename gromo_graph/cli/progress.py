@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gromo_graph.cli.messages import printable, say
+from gromo_graph.cli.messages import Loudness, loudness, printable, say
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.highlights import decision_words
 from gromo_graph.run import Progress
@@ -23,10 +23,10 @@ _LINES = 10  # plain lines of a training, beside those of growth
 
 
 @contextmanager
-def watching(name: str, *, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+def watching(name: str, *, silent: bool) -> Iterator[Callable[[Progress], None] | None]:
     """The callback that `grow` calls after each epoch."""
     console = Console(stderr=True)
-    if quiet:
+    if silent or loudness() is Loudness.quiet:
         yield None
     elif console.is_terminal and not console.is_dumb_terminal:
         with Live(Text(f"{printable(name)}: reading the data"), console=console, transient=True) as live:
@@ -100,10 +100,10 @@ def measures(values: Mapping[str, Any]) -> str:
 
 
 def _tell(progress: Progress) -> None:
-    """Print a plain line, for a growth step and some ten times in a training."""
+    """Print a plain line, for a growth step and some ten times in a training; with `--verbose` for each epoch."""
     for event in progress.events:
         say(decision(event))
-    every = max(1, progress.epochs // _LINES)
+    every = 1 if loudness() is Loudness.verbose else max(1, progress.epochs // _LINES)
     if progress.epoch % every == 0 or progress.epoch == progress.epochs:
         say(
             f"epoch {progress.epoch}/{progress.epochs}: training {measures(progress.train)}; "

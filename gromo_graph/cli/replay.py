@@ -9,7 +9,7 @@ import typer
 
 from gromo_graph.cli.followed_run import Telling, followed, tell
 from gromo_graph.cli.messages import reported
-from gromo_graph.cli.options import AsJson, Force, NewRun, Quiet, SameData, SameDevice, device_name
+from gromo_graph.cli.options import AsJson, Force, NewRun, SameData, SameDevice, device_name
 
 _Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder; it stays as it is.")]
 
@@ -23,12 +23,11 @@ def replay(
     device: SameDevice = None,
     force: Force = False,
     as_json: AsJson = False,
-    quiet: Quiet = False,
 ) -> None:
     """Run a run again up to right after a growth step: its network with the weights it had then."""
     from gromo_graph.run import replay as again
 
-    telling = Telling(run.name, out, as_json, quiet)
+    telling = Telling(run.name, out, as_json)
     options: dict[str, Any] = {"out": out, "data": data, "device": device_name(device), "force": force}
     tell(telling, followed(telling, lambda watch: again(run, to=to, on_progress=watch, **options)))
 
@@ -50,12 +49,11 @@ def branch(
     device: SameDevice = None,
     force: Force = False,
     as_json: AsJson = False,
-    quiet: Quiet = False,
 ) -> None:
     """Start a new run that is another one up to the epoch of a growth step, and goes on with other settings."""
     from gromo_graph.run import branch as again
 
-    telling = Telling(run.name, out, as_json, quiet)
+    telling = Telling(run.name, out, as_json)
     options: dict[str, Any] = {"out": out, "data": data, "device": device_name(device), "force": force}
     options["overrides"] = overrides or ()
     tell(telling, followed(telling, lambda watch: again(run, at=at, on_progress=watch, **options)))

@@ -9,7 +9,7 @@ import typer
 
 from gromo_graph.cli.followed_run import Telling, followed, tell
 from gromo_graph.cli.messages import reported, say
-from gromo_graph.cli.options import AsJson, Quiet, SameData, SameDevice, device_name
+from gromo_graph.cli.options import AsJson, SameData, SameDevice, device_name
 from gromo_graph.errors import GromoGraphError
 
 
@@ -19,12 +19,11 @@ def resume(
     data: SameData = None,
     device: SameDevice = None,
     as_json: AsJson = False,
-    quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was broken off, as if nothing had happened; one that is over is shown."""
     from gromo_graph.run import resume as go_on
 
-    telling = Telling(run.name, run, as_json, quiet)
+    telling = Telling(run.name, run, as_json)
     where = device_name(device)
     tell(telling, followed(telling, lambda watch: go_on(run, data=data, device=where, on_progress=watch)))
     _remind(run)

@@ -73,7 +73,9 @@ def test_what_is_wrong_is_said(run: Path, tmp_path: Path) -> None:
     assert "this is no run" in failed(call("curve", tmp_path), 1)
     assert "there is no such folder" in failed(call("curve", tmp_path / "none"), 1)
     assert "x.svg" in failed(call("curve", run, "-o", tmp_path / "x.pdf"), 2)
-    assert "keep one of the two" in failed(call("curve", run, "--json", "--format", "csv"), 2)
+    refused = call("curve", run, "--json", "--format", "csv")
+    assert refused.exit_code == 2
+    assert "keep one of the two" in json.loads(refused.stdout)["error"]["message"]
     broken = tmp_path / "broken"
     broken.mkdir()
     lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
