@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import torch
@@ -120,7 +121,7 @@ class GrowthScheduler:
                 f"policy: found a {type(policy).__name__}, expected a Growth or a map as under `growth` in a spec"
             )
         check_loss(loss)
-        if epochs is not None and not epochs > 0:
+        if epochs is not None and not (isinstance(epochs, Real) and epochs > 0):
             raise GrowthError(f"epochs={epochs!r}: expected the length of the training, 1 or more")
         if training_steps is not None and not training_steps > 0:
             raise GrowthError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 from gromo_graph.errors import RunError, SpecError
@@ -20,6 +21,12 @@ class BranchPoint:
 
     at: int
     overrides: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "at", operator.index(self.at))
+        except TypeError as error:
+            raise RunError(f"step {self.at!r}: expected a number of applied growth steps") from error
 
     def spec_of(self, spec: Spec) -> Spec:
         """The spec with the settings that the run goes on with.

@@ -111,7 +111,7 @@ def command_of(
         {
             "data": _name_of(source, data),
             "seed": sound_seed(seed),
-            "device": device,
+            "device": str(device),
             "overrides": source.overrides,
             "amp": amp,
             "max_memory": limit,

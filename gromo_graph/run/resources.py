@@ -34,12 +34,13 @@ def sound_seed(seed: SupportsIndex) -> int:
     return number
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | torch.device) -> torch.device:
     """The device for auto, cpu or cuda; of several processes on one machine each has a GPU of its own.
 
     Raises:
         RunError: there is no such device here.
     """
+    name = str(name)
     if name not in ("auto", "cpu", "cuda"):
         raise RunError(f"unknown device {name!r}: expected auto, cpu or cuda")
     available = torch.cuda.is_available()

@@ -57,6 +57,8 @@ def parse_spec(
     >>> parse_spec(text).nodes["y"].features
     2
     """
+    if not isinstance(text, str):
+        raise TypeError(f"parse_spec takes the text of a document, found {type(text).__name__}")
     return spec_of(parse_document(text, file), overrides=overrides, defaults=defaults)
 
 

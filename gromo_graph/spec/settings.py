@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.defaults import counts_epochs, with_defaults
 from gromo_graph.spec.kinds.base import Features, Frozen
+from gromo_graph.spec.python_values import plain
 
 BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 """The data sets that a spec can name; anything else it names is a .npz or .csv file."""
@@ -21,6 +22,7 @@ Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
 
 
 def _as_tuple(value: Any) -> Any:
+    value = plain(value)
     return tuple(value) if isinstance(value, list) else value
 
 

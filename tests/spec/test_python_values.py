@@ -13,6 +13,7 @@ import torch
 
 from gromo_graph import (
     AddNode,
+    GraphError,
     Growth,
     GrowthError,
     GrowthScheduler,
@@ -24,8 +25,10 @@ from gromo_graph import (
     Stop,
     Train,
     compile_network,
+    edit,
     grow,
     parse_spec,
+    replay,
 )
 
 TEXT = """
@@ -102,3 +105,33 @@ def test_seeds_and_policies(tmp_path: Path) -> None:
         GrowthError, match=r"found a Sequential, .*: call .*from_torch\(model, example_input\)"
     ):
         GrowthScheduler(torch.nn.Sequential(), loss)  # type: ignore[arg-type]
+
+
+class Action(Enum):
+    WIDEN = "widen"
+
+
+def test_actions_and_devices_may_be_objects() -> None:
+    assert Growth(actions=[Action.WIDEN]).actions == ("widen",)
+    assert grow(parse_spec(TEXT), device=torch.device("cpu")).network.spec is not None  # type: ignore[arg-type]
+
+
+def test_steps_to_go_to_are_whole_numbers_of_any_kind(tmp_path: Path) -> None:
+    text = TEXT + "growth: {when: {every: 1, until: 1.0}}\n"
+    grow(parse_spec(text), out=tmp_path / "run", device="cpu")
+    again = replay(tmp_path / "run", to=np.int64(1), out=tmp_path / "one")  # type: ignore[arg-type]
+    assert again.summary["steps"] == 1
+    for wrong in (1.0, "1", None):
+        with pytest.raises(RunError, match="expected a number of applied growth steps"):
+            replay(tmp_path / "run", to=wrong, out=tmp_path / "two")  # type: ignore[arg-type]
+
+
+def test_what_stands_for_nothing_is_told() -> None:
+    with pytest.raises(GrowthError, match="epochs='3': expected the length of the training"):
+        GrowthScheduler(compile_network(parse_spec(TEXT)), torch.nn.functional.cross_entropy, epochs="3")  # type: ignore[arg-type]
+    with pytest.raises(GraphError, match=r"`q`: found 3, expected a map"), edit(parse_spec(TEXT)) as e:
+        e.insert("x", "h", "q", 3)  # type: ignore[arg-type]
+    with pytest.raises(GraphError, match=r"`h`: found 3, expected a map"), edit(parse_spec(TEXT)) as e:
+        e.replace("h", 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the text of a document, found bytes"):
+        parse_spec(TEXT.encode())  # type: ignore[arg-type]

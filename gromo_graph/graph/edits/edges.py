@@ -15,6 +15,7 @@ from gromo_graph.graph.edits.base import (
     Start,
     check_free,
     inserted,
+    map_of,
     node_named,
     reader_of,
     with_node,
@@ -117,7 +118,7 @@ class InsertBetween(SpecEdit):
     def _written(self, spec: Spec) -> NodeLike:
         if isinstance(self.node, Node):
             return self.node.model_copy(update={"sources": (self.source,)})
-        written = {**self.node, "from": self.source}
+        written = {**map_of(self.name, self.node), "from": self.source}
         kind = KINDS.get(str(written.get("kind")))
         takes_width = kind is not None and issubclass(kind, Layer) and not kind.reads_tokens
         if takes_width and "features" not in written:

@@ -14,6 +14,7 @@ from gromo_graph.graph.edits.base import (
     check_free,
     inserted,
     last_of,
+    map_of,
     names_of,
     node_named,
     with_node,
@@ -159,6 +160,10 @@ class ReplaceLayer(SpecEdit):
         """The node must be there."""
         old = node_named(spec, self.name)
         written = self.node
-        if not isinstance(written, Node) and "from" not in written and not isinstance(old, Input):
+        if (
+            not isinstance(written, Node)
+            and "from" not in map_of(self.name, written)
+            and not isinstance(old, Input)
+        ):
             written = {**written, "from": list(old.sources)}
         return Edited(with_node(spec, self.name, node_of(self.name, written)))
