@@ -114,16 +114,18 @@ def _full_precision(image: Tensor) -> AbstractContextManager[None]:
 
 
 def _with_constants(block: Tensor, left: Patches, image: Tensor, view: View) -> Tensor:
+    if not (view.constant or left.constant):
+        return block
+    rows, columns = block.shape
+    found = block.new_empty(rows + left.constant, columns + view.constant)
+    found[:rows, :columns] = block
     if view.constant:
-        sums = _weighted_sum(left.image, left.offsets, left.stride, view.weights)
-        block = torch.cat((block, sums[:, None]), dim=1)
+        found[:rows, -1] = _weighted_sum(left.image, left.offsets, left.stride, view.weights)
     if left.constant:
-        last = _weighted_sum(image, view.offsets, view.stride, view.weights)
-        if view.constant:
-            count = image.shape[0] * sum(view.weights[0]) * sum(view.weights[1])
-            last = torch.cat((last, last.new_full((1,), count)))
-        block = torch.cat((block, last[None, :]), dim=0)
-    return block
+        found[-1, :columns] = _weighted_sum(image, view.offsets, view.stride, view.weights)
+    if view.constant and left.constant:
+        found[-1, -1] = image.shape[0] * sum(view.weights[0]) * sum(view.weights[1])
+    return found
 
 
 def _weighted_sum(image: Tensor, offsets: Offsets, stride: tuple[int, int], weights: AxisWeights) -> Tensor:

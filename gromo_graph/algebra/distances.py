@@ -26,10 +26,14 @@ from gromo_graph.algebra.patches import Patches
 def by_distance(left: Patches, image: Tensor, views: Sequence[View]) -> list[Tensor]:
     axes = [_distances(left, views, axis) for axis in (0, 1)]
     table = _table(left, image, axes)
-    return [
-        _main_weight(left, image, view) * _expanded(table, left, view, axes) - _excess(left, image, view)
-        for view in views
-    ]
+    found = []
+    for view in views:
+        block, weight = _expanded(table, left, view, axes), _main_weight(left, image, view)
+        if weight != 1.0:
+            block *= weight
+        _take_back(block, left, image, view)
+        found.append(block)
+    return found
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,9 @@ def _unusual(left: Patches, image: Tensor, view: View) -> list[tuple[list[int], 
     return [(odd_rows, columns), (other_rows, odd_columns)]
 
 
-def _excess(left: Patches, image: Tensor, view: View) -> Tensor:
-    """The excess of the usual weight at the positions that have another one, shaped as in `_expanded`."""
+def _take_back(block: Tensor, left: Patches, image: Tensor, view: View) -> None:
+    """Subtract what the usual weight counts too much at the positions that have another one, in place."""
     usual = _main_weight(left, image, view)
-    total = left.image.new_zeros(
-        left.image.shape[1], *map(len, left.offsets), image.shape[1], *map(len, view.offsets)
-    )
     for rows, columns in _unusual(left, image, view):
         for some_rows, a, b in _alike(left, image, view, 0, rows):
             for some_columns, c, d in _alike(left, image, view, 1, columns):
@@ -138,10 +139,9 @@ def _excess(left: Patches, image: Tensor, view: View) -> Tensor:
                 ]
                 some_left = replace(left, offsets=(left.offsets[0][a], left.offsets[1][c]))
                 some_view = replace(view, offsets=(view.offsets[0][b], view.offsets[1][d]))
-                total[:, a, c, :, b, d] += row_by_row(
+                block[:, a, c, :, b, d] -= row_by_row(
                     some_left, image, some_view, some_rows, some_columns, weights
                 )
-    return total
 
 
 def _alike(

@@ -299,9 +299,9 @@ def _few_rows(network: GrowingNetwork, group: LinkedGroup, samples: int | None) 
     if samples is None or not rows_can_be_kept(group):
         return False
     (producer,) = group.producers
-    (source,) = network.graph.sources(producer.name)
-    flat = len(network.graph.shapes[source]) == 1 and not network.spec.nodes[producer.name].tokens
-    return flat and samples < producer.adapter.columns(producer.layer)
+    one_position = math.prod(network.graph.shapes[producer.name][1:]) == 1
+    once = one_position and not network.spec.nodes[producer.name].tokens
+    return once and samples < producer.adapter.columns(producer.layer)
 
 
 def _crossing_is_cheap(network: GrowingNetwork, group: LinkedGroup, consumer: LayerModule) -> bool:

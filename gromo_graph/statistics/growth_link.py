@@ -13,7 +13,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.statistics.capture import ObservedLayer, stored_input, stored_rows
 from gromo_graph.statistics.cross_moments import cross_of_batch, m_prev_of_batch
 from gromo_graph.statistics.growth_moment import growth_moment_of_batch, is_input_moment
-from gromo_graph.statistics.kept_rows import KeptRows
+from gromo_graph.statistics.kept_rows import KeptRows, gradient_of_each_sample, row_of_each_sample
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
@@ -100,8 +100,8 @@ class GrowthLink(Generic[Layer_co]):
         producers = self.group.producers
         if self.follows == "rows":
             forward_pass = producers[0].capture.forward_pass
-            self.rows.add(stored_rows(producers[0]).rows.values, forward_pass)
-            self.gradients.add(gradient, forward_pass)
+            self.rows.add(row_of_each_sample(producers[0]), forward_pass)
+            self.gradients.add(gradient_of_each_sample(consumer, self.group, gradient), forward_pass)
             return
         if self.group.together is None or len(self.read) < len(
             producers

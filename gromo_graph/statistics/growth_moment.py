@@ -47,7 +47,10 @@ def growth_moment_of_batch(group: ObservedGroup) -> Tensor:
             plain[p, q, weights] = plain.get((p, q, weights), 0.0) + factor
     for (p, q, weights), factor in plain.items():
         if factor != 0.0:
-            _add_block(total, spans[p], spans[q], factor * _product(rows[p], rows[q], weights))
+            block = _product(rows[p], rows[q], weights)
+            total[spans[p], spans[q]].add_(block, alpha=factor)
+            if p is not q:
+                total[spans[q], spans[p]].add_(block.T, alpha=factor)
     return total
 
 
@@ -100,12 +103,6 @@ def _pairs(producers: list[ObservedLayer]) -> list[tuple[ObservedLayer, Observed
 
 def _product(left: Patches, right: Patches, weights: AxisWeights) -> Tensor:
     return patch_second_moment(left, weights) if left is right else patch_cross_moment(left, right, weights)
-
-
-def _add_block(total: Tensor, rows: slice, columns: slice, block: Tensor) -> None:
-    total[rows, columns] += block
-    if rows != columns:
-        total[columns, rows] += block.T
 
 
 def _add_written(

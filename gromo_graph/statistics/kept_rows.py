@@ -8,9 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gromo_graph.algebra import patch_matrix, spread_out
+from gromo_graph.algebra.patches import ONE_POSITION, gather
 from gromo_graph.graph.width_flow import GroupPlace
-from gromo_graph.statistics.capture import ObservedLayer
+from gromo_graph.statistics.capture import ObservedLayer, stored_rows
 from gromo_graph.statistics.cross_moments import window_of
+from gromo_graph.statistics.growth_moment import weights_of
 from gromo_graph.statistics.linearised_paths import plain_gain
 from gromo_graph.statistics.measured_group import ObservedGroup
 
@@ -49,19 +52,42 @@ class KeptRows:
 
 
 def rows_can_be_kept(group: ObservedGroup) -> bool:
-    """True if the one producer and all consumers read rows of features, one a sample, and nothing mixes them."""
+    """True for one producer whose outputs, if they have one position, all consumers read as they are."""
     if len(group.producers) != 1 or group.sees_samples:
         return False
     (producer,) = group.producers
-    return producer.adapter.axes(producer.layer) is None and all(
-        window_of(consumer, group) is None and all(_is_plain(group, producer, place) for place in places)
-        for consumer, places in group.reads.items()
-    )
+    return all(_is_plain(group, producer, place) for places in group.reads.values() for place in places)
 
 
 def _is_plain(group: ObservedGroup, producer: ObservedLayer, place: GroupPlace) -> bool:
     paths = group.linear_paths.to(producer, place)
     return place.repeat == 1 and bool(paths) and plain_gain(paths) is not None
+
+
+def row_of_each_sample(producer: ObservedLayer) -> Tensor:
+    """b of the stored batch of a layer with one position, (n, columns)."""
+    rows = stored_rows(producer)
+    return rows.rows.values if rows.is_matrix else patch_matrix(rows)[:, :, 0]
+
+
+def gradient_of_each_sample(consumer: ObservedLayer, group: ObservedGroup, gradient: Tensor) -> Tensor:
+    """g of a consumer as it reads one position, through each tap of its kernel, (n, out · readings)."""
+    window = window_of(consumer, group)
+    if window is None:
+        return gradient
+    image = spread_out(consumer.adapter.output_image(consumer.layer, gradient), window.stride)
+    view = window.back(ONE_POSITION)
+    found = gather(image, view.offsets, view.stride, range(1), range(1))
+    return found.flatten(4).flatten(0, 2)[:, :, 0].T
+
+
+def times_read(group: ObservedGroup) -> float:
+    """How often the one position counts in S, over all places (docs/maths.md, "Width groups")."""
+    total = 0.0
+    for place in group.read_places():
+        (height,), (width,) = weights_of(group, place, (1, 1))
+        total += gain_at(group, place) ** 2 * height * width
+    return total
 
 
 def gain_at(group: ObservedGroup, place: GroupPlace) -> float:

@@ -31,7 +31,7 @@ from gromo_graph.statistics.growth_link import (
     links_of_group,
 )
 from gromo_graph.statistics.growth_moment import spans_of
-from gromo_graph.statistics.kept_rows import gain_at
+from gromo_graph.statistics.kept_rows import gain_at, times_read
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.neuron_parts import split
 
@@ -138,9 +138,10 @@ def _from_rows(
 ) -> tuple[GroupNeurons, float]:
     """The optimal extension from rows that were kept."""
     group = link.group
-    rows = link.rows.value().to(search.dtype)
+    scale = times_read(group) ** 0.5  # so that S is that of sums, and N too
+    rows = scale * link.rows.value().to(search.dtype)
     gradients = [
-        gain_at(group, place) * links[consumer].gradients.value()
+        gain_at(group, place) / scale * links[consumer].gradients.value()
         for consumer, places in group.reads.items()
         for place in places
     ]

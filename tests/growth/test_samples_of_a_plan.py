@@ -94,26 +94,37 @@ def test_a_loader_with_too_few_samples_is_used_whole_for_both() -> None:
     assert parts.samples == 40
 
 
-def test_kept_rows_give_the_neurons_of_sums(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = """
-version: 1
-name: wide
-nodes:
+LAYERS_OF_ONE_POSITION = {
+    "rows": """
   x: {kind: input, shape: [80]}
   a: {kind: linear, from: x, features: 4, activation: tanh}
   y: {kind: linear, from: a, features: 3}
-output: y
-"""
+""",
+    "a kernel as large as its image": """
+  x: {kind: input, shape: [3, 5, 5]}
+  a: {kind: conv2d, from: x, features: 4, kernel: 5, activation: tanh}
+  b: {kind: conv_transpose2d, from: a, features: 2, kernel: 3, stride: 2, padding: 1, activation: tanh}
+  c: {kind: conv2d, from: a, features: 2, kernel: 3, padding: 1, activation: tanh}
+  s: {kind: merge, from: [b, c], merge: concat}
+  f: {kind: flatten, from: s}
+  y: {kind: linear, from: f, features: 3}
+""",
+}
+
+
+@pytest.mark.parametrize("name", LAYERS_OF_ONE_POSITION)
+def test_kept_rows_give_the_neurons_of_sums(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"nodes:{LAYERS_OF_ONE_POSITION[name]}output: y\n"
+    network = compile_network(parse_spec(text), seed=0, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(60, 80, generator=generator, dtype=torch.float64)
+    x = torch.randn(60, *network.graph.shapes["x"], generator=generator, dtype=torch.float64)
     y = torch.randn(60, 3, generator=generator, dtype=torch.float64)
     data = list(zip(x.split(20), y.split(20), strict=True))
-    network = compile_network(parse_spec(text), seed=0, dtype=torch.float64)
     kept = GrowthScheduler(network, MSE, policy=Growth(project="never")).plan(data)
     monkeypatch.setattr("gromo_graph.growth.statistics_pass.rows_can_be_kept", lambda group: False)
     summed = GrowthScheduler(network, MSE, policy=Growth(project="never")).plan(data)
     assert kept.memory != summed.memory
-    (one,), (other,) = ([c for c in plan.candidates if c.reason is None] for plan in (kept, summed))
+    one, other = (next(c for c in plan.candidates if c.target == "a") for plan in (kept, summed))
     assert "raw gradient" in one.note
     assert one.neurons == other.neurons
     assert one.slope == pytest.approx(other.slope, rel=1e-6)

@@ -49,7 +49,9 @@ def _of_link(
     group = link.group
     if link.follows == "rows":
         (producer,) = group.producers
-        return {id(link): samples * (_columns(producer) + consumer.adapter.out_neurons(consumer.layer))}
+        (place, *_) = group.reads[consumer]
+        gradient = consumer.adapter.out_neurons(consumer.layer) * readings_of(consumer, group, place)
+        return {id(link): samples * (_columns(producer) + gradient)}
     producers = sum(_columns(producer) for producer in group.producers)
     readings = sum(readings_of(consumer, group, place) for place in group.reads[consumer])
     beside = sum(_columns(partner) for partner in consumer.partners)
