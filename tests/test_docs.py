@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 import shlex
@@ -37,7 +38,11 @@ def test_the_code_on_growing_modules_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["diff", "drawing", "editing", "inspecting", "interop", "processes", "runs", "writing-back"]
+    "page",
+    [
+        *("diff", "drawing", "editing", "from_keras_and_pytorch", "how_large", "inspecting", "interop"),
+        *("my_data", "processes", "runs", "writing-back"),
+    ],
 )
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
@@ -88,6 +93,64 @@ def test_the_code_on_deciding_runs_and_every_action_is_on_the_page(
 def test_the_reference_of_the_language_is_what_the_models_say() -> None:
     found = runpy.run_path(str(ROOT / "docs" / "language.py"))
     assert found["PAGE"].read_text(encoding="utf-8") == found["page"](), "run `python docs/language.py`"
+
+
+def test_the_page_for_users_of_keras_and_pytorch_has_every_foreign_word() -> None:
+    found = runpy.run_path(str(ROOT / "docs" / "from_keras_and_pytorch.py"))
+    path = "docs/from_keras_and_pytorch.py"
+    assert found["PAGE"].read_text(encoding="utf-8") == found["page"](), f"run `python {path}`"
+
+
+def texts(path: Path) -> set[str]:
+    """The constant texts in a file; a place that is filled in is `…`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = [str(each.value) if isinstance(each, ast.Constant) else "…" for each in node.values]
+            found.add("".join(parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found
+
+
+def messages_of_troubleshooting() -> list[list[str]]:
+    """Each message of the page, cut where it leaves something out."""
+    tables = (ROOT / "docs" / "troubleshooting.md").read_text().split("## Growth ended")[1]
+    cells = re.findall(r"^\| (`.*?`) \|", tables, re.MULTILINE)
+    messages = [message for cell in cells for message in re.findall(r"`(.*?)`(?: or |, |$)", cell)]
+    return [[part.strip(" :;") for part in each.split("...") if part.strip(" :;")] for each in messages]
+
+
+def test_every_message_of_troubleshooting_is_one_of_the_code() -> None:
+    known = set().union(*(texts(path) for path in (ROOT / "gromo_graph").rglob("*.py")))
+    messages = messages_of_troubleshooting()
+    assert len(messages) > 30
+    for parts in messages:
+        assert any(all(part in text for part in parts) for text in known), parts
+
+
+def test_troubleshooting_has_every_reason_for_the_end_of_growth() -> None:
+    growth = ROOT / "gromo_graph" / "growth"
+    reasons = texts(growth / "stopping.py") | texts(growth / "ticks" / "timekeeper.py")
+    reasons = {text for text in reasons if "…" in text and len(text) > 40 and "GrowthScheduler(" not in text}
+    assert len(reasons) > 7
+    messages = messages_of_troubleshooting()
+    for reason in reasons:
+        assert any(all(part in reason for part in parts) for parts in messages), reason
+
+
+def test_the_defaults_on_choosing_are_those_of_the_settings() -> None:
+    from gromo_graph import Growth, Train
+
+    text = (ROOT / "docs" / "choosing.md").read_text()
+    when, train = Growth().when, Train()
+    for name, value in {
+        "when.until": when.until,
+        "when.begin": when.begin,
+        "when.steps": when.steps,
+        "train.epochs": train.epochs,
+    }.items():
+        assert f"| `{name}` | {value} |" in text
 
 
 def test_every_documented_member_has_its_test() -> None:

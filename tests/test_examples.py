@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,27 @@ def test_example(example: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.mark.slow
+def test_the_cells_of_the_notebook_run_and_keep_no_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ROOT / "examples" / "quick_start.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+    install, *programs = ("".join(cell["source"]) for cell in cells)
+    assert install.startswith("%pip install")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for program in programs:
+        exec(compile(program, str(path), "exec"), names)  # noqa: S102 - our own text
+    assert names["run"].summary["test"]["accuracy"] > 0.8
+    assert names["network"].graph.parameter_count > 25
+    assert names["accuracy"] > 0.8
+    assert list(tmp_path.iterdir()) == []
 
 
 def blocks(language: str) -> list[str]:
