@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -35,15 +37,35 @@ def plan(
     """Measure all candidates for growth on the training data, and show them in the order of trying."""
     from gromo_graph.run.measured_plan import plan as measure
 
-    found = measure(
-        target, data=data, weights=weights, seed=seed, device=device.value, overrides=overrides or ()
-    )
+    with _status() as on_batch:
+        found = measure(
+            target,
+            data=data,
+            weights=weights,
+            seed=seed,
+            device=device.value,
+            overrides=overrides or (),
+            on_batch=on_batch,
+        )
     if as_json:
         candidates = [candidate.to_dict() for candidate in found.candidates]
         told = {"candidates": candidates, "samples": found.samples, "memory": found.memory}
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
     _show(found)
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[str], None] | None]:
+    """How far the measuring is, on a terminal; None elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield None
+        return
+    with console.status("reading the data") as status:
+        yield status.update
 
 
 def _show(plan: Plan) -> None:

@@ -18,6 +18,7 @@ from gromo_graph.growth.effort.expected_memory import expected_bytes
 from gromo_graph.growth.effort.sample_parts import SampleParts, sample_parts
 from gromo_graph.growth.effort.sample_size import SampleSize
 from gromo_graph.growth.effort.spending import Allowance
+from gromo_graph.growth.effort.told_batches import OnBatch, told
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.nondifferentiable import marked, watching
@@ -69,6 +70,7 @@ def plan_proposals(
     sample_size: SampleSize | None = None,
     pace: Pace = UNPACED,
     allowance: Allowance | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Planned:
     """Everything that could be done: solved and measured, or with the reason why it is left out; best first.
 
@@ -78,6 +80,7 @@ def plan_proposals(
         sample_size: how much data is looked at; None follows from the policy.
         pace: how many neurons are due.
         allowance: multiply-adds that the plan may take; None for any number.
+        on_batch: told how far each pass is, "statistics 3 of 12 batches".
 
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
@@ -91,7 +94,8 @@ def plan_proposals(
     if not samples and allowance is not None:
         return Planned(ranked(drawn, policy, pace), feasible.left_out, waits=allowance.why_it_waits(cost))
     size_of_sample = size_of(samples, policy) if sample_size is None else sample_size
-    parts = sample_parts(loader, size_of_sample.of_each(processes.count))
+    of_each = size_of_sample.of_each(processes.count)
+    parts = told(sample_parts(loader, of_each), of_each.slopes, on_batch)
     passes = _Passes(network, loss, parts, policy, generator, processes)
     gathered = passes.statistics(feasible.prospects, InputMoments() if known is None else known)
     judged = passes.solutions(feasible.prospects, gathered)
@@ -143,6 +147,7 @@ class Planner:
     Attributes:
         known: second moments of the network's inputs.
         memory: bytes that the statistics of the last plan took.
+        on_batch: told how far each pass is.
     """
 
     def __init__(
@@ -155,6 +160,7 @@ class Planner:
         self.loss, self.generator = loss, generator
         self.max_memory, self.processes = max_memory, processes
         self.known = InputMoments()
+        self.on_batch: OnBatch | None = None
         self.memory = 0
         self._loader: Loader | None = None
 
@@ -185,6 +191,7 @@ class Planner:
             processes=self.processes,
             pace=pace,
             allowance=allowance,
+            on_batch=self.on_batch,
         )
         self.memory = planned.memory
         return planned

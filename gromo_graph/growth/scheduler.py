@@ -64,6 +64,7 @@ class GrowthScheduler:
             number of a tick; never the loader that is being trained on, whose epoch would end. None takes the batches
             that `after_batch` has just been given.
         on_event: called with each GrowthEvent.
+        on_batch: called before each batch of a plan with the place in it, "statistics 3 of 12 batches".
         generator: for neurons drawn at random; None uses torch's global one.
         undoable: keep the network and the optimizer as they were before the last step, so that `undo` can bring them
             back; that takes as much memory as both.
@@ -115,6 +116,7 @@ class GrowthScheduler:
         untrained: Untrained = (),
         training_steps: int | None = None,
         statistics: Loader | Callable[[int], Loader] | None = None,
+        on_batch: Callable[[str], None] | None = None,
     ) -> None:
         if not isinstance(policy, Growth | Mapping | None):
             raise GrowthError(
@@ -146,6 +148,7 @@ class GrowthScheduler:
         self._recent = RecentBatches(samples_for(self.policy).total or _MOST_KEPT)
         self._held_out = HeldOut(loss, self.processes)
         self._planner = Planner(loss, generator, max_memory, self.processes)
+        self._planner.on_batch = on_batch
         self._spending = Spending()
         self._before_last: tuple[NetworkSnapshot, int] | None = None  # and the steps applied until then
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -33,6 +34,7 @@ def plan(
     seed: int = 0,
     device: str = "auto",
     overrides: Overrides = (),
+    on_batch: Callable[[str], None] | None = None,
 ) -> Plan:
     """All candidates for growth, best first, as the scheduler would see them on the training data.
 
@@ -43,6 +45,7 @@ def plan(
         seed: of first weights, the order of the data and neurons that are drawn.
         device: auto, cpu or cuda.
         overrides: as for `grow`, for the path of a spec.
+        on_batch: called before each batch with the place in the plan, "statistics 3 of 12 batches".
 
     Raises:
         SpecError: the spec is wrong.
@@ -75,7 +78,7 @@ def plan(
     network.to(chosen)
     train = network.spec.train
     generator = torch.Generator().manual_seed(seed)
-    scheduler = GrowthScheduler(network, batch_loss(train.loss), generator=generator)
+    scheduler = GrowthScheduler(network, batch_loss(train.loss), generator=generator, on_batch=on_batch)
     with seeded(seed, chosen):
         return scheduler.plan(batches_of(part, train.batch_size, seed=seed, device=chosen))
 

@@ -160,3 +160,9 @@ def test_an_empty_and_an_exhausted_loader_are_refused(exhausted: bool) -> None:
         loader = iter([])
     with pytest.raises(GrowthError, match="a loader is read once per pass"):
         GrowthScheduler(chain(), MSE, policy=ALL).plan(loader)
+
+
+def test_a_plan_tells_how_far_it_is() -> None:
+    told: list[str] = []
+    GrowthScheduler(chain(), MSE, policy=Growth(when=When()), on_batch=told.append).plan(batches())
+    assert told == [f"{what} {n} of 3 batches" for what in ("statistics", "slopes") for n in (1, 2, 3)]

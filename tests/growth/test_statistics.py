@@ -50,8 +50,9 @@ growth: {{{statistics}}}
     return loader.passes[0]
 
 
-def test_all_of_the_data_by_default() -> None:
-    assert batches_taken("") == BATCHES
+def test_few_inputs_need_few_samples_by_default_and_the_clock_of_epochs_all() -> None:
+    assert batches_taken("") == 13  # 256 samples
+    assert batches_taken("when: {every: 1}") == BATCHES
 
 
 @pytest.mark.parametrize(("samples", "batches"), [(1, 1), (100, 5), (101, 6), (10**6, BATCHES)])
