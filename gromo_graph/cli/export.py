@@ -111,5 +111,5 @@ def _network(target: str, weights: Path | None) -> tuple[GrowingNetwork, Prepara
     if weights is None:
         say("note: no --weights: these are first weights, of seed 0")
     else:
-        load_weights(weights, network)
+        load_weights(weights, network, of=f"`{network.spec.name}`")
     return network, None

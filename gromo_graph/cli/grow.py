@@ -35,6 +35,13 @@ def grow(
     device: Compute = Device.auto,
     overrides: Overrides = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|RUN",
+            help="Weights to begin with: a .safetensors file or a run; else those of the seed.",
+        ),
+    ] = None,
     amp: Annotated[
         bool,
         typer.Option(
@@ -81,6 +88,7 @@ def grow(
             data=data,
             seed=seed,
             device=device.value,
+            weights=weights,
             amp=amp,
             max_memory=max_memory,
             write_back=Path(spec) if back else None,

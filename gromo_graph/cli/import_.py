@@ -77,7 +77,7 @@ def import_(
     if not isinstance(made, torch.nn.Module):
         raise RunError(f"{model}: it gave a {type(made).__name__}: expected a torch.nn.Module")
     network = from_torch(made, _tensors(made, examples), name=name)
-    write_atomically(out, dump_spec(network.spec))
+    write_atomically(out, dump_spec(network.spec, defaults=False))
     if weights is not None:
         write_atomically(weights, weights_bytes(network))
     if as_json:
@@ -95,6 +95,10 @@ def import_(
     )
     if weights is None:
         say("note: the weights are not kept: name a file with --weights to have them")
+    else:
+        say(f"grow from these weights: gromo-graph grow {out} --data FILE --weights {weights}")
+    if network.spec.growth.stop.parameters is None:
+        say("note: no budget: set growth.stop.parameters, the size that it may grow to")
 
 
 def _read(text: str) -> _Example:

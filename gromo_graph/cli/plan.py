@@ -27,7 +27,9 @@ def plan(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A .safetensors file for a SPEC; else first weights."),
+        typer.Option(
+            metavar="FILE|RUN", help="A .safetensors file or a run, for a SPEC; else first weights."
+        ),
     ] = None,
     seed: Seed = 0,
     device: Compute = Device.auto,

@@ -17,6 +17,7 @@ from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.completion import complete, is_complete
 from gromo_graph.run.folder.run_folder import check_free, open_folder
+from gromo_graph.run.folder.weights_file import first_weights
 from gromo_graph.run.kept_run import KeptRun
 from gromo_graph.run.resources import choose_device, sound_seed
 from gromo_graph.run.run import Run, load_run
@@ -36,6 +37,7 @@ def grow(
     device: str = "auto",
     force: bool = False,
     overrides: Overrides = (),
+    weights: str | os.PathLike[str] | None = None,
     amp: bool = False,
     max_memory: int | str | None = None,
     on_progress: OnProgress | None = None,
@@ -54,6 +56,8 @@ def grow(
         device: auto (a GPU if there is one), cpu or cuda.
         force: replace the run that `out` may hold.
         overrides: `["train.epochs=3"]`, for the path of a spec.
+        weights: to begin with: a .safetensors file, or a run folder, whose weights are taken; None takes those of the
+            seed. A run that goes on, is replayed or branched reads the file again, which must not have changed.
         amp: train in bfloat16 if that is precise enough; statistics and measures stay in float32.
         max_memory: bytes that the statistics of a growth step may take, also as "2GB". A run whose first step would
             need more is refused; growth ends when a later step would need more.
@@ -61,7 +65,7 @@ def grow(
 
     Raises:
         SpecError: the spec is wrong.
-        RunError: the data, the folder, the device, the memory or the training.
+        RunError: the data, the folder, the device, the weights, the memory or the training.
         KeyboardInterrupt: Ctrl-C; what is there has been saved.
 
     >>> from gromo_graph import grow, parse_spec
@@ -79,7 +83,9 @@ def grow(
     (2, 1)
     """
     source = SpecSource.of(spec, overrides)
-    command = command_of(source, data=data, seed=seed, device=device, amp=amp, max_memory=max_memory)
+    command = command_of(
+        source, data=data, seed=seed, device=device, weights=weights, amp=amp, max_memory=max_memory
+    )
     place = InMemory() if out is None else NewFolder(Path(out), force)
     return begin(source, command, place, data=data, on_progress=on_progress)
 
@@ -90,6 +96,7 @@ def command_of(
     data: Source = None,
     seed: int = 0,
     device: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
     amp: bool = False,
     max_memory: int | str | None = None,
     write_back: Path | None = None,
@@ -101,7 +108,7 @@ def command_of(
             The others are those of `grow`.
 
     Raises:
-        RunError: the seed, the device or the memory.
+        RunError: the seed, the device, the memory, or a file of weights that cannot be read.
     """
     limit = bytes_of(max_memory) if isinstance(max_memory, str) else plain(max_memory)
     if limit is not None and limit <= 0:
@@ -115,6 +122,7 @@ def command_of(
             "overrides": source.overrides,
             "amp": amp,
             "max_memory": limit,
+            "weights": None if weights is None else first_weights(weights),
             "write_back": None if write_back is None else str(write_back.resolve()),
         }
     )

@@ -17,7 +17,7 @@ from gromo_graph.run.data.load_data import data_of
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source
 from gromo_graph.run.folder.run_folder import holds_run
-from gromo_graph.run.folder.weights_file import load_weights
+from gromo_graph.run.folder.weights_file import first_weights, load_first_weights
 from gromo_graph.run.resources import choose_device, compiled, seeded, sound_seed
 from gromo_graph.run.run import load_run
 from gromo_graph.run.spec_source import SpecSource
@@ -41,7 +41,7 @@ def plan(
     Args:
         target: a spec, the path of one, or a run folder, whose network is taken with its weights.
         data: as for `grow`; None takes what the spec names, or the data of the run.
-        weights: a .safetensors file for the network of a spec; None takes first weights.
+        weights: a .safetensors file or a run folder, for the network of a spec; None takes first weights.
         seed: of first weights, the order of the data and neurons that are drawn.
         device: auto, cpu or cuda.
         overrides: as for `grow`, for the path of a spec.
@@ -74,7 +74,7 @@ def plan(
         part = data_of(source, data).train
         network = compiled(source.spec, seed, chosen)
         if weights is not None:
-            load_weights(Path(weights), network)
+            load_first_weights(first_weights(weights), network)
     network.to(chosen)
     train = network.spec.train
     generator = torch.Generator().manual_seed(seed)

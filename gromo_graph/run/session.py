@@ -23,10 +23,11 @@ from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.data.stream import dead_workers_told
 from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.checkpoint import read_checkpoint
-from gromo_graph.run.folder.command import Command
+from gromo_graph.run.folder.command import Command, FirstWeights
 from gromo_graph.run.folder.lock import locked, locked_new
 from gromo_graph.run.folder.recorder import UNRECORDED, Recorder, Unrecorded
 from gromo_graph.run.folder.run_folder import RunFolder
+from gromo_graph.run.folder.weights_file import load_first_weights
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.process_group import joined
 from gromo_graph.run.resources import check_memory, compiled, seeded
@@ -194,13 +195,15 @@ def _run(
 def _prepared(start: Start, command: Command, device: torch.device, processes: Processes) -> Loop:
     """The loop at the newest checkpoint that can be read, or at the beginning."""
 
-    def begun(spec: Spec) -> Loop:
+    def begun(spec: Spec, weights: FirstWeights | None = None) -> Loop:
         network = compiled(spec, command.seed, device)
+        if weights is not None:
+            load_first_weights(weights, network)
         return Loop(network, start.data, command, processes)
 
     check_shares(start.spec, start.data, processes)
     if start.past is None:
-        loop = begun(start.spec)
+        loop = begun(start.spec, command.weights)
         check_memory(loop.network, command.max_memory)
         if loop.scheduler.reason is not None and processes.is_first:
             warnings.warn(f"nothing will grow: {loop.scheduler.reason}", stacklevel=2)
@@ -215,7 +218,7 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
             warnings.warn(f"{error}; going on from the one before", stacklevel=2)
         else:
             return loop
-    return begun(start.spec)
+    return begun(start.spec, command.weights)
 
 
 def check_shares(spec: Spec, data: Data, processes: Processes) -> None:

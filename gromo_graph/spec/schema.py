@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.kinds import KINDS
+from gromo_graph.spec.kinds.base import SWITCHES
 from gromo_graph.spec.settings import Growth, Train
 
 Schema = dict[str, Any]
@@ -168,7 +169,7 @@ def _or_expression(schema: Schema) -> Schema:
 def _grow(schema: Schema) -> Schema:
     forms: list[Schema] = [
         {"type": "boolean"},
-        {"enum": ["on", "off"]},
+        {"enum": list(SWITCHES)},
         {"$ref": "#/definitions/Grow"},
         EXPRESSION,
     ]

@@ -22,8 +22,7 @@ output: logits
 
 growth:
   actions: [widen]               # growing means: layers get wider
-  neurons: {per_step: 8}         # at most so many new neurons at once
-  when: {every: 1, until: 0.25}  # after every epoch, in the first quarter of the training
+  when: {until: 0.25, steps: 10} # tried 10 times, spread evenly over the first quarter of the training steps
   stop: {parameters: 5000}       # the network never gets larger than this
 
 train:

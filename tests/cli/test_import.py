@@ -71,6 +71,16 @@ def test_a_spec_and_weights_that_compute_the_same(here: Path) -> None:
     assert load_spec("mlp.yaml").name == "digits"
 
 
+def test_only_what_the_model_says_is_written_and_the_rest_is_told(here: Path) -> None:
+    result = call("my_models:trained", "--input", "1,8,8", "-o", "mlp.yaml", "--weights", "mlp.safetensors")
+    assert result.exit_code == 0, result.stderr
+    text = Path("mlp.yaml").read_text()
+    assert "growth" not in text
+    assert text.endswith("train:\n  allow_unused_outputs: true\n")
+    assert "gromo-graph grow mlp.yaml --data FILE --weights mlp.safetensors" in result.stderr
+    assert "note: no budget: set growth.stop.parameters" in result.stderr
+
+
 def test_token_ids(here: Path) -> None:
     result = call("my_models:tokens", "--input", "1,6:9", "-o", "tokens.yaml")
     assert result.exit_code == 0, result.stderr

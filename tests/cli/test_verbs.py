@@ -14,6 +14,7 @@ from gromo_graph import __version__
 from gromo_graph.cli import app
 from gromo_graph.records.journal import read_journal
 from gromo_graph.run import load_run
+from gromo_graph.spec import parse_spec
 from gromo_graph.spec.starter import STARTERS
 from tests.run.specs import DIABETES, IRIS
 
@@ -58,6 +59,11 @@ def test_new_gives_a_sound_spec(tmp_path: Path, kind: str) -> None:
     result = call("validate", tmp_path / "my.yaml")
     assert result.exit_code == 0
     assert "sound" in result.stdout
+
+
+@pytest.mark.parametrize("kind", STARTERS)
+def test_starters_have_the_clock_of_today(kind: str) -> None:
+    assert not parse_spec(STARTERS[kind]).growth.counts_epochs
 
 
 def test_new_of_no_kind() -> None:

@@ -143,6 +143,16 @@ def test_the_first_free_number(tmp_path: Path) -> None:
 def test_opening(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such folder"):
         open_folder(tmp_path / "none")
+    for rest in ([".lock"], [".lock", ".new-x1"], [".new-x1", "spec.yaml"]):
+        unborn = tmp_path / f"run{len(rest)}{rest[0]}"
+        unborn.mkdir()
+        for name in rest:
+            (unborn / name).mkdir() if name.startswith(".new") else (unborn / name).write_text("")
+        with pytest.raises(
+            RunError, match="this run was ended before it began: start it again with gromo-graph grow"
+        ):
+            open_folder(unborn)
+        check_free(unborn)
     with pytest.raises(RunError, match="this is no run"):
         open_folder(tmp_path)
     (tmp_path / "file").write_text("")

@@ -111,12 +111,12 @@ def test_limits_of_features() -> None:
     assert check_spec(TEXT.replace("features: 2", "features: 1000001"))
 
 
-@pytest.mark.parametrize("value", ["true", "on", "{}"])
+@pytest.mark.parametrize("value", ["true", "on", "yes", "{}"])
 def test_grow_on(value: str) -> None:
     assert parse_spec(TEXT.replace("features: 2", f"features: 2, grow: {value}")) == parse_spec(TEXT)
 
 
-@pytest.mark.parametrize("value", ["false", "off"])
+@pytest.mark.parametrize("value", ["false", "off", "no"])
 def test_grow_off(value: str) -> None:
     spec = parse_spec(TEXT.replace("features: 2", f"features: 2, grow: {value}"))
     assert spec.nodes["y"].grow is False  # type: ignore[attr-defined]

@@ -25,6 +25,19 @@ class Leaves(BaseModel):
     set: tuple[str, ...] | None
 
 
+class FirstWeights(BaseModel):
+    """The file of weights that a run began from.
+
+    Attributes:
+        file: its absolute path. sha256: of its content, so that the run never goes on from others.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    file: str
+    sha256: str
+
+
 class Command(BaseModel):
     """The options of a run.
 
@@ -36,6 +49,7 @@ class Command(BaseModel):
         overrides: `path=value`, what was replaced in the file of the spec.
         amp: whether the training computes in bfloat16 if that is precise enough.
         max_memory: bytes that the statistics of a growth step may take, or None.
+        weights: that the run began from; None for those that follow from the seed.
         write_back: the absolute path of the file that the grown sizes are written into after the run, or None.
         gromo_graph, torch: the versions that began the run.
         course: where the run leaves another one that it follows; None for a run of its own.
@@ -50,6 +64,7 @@ class Command(BaseModel):
     overrides: tuple[str, ...] = ()
     amp: bool = False
     max_memory: int | None = Field(default=None, gt=0)
+    weights: FirstWeights | None = None
     write_back: str | None = None
     gromo_graph: str = VERSION
     torch: str = Field(default_factory=_torch_version)

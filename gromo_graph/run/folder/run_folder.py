@@ -288,6 +288,11 @@ def open_folder(path: Path) -> RunFolder:
     if not path.is_dir():
         raise RunError(f"{path}: this is a file, expected the folder of a run")
     if not holds_run(path):
+        if _is_unborn(path):
+            raise RunError(
+                f"{path}: this run was ended before it began: start it again with gromo-graph grow, or wait if it has "
+                "only just been started"
+            )
         raise RunError(f"{path}: this is no run: it holds no {JOURNAL}")
     return RunFolder(path)
 
@@ -312,6 +317,14 @@ def remove_beginning(path: Path) -> None:
         _remove_run(path)
     for stage in stages:
         shutil.rmtree(stage, ignore_errors=True)  # follows no link
+
+
+def _is_unborn(path: Path) -> bool:
+    """True if a folder holds nothing but what a process makes before a run begins, and that."""
+    with writing(path):
+        names = [entry.name for entry in path.iterdir()]
+    content = [name for name in names if not name.startswith((_STAGE, LOCK))]
+    return len(content) < len(names) and (not content or _is_beginning(path, content))
 
 
 def _is_beginning(path: Path, content: Sequence[str]) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
 from gromo_graph.errors import RunError
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.run.folder.command import FirstWeights
+from gromo_graph.run.folder.run_folder import SPEC, WEIGHTS
 from gromo_graph.run.folder.sealed_tensors import sealed, shapes_of, unsealed, words_of
 
 _SPEC = "spec"
@@ -36,10 +41,40 @@ def spec_of_weights(path: Path) -> str | None:
         return words_of(path).get(_SPEC)
 
 
-def load_weights(path: Path, network: torch.nn.Module) -> None:
+def first_weights(given: str | os.PathLike[str]) -> FirstWeights:
+    """Weights to begin a run from, as its options keep them.
+
+    Args:
+        given: a .safetensors file, or a run folder, whose weights are taken.
+
+    Raises:
+        RunError: there are none.
+    """
+    path = Path(given)
+    path = (path / WEIGHTS if path.is_dir() else path).resolve()
+    with reading(path):
+        return FirstWeights(file=str(path), sha256=sha256(path.read_bytes()).hexdigest())
+
+
+def load_first_weights(first: FirstWeights, network: GrowingNetwork) -> None:
+    """Put the weights that a run begins from into its network before any growth.
+
+    Raises:
+        RunError: the file is missing, damaged, another one than at the beginning, or of another network.
+    """
+    path = Path(first.file)
+    if first_weights(path) != first:
+        raise RunError(f"{path}: the run began from other weights: this file has been changed since")
+    load_weights(path, network, of=f"`{network.spec.name}`")
+
+
+def load_weights(path: Path, network: torch.nn.Module, *, of: str = SPEC) -> None:
     """Put the weights of a file into a network of the same sizes.
 
     Names and shapes are compared before any tensor is loaded.
+
+    Args:
+        path: of the file. network: of a spec. of: what a message calls that spec.
 
     Raises:
         RunError: the file is missing or damaged, or holds the weights of another network.
@@ -50,11 +85,17 @@ def load_weights(path: Path, network: torch.nn.Module) -> None:
         if expected != found:
             name = min(set(expected.items()) ^ set(found.items()))[0]
             raise RunError(
-                f"{path}: these are the weights of another network than that of spec.yaml: `{name}` is "
-                f"{found.get(name, 'missing')} here, and {expected.get(name, 'unknown')} there"
+                f"{path}: these are the weights of another network than that of {of}: `{name}` is "
+                f"{found.get(name, 'missing')} here, and {expected.get(name, 'unknown')} there{_own_spec(path, of)}"
             )
         state, _ = unsealed(path)
         network.load_state_dict(state)
+
+
+def _own_spec(path: Path, of: str) -> str:
+    """Where the spec of a run's weights is, if those of another one were expected."""
+    own = path.parent / SPEC
+    return f"; their own spec is {own}" if of != SPEC and path.name == WEIGHTS and own.is_file() else ""
 
 
 @contextmanager

@@ -100,10 +100,15 @@ class Grow(Frozen):
     )
 
 
+SWITCHES = {"on": True, "yes": True, "off": False, "no": False}
+"""Words that YAML 1.2 takes for text, and `grow` for true and false."""
+
+
 def _read_grow(value: Any) -> Any:
-    if value is True or value == "on":
+    switch = SWITCHES.get(value) if isinstance(value, str) else value
+    if switch is True:
         return {}
-    if value is False or value == "off":
+    if switch is False:
         return False
     if isinstance(value, Grow | dict):
         return value

@@ -20,8 +20,13 @@ _WIDTH = 110
 _WIDEST_COLUMN = 24  # beyond this, names are not padded to one column
 
 
-def dump_spec(spec: Spec) -> str:
+def dump_spec(spec: Spec, *, defaults: bool = True) -> str:
     """The YAML text of a spec; reading it gives an equal spec, also with a release that has other defaults.
+
+    Args:
+        spec: what is written.
+        defaults: False leaves settings of `growth` and `train` out that are default, for a document that somebody goes
+            on writing; another release may then read it otherwise.
 
     >>> from gromo_graph.spec import parse_spec
     >>> text = "nodes:\\n  x: {kind: input, shape: [4]}\\n  long: {kind: linear, from: [x], features: 2}\\n"
@@ -34,7 +39,7 @@ def dump_spec(spec: Spec) -> str:
     output: long
     """
     lines: list[str] = []
-    for title, section in written_spec(spec).items():
+    for title, section in written_spec(spec, defaults=defaults).items():
         if not isinstance(section, Mapping):
             lines += _entry(title, section, indent=0)
             continue
@@ -46,10 +51,13 @@ def dump_spec(spec: Spec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def written_spec(spec: Spec) -> dict[str, Any]:
+def written_spec(spec: Spec, *, defaults: bool = True) -> dict[str, Any]:
     """The plain content of the document of a spec; strings are not escaped yet.
 
     Defaults of nodes are left out. Those of `growth` and `train` are written: they differ by version.
+
+    Args:
+        spec: what is written. defaults: False leaves them out there too, and a section that has nothing else.
     """
     found: dict[str, Any] = {
         "version": spec.version,
@@ -60,7 +68,13 @@ def written_spec(spec: Spec) -> dict[str, Any]:
         found["outputs"] = list(spec.outputs)
     else:
         found["output"] = spec.outputs[0]
-    return found | {"growth": written_out(spec.growth), "train": written_out(spec.train)}
+    everything = defaults or spec.growth.counts_epochs  # by the clock of 0.1 other values are default
+    sections = {"growth": spec.growth, "train": spec.train}
+    settings = {
+        title: written_out(section) if everything else written_fields(section)
+        for title, section in sections.items()
+    }
+    return found | {title: section for title, section in settings.items() if section}
 
 
 def document_of(spec: Spec, file: str) -> Document:
