@@ -16,6 +16,7 @@ Start = Literal["zero", "identity"]
 """The first weights of a new layer that leave the function of a network as it is."""
 
 NodeLike = Mapping[str, Any] | Node
+"""A node as it stands in a document, or as a model."""
 
 
 def map_of(name: str, written: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -27,9 +28,6 @@ def map_of(name: str, written: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(written, Mapping):
         raise GraphError(f"`{name}`: found {written!r}, expected a map such as {{kind: linear}}")
     return written
-
-
-"""A node as it stands in a document, or as a model."""
 
 
 @dataclass(frozen=True)
