@@ -76,10 +76,13 @@ def measured(name: str, images: int, epochs: int) -> str:
     final = replace(grown.network.spec, growth=Growth(stop=Stop(parameters=1)))
     plain, training = timed(lambda: grow(parse_spec(dump_spec(final)), data=(x, y), seed=0, device="cpu"))
     parameters = plain.network.graph.parameter_count
-    plans = sum((event.time or {}).get("plan", 0.0) for event in grown.events)
+    plans, search = (
+        sum((event.time or {}).get(part, 0.0) for event in grown.events) for part in ("plan", "search")
+    )
     return (
         f"{growing / training:5.2f} times   {verdict(growing / training, target)}   {growing:.1f} s and "
-        f"{training:.1f} s; {len(grown.events)} events, plans {plans:.1f} s of wall time; {parameters:,} parameters"
+        f"{training:.1f} s; {len(grown.events)} events, of wall time plans {plans:.1f} s and step sizes "
+        f"{search:.1f} s; {parameters:,} parameters"
     )
 
 
