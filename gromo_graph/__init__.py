@@ -54,9 +54,9 @@ if TYPE_CHECKING:
     )
     from gromo_graph.network import GrowingNetwork, compile_network
     from gromo_graph.network.transaction import edit
-    from gromo_graph.records import GrowthEvent, Plan
+    from gromo_graph.records import Candidate, GrowthEvent, Plan, Size
     from gromo_graph.render import render, render_steps
-    from gromo_graph.run import Run, branch, grow, load_run, pick, replay, resume
+    from gromo_graph.run import Picked, Progress, Run, branch, grow, load_run, pick, replay, resume
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.kinds.registry import register_kind
@@ -68,6 +68,7 @@ __version__ = VERSION
 _HOME = {
     "AddEdge": "graph.edits",
     "AddNode": "graph.edits",
+    "Candidate": "records",
     "CompileError": "errors",
     "Conv1dGrowingModule": "modules",
     "Conv2dGrowingModule": "modules",
@@ -92,7 +93,9 @@ _HOME = {
     "Neurons": "spec.settings",
     "NotFiniteError": "errors",
     "Optimizer": "spec.settings",
+    "Picked": "run",
     "Plan": "records",
+    "Progress": "run",
     "RemoveEdge": "graph.edits",
     "RemoveNode": "graph.edits",
     "RenameNode": "graph.edits",
@@ -104,6 +107,7 @@ _HOME = {
     "SetOptions": "graph.edits",
     "SetOutput": "graph.edits",
     "SetSection": "graph.edits",
+    "Size": "records",
     "Spec": "spec",
     "SpecError": "errors",
     "Statistics": "spec.settings",
@@ -137,6 +141,7 @@ _HOME = {
 __all__ = [
     "AddEdge",
     "AddNode",
+    "Candidate",
     "CompileError",
     "Conv1dGrowingModule",
     "Conv2dGrowingModule",
@@ -161,7 +166,9 @@ __all__ = [
     "Neurons",
     "NotFiniteError",
     "Optimizer",
+    "Picked",
     "Plan",
+    "Progress",
     "RemoveEdge",
     "RemoveNode",
     "RenameNode",
@@ -173,6 +180,7 @@ __all__ = [
     "SetOptions",
     "SetOutput",
     "SetSection",
+    "Size",
     "Spec",
     "SpecError",
     "Statistics",
@@ -213,4 +221,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """The public names, and those that Python gives every module."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -1,4 +1,4 @@
-"""Mixins that show specs, networks, runs, plans and events in a notebook.
+"""Specs, networks, runs, plans, events and differences as a notebook and a Python prompt show them.
 
 The one upward call of the library: `render` is imported by name, when a notebook asks for a picture.
 """
@@ -25,6 +25,15 @@ class Displayed:
         text = {"text/plain": repr(self)}
         svg = self._repr_svg_()
         return text if svg is None else {"image/svg+xml": svg, **text}
+
+
+def printed(value: object, form: str) -> str:
+    """The text of a value by a function of `gromo_graph.render.text_tables`, or the plain one of Python if it fails."""
+    try:  # as above
+        text: str = getattr(import_module("gromo_graph.render.text_tables"), form)(value)
+    except Exception:
+        return object.__repr__(value)
+    return text
 
 
 class Tabled:

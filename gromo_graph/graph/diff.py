@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
-from gromo_graph.display import Displayed
+from gromo_graph.display import Displayed, printed
 from gromo_graph.graph.view import Graph, build_graph
 from gromo_graph.spec.kinds import Layer, Node, Shape
 from gromo_graph.spec.model import Spec
@@ -68,6 +68,10 @@ class Difference(Displayed):
     >>> found = diff(parse_spec(text), parse_spec(text.replace("features: 3", "features: 5")))
     >>> bool(found), found.delta_parameters, found.nodes[0].added_features
     (True, 6, 2)
+    >>> print(found)
+       node  kind    shape  options  parameters  multiply-adds
+    ~  y     linear  3 → 5                   +6             +4
+    parameters 9 → 15 (+6), multiply-adds 6 → 10 (+4)
     """
 
     old: Graph
@@ -76,6 +80,9 @@ class Difference(Displayed):
     added_edges: tuple[str, ...]
     removed_edges: tuple[str, ...]
     values: tuple[ValueChange, ...]
+
+    def __repr__(self) -> str:
+        return printed(self, "difference_text")
 
     def __bool__(self) -> bool:
         return bool(self.nodes or self.added_edges or self.removed_edges or self.values)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from gromo_graph.display import Tabled
+from gromo_graph.display import Tabled, printed
 from gromo_graph.records.validation import Count
 
 
@@ -102,8 +102,18 @@ class Plan(Tabled):
         candidates: best first, those left out last.
         samples: that the statistics saw; 0 if none were needed.
         memory: bytes that the statistics took, bounded by the squares of the widths whatever the number of samples.
+
+    >>> found = Candidate("widen", "hidden", neurons=2, slope=0.5, predicted=0.4, delta_parameters=12, delta_madds=10)
+    >>> Plan((found, Candidate("widen", "y", reason="it is an output")), samples=90)
+    2 candidates, measured on 90 samples
+    what   target  neurons  slope  predicted  parameters  multiply-adds  left out
+    widen  hidden        2    0.5        0.4         +12            +10
+    widen  y                                                             it is an output
     """
 
     candidates: tuple[Candidate, ...]
     samples: int = 0
     memory: int = 0
+
+    def __repr__(self) -> str:
+        return printed(self, "plan_text")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gromo_graph.display import Tabled
+from gromo_graph.display import Tabled, printed
 from gromo_graph.records.decisions import Candidate, Decision
 from gromo_graph.records.validation import Count, Loss
 
@@ -32,6 +32,12 @@ class GrowthEvent(Tabled):
         batch: training steps done when it was tried; 0 if they were not counted.
         memory: bytes that the statistics of the step took; 0 if it needed none, or if that is not known.
         time: everything about clocks, in seconds; never part of a comparison.
+
+    An event is a line, so that several of them read as a table; `print(event)` adds the reason and the candidates.
+
+    >>> decision = Decision("widen", "hidden", 2, ("hidden",), delta_parameters=12, delta_madds=10)
+    >>> GrowthEvent(1, 3, decision, "the steepest", 4.0, 0.5, loss_before=0.8, loss_after=0.6, parameters=40, madds=32)
+    step 1 · epoch 3: hidden: +2 features; γ 4, held-out loss 0.8 → 0.6, 40 parameters
     """
 
     step: Count
@@ -50,6 +56,12 @@ class GrowthEvent(Tabled):
     tick: Count = 0
     batch: Count = 0
     time: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        return printed(self, "event_line")
+
+    def __str__(self) -> str:
+        return printed(self, "event_text")
 
     @property
     def parameters_before(self) -> int:

@@ -9,9 +9,8 @@ from typing import Any
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.render.drawing.text import clean
 from gromo_graph.render.drawing.title_block import outcome, step_words
-from gromo_graph.render.numbers import change, count, real, signed
-
-_COLUMNS = ("what", "target", "neurons", "slope", "predicted", "parameters", "multiply-adds", "left out")
+from gromo_graph.render.numbers import change, count, real
+from gromo_graph.render.text_tables import CANDIDATE_COLUMNS, candidate_cells, plan_heading
 
 
 def html_of(value: Any) -> str:
@@ -24,10 +23,7 @@ def html_of(value: Any) -> str:
     '<p>1 candidate, measured on 10 samples</p><table><thead>'
     """
     if isinstance(value, Plan):
-        many = len(value.candidates)
-        told = f"{count(many)} {'candidate' if many == 1 else 'candidates'}"
-        on = f", measured on {count(value.samples)} samples" if value.samples else ""
-        return f"<p>{told}{on}</p>{_table(value.candidates)}"
+        return f"<p>{plan_heading(value)}</p>{_table(value.candidates)}"
     if isinstance(value, GrowthEvent):
         return _event(value)
     raise TypeError(f"{type(value).__name__} has no table")
@@ -51,24 +47,12 @@ def _drawing(event: GrowthEvent) -> str:
 
 
 def _table(candidates: Iterable[Candidate]) -> str:
-    head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+    head = "".join(f"<th>{column}</th>" for column in CANDIDATE_COLUMNS)
     rows = "".join(
-        f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in _cells(each))}</tr>" for each in candidates
+        f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in candidate_cells(each))}</tr>"
+        for each in candidates
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-
-
-def _cells(candidate: Candidate) -> tuple[str, ...]:
-    numbers = ("", "", "", "", "")
-    if candidate.reason is None:
-        numbers = (
-            count(candidate.neurons),
-            real(candidate.slope) + (" ≈" if candidate.inexact else ""),
-            real(candidate.predicted),
-            signed(candidate.delta_parameters),
-            signed(candidate.delta_madds),
-        )
-    return candidate.kind.replace("_", " "), candidate.target, *numbers, candidate.reason or ""
 
 
 def _text(text: str) -> str:

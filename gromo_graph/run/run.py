@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gromo_graph.display import Displayed
+from gromo_graph.display import Displayed, printed
 from gromo_graph.errors import RunError, SpecError
 from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.network.forward import evaluation_mode
@@ -63,6 +63,9 @@ class Run(Displayed):
     epochs: tuple[Epoch, ...] = field(default=(), repr=False)
     path: Path | None = None
     data: Data | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"{self.spec.name}: {printed(self.summary, 'summary_text')}"
 
     @property
     def spec(self) -> Spec:
