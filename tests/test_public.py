@@ -31,6 +31,20 @@ def test_every_name_resolves(name: str) -> None:
     assert getattr(gromo_graph, name).__doc__ or name == "render"
 
 
+def test_no_name_is_hidden_by_a_module_of_the_same_name() -> None:
+    """A submodule becomes an attribute of its package once anything imports it."""
+    code = """
+import importlib, pkgutil
+import gromo_graph
+for package in {"gromo_graph." + home for home in gromo_graph._HOME.values()}:
+    for module in pkgutil.iter_modules(getattr(importlib.import_module(package), "__path__", [])):
+        importlib.import_module(f"{package}.{module.name}")
+print([name for name in gromo_graph.__all__ if not callable(getattr(gromo_graph, name))])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_tools_see_the_same_names() -> None:
     tree = ast.parse(Path(gromo_graph.__file__).read_text())
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]

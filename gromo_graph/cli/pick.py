@@ -17,7 +17,7 @@ from gromo_graph.cli.options import AsJson, Force, SameData, SameDevice, device_
 if TYPE_CHECKING:
     from gromo_graph.records import Size
     from gromo_graph.run import Run
-    from gromo_graph.run.pick import Picked, Trained
+    from gromo_graph.run.smallest_network import Picked, Trained
 
 
 @reported
@@ -45,7 +45,7 @@ def pick(
     Networks are compared after whole trainings: about log2(sizes) of them, and one more that writes the run.
     """
     from gromo_graph.run.folder.run_folder import free_path, open_folder
-    from gromo_graph.run.pick import pick as search
+    from gromo_graph.run.smallest_network import pick as search
 
     share, where = share_of(within), device_name(device)
     path = free_path(open_folder(run).journal(first=1).header.name) if out is None else out

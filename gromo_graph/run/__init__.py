@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gromo_graph.run.entry_points import branch, grow, replay, resume
     from gromo_graph.run.epoch_progress import Progress
-    from gromo_graph.run.pick import Picked, pick
     from gromo_graph.run.run import Run, load_run
+    from gromo_graph.run.smallest_network import Picked, pick
 
 _HOME = {
-    "Picked": "pick",
+    "Picked": "smallest_network",
     "Progress": "epoch_progress",
     "Run": "run",
     "branch": "entry_points",
     "grow": "entry_points",
     "load_run": "run",
-    "pick": "pick",
+    "pick": "smallest_network",
     "replay": "entry_points",
     "resume": "entry_points",
 }

@@ -65,7 +65,7 @@ class Run(Displayed):
     data: Data | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
-        return f"{self.spec.name}: {printed(self.summary, 'summary_text')}"
+        return f"{self.spec.name}\n{printed(self.summary, 'summary_text')}"
 
     @property
     def spec(self) -> Spec:

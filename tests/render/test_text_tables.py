@@ -16,7 +16,7 @@ def run() -> Run:
 def test_a_run_is_its_results(run: Run) -> None:
     text = str(run)
     assert text == repr(run)
-    assert text.startswith("small:")
+    assert text.splitlines()[0] == "small"
     test = run.summary["test"]
     (row,) = (line.split() for line in text.splitlines() if line.startswith("test "))
     assert row == ["test", f"{test['loss']:.4f}", f"{test['accuracy']:.2%}".removesuffix("%"), "%"]

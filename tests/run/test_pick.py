@@ -11,7 +11,7 @@ import pytest
 
 from gromo_graph import RunError, branch, grow, load_run, pick, replay, resume
 from gromo_graph.records import Size
-from gromo_graph.run.pick import Trained, _halving
+from gromo_graph.run.smallest_network import Trained, _halving
 from tests.cli.test_verbs import call, failed
 from tests.run.specs import iris
 
