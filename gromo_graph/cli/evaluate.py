@@ -23,7 +23,7 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure loss and accuracy of a run's network."""
+    """Measure the loss of a run's network and its accuracy, or R² and RMSE in units of the target."""
     from gromo_graph.run import load_run
 
     measured = load_run(run).measure(data)

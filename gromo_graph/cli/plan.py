@@ -100,6 +100,8 @@ def _show(plan: Plan) -> None:
                 signed(each.delta_madds),
                 real(1000 * (each.slope or 0.0) / each.delta_parameters if paid else None),
             )
+        if plan.order:
+            typer.echo(f"in the order of trying, by growth.select = {plan.order}")
         console().print(table)
         typer.echo(
             "slope: measured decrease of the loss per unit of γ at γ = 0; predicted: what the statistics promise"

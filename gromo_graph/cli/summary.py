@@ -13,6 +13,9 @@ from rich.text import Text
 from gromo_graph.cli.console import console, plain_table
 from gromo_graph.cli.messages import printable
 
+_FORMS = {"loss": "{:.4f}", "accuracy": "{:.2%}", "r2": "{:.4f}", "rmse": "{:.4g}"}
+_TITLES = {"r2": "R²", "rmse": "RMSE, in units of the target"}
+
 
 def show_summary(summary: Mapping[str, Any]) -> None:
     """Print the summary of a run, and the paths of its pictures and its report."""
@@ -35,15 +38,13 @@ def show_summary(summary: Mapping[str, Any]) -> None:
 
 
 def show_measures(measured: Mapping[str, Mapping[str, Any]], *, on: Console | None = None) -> None:
-    """Print a row for each part of the data."""
-    accurate = any(values["accuracy"] is not None for values in measured.values())
-    numbers = ("loss", "accuracy") if accurate else ("loss",)
-    table = plain_table("data", *numbers, numbers=numbers)
+    """Print a row for each part of the data, and a column for each measure that any of them has."""
+    known = [name for name in _FORMS if any(values.get(name) is not None for values in measured.values())]
+    titles = [_TITLES.get(name, name) for name in known]
+    table = plain_table("data", *titles, numbers=tuple(titles))
     for part, values in measured.items():
-        row = [part, _number(values["loss"], "{:.4f}")]
-        if accurate:
-            row.append(_number(values["accuracy"], "{:.2%}").replace("%", " %"))
-        table.add_row(*row)
+        row = [_number(values.get(name), _FORMS[name]).replace("%", " %") for name in known]
+        table.add_row(part, *row)
     (on or console()).print(table)
 
 

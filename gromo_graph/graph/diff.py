@@ -47,6 +47,11 @@ class NodeChange:
     delta_madds: int
 
     @property
+    def is_own(self) -> bool:
+        """False if only its input got another width: then its numbers differ, and a picture does not light it up."""
+        return self.what != "changed" or self.before != self.after or bool(self.values)
+
+    @property
     def added_features(self) -> int:
         """The number of features that it has more; 0 if it is new, gone, or no layer."""
         widths = [(each.before, each.after) for each in self.values if each.key == "features"]

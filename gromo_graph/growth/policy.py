@@ -20,6 +20,15 @@ RULES = {
     "realised": "lowered the held-out loss most per parameter of those tried",
 }
 """The meaning of each `select`, in the words of a reason."""
+_ORDERS = {
+    "balanced": "narrowest layers first, the steepest of those about as narrow; new paths by slope per parameter",
+    "realised": "steepest first, and then the one that lowers the held-out loss most per parameter",
+}
+
+
+def order_words(policy: Growth) -> str:
+    """The rule of `ranked` in words, `growth.select` first."""
+    return f"{policy.select}: {_ORDERS.get(policy.select, f'{RULES[policy.select]} first')}"
 
 
 def ranked(candidates: Sequence[Applicable], policy: Growth, pace: Pace = UNPACED) -> list[Applicable]:

@@ -25,6 +25,7 @@ from gromo_graph.growth.means import check_loss
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
 from gromo_graph.growth.planning import Planned, Planner
+from gromo_graph.growth.policy import order_words
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.steps.attempts import Attempts
 from gromo_graph.growth.steps.commit import Commit
@@ -356,7 +357,8 @@ class GrowthScheduler:
         """
         self._held_out.loader = loader
         planned = self._planner.plan(self.network, loader, self.policy)
-        return Plan(tuple(planned.proposals), samples=planned.samples, memory=planned.memory)
+        order = order_words(self.policy)
+        return Plan(tuple(planned.proposals), samples=planned.samples, memory=planned.memory, order=order)
 
     def apply(
         self, candidate: Candidate, gamma: float | None = None, *, loader: Loader | None = None

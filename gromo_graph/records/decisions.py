@@ -102,6 +102,7 @@ class Plan(Tabled):
         candidates: best first, those left out last.
         samples: that the statistics saw; 0 if none were needed.
         memory: bytes that the statistics took, bounded by the squares of the widths whatever the number of samples.
+        order: the rule of the order, as a reason tells it; empty if it is not known.
 
     >>> found = Candidate("widen", "hidden", neurons=2, slope=0.5, predicted=0.4, delta_parameters=12, delta_madds=10)
     >>> Plan((found, Candidate("widen", "y", reason="it is an output")), samples=90)
@@ -114,6 +115,7 @@ class Plan(Tabled):
     candidates: tuple[Candidate, ...]
     samples: int = 0
     memory: int = 0
+    order: str = ""
 
     def __repr__(self) -> str:
         return printed(self, "plan_text")

@@ -28,6 +28,7 @@ from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source, find_source, read_source
 from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS, RunFolder, open_folder, why_no_spec
 from gromo_graph.run.folder.weights_file import load_weights, spec_of_weights
+from gromo_graph.run.regression_measures import r2_and_rmse
 from gromo_graph.run.run_plot import plot_run
 from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
 from gromo_graph.spec import Spec, dump_spec, load_spec
@@ -142,7 +143,7 @@ class Run(Displayed):
         return torch.cat(rows)
 
     def evaluate(self, data: Source = None) -> Metrics:
-        """Loss and accuracy on data; on the run's own data (None, or the same content) on the test part alone.
+        """Loss and accuracy, or loss, R² and RMSE, on data; of the run's own (None, or the same content) the test part.
 
         Raises:
             RunError: the data cannot be read, or do not fit the network.
@@ -214,7 +215,11 @@ class Run(Displayed):
     def _measure(self, part: Samples) -> Metrics:
         device = next(self.network.parameters()).device
         loss = LOSSES[self.spec.train.loss]
-        return evaluate(self.network, loss, batches_of(part, _BATCH, device=device))
+        batches = batches_of(part, _BATCH, device=device)
+        found = evaluate(self.network, loss, batches)
+        if self.preparation.task == "regression":
+            found["r2"], found["rmse"] = r2_and_rmse(self.network, batches, self.preparation.target_scale)
+        return found
 
 
 def load_run(path: str | Path) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -25,10 +25,14 @@ class Metrics(TypedDict):
     Attributes:
         loss: of the training (regression: on standardised targets).
         accuracy: share of samples whose class was found; None for regression.
+        r2: share of the variance of the targets that is explained, of several outputs their mean (regression).
+        rmse: root of the mean squared error in the units of the target, of several outputs their mean (regression).
     """
 
     loss: float
     accuracy: float | None
+    r2: NotRequired[float]
+    rmse: NotRequired[float]
 
 
 LOSSES: dict[str, Loss] = {

@@ -125,6 +125,11 @@ def test_what_a_step_changed_lights_up(page: Page, journal: Journal) -> None:
     grown = named(page, event.decision.nodes[0])
     assert "changed" in (grown.get_attribute("class") or "")
     assert f"+{event.decision.neurons} feature" in grown.locator(".badge").inner_html()
+    before, after = (
+        [journal.header.spec, *(e.spec for e in journal.applied)][at] for at in (index - 1, index)
+    )
+    for node in diff(parse_spec(before), parse_spec(after)).nodes:
+        assert ("changed" in (named(page, node.name).get_attribute("class") or "").split()) == node.is_own
     new = next(e for e in journal.applied if e.decision and e.decision.kind == "new_edge")
     page.locator("#slider").fill(str(journal.applied.index(new) + 1))
     assert new.decision is not None

@@ -159,12 +159,12 @@ def test_plan_is_what_the_scheduler_sees(spec: Path) -> None:
     lines = call("plan", spec, "--seed", 5).stdout.splitlines()
     able = [candidate for candidate in found if candidate["reason"] is None]
     for place, candidate in enumerate(able, start=1):
-        cells = lines[place].split()
+        cells = lines[place + 1].split()  # below the order and the titles
         assert cells[:4] == [str(place), "widen", candidate["target"], f"+{candidate['neurons']}"]
         assert float(cells[4].replace("−", "-")) == pytest.approx(candidate["slope"], rel=5e-3)
         assert cells[6] == f"+{candidate['delta_parameters']:,}"
-    assert lines[len(able) + 2].startswith(f"statistics of {len(data.train.y)} samples in ")
-    assert lines[len(able) + 3 :] == [
+    assert lines[len(able) + 3].startswith(f"statistics of {len(data.train.y)} samples in ")
+    assert lines[len(able) + 4 :] == [
         "left out: `narrow`: it is 2 wide: `grow.max` is 2",
         "left out: `logits`: its width is that of the output `logits`",
     ]
@@ -191,6 +191,15 @@ def test_plan_with_the_weights_of_a_file(spec: Path, tmp_path: Path) -> None:
     ]
     assert slopes[0] == pytest.approx(slopes[1], rel=1e-3)  # but for the order of the samples
     assert slopes[0] != pytest.approx(slopes[2], rel=1e-1)
+
+
+@pytest.mark.parametrize("select", ["balanced", "slope_per_parameter"])
+def test_plan_says_by_what_it_is_ordered(spec: Path, select: str) -> None:
+    told = call("plan", spec, "--set", f"growth.select={select}").stdout
+    rule = {"balanced": "narrowest layers first", "slope_per_parameter": "steepest per parameter first"}[
+        select
+    ]
+    assert f"in the order of trying, by growth.select = {select}: {rule}" in told
 
 
 def test_plan_refused(spec: Path, run: Path, tmp_path: Path) -> None:

@@ -243,6 +243,29 @@ def test_evaluate(run: Path, tmp_path: Path) -> None:
     assert "this is no run" in failed(call("evaluate", tmp_path), 1)
 
 
+def test_evaluate_of_a_regression_tells_r2_and_rmse_in_units_of_the_target(tmp_path: Path) -> None:
+    from sklearn.metrics import r2_score, root_mean_squared_error
+
+    spec = tmp_path / "diabetes.yaml"
+    spec.write_text(DIABETES)
+    made = tmp_path / "made"
+    assert call("grow", spec, "--out", made, "--quiet").exit_code == 0
+    rows = (
+        np.random.default_rng(0).normal(size=(40, 10)),
+        np.random.default_rng(1).normal(150.0, 70.0, size=40),
+    )
+    np.savez(tmp_path / "rows.npz", x=rows[0], y=rows[1])
+    found = json.loads(call("evaluate", made, "--data", tmp_path / "rows.npz", "--json").stdout)
+    predicted = load_run(made).predict(rows[0])
+    assert found["r2"] == pytest.approx(r2_score(rows[1], predicted), abs=1e-5)
+    assert found["rmse"] == pytest.approx(root_mean_squared_error(rows[1], predicted), rel=1e-5)
+    own = call("evaluate", made).stdout
+    assert "R²" in own
+    assert "RMSE, in units of the target" in own
+    parts = json.loads(call("evaluate", made, "--json").stdout)
+    assert parts["test"]["rmse"] == parts["rmse"] > 30.0
+
+
 def test_predict(run: Path, tmp_path: Path) -> None:
     rows, out = tmp_path / "rows.csv", tmp_path / "out.csv"
     x = [[5.1, 3.5, 1.4, 0.2], [6.5, 3.0, 5.5, 1.8]]

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 
 from gromo_graph import Difference, Spec, diff, parse_spec
 from gromo_graph.graph import build_graph
+from gromo_graph.render.drawing.difference import highlights_of_difference, phrases_of_difference
 from tests.spec.strategies import specs
 
 TEXT = """
@@ -55,6 +56,18 @@ def test_the_other_way_round_is_the_mirror_image(one: Spec, two: Spec) -> None:
         assert sum(node.delta_parameters for node in found.nodes) == found.delta_parameters
         assert sum(node.delta_madds for node in found.nodes) == found.delta_madds
         assert found.delta_parameters == found.new.parameter_count - found.old.parameter_count
+
+
+def test_a_layer_whose_input_alone_changed_is_listed_and_not_lit_up() -> None:
+    text = (
+        "nodes:\n  x: {kind: input, shape: [2]}\n  a: {kind: linear, from: x, features: 3}\n"
+        "  b: {kind: linear, from: a, features: 3}\noutput: b"
+    )
+    found = diff(parse_spec(text), parse_spec(text.replace("x, features: 3", "x, features: 5")))
+    assert [(node.name, node.is_own) for node in found.nodes] == [("a", True), ("b", False)]
+    words = [phrase.words for phrase in phrases_of_difference(found)]
+    assert words == ["→ changed: 1 node"]
+    assert highlights_of_difference(found).nodes == {"a"}
 
 
 def test_a_wider_group() -> None:

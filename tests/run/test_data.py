@@ -134,7 +134,7 @@ def test_task_and_loss_have_to_agree() -> None:
         load_data("diabetes", iris(nodes__x__shape="[10]"))
     with pytest.raises(RunError, match=r"iris: these data are for classification, .*cross_entropy"):
         load_data("iris", iris(train__loss="mse"))
-    with pytest.raises(RunError, match="holds text"):
+    with pytest.raises(RunError, match=r"the target holds text \('[a-z]+'\)"):
         load_data((_rows(), ["a", "b"] * 20), classifier(**{"train.loss": "mse"}))
     with pytest.raises(RunError, match=r"1 target value.* has 2 features"):
         load_data((_rows(), [0.5, 1] * 20), classifier(**{"train.loss": "mse"}))

@@ -31,7 +31,8 @@ def highlights_of_difference(found: Difference) -> Highlights:
 
 def phrases_of_difference(found: Difference) -> tuple[Phrase, ...]:
     """The second row of the heading, which is the legend too."""
-    nodes = {what: sum(node.what == what for node in found.nodes) for what in ("added", "removed", "changed")}
+    own = [node.what for node in found.nodes if node.is_own]  # as many as are lit up
+    nodes = {what: own.count(what) for what in ("added", "removed", "changed")}
     edges = {"added": len(found.added_edges), "removed": len(found.removed_edges)}
     if not found:
         return (Phrase("no difference", QUIET),)

@@ -273,8 +273,8 @@ def regression_values(y: Array, outputs: int, name: str) -> Array:
     """
     if is_text(y):
         raise RunError(
-            f"{name}: the target holds text ({y[0]!r}), so this is classification, and `train.loss: mse` is for "
-            "numbers: expected `train.loss: cross_entropy`"
+            f"{name}: the target holds text ({str(y[0])[:40]!r}), so this is classification, and "
+            "`train.loss: mse` is for numbers: expected `train.loss: cross_entropy`"
         )
     values = y.reshape(len(y), -1)
     if values.shape[1] != outputs:

@@ -47,6 +47,9 @@ function changes(before, after, path) {
 const shown = (value) => (value === null ? "none" : typeof value === "string" ? value : JSON.stringify(value));
 const valueWords = (value) => `${value.key}: ${shown(value.before)} → ${shown(value.after)}`;
 
+// Not if only its input got another width: then its numbers differ in the table, and it is not lit up, as in the drawings.
+const isOwn = (node) => node.what !== "changed" || node.values.length > 0 || shape(node.before) !== shape(node.after);
+
 // The few words in a node's box: how many features more, new, or what else it has become.
 function badge(node) {
   if (node.what === "added") return "new";

@@ -63,7 +63,7 @@ function makeEdge(edge, index, onSelect) {
 
 // Show a state; what differs from another one is lit up, and what is gone is a ghost.
 function showState(at, difference) {
-  const changed = new Map(difference.nodes.map((node) => [node.index, node]));
+  const changed = new Map(difference.nodes.filter(isOwn).map((node) => [node.index, node]));
   parts.nodes.forEach((drawn, index) => {
     const found = changed.get(index), state = nodeAt(index, at);
     showNode(drawn, index, state || (found ? nodeAt(index, difference.from) : null), found, !state);
