@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gromo_graph import __version__
+from gromo_graph.cli.compare import compare
 from gromo_graph.cli.curve import curve
 from gromo_graph.cli.diff import diff
 from gromo_graph.cli.doctor import doctor
@@ -27,6 +28,7 @@ from gromo_graph.cli.predict import predict
 from gromo_graph.cli.render import render
 from gromo_graph.cli.replay import branch, replay
 from gromo_graph.cli.resume import resume
+from gromo_graph.cli.runs import runs
 from gromo_graph.cli.schema import schema
 from gromo_graph.cli.show import show
 from gromo_graph.cli.validate import validate
@@ -64,7 +66,7 @@ def _main(
 _GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Start": (new, import_, validate, schema, doctor, grow, resume),
     "Use": (evaluate, predict, pick, export),
-    "Analyse": (show, render, plan, history, curve, inspect, diff, replay),
+    "Analyse": (show, render, plan, history, runs, curve, compare, inspect, diff, replay),
     "Edit": (edit, branch),
 }
 for group, verbs in _GROUPS.items():

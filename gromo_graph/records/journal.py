@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
+from math import inf
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ class Journal:
         events: every growth step tried, in order.
         setbacks: epochs in which a loss was not finite.
         torn: the last line was cut off while it was written (the run was killed) and is left out.
+        seconds: that the processes which wrote it have worked; never part of a comparison.
     """
 
     header: Header
@@ -110,6 +112,7 @@ class Journal:
     events: tuple[GrowthEvent, ...]
     setbacks: tuple[Setback, ...] = ()
     torn: bool = False
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def applied(self) -> tuple[GrowthEvent, ...]:
@@ -142,9 +145,12 @@ def read_journal(path: str | PathLike[str], *, first: int | None = None) -> Jour
     epochs: list[Epoch] = []
     setbacks: list[Setback] = []
     events: list[GrowthEvent] = []
+    elapsed: list[float] = []
     for number, line in enumerate(lines, start=1):
         where = f"{file}:{number}"
-        record = _record(line, where)
+        values = _object(line, where)
+        elapsed.append(_elapsed(values))
+        record = _record(line, values, where)
         if isinstance(record, Header) != (number == 1):
             expected = "the header" if number == 1 else "an epoch or a step; there is one header, in line 1"
             raise RunError(f"{where}: found a line of type {_typed(record)!r}, expected {expected}")
@@ -159,7 +165,7 @@ def read_journal(path: str | PathLike[str], *, first: int | None = None) -> Jour
                 _check_step(record, events, where)
                 events.append(record)
     assert header is not None
-    return Journal(header, tuple(epochs), tuple(events), tuple(setbacks), torn)
+    return Journal(header, tuple(epochs), tuple(events), tuple(setbacks), torn, _seconds(elapsed))
 
 
 def _check_step(event: GrowthEvent, before: Sequence[GrowthEvent], where: str) -> None:
@@ -175,8 +181,23 @@ def _whole_lines(data: bytes) -> tuple[list[bytes], bool]:
     return lines, bool(rest)
 
 
-def _record(line: bytes, where: str) -> Record:
-    values = _object(line, where)
+def _elapsed(values: Mapping[str, Any]) -> float:
+    """The clock of the process that wrote a line. Clocks have no checksum: there may be anything."""
+    clocks = values.get("time")
+    found = clocks.get("elapsed") if isinstance(clocks, Mapping) else None
+    return float(found) if isinstance(found, float) and 0.0 <= found < inf else 0.0
+
+
+def _seconds(elapsed: Sequence[float]) -> float:
+    """The time of all processes that wrote a journal: each began at 0, so that the clock falls where one went on.
+
+    >>> _seconds([0.0, 2.0, 3.0, 0.5, 1.0])
+    4.0
+    """
+    return sum(now for now, then in zip(elapsed, [*elapsed[1:], 0.0], strict=True) if then < now)
+
+
+def _record(line: bytes, values: Mapping[str, Any], where: str) -> Record:
     kind = values.get("type")
     if not isinstance(kind, str) or kind not in _READERS:
         raise RunError(f"{where}: unknown line type {kind!r}: expected one of {', '.join(_READERS)}")

@@ -18,8 +18,8 @@ from gromo_graph.render.drawing.text import shortened
 from gromo_graph.render.highlights import decision_words
 
 _LABEL_EMS = 5.5  # what there is room for beside a plot
-Role = Literal["train", "validation", "size"]
-"""The meaning of a curve, which decides its colour."""
+Role = Literal["train", "validation", "size", "run"]
+"""The meaning of a curve, which decides its colour; of several runs each has its own."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,19 @@ class Curve:
         stairs: the value holds until the next epoch.
         dots: whether every value is marked, with an open circle but for those in `settled`.
         settled: the places across of values that are marked with a full circle.
+        number: of the run, from 1, in the role `run`; else 0.
     """
 
     name: str
     role: Role
-    values: tuple[tuple[int, float | None], ...]
+    values: tuple[tuple[float, float | None], ...]
     stairs: bool = False
     dots: bool = False
-    settled: frozenset[int] = frozenset()
+    settled: frozenset[float] = frozenset()
+    number: int = 0
 
     @property
-    def points(self) -> tuple[tuple[int, float], ...]:
+    def points(self) -> tuple[tuple[float, float], ...]:
         """The values that can be drawn.
 
         >>> Curve("loss", "train", ((1, 0.5), (2, None), (3, float("nan")))).points
@@ -122,8 +124,8 @@ def size_plots_of(sizes: Mapping[str, Sequence[Size]]) -> tuple[Plot, ...]:
     for measure in ("loss", "accuracy"):
         for cost, across in (("parameters", "parameters"), ("madds", "multiply-adds")):
             curves = tuple(
-                _size_curve(_label(name) if named else "", rows, measure, cost)
-                for name, rows in sizes.items()
+                _size_curve(rows, measure, cost, name=_label(run) if named else "", number=number * named)
+                for number, (run, rows) in enumerate(sizes.items(), start=1)
             )
             title = f"held-out {measure}"
             plots.append(
@@ -137,12 +139,13 @@ def _label(run: str) -> str:
     return shortened(run.rstrip("/").rpartition("/")[2], _LABEL_EMS)
 
 
-def _size_curve(name: str, sizes: Sequence[Size], measure: str, cost: str) -> Curve:
-    """One measure of the sizes of a run, from the smallest to the largest."""
+def _size_curve(sizes: Sequence[Size], measure: str, cost: str, *, name: str, number: int) -> Curve:
+    """One measure of the sizes of a run, from the smallest to the largest; `number` is 0 if it is the only one."""
     rows = sorted(sizes, key=lambda size: int(getattr(size, cost)))
     values = tuple((int(getattr(size, cost)), getattr(size, measure)) for size in rows)
     settled = frozenset(int(getattr(size, cost)) for size in rows if size.to_the_end)
-    return Curve(name, "validation", values, dots=True, settled=settled)
+    role: Role = "run" if number else "validation"
+    return Curve(name, role, values, dots=True, settled=settled, number=number)
 
 
 def _curves_of(measure: str, epochs: Sequence[Epoch]) -> tuple[Curve, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gromo_graph.spec.defaults import written_out
@@ -48,6 +48,41 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any], path: Key, found: d
             found[*path, key] = list(after) if isinstance(after, tuple) else after
 
 
+def differing(specs: Sequence[Spec]) -> dict[Key, tuple[Any, ...]]:
+    """The keys at which not all specs are the same, with the value that each has, be it a default.
+
+    None stands for a key that a spec does not have. Under a key that some of them do not have at all the others are
+    shown as a whole: a node, or a section such as ("growth", "stop").
+    """
+    first, *others = specs
+    found = dict.fromkeys(key for other in others for key in differences(first, other))
+    kept = [key for key in found if not any(key[:length] in found for length in range(1, len(key)))]
+    return {key: tuple(_value(spec, key) for spec in specs) for key in kept}
+
+
+def _value(spec: Spec, key: Key) -> Any:
+    """The value of a key in a spec; None if it has none."""
+    match key:
+        case ("nodes", name, *rest):
+            if name not in spec.nodes:
+                return None
+            return default_of(spec, key) if rest else written_node(spec.nodes[name])
+        case ("growth" | "train" as section, *rest):
+            return _inside(written_out(getattr(spec, section)), rest)
+        case ("output",):
+            return None if spec.named_outputs else spec.outputs[0]
+        case ("outputs",):
+            return list(spec.outputs) if spec.named_outputs else None
+        case _:
+            return getattr(spec, key[0])
+
+
+def _inside(value: Any, path: Sequence[str]) -> Any:
+    for step in path:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return list(value) if isinstance(value, tuple) else value
+
+
 def default_of(spec: Spec, key: Key) -> Any:
     """The value of a key in a spec, be it a default."""
     value: Any
@@ -59,6 +94,4 @@ def default_of(spec: Spec, key: Key) -> Any:
         rest = key[1:]
     else:
         return None
-    for step in rest:
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return list(value) if isinstance(value, tuple) else value
+    return _inside(value, rest)

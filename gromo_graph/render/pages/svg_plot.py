@@ -145,10 +145,15 @@ def _curve(curve: Curve, x: _Scale, y: _Scale, across: str) -> str:
         f"{said}{across} {_tick(epoch)}: {_tick(value)}</title></circle>"
         for (right, height), (epoch, value) in zip(points, curve.points, strict=True)
     )
-    return f'<g class="curve {curve.role}{" dotted" if curve.dots else ""}"><path d="{path}"/>{dots}</g>'
+    return f'<g class="curve {_class(curve)}{" dotted" if curve.dots else ""}"><path d="{path}"/>{dots}</g>'
 
 
-def _marked(curve: Curve, place: int) -> str:
+def _class(curve: Curve) -> str:
+    """The classes that decide the colour."""
+    return f"{curve.role} {curve.role}-{curve.number}" if curve.number else curve.role
+
+
+def _marked(curve: Curve, place: float) -> str:
     """The class of the circle of a value that is marked; circles of other curves cannot be seen."""
     if not curve.dots:
         return ""
@@ -163,7 +168,7 @@ def _names(curves: Sequence[Curve], y: _Scale) -> list[str]:
         heights.append(min(height + 4, heights[-1] - _NAME_HEIGHT if heights else y.start))
     down = max(0.0, _TOP + 4 - heights[-1])
     return [
-        f'<text class="name {curve.role}" x="{WIDTH - _RIGHT + 6}" y="{round(at + down, 1)}">'
+        f'<text class="name {_class(curve)}" x="{WIDTH - _RIGHT + 6}" y="{round(at + down, 1)}">'
         f"{xml_text(curve.name)}</text>"
         for at, (_, curve) in zip(heights, ends, strict=True)
     ]
