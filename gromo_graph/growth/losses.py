@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
+from gromo_graph.growth.effort.sample_parts import samples_of
 from gromo_graph.growth.means import check_mean, few, share_of
 from gromo_graph.growth.observe import Loader, Loss, batches, finite, same_draws, scalar
 from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.spec.settings import When
+
+SEARCHED = 256
+"""Held-out samples by which step sizes are searched (docs/maths.md, "Step size")."""
 
 
 class HeldOut:
@@ -31,6 +36,7 @@ class HeldOut:
         self.loss, self.processes = loss, processes
         self.loader: Loader | None = None
         self._checked: Loader | None = None
+        self._part: tuple[Loader, Loader] | None = None
 
     def loss_of(self, network: GrowingNetwork) -> float:
         """The held-out loss; with data that are new it is checked that it is a mean over samples.
@@ -44,6 +50,25 @@ class HeldOut:
         self._checked = self.loader
         return found
 
+    def loss_of_part(self, network: GrowingNetwork) -> float:
+        """The loss of some `SEARCHED` samples from all over the held-out data; of all if they are few or cannot be told
+        apart, or if several processes share them.
+
+        Raises:
+            GrowthError: as for `mean_loss`.
+        """
+        assert self.loader is not None
+        if self._part is None or self._part[0] is not self.loader:
+            self._part = self.loader, self._few_of(self.loader, network)
+        part = self._part[1]
+        return mean_loss(network, self.loss, part, processes=self.processes)
+
+    def _few_of(self, loader: Loader, network: GrowingNetwork) -> Loader:
+        available = samples_of(loader)
+        if available is None or available < 2 * SEARCHED or self.processes.count > 1:
+            return loader
+        return thinned(batches(loader, network), available // SEARCHED) or loader
+
     def error_of(self, network: GrowingNetwork) -> float:
         """The share of the held-out samples that get a wrong class."""
         assert self.loader is not None
@@ -56,6 +81,31 @@ class HeldOut:
         if when.watch == "train_loss":
             return mean_loss(network, self.loss, train_loader, processes=self.processes)
         return self.loss_of(network)
+
+
+def thinned(given: Iterable[tuple[tuple[Tensor, ...], Tensor]], every: int) -> list[tuple[Any, Tensor]]:
+    """Each `every`-th sample of batches ((inputs, ...), target), as one batch if their shapes allow that.
+
+    Returns:
+        Nothing if the rows of a batch are no samples: inputs and target differ in their number.
+
+    >>> x = torch.arange(10.0)
+    >>> thinned([((x[:6],), x[:6]), ((x[6:],), x[6:])], 4)
+    [((tensor([0., 4., 8.]),), tensor([0., 4., 8.]))]
+    """
+    found: list[tuple[tuple[Tensor, ...], Tensor]] = []
+    passed = 0
+    for inputs, target in given:
+        if any(len(value) != len(target) for value in inputs):
+            return []
+        rows = slice(-passed % every, None, every)
+        passed += len(target)
+        if len(target[rows]):
+            found.append((tuple(value[rows] for value in inputs), target[rows]))
+    if len({tuple(value.shape[1:] for value in (*inputs, target)) for inputs, target in found}) > 1:
+        return list(found)
+    columns = list(zip(*(inputs for inputs, _ in found), strict=True))
+    return [(tuple(torch.cat(column) for column in columns), torch.cat([target for _, target in found]))]
 
 
 def mean_loss(

@@ -484,7 +484,8 @@ class GrowthScheduler:
             yield self._commit().nothing(reason, before, planned.proposals)
 
     def _tester(self, before: float) -> Tester:
-        return Tester(self.network, self.policy, self._held_out.loss_of, before)
+        part = None if self.policy.counts_epochs else self._held_out.loss_of_part
+        return Tester(self.network, self.policy, self._held_out.loss_of, before, part)
 
     def _keep_for_undo(self) -> None:
         if self.undoable:

@@ -55,6 +55,11 @@ class Draft:
             operation.write(gamma)
         return self.network
 
+    @property
+    def asks_for_moments(self) -> bool:
+        """Whether norms take statistics of their new channels once it is done."""
+        return any(operation.needs_moments for operation in self.operations)
+
     def measure(self, gamma: float, run: Callable[[GrowingNetwork], object]) -> None:
         """Write step size γ for good: norms get the statistics of their new channels.
 

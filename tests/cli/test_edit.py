@@ -130,7 +130,7 @@ def test_nothing_to_change(spec: Path) -> None:
 
 def test_a_run_is_written_back_and_taken_step_by_step(spec: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    result = call("grow", spec, "--out", run, "--write-back", "--set", "train.epochs=9", "--quiet")
+    result = call("grow", spec, "--out", run, "--write-back", "--set", "train.epochs=9")
     assert result.exit_code == 0, result.stderr
     assert f"written back: {spec}" in result.stderr
     grown = load_run(run)

@@ -53,13 +53,15 @@ class Commit:
             self._install(drawn.draft(self.network, self.policy), 1.0)
             decision, note = told_as_one(decision, drawn)
             why = f"{why}; {note}"
-        return self._done(why, before, proposals, decision, (trial.gamma, trial.candidate.slope))
+        # Random neurons change nothing; norms have seen what the trial could not.
+        after = None if trial.draft.asks_for_moments else trial.loss
+        return self._done(why, (before, after), proposals, decision, (trial.gamma, trial.candidate.slope))
 
     def filled(self, drawn: Widening, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:
         """Install random neurons alone, and say so."""
         self._install(drawn.draft(self.network, self.policy), 1.0)
         decision, why = all_random(decision_of(drawn))
-        return self._done(why, before, proposals, decision, (1.0, drawn.slope))
+        return self._done(why, (before, before), proposals, decision, (1.0, drawn.slope))
 
     def _install(self, draft: Draft, gamma: float) -> None:
         draft.measure(gamma, self.planner.show)
@@ -69,7 +71,7 @@ class Commit:
     def _done(
         self,
         why: str,
-        before: float,
+        losses: tuple[float, float | None],
         proposals: Sequence[Proposal],
         decision: Decision,
         rise: tuple[float, float | None],
@@ -77,12 +79,15 @@ class Commit:
         """The event of a step that has just been applied.
 
         Args:
+            losses: held-out, before and after; None if that has to be measured.
             rise: γ and the slope.
         """
         self.time.grown()
+        before, after = losses
         event = self.nothing(why, before, proposals)
         gamma, slope = rise
-        after = self.held_out.loss_of(self.network)
+        if after is None:
+            after = self.held_out.loss_of(self.network)
         return replace(event, decision=decision, gamma=gamma, slope=slope, loss_after=after)
 
     def nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:

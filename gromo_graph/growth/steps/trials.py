@@ -31,14 +31,14 @@ class Trial:
 
     Attributes:
         candidate: what was tried. draft: the network with it.
-        gamma: the step size. loss: held-out, of the draft at γ.
+        gamma: the step size. loss: held-out, of the draft at γ; None if γ was given and nobody has looked.
         refusal: why it is not applied, or None.
     """
 
     candidate: Applicable
     draft: Draft
     gamma: float
-    loss: float
+    loss: float | None
     refusal: str | None = None
 
 
@@ -48,12 +48,14 @@ class Tester:
 
     Attributes:
         network, policy: of the scheduler. loss_of: the held-out loss. before: that of the network as it is.
+        loss_of_part: the loss by which step sizes are searched; None takes that of all held-out data, as release 0.1.
     """
 
     network: GrowingNetwork
     policy: Growth
     loss_of: LossOf
     before: float
+    loss_of_part: LossOf | None = None
 
     def trial(self, candidate: Applicable, gamma: float | None = None) -> Trial:
         """Search γ, or take the one that is given.
@@ -70,17 +72,22 @@ class Tester:
         if candidate.whole is not None:
             return self._whole(candidate, draft, gamma)
         if gamma is not None:
-            return Trial(candidate, draft, gamma, self.before)
+            return Trial(candidate, draft, gamma, None)
         largest = USUAL if self.policy.counts_epochs else LARGEST  # the end of release 0.1, and that of today
-        found = search(partial(self._loss_at, draft), self.before, largest=largest)
+        of_part = self.loss_of_part or self.loss_of
+        now = self.before if self.loss_of_part is None else of_part(self.network)
+        found = search(partial(self._loss_at, draft, of_part), now, largest=largest)
         if found.gamma == 0.0:
             return Trial(candidate, draft, 0.0, self.before, ZERO)
-        refusal = self._rounding(found.loss) or self._not_worth(candidate, found.loss)
-        return Trial(candidate, draft, found.gamma, found.loss, refusal)
+        loss = found.loss if self.loss_of_part is None else self._loss_at(draft, self.loss_of, found.gamma)
+        if loss >= self.before:
+            return Trial(candidate, draft, 0.0, self.before, _only_a_part(found.gamma))
+        refusal = self._rounding(loss) or self._not_worth(candidate, loss)
+        return Trial(candidate, draft, found.gamma, loss, refusal)
 
     def _whole(self, candidate: Applicable, draft: Draft, gamma: float | None) -> Trial:
         """Without a step size it is done or not, by the loss alone; if γ = 1 is asked for, it is done."""
-        loss = self.before if candidate.harmless else self._loss_at(draft, 1.0)
+        loss = self.before if candidate.harmless else self._loss_at(draft, self.loss_of, 1.0)
         if gamma is None and loss > self.before:
             return Trial(candidate, draft, 0.0, loss, ZERO)
         return Trial(candidate, draft, 1.0, loss)
@@ -88,8 +95,8 @@ class Tester:
     def _pruned(self, candidate: Pruning, draft: Draft, gamma: float | None) -> Trial:
         """Fewer neurons are taken out if all are missed too much."""
         if gamma is not None:
-            return Trial(candidate, draft, gamma, self.before)
-        loss = self._loss_at(draft, 1.0)
+            return Trial(candidate, draft, gamma, None)
+        loss = self._loss_at(draft, self.loss_of, 1.0)
         refusal = self._not_worth(candidate, loss)
         smaller = candidate.smaller() if refusal is not None else None
         if smaller is not None:
@@ -105,11 +112,15 @@ class Tester:
     def _not_worth(self, candidate: Applicable, loss: float) -> str | None:
         return not_worth(self.network.graph, candidate, self.before, loss, self.policy)
 
-    def _loss_at(self, draft: Draft, gamma: float) -> float:
+    def _loss_at(self, draft: Draft, loss_of: LossOf, gamma: float) -> float:
         try:
-            return self.loss_of(draft.at(gamma))
+            return loss_of(draft.at(gamma))
         except GrowthError:
             return math.inf  # a step so large that the loss overflows is simply a bad step
+
+
+def _only_a_part(gamma: float) -> str:
+    return f"γ = {gamma:.3g} is best for a part of the held-out samples, and does not lower the loss of all of them"
 
 
 def _check(candidate: Applicable, gamma: float | None) -> None:
@@ -126,7 +137,8 @@ def _check(candidate: Applicable, gamma: float | None) -> None:
 
 def gain_per_parameter(trial: Trial, before: float) -> tuple[bool, float]:
     """Those that may be applied first, by what they truly gain."""
-    return trial.refusal is None, (before - trial.loss) / max(1, trial.candidate.delta_parameters)
+    gain = 0.0 if trial.loss is None else before - trial.loss
+    return trial.refusal is None, gain / max(1, trial.candidate.delta_parameters)
 
 
 def in_words(refused: Sequence[Trial]) -> str:
