@@ -303,7 +303,9 @@ class GrowthScheduler:
             seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
             yield self._told(replace(event, time=seconds))
             started = decided = time.perf_counter()
-            if event.decision is None and not planned.applicable and not filler.due():
+            # The samples of another tick may find what these did not, if there is anything that could grow.
+            final = self.policy.counts_epochs or not groups
+            if final and event.decision is None and not planned.applicable and not filler.due():
                 self.reason = event.reason
 
     def _allowance(self) -> Allowance | None:

@@ -17,7 +17,7 @@ import pytest
 
 from gromo_graph import RenderError, RunError, grow, load_run, parse_spec, resume
 from gromo_graph.records.atomic_files import write_atomically
-from gromo_graph.run import entry_points
+from gromo_graph.run import entry_points, kept_run
 from gromo_graph.run.folder import completion
 from gromo_graph.run.folder.run_folder import RunFolder
 from gromo_graph.run.folder.weights_file import load_weights
@@ -104,7 +104,7 @@ def test_data_are_no_pipe_or_socket(tmp_path: Path, suffix: str, monkeypatch: py
 def test_the_lock_is_taken_before_the_data_are_read(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a resume whose data take long does not cut the journal that another one has finished meanwhile."""
     refused = []
-    real = entry_points.load_data
+    real = kept_run.load_data
 
     def slow(*arguments: Any, **options: Any) -> Any:
         if not refused:
@@ -113,7 +113,7 @@ def test_the_lock_is_taken_before_the_data_are_read(broken: Path, monkeypatch: p
                 resume(broken)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(entry_points, "load_data", slow)
+    monkeypatch.setattr(kept_run, "load_data", slow)
     resume(broken)
     assert refused
 

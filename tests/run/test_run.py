@@ -125,7 +125,7 @@ def test_samples_refused(made: Run, x: Any, message: str) -> None:
 
 def test_shows_itself(made: Run) -> None:
     assert made._repr_svg_().startswith("<svg")
-    assert "Run(" in repr(made)
+    assert repr(made).startswith("small\ndata          loss  accuracy\n")
 
 
 _DAMAGE = [
