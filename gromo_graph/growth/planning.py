@@ -95,7 +95,7 @@ def plan_proposals(
         return Planned(ranked(drawn, policy, pace), feasible.left_out, waits=allowance.why_it_waits(cost))
     size_of_sample = size_of(samples, policy) if sample_size is None else sample_size
     of_each = size_of_sample.of_each(processes.count)
-    parts = told(sample_parts(loader, of_each), of_each.slopes, on_batch)
+    parts = told(sample_parts(loader, size_of_sample, processes.count), of_each.slopes, on_batch)
     passes = _Passes(network, loss, parts, policy, generator, processes)
     gathered = passes.statistics(feasible.prospects, InputMoments() if known is None else known)
     judged = passes.solutions(feasible.prospects, gathered)

@@ -30,8 +30,11 @@ class SampleParts:
     samples: int | None
 
 
-def sample_parts(loader: Loader, size: SampleSize) -> SampleParts:
+def sample_parts(loader: Loader, whole: SampleSize, processes: int = 1) -> SampleParts:
     """The parts of a loader; if it has too few samples for both, each part is all of it.
+
+    Args:
+        loader: of this process. whole: samples of all processes together. processes: that each have a loader.
 
     Of a list of batches those of the parts lie evenly over the list; of any other loader they are the first ones.
 
@@ -41,18 +44,19 @@ def sample_parts(loader: Loader, size: SampleSize) -> SampleParts:
     >>> [int(x[0]) for x, _ in parts.statistics], [int(x[0]) for x, _ in parts.slopes]
     ([0, 8], [4])
     """
-    available = samples_of(loader)
+    available, size = samples_of(loader), whole.of_each(processes)
+    read = whole if hasattr(loader, "weighted") else size  # the processes share the batches of such a loader
     if size.total is None or size.statistics is None or size.slopes is None:
         if size.statistics is None or (available is not None and available <= size.statistics):
             return SampleParts(loader, loader, available)
-        first = _Part(loader, size.statistics)
+        first = _Part(loader, read.statistics or 0)
         return SampleParts(first, loader if is_sized(loader) else first, size.statistics)
     if available is not None and available < size.total:
         return SampleParts(loader, loader, available)
     if isinstance(loader, list | tuple):
         return _spread_out(loader, size.statistics, size.slopes)
-    first = _Part(loader, size.statistics)
-    return SampleParts(first, _Part(loader, size.slopes, behind=first), size.statistics)
+    first = _Part(loader, read.statistics or 0)
+    return SampleParts(first, _Part(loader, read.slopes or 0, behind=first), size.statistics)
 
 
 @dataclass
@@ -71,17 +75,30 @@ class _Part:
     def __iter__(self) -> Iterator[Batch]:
         skipped = 0 if self.behind is None or self.behind.ended else self.behind.samples
         passed = given = 0
-        for batch in self.loader:
+        for batch, samples in _with_sizes(self.loader):
             if passed < skipped:
-                passed += _size(batch)
+                passed += samples
                 continue
-            given += _size(batch)
-            yield batch
+            given += samples
+            if batch is not None:
+                yield batch
             if given >= self.samples:
                 return
         self.ended = True
         if passed and not given:
             yield from _Part(self.loader, self.samples)
+
+
+def _with_sizes(loader: Loader) -> Iterator[tuple[Batch | None, int]]:
+    """Batches with their samples; if processes share a batch, those of all, so that all stop at the same one.
+
+    A process that has no sample of a batch gets None.
+    """
+    shared = getattr(loader, "weighted", None)
+    if shared is None:
+        yield from ((batch, _size(batch)) for batch in loader)
+    else:
+        yield from (((x, y) if weight else None, samples) for x, y, weight, samples in shared())
 
 
 def samples_of(loader: Loader) -> int | None:
