@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowthEvent, GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.losses import SEARCHED, HeldOut, mean_loss
+from gromo_graph.growth.losses import SEARCHED, HeldOut, mean_loss, numbered, thinned
 from gromo_graph.growth.process_sums import ALONE
+from gromo_graph.run.data.samples import Part
+from gromo_graph.run.data.tensor_loader import TensorLoader
 
 MSE = torch.nn.functional.mse_loss
 SPEC = parse_spec("""
@@ -54,7 +56,8 @@ def test_most_looks_are_at_a_part_and_the_event_tells_of_all() -> None:
 def test_a_step_that_lowers_the_loss_of_the_part_alone_is_refused() -> None:
     x, y = sample(4 * SEARCHED, 1)
     against = -8.0 * y
-    against[::4] = y[::4]  # the part
+    the_part = torch.arange(len(x)) // 16 % 4 == 0
+    against[the_part] = y[the_part]
     scheduler = GrowthScheduler(compile_network(SPEC, seed=0), MSE, epochs=1)
     held_out = [(x, against)]
     network = scheduler.network
@@ -73,14 +76,33 @@ def test_few_samples_are_all_looked_at(count: int) -> None:
     assert held_out.loss_of_part(network) == held_out.loss_of(network)
 
 
-def test_the_part_is_every_nth_sample_of_all_batches() -> None:
+def part(x: Tensor, y: Tensor, every: int) -> list[tuple[Tensor, Tensor]]:
+    chosen = torch.arange(len(x)) // 16 % every == 0
+    return [(x[chosen], y[chosen])]
+
+
+def test_the_part_is_from_all_over_the_data() -> None:
     network, held_out = compile_network(SPEC, seed=0), HeldOut(MSE, ALONE)
-    x, y = sample(3 * SEARCHED, 3)
-    held_out.loader = batches(x, y)
-    assert held_out.loss_of_part(network) == pytest.approx(
-        mean_loss(network, MSE, [(x[::3], y[::3])]), rel=1e-6
-    )
-    held_out.loader = batches(*sample(2 * SEARCHED, 4))  # other data, another part
-    assert held_out.loss_of_part(network) == pytest.approx(
-        mean_loss(network, MSE, [(v[0][::2], v[1][::2]) for v in [sample(2 * SEARCHED, 4)]]), rel=1e-6
-    )
+    for count, every in ((3 * SEARCHED, 3), (2 * SEARCHED, 2)):  # other data, another part
+        x, y = sample(count, count)
+        held_out.loader = batches(x, y)
+        expected = mean_loss(network, MSE, part(x, y, every))
+        assert held_out.loss_of_part(network) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5, 16])
+def test_processes_have_together_the_part_of_one(processes: int) -> None:
+    network, (x, y) = compile_network(SPEC, seed=0), sample(1667, 5)
+    targets = []
+    for place in range(processes):
+        loader = TensorLoader(Part(x, y), 250, share=(place, processes))
+        ((_, own),) = thinned(numbered(loader, network), 6)
+        targets.append(own)
+    ((_, whole),) = thinned(numbered(TensorLoader(Part(x, y), 250), network), 6)
+    assert torch.cat(targets).flatten().sort().values.equal(whole.flatten().sort().values)
+    assert max(map(len, targets)) - min(map(len, targets)) <= 24
+
+
+def test_rows_that_are_no_samples_are_all_looked_at() -> None:
+    tokens, flat = torch.zeros(10, 4), torch.zeros(40)
+    assert thinned([((tokens,), flat, torch.arange(40))], 2) == []

@@ -102,6 +102,11 @@ class TensorLoader(SharedLoader):
         return len(self._sizes())
 
     @property
+    def samples(self) -> int:
+        """The samples of all processes together."""
+        return len(self.part)
+
+    @property
     def samples_each(self) -> int:
         """The samples of a process, rounded down: the same number in all of them."""
         return len(self.part) // self.shares
