@@ -1,4 +1,4 @@
-"""How long a growth step takes: statistics, solving and slopes of all candidates, line search and growth.
+"""The time of a growth step: statistics, solving and slopes of all candidates, line search and growth.
 
     python benchmarks/growth_step.py [--hidden 2 4 8 16 32] [--peer 2 4 8] [--nodes 60 125 250 500]
 

@@ -1,4 +1,4 @@
-"""What a forward pass costs once a model is imported, and once it is exported again: ratios to the original's time.
+"""The cost of a forward pass once a model is imported, and once it is exported again: ratios to the original's time.
 
     python benchmarks/interop.py [--rounds 60] [--threads 1] [--case resnet]
 

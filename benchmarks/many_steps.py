@@ -40,7 +40,7 @@ _MORE = 1.3
 
 @dataclass
 class Watched:
-    """What was seen of a run.
+    """Measures of a run.
 
     Attributes:
         seconds, memory: after each epoch. tried, applied: growth steps.

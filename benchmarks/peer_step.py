@@ -222,7 +222,7 @@ def _step(
 
 
 def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
-    """What a piece of work returns, and its wall clock in seconds."""
+    """The result of a piece of work, and its wall clock in seconds."""
     begin = time.perf_counter()
     found = work()
     return found, time.perf_counter() - begin
@@ -269,7 +269,7 @@ def _place(action: Expansion) -> tuple[str, ...]:
 
 
 def _named(action: Expansion) -> str:
-    """What a candidate joins or widens, in the names of `edges`."""
+    """The edge or node that a candidate joins or widens, in the names of `edges`."""
     if action.type is ExpansionType.EXPANDED_NODE:
         return str(action.expanding_node).rstrip("@")
     middle = " > new > " if action.type is ExpansionType.NEW_NODE else " > "

@@ -195,7 +195,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Apart:
-    """Where two runs were compared, and how far they are apart there, as a share."""
+    """A place at which two runs were compared, and their distance there, as a share."""
 
     place: str
     share: float
@@ -274,7 +274,7 @@ def record(cases: Sequence[Case], folder: Path) -> bool:
 
 
 def lacks(case: Case, lines: Sequence[Mapping[str, Any]]) -> str:
-    """What a run was to hold and does not."""
+    """Names everything that a run was to hold and does not."""
     made = [line for line in lines if line.get("decision")]
     epochs = [line["epoch"] for line in made]
     found = {line["decision"]["kind"] for line in made}
@@ -320,7 +320,7 @@ def compare(folder: Path, only: Sequence[str]) -> bool:
 
 
 def differences(old: Kept, new: Kept) -> Iterator[Apart]:
-    """How far two runs are apart, in the order in which it happened."""
+    """The distances of two runs, in the order of their events."""
     for was, now in zip(old.lines, new.lines, strict=False):
         yield from values_apart(was, now, f"{was['type']} {was.get('step', was['epoch'])}")
     yield Apart(
@@ -331,7 +331,7 @@ def differences(old: Kept, new: Kept) -> Iterator[Apart]:
 
 
 def values_apart(was: Any, now: Any, place: str) -> Iterator[Apart]:
-    """How far two values of a journal are apart; maps by key, floats as a share, all else the same or not."""
+    """The distance of two values of a journal; maps by key, floats as a share, all else the same or not."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for key in dict.fromkeys([*was, *now]):
             yield from values_apart(was.get(key), now.get(key), f"{place}, {key}")
@@ -342,7 +342,7 @@ def values_apart(was: Any, now: Any, place: str) -> Iterator[Apart]:
 
 
 def weights_apart(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> Iterator[Apart]:
-    """How far tensors are apart, beside the largest entry of the old one."""
+    """The distances of tensors, as shares of the largest entry of the old one."""
     for name in dict.fromkeys([*old, *new]):
         shapes = [tensors[name].shape if name in tensors else None for tensors in (old, new)]
         if shapes[0] != shapes[1]:

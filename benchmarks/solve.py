@@ -1,4 +1,4 @@
-"""What solving costs here and in gromo 0.1.0, and a whole growth step beside training.
+"""The cost of solving here and in gromo 0.1.0, and a whole growth step beside training.
 
     python benchmarks/solve.py [--rounds 7] [--threads 2] [--no-gromo]
 

@@ -1,4 +1,4 @@
-"""How long it takes to read and check a large spec, flat and with blocks, beside libyaml's own parsing of it.
+"""The time to read and check a large spec, flat and with blocks, beside libyaml's own parsing of it.
 
     python benchmarks/spec.py [--nodes 10000] [--repeat 3]
 

@@ -1,4 +1,4 @@
-"""What statistics cost: forward + backward + statistics beside plain forward + backward, here and in gromo 0.1.0.
+"""The cost of statistics: forward + backward + statistics beside plain forward + backward, here and in gromo 0.1.0.
 
     python benchmarks/statistics.py [--rounds 9] [--threads 2] [--case mlp] [--no-gromo]
 

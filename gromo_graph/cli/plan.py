@@ -59,7 +59,7 @@ def plan(
 
 @contextmanager
 def _status() -> Iterator[Callable[[str], None] | None]:
-    """How far the measuring is, on a terminal; None elsewhere."""
+    """Shows the progress of the measuring on a terminal; gives None elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)

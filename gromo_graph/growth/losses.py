@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.effort.sample_parts import samples_of
+from gromo_graph.growth.effort.searched_part import searched_part
 from gromo_graph.growth.means import check_mean, few, share_of
 from gromo_graph.growth.observe import Loader, Loss, batches, finite, same_draws, scalar
 from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.spec.settings import When
-
-SEARCHED = 256
-"""Held-out samples by which step sizes are searched (docs/maths.md, "Step size")."""
-_BLOCK = 16  # neighbours that are taken together, so that each process that shares them has some
 
 
 class HeldOut:
@@ -52,24 +47,16 @@ class HeldOut:
         return found
 
     def loss_of_part(self, network: GrowingNetwork) -> float:
-        """The loss of some `SEARCHED` samples from all over the held-out data; of all if they are few, or nobody knows.
+        """The loss of the samples by which step sizes are searched (`searched_part`).
 
         Raises:
             GrowthError: as for `mean_loss`.
         """
         assert self.loader is not None
         if self._part is None or self._part[0] is not self.loader:
-            self._part = self.loader, self._few_of(self.loader, network)
+            self._part = self.loader, searched_part(self.loader, network, self.processes)
         part = self._part[1]
         return mean_loss(network, self.loss, part, processes=self.processes)
-
-    def _few_of(self, loader: Loader, network: GrowingNetwork) -> Loader:
-        together = self.processes.count
-        shared = hasattr(loader, "weighted") and together <= _BLOCK
-        available = getattr(loader, "samples", None) if shared else samples_of(loader)
-        if available is None or available < 2 * SEARCHED or (together > 1 and not shared):
-            return loader
-        return thinned(numbered(loader, network), available // SEARCHED) or loader
 
     def error_of(self, network: GrowingNetwork) -> float:
         """The share of the held-out samples that get a wrong class."""
@@ -83,51 +70,6 @@ class HeldOut:
         if when.watch == "train_loss":
             return mean_loss(network, self.loss, train_loader, processes=self.processes)
         return self.loss_of(network)
-
-
-Numbered = tuple[tuple[Tensor, ...], Tensor, Tensor]
-"""Inputs and target of some samples, and the number of each one in the data."""
-
-
-def numbered(loader: Loader, network: GrowingNetwork) -> Iterator[Numbered]:
-    """The batches of a loader with the number of each sample; processes that share them number them alike."""
-    passed = 0
-    if hasattr(loader, "weighted"):
-        for x, y, weight, samples in loader.weighted():
-            own = torch.arange(passed + loader.place, passed + samples, loader.shares)  # type: ignore[attr-defined]
-            passed += samples
-            if weight:
-                yield (x,), y, own
-        return
-    for inputs, target in batches(loader, network):
-        yield inputs, target, torch.arange(passed, passed + len(target))
-        passed += len(target)
-
-
-def thinned(given: Iterable[Numbered], every: int) -> list[tuple[Any, Tensor]]:
-    """Every n-th block of 16 samples, as one batch if their shapes allow that.
-
-    Processes that share the samples have, together, those that one process has: of each block about as many.
-
-    Returns:
-        Nothing if the rows of a batch are no samples: inputs and target differ in their number.
-
-    >>> x = torch.arange(64.0)
-    >>> ((inputs,), target), = thinned([((x[:40],), x[:40], x[:40]), ((x[40:],), x[40:], x[40:])], 3)
-    >>> target.tolist() == [*range(16), *range(48, 64)]
-    True
-    """
-    found: list[tuple[tuple[Tensor, ...], Tensor]] = []
-    for inputs, target, numbers in given:
-        if any(len(value) != len(target) for value in inputs):
-            return []
-        chosen = numbers.div(_BLOCK, rounding_mode="floor") % every == 0
-        if chosen.any():
-            found.append((tuple(value[chosen] for value in inputs), target[chosen]))
-    if len({tuple(value.shape[1:] for value in (*inputs, target)) for inputs, target in found}) != 1:
-        return list(found)
-    columns = list(zip(*(inputs for inputs, _ in found), strict=True))
-    return [(tuple(torch.cat(column) for column in columns), torch.cat([target for _, target in found]))]
 
 
 def mean_loss(

@@ -309,7 +309,7 @@ class GrowthScheduler:
                 self.reason = event.reason
 
     def _allowance(self) -> Allowance | None:
-        """What deciding may still take; None for any amount."""
+        """The multiply-adds that deciding may still take, in all processes; None for any number."""
         trained = self.processes.number(self._spending.trained) * self.processes.count
         return Spending(trained, self._spending.decided).allowance(self.policy)
 

@@ -57,7 +57,7 @@ class Draft:
 
     @property
     def asks_for_moments(self) -> bool:
-        """Whether norms take statistics of their new channels once it is done."""
+        """True if norms take statistics of their new channels once it is done."""
         return any(operation.needs_moments for operation in self.operations)
 
     def measure(self, gamma: float, run: Callable[[GrowingNetwork], object]) -> None:

@@ -125,7 +125,7 @@ def _candidates(candidates: Iterable[Candidate]) -> str:
 
 
 def candidate_cells(candidate: Candidate) -> tuple[str, ...]:
-    """What a table says of a candidate: kind, target, neurons, slopes, costs, and why it was left out."""
+    """The cells of a candidate: kind, target, neurons, slopes, costs, and why it was left out."""
     numbers = ("", "", "", "", "")
     if candidate.reason is None:
         numbers = (

@@ -82,7 +82,7 @@ def gradient_of_each_sample(consumer: ObservedLayer, group: ObservedGroup, gradi
 
 
 def times_read(group: ObservedGroup) -> float:
-    """How often the one position counts in S, over all places (docs/maths.md, "Width groups")."""
+    """The weight of the one position in S, summed over all places (docs/maths.md, "Width groups")."""
     total = 0.0
     for place in group.read_places():
         (height,), (width,) = weights_of(group, place, (1, 1))

@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from gromo_graph import GrowthScheduler, compile_network, parse_spec
 from gromo_graph.growth.effort.sample_parts import sample_parts
 from gromo_graph.growth.effort.sample_size import SampleSize, samples_for
+from gromo_graph.run.data.samples import Part
+from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.spec.settings import Growth, Statistics, When
 from tests.growth.problems import batches, chain
 
@@ -92,6 +94,24 @@ def test_a_loader_with_too_few_samples_is_used_whole_for_both() -> None:
     assert parts.statistics is data
     assert parts.slopes is data
     assert parts.samples == 40
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_that_share_batches_read_the_same_ones(processes: int) -> None:
+    """Shares of 25 samples are uneven: counted by each process alone, they would stop at different batches."""
+    part = Part(torch.arange(1000.0)[:, None], torch.arange(1000))
+    size = SampleSize(384, 192)
+
+    def read(places: int) -> list[list[int]]:
+        """The samples of both parts, of all processes together."""
+        shares = [
+            sample_parts(TensorLoader(part, 25, share=(place, places)), size, places)
+            for place in range(places)
+        ]
+        both = ([each.statistics for each in shares], [each.slopes for each in shares])
+        return [sorted(int(y) for share in shares for _, ys in share for y in ys) for shares in both]
+
+    assert read(processes) == read(1)
 
 
 LAYERS_OF_ONE_POSITION = {

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowthEvent, GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.losses import SEARCHED, HeldOut, mean_loss, numbered, thinned
+from gromo_graph.growth.effort.searched_part import SEARCHED, numbered, thinned
+from gromo_graph.growth.losses import HeldOut, mean_loss
 from gromo_graph.growth.process_sums import ALONE
 from gromo_graph.run.data.samples import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader

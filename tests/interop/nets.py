@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from sklearn.datasets import make_moons
 from torch import Tensor
 from torch.utils.data import TensorDataset
+
+LIGHTNING_WORDS = [
+    pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:lightning"),
+]
+"""Lightning's own words on workers, progress bars and its logs, which no test is about."""
 
 MOONS = """
 name: moons

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from gromo_graph import GrowthError, GrowthScheduler, compile_network, parse_spe
 from gromo_graph.interop.estimators import GrowingClassifier
 from gromo_graph.interop.lightning import GrowthCallback
 from gromo_graph.interop.skorch import GrowthCallback as SkorchCallback
-from tests.interop.nets import MOONS, moons, tensors
+from tests.interop.nets import LIGHTNING_WORDS, MOONS, moons, tensors
 
 LOSS = torch.nn.functional.cross_entropy
 TICKS = MOONS.replace(
@@ -30,16 +29,7 @@ TICKS = MOONS.replace(
 EVERY = {"growth.when": "{every: 1}"}
 EPOCHS = 4
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:lightning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+pytestmark = [*LIGHTNING_WORDS, pytest.mark.usefixtures("quiet_lightning")]
 
 
 class Module(pl.LightningModule):

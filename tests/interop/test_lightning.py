@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -16,21 +15,11 @@ from torch.utils.data import DataLoader
 from gromo_graph import GrowthError, GrowthScheduler, RunError, compile_network, dump_spec, parse_spec
 from gromo_graph.growth.observe import batches
 from gromo_graph.interop.lightning import GrowthCallback, spec_of_checkpoint
-from tests.interop.nets import MOONS, PATHS, moons
+from tests.interop.nets import LIGHTNING_WORDS, MOONS, PATHS, moons
 
 LOSS = torch.nn.functional.cross_entropy
 
-pytestmark = [
-    # Lightning's own words on workers, progress bars and what it logs.
-    pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:lightning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+pytestmark = [*LIGHTNING_WORDS, pytest.mark.usefixtures("quiet_lightning")]
 
 
 class Module(pl.LightningModule):

@@ -30,7 +30,7 @@ class Spending:
         self.samples = 0
 
     def allowance(self, policy: Growth) -> Allowance | None:
-        """What deciding may still take; None for any amount."""
+        """The multiply-adds that deciding may still take; None for any number."""
         asked = policy.statistics
         share = _USUAL if asked.cost is None else asked.cost
         counted_otherwise = policy.counts_epochs or asked.samples is not None or asked.error is not None

@@ -93,7 +93,7 @@ def load_weights(path: Path, network: torch.nn.Module, *, of: str = SPEC) -> Non
 
 
 def _own_spec(path: Path, of: str) -> str:
-    """Where the spec of a run's weights is, if those of another one were expected."""
+    """Names the spec of a run's weights, if those of another one were expected."""
     own = path.parent / SPEC
     return f"; their own spec is {own}" if of != SPEC and path.name == WEIGHTS and own.is_file() else ""
 
