@@ -78,7 +78,7 @@ def pick(
 
 
 def share_of(text: str) -> float:
-    """The share that a text says.
+    """The share that a text says. A number above 1 without a % is refused: most people mean a percentage by it.
 
     Raises:
         typer.BadParameter: it says none.
@@ -93,6 +93,10 @@ def share_of(text: str) -> float:
         value = math.nan
     if not (math.isfinite(value) and value >= 0.0):
         raise typer.BadParameter(f"--within {text}: expected a share such as 0.5% or 0.005")
+    if value > 1.0 and not percent:
+        raise typer.BadParameter(
+            f"--within {text} would be {value:.0%}: write {value:g}% or {value / 100.0:g}"
+        )
     return value / 100.0 if percent else value
 
 

@@ -18,7 +18,7 @@ import pytest
 from gromo_graph import RenderError, RunError, grow, load_run, parse_spec, resume
 from gromo_graph.records.atomic_files import write_atomically
 from gromo_graph.run import entry_points, kept_run
-from gromo_graph.run.folder import completion
+from gromo_graph.run.folder import completion, run_folder
 from gromo_graph.run.folder.run_folder import RunFolder
 from gromo_graph.run.folder.weights_file import load_weights
 from tests.run.specs import IRIS
@@ -365,3 +365,22 @@ def test_a_folder_without_permission_is_told_with_advice_that_helps(broken: Path
         if file.is_file():
             file.chmod(0o600)
     assert "Permission denied" in said("evaluate", "run")
+
+
+def test_a_link_put_there_between_the_check_and_the_removal_is_not_followed(
+    broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "000.svg").write_text("precious")
+    real = run_folder.check_entries
+
+    def checked_then_swapped(path: Path) -> None:
+        real(path)
+        (path / "steps").rename(tmp_path / "moved")
+        (path / "steps").symlink_to(theirs)
+
+    monkeypatch.setattr(run_folder, "check_entries", checked_then_swapped)
+    with pytest.raises(OSError, match="steps"):
+        run_folder._remove_run(broken)
+    assert (theirs / "000.svg").read_text() == "precious"

@@ -117,3 +117,9 @@ def test_the_verb(run: Path, tmp_path: Path) -> None:
     assert "picked" in text.stdout
     assert "expected a share such as 0.5%" in failed(call("pick", run, "--within", "nan%"), 2)
     assert "there is no such folder" in failed(call("pick", tmp_path / "none"), 1)
+
+
+def test_a_number_without_its_sign_of_a_percentage_is_refused(run: Path, tmp_path: Path) -> None:
+    told = failed(call("pick", run, "--within", "5", "-o", tmp_path / "none"), 2)
+    assert "--within 5 would be 500%: write 5% or 0.05" in told
+    assert not (tmp_path / "none").exists()

@@ -102,7 +102,7 @@ class Timekeeper:
         stop, over = self.policy.stop, self.clock.over(self.moment + ahead)
         seconds = processes.number(time.perf_counter() - self._began)
         if stop.steps is not None and self.applied >= stop.steps:
-            reason = f"{self.applied} growth steps applied: `growth.stop.steps` is {stop.steps}"
+            reason = f"growth steps applied: {self.applied}, and `growth.stop.steps` is {stop.steps}"
             return reason + budget_left(graph, self.policy, "growth.stop.steps")
         if over is not None:
             full = None if self.policy.counts_epochs else budget_reached(graph, self.policy)
