@@ -19,7 +19,6 @@ from tests.interop import test_lightning as base
 from tests.interop.test_lightning import LOSS, Module, loaders, trainer
 
 pytestmark = base.pytestmark
-_quiet = base._quiet
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "32-true"])
