@@ -15,7 +15,6 @@ from torch import Tensor
 from gromo_graph.errors import GraphError, GrowthError
 from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.growth.candidates.base import Applicable, Proposal
-from gromo_graph.growth.candidates.budget import groups_at_once
 from gromo_graph.growth.effort.sample_parts import samples_of
 from gromo_graph.growth.effort.sample_size import samples_for
 from gromo_graph.growth.effort.spending import Allowance, Spending
@@ -24,20 +23,19 @@ from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.means import check_loss
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
-from gromo_graph.growth.planning import Planned, Planner
+from gromo_graph.growth.planning import Planner
 from gromo_graph.growth.policy import order_words
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.steps.attempts import Attempts
 from gromo_graph.growth.steps.commit import Commit
-from gromo_graph.growth.steps.trials import ZERO, Tester, why_none, why_refused
-from gromo_graph.growth.stopping import gained_little, goal_reached, over_budget
+from gromo_graph.growth.steps.trials import ZERO
+from gromo_graph.growth.steps.trying import Trying, tester_of
+from gromo_graph.growth.steps.undo import LastStep
+from gromo_graph.growth.stopping import goal_reached, over_budget
 from gromo_graph.growth.ticks.filling import Filler
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
-from gromo_graph.network.snapshot import Snapshot as NetworkSnapshot
-from gromo_graph.network.snapshot import copied_snapshot
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth
@@ -139,7 +137,6 @@ class GrowthScheduler:
         self.optimizer = optimizer
         self.on_event = on_event
         self.generator = generator
-        self.undoable = undoable
         self.processes = Processes.current() if processes is None else processes
         self.statistics = statistics
         self.epochs = network.spec.train.epochs if epochs is None else epochs
@@ -151,7 +148,7 @@ class GrowthScheduler:
         self._planner = Planner(loss, generator, max_memory, self.processes)
         self._planner.on_batch = on_batch
         self._spending = Spending()
-        self._before_last: tuple[NetworkSnapshot, int] | None = None  # and the steps applied until then
+        self._last_step = LastStep(undoable=undoable)
 
     @property
     def epoch(self) -> int:
@@ -299,7 +296,9 @@ class GrowthScheduler:
             yield self._skipped(planned.waits)
             return
         decided = time.perf_counter()
-        for event in self._try_in_order(planned, filler):
+        trying = Trying(self._commit(), self._last_step)
+        for event in trying.events(planned, filler):
+            self.reason = trying.over
             seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
             yield self._told(replace(event, time=seconds))
             started = decided = time.perf_counter()
@@ -386,16 +385,17 @@ class GrowthScheduler:
             )
         if not isinstance(candidate, Applicable):
             raise GrowthError(f"`{candidate.target}` cannot be applied: {candidate.reason}")
-        tester = self._tester(self._held_out.loss_of(self.network))
+        commit = self._commit()
+        tester = tester_of(commit, self._held_out.loss_of(self.network))
         trial = tester.trial(candidate, gamma)
         if trial.gamma > 0.0:
-            self._keep_for_undo()
-            return self._told(self._commit().applied(trial, tester.before, (candidate,)))
+            self._last_step.keep(commit)
+            return self._told(commit.applied(trial, tester.before, (candidate,)))
         refusal = trial.refusal or ""
         if refusal == ZERO:
             searched = f"no step size lowers the held-out loss of `{candidate.target}`"
             refusal = searched if gamma is None else f"γ = 0 was asked for `{candidate.target}`"
-        return self._told(self._commit().nothing(refusal, tester.before, ()))
+        return self._told(commit.nothing(refusal, tester.before, ()))
 
     def undo(self) -> None:
         """Take the last growth step back, all groups that grew in it: network and optimizer are, in place, what they
@@ -406,15 +406,7 @@ class GrowthScheduler:
         Raises:
             GrowthError: there is no step to take back, or it has been taken back already.
         """
-        if self._before_last is None:
-            what = "the scheduler was made with undoable=False"
-            if self.undoable:
-                since = " since the last one was taken back" if self.applied else ""
-                what = f"no step has been applied{since}"
-            raise GrowthError(f"there is nothing to undo: {what}")
-        snapshot, self._time.applied = self._before_last
-        snapshot.restore(self.network, self._optimizers)
-        self._before_last = None
+        self._last_step.undo(self._commit())
         self.reason = None
 
     def use(
@@ -455,43 +447,6 @@ class GrowthScheduler:
         if reason is None and self.policy.stop.accuracy is not None:
             reason = goal_reached(self._held_out.error_of(self.network), self.policy)
         return None if reason is None else reason + self._time.never_flat()
-
-    def _try_in_order(self, planned: Planned, filler: Filler) -> Iterator[GrowthEvent]:
-        """An event for each candidate that is applied, or one that says why none is."""
-        attempts = Attempts(planned.applicable, self.policy)
-        before, applied_before = self._held_out.loss_of(self.network), self.applied
-        at_once = groups_at_once(self.policy, self.network.graph)
-        if self.policy.stop.steps is not None:
-            at_once = min(at_once, self.policy.stop.steps - self.applied)
-        while len(attempts.applied) < at_once and self.reason is None:
-            trial = attempts.next(self._tester(before))
-            if trial is None:
-                break
-            if self.applied == applied_before:
-                self._keep_for_undo()
-            event = self._commit().applied(trial, before, planned.proposals, attempts.refused, filler)
-            if trial.candidate.whole is None:
-                self.reason = gained_little(before, event.loss_after, self.policy)
-            attempts.count(trial, self.network.graph)
-            yield event
-            before = event.loss_after
-        for drawn in filler.whole_groups(attempts.applied, at_once - len(attempts.applied)):
-            if self.reason is not None or self.applied == self.policy.stop.steps:
-                break
-            if self.applied == applied_before:
-                self._keep_for_undo()
-            yield self._commit().filled(drawn, before, planned.proposals)
-        if self.applied == applied_before:
-            reason = why_refused(attempts.refused) or why_none(planned.left_out)
-            yield self._commit().nothing(reason, before, planned.proposals)
-
-    def _tester(self, before: float) -> Tester:
-        part = None if self.policy.counts_epochs else self._held_out.loss_of_part
-        return Tester(self.network, self.policy, self._held_out.loss_of, before, part)
-
-    def _keep_for_undo(self) -> None:
-        if self.undoable:
-            self._before_last = copied_snapshot(self.network, self._optimizers), self.applied
 
     def _commit(self) -> Commit:
         return Commit(

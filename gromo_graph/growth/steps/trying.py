@@ -1,0 +1,73 @@
+"""The trying of one step: candidates one after another on held-out data, until as many are applied as may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gromo_graph.growth.candidates.budget import groups_at_once
+from gromo_graph.growth.planning import Planned
+from gromo_graph.growth.steps.attempts import Attempts
+from gromo_graph.growth.steps.commit import Commit
+from gromo_graph.growth.steps.trials import Tester, why_none, why_refused
+from gromo_graph.growth.steps.undo import LastStep
+from gromo_graph.growth.stopping import gained_little
+from gromo_graph.growth.ticks.filling import Filler
+from gromo_graph.records import GrowthEvent
+
+
+@dataclass
+class Trying:
+    """The candidates of one step, tried in the order of the policy.
+
+    Attributes:
+        commit: makes growth real. last: keeps the state before the first change, for an undo.
+        over: why growth is over with this step, or None.
+    """
+
+    commit: Commit
+    last: LastStep
+    over: str | None = None
+
+    def events(self, planned: Planned, filler: Filler) -> Iterator[GrowthEvent]:
+        """An event for each candidate that is applied, or one that says why none is."""
+        commit, stop = self.commit, self.commit.policy.stop
+        attempts = Attempts(planned.applicable, commit.policy)
+        before, applied_before = commit.held_out.loss_of(commit.network), commit.time.applied
+        at_once = groups_at_once(commit.policy, commit.network.graph)
+        if stop.steps is not None:
+            at_once = min(at_once, stop.steps - applied_before)
+        while len(attempts.applied) < at_once and self.over is None:
+            trial = attempts.next(tester_of(commit, before))
+            if trial is None:
+                break
+            self._keep_state(applied_before)
+            event = commit.applied(trial, before, planned.proposals, attempts.refused, filler)
+            if trial.candidate.whole is None:
+                self.over = gained_little(before, event.loss_after, commit.policy)
+            attempts.count(trial, commit.network.graph)
+            yield event
+            before = event.loss_after
+        for drawn in filler.whole_groups(attempts.applied, at_once - len(attempts.applied)):
+            if self.over is not None or commit.time.applied == stop.steps:
+                break
+            self._keep_state(applied_before)
+            yield commit.filled(drawn, before, planned.proposals)
+        if commit.time.applied == applied_before:
+            reason = why_refused(attempts.refused) or why_none(planned.left_out)
+            yield commit.nothing(reason, before, planned.proposals)
+
+    def _keep_state(self, applied_before: int) -> None:
+        """Before the first change of the step; all its groups are undone together."""
+        if self.commit.time.applied == applied_before:
+            self.last.keep(self.commit)
+
+
+def tester_of(commit: Commit, before: float) -> Tester:
+    """What tries candidates for a commit.
+
+    Args:
+        before: the held-out loss of the network as it is.
+    """
+    part = None if commit.policy.counts_epochs else commit.held_out.loss_of_part
+    return Tester(commit.network, commit.policy, commit.held_out.loss_of, before, part)
