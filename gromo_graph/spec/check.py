@@ -10,7 +10,12 @@ from typing import Any
 from gromo_graph.errors import Problem
 from gromo_graph.spec.defaults import CURRENT, with_defaults
 from gromo_graph.spec.explain import not_a_map, read_section, report_key
-from gromo_graph.spec.foreign_words import advice_for_key, advice_for_kind, kind_meant
+from gromo_graph.spec.foreign_words import (
+    advice_for_key,
+    advice_for_kind,
+    advice_for_shape,
+    kind_meant,
+)
 from gromo_graph.spec.graph_checks import GraphChecks, batch_size_problem, data_problem, name_problem
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
@@ -132,6 +137,7 @@ class _Check:
         self.data(data.get("train"))
         self.goals(growth, train)
         if self.problems or self.document.problems or growth is None or train is None:
+            self.channels_last(data.get("nodes"))
             return None
         message = batch_size_problem(nodes, train.batch_size) if self.between else None
         if message is not None:
@@ -160,9 +166,20 @@ class _Check:
             message = "`train.loss: mse` has no errors to count: watch `validation_loss` or `train_loss`"
             self.report(("growth", "when", "watch"), message)
 
+    def channels_last(self, nodes: Any) -> None:
+        """Tell about images with the channels at the end, in a document with other problems.
+
+        Without any, such a shape may be meant.
+        """
+        for name, node in nodes.items() if isinstance(nodes, dict) else ():
+            shape = node.get("shape") if isinstance(node, dict) else None
+            advice = advice_for_shape(shape) if isinstance(shape, list) else None
+            if advice is not None:
+                self.report(("nodes", name, "shape"), advice)
+
     def check_keys(self, data: dict[str, Any]) -> set[str | None]:
         return {
-            report_key(key, DocumentModel, (), report=self.report, suggester=self.suggester)
+            report_key(key, DocumentModel, (), value=data[key], report=self.report, suggester=self.suggester)
             for key in data
             if key not in DocumentModel.model_fields
         }
@@ -307,7 +324,10 @@ class _Check:
             near = next((key for key in data if self.suggester.nearest(key, ("kind",))), None)
             foreign = self.kind_key(data)
             if foreign is not None:
-                self.report((*path, foreign), f"`{foreign}`: write `kind`", key=True)
+                written = data[foreign]
+                meant = self.likely_kind(written) if isinstance(written, str) else None
+                write = "kind" if meant in (None, written) else f"kind: {meant}"
+                self.report((*path, foreign), f"`{foreign}`: write `{write}`", key=True)
             elif near is not None:
                 self.report((*path, near), f"unknown key: you wrote `{near}`, did you mean `kind`?", key=True)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,7 +13,7 @@ from gromo_graph.spec.field_names import Model, field_of, keys_of, section_of
 from gromo_graph.spec.foreign_words import advice_for_key, advice_for_map, advice_for_value
 from gromo_graph.spec.text.locations import UNKNOWN, Path, clipped, path_text
 from gromo_graph.spec.text.scalars import represent, resolve
-from gromo_graph.spec.wording import Suggester, listed, shown
+from gromo_graph.spec.wording import Suggester, folded, listed, shown
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Report = Callable[..., None]
@@ -37,7 +37,9 @@ def read_section(
         report(path, not_a_map(data, keys_of(model)))
         return None
     unknown = [key for key in data if key not in keys_of(model)]
-    meant = {report_key(key, model, path, report=report, suggester=suggester) for key in unknown}
+    meant = {
+        report_key(key, model, path, value=data[key], report=report, suggester=suggester) for key in unknown
+    }
     known = {key: value for key, value in data.items() if key not in unknown}
     try:
         read = model.model_validate(known)
@@ -64,7 +66,9 @@ def wrong_values(
     return set()
 
 
-def report_key(key: str, model: Model, path: Path, *, report: Report, suggester: Suggester) -> str | None:
+def report_key(
+    key: str, model: Model, path: Path, *, report: Report, suggester: Suggester, value: Any = UNKNOWN
+) -> str | None:
     """Report a key that the section does not have; returns the nearest key, if one is near."""
     keys = keys_of(model)
     field = model.model_fields.get(key)
@@ -74,8 +78,11 @@ def report_key(key: str, model: Model, path: Path, *, report: Report, suggester:
         return None
     foreign = advice_for_key(key, path_text(path), keys)
     if foreign is not None:
-        report((*path, key), f"`{clipped(key)}`: {foreign}", key=True)
-        return near if f"`{near}`" in foreign else next((k for k in keys if f"write `{k}`" == foreign), None)
+        instead = next((each for each in keys if f"write `{each}`" == foreign), None)
+        spelt = None if instead is None else _spelt(model, instead, value)
+        advice = foreign if spelt is None else f"write `{instead}: {spelt}`"
+        report((*path, key), f"`{clipped(key)}`: {advice}", key=True)
+        return near if f"`{near}`" in foreign else instead
     if key in _ADVICE:
         report((*path, key), f"unknown key `{key}`: {_ADVICE[key]}", key=True)
     elif near is not None:
@@ -83,6 +90,15 @@ def report_key(key: str, model: Model, path: Path, *, report: Report, suggester:
     else:
         report((*path, key), f"unknown key `{clipped(key)}`: known keys are {listed(keys)}", key=True)
     return near
+
+
+def _spelt(model: Model, key: str, value: Any) -> str | None:
+    """A word for the value of a key as this language spells it, if it is another spelling of it: relu for ReLU."""
+    field = field_of(model, key)
+    if field is None or not isinstance(value, str):
+        return None
+    known = [word for word in get_args(field.annotation) if isinstance(word, str)]
+    return next((word for word in known if folded(word) == folded(value) and word != value), None)
 
 
 def not_a_map(value: Any, keys: Sequence[str]) -> str:
@@ -230,6 +246,12 @@ def _empty_text_message(details: ErrorDetails, path: Path) -> str:
     return f"found {shown(details['input'])}, expected at least {details['ctx']['min_length']} character"
 
 
+def _form_message(details: ErrorDetails, path: Path) -> str:
+    value = details["input"]
+    foreign = advice_for_value(str(path[-1]), value) if isinstance(value, str) else None
+    return f"`{clipped(value)}`: {foreign}" if foreign else f"found {shown(value)}, {details['msg']}"
+
+
 _MESSAGES: Mapping[str, Callable[[ErrorDetails, Path], str]] = {
     "int_type": _number_message("an integer"),
     "int_from_float": _number_message("an integer"),
@@ -246,6 +268,6 @@ _MESSAGES: Mapping[str, Callable[[ErrorDetails, Path], str]] = {
     "greater_than": _bound_message("more than {}", "gt"),
     "less_than_equal": _bound_message("at most {}", "le"),
     "less_than": _bound_message("less than {}", "lt"),
-    "form": lambda details, path: f"found {shown(details['input'])}, {details['msg']}",
+    "form": _form_message,
     "contradiction": lambda details, path: details["msg"],
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gromo_graph.spec.wording import folded
 
@@ -15,7 +15,7 @@ _NODE_KEYS = {
     **dict.fromkeys(("type", "class", "op", "op_type", "layer_type"), "kind"),
     **dict.fromkeys(("input", "inputs", "source", "sources", "parents"), "from"),
     **dict.fromkeys(("act", "act_fn", "nonlinearity"), "activation"),
-    **dict.fromkeys(("rate", "dropout_rate", "prob"), "p"),
+    **dict.fromkeys(("rate", "ratio", "dropout_rate", "prob"), "p"),
     **{"strides": "stride", "dilation_rate": "dilation", "use_bias": "bias"},
     **{
         "num_heads": "heads",
@@ -44,12 +44,29 @@ _SECTION_KEYS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("budget", "max_steps"), "write `stop: {steps: ...}` or `stop: {parameters: ...}`"),
         **dict.fromkeys(("strategy", "method"), "write `criterion`"),
     },
-    "": {"layers": "write `nodes`", "training": "write `train`", "seed": "option `--seed`"},
+    "train.optimizer": {
+        **dict.fromkeys(("learning_rate", "eta"), "write `lr`"),
+        **dict.fromkeys(("type", "kind", "class"), "write `name`"),
+        **dict.fromkeys(("l2", "decay", "wd"), "write `weight_decay`"),
+    },
+    "": {
+        **dict.fromkeys(("layers", "model", "modules", "network"), "write `nodes`"),
+        "training": "write `train`",
+        **dict.fromkeys(("seed", "random_state"), "option `--seed`"),
+        "device": "option `--device`",
+        **{
+            key: f"write `train: {{{key}: ...}}`"
+            for key in ("data", "loss", "optimizer", "epochs", "batch_size", "schedule")
+        },
+        **dict.fromkeys(("lr", "learning_rate"), "write `train: {optimizer: {lr: ...}}`"),
+        **dict.fromkeys(("max_parameters", "budget"), "write `growth: {stop: {parameters: ...}}`"),
+    },
 }
 """Keys of sections and of the whole document (""), with what to do."""
 
 _KINDS = {
-    **dict.fromkeys(("dense", "fc", "fully_connected", "gemm"), "linear"),
+    **dict.fromkeys(("dense", "fc", "fully_connected", "gemm", "matmul"), "linear"),
+    **dict.fromkeys(("input_layer", "placeholder"), "input"),
     **dict.fromkeys(("batch_norm1d", "batch_norm2d", "batch_normalization", "bn"), "batch_norm"),
     "layer_normalization": "layer_norm",
     "group_normalization": "group_norm",
@@ -57,7 +74,10 @@ _KINDS = {
     **dict.fromkeys(("avg_pool", "average_pool", "average_pooling2d"), "avg_pool2d"),
     **dict.fromkeys(("max_pooling1d",), "max_pool1d"),
     **dict.fromkeys(("average_pooling1d",), "avg_pool1d"),
-    **dict.fromkeys(("global_average_pooling2d", "global_average_pool"), "adaptive_avg_pool2d"),
+    **dict.fromkeys(
+        ("global_average_pooling2d", "global_average_pool", "global_avg_pool2d"), "adaptive_avg_pool2d"
+    ),
+    **dict.fromkeys(("global_average_pooling1d", "global_avg_pool1d"), "adaptive_avg_pool1d"),
     **dict.fromkeys(("conv", "convolution", "convolution2d"), "conv2d"),
     **dict.fromkeys(("conv2d_transpose", "deconv", "deconvolution"), "conv_transpose2d"),
     **dict.fromkeys(("add", "sum", "plus", "concat", "concatenate", "cat"), "merge"),
@@ -71,6 +91,7 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("linear", "none"), "write `identity`"),
         "swish": "write `silu`",
     },
+    "padding": {"valid": "write `0`, or leave it out", "none": "write `0`, or leave it out"},
     "loss": {
         **dict.fromkeys(
             ("categorical_crossentropy", "sparse_categorical_crossentropy", "nll", "nll_loss"),
@@ -81,10 +102,12 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
 }
 """Words for the values of a key, with what to do."""
 
-_MAPS = {"optimizer": "name", "neurons": "per_step", "when": "every"}
+_MAPS = {"optimizer": "name", "neurons": "per_step", "when": "every", "stop": "parameters"}
 """Keys with a map of their own, and the key in it that a plain value is meant for."""
 
 _FUNCTIONS = ("relu", "leaky_relu", "gelu", "selu", "silu", "tanh", "sigmoid", "softplus", "elu", "softmax")
+
+_FEW_CHANNELS = (1, 3)
 
 
 def advice_for_key(word: str, section: str, known: tuple[str, ...]) -> str | None:
@@ -116,7 +139,7 @@ def advice_for_kind(word: str) -> str | None:
     >>> advice_for_kind("Dense"), advice_for_kind("concat")
     ('write `linear`', 'write `merge`, with `merge: concat`')
     """
-    if folded(word) in map(folded, _FUNCTIONS):
+    if folded(word) in map(folded, (*_FUNCTIONS, "activation")):
         return "an activation is no node, write it as `activation` of the node before"
     kind = kind_meant(word)
     if kind == "merge":
@@ -136,6 +159,19 @@ def advice_for_map(key: str, value: str) -> str | None:
     'write `optimizer: {name: adam}`'
     """
     return f"write `{key}: {{{_MAPS[key]}: {value}}}`" if key in _MAPS else None
+
+
+def advice_for_shape(shape: Sequence[object]) -> str | None:
+    """Advice about the shape of an image that seems to have its channels at the end, or None.
+
+    >>> advice_for_shape([28, 28, 1])
+    '`shape: [28, 28, 1]`: write `[1, 28, 28]`, the channels of an image come first'
+    """
+    match list(shape):
+        case [int(height), int(width), int(channels)] if height == width > channels in _FEW_CHANNELS:
+            written, meant = [height, width, channels], [channels, height, width]
+            return f"`shape: {written}`: write `{meant}`, the channels of an image come first"
+    return None
 
 
 def _look_up(table: Mapping[str, str], word: str) -> str | None:

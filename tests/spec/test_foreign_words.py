@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gromo_graph import check_spec
 from gromo_graph.spec.field_names import keys_of
 from gromo_graph.spec.foreign_words import _KINDS, _NODE_KEYS
 from gromo_graph.spec.kinds import KINDS
+
+HABITS = Path(__file__).with_name("habits")
+DOCUMENTS = [
+    ("conv", 3, "shape: [28, 28, 1]", "[1, 28, 28]"),
+    ("conv", 4, "Conv2D", "conv2d"),
+    ("conv", 4, "filters", "features"),
+    ("conv", 4, "kernel_size", "kernel"),
+    ("conv", 4, "strides", "stride"),
+    ("conv", 4, "valid", "0"),
+    ("conv", 4, "LeakyReLU", "leaky_relu"),
+    ("conv", 5, "batchnorm2d", "batch_norm"),
+    ("conv", 6, "maxpool", "max_pool2d"),
+    ("conv", 6, "size", "kernel"),
+    ("soft", 2, "64", "[64]"),
+    ("soft", 3, "in_features", "leave it out"),
+    ("soft", 3, "act", "activation: relu"),
+    ("soft", 4, "input", "from"),
+    ("soft", 4, "Sigmoid", "sigmoid"),
+    ("soft", 5, "softmax", "leave it out"),
+    ("torch2", 3, "type", "kind"),
+    ("torch2", 3, "64", "[64]"),
+    ("torch2", 4, "type", "kind: linear"),
+    ("torch2", 4, "input", "from"),
+    ("torch2", 4, "in_features", "leave it out"),
+    ("torch2", 4, "out_features", "features"),
+    ("torch2", 4, "act", "activation: relu"),
+    ("torch2", 5, "type", "kind"),
+    ("torch2", 5, "softmax", "leave it out"),
+    ("train", 4, "Relu", "relu"),
+    ("train", 7, "learning_rate", "optimizer: {lr: ...}"),
+    ("train", 7, "lr", "optimizer: {lr: ...}"),
+    ("train", 7, "epoch", "epochs"),
+    ("train", 7, "batchsize", "batch_size"),
+    ("train", 7, "adam", "optimizer: {name: adam}"),
+    ("train", 7, "crossentropy", "cross_entropy"),
+    ("train", 7, "weight_decay", "optimizer: {weight_decay: ...}"),
+    ("train", 7, "device", "--device"),
+    ("train", 7, "seed", "--seed"),
+    ("train", 8, "max_parameters", "stop: {parameters: ...}"),
+    ("train", 8, "budget", "stop: {steps: ...}"),
+    ("train", 8, "strategy", "criterion"),
+    ("train", 8, "8", "neurons: {per_step: 8}"),
+    ("train", 8, "when: {every: 5}", "when: {every: 5}"),
+    ("train", 8, "5000", "stop: {parameters: 5000}"),
+    ("units", 3, "dense", "linear"),
+    ("units", 3, "inputs", "from"),
+    ("units", 3, "units", "features"),
+    ("units", 4, "out_features", "features"),
+]
+"""Whole documents of people who come from elsewhere: document, line, word, and what to write instead."""
 
 FRAME = """
 nodes:
@@ -27,8 +79,8 @@ NODES = [
     ("{kind: Dense, inputs: f, units: 4}", "units", "`units`: write `features`"),
     ("{kind: linear, from: f, in_features: 81, features: 4}", "in_features", "`in_features`: leave it out"),
     ("{kind: linear, from: f, features: 4, use_bias: false}", "use_bias", "`use_bias`: write `bias`"),
-    ("{kind: linear, from: f, features: 4, act: ReLU}", "act", "`act`: write `activation`"),
-    ("{type: Linear, input: f, out_features: 4}", "type", "`type`: write `kind`"),
+    ("{kind: linear, from: f, features: 4, act: ReLU}", "act", "`act`: write `activation: relu`"),
+    ("{type: Linear, input: f, out_features: 4}", "type", "`type`: write `kind: linear`"),
     ("{type: Linear, input: f, out_features: 4}", "out_features", "`out_features`: write `features`"),
     ("{kind: Conv2D, from: x, filters: 4, kernel_size: 3}", "kind", "did you mean `conv2d`?"),
     ("{kind: Conv2D, from: x, filters: 4, kernel_size: 3}", "filters", "`filters`: write `features`"),
@@ -48,6 +100,9 @@ NODES = [
     ),
     ("{kind: linear, from: f, features: 4, activation: softmax}", "activation", "`softmax`: leave it out"),
     ("{kind: linear, from: f, features: 4, activation: swish}", "activation", "`swish`: write `silu`"),
+    ("{kind: conv2d, from: x, features: 4, kernel: 3, padding: valid}", "padding", "`valid`: write `0`"),
+    ("{kind: MatMul, from: f, features: 4}", "kind", "`MatMul`: write `linear`"),
+    ("{kind: Activation, from: f}", "kind", "`Activation`: an activation is no node"),
 ]
 SECTIONS = [
     ("train: {lr: 0.1}", "train.lr", "`lr`: write `optimizer: {lr: ...}`"),
@@ -63,7 +118,35 @@ SECTIONS = [
     ("growth: {strategy: tiny}", "growth.strategy", "`strategy`: write `criterion`"),
     ("growth: {neurons: 8}", "growth.neurons", "write `neurons: {per_step: 8}`"),
     ("growth: {when: 5}", "growth.when", "write `when: {every: 5}`"),
+    ("growth: {stop: 5000}", "growth.stop", "write `stop: {parameters: 5000}`"),
+    ("train: {optimizer: {learning_rate: 0.1}}", "train.optimizer.learning_rate", "write `lr`"),
+    ("epochs: 9", "epochs", "`epochs`: write `train: {epochs: ...}`"),
+    ("learning_rate: 9", "learning_rate", "write `train: {optimizer: {lr: ...}}`"),
+    ("device: cuda", "device", "`device`: option `--device`"),
 ]
+
+
+@pytest.mark.parametrize("name", sorted({document for document, *_ in DOCUMENTS}))
+def test_each_foreign_word_of_a_document_is_answered(name: str) -> None:
+    path = HABITS / f"{name}.yaml"
+    found = [(problem.line, problem.message) for problem in check_spec(path)]
+    for document, line, word, write in DOCUMENTS:
+        if document == name:
+            told = [message for at, message in found if at == line and word in message]
+            assert any(write in message for message in told), (line, word, found)
+
+
+def test_channels_last_is_told_in_a_document_with_other_problems_alone() -> None:
+    sound = """
+        nodes:
+          x: {kind: input, shape: [28, 28, 1]}
+          y: {kind: conv2d, from: x, features: 2, kernel: KERNEL}
+        output: y
+    """
+    assert not check_spec(sound.replace("KERNEL", "1"))
+    found = {problem.path: problem.message for problem in check_spec(sound.replace("KERNEL", "3"))}
+    assert set(found) == {"nodes.x.shape", "nodes.y.kernel"}
+    assert "write `[1, 28, 28]`" in found["nodes.x.shape"]
 
 
 @pytest.mark.parametrize(("node", "key", "message"), NODES)
