@@ -1,4 +1,4 @@
-"""What it costs that a run survives, as shares of the time of the run itself.
+"""The cost of checkpoints, as shares of the time of the run itself.
 
     python benchmarks/checkpoint.py [--rounds 3]
 

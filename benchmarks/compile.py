@@ -1,4 +1,4 @@
-"""How long it takes to check, graph and compile a large generated spec.
+"""The time to check, graph and compile a large generated spec.
 
     python benchmarks/compile.py [--nodes 1000] [--repeat 3] [--no-network]
 

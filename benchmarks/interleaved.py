@@ -70,17 +70,17 @@ def _resident() -> float:
 
 
 ABOUT = "medians over the rounds, ratios round by round; `at most` and `at least` are the targets"
-"""What the figures are."""
+"""A note on the figures."""
 
 
 def warn_if_busy() -> None:
-    """Say so where other work would show in the figures."""
+    """Say so if other work would show in the figures."""
     busy, cores = os.getloadavg()[0], os.cpu_count() or 1
     if busy > 0.5 * cores:
         print(f"the machine is busy (load {busy:.1f} on {cores} cores): expect figures that say little")
 
 
 def verdict(found: float, target: float) -> str:
-    """Whether a ratio is at most its target, in words."""
+    """The verdict on a ratio that should be at most its target, in words."""
     told = f" ({found:.3f})" if abs(found / target - 1.0) < 0.02 else ""  # where two digits would hide it
     return f"at most {target:g}: {'ok' if found <= target else 'MISSED'}{told}"

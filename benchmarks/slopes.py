@@ -1,4 +1,4 @@
-"""Whether slopes are true: predicted against realised on random graphs, and their rank against what a step gains.
+"""Predicted against realised slopes on random graphs, and their rank against the gain of a step.
 
     python benchmarks/slopes.py [--graphs 200] [--ranked 10] [--actions widen new_edge new_node] [--most 10] [--show 7]
 
@@ -171,7 +171,7 @@ class Compared:
 
     @property
     def tiny(self) -> bool:
-        """Whether nothing but rounding was compared."""
+        """True if nothing but rounding was compared."""
         return self.tolerance > EXACT * abs(self.slope) and not self.inexact
 
     def __str__(self) -> str:

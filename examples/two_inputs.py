@@ -18,7 +18,7 @@ target = torch.stack([torch.tensor(y, dtype=torch.float32), picture.sum((1, 2, 3
 
 
 def loss(prediction, target):
-    """Which digit it is, and how much ink it takes."""
+    """The digit of an image, and the ink it takes."""
     digit = torch.nn.functional.cross_entropy(prediction["digit"], target[:, 0].long())
     return digit + torch.nn.functional.mse_loss(prediction["size"][:, 0], target[:, 1])
 

@@ -30,7 +30,7 @@ def seeded() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _hear_ctrl_c() -> None:
-    """What is started in the background ignores Ctrl-C; the tests of it must not."""
+    """Processes started in the background ignore Ctrl-C; the tests of it must not."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,4 +1,4 @@
-"""What `make demo` promises, with five seeds."""
+"""The promises of `make demo`, with five seeds."""
 
 from __future__ import annotations
 

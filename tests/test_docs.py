@@ -1,4 +1,4 @@
-"""What the documentation says can be run, and what it points to is there."""
+"""The documentation's commands run, and its links lead somewhere."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
-from gromo_graph.modules.joint_delta import count, modules_of
+from gromo_graph.modules.joint_delta import count
 from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.modules.update_statistics import start_alone, update_links
 from gromo_graph.network import GrowingNetwork
@@ -221,7 +221,7 @@ def sums_of(
     growing = [each for each in consumers if policy.apply_delta or follows(each) != "raw"]
     narrowed = [consumer for group in wanted.read for consumer in group.consumers]
     merges = _joint_merges([*growing, *projecting])
-    together = [module for merge in merges for module in modules_of(merge)]
+    together = [module for merge in merges for module in merge.joint_modules]
     measured = _distinct([*growing, *narrowed, *projecting, *together])
     followers = [each for each in consumers if each not in measured]
     producers = [producer for group in wanted.groups for producer in group.producers]
@@ -319,14 +319,14 @@ def _start(modules: Sequence[GrowingModule], merges: Sequence[MergeGrowingModule
         module.growth_links = []
     for merge in merges:
         merge.joint_moments.clear()
-        for module in modules_of(merge):
-            module.joint_partners = modules_of(merge)
+        for module in merge.joint_modules:
+            module.joint_partners = merge.joint_modules
 
 
 def _joint_merges(consumers: Iterable[GrowingModule]) -> list[MergeGrowingModule]:
     """The sums that several layers enter with one gradient, some consumer among them."""
     merges = dict.fromkeys(c.next_module for c in consumers if isinstance(c.next_module, MergeGrowingModule))
-    return [merge for merge in merges if len(modules_of(merge)) > 1]
+    return [merge for merge in merges if len(merge.joint_modules) > 1]
 
 
 def _distinct(modules: Iterable[GrowingModule]) -> list[GrowingModule]:

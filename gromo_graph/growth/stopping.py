@@ -1,4 +1,4 @@
-"""When growth is over: goals that are reached, budgets, and candidates that are not worth their cost."""
+"""The end of growth: goals that are reached, budgets, and candidates that are not worth their cost."""
 
 from __future__ import annotations
 

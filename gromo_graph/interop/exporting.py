@@ -41,13 +41,13 @@ _CLOSE: Mapping[Format, float] = {"torch": 1e-6, "source": 1e-6, "torchexport": 
 
 @dataclass(frozen=True)
 class Exported:
-    """The written files and the check of them.
+    """The written files and their check.
 
     Attributes:
-        format: what it is. files: where.
-        difference: the largest one between its outputs and the network's, on random inputs of another batch size; None
-            if it was not run.
-        runtime: what ran it, or why nothing did.
+        format: of the files. files: their paths.
+        difference: the largest between their outputs and the network's, on random inputs of another batch size; None
+            if they were not run.
+        runtime: the package that ran them, or the reason why none did.
     """
 
     format: Format
@@ -68,19 +68,19 @@ def export(
 
     - `torch`: a folder that Python can import, with the source and `weights.safetensors`: `import it; it.load()`.
     - `source`: the same as two files, `out` and the weights beside it. The source knows the sha256 of its weights, and
-      refuses others that lie in their place.
+      refuses others in their place.
     - `onnx`: one file, in evaluation mode, with any batch size; it needs the extra `onnx`.
     - `torchexport`: a program of `torch.export`, in evaluation mode, with any batch size.
 
-    Nothing is written that computes something else than the network does. How samples are prepared is told as JSON: by
-    `preparation()` of the source and the metadata of its weights, by the entry `preparation` of ONNX's metadata_props,
-    and by the extra file `preparation.json` of a program.
+    Nothing is written if its outputs differ from those of the network. The preparation of samples is written as JSON:
+    `preparation()` of the source and the metadata of its weights, the entry `preparation` of ONNX's metadata_props, and
+    the extra file `preparation.json` of a program.
 
     Args:
-        network: stays as it is. out: the file, or the folder for `torch`.
-        format: None goes by the ending of `out`: .py, .onnx, .pt2, and `torch` for a folder without one.
-        force: replace what is there.
-        preparation: how samples are standardised and classes called, as `run.preparation`; None tells nothing.
+        network: is not changed. out: the file, or the folder for `torch`.
+        format: None follows the ending of `out`: .py, .onnx, .pt2, and `torch` for a folder without one.
+        force: replace files that exist.
+        preparation: standardisation of samples and names of classes, as `run.preparation`; None leaves them out.
 
     Raises:
         RunError: there is a file already, it cannot be written, a package is missing, or the outputs differ.
@@ -210,7 +210,7 @@ def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...], preparation: s
             output_names=outputs,
             verbose=False,
         )
-    _make_way(program, {*names.values()})
+    _rename_inner_values(program, {*names.values()})
     model = program.model_proto
     if preparation is not None:
         model.metadata_props.add(key=_PREPARATION, value=preparation)
@@ -218,7 +218,7 @@ def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...], preparation: s
     try:
         onnx.checker.check_model(content)
     except onnx.checker.ValidationError as error:
-        raise RunError(f"torch made an ONNX file that is not sound, nothing was written: {error}") from error
+        raise RunError(f"torch made an ONNX file that is not valid, nothing was written: {error}") from error
     try:
         import onnxruntime
     except ImportError:
@@ -241,8 +241,8 @@ def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...], preparation: s
     return Exported("onnx", files, difference, runtime)
 
 
-def _make_way(program: Any, names: set[str]) -> None:
-    """Values inside that torch has named like an input or an output get another name."""
+def _rename_inner_values(program: Any, names: set[str]) -> None:
+    """Give another name to inner values that torch has named like an input or an output."""
     ends = {id(value) for value in (*program.model.graph.inputs, *program.model.graph.outputs)}
     for node in program.model.graph:
         for value in node.outputs:
@@ -273,7 +273,7 @@ def _compared(network: GrowingNetwork, chosen: Format, run: Any) -> float:
         largest = max(largest, apart)
         if not apart <= _CLOSE.get(chosen, 0.0) * scale:
             raise RunError(
-                f"what was exported as {chosen} gives other outputs than the network: they differ by {apart:.3g}"
+                f"the file exported as {chosen} gives other outputs than the network: they differ by {apart:.3g}"
                 f"{f' in `{name}`' if name else ''}; nothing was written"
             )
     return largest
@@ -281,7 +281,7 @@ def _compared(network: GrowingNetwork, chosen: Format, run: Any) -> float:
 
 @contextmanager
 def _by_torch() -> Iterator[None]:
-    """Torch's exporters: they talk of packages they do not find, and may know less than a network holds.
+    """A call of one of torch's exporters, which log missing packages and do not support every layer.
 
     Raises:
         RunError: they fail.

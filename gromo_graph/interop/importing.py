@@ -27,7 +27,7 @@ from gromo_graph.translation.torch_call import trained_like
 Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 _ADVICE = (
-    "expected the kinds of docs/language.md: change these modules, or keep modules as they are, which do not grow, "
+    "expected the kinds of docs/language.md: change these modules, or keep them unchanged, so that they do not grow, "
     "with from_torch(model, example, allow_fixed=True) in Python"
 )
 
@@ -38,20 +38,21 @@ def from_torch(
     """A network that computes what a torch module does, with copies of its weights, and can grow.
 
     The module is traced by torch.fx, and by torch.export if fx cannot follow it. Layers, norms, pools, activations,
-    sums and concatenations become nodes, called by the paths of their modules. Weights, running statistics, the mode
-    and what is frozen are taken over. What was made is compared with the module, in evaluation and in training.
+    sums and concatenations become nodes, named by the paths of their modules. Weights, running statistics, the mode
+    and the choice of frozen weights are copied. The network is compared with the module, in evaluation and in
+    training mode.
 
     Args:
-        model: stays as it is.
+        model: is not changed.
         example_input: one tensor (batch, features), (batch, channels, length) or (batch, channels, height, width);
             several of them for several inputs, in the order of the arguments of `forward`, or by their names.
         name: of the spec; by default the class of the module.
-        allow_fixed: keep modules that a spec cannot say as they are, each as a node of the kind `fixed`. They are
-            trained with the rest; what enters and leaves them does not grow; such a spec exists in Python alone.
+        allow_fixed: keep modules that a spec cannot express unchanged, each as a node of the kind `fixed`. They are
+            trained with the rest; their inputs and outputs do not grow; such a spec exists in Python alone.
 
     Returns:
-        A network whose outputs are those of the model. Where the model returns several tensors, the network returns a
-        dict: by the same keys, or, of a tuple, in the same order by the names of the nodes.
+        A network whose outputs are those of the model. If the model returns several tensors, the network returns a
+        dict: with the same keys, or, for a tuple, in the same order with the names of the nodes as keys.
 
     Raises:
         TorchImportError: with every obstacle, each by the path of its module and with the reason.

@@ -1,4 +1,4 @@
-"""From the calls of a model to a blueprint of a spec, with everything that stands in the way."""
+"""From the calls of a model to a blueprint of a spec, with all obstacles."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class _Reader:
             self.result.obstacles.append(obstacle)
 
     def _lost(self, value: Any) -> Any:
-        """Something in the place of a tensor that could not be mapped, so that what follows is read too."""
+        """A stand-in for a tensor that could not be mapped, so that the calls behind it are read too."""
         if not isinstance(value, Seen):
             return value
         shape = value.shape[1:] or (1,)

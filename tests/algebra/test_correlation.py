@@ -81,7 +81,7 @@ def expected_of(left: Patches, image: Tensor, view: View) -> Tensor:
 
 
 def without_constants(left: Patches, image: Tensor, view: View) -> Tensor:
-    """What `expected_of` gives with the last row and column left out where they are the constants'."""
+    """The result of `expected_of` without the last row and column if they belong to the constants."""
     whole = expected_of(left, image, view)
     return whole[: left.image.shape[1] * left.taps, : image.shape[1] * view.taps]
 

@@ -255,7 +255,7 @@ def test_most_outputs_without_a_gradient_or_most_inputs_without_a_signal(
 
 
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each call of the iteration has converged."""
+    """True for each call of the iteration that has converged."""
     converged: list[bool] = []
 
     def watch(matrix: Tensor, count: int) -> optimal_neurons.SingularTriplets | None:

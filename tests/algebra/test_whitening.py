@@ -238,7 +238,7 @@ def test_cholesky_is_left_where_a_variable_is_nearly_a_copy_of_another(dtype: to
     eps = torch.finfo(dtype).eps
 
     def nearly(rest: float) -> Tensor:
-        """What remains of the second variance when the first variable is known is `rest`."""
+        """The second variance is `rest` once the first variable is known."""
         return torch.tensor([[1.0, 1.0], [1.0, 1.0 + rest]], dtype=dtype)
 
     # The smallest eigenvalue is half of that, and its bound 10 · fan_in · eps.

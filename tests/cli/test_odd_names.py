@@ -38,7 +38,7 @@ def place(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(place: Path, *words: str) -> str:
-    """What a verb that fails says; it leaves nothing behind."""
+    """The message of a verb that fails; it leaves nothing behind."""
     result = call(*words)
     said = failed(result, result.exit_code)
     assert result.exit_code in (1, 2)

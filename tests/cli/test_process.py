@@ -20,7 +20,7 @@ _COMMAND = [sys.executable, "-m", "gromo_graph"]
 
 
 def interruptible() -> None:
-    """What is started in the background ignores Ctrl-C: these processes are to hear it, wherever the tests run."""
+    """Processes started in the background ignore Ctrl-C: these are to hear it, wherever the tests run."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

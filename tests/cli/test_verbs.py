@@ -25,7 +25,7 @@ def call(*arguments: object) -> Result:
 
 
 def failed(result: Result, code: int) -> str:
-    """What a command that failed said on stderr: no traceback, nothing on stdout."""
+    """The stderr of a command that failed: no traceback, nothing on stdout."""
     assert result.exit_code == code, result.stderr
     assert isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.stderr

@@ -207,7 +207,7 @@ def test_only_a_layer_that_does_nothing_else_merely_enters_a_sum() -> None:
 
 
 def test_bridges_by_hand() -> None:
-    """What only an operation reads does not leave its module; a layer that merely enters a sum is no end of a way."""
+    """A value that only an operation reads stays in its module; a layer that merely enters a sum ends no path."""
     graph = graph_of("""
         x: {kind: input, shape: [2, 3]}
         f: {kind: flatten, from: x}

@@ -79,7 +79,7 @@ def reference(graph: Graph) -> tuple[dict[str, frozenset[str]], set[str]]:
 
 
 def is_a_pair(graph: Graph, attentions: tuple[str, ...]) -> bool:
-    """Whether query and key are two layers that make nothing but what one attention compares."""
+    """True if query and key are two layers that serve one attention's comparison alone."""
     (attention, *others), nodes = attentions, graph.spec.nodes
     makers = nodes[attention].sources[:2]
     return not others and all(

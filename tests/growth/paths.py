@@ -48,7 +48,7 @@ def data_of(network: GrowingNetwork, *, samples: int = 120, size: int = 50, seed
 
 
 def outputs(network: GrowingNetwork, data: Data) -> Tensor:
-    """What the network gives for all the data, in evaluation mode."""
+    """The network's output for all the data, in evaluation mode."""
     network.eval()
     with torch.no_grad():
         return torch.cat([network(*(x if isinstance(x, tuple) else (x,))) for x, _ in data])

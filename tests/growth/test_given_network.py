@@ -1,4 +1,4 @@
-"""What a scheduler is given: a growing network with plain weights, or a reason in words."""
+"""A scheduler takes a growing network with plain weights, and gives a reason for anything else."""
 
 from __future__ import annotations
 

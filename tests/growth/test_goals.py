@@ -1,4 +1,4 @@
-"""When a step is due, how many neurons it takes, whether it is worth its cost, and when growth is over."""
+"""The goals of growth: steps that are due, their neurons, their cost, and the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a mixer and a transformer need beside attention: features behind positions, and growth on both sides of them."""
+"""Features behind positions, and growth on both sides of them, as mixers and transformers need."""
 
 from __future__ import annotations
 

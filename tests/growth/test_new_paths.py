@@ -153,7 +153,7 @@ def test_where_there_is_no_gradient_nothing_would_lower_the_loss() -> None:
 
 
 def test_a_sum_of_one_node_has_the_gradient_of_the_sum_and_not_of_that_node() -> None:
-    """What else reads the node has nothing to do with what is added behind it."""
+    """Other readers of the node do not matter for a path that is added behind it."""
     network = compiled("""
         x: {kind: input, shape: [5]}
         h: {kind: linear, from: x, features: 3, activation: tanh}

@@ -1,4 +1,4 @@
-"""What a plan reads of the data: once for each purpose, within bounds, without a trace, and from loaders that end."""
+"""A plan reads the data once for each purpose, within bounds, without a trace, and from loaders that end."""
 
 from __future__ import annotations
 

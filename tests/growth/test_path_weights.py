@@ -24,7 +24,7 @@ Read = Callable[[Tensor], Tensor]
 
 @dataclass
 class Rows:
-    """What a slow look at the whole network finds.
+    """The result of a slow look at the whole network.
 
     Attributes:
         source: (rows, columns) that a new layer would read, with a constant last.
@@ -194,7 +194,7 @@ def test_the_joint_solution_descends_where_its_new_columns_alone_would_ascend() 
 
 
 def test_a_layer_that_is_an_output_too_is_not_solved_for_with_the_others_of_a_sum() -> None:
-    """What changes its weights changes that output."""
+    """A change of its weights changes that output."""
     alone = compiled("""
         x: {kind: input, shape: [5]}
         a: {kind: linear, from: x, features: 3}

@@ -67,7 +67,7 @@ def test_planning_and_trying_change_nothing(nodes: str, delta: bool) -> None:
 
 
 def test_a_step_size_that_no_search_finds_changes_nothing() -> None:
-    """Where nothing lowers the held-out loss: here it is 0 already."""
+    """A case in which nothing lowers the held-out loss, as it is 0 already."""
     network = compiled(TANH)
     data = data_of(network)
     perfect = [(x, network(x).detach()) for x, _ in data]

@@ -1,4 +1,4 @@
-"""Which group comes first."""
+"""The order of the candidates under each policy."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ def test_the_smaller_network_is_what_was_promised(each: Case) -> None:
 
 
 def parameters_of(network: GrowingNetwork, group: WidthGroup) -> Iterator[tuple[Tensor, int]]:
-    """What a group has an entry for each channel of, and how many in a row."""
+    """The parts of a group that have an entry for each channel, and how many in a row."""
     for name in (*group.producers, *group.operations):
         part = network.parts.get(name)
         for value in () if part is None else (*part.parameters(), *part.buffers()):

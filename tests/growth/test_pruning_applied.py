@@ -66,7 +66,7 @@ def test_what_is_not_needed_at_all_is_taken_out_whatever_rounding_does_to_the_lo
 
 @pytest.mark.parametrize("seed", range(4))
 def test_equal_neurons_go_also_where_next_to_nothing_is_left_of_the_loss(seed: int) -> None:
-    """What the ridge of the refit costs is small beside the output, and not beside such a loss."""
+    """The error by the ridge of the refit is small beside the output, and not beside such a loss."""
     network = compiled(ONE, seed=seed)
     make_equal(network, network.graph.group_of("h"), 0, [2, 5])
     data = learnt(network, noise=1e-3)

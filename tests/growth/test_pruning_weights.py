@@ -1,4 +1,4 @@
-"""Which neurons are missed least, and what the others make of their place, against dense least squares."""
+"""The neurons that are missed least, and the refit of the others, against dense least squares."""
 
 from __future__ import annotations
 

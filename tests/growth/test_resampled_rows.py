@@ -13,7 +13,7 @@ from gromo_graph.statistics.linearised_paths import LinearPath, arriving
 
 
 class Producer:
-    """What `arriving` asks of a layer."""
+    """The members of a layer that `arriving` uses."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer, self.adapter = layer, adapter_for(layer)

@@ -1,4 +1,4 @@
-"""How much data a plan looks at, and which gradient new neurons follow."""
+"""The data that a plan looks at, and the gradient that new neurons follow."""
 
 from __future__ import annotations
 

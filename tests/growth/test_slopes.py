@@ -1,4 +1,4 @@
-"""What is promised is what the loss does: slopes against finite differences, in float64."""
+"""Slopes against finite differences of the loss, in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much data the statistics of a step take: all, so many samples, or until they are known well enough."""
+"""The data that the statistics of a step take: all, so many samples, or until they are known well enough."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_their_neurons_are_those_of_each_group_alone() -> None:
 
 
 def test_the_cost_of_groups_that_touch_counts_their_common_block() -> None:
-    """What is added to a is read by b, whose new features read it too: more than the sum of both alone."""
+    """New features of `a` are read by `b`, whose own new features read them too: more than both alone."""
     candidate = widening(GrowthScheduler(network(BEHIND), MSE, policy=APART))
     k = candidate.neurons
     assert candidate.delta_parameters == k * (5 + 1) + (3 + k) * (3 + k) - 9 + k + 4 * k

@@ -1,4 +1,4 @@
-"""What cannot be imported is listed by module path, with the reason, all at once."""
+"""All obstacles to an import are listed at once, by module path, with the reason."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Chain:
             return float(self.total_loss()) / self.x.shape[0]
 
     def predicted_output(self) -> Tensor:
-        """What extended_forward says the network will compute after growth."""
+        """The output after growth as extended_forward predicts it."""
         h, further = self.x, None
         with torch.no_grad():
             for module in self.modules:

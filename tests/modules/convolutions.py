@@ -136,7 +136,7 @@ def assert_neurons_are_optimal(pair: Pair, wanted: Dense) -> None:
 
 
 def has_clear_rank(pair: Pair) -> bool:
-    """Whether all directions of what the two layers read are plainly there, or plainly not.
+    """True if every direction of the two layers' inputs is clearly present or clearly absent.
 
     Of one in between (the square of 1e-6 in S) no two solvers find the same part. Rows tell zero from little far better
     than their products do.
@@ -150,7 +150,7 @@ def has_clear_rank(pair: Pair) -> bool:
 
 
 def is_unique(s: Tensor, solver: str | None) -> bool:
-    """Whether a solution with S of clear rank is, to many digits: S is regular, or what it lacks was left out.
+    """True if a solution is known to many digits: S of clear rank is regular, or its null space was left out.
 
     That it is left out whenever S is singular is the matter of test_what_the_data_lack_is_left_out.
     """

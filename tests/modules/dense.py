@@ -55,7 +55,7 @@ def unfolded(layer: torch.nn.Module, image: Tensor) -> Tensor:
 
 
 def unfolded_backwards(layer: torch.nn.Module, image: Tensor) -> Tensor:
-    """What the outputs of a transposed convolution read: of each position and tap, where it writes to."""
+    """The output that each position and tap of a transposed convolution writes to."""
     stride, padding, dilation, kernel, further = (
         value if len(value) == 2 else (missing, *value)
         for value, missing in (
@@ -120,7 +120,7 @@ def stood_in(operation: torch.nn.Module, maps: Tensor) -> Tensor:
 
 
 def is_flat(operation: torch.nn.Module) -> bool:
-    """Whether it slides along one axis alone."""
+    """True if it slides along one axis only."""
     return type(operation).__name__.endswith("1d")
 
 
@@ -153,7 +153,7 @@ def along_two(pool: torch.nn.Module, name: str, missing: int) -> tuple[int, ...]
 
 
 def reads_of(pair: Pair) -> Tensor:
-    """What the second layer reads of channels that carry the columns of the first.
+    """The second layer's inputs from channels that carry the columns of the first.
 
     Returns:
         (n, positions, readings, columns).

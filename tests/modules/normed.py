@@ -196,7 +196,7 @@ def pending(found: Pair, size: int = 2, factor: float = 0.7) -> GrowingModule:
 
 
 def own_channels(found: Pair, factor: float) -> Tensor:
-    """What a norm directly behind the first layer gets of the pending channels, (channels, values)."""
+    """The input of a norm directly behind the first layer from the pending channels, (channels, values)."""
     with torch.no_grad():
         return factor * found.first.extended_output_layer(found.x).transpose(0, 1).flatten(1)
 

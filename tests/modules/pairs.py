@@ -51,7 +51,7 @@ class Pair(Chain):
 
 @dataclass(frozen=True)
 class Kind:
-    """How to make a pair: the two layers, what stands between, the shape of a sample."""
+    """A recipe for a pair: the two layers, the function between them, the shape of a sample."""
 
     first: Callable[[], torch.nn.Module]
     second: Callable[[], torch.nn.Module]

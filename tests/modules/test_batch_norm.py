@@ -94,7 +94,7 @@ def seen(network: torch.nn.Module, x: Tensor) -> dict[str, Norm]:
 
 
 def places(old: Tensor, now: Tensor) -> tuple[list[int], list[int]]:
-    """Where the old entries stand, in their order and with all their bits, and where the new ones do."""
+    """The places of the old entries, in their order and bit for bit, and of the new ones."""
     kept: list[int] = []
     for place, value in enumerate(now.tolist()):
         if len(kept) < len(old) and value == old[len(kept)].item():

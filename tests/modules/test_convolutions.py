@@ -25,7 +25,7 @@ ROWS = 60
 
 @dataclass(frozen=True)
 class Kind:
-    """How to make a chain: its layers for a bias or none, what stands between around an activation, a sample's shape.
+    """The recipe of a chain: layers with or without a bias, operations around an activation, a sample's shape.
 
     Attributes:
         hidden: width of each hidden layer at first. behind: inputs of the next layer for each of its channels.
@@ -111,7 +111,7 @@ def measure(found: Chain) -> None:
 
 
 def slope_of_neurons(pair: Pair, activation: str) -> float:
-    """What the pending neurons promise on the raw gradient: −E⟨g, ω τ(α b)⟩, τ the function at first order."""
+    """The slope of the pending neurons on the raw gradient: −E⟨g, ω τ(α b)⟩, τ the function at first order."""
     first, second = pair.first, pair.second
     with torch.no_grad():
         new = first.extended_output_layer(first.input)

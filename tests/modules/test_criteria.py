@@ -586,7 +586,7 @@ def test_a_spec_grows_by_its_criterion(nodes: str, criterion: str) -> None:
 @pytest.mark.parametrize("activation", ["gelu", "silu", "elu", "sigmoid", "softplus"])
 @pytest.mark.parametrize("criterion", ADDED)
 def test_a_spec_keeps_the_function_behind_every_smooth_activation(criterion: str, activation: str) -> None:
-    """What units of a sigmoid give at rest is taken back by the bias of who reads them."""
+    """The bias of the consumer takes back the value of sigmoid units at rest."""
     network = network_of(SPECS["linear"], f"criterion: {criterion}", activation=activation)
     data = data_for(network)
     before = [out(network, x) for x, _ in data]

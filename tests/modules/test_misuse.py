@@ -43,7 +43,7 @@ def forbidden() -> GrowingModule:
 
 
 def behind_a_merge() -> GrowingModule:
-    """What cannot grow: the merge also adds the network's input."""
+    """A module that cannot grow, because the merge also adds the network's input."""
     before = GrowingModule(torch.nn.Linear(2, 3))
     merge = MergeGrowingModule(name="join", previous_modules=[before], outside_features=3)
     return GrowingModule(torch.nn.Linear(3, 4), previous_module=merge, name="layer1")

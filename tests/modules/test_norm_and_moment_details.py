@@ -61,7 +61,7 @@ def test_a_layer_norm_grows_with_its_own_epsilon() -> None:
 
 
 def test_new_channels_are_measured_on_the_stored_batch_alone() -> None:
-    """What one of two producers has seen of other data before does not count."""
+    """Data that one of two producers has seen before do not count."""
     first, second = linear(3, 4, BatchNorm1d(4)), linear(3, 4, BatchNorm1d(4))
     reader = linear(4, 2)
     merge = MergeGrowingModule(previous_modules=[first, second], next_modules=[reader])

@@ -50,7 +50,7 @@ def test_an_explicit_function_for_new_channels_beside_a_norm() -> None:
 
 @BOTH_MODES
 def test_an_explicit_function_with_a_norm_of_its_own(training: bool) -> None:
-    """Where the new channels cannot start as that norm makes them, growing must be refused."""
+    """Growing is refused if the new channels cannot start as that norm makes them."""
     found = dense_pair(BatchNorm1d(4))
     own = BatchNorm1d(2).double()
     with torch.no_grad():

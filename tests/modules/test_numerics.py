@@ -63,7 +63,7 @@ def solved(found: Pair, **options: object) -> GrowingModule:
 
 
 def change(module: GrowingModule, x: Tensor) -> Tensor:
-    """What the pending delta does to the layer's output: the same for every solution of a singular S."""
+    """The effect of the pending delta on the layer's output: the same for every solution of a singular S."""
     with torch.no_grad():
         return module.optimal_delta_layer(x)
 

@@ -62,7 +62,7 @@ def inputs_of(network: GrowingNetwork) -> list[torch.Tensor]:
 
 
 def sizes_agree(network: GrowingNetwork) -> bool:
-    """Whether the weights are as large as the spec says, and linked that way."""
+    """True if the weights have the sizes and the links of the spec."""
     graph = network.graph
     fitting = all(
         sum(p.numel() for p in part.parameters()) == graph.parameters(name)

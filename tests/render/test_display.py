@@ -1,4 +1,4 @@
-"""How specs and graphs show themselves in a notebook."""
+"""Specs and graphs as a notebook shows them."""
 
 from __future__ import annotations
 

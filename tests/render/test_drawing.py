@@ -1,4 +1,4 @@
-"""What a drawing says, read back from the SVG."""
+"""The content of a drawing, read back from the SVG."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_named_outputs_are_named() -> None:
 
 
 def test_only_layers_whose_group_may_grow_are_marked() -> None:
-    """What is drawn as growable is what the scheduler would grow, through merges too."""
+    """The nodes drawn as growable are those that the scheduler would grow, through merges too."""
     picture = Picture(render(TWO_VIEWS))
     assert {name for name, shown in picture.parts.items() if "growable" in shown[0].classes} == {"a"}
     assert "does not grow: `b` says `grow: false`" in picture["b"].tooltip

@@ -1,4 +1,4 @@
-"""What Python prints of plans, events, differences and runs."""
+"""Plans, events, differences and runs as Python prints them."""
 
 from __future__ import annotations
 

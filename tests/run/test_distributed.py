@@ -44,7 +44,7 @@ def launched(*arguments: str, processes: int = 2) -> list[str]:
 
 
 def together(task: str, folder: Path) -> list[dict[str, Any]]:
-    """What each of two processes has found."""
+    """The results of two processes."""
     file = folder / "found"
     command = launched("-m", "tests.run.together", task, str(file))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

@@ -1,4 +1,4 @@
-"""What may go wrong under a run: a full disk, a folder that is taken away, files that somebody damaged."""
+"""Faults under a run: a full disk, a folder that is taken away, files that somebody damaged."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _emptied(data: bytes, random: random.Random) -> bytes:
 
 
 def _refused(read: Callable[[Path], object], path: Path) -> str | None:
-    """What is said where a folder is not read."""
+    """The message if a folder is not read."""
     try:
         read(path)
     except GromoGraphError as error:
@@ -163,7 +163,7 @@ def test_two_hundred_damaged_folders(broken: Path, whole: Path, tmp_path: Path) 
 
 
 def _tried(do: Callable[[Path], Run], path: Path) -> tuple[Run | None, str | None]:
-    """What is read, or what is said where a folder is not."""
+    """The content of a folder, or the message if it is not read."""
     try:
         return do(path), None
     except GromoGraphError as error:

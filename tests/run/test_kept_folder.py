@@ -1,4 +1,4 @@
-"""What happens to a run folder while others read it, want to write it, or have put something else into it."""
+"""A run folder while others read it, want to write to it, or have put something else into it."""
 
 from __future__ import annotations
 

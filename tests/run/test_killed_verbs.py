@@ -40,7 +40,7 @@ main()
 
 
 def killed(folder: Path, at: int, *words: str) -> bool:
-    """Whether the verb was killed, at its `at`-th write."""
+    """True if the verb was killed, at its `at`-th write."""
     command = [sys.executable, "-W", "ignore", "-c", _KILLED, str(at), *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr

@@ -117,7 +117,7 @@ RESEALED: dict[str, Callable[[Path, random.Random], None]] = {
 
 
 def tried(read: Callable[[], object]) -> str | None:
-    """What is said if something is refused; nothing but errors of this library may be raised."""
+    """The message of a refusal; nothing but errors of this library may be raised."""
     try:
         read()
     except GromoGraphError as error:

@@ -1,4 +1,4 @@
-"""What a run shows of itself: figures, TensorBoard, and tables of plans and events."""
+"""The displays of a run: figures, TensorBoard, and tables of plans and events."""
 
 from __future__ import annotations
 

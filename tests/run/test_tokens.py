@@ -35,7 +35,7 @@ def spec() -> Spec:
 
 
 def words(samples: int = 200, seed: int = 0) -> tuple[Any, Any]:
-    """Whether some token stands before itself."""
+    """True if some token stands before itself."""
     x = np.random.default_rng(seed).integers(0, 6, (samples, 4))
     return x, (x[:, 1:] == x[:, :-1]).any(axis=1).astype(int)
 

@@ -1,4 +1,4 @@
-"""What one of several processes does: `torchrun -m tests.run.together TASK FILE` writes FILE.<rank>."""
+"""The task of one of several processes: `torchrun -m tests.run.together TASK FILE` writes FILE.<rank>."""
 
 from __future__ import annotations
 

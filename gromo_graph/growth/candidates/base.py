@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import Cost, Graph
+from gromo_graph.graph import Cost, Graph, WidthGroup
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
@@ -91,6 +91,27 @@ class Applicable(Proposal, ABC):
     def smaller(self) -> Applicable | None:
         """A candidate of the same kind that does less, or None."""
         return None
+
+
+@dataclass(frozen=True)
+class OfGroup(Applicable):
+    """A candidate that makes one width group wider or narrower.
+
+    Attributes:
+        group: which one.
+    """
+
+    group: WidthGroup = field(kw_only=True, compare=False, repr=False)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The producers of the group."""
+        return self.group.producers
+
+    @property
+    def first_changed(self) -> frozenset[str]:
+        """The consumers of the group."""
+        return frozenset(self.group.consumers)
 
 
 class Solved(ABC):

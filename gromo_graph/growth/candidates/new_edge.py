@@ -20,7 +20,6 @@ from gromo_graph.growth.source_statistics import SourceStatistics, image_of
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.extensions import layer_of_matrix
-from gromo_graph.modules.joint_delta import joint_s
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 
@@ -87,7 +86,7 @@ class EdgeProspect(PathProspect[EdgeDelta]):
         cross = torch.cat([source.cross[layer]() for layer in layers], dim=1)[:-1]
         inside = layers[0].tensor_s()
         if isinstance(module := self.network.unit(target), MergeGrowingModule) and len(layers) > 1:
-            inside = joint_s(module)
+            inside = module.previous_tensor_s
         whole = torch.cat((torch.cat((s[:-1, :-1], cross), dim=1), torch.cat((cross.T, inside), dim=1)))
         m = torch.cat((source.by_target[target][:-1], *(layer.tensor_m() for layer in layers)))
         solved = optimal_delta(whole, m.to(whole), ridge=self.policy.ridge)

@@ -8,7 +8,14 @@ import torch
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import WidthGroup, obstacle, widening_cost
-from gromo_graph.growth.candidates.base import Applicable, InfeasibleError, LeftOut, Prospect, Solved, Sums
+from gromo_graph.growth.candidates.base import (
+    InfeasibleError,
+    LeftOut,
+    OfGroup,
+    Prospect,
+    Solved,
+    Sums,
+)
 from gromo_graph.growth.candidates.budget import neurons_at_once
 from gromo_graph.growth.candidates.slopes import total
 from gromo_graph.growth.observe import Observation, Watched
@@ -25,26 +32,14 @@ _HARDLY_MISSED = 0.01
 
 
 @dataclass(frozen=True)
-class Pruning(Applicable):
+class Pruning(OfGroup):
     """Fewer neurons in a width group, and the consumers refitted to what is left.
 
     Attributes:
-        group: which one.
         removal: the neurons, the one that is missed least first, and the refitted weights.
     """
 
-    group: WidthGroup = field(kw_only=True, compare=False, repr=False)
     removal: Removal = field(kw_only=True, compare=False, repr=False)
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The producers of the group."""
-        return self.group.producers
-
-    @property
-    def first_changed(self) -> frozenset[str]:
-        """The consumers of the group."""
-        return frozenset(self.group.consumers)
 
     @property
     def missed(self) -> float:

@@ -18,6 +18,7 @@ from gromo_graph.growth.candidates.base import (
     Applicable,
     InfeasibleError,
     LeftOut,
+    OfGroup,
     Prospect,
     Solved,
     Sums,
@@ -51,33 +52,22 @@ _NO_SLOPE = "no slope behind a layer or RMS norm: judged by the loss"
 
 
 @dataclass(frozen=True)
-class Widening(Applicable):
+class Widening(OfGroup):
     """New neurons in a width group.
 
     Attributes:
-        group: which one. weights: the new neurons, best first.
+        weights: the new neurons, best first.
         deltas: (out, columns), the optimal delta of each consumer, if the policy applies it.
         shifts: (out,), what the bias of each consumer takes back per unit of √γ, if its new inputs are not 0 at 0.
         drawn: the neurons change nothing yet (random ones, or those of GradMax): there is no step size to search.
         revives: they revive a dead layer.
     """
 
-    group: WidthGroup = field(kw_only=True, compare=False, repr=False)
     weights: GroupNeurons = field(kw_only=True, compare=False, repr=False)
     deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     shifts: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     drawn: bool = False
     revives: bool = False
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The producers of the group."""
-        return self.group.producers
-
-    @property
-    def first_changed(self) -> frozenset[str]:
-        """The consumers of the group."""
-        return frozenset(self.group.consumers)
 
     @property
     def rescue(self) -> bool:

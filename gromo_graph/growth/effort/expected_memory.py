@@ -8,7 +8,6 @@ from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.graph import Graph
 from gromo_graph.growth.effort.group_sizes import values_read
 from gromo_graph.growth.statistics_pass import Sums
-from gromo_graph.modules.joint_delta import modules_of
 from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.statistics.cross_moments import readings_of, window_of
@@ -31,7 +30,7 @@ def expected_bytes(sums: Sums, network: GrowingNetwork, samples: int | None) -> 
         for link in module.growth_links or ():
             entries |= _of_link(module, link, network.graph, samples)
     for merge in sums.merges:
-        parts = [_columns(module) for module in modules_of(merge)]
+        parts = [_columns(module) for module in merge.joint_modules]
         entries[id(merge)] = (sum(parts) ** 2 - sum(size**2 for size in parts)) // 2
     for counter in sums.counters:
         entries |= counter.entries()

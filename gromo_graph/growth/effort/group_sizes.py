@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from gromo_graph.graph import Graph
 from gromo_graph.modules import MergeGrowingModule
-from gromo_graph.modules.joint_delta import modules_of
 from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.statistics.measured_group import MeasuredGroup
 
@@ -26,6 +25,6 @@ def _read_by(module: LayerModule, graph: Graph) -> int:
 def columns_beside(consumer: LayerModule) -> int:
     """Columns of all layers whose delta is solved for together with that of a layer."""
     merge = consumer.next_module
-    beside = modules_of(merge) if isinstance(merge, MergeGrowingModule) else ()
+    beside = merge.joint_modules if isinstance(merge, MergeGrowingModule) else ()
     layers: Sequence[LayerModule] = beside if consumer in beside else (consumer,)
     return sum(layer.adapter.columns(layer.layer) for layer in layers)

@@ -64,7 +64,7 @@ class Trying:
 
 
 def tester_of(commit: Commit, before: float) -> Tester:
-    """What tries candidates for a commit.
+    """The tester of candidates for a commit.
 
     Args:
         before: the held-out loss of the network as it is.

@@ -1,4 +1,4 @@
-"""When growth is due: whether what is watched has come to a plateau."""
+"""Growth that is due once a watched value has come to a plateau."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def has_own_steps(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def moved_births(state: Mapping[str, Any], change: ParameterChange, *, young: bool) -> Born | None:
-    """When the entries of a new parameter were born.
+    """The step at which each entry of a new parameter was born.
 
     Args:
         state: of the old parameter, with its step counter. change: that put the new one in its place.
