@@ -15,6 +15,7 @@ from gromo_graph.algebra.correlation import (
 )
 from gromo_graph.algebra.criteria import (
     Spread,
+    first_weights_extension,
     gradmax_extension,
     random_extension,
     variance_transfer_extension,
@@ -82,6 +83,7 @@ __all__ = [
     "delta_from_rows",
     "extension_from_rows",
     "extension_score",
+    "first_weights_extension",
     "gradmax_extension",
     "match_moment",
     "measured_image",

@@ -1,6 +1,7 @@
 """Other ways to find new neurons than the optimal extension: by the gradient alone, or at random.
 
-They change nothing when they are added, so there is no step size to search for; training finds their use.
+There is no step size to search for. All but `first_weights_extension` change nothing when they are added: training
+finds their use.
 """
 
 from __future__ import annotations
@@ -100,6 +101,22 @@ def variance_transfer_extension(
     out = _normal(pairs, spread.fan_out, generator).T
     alpha = torch.cat((half, half, rest))
     return _drawn(alpha, torch.cat((out, -out, out.new_zeros(out.shape[0], rest.shape[0])), dim=1))
+
+
+def first_weights_extension(
+    spread: Spread, *, neurons: int, generator: torch.Generator | None = None
+) -> OptimalExtension:
+    """Neurons drawn on both sides, as in a network that begins. They change the function.
+
+    Args:
+        spread: of new weights on both sides; its device and dtype are those of the result.
+
+    >>> found = first_weights_extension(Spread(torch.ones(3), torch.zeros(2)), neurons=4)
+    >>> found.alpha.shape, found.omega.shape
+    (torch.Size([4, 3]), torch.Size([2, 4]))
+    """
+    alpha = _normal(neurons, spread.fan_in, generator)
+    return _drawn(alpha, _normal(neurons, spread.fan_out, generator).T)
 
 
 def _normal(rows: int, spread: Tensor, generator: torch.Generator | None) -> Tensor:

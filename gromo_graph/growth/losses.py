@@ -18,6 +18,10 @@ from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.spec.settings import When
 
 
+# Relative differences below this are no differences.
+_ROUNDING = 1e-5
+
+
 class HeldOut:
     """Held-out data with the loss.
 
@@ -63,6 +67,11 @@ class HeldOut:
         assert self.loader is not None
         return error_rate(network, self.loader, processes=self.processes)
 
+    def is_constant(self, network: GrowingNetwork) -> bool:
+        """True if a network gives one prediction for all held-out samples, but for rounding."""
+        assert self.loader is not None
+        return not self.processes.any(_varies(network, self.loader))
+
     def watched(self, network: GrowingNetwork, when: When, train_loader: Loader) -> float:
         """The value whose plateau the policy waits for."""
         if when.watch == "validation_error":
@@ -70,6 +79,20 @@ class HeldOut:
         if when.watch == "train_loss":
             return mean_loss(network, self.loss, train_loader, processes=self.processes)
         return self.loss_of(network)
+
+
+def _varies(network: GrowingNetwork, loader: Loader) -> bool:
+    """True if predictions differ between samples of this process."""
+    first: list[Tensor] | None = None
+    with evaluation_mode(network), same_draws(network), torch.no_grad():
+        for inputs, _ in batches(loader, network):
+            prediction = network(*inputs)
+            outputs = list(prediction.values()) if isinstance(prediction, dict) else [prediction]
+            first = [output[:1] for output in outputs] if first is None else first
+            pairs = zip(outputs, first, strict=True)
+            if any(bool(((a - b).abs() > _ROUNDING * b.abs()).any()) for a, b in pairs):
+                return True
+    return False
 
 
 def mean_loss(

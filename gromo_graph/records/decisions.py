@@ -61,8 +61,8 @@ class Decision:
         kind, target, neurons: as in Candidate.
         nodes: all layers that got wider or narrower, or are new.
         delta_parameters, delta_madds: what it cost.
-        random: of the neurons, the last ones, that were due and not solved for: drawn at random with a fan-out of 0;
-            they change nothing until they are trained.
+        random: of the neurons, the last ones, that were due and not solved for: drawn at random with a fan-out of 0,
+            so that they change nothing until they are trained; in a dead network with first weights on both sides.
     """
 
     kind: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, get_args
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from gromo_graph.algebra import (
     Spread,
     extension_from_rows,
+    first_weights_extension,
     gradmax_extension,
     optimal_extension,
     random_extension,
@@ -76,6 +78,19 @@ def find(link: GatheringLink, search: Search) -> GroupNeurons:
             criterion solves nothing.
     """
     return _found(link, search)[0]
+
+
+@torch.no_grad()
+def first_neurons(group: GatheringGroup, neurons: int, generator: torch.Generator | None) -> GroupNeurons:
+    """Neurons with first weights on both sides, for a group whose function need not be kept.
+
+    Args:
+        neurons: how many, in whole units of the group.
+    """
+    spread = kept_signal_spread(group, neurons)
+    found = first_weights_extension(spread, neurons=neurons, generator=generator)
+    every = torch.arange(found.alpha.shape[1], device=found.alpha.device)
+    return _with_spreads(group, replace(split(group, found, every), values=None))
 
 
 @torch.no_grad()
@@ -198,8 +213,28 @@ def old_spread(group: GatheringGroup) -> Spread:
     return _spread(group, of)
 
 
-def _spread(group: GatheringGroup, of: object) -> Spread:
-    assert callable(of)
+def kept_signal_spread(group: GatheringGroup, neurons: int) -> Spread:
+    """Standard deviations √(2 / fan_in), by which a signal behind relus keeps its size (He et al. 2015).
+
+    Args:
+        neurons: that are new, and widen what consumers read.
+    """
+
+    def of_consumer(weight: Tensor) -> float:
+        return math.sqrt(2.0 / (weight[:1].numel() + neurons * weight[:1, :1].numel()))
+
+    return _spread(group, lambda weight: math.sqrt(2.0 / max(weight[:1].numel(), 1)), of_consumer)
+
+
+def _spread(
+    group: GatheringGroup, of: Callable[[Tensor], float], of_consumer: Callable[[Tensor], float] | None = None
+) -> Spread:
+    """The standard deviations that a rule gives to the new weights of each layer.
+
+    Args:
+        of: the rule, from the weight of a layer as it is. of_consumer: that of consumers, if it is another one.
+    """
+    of_consumer = of_consumer or of
     like = group.producers[0].weight
     fan_in = like.new_zeros(spans_of(group)[group.producers[-1]].stop)
     for producer, span in spans_of(group).items():
@@ -207,7 +242,7 @@ def _spread(group: GatheringGroup, of: object) -> Spread:
     fan_out = []
     for consumer, places in group.reads.items():
         readings = sum(readings_of(consumer, group, place) for place in places)
-        fan_out.append(like.new_full((consumer.out_neurons * readings,), of(consumer.weight)))
+        fan_out.append(like.new_full((consumer.out_neurons * readings,), of_consumer(consumer.weight)))
     return Spread(fan_in, torch.cat(fan_out))
 
 

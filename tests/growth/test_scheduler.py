@@ -113,7 +113,7 @@ def test_planning_leaves_no_trace() -> None:
 
 
 def test_a_dead_layer_is_revived() -> None:
-    network = chain(activation="relu", widths=(2, 2))
+    network = chain(activation="relu", widths=(2, 2), growth="{when: {every: 1}}")
     with torch.no_grad():
         network.growing("h2").layer.weight.zero_()
         network.growing("h2").layer.bias.fill_(-1.0)

@@ -44,6 +44,7 @@ from gromo_graph.network.linked_groups import linked_group, linked_parts
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.head_views import head_views
 from gromo_graph.statistics.neuron_parts import united
+from gromo_graph.statistics.solve_neurons import first_neurons
 from gromo_graph.surgery.widen import Step
 
 SOLVED = ("tiny", "gradmax")
@@ -148,6 +149,11 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         """A few drawn units for a group whose own units are all dead."""
         found = self._of_drawn(rescue_size(self.neurons, self.group.unit), generator)
         return replace(found, revives=True, note=joined(f"every unit of `{self.target}` is dead", found.note))
+
+    def begun_anew(self, generator: torch.Generator | None) -> Widening:
+        """Units with first weights on both sides, for a network whose function is not worth keeping."""
+        found = [first_neurons(part, self.neurons, generator) for part in self.parts]
+        return self._without_slope(self.united(found), drawn=True)
 
     def _of_drawn(self, neurons: int, generator: torch.Generator | None) -> Widening:
         found = [random_neurons(part, self.policy, neurons, generator) for part in self.parts]

@@ -11,7 +11,7 @@ from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.planning import Planner
 from gromo_graph.growth.steps.trials import Trial
-from gromo_graph.growth.ticks.filling import Filler, all_random, told_as_one
+from gromo_graph.growth.ticks.filling import Filler, all_random, begun_anew, told_as_one
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, install
@@ -62,6 +62,14 @@ class Commit:
         self._install(drawn.draft(self.network, self.policy), 1.0)
         decision, why = all_random(decision_of(drawn))
         return self._done(why, (before, before), proposals, decision, (1.0, drawn.slope))
+
+    def begun_anew(
+        self, begun: Widening, before: float, proposals: Sequence[Proposal], dead: Sequence[str]
+    ) -> GrowthEvent:
+        """Install neurons with first weights in a network that gives one prediction for all samples."""
+        self._install(begun.draft(self.network, self.policy), 1.0)
+        decision, why = begun_anew(decision_of(begun), dead)
+        return self._done(why, (before, None), proposals, decision, (1.0, begun.slope))
 
     def _install(self, draft: Draft, gamma: float) -> None:
         draft.measure(gamma, self.planner.show)

@@ -37,6 +37,16 @@ class Trying:
         at_once = groups_at_once(commit.policy, commit.network.graph)
         if stop.steps is not None:
             at_once = min(at_once, stop.steps - applied_before)
+        dead = self._dead_layers(planned)
+        for begun in filler.everywhere_anew() if dead else ():
+            if commit.time.applied == stop.steps:
+                break
+            self._keep_state(applied_before)
+            event = commit.begun_anew(begun, before, planned.proposals, dead)
+            yield event
+            before = event.loss_after
+        if commit.time.applied > applied_before:
+            return
         while len(attempts.applied) < at_once and self.over is None:
             trial = attempts.next(tester_of(commit, before))
             if trial is None:
@@ -56,6 +66,15 @@ class Trying:
         if commit.time.applied == applied_before:
             reason = why_refused(attempts.refused) or why_none(planned.left_out)
             yield commit.nothing(reason, before, planned.proposals)
+
+    def _dead_layers(self, planned: Planned) -> list[str]:
+        """The layers that a network is dead for, so that it gives one prediction for all samples; none in the clock of
+        release 0.1, which revived such layers alone.
+        """
+        if self.commit.policy.counts_epochs:
+            return []
+        dead = [each.target for each in planned.applicable if each.rescue]
+        return dead if dead and self.commit.held_out.is_constant(self.commit.network) else []
 
     def _keep_state(self, applied_before: int) -> None:
         """Before the first change of the step; all its groups are undone together."""

@@ -61,6 +61,17 @@ class Filler:
                 left -= 1
                 yield drawn
 
+    def everywhere_anew(self) -> Iterator[Widening]:
+        """Neurons with first weights for every group that may grow, one after another; each has to be installed at
+        once.
+        """
+        groups = growing_groups(self.network.graph, self.policy)
+        for target in [group.target for group in sorted(groups, key=self.pace.relative_width)]:
+            group = self._now(target)
+            begun = self._prospect(group, self.pace.neurons(self.policy, group))
+            if begun is not None:
+                yield begun.begun_anew(self.generator)
+
     def due(self) -> list[WidthGroup]:
         """The groups that lack neurons which are due."""
         groups = growing_groups(self.network.graph, self.policy)
@@ -76,12 +87,17 @@ class Filler:
         Returns:
             None if they are none, or new neurons of the group would change the network at once.
         """
-        if count <= 0 or group.jumps or group.matches:
+        prospect = None if group.jumps else self._prospect(group, count)
+        return None if prospect is None else prospect.drawn(self.generator)
+
+    def _prospect(self, group: WidthGroup, count: int) -> WideningProspect | None:
+        """A group that may get so many random neurons; None if it may not."""
+        if count <= 0 or group.matches:
             return None
         exactly = TickPace({}, {group.target: group.features + count})
         drawing = self.policy.model_copy(update={"criterion": "random"})
         try:
-            return WideningProspect(self.network, drawing, group, exactly).drawn(self.generator)
+            return WideningProspect(self.network, drawing, group, exactly)
         except InfeasibleError:
             return None
 
@@ -91,6 +107,19 @@ def all_random(decision: Decision) -> tuple[Decision, str]:
     return replace(decision, random=decision.neurons), (
         f"due: {decision.neurons} random neurons, which change nothing yet; no solved one lowered the held-out loss "
         "at this tick"
+    )
+
+
+def begun_anew(decision: Decision, dead: Sequence[str]) -> tuple[Decision, str]:
+    """The decision to add neurons with first weights, and its reason.
+
+    Args:
+        dead: the layers whose units are all dead.
+    """
+    named = ", ".join(f"`{name}`" for name in dead)
+    return replace(decision, random=decision.neurons), (
+        f"rescue: every unit of {named} is dead, and the network gives one prediction for all samples: "
+        f"{decision.neurons} neurons with first weights on both sides"
     )
 
 
