@@ -17,7 +17,6 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.spec.settings import When
 
-
 # Relative differences below this are no differences.
 _ROUNDING = 1e-5
 
