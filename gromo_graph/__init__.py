@@ -60,8 +60,9 @@ if TYPE_CHECKING:
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.kinds.registry import register_kind
-    from gromo_graph.spec.settings import Growth, Neurons, Optimizer, Statistics, Stop, Train, When
+    from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
     from gromo_graph.spec.text.author_file import write_back
+    from gromo_graph.spec.train_settings import Optimizer, Train
 
 __version__ = VERSION
 
@@ -92,7 +93,7 @@ _HOME = {
     "MergeGrowingModule": "modules",
     "Neurons": "spec.settings",
     "NotFiniteError": "errors",
-    "Optimizer": "spec.settings",
+    "Optimizer": "spec.train_settings",
     "Picked": "run",
     "Plan": "records",
     "Progress": "run",
@@ -115,7 +116,7 @@ _HOME = {
     "TensorBoardWriter": "run.tensorboard",
     "TensorStatistic": "modules",
     "TorchImportError": "errors",
-    "Train": "spec.settings",
+    "Train": "spec.train_settings",
     "When": "spec.settings",
     "branch": "run",
     "check_spec": "spec",

@@ -13,6 +13,8 @@ from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson
 
 _FACTS = ("run", "name", "data", "state", "parameters", "steps", "seconds")
+_SHOWN = ("loss", "accuracy", "r2", "test_loss", "test_accuracy", "test_r2")
+"""The measures that have a column; the others are there with `--json`, and if they are sorted by."""
 
 
 @reported
@@ -24,7 +26,7 @@ def runs(
         str,
         typer.Option(
             metavar="KEY",
-            help=f"{', '.join(_FACTS)}; or a measure: loss, test_loss, accuracy, test_accuracy. From the least.",
+            help=f"{', '.join(_FACTS)}; or a measure: loss, test_loss, accuracy, test_f1_macro, .... From the least.",
         ),
     ] = "run",
     as_json: AsJson = False,
@@ -42,7 +44,7 @@ def runs(
         return
     readable = [_values(row) for row in rows if "name" in row]
     if readable:
-        _show(readable)
+        _show(readable, sort)
     else:
         typer.echo(f"{printable(str(folder))}: there is no run in it that can be read")
     _show_notes([row for row in rows if row["notes"]])
@@ -61,10 +63,11 @@ def _place(value: Any) -> tuple[bool, Any]:
     return (value is None, 0 if value is None else natural(value) if isinstance(value, str) else value)
 
 
-def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+def _show(rows: Sequence[Mapping[str, Any]], sorted_by: str) -> None:
     from gromo_graph.cli.console import console, plain_table
 
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in _FACTS]
+    found = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in found if name in (sorted_by, *_SHOWN) and name not in _FACTS]
     measures = sorted(names, key=lambda name: name.startswith("test_"))
     columns = [*_FACTS[:-1], *measures, "seconds"]
     numbers = ("parameters", "steps", *measures, "seconds")

@@ -13,8 +13,28 @@ from rich.text import Text
 from gromo_graph.cli.console import console, plain_table
 from gromo_graph.cli.messages import printable
 
-_FORMS = {"loss": "{:.4f}", "accuracy": "{:.2%}", "r2": "{:.4f}", "rmse": "{:.4g}"}
-_TITLES = {"r2": "R²", "rmse": "RMSE, in units of the target"}
+_FORMS = {
+    "loss": "{:.4f}",
+    "accuracy": "{:.2%}",
+    "majority_rate": "{:.2%}",
+    "balanced_accuracy": "{:.2%}",
+    "f1_macro": "{:.4f}",
+    "log_loss": "{:.4f}",
+    "roc_auc": "{:.4f}",
+    "r2": "{:.4f}",
+    "rmse": "{:.4g}",
+    "mae": "{:.4g}",
+}
+_TITLES = {
+    "majority_rate": "majority",
+    "balanced_accuracy": "balanced",
+    "f1_macro": "F1 macro",
+    "log_loss": "log loss",
+    "roc_auc": "AUC",
+    "r2": "R²",
+    "rmse": "RMSE, in units of the target",
+    "mae": "MAE",
+}
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:
@@ -29,6 +49,8 @@ def show_summary(summary: Mapping[str, Any]) -> None:
         "drawings": str(folder / "steps"),
         "report": str(folder / "report.html"),
     }
+    if "threshold" in summary:
+        facts["threshold, tuned"] = f"{summary['threshold']:.3g}"
     notes = [("note", note) for note in summary.get("notes", ())]
     for label, text in [*facts.items(), *notes]:
         table.add_row(Text(label, style="dim"), Text(printable(text), overflow="fold"))

@@ -68,6 +68,24 @@ class Processes:
         self.add_up([total])
         return tuple(total.tolist())
 
+    def rows(self, tensor: Tensor) -> Tensor:
+        """The rows of all processes, those of the first one first; the first one has some.
+
+        >>> ALONE.rows(torch.ones(2, 3)).shape
+        torch.Size([2, 3])
+        """
+        if self.count == 1:
+            return tensor
+        counts = torch.zeros(self.count, dtype=torch.int64)
+        counts[self.rank] = len(tensor)
+        self.add_up([counts])
+        shape = self.order(tensor.shape[1:]) if self.is_first else self.order([0] * (tensor.dim() - 1))
+        found = tensor.new_zeros(int(counts.sum()), *shape)
+        begin = int(counts[: self.rank].sum())
+        found[begin : begin + len(tensor)] = tensor.reshape(len(tensor), *shape)
+        self.add_up([found])
+        return found
+
     def any(self, flag: bool) -> bool:
         """True if it is true in any process."""
         return self.totals(float(flag))[0] > 0.0

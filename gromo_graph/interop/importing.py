@@ -20,7 +20,7 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.assembly import part_of
 from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.kinds import Input
-from gromo_graph.spec.settings import Train
+from gromo_graph.spec.train_settings import Train
 from gromo_graph.translation.blueprint import Source, free, legal
 from gromo_graph.translation.torch_call import trained_like
 

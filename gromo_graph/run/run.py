@@ -28,9 +28,11 @@ from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source, find_source, read_source
 from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS, RunFolder, open_folder, why_no_spec
 from gromo_graph.run.folder.weights_file import load_weights, spec_of_weights
-from gromo_graph.run.regression_measures import r2_and_rmse
+from gromo_graph.run.judging.measures import Judge, Measures
+from gromo_graph.run.judging.predictions import predictions_of
+from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.run_plot import plot_run
-from gromo_graph.run.trainer import LOSSES, Metrics, evaluate, single_output
+from gromo_graph.run.trainer import LOSSES, single_output
 from gromo_graph.spec import Spec, dump_spec, load_spec
 
 if TYPE_CHECKING:
@@ -76,14 +78,15 @@ class Run(Displayed):
     @property
     def summary(self) -> dict[str, Any]:
         """`run`, `steps` (growth steps applied), `reason` (why growth ended), `parameters`, and for `train`,
-        `validation` and `test` the `loss` and the `accuracy` (None for regression, or if not measured); `notes`
-        about the data, if there are any."""
+        `validation` and `test` the `loss`, the `accuracy` (None for regression, or if not measured) and the other
+        measures of the task (`Judge.measures`); a `threshold` that was tuned; `notes`, if there are any."""
         return {
             "run": None if self.path is None else str(self.path),
             "steps": self.results["steps"],
             "reason": self.results["reason"],
             "parameters": self.network.graph.parameter_count,
             **{part: dict(self.results[part]) for part in OWN_PARTS},
+            **({"threshold": tuned} if (tuned := self.results.get("threshold")) else {}),
             **({"notes": list(notes)} if (notes := self.results.get("notes")) else {}),
         }
 
@@ -116,7 +119,19 @@ class Run(Displayed):
         Raises:
             RunError: the samples have another shape, or are not finite.
         """
-        return self.preparation.labels(self.scores(x))
+        return self.preparation.labels(self.scores(x), self.threshold)
+
+    @property
+    def threshold(self) -> float:
+        """The probability of the second of two classes above which it is predicted; 0.5 until it is tuned."""
+        written = self.spec.train.threshold
+        fixed = EVEN if written == "tuned" else written
+        return float(self.results.get("threshold") or fixed)
+
+    @property
+    def judge(self) -> Judge:
+        """The judge of the network's predictions."""
+        return Judge(self.preparation.task, self.preparation.target_scale, self.threshold)
 
     def probabilities(self, x: Any) -> Array:
         """The probability of each class, (samples, classes), in the order of `preparation.classes`.
@@ -142,8 +157,8 @@ class Run(Displayed):
             rows = [single_output(self.network(batch.to(device))) for batch in torch.split(inputs, _BATCH)]
         return torch.cat(rows)
 
-    def evaluate(self, data: Source = None) -> Metrics:
-        """Loss and accuracy, or loss, R² and RMSE, on data; of the run's own (None, or the same content) the test part.
+    def evaluate(self, data: Source = None) -> Measures:
+        """The loss and all measures of the task on data; of the run's own (None, or the same content) the test part.
 
         Raises:
             RunError: the data cannot be read, or do not fit the network.
@@ -151,7 +166,7 @@ class Run(Displayed):
         parts = self.measure(data)
         return parts["test"] if "test" in parts else parts["all"]
 
-    def measure(self, data: Source = None) -> dict[str, Metrics]:
+    def measure(self, data: Source = None) -> dict[str, Measures]:
         """As `evaluate`, by part: train, validation and test of the run's own data, or "all" of others."""
         return {name: self._measure(part) for name, part in self.parts(data).items()}
 
@@ -212,14 +227,11 @@ class Run(Displayed):
         except RunError as error:
             raise RunError(f"{error}; where the data have moved, give them with --data") from error
 
-    def _measure(self, part: Samples) -> Metrics:
+    def _measure(self, part: Samples) -> Measures:
         device = next(self.network.parameters()).device
         loss = LOSSES[self.spec.train.loss]
-        batches = batches_of(part, _BATCH, device=device)
-        found = evaluate(self.network, loss, batches)
-        if self.preparation.task == "regression":
-            found["r2"], found["rmse"] = r2_and_rmse(self.network, batches, self.preparation.target_scale)
-        return found
+        seen = predictions_of(self.network, loss, batches_of(part, _BATCH, device=device))
+        return self.judge.measures(seen)
 
 
 def load_run(path: str | Path) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -12,27 +12,23 @@ from torch import Tensor
 from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
 from gromo_graph.network.forward import evaluation_mode
-from gromo_graph.spec.settings import Optimizer, Train
+from gromo_graph.spec.train_settings import Optimizer, Train
 
 Loss = Callable[[Any, Tensor], Tensor]
 Batches = Iterable[tuple[Tensor, Tensor]]
 AfterStep = Callable[[torch.nn.Module, Tensor, Tensor], torch.nn.Module]
 
 
-class Metrics(TypedDict):
+class Means(TypedDict):
     """Means over samples.
 
     Attributes:
         loss: of the training (regression: on standardised targets).
-        accuracy: share of samples whose class was found; None for regression.
-        r2: share of the variance of the targets that is explained, of several outputs their mean (regression).
-        rmse: root of the mean squared error in the units of the target, of several outputs their mean (regression).
+        accuracy: share of samples whose class was found; None without classes.
     """
 
     loss: float
     accuracy: float | None
-    r2: NotRequired[float]
-    rmse: NotRequired[float]
 
 
 LOSSES: dict[str, Loss] = {
@@ -85,7 +81,7 @@ def train_epoch(
     accumulate: int = 1,
     amp: bool = False,
     processes: Processes = ALONE,
-) -> Metrics:
+) -> Means:
     """Train on every batch once.
 
     Args:
@@ -186,9 +182,7 @@ def _weighted(loader: Batches) -> Iterable[tuple[Tensor, Tensor, float, int]]:
     return own() if own is not None else ((x, y, 1.0, len(y)) for x, y in loader)
 
 
-def evaluate(
-    network: torch.nn.Module, loss: Loss, loader: Batches, *, processes: Processes = ALONE
-) -> Metrics:
+def evaluate(network: torch.nn.Module, loss: Loss, loader: Batches, *, processes: Processes = ALONE) -> Means:
     """Means over all samples, of all processes together, in evaluation mode; nothing changes.
 
     Raises:
@@ -241,13 +235,13 @@ class _Sums:
             self.labels = True
             self.right += (prediction.argmax(dim=1) == y).sum()
 
-    def means(self, processes: Processes) -> Metrics:
+    def means(self, processes: Processes) -> Means:
         loss, right, samples, labels = processes.totals(
             float(self.loss), int(self.right), self.samples, self.labels
         )
         if not samples:
             raise RunError("there are no samples to measure")
-        return Metrics(loss=loss / samples, accuracy=right / samples if labels else None)
+        return Means(loss=loss / samples, accuracy=right / samples if labels else None)
 
 
 def _device_of(network: torch.nn.Module) -> torch.device:

@@ -38,13 +38,17 @@ from gromo_graph.run.folder.checkpoint import (
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.recorder import UNRECORDED, Unrecorded
 from gromo_graph.run.interrupt import Interruption
+from gromo_graph.run.judging.final import judged_run
+from gromo_graph.run.judging.measures import Judge, Measures
+from gromo_graph.run.judging.predictions import Predictions, predictions_of
+from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.process_group import wrapped
 from gromo_graph.run.run import NOT_MEASURED, OWN_PARTS, Run
 from gromo_graph.run.run_batches import RunBatches
 from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (
     LOSSES,
-    Metrics,
+    Means,
     batch_loss,
     evaluate,
     learning_rate,
@@ -240,9 +244,11 @@ class Loop:
             self.scheduler.step(self.trained, self.measured["validation"])
             if any(event.decision is not None for event in self.events[told_before:]):
                 self._wrap_anew()
-        lr, validation = self.optimizer.param_groups[0]["lr"], self._measure("validation")
-        if not math.isfinite(validation["loss"]):
-            raise not_finite("validation", validation["loss"], f"epoch {epoch + 1}", lr)
+        lr, validation = self.optimizer.param_groups[0]["lr"], self._validation()
+        loss = validation["loss"]
+        assert loss is not None  # every part has one
+        if not math.isfinite(loss):
+            raise not_finite("validation", loss, f"epoch {epoch + 1}", lr)
         told = Epoch(
             epoch=epoch + 1,
             train=_known(measured),
@@ -360,26 +366,44 @@ class Loop:
         if replayed and event.decision is not None:
             raise EndOfReplay
 
-    def _measure(self, part: str) -> Metrics:
-        return evaluate(self.network, self.loss, self.measured[part], processes=self.processes)
+    def _validation(self) -> Means | Measures:
+        """The measures of the held-out data after an epoch: loss, accuracy, and those that the spec asks for."""
+        wanted = self.train.metrics
+        if not wanted:
+            return evaluate(self.network, self.loss, self.measured["validation"], processes=self.processes)
+        found = self._judge().measures(self._predictions("validation"))
+        return {name: found.get(name) for name in ("loss", "accuracy", *wanted)}
+
+    def _predictions(self, part: str) -> Predictions:
+        return predictions_of(self.network, self.loss, self.measured[part], processes=self.processes)
+
+    def _judge(self) -> Judge:
+        written, prepared = self.train.threshold, self.data.preparation
+        return Judge(prepared.task, prepared.target_scale, EVEN if written == "tuned" else written)
 
     def _results(self) -> dict[str, Any]:
         point = self.branch_point
         replayed = None if point is None else f"replayed up to step {point.at}"
+        judged = judged_run(
+            self._predictions,
+            [part for part in OWN_PARTS if part in self.measured],
+            self._judge(),
+            classes=self.data.preparation.classes,
+            tune=self.train.threshold == "tuned",
+        )
+        notes = (*self.data.notes, *judged.pop("notes", ()))
         return {
             "steps": self.scheduler.applied,
             "reason": replayed
             or self.scheduler.reason
             or f"the training is over: {self.train.epochs} epochs",
             "parameters": self.network.graph.parameter_count,
-            **{
-                part: dict(self._measure(part)) if part in self.measured else NOT_MEASURED
-                for part in OWN_PARTS
-            },
-            **({"notes": self.data.notes} if self.data.notes else {}),
+            **dict.fromkeys(OWN_PARTS, NOT_MEASURED),
+            **judged,
+            **({"notes": notes} if notes else {}),
         }
 
 
-def _known(measured: Metrics) -> dict[str, float]:
+def _known(measured: Means | Measures) -> dict[str, float]:
     """The measures that there are: a regression has no accuracy."""
     return {name: float(value) for name, value in measured.items() if isinstance(value, float)}

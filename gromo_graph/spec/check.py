@@ -20,9 +20,11 @@ from gromo_graph.spec.graph_checks import GraphChecks, batch_size_problem, data_
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.base import Frozen
 from gromo_graph.spec.model import Origin, Spec
-from gromo_graph.spec.settings import Growth, Train
+from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.target_schedule import with_target_schedule
 from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
+from gromo_graph.spec.train_checks import training_problems
+from gromo_graph.spec.train_settings import Train
 from gromo_graph.spec.wording import Suggester, shown
 
 VERSION = 1
@@ -75,9 +77,11 @@ def check_nodes(spec: Spec) -> tuple[Problem, ...]:
         message = name_problem(name)
         if message is not None:
             report(("nodes", name), message)
-    message = data_problem(spec.train.data, suggester)
-    if message is not None:
-        report(("train", "data"), message)
+    unknown_data = data_problem(spec.train.data, suggester)
+    if unknown_data is not None:
+        report(("train", "data"), unknown_data)
+    for path, contradiction in training_problems(spec.growth, spec.train):
+        report(path, contradiction)
     if not spec.outputs:
         report(("output",), "an output is missing: name the node whose value the network returns")
     GraphChecks(
@@ -89,9 +93,9 @@ def check_nodes(spec: Spec) -> tuple[Problem, ...]:
         report=report,
         suggester=suggester,
     ).check()
-    message = None if problems else batch_size_problem(spec.nodes, spec.train.batch_size)
-    if message is not None:
-        report(("train", "batch_size"), message)
+    too_small = None if problems else batch_size_problem(spec.nodes, spec.train.batch_size)
+    if too_small is not None:
+        report(("train", "batch_size"), too_small)
     return tuple(sorted(problems, key=_place))
 
 
@@ -135,7 +139,8 @@ class _Check:
         growth = self.section(Growth, data, "growth")
         train = self.section(Train, data, "train")
         self.data(data.get("train"))
-        self.goals(growth, train)
+        for path, contradiction in training_problems(growth, train) if growth and train else ():
+            self.report(path, contradiction)
         if self.problems or self.document.problems or growth is None or train is None:
             self.channels_last(data.get("nodes"))
             return None
@@ -154,17 +159,6 @@ class _Check:
             version,
             origins,
         )
-
-    def goals(self, growth: Growth | None, train: Train | None) -> None:
-        """A regression has no accuracy that growth could go by."""
-        if growth is None or train is None or train.loss != "mse":
-            return
-        if growth.stop.accuracy is not None:
-            message = "`train.loss: mse` has no accuracy: leave it out, or end by `improvement` or a budget"
-            self.report(("growth", "stop", "accuracy"), message)
-        if growth.when.watch == "validation_error":
-            message = "`train.loss: mse` has no errors to count: watch `validation_loss` or `train_loss`"
-            self.report(("growth", "when", "watch"), message)
 
     def channels_last(self, nodes: Any) -> None:
         """Tell about images with the channels at the end, in a document with other problems.

@@ -12,8 +12,9 @@ from gromo_graph.spec.defaults import written_out
 from gromo_graph.spec.explain import read_section
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.python_values import plain
-from gromo_graph.spec.settings import Growth, Train
+from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.text.locations import Path, path_text
+from gromo_graph.spec.train_settings import Train
 from gromo_graph.spec.wording import Suggester, shown
 
 _FILE = "<edit>"

@@ -12,10 +12,10 @@ from gromo_graph.spec.explain import Report
 from gromo_graph.spec.kinds import Input, Layer, Node
 from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
 from gromo_graph.spec.order import cycle_text, cycles_in_order, topological_order
-from gromo_graph.spec.settings import BUILT_IN_DATA
 from gromo_graph.spec.shapes import count_problem, infer_shapes
 from gromo_graph.spec.text.locations import Path, clipped
 from gromo_graph.spec.token_inputs import vocabularies
+from gromo_graph.spec.train_settings import BUILT_IN_DATA
 from gromo_graph.spec.wording import Suggester, listed, with_article
 
 _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, half pairs, line and paragraph ends

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from gromo_graph.display import Displayed
 from gromo_graph.spec.kinds import Input, Node
-from gromo_graph.spec.settings import Growth, Train
+from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.train_settings import Train
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.kinds.base import SWITCHES
-from gromo_graph.spec.settings import Growth, Train
+from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.train_settings import Train
 
 Schema = dict[str, Any]
 

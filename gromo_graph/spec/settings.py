@@ -1,4 +1,4 @@
-"""The `growth` and `train` sections of a spec. Their defaults come from measurements (docs: evidence)."""
+"""The `growth` section of a spec. Its defaults come from measurements (docs: evidence)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from gromo_graph.spec.defaults import counts_epochs, with_defaults
 from gromo_graph.spec.kinds.base import Features, Frozen
 from gromo_graph.spec.python_values import plain
 
-BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
-"""The data sets that a spec can name; anything else it names is a .npz or .csv file."""
-
 Count = Annotated[int, Field(ge=1)]
 
 Action = Literal["widen", "new_edge", "new_node", "new_head", "prune"]
@@ -21,7 +18,7 @@ Action = Literal["widen", "new_edge", "new_node", "new_head", "prune"]
 Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
     value = plain(value)
     return tuple(value) if isinstance(value, list) else value
 
@@ -173,7 +170,7 @@ class Growth(Frozen):
     'balanced'
     """
 
-    actions: Annotated[tuple[Action, ...], BeforeValidator(_as_tuple)] = Field(
+    actions: Annotated[tuple[Action, ...], BeforeValidator(as_tuple)] = Field(
         ("widen",),
         description="What growth may do: `widen` layers, add a `new_edge` or a `new_node` on a new path, a `new_head` "
         "beside those of an attention, `prune` neurons that are not missed.",
@@ -238,59 +235,11 @@ class Growth(Frozen):
         return self.when.every is not None
 
 
-class Optimizer(Frozen):
-    """The optimizer of the built-in training."""
-
-    name: Literal["sgd", "adam", "adamw"] = Field("adamw", description="Which one of torch's.")
-    lr: float = Field(0.003, gt=0, description="Learning rate at the start.")
-    weight_decay: float = Field(
-        0.0, ge=0, description="Share of the weights taken off; apart from the gradient for adamw."
-    )
-    momentum: float = Field(0.0, ge=0, lt=1, description="For sgd.")
-
-
-class Train(Frozen):
-    """The built-in training: the section `train` of a spec.
-
-    Raises:
-        pydantic.ValidationError: an unknown key, or a value of another type or out of its range.
-
-    >>> Train(data="iris", epochs=40, optimizer=Optimizer(lr=0.01)).schedule
-    'cosine'
-    """
-
-    data: str = Field("digits", min_length=1, description="A built-in data set or a .npz or .csv file.")
-    loss: Literal["cross_entropy", "mse"] = Field(
-        "cross_entropy", description="`cross_entropy` for classes, `mse` for numbers."
-    )
-    optimizer: Optimizer = Field(Optimizer(), description="How the weights follow the gradient.")
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="How the learning rate goes on: down to 0, or not at all."
-    )
-    batch_size: Count = Field(64, description="Samples of a training step.")
-    accumulate: Count = Field(
-        1, description="Batches whose gradients make one training step together, as if they were one batch."
-    )
-    epochs: Count = Field(60, description="Times the training data are seen.")
-    allow_unused_outputs: bool = Field(
-        False, description="Whether the output may have more features than the data have classes."
-    )
-    retries: int = Field(
-        3,
-        ge=0,
-        description="Times that an epoch with a loss that is not finite is done again, at half the learning rate from "
-        "then on; the next such epoch ends the run.",
-    )
-
-
 __all__ = [
-    "BUILT_IN_DATA",
     "Features",
     "Growth",
     "Neurons",
-    "Optimizer",
     "Statistics",
     "Stop",
-    "Train",
     "When",
 ]

@@ -16,6 +16,7 @@ from gromo_graph.records.journal import read_journal
 from gromo_graph.run import load_run
 from gromo_graph.spec import parse_spec
 from gromo_graph.spec.starter import STARTERS
+from gromo_graph.spec.train_settings import MEASURES
 from tests.run.specs import DIABETES, IRIS
 
 
@@ -233,11 +234,8 @@ def test_evaluate(run: Path, tmp_path: Path) -> None:
     assert "validation" in table.stdout
     rows = tmp_path / "rows.csv"
     rows.write_text("5.1,3.5,1.4,0.2,setosa\n7,3.2,4.7,1.4,versicolor\n")
-    assert set(json.loads(call("evaluate", run, "--data", rows, "--json").stdout)) == {
-        "run",
-        "loss",
-        "accuracy",
-    }
+    measured = json.loads(call("evaluate", run, "--data", rows, "--json").stdout)
+    assert set(measured) == {"run", "loss", "majority_rate", *MEASURES["classification"]} - {"roc_auc"}
     rows.write_text("5.1,3.5,1.4,0.2,rose\n")
     assert "labels outside the classes: found rose" in failed(call("evaluate", run, "--data", rows), 1)
     assert "this is no run" in failed(call("evaluate", tmp_path), 1)

@@ -14,7 +14,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.run.data.builtin import TASKS
 from gromo_graph.run.data.python_objects import read_object
 from gromo_graph.run.data.sources import read_source
-from gromo_graph.spec.settings import BUILT_IN_DATA
+from gromo_graph.spec.train_settings import BUILT_IN_DATA
 
 
 def _csv(tmp_path: Path, text: str | bytes) -> Path:

@@ -9,7 +9,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.run.data.load_data import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.run.trainer import LOSSES, evaluate, learning_rate, make_optimizer, train_epoch
-from gromo_graph.spec.settings import Optimizer, Train
+from gromo_graph.spec.train_settings import Optimizer, Train
 
 
 def _part(samples: int = 10) -> Part:

@@ -41,7 +41,8 @@ from gromo_graph.spec.kinds import (
 )
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
-from gromo_graph.spec.settings import Growth, Neurons, Optimizer, Statistics, Stop, Train, When
+from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
+from gromo_graph.spec.train_settings import Optimizer, Train
 
 ODD_NAMES = [
     *("12", "1.5", "true", "no", "null", "~", "", "x", "a.b", "a: b", "a #b", "- a", "? a", "*a", "&a", "!a"),

@@ -79,6 +79,8 @@ train:
   batch_size: 64
   accumulate: 1
   epochs: 20
+  metrics: []
+  threshold: 0.5
   allow_unused_outputs: false
   retries: 3
 """

@@ -21,6 +21,7 @@ from gromo_graph.records.sizes import sizes_of
 from gromo_graph.render.drawing.dot import direction_of
 from gromo_graph.render.highlights import decision_words
 from gromo_graph.render.pages.folding import folded
+from gromo_graph.render.pages.judgement import shown_matrix, shown_notes
 from gromo_graph.render.pages.parts import parts_of
 from gromo_graph.render.pages.timeline import Once, Timeline
 from gromo_graph.render.pages.timeline_layout import laid_out
@@ -224,7 +225,12 @@ def shown_results(results: Mapping[str, Any] | None) -> dict[str, Any] | None:
         if isinstance(values := results.get(part), Mapping)
     }
     reason = results.get("reason")
-    return {"reason": reason if isinstance(reason, str) else None, **parts}
+    judgement = {
+        "matrix": shown_matrix(results.get("confusion_matrix")),
+        "notes": shown_notes(results.get("notes")),
+    }
+    known = {name: value for name, value in judgement.items() if value}
+    return {"reason": reason if isinstance(reason, str) else None, **parts, **known}
 
 
 def _short(value: float | None) -> float | None:

@@ -48,6 +48,8 @@ def report_html(
         journal=journal,
         reason=shown.get("reason"),
         measured=measured,
+        matrix=shown.get("matrix"),
+        notes=shown.get("notes", ()),
         measures=dict.fromkeys(name for values in measured.values() for name in values),
         parameters=(steps[0].graph.parameter_count, parameters),
         tall=steps[-1].drawing.direction == "down",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-from gromo_graph.run.data.raw import Raw, Task, raw_from
+from gromo_graph.run.data.raw import Raw, raw_from
+from gromo_graph.spec.train_settings import Task
 
 TASKS: dict[str, Task] = {
     "digits": "classification",

@@ -12,7 +12,7 @@ from gromo_graph.graph import build_graph
 from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.run.data.notes import single_class, unused_outputs
 from gromo_graph.run.data.preparation import Preparation, class_indices, class_names, learn_preparation
-from gromo_graph.run.data.raw import Array, Raw, Task, check_finite, is_mapped
+from gromo_graph.run.data.raw import Array, Raw, check_finite, is_mapped
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.sources import Source, find_source
 from gromo_graph.run.data.split import Split, split
@@ -20,9 +20,7 @@ from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
 from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
-
-_TASKS: dict[str, Task] = {"cross_entropy": "classification", "mse": "regression"}
-"""The task of each loss of a spec."""
+from gromo_graph.spec.train_settings import TASKS, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +114,7 @@ def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
         RunError: they give something else.
     """
     shape, outputs = _ends(spec)
-    task = _TASKS[spec.train.loss]
+    task = spec.train.task
     vocabulary = _vocabulary(spec)
     parts = streams(loaders, shape=shape, outputs=outputs, task=task, vocabulary=vocabulary)
     return Data(
@@ -218,9 +216,9 @@ def check_trainable(spec: Spec) -> None:
 
 
 def _task(raw: Raw, spec: Spec) -> Task:
-    task = _TASKS[spec.train.loss]
+    task = spec.train.task
     if raw.task is not None and raw.task != task:
-        other = next(loss for loss, its_task in _TASKS.items() if its_task == raw.task)
+        other = next(loss for loss, its_task in TASKS.items() if its_task == raw.task)
         raise RunError(
             f"{raw.name}: these data are for {raw.task}, and `train.loss: {spec.train.loss}` is for {task}: "
             f"write `train.loss: {other}`, or give other data"

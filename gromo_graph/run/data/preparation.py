@@ -17,7 +17,9 @@ from gromo_graph.errors import RunError
 from gromo_graph.layers.embedding import ids_problem
 from gromo_graph.records.validation import first_problem
 from gromo_graph.run.data.notes import constant_columns, constant_values
-from gromo_graph.run.data.raw import CHUNK, Array, Raw, Task, is_text
+from gromo_graph.run.data.raw import CHUNK, Array, Raw, is_text
+from gromo_graph.run.judging.probabilities import EVEN, chosen_classes
+from gromo_graph.spec.train_settings import Task
 
 _CONSTANT = 1e-12
 _Scale = Annotated[FiniteFloat, Field(gt=0)]
@@ -77,12 +79,17 @@ class Preparation:
         standardised = (values - np.array(self.target_mean)) / np.array(self.target_scale)
         return torch.from_numpy(standardised.astype(np.float32))
 
-    def labels(self, prediction: Tensor) -> Array:
-        """The labels of predictions: class labels (samples,), or values in their original unit."""
+    def labels(self, prediction: Tensor, threshold: float = EVEN) -> Array:
+        """The labels of predictions: class labels (samples,), or values in their original unit.
+
+        Args:
+            prediction: (samples, outputs) of the network.
+            threshold: the probability of the second of two classes above which it is predicted.
+        """
         found = prediction.detach().cpu().double().numpy()
         if self.task == "classification":
             names: Array = np.array(self.classes)
-            labels: Array = names[found.argmax(axis=1)]
+            labels: Array = names[chosen_classes(found, threshold)]
             return labels
         values: Array = found * np.array(self.target_scale) + np.array(self.target_mean)
         return values[:, 0] if self.outputs == 1 else values

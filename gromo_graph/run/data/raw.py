@@ -6,15 +6,15 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gromo_graph.errors import RunError
+from gromo_graph.spec.train_settings import Task
 
 CHUNK = 1 << 22  # numbers that are looked at at once
-Task = Literal["classification", "regression"]
 Array = NDArray[Any]
 
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.preparation import Preparation, check_tokens
-from gromo_graph.run.data.raw import Task
 from gromo_graph.run.data.samples import Stream
 from gromo_graph.run.data.tensor_loader import Batch, SharedLoader
+from gromo_graph.spec.train_settings import Task
 
 _PARTS = ("train", "validation", "test")
 

@@ -9,13 +9,28 @@ class Measures(BaseModel):
     """A part of the data.
 
     Attributes:
-        loss, accuracy: means over its samples; None if not measured, the accuracy of a regression too.
+        loss, accuracy: means over its samples; None if not measured, the accuracy of a regression too. The other
+            measures of the task stand beside them.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
 
     loss: float | None = None
     accuracy: float | None = None
+
+
+class Confusion(BaseModel):
+    """How often each true class, a row, was taken for each class, a column.
+
+    Attributes:
+        part: of the data. classes: their names. counts: a row for each.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    part: str
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
 
 
 class Results(BaseModel):
@@ -41,7 +56,9 @@ class Summary(Results):
 
     Attributes:
         steps: growth steps applied.
-        notes: about columns, targets and outputs that nothing was learned of.
+        notes: about columns, targets and outputs that nothing was learned of, and whether a guess would do as well.
+        threshold: of the second of two classes, if it was tuned.
+        confusion_matrix: of classes that are not too many.
     """
 
     steps: int = Field(ge=0)
@@ -50,3 +67,5 @@ class Summary(Results):
     validation: Measures
     test: Measures
     notes: tuple[str, ...] = ()
+    threshold: float | None = None
+    confusion_matrix: Confusion | None = None

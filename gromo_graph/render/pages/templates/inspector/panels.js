@@ -36,7 +36,18 @@ function summaryFacts() {
     shownRows.length ? html("table", { class: "small" }, head(["data"], ...metrics.map((metric) => [metric.replace(/_/g, " "), "n"])),
       html("tbody", {}, shownRows.map(([part, values]) => html("tr", {}, html("th", { scope: "row" }, part),
         values.map((value) => cell(real(value, 4), "n")))))) : null,
+    results.matrix ? confusionTable(results.matrix) : null,
+    ...(results.notes || []).map((note) => html("p", { class: "note" }, note)),
   ];
+}
+
+// How often each true class, a row, was taken for each class, a column.
+function confusionTable({ part, classes, counts }) {
+  return scrolling("confusion matrix", html("table", { class: "small" },
+    html("caption", {}, `${part}: true classes in rows, predicted ones in columns`),
+    html("thead", {}, html("tr", {}, html("th", { scope: "col" }), classes.map((each) => html("th", { scope: "col", class: "n" }, name(each))))),
+    html("tbody", {}, counts.map((row, place) => html("tr", {}, html("th", { scope: "row" }, name(classes[place])),
+      row.map((value, column) => cell(column === place ? html("b", {}, count(value)) : count(value), "n")))))));
 }
 
 // The decision of an event: what was done, what it promised and brought, and why.

@@ -1,0 +1,1 @@
+"""Judging a network: the measures of its task, beside those of the simplest guess."""

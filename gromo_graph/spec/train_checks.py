@@ -1,0 +1,53 @@
+"""Settings of the training that contradict each other, or that the network has no use for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.text.locations import Path
+from gromo_graph.spec.train_settings import MEASURES, Task, Train
+from gromo_graph.spec.wording import listed
+
+Found = Iterator[tuple[Path, str]]
+
+_SAMPLES: dict[Task, str] = {"classification": "classes", "labels": "labels", "regression": "numbers"}
+
+
+def training_problems(growth: Growth, train: Train) -> Found:
+    """The path and the message of each contradiction."""
+    yield from _goals(growth, train)
+    yield from _metrics(train)
+    if train.task != "classification" and train.threshold != 0.5:
+        message = f"{_is_for(train)}, and a threshold is between two classes: leave it out"
+        yield ("train", "threshold"), message
+
+
+def _goals(growth: Growth, train: Train) -> Found:
+    """Only classes have an accuracy that growth could go by."""
+    if train.task == "classification":
+        return
+    if growth.stop.accuracy is not None:
+        message = (
+            f"`train.loss: {train.loss}` has no accuracy: leave it out, or end by `improvement` or a budget"
+        )
+        yield ("growth", "stop", "accuracy"), message
+    if growth.when.watch == "validation_error":
+        message = (
+            f"`train.loss: {train.loss}` has no errors to count: watch `validation_loss` or `train_loss`"
+        )
+        yield ("growth", "when", "watch"), message
+
+
+def _metrics(train: Train) -> Found:
+    known = MEASURES[train.task]
+    for place, metric in enumerate(train.metrics):
+        if metric not in known:
+            tasks = [task for task, measures in MEASURES.items() if metric in measures]
+            meant = " and ".join(_SAMPLES[task] for task in tasks)
+            message = f"`{metric}` is for {meant}, and {_is_for(train)}: expected {listed(known)}"
+            yield ("train", "metrics", place), message
+
+
+def _is_for(train: Train) -> str:
+    return f"`train.loss: {train.loss}` is for {_SAMPLES[train.task]}"
