@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @reported
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Two run folders or more, also of runs that go on.")
+        list[Path], typer.Argument(metavar="RUN", help="Two run folders or more, also of runs that go on.")
     ],
     out: Annotated[
         Path | None,

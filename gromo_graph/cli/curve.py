@@ -31,9 +31,7 @@ class Format(StrEnum):
 
 @reported
 def curve(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders, also of runs that go on.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, also of runs that go on.")],
     form: Annotated[
         Format | None, typer.Option("--format", help="By default as -o says by its name, else text.")
     ] = None,

@@ -36,7 +36,9 @@ _HELP = "; ".join(f"{action} {form}" for action, form in FORMS.items())
 def edit(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="The YAML file; it is changed in place.")],
     action: Annotated[str, typer.Argument(metavar="ACTION", help=f"One of: {_HELP}.")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="...", help="What the action needs.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORD", help="The words of the action.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the difference of the text, and change nothing.")
     ] = False,

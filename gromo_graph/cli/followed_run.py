@@ -25,12 +25,16 @@ class Telling:
         out: the folder that is written.
         as_json: whether the summary is a JSON object.
         tensorboard: a folder for event files, or None.
+        log: a file for the lines of the run, or None.
+        brief: whether a run among several tells no epochs off a terminal.
     """
 
     name: str
     out: Path
     as_json: bool
     tensorboard: Path | None = None
+    log: Path | None = None
+    brief: bool = False
 
 
 def followed(telling: Telling, work: Callable[[Any], Run]) -> Run | None:
@@ -43,17 +47,20 @@ def followed(telling: Telling, work: Callable[[Any], Run]) -> Run | None:
     Returns:
         The run; None in every process but the first one, which writes and speaks for all of them.
     """
-    from gromo_graph.cli.progress import logging, watching
+    from gromo_graph.cli.log_file import logged
+    from gromo_graph.cli.progress import Several, tensorboard, watching
     from gromo_graph.environment import process_rank
     from gromo_graph.run.folder.run_folder import holds_run
 
     silent = process_rank() > 0
     try:
         with (
-            watching(telling.name, silent=silent) as watch,
-            logging(None if silent else telling.tensorboard, watch) as on_progress,
+            logged(None if silent else telling.log, f"{telling.name}, in {telling.out}") as log,
+            watching(telling.name, silent=silent, brief=telling.brief) as shown,
+            tensorboard(None if silent else telling.tensorboard) as board,
         ):
-            run = work(on_progress)
+            watchers = [each for each in (shown, board, log) if each is not None]
+            run = work(Several(watchers) if watchers else None)
     except KeyboardInterrupt:
         if silent:
             raise typer.Exit(INTERRUPTED) from None
@@ -67,11 +74,11 @@ def followed(telling: Telling, work: Callable[[Any], Run]) -> Run | None:
 
 def tell(telling: Telling, run: Run | None) -> None:
     """Print the summary of a run on stdout."""
-    from gromo_graph.cli.summary import show_summary
+    from gromo_graph.cli.summary import show_summary, summary_as_json
 
     if run is None:
         return
     if telling.as_json:
-        typer.echo(json.dumps(run.summary, ensure_ascii=False))
+        typer.echo(json.dumps(summary_as_json(run.summary), ensure_ascii=False))
     else:
         show_summary(run.summary)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gromo_graph.cli.messages import reported, say
-from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
+from gromo_graph.cli.options import AsJson, Compute, Device, Log, Overrides, Seed
 
 if TYPE_CHECKING:
     from gromo_graph.run import Run
@@ -52,6 +52,7 @@ def grow(
         Path | None,
         typer.Option(metavar="DIR", help="Write curves, widths and drawings for TensorBoard too."),
     ] = None,
+    log: Log = None,
     max_memory: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +78,7 @@ def grow(
         check_free(path, force=force)
     if back:
         AuthorFile.read(spec).check_writable()
-    telling = Telling(source.spec.name, path, as_json, tensorboard)
+    telling = Telling(source.spec.name, path, as_json, tensorboard, log)
 
     def work(on_progress: OnProgress) -> Run:
         from gromo_graph.run.entry_points import begin, command_of

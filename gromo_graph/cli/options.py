@@ -36,6 +36,10 @@ SameData = Annotated[
 SameDevice = Annotated[
     Device | None, typer.Option("--device", help="Where to compute; by default as before.")
 ]
+Log = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Append every epoch, growth step and warning to FILE, with the time."),
+]
 NewRun = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The run folder to make.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")]
 

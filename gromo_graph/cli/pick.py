@@ -12,7 +12,7 @@ import typer
 
 from gromo_graph.cli.followed_run import Telling, followed
 from gromo_graph.cli.messages import reported, say
-from gromo_graph.cli.options import AsJson, Force, SameData, SameDevice, device_name
+from gromo_graph.cli.options import AsJson, Force, Log, SameData, SameDevice, device_name
 
 if TYPE_CHECKING:
     from gromo_graph.records import Size
@@ -38,6 +38,7 @@ def pick(
     data: SameData = None,
     device: SameDevice = None,
     force: Force = False,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the smallest network of a run that is good enough once it is trained to the end, and write it as a run.
@@ -49,7 +50,7 @@ def pick(
 
     share, where = share_of(within), device_name(device)
     path = free_path(open_folder(run).journal(first=1).header.name) if out is None else out
-    telling = Telling(run.name, path, as_json)
+    telling = Telling(run.name, path, as_json, log=log, brief=True)
     found: list[Picked] = []
 
     def told(size: Size) -> None:
@@ -102,8 +103,10 @@ def share_of(text: str) -> float:
 
 def _plain(found: Picked) -> dict[str, Any]:
     """The summary of the picked run, and how it was found."""
+    from gromo_graph.cli.summary import summary_as_json
+
     return {
-        **found.run.summary,
+        **summary_as_json(found.run.summary),
         "within": found.within,
         "picked": asdict(found.picked),
         "best": asdict(found.best),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,49 +16,59 @@ from rich.text import Text
 from gromo_graph.cli.messages import Loudness, loudness, printable, say
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.highlights import decision_words
-from gromo_graph.run import Progress
+from gromo_graph.run.epoch_progress import OnProgress, Progress, Watcher
 
 _MOST_NODES = 12
 _LINES = 10  # plain lines of a training, beside those of growth
 
 
 @contextmanager
-def watching(name: str, *, silent: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """The callback that `grow` calls after each epoch."""
+def watching(name: str, *, silent: bool, brief: bool = False) -> Iterator[OnProgress | None]:
+    """What is called after each epoch, and on a terminal for each batch.
+
+    Args:
+        silent: nothing is shown, as in all processes but the first.
+        brief: off a terminal no lines are printed, except with `--verbose`.
+    """
     console = Console(stderr=True)
     if silent or loudness() is Loudness.quiet:
         yield None
     elif console.is_terminal and not console.is_dumb_terminal:
-        with Live(Text(f"{printable(name)}: reading the data"), console=console, transient=True) as live:
-            last: list[GrowthEvent] = []
-
-            def show(progress: Progress) -> None:
-                last[:] = progress.events[-1:] or last
-                live.update(_panel(name, progress, last[0] if last else None))
-
-            yield show
+        panel = Panel(name)
+        with Live(panel, console=console, transient=True):
+            yield panel
     else:
-        yield _tell
+        yield None if brief and loudness() is not Loudness.verbose else tell_lines(say)
+
+
+class Several:
+    """Several watchers of one run."""
+
+    def __init__(self, watchers: Sequence[OnProgress]) -> None:
+        self._watchers = watchers
+        self._followers = [each for each in watchers if isinstance(each, Watcher)]
+
+    def __call__(self, progress: Progress) -> None:
+        """An epoch is over."""
+        for each in self._watchers:
+            each(progress)
+
+    def doing(self, words: str) -> None:
+        """The work of this moment, for those who want to know."""
+        for each in self._followers:
+            each.doing(words)
 
 
 @contextmanager
-def logging(
-    folder: Path | None, watch: Callable[[Progress], None] | None
-) -> Iterator[Callable[[Progress], None] | None]:
-    """The callback of `grow` that tells TensorBoard too."""
+def tensorboard(folder: Path | None) -> Iterator[OnProgress | None]:
+    """A watcher that writes for TensorBoard, if a folder is given."""
     if folder is None:
-        yield watch
+        yield None
         return
     from gromo_graph.run.tensorboard import TensorBoardWriter
 
     with TensorBoardWriter(folder) as writer:
-
-        def both(progress: Progress) -> None:
-            writer(progress)
-            if watch is not None:
-                watch(progress)
-
-        yield both
+        yield writer
 
 
 def decision(event: GrowthEvent) -> str:
@@ -69,10 +79,10 @@ def decision(event: GrowthEvent) -> str:
     """
     if event.decision is None:
         return f"epoch {event.epoch}: nothing grown: {event.reason}"
-    size = "" if event.decision.kind == "prune" else f"γ {event.gamma:.3g}, "
     return (
-        f"epoch {event.epoch}, step {event.step}: {decision_words(event.decision)}; {size}"
-        f"loss {event.loss_before:.4g} → {event.loss_after:.4g}"
+        f"epoch {event.epoch}, step {event.step}: {decision_words(event.decision)}; "
+        f"held-out loss {event.loss_before:.4g} → {event.loss_after:.4g}; "
+        f"{event.parameters_before:,} → {event.parameters:,} parameters"
     )
 
 
@@ -99,36 +109,96 @@ def measures(values: Mapping[str, Any]) -> str:
     )
 
 
-def _tell(progress: Progress) -> None:
-    """Print a plain line, for a growth step and some ten times in a training; with `--verbose` for each epoch."""
-    for event in progress.events:
-        say(decision(event))
-    every = 1 if loudness() is Loudness.verbose else max(1, progress.epochs // _LINES)
-    if progress.epoch % every == 0 or progress.epoch == progress.epochs:
-        say(
-            f"epoch {progress.epoch}/{progress.epochs}: training {measures(progress.train)}; "
-            f"validation {measures(progress.validation)}; {progress.parameters:,} parameters; "
-            f"{widths(progress.features)}"
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(0.4), duration(75), duration(7500)
+    ('under 1 s', '1 min 15 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 1:
+        return "under 1 s"
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def pace(progress: Progress) -> str:
+    """Samples per second and the remaining time; nothing at the end."""
+    speed, words = progress.speed, []
+    if progress.epoch == progress.epochs:
+        return ""
+    if speed.samples_per_second is not None:
+        words.append(f"{int(float(f'{speed.samples_per_second:.3g}')):,} samples/s")
+    return ", ".join([*words, f"{duration(speed.seconds_left)} left"])
+
+
+def tell_lines(to: Callable[[str], None]) -> OnProgress:
+    """Give a line for each growth step and some ten times in a training; with `--verbose` for each epoch."""
+
+    def tell(progress: Progress) -> None:
+        for event in progress.events:
+            to(decision(event))
+        every = 1 if loudness() is Loudness.verbose else max(1, progress.epochs // _LINES)
+        if progress.epoch % every == 0 or progress.epoch == progress.epochs:
+            to(epoch_line(progress))
+
+    return tell
+
+
+def epoch_line(progress: Progress) -> str:
+    """One epoch in a line."""
+    parts = [
+        f"training {measures(progress.train)}",
+        f"validation {measures(progress.validation)}",
+        f"{progress.parameters:,} parameters",
+        widths(progress.features),
+        pace(progress),
+    ]
+    return f"epoch {progress.epoch}/{progress.epochs}: " + "; ".join(filter(None, parts))
+
+
+class Panel:
+    """The table of a run on a terminal, which draws it again a few times a second."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._doing = printable(name), "reading the data"
+        self._progress: Progress | None = None
+        self._event: GrowthEvent | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """An epoch is over."""
+        self._progress = progress
+        self._event = progress.events[-1] if progress.events else self._event
+
+    def doing(self, words: str) -> None:
+        """The work of this moment."""
+        self._doing = words
+
+    def __rich__(self) -> Group:
+        progress = self._progress
+        head = Table.grid(padding=(0, 2))
+        if progress is None:
+            head.add_row(Text(self._name, style="bold"), Text(self._doing))
+            return Group(head)
+        over = progress.epoch == progress.epochs
+        head.add_row(
+            Text(self._name, style="bold"),
+            ProgressBar(total=progress.epochs, completed=progress.epoch, width=40),
+            Text(f"epoch {progress.epoch}/{progress.epochs}"),
+            Text(pace(progress), style="dim"),
         )
-
-
-def _panel(name: str, progress: Progress, event: GrowthEvent | None) -> Group:
-    table = Table.grid(padding=(0, 2))
-    rows = {
-        "training": measures(progress.train),
-        "validation": measures(progress.validation),
-        "features": widths(progress.features),
-        "parameters": f"{progress.parameters:,}",
-        "growth": "—" if event is None else decision(event),
-    }
-    if progress.reason is not None:
-        rows["growth over"] = progress.reason
-    for label, text in rows.items():
-        table.add_row(Text(label, style="dim"), Text(printable(text)))
-    head = Table.grid(padding=(0, 2))
-    head.add_row(
-        Text(printable(name), style="bold"),
-        ProgressBar(total=progress.epochs, completed=progress.epoch, width=40),
-        Text(f"epoch {progress.epoch}/{progress.epochs}"),
-    )
-    return Group(head, table)
+        table = Table.grid(padding=(0, 2))
+        rows = {
+            "training": measures(progress.train),
+            "validation": measures(progress.validation),
+            "features": widths(progress.features),
+            "parameters": f"{progress.parameters:,}",
+            "growth": "—" if self._event is None else decision(self._event),
+            **({} if progress.reason is None else {"growth over": progress.reason}),
+            "now": "measuring the results" if over else self._doing,
+        }
+        for label, text in rows.items():
+            table.add_row(Text(label, style="dim"), Text(printable(text)))
+        return Group(head, table)

@@ -9,7 +9,7 @@ import typer
 
 from gromo_graph.cli.followed_run import Telling, followed, tell
 from gromo_graph.cli.messages import reported
-from gromo_graph.cli.options import AsJson, Force, NewRun, SameData, SameDevice, device_name
+from gromo_graph.cli.options import AsJson, Force, Log, NewRun, SameData, SameDevice, device_name
 
 _Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder; it stays as it is.")]
 
@@ -22,12 +22,13 @@ def replay(
     data: SameData = None,
     device: SameDevice = None,
     force: Force = False,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a run again up to right after a growth step: its network with the weights it had then."""
     from gromo_graph.run import replay as again
 
-    telling = Telling(run.name, out, as_json)
+    telling = Telling(run.name, out, as_json, log=log)
     options: dict[str, Any] = {"out": out, "data": data, "device": device_name(device), "force": force}
     tell(telling, followed(telling, lambda watch: again(run, to=to, on_progress=watch, **options)))
 
@@ -48,12 +49,13 @@ def branch(
     data: SameData = None,
     device: SameDevice = None,
     force: Force = False,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a new run that is another one up to the epoch of a growth step, and goes on with other settings."""
     from gromo_graph.run import branch as again
 
-    telling = Telling(run.name, out, as_json)
+    telling = Telling(run.name, out, as_json, log=log)
     options: dict[str, Any] = {"out": out, "data": data, "device": device_name(device), "force": force}
     options["overrides"] = overrides or ()
     tell(telling, followed(telling, lambda watch: again(run, at=at, on_progress=watch, **options)))

@@ -9,7 +9,7 @@ import typer
 
 from gromo_graph.cli.followed_run import Telling, followed, tell
 from gromo_graph.cli.messages import reported, say
-from gromo_graph.cli.options import AsJson, SameData, SameDevice, device_name
+from gromo_graph.cli.options import AsJson, Log, SameData, SameDevice, device_name
 from gromo_graph.errors import GromoGraphError
 
 
@@ -18,12 +18,13 @@ def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
     data: SameData = None,
     device: SameDevice = None,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was broken off, as if nothing had happened; one that is over is shown."""
     from gromo_graph.run import resume as go_on
 
-    telling = Telling(run.name, run, as_json)
+    telling = Telling(run.name, run, as_json, log=log)
     where = device_name(device)
     tell(telling, followed(telling, lambda watch: go_on(run, data=data, device=where, on_progress=watch)))
     _remind(run)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gromo_graph.cli.console import console, plain_table
 from gromo_graph.cli.messages import printable
+from gromo_graph.run.folder.run_folder import REPORT, STEPS
 
 _FORMS = {
     "loss": "{:.4f}",
@@ -46,8 +47,8 @@ def show_summary(summary: Mapping[str, Any]) -> None:
         "growth ended": summary["reason"],
         "parameters": f"{summary['parameters']:,}",
         "run": str(folder),
-        "drawings": str(folder / "steps"),
-        "report": str(folder / "report.html"),
+        "drawings": str(folder / STEPS),
+        "report": str(folder / REPORT),
     }
     if "threshold" in summary:
         facts["threshold, tuned"] = f"{summary['threshold']:.3g}"
@@ -57,6 +58,11 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     stdout = console()
     show_measures({part: summary[part] for part in ("train", "validation", "test")}, on=stdout)
     stdout.print(table)
+
+
+def summary_as_json(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of a run, with the path of its report."""
+    return {**summary, "report": str(Path(summary["run"]) / REPORT)}
 
 
 def show_measures(measured: Mapping[str, Mapping[str, Any]], *, on: Console | None = None) -> None:

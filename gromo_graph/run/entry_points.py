@@ -61,7 +61,8 @@ def grow(
         amp: train in bfloat16 if that is precise enough; statistics and measures stay in float32.
         max_memory: bytes that the statistics of a growth step may take, also as "2GB". A run whose first step would
             need more is refused; growth ends when a later step would need more.
-        on_progress: called after each epoch with a `Progress`.
+        on_progress: called after each epoch with a `Progress`; if it has a method `doing(words)`, that is told of each
+            batch between: "batch 12 of 90", "statistics 3 of 12 batches".
 
     Raises:
         SpecError: the spec is wrong.
@@ -163,7 +164,8 @@ def resume(
         path: of the run folder.
         data: as for `grow`, if the run's own are code or objects of Python, or have moved; they must be the same.
         device: where to compute; by default as before.
-        on_progress: called after each epoch with a `Progress`.
+        on_progress: called after each epoch with a `Progress`; if it has a method `doing(words)`, that is told of each
+            batch between: "batch 12 of 90", "statistics 3 of 12 batches".
 
     Raises:
         RunError: there is no run, its data are others or missing, or another process writes it.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
+from gromo_graph.run.speed import Speed
 from gromo_graph.spec import Spec
 
 
@@ -23,6 +24,7 @@ class Progress:
         events: the growth steps of this epoch, none or one as a rule.
         specs: the network after each of them.
         reason: why growth is over, or None.
+        speed: seconds of this epoch, samples a second, and seconds that are left.
     """
 
     epoch: int
@@ -34,6 +36,7 @@ class Progress:
     events: tuple[GrowthEvent, ...]
     specs: tuple[Spec, ...]
     reason: str | None
+    speed: Speed
 
     @staticmethod
     def of(
@@ -45,6 +48,7 @@ class Progress:
         events: tuple[GrowthEvent, ...],
         specs: tuple[Spec, ...],
         reason: str | None,
+        speed: Speed,
     ) -> Progress:
         """The progress of a network as it is now; the arguments are those of the attributes."""
         graph = network.graph
@@ -59,7 +63,19 @@ class Progress:
             events=events,
             specs=specs,
             reason=reason,
+            speed=speed,
         )
 
 
 OnProgress = Callable[[Progress], None]
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """An `on_progress` that also follows the work between two calls."""
+
+    def __call__(self, progress: Progress) -> None:
+        """An epoch is over."""
+
+    def doing(self, words: str) -> None:
+        """The work of this moment: "batch 12 of 90" of an epoch, or "statistics 3 of 12 batches" of a growth step."""

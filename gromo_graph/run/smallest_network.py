@@ -113,7 +113,7 @@ def pick(
     tried = _halving(len(sizes) - 1, whole, trained, within)
     best = min(tried, key=lambda each: each.loss)
     picked = next(each for each in tried if each.loss <= _limit(best, within))
-    run = again.written(picked.step, place)
+    run = again.written(picked.step, place, _why_ended(picked, last, within))
     return Picked(run, picked, best, tuple(tried), within)
 
 
@@ -132,6 +132,16 @@ def _halving(
         else:
             low = middle + 1
     return [tried[number] for number in sorted(tried)]
+
+
+def _why_ended(picked: Trained, last: Size, within: float) -> str | None:
+    """Why growth ended in the picked run; None if it is the whole run again, which has a reason of its own."""
+    if picked.step == last.step:
+        return None
+    return (
+        f"picked: after step {picked.step} of {last.step} this is the smallest network whose held-out loss is within "
+        f"{100.0 * within:.3g} % of the lowest"
+    )
 
 
 def _limit(best: Trained, within: float) -> float:
@@ -178,8 +188,9 @@ class _Again:
         self.kept.warn_if_other(run.events, step)
         return run
 
-    def written(self, step: int, place: NewFolder) -> Run:
+    def written(self, step: int, place: NewFolder, ended: str | None) -> Run:
         command, start = self._beginning(step)
+        command = command.model_copy(update={"ended": ended})
         return carried_out(command, place, lambda: start, device=self.device, on_progress=self.on_progress)
 
     def _beginning(self, step: int) -> tuple[Command, Start]:

@@ -24,8 +24,8 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.load_data import Data
-from gromo_graph.run.data.samples import Stream
-from gromo_graph.run.epoch_progress import OnProgress, Progress
+from gromo_graph.run.data.samples import Stream, size_of
+from gromo_graph.run.epoch_progress import OnProgress, Progress, Watcher
 from gromo_graph.run.folder.checkpoint import (
     Checkpoint,
     restore_chance,
@@ -45,6 +45,7 @@ from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.process_group import wrapped
 from gromo_graph.run.run import NOT_MEASURED, OWN_PARTS, Run
 from gromo_graph.run.run_batches import RunBatches
+from gromo_graph.run.speed import SpeedOfEpochs
 from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (
     LOSSES,
@@ -82,6 +83,7 @@ class Loop:
     def __init__(self, network: GrowingNetwork, data: Data, command: Command, processes: Processes) -> None:
         self.network, self.data, self.processes = network, data, processes
         self.seed, self.amp, self.branch_point = command.seed, command.amp, command.branch_point
+        self.ended = command.ended
         self.recorder: Unrecorded = UNRECORDED
         self.interruption = Interruption()
         self.train = network.spec.train
@@ -102,6 +104,7 @@ class Loop:
             batch_loss(self.train.loss),
             optimizer=self.optimizer,
             on_event=self._on_event,
+            on_batch=self._doing,
             generator=torch.Generator().manual_seed(self.seed),
             undoable=False,  # a folder can be replayed up to any step
             max_memory=command.max_memory,
@@ -109,7 +112,9 @@ class Loop:
             training_steps=self.source.steps(self.trained),
             statistics=None if isinstance(data.train, Stream) else self.source.of_tick,
         )
-        self.batches = 0
+        self.batches = self.begun = 0  # training batches so far, and those before this epoch
+        self.speed = SpeedOfEpochs(size_of(data.train))
+        self.watcher: Watcher | None = None
         self.specs: list[Spec] = []  # the network after each event of this epoch
 
     def go_on(self, checkpoint: Checkpoint, journal: Journal, path: Path) -> None:
@@ -147,6 +152,7 @@ class Loop:
             KeyboardInterrupt: Ctrl-C; what is there has been saved.
         """
         self.recorder, self.interruption, self.on_progress = recorder, interruption, on_progress
+        self.watcher = on_progress if isinstance(on_progress, Watcher) else None
         self.model = wrapped(self.network, self.processes)
         try:
             recorder.save(self.network)  # the files of a run that goes on may be of later than the checkpoint
@@ -224,7 +230,7 @@ class Loop:
             torch.manual_seed((self.seed * 1_000_003 + epoch) * 1_009 + self.processes.rank)
         choose_threads(self.network.graph.multiply_adds * self.train.batch_size, self.threads)
         self.trained.set_epoch(epoch)
-        begun, told_before = self.batches, len(self.events)
+        self.begun, told_before = self.batches, len(self.events)
         self.specs.clear()
         measured = train_epoch(
             self.model,
@@ -239,11 +245,12 @@ class Loop:
             amp=self.amp,
             processes=self.processes,
         )
-        self.counted = self.batches - begun
+        self.counted = self.batches - self.begun
         if self.scheduler.policy.counts_epochs:
             self.scheduler.step(self.trained, self.measured["validation"])
             if any(event.decision is not None for event in self.events[told_before:]):
                 self._wrap_anew()
+        trained = time.perf_counter()
         lr, validation = self.optimizer.param_groups[0]["lr"], self._validation()
         loss = validation["loss"]
         assert loss is not None  # every part has one
@@ -258,8 +265,11 @@ class Loop:
             lr=lr,
         )
         self.told.append(told)
-        self.recorder.epoch(told, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self.recorder.epoch(told, seconds=seconds)
         events = tuple(self.events[told_before:])
+        left = self.train.epochs - told.epoch
+        speed = self.speed.after(training=trained - started, whole=seconds, events=events, epochs_left=left)
         if events or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:
             self._checkpoint(epoch + 1)
         if self.on_progress is not None:
@@ -271,6 +281,7 @@ class Loop:
                 events=events,
                 specs=tuple(self.specs),
                 reason=self.scheduler.reason,
+                speed=speed,
             )
             self.on_progress(progress)
 
@@ -296,8 +307,16 @@ class Loop:
 
     def _after_batch(self) -> None:
         self.batches += 1
+        if self.watcher is not None:
+            of = f" of {len(self.trained)}" if is_sized(self.trained) else ""
+            self.watcher.doing(f"batch {self.batches - self.begun}{of}")
         if self.processes.count == 1 or self.batches % _BETWEEN_AGREEMENTS == 0:
             self._check()
+
+    def _doing(self, words: str) -> None:
+        """The place in the plan of a growth step."""
+        if self.watcher is not None:
+            self.watcher.doing(words)
 
     def _check(self) -> None:
         """A safe place to stop; all processes stop at the same one."""
@@ -395,6 +414,7 @@ class Loop:
         return {
             "steps": self.scheduler.applied,
             "reason": replayed
+            or self.ended
             or self.scheduler.reason
             or f"the training is over: {self.train.epochs} epochs",
             "parameters": self.network.graph.parameter_count,

@@ -151,8 +151,9 @@ def test_grow_ends_with_a_summary(spec: Path, tmp_path: Path) -> None:
 def test_grow_as_json(spec: Path, tmp_path: Path) -> None:
     result = call("grow", spec, "--out", tmp_path / "run", "--json", "--set", "train.epochs=2")
     summary = json.loads(result.stdout)
-    assert list(summary) == ["run", "steps", "reason", "parameters", "train", "validation", "test"]
-    assert summary == load_run(tmp_path / "run").summary
+    assert list(summary) == ["run", "steps", "reason", "parameters", "train", "validation", "test", "report"]
+    assert Path(summary["report"]).is_file()
+    assert summary == {**load_run(tmp_path / "run").summary, "report": summary["report"]}
     assert "epoch 2/2" in result.stderr
     quiet = call("grow", spec, "--out", tmp_path / "quiet", "--json", "--quiet", "--set", "train.epochs=2")
     assert quiet.stderr == ""
@@ -399,5 +400,5 @@ def test_history_verifies_every_line(run: Path, tmp_path: Path) -> None:
 def test_resume_of_a_run_that_is_over(run: Path) -> None:
     result = call("resume", run, "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == load_run(run).summary
+    assert json.loads(result.stdout) == {**load_run(run).summary, "report": str(run / "report.html")}
     assert "there is no such folder" in failed(call("resume", run / "nowhere"), 1)

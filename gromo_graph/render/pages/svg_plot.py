@@ -86,7 +86,7 @@ def power_ticks(low: float, high: float) -> list[int]:
             break
     if len(inside) > 1:
         return inside
-    return sorted({round(tick) for tick in nice_ticks(low, high) if low <= tick <= high})
+    return whole_ticks(low, high)
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
@@ -105,6 +105,18 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [round(index * step, digits) for index in range(first, last + 1)]
 
 
+def whole_ticks(low: float, high: float) -> list[int]:
+    """Three to eight whole numbers within the values, equally far from each other; fewer if there are fewer.
+
+    >>> whole_ticks(0, 12), whole_ticks(0, 40), whole_ticks(0, 2)
+    ([0, 5, 10], [0, 10, 20, 30, 40], [0, 1, 2])
+    """
+    rough = max(1.0, (high - low) / 5)
+    unit = 10 ** floor(log10(rough))
+    step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= rough * 0.999)
+    return [index * step for index in range(ceil(low / step), floor(high / step) + 1)]
+
+
 def _tick(value: float) -> str:
     return count(int(value)) if abs(value) >= 1000 and value == int(value) else real(value, 4)
 
@@ -118,8 +130,7 @@ def _axes(x: _Scale, y: _Scale, ticks: Sequence[float], across: str) -> list[str
         f'<line class="grid" x1="{x.start}" x2="{x.end}" y1="{y(tick)}" y2="{y(tick)}"/>' for tick in ticks
     ]
     rows = [_text(_tick(tick), x.start - 6, y(tick) + 3.5, "end") for tick in ticks]
-    whole = {round(tick) for tick in nice_ticks(x.low, x.high) if x.low <= tick <= x.high}
-    places = power_ticks(x.low, x.high) if x.powers else sorted(whole)
+    places = power_ticks(x.low, x.high) if x.powers else whole_ticks(x.low, x.high)
     columns = [_text(_tick(tick), x(tick), y.start + 15, "middle") for tick in places]
     return [*lines, *rows, *columns, _text(across, (x.start + x.end) / 2, y.start + 30, "middle")]
 

@@ -53,6 +53,7 @@ class Command(BaseModel):
         write_back: the absolute path of the file that the grown sizes are written into after the run, or None.
         gromo_graph, torch: the versions that began the run.
         course: where the run leaves another one that it follows; None for a run of its own.
+        ended: why growth ends early, in words for the summary, of a run that `pick` wrote; None for any other.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -69,6 +70,7 @@ class Command(BaseModel):
     gromo_graph: str = VERSION
     torch: str = Field(default_factory=_torch_version)
     course: Leaves | None = None
+    ended: str | None = None
 
     def following(self, point: BranchPoint) -> Command:
         """The options of a run that follows this one up to a point."""

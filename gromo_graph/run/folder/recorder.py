@@ -120,7 +120,8 @@ class Recorder(Unrecorded):
             RunError: the folder cannot be made or written to.
         """
         text = dump_spec(network.spec)
-        options = command.model_dump(mode="json", exclude={"course"} if command.course is None else None)
+        unset = {name for name in ("course", "ended") if getattr(command, name) is None}
+        options = command.model_dump(mode="json", exclude=unset)
         files: dict[str, bytes | str] = {
             COMMAND: as_json(options),
             DATA: as_json(data.preparation.to_dict()),
