@@ -96,6 +96,16 @@ class GroupNeurons:
             spreads={key: spread[order] for key, spread in self.spreads.items()},
         )
 
+    def scaled_apart(self, fan_in: Sequence[float], fan_out: Sequence[float]) -> GroupNeurons:
+        """α of each producer and ω of each consumer times a factor of its own.
+
+        Channels that operations must know the size of have one factor, that of all producers.
+        """
+        alphas = [self.scaled(factor, 1.0).fan_in[place] for place, factor in enumerate(fan_in)]
+        omegas = [self.scaled(1.0, factor).fan_out[place] for place, factor in enumerate(fan_out)]
+        spreads = {key: spread * abs(fan_in[0]) for key, spread in self.spreads.items()}
+        return replace(self, fan_in=tuple(alphas), fan_out=tuple(omegas), spreads=spreads)
+
     def scaled(self, fan_in: Tensor | float, fan_out: Tensor | float) -> GroupNeurons:
         """α and ω times a factor, or a factor for each neuron, (k,)."""
 

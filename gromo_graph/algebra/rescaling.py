@@ -47,16 +47,18 @@ def spread_of(weight: Tensor | None) -> float | None:
     return spread if spread > 0.0 else None
 
 
-def normalization_factors(kind: str, spreads: Spreads, target: float) -> Factors:
+def normalization_factors(kind: str, spreads: Spreads, target: float, before: float | None = None) -> Factors:
     """The factors of one kind of normalization.
 
     Args:
         kind: one of
             "equalize_second_layer": delta and ω get the target, α what keeps α·ω in step with delta;
             "equalize_extensions": ω and α get the target, delta what keeps it in step with α·ω;
-            "legacy_normalization": delta gets the target, α takes the factor that would bring ω there.
+            "legacy_normalization": delta gets the target, α takes the factor that would bring ω there;
+            "match_extending_layer": delta and ω get the target, α that of the layer before.
         spreads: as they are. A missing one takes the factor 1.
-        target: the wanted standard deviation, positive.
+        target: the wanted standard deviation, positive. before: that of the layer whose outputs α extends, if it is
+            another.
 
     Raises:
         GrowthError: unknown kind, or a target that is not positive.
@@ -69,29 +71,34 @@ def normalization_factors(kind: str, spreads: Spreads, target: float) -> Factors
         raise GrowthError(f"unknown normalization {kind!r}: expected one of {known}")
     if not target > 0.0:
         raise GrowthError(f"the target standard deviation is {target}: expected a positive number")
-    return NORMALIZATIONS[kind](spreads, target)
+    return NORMALIZATIONS[kind](spreads, target, target if before is None else before)
 
 
 def _to(target: float, spread: float | None) -> float:
     return 1.0 if spread is None else target / spread
 
 
-def _equalize_second_layer(spreads: Spreads, target: float) -> Factors:
+def _equalize_second_layer(spreads: Spreads, target: float, before: float) -> Factors:
     delta, fan_out = _to(target, spreads.delta), _to(target, spreads.fan_out)
     return Factors(delta, fan_out, delta / fan_out)
 
 
-def _equalize_extensions(spreads: Spreads, target: float) -> Factors:
+def _equalize_extensions(spreads: Spreads, target: float, before: float) -> Factors:
     fan_out, fan_in = _to(target, spreads.fan_out), _to(target, spreads.fan_in)
     return Factors(fan_out * fan_in, fan_out, fan_in)
 
 
-def _legacy(spreads: Spreads, target: float) -> Factors:
+def _legacy(spreads: Spreads, target: float, before: float) -> Factors:
     return Factors(_to(target, spreads.delta), 1.0, _to(target, spreads.fan_out))
 
 
-NORMALIZATIONS: dict[str, Callable[[Spreads, float], Factors]] = {
+def _match_extending_layer(spreads: Spreads, target: float, before: float) -> Factors:
+    return Factors(_to(target, spreads.delta), _to(target, spreads.fan_out), _to(before, spreads.fan_in))
+
+
+NORMALIZATIONS: dict[str, Callable[[Spreads, float, float], Factors]] = {
     "equalize_extensions": _equalize_extensions,
     "equalize_second_layer": _equalize_second_layer,
     "legacy_normalization": _legacy,
+    "match_extending_layer": _match_extending_layer,
 }

@@ -95,11 +95,17 @@ class LayerAdapter(Protocol[M_contra]):
     def extend_out(self, layer: M_contra, weight: Tensor, bias: Tensor | None) -> list[Replaced]:
         """Append outputs to the layer, in place; the old weights keep their bits."""
 
+    def outputs(self, layer: M_contra, x: Tensor) -> Tensor:
+        """The layer's outputs, also of a layer without channels, which torch may refuse."""
+
     def with_constant(self, layer: M_contra, x: Tensor) -> Tensor:
         """The input with ones as a last feature."""
 
     def input_size(self, layer: M_contra, x: Tensor) -> tuple[int, ...]:
         """Size of one sample of the input as the layer sees it."""
+
+    def with_channels(self, layer: M_contra, size: tuple[int, ...]) -> tuple[int, ...]:
+        """A size of one sample, with the channels in front if they are left out."""
 
     def check_input_size(self, layer: M_contra, size: tuple[int, ...]) -> None:
         """Raise GrowthError if samples of this size cannot enter the layer."""

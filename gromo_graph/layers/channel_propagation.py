@@ -141,6 +141,22 @@ def _entering(
     return NewChannels(new, first.factor_like(new), first.spreads.get(place))
 
 
+def pass_old(function: torch.nn.Module, x: Tensor) -> Tensor:
+    """Channels behind a function, even if there are none, to which torch applies no norm and no pool."""
+    if 0 not in x.shape[1:]:
+        found: Tensor = function(x)
+        return found
+    for operation in operations_of(function):
+        if operation_adapter(operation).needs_moments:
+            continue
+        if x.dim() == 2:
+            x = operation(x)
+        else:  # a channel of zeros tells the shape
+            one = x.new_zeros(x.shape[0], 1, *x.shape[2:])
+            x = operation(one)[:, :0] + x.sum()
+    return x
+
+
 def pass_both(
     function: torch.nn.Module, extension: torch.nn.Module, x: Tensor, new: Tensor, segments: Segments
 ) -> tuple[Tensor, Tensor]:
@@ -155,10 +171,13 @@ def pass_both(
     width = new.shape[1]
     if extension is not function:
         _show(function, new, segments)
-        return function(x), extension(new)
+        return pass_old(function, x), extension(new)
     for place, operation in enumerate(operations_of(function)):
-        entering = _entering(segments, width, place, operation, new)
-        x, new = operation_adapter(operation).extended(operation, x, entering)
+        entering, adapter = _entering(segments, width, place, operation, new), operation_adapter(operation)
+        if 0 in x.shape[1:]:
+            x, new = pass_old(operation, x), adapter.new_alone(operation, entering)
+        else:
+            x, new = adapter.extended(operation, x, entering)
     return x, new
 
 

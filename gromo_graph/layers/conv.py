@@ -13,7 +13,7 @@ from gromo_graph.algebra import Patches, measured_image, spread_out
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.base import Kernel, like
 from gromo_graph.layers.torch_half import TorchHalf
-from gromo_graph.layers.weighted import Weighted, bare, weight_of
+from gromo_graph.layers.weighted import Weighted, bare, bias_of, weight_of
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis, same_padding
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
@@ -105,11 +105,28 @@ class SlidingAdapter(Weighted[M]):
         weight[(slice(None), slice(None), *middle)] = omega[:, 0]
         return weight
 
+    def outputs(self, layer: M, x: Tensor) -> Tensor:
+        """Of a layer without channels on a side zeros and the bias, which torch's convolutions refuse to give."""
+        weight, bias = weight_of(layer), bias_of(layer)
+        if weight.numel():
+            return super().outputs(layer, x)
+        height, width = self.axes(layer)
+        sizes = (height.outputs(x.shape[2]), width.outputs(x.shape[-1]))
+        found = (
+            x.new_zeros(x.shape[0], weight.shape[0], *sizes[2 - self.dimensions :])
+            + weight.sum()
+            + x[:, :0].sum()
+        )
+        return found if bias is None else found + bias.reshape(-1, *[1] * self.dimensions)
+
     def write_sizes(self, layer: Any) -> None:
         layer.out_channels, layer.in_channels = layer.weight.shape[:2]
 
     def with_constant(self, layer: M, x: Tensor) -> Tensor:
         return torch.cat((x, x.new_ones(x.shape[0], 1, *x.shape[2:])), dim=1)
+
+    def with_channels(self, layer: M, size: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.in_neurons(layer), *size) if len(size) == self.dimensions else size
 
     def check_input_size(self, layer: M, size: tuple[int, ...]) -> None:
         if len(size) != 1 + self.dimensions or size[0] != self.in_neurons(layer):

@@ -42,6 +42,10 @@ class Weighted(Generic[M]):
     def out_neurons(self, layer: M) -> int:
         return weight_of(layer).shape[0]
 
+    def outputs(self, layer: M, x: Tensor) -> Tensor:
+        found: Tensor = layer(x)
+        return found
+
     def fan_in(self, layer: M) -> int:
         return weight_of(layer).shape[1:].numel()
 
@@ -50,6 +54,9 @@ class Weighted(Generic[M]):
 
     def input_size(self, layer: M, x: Tensor) -> tuple[int, ...]:
         return tuple(x.shape[1:])
+
+    def with_channels(self, layer: M, size: tuple[int, ...]) -> tuple[int, ...]:
+        return size
 
     def parameter_count(self, layer: M) -> int:
         return self.out_neurons(layer) * self.columns(layer)

@@ -27,6 +27,7 @@ from gromo_graph.modules.pending import (
     pending_neurons,
     size_of_inputs,
     size_of_outputs,
+    stands_alone,
 )
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.statistics.forward_new_channels import flow
@@ -45,24 +46,58 @@ def apply_change(
 ) -> None:
     """Turn what is pending into weights, after everything about it has been checked."""
     delta = module.optimal_delta_layer if apply_delta else None
-    group = _group_to_extend(module, extension_size, apply_previous) if apply_extension else None
-    if delta is None and group is None:
+    alone = apply_extension and not apply_previous and _extends_alone(module, extension_size)
+    group = (
+        _group_to_extend(module, extension_size, apply_previous) if apply_extension and not alone else None
+    )
+    if delta is None and group is None and not alone:
         return
-    if module.input_factor is None:
+    missing = module.input_factor is None and (group is not None or alone or module.delta_factor is None)
+    if missing:
         raise GrowthError(
             f"{module.name} has no scaling factor: call set_scaling_factor(s) or pass scaling_factor"
         )
     s = as_factor(module.input_factor, module.weight).detach()
-    if float(s) == 0.0:
-        return
-    measured = _measured_channels(group) if group is not None and apply_previous else {}
-    if delta is not None:  # W ← W − s² δ
+    grown = group if group is not None and _changes(group, module, apply_previous) else None
+    measured = _measured_channels(grown) if grown is not None and apply_previous else {}
+    scale = module.delta_scale.detach()
+    if delta is not None and float(scale) != 0.0:  # W ← W − s² δ
         bias = bias_of(delta)
-        parameter_step(module, -(s**2) * weight_of(delta), None if bias is None else -(s**2) * bias)
-    if group is not None and apply_previous:
-        _grow(group, pending_neurons(module), float(s), measured)
-    elif group is not None:
-        _grow_inputs(module, group, s)
+        parameter_step(module, -scale * weight_of(delta), None if bias is None else -scale * bias)
+    if grown is not None and apply_previous:
+        _grow(grown, pending_neurons(module), measured)
+    elif grown is not None:
+        _grow_inputs(module, grown, s)
+    elif alone and float(s) != 0.0:
+        extend_in(module, s * pending_inputs(module).fan_out[0].weight)
+        module.extension_applied = True
+
+
+def _extends_alone(module: LayerModule, extension_size: int | None) -> bool:
+    """True if a module has pending inputs that come from nothing that growth knows; what gives them is the caller's."""
+    if not stands_alone(module) or module.extended_input_layer is None or module.extension_applied:
+        return False
+    _check_size(module, extension_size, module.adapter.in_neurons(module.extended_input_layer))
+    return True
+
+
+def _changes(group: Group, module: LayerModule, apply_previous: bool) -> bool:
+    """True if some factor of a group's new channels is not 0: with all at 0 it is left as it is."""
+    own = as_factor(module.input_factor, module.weight)
+    if not apply_previous:
+        return float(own) != 0.0
+    inputs = [as_factor(each.input_factor, each.weight) for each in group.consumers]
+    outputs = [as_factor(each.output_factor, each.weight) for each in group.producers]
+    return any(float(factor) != 0.0 for factor in (own, *inputs, *outputs))
+
+
+def _check_size(module: LayerModule, asked: int | None, size: int) -> None:
+    """Refuse another number of neurons than are pending."""
+    if asked is not None and asked != size:
+        raise GrowthError(
+            f"{module.name} has {size} pending neurons and apply_change was asked for {asked}: "
+            "call sub_select_optimal_added_parameters() or create_layer_extensions() first"
+        )
 
 
 def _group_to_extend(module: LayerModule, extension_size: int | None, apply_previous: bool) -> Group | None:
@@ -71,11 +106,7 @@ def _group_to_extend(module: LayerModule, extension_size: int | None, apply_prev
         return None
     group = pending_group(module)
     size = 0 if group is None else size_of_inputs(module, group)
-    if extension_size is not None and extension_size != size:
-        raise GrowthError(
-            f"{module.name} has {size} pending neurons and apply_change was asked for {extension_size}: "
-            "call sub_select_optimal_added_parameters() or create_layer_extensions() first"
-        )
+    _check_size(module, extension_size, size)
     if group is None:
         if module.extended_input_layer is not None:
             growing_links(module)  # says why it cannot grow
@@ -101,9 +132,14 @@ Measured = dict[tuple[torch.nn.Module, int], Passed]
 """For each operation and place in it the measurements of the new channels that enter there."""
 
 
-def _grow(group: Group, neurons: GroupNeurons, s: float, measured: Measured) -> None:
-    """Write the neurons into all layers and operations of their group, at scaling factor s."""
-    if s < 0.0:  # the step size is s²: the sign belongs to the neurons
+def _grow(group: Group, neurons: GroupNeurons, measured: Measured) -> None:
+    """Write the neurons into all layers and operations of their group, each side at its own factor."""
+    inputs = [float(as_factor(each.input_factor, each.weight)) for each in group.consumers]
+    outputs = [float(as_factor(each.output_factor, each.weight)) for each in group.producers]
+    s = outputs[0]
+    if len({*inputs, *outputs}) > 1:  # weights that are written at γ = 1 carry their factors
+        neurons, s = neurons.scaled_apart(outputs, inputs), 1.0
+    elif s < 0.0:  # the step size is s²: the sign belongs to the neurons
         neurons = neurons.scaled(-1.0, -1.0)
     found = widened(group, neurons, Step())
     for entry in found.entries:
@@ -165,7 +201,7 @@ def delete_update(
 ) -> None:
     """Forget pending growth, and the scaling factor if nothing is pending any more."""
     previous = module.previous_module
-    if include_previous and previous is not None and not isinstance(previous, Linkable):
+    if previous is not None and not isinstance(previous, Linkable):
         raise TypeError(
             f"the previous module of {module.name} is a {type(previous).__name__}: expected a GrowingModule "
             "or MergeGrowingModule"
@@ -183,7 +219,7 @@ def delete_update(
         module.extended_input_layer = module.eigenvalues_extension = None
         module.extension_applied = False
     if module.optimal_delta_layer is None and module.extended_input_layer is None:
-        module.input_factor = None
+        module.input_factor = module.delta_factor = None
 
 
 def _forget(group: Group) -> None:

@@ -67,11 +67,10 @@ def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> None
     """Append outputs."""
     adapter, size = module.adapter, weight.shape[0]
     expect_shape(module, "weight", weight, adapter.out_extension_shape(module.layer, size))
-    if module.use_bias != (bias is not None):
-        raise GrowthError(
-            f"{module.name} has {'a' if module.use_bias else 'no'} bias and its new outputs got "
-            f"{'none' if bias is None else 'one'}: expected the same"
-        )
+    if module.use_bias and bias is None:
+        raise GrowthError(f"{module.name} has a bias and its new outputs got none: expected one")
+    if not module.use_bias:
+        bias = None  # "if needed" says the document, and it is not
     if bias is not None:
         expect_shape(module, "bias", bias, (size,))
     if size == 0:

@@ -17,7 +17,7 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra.initialization import copy_uniform
+from gromo_graph.algebra.initialization import copy_uniform, copy_variance
 from gromo_graph.algebra.neuron_weights import FanIn, FanOut, GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import Kernel
@@ -275,25 +275,81 @@ class GrowingModule(MeasuredModule):
         neurons = self.eigenvalues_extension.to(self.parameter_update_decrease).square().sum()
         return self.parameter_update_decrease + self.activation_gradient * neurons
 
+    @property
+    def improvement_of_neurons(self) -> Tensor:
+        """The share of each pending neuron in `first_order_improvement`, σ'(0⁺) λ², (k,); empty without any."""
+        if self.eigenvalues_extension is None:
+            return self.weight.new_zeros(0)
+        return self.activation_gradient * self.eigenvalues_extension.square()
+
     # Pending growth
 
     @property
     def scaling_factor(self) -> Tensor:
-        """s as a scalar tensor, 0 while it has not been set; assigning calls `set_scaling_factor`."""
-        return as_factor(self.input_factor, self.weight)
+        """s as a scalar tensor, 0 while it has not been set; assigning calls `set_scaling_factor`.
+
+        A tensor that was set is returned itself: if it requires a gradient, `.grad` is there after a backward pass
+        through `extended_forward`. A number is kept as a tensor, of which `requires_grad_()` can be asked.
+        """
+        return self._kept_or_cast(self.input_factor)
 
     @scaling_factor.setter
     def scaling_factor(self, factor: float | Tensor) -> None:
         scaling.set_factor(self, factor)
 
-    def set_scaling_factor(self, factor: float) -> None:
-        """Set s for this module's delta (s²) and input extension (s), and the previous module's output.
+    def _kept_or_cast(self, factor: Tensor | None) -> Tensor:
+        """A factor itself, if its gradient is asked for or it is like the weight; else a copy that is."""
+        like = self.weight
+        if factor is not None and (
+            factor.requires_grad or (factor.dtype, factor.device) == (like.dtype, like.device)
+        ):
+            return factor
+        return as_factor(factor, like)
+
+    def set_scaling_factor(
+        self,
+        factor: float | Tensor | None = None,
+        *,
+        optimal_delta_scaling: float | Tensor | None = None,
+        input_extension_scaling: float | Tensor | None = None,
+        output_extension_scaling: float | Tensor | None = None,
+    ) -> None:
+        """Set s for this module's delta (s²) and input extension (s), and the previous module's output; or each apart.
 
         Args:
             factor: a number or a tensor of one entry (gradients flow into it through `extended_forward`).
                 A negative one turns the sign of the new neurons, never that of the delta.
+            optimal_delta_scaling: the factor of the delta itself, in the place of s².
+            input_extension_scaling: of ω of this module, in the place of s.
+            output_extension_scaling: of α of all layers before that would widen, in the place of s.
+
+        Raises:
+            GrowthError: no factor at all, or one that is no finite number.
         """
-        scaling.set_factor(self, factor)
+        apart = (optimal_delta_scaling, input_extension_scaling, output_extension_scaling)
+        if factor is not None or all(each is None for each in apart):
+            scaling.set_factor(self, factor)
+        scaling.set_factors(
+            self,
+            delta=optimal_delta_scaling,
+            input_extension=input_extension_scaling,
+            output_extension=output_extension_scaling,
+        )
+
+    @property
+    def optimal_delta_scaling(self) -> Tensor:
+        """The factor of the delta: s², or what was set for it; 0 while nothing has been set."""
+        return self.delta_scale if self.delta_factor is None else self._kept_or_cast(self.delta_factor)
+
+    @property
+    def input_extension_scaling(self) -> Tensor:
+        """The factor of ω of this module, another name of s for those who set factors apart."""
+        return self.scaling_factor
+
+    @property
+    def output_extension_scaling(self) -> Tensor:
+        """The factor of α of this module, which the next module sets; 0 while it has not been set."""
+        return self.passed[0].factor_like(self.weight)
 
     @staticmethod
     def scale_layer(layer: torch.nn.Module, scale: float) -> torch.nn.Module:
@@ -314,16 +370,29 @@ class GrowingModule(MeasuredModule):
         scaling.scale_extension(self, scale, scale_output, scale_input)
 
     def normalize_optimal_updates(
-        self, std_target: float | None = None, normalization_type: str = "legacy_normalization"
+        self,
+        std_target: float | None = None,
+        normalization_type: str = "legacy_normalization",
+        *,
+        gradmax_scale: float = 1.0,
     ) -> None:
         """Scale pending growth to a standard deviation of the weights.
 
         Args:
             std_target: None takes that of the layer's weight, or 1/√fan_in if there is none.
-            normalization_type: "legacy_normalization", "equalize_second_layer" or "equalize_extensions";
-                `gromo_graph.algebra.rescaling` says what each does.
+            normalization_type: "legacy_normalization", "equalize_second_layer", "equalize_extensions";
+                "match_extending_layer": each part takes the spread of the layer that it becomes part of;
+                `gromo_graph.algebra.rescaling` says what each does. "gradmax_normalization": ω of each neuron takes
+                the mean norm of this layer's columns, and the rest stays.
+            gradmax_scale: times which "gradmax_normalization" takes that norm.
+
+        Raises:
+            GrowthError: an unknown kind, a target that is not positive, or nothing whose norm could be taken.
         """
-        scaling.normalize(self, std_target, normalization_type)
+        if normalization_type == "gradmax_normalization":
+            scaling.normalize_columns(self, gradmax_scale)
+        else:
+            scaling.normalize(self, std_target, normalization_type)
 
     def sub_select_optimal_added_parameters(
         self,
@@ -386,6 +455,10 @@ class GrowingModule(MeasuredModule):
         apply_delta: bool = True,
         apply_extension: bool = True,
         extension_size: int | None = None,
+        *,
+        optimal_delta_scaling: float | Tensor | None = None,
+        input_extension_scaling: float | Tensor | None = None,
+        output_extension_scaling: float | Tensor | None = None,
     ) -> None:
         """Make pending growth real: W ← W − s²δ, inputs s·ω appended, outputs s·α of the previous module.
 
@@ -396,15 +469,22 @@ class GrowingModule(MeasuredModule):
 
         Args:
             scaling_factor: s, set as by `set_scaling_factor`; None takes the current one.
-            apply_previous: extend the previous module's output too.
+            apply_previous: extend the previous module's output too; False also on a module without a previous one.
             apply_delta: change the old weights. apply_extension: append the new ones.
             extension_size: number of new neurons, checked; None takes what is pending.
+            optimal_delta_scaling, input_extension_scaling, output_extension_scaling: as of `set_scaling_factor`.
 
         Raises:
             GrowthError: no scaling factor was ever set, or the pending parts do not fit together.
         """
         if scaling_factor is not None:
             scaling.set_factor(self, scaling_factor)
+        scaling.set_factors(
+            self,
+            delta=optimal_delta_scaling,
+            input_extension=input_extension_scaling,
+            output_extension=output_extension_scaling,
+        )
         applying.apply_change(
             self,
             apply_previous=apply_previous,
@@ -424,7 +504,7 @@ class GrowingModule(MeasuredModule):
         extensions.extend_in(self, weight)
 
     def layer_out_extension(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        """Append outputs with this weight, (k, in_features), and bias (k,) if the layer has one."""
+        """Append outputs with this weight, (k, in_features), and bias (k,); a layer without a bias needs none."""
         extensions.extend_out(self, weight, bias)
 
     def add_parameters(
@@ -469,11 +549,12 @@ class GrowingModule(MeasuredModule):
         Through merges: of all layers that would gain outputs, and of all that read them.
 
         Args:
-            extension_size: number of neurons.
+            extension_size: number of neurons; of a side with a size of its own it says nothing.
             output_extension_size: of the outputs, by default as many.
             input_extension_size: of this module's input, by default what the neurons become there (more behind a
                 flatten).
-            output_extension_init, input_extension_init: "copy_uniform" or "zeros".
+            output_extension_init, input_extension_init: one of `gromo_graph.algebra.initialization`: "copy_uniform",
+                "copy_variance", "copy_normal", "kaiming_uniform", "kaiming_normal", "orthogonal", "zeros".
             producer: which of the layers behind a concat gets the neurons; by default the first that can grow.
         """
         extensions.create_extensions(
@@ -486,10 +567,18 @@ class GrowingModule(MeasuredModule):
             producer=producer,
         )
 
-    def copy_uniform_initialization(self, tensor: Tensor, reference_tensor: Tensor, fan_in: int) -> None:
-        """Fill a tensor uniformly in ±√std(reference), or ±1/√fan_in if the reference is constant."""
+    def copy_uniform_initialization(
+        self, tensor: Tensor, reference_tensor: Tensor, fan_in: int, *, equal_std: bool = False
+    ) -> None:
+        """Fill a tensor uniformly in ±√std(reference), or ±1/√fan_in if the reference is constant.
+
+        Args:
+            equal_std: in ±√3·std(reference) instead, which gives the values the spread of the reference. The documented
+                bounds do not: of a 400×400 layer with torch's first values they give 3.4 times its spread.
+        """
+        make = copy_variance if equal_std else copy_uniform
         with torch.no_grad():
-            tensor.copy_(copy_uniform(tensor.shape, reference_tensor, fan_in))
+            tensor.copy_(make(tensor.shape, reference_tensor, fan_in))
 
     # Targets
 
@@ -527,7 +616,8 @@ class GrowingModule(MeasuredModule):
         """Set `input_size`, the size of one sample of the input, and return it.
 
         Args:
-            input_size: taken if given; its last entry must be the layer's width.
+            input_size: taken if given. Of a linear layer its last entry must be the layer's width; of a convolution
+                it is (channels, height, width), or (height, width) alone.
             compute_from_previous: take the width of the previous module's output.
             force_update: False keeps a size that is known already.
 
@@ -538,7 +628,7 @@ class GrowingModule(MeasuredModule):
             return self._input_size
         found: tuple[int, ...] | None = None
         if input_size is not None:
-            found = tuple(input_size)
+            found = self.adapter.with_channels(self.layer, tuple(input_size))
         elif compute_from_previous:
             found = target_widths.size_from_previous(self)
         elif self.capture.input is not None:

@@ -16,7 +16,7 @@ from torch.nn import Parameter
 from gromo_graph.algebra import summed_second_moment
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import Kernel, adapter_for, operation_adapter, operations_of
-from gromo_graph.layers.channel_propagation import as_factor, pass_both
+from gromo_graph.layers.channel_propagation import as_factor, pass_both, pass_old
 from gromo_graph.modules.linkable import Linkable
 from gromo_graph.statistics.capture import (
     Capture,
@@ -48,6 +48,7 @@ class LayerModule(Linkable):
             "explicit_extended_function",
             "scaling_factor",
             "input_factor",
+            "delta_factor",
             "growth_links",
             "network_groups",
             "joint_partners",
@@ -106,7 +107,8 @@ class LayerModule(Linkable):
         self.delta_solver: str | None = None
         self.extension_solver: str | None = None
         self.extension_decomposition: str | None = None
-        self.input_factor: float | Tensor | None = None
+        self.input_factor: Tensor | None = None
+        self.delta_factor: Tensor | None = None  # None: the square of the input's
 
     def _check_shapes(self, s: tuple[int, int] | None, m: tuple[int, int] | None) -> None:
         columns, out = self.adapter.columns(self.layer), self.out_neurons
@@ -180,7 +182,7 @@ class LayerModule(Linkable):
     def forward(self, x: Tensor) -> Tensor:
         """post_layer_function(layer(x)); keeps input and pre-activity while statistics are gathered."""
         a = observed_forward(self, x)
-        output: Tensor = self.post_layer_function(a)
+        output = pass_old(self.post_layer_function, a)
         if a.dim() > output.dim():
             self.note_positions(output)
         return output
@@ -199,7 +201,7 @@ class LayerModule(Linkable):
             x: input, (n, ..., in_features) or (n, in_channels, ...).
             x_ext: output extension of the previous module, k features or channels; needed exactly where the
                 input is extended.
-            use_optimal_delta: subtract s²·δ(x).
+            use_optimal_delta: subtract s²·δ(x), or δ(x) times the factor that was set for it.
             use_extended_input: add s·ω(x_ext).
             use_extended_output: also compute the outputs that the next module would gain.
 
@@ -207,9 +209,9 @@ class LayerModule(Linkable):
             The output, and the further outputs (None without an output extension).
         """
         s = as_factor(self.input_factor, self.weight)
-        a = self.layer(x)
+        a = self.adapter.outputs(self.layer, x)
         if use_optimal_delta and self.optimal_delta_layer is not None:
-            a = a - s**2 * self.optimal_delta_layer(x)
+            a = a - self.delta_scale * self.adapter.outputs(self.optimal_delta_layer, x)
         if use_extended_input:
             if (self.extended_input_layer is None) != (x_ext is None):
                 raise GrowthError(
@@ -217,11 +219,11 @@ class LayerModule(Linkable):
                     f"and got {'no x_ext' if x_ext is None else 'an x_ext'}: expected x_ext exactly where the "
                     "input is extended (the second result of the previous module's extended_forward)"
                 )
-            if self.extended_input_layer is not None:
-                a = a + s * self.extended_input_layer(x_ext)
+            if self.extended_input_layer is not None and x_ext is not None:
+                a = a + s * self.adapter.outputs(self.extended_input_layer, x_ext)
         if not use_extended_output or self.extended_output_layer is None:
-            return self.post_layer_function(a), None
-        new = self.passed[0].factor_like(a) * self.extended_output_layer(x)
+            return pass_old(self.post_layer_function, a), None
+        new = self.passed[0].factor_like(a) * self.adapter.outputs(self.extended_output_layer, x)
         return pass_both(self.post_layer_function, self.extended_post_layer_function, a, new, self.passed)
 
     @property
@@ -289,6 +291,13 @@ class LayerModule(Linkable):
     def output_factor(self) -> float | Tensor | None:
         """The scaling factor of the output extension, None while it has not been set."""
         return self.passed[0].factor
+
+    @property
+    def delta_scale(self) -> Tensor:
+        """The factor of δ, a scalar: s², or what was set for it."""
+        if self.delta_factor is not None:
+            return as_factor(self.delta_factor, self.weight)
+        return as_factor(self.input_factor, self.weight) ** 2
 
     def update_input_moment(self) -> None:
         """Count the stored batch in S of the input, once for each forward pass."""

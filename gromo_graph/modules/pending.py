@@ -15,6 +15,12 @@ from gromo_graph.layers.shape_checks import expect_shape
 from gromo_graph.layers.weighted import bias_of, weight_of
 from gromo_graph.modules.group_links import growable_links, growing_links
 from gromo_graph.modules.layer_module import Group, LayerModule
+from gromo_graph.modules.linkable import Linkable
+
+
+def stands_alone(module: LayerModule) -> bool:
+    """True if nothing that growth knows stands before a module, so that its input is up to the caller."""
+    return not isinstance(module.previous_module, Linkable)
 
 
 def pending_group(module: LayerModule) -> Group | None:
@@ -59,7 +65,8 @@ def pending_inputs(module: LayerModule) -> GroupNeurons:
     Raises:
         GrowthError: there are none.
     """
-    fan_out = _fan_out(group_of_pending(module), module, module)
+    group = None if stands_alone(module) else group_of_pending(module)
+    fan_out = _fan_out(group, module, module)
     nothing = FanIn(fan_out.weight.new_zeros(fan_out.size, 0), None)
     return _with_solver(module, GroupNeurons((nothing,), (fan_out,), None))
 
@@ -118,14 +125,14 @@ def _fan_in(producer: LayerModule, module: LayerModule) -> FanIn:
     return FanIn(weight_of(layer).detach(), None if bias is None else bias.detach())
 
 
-def _fan_out(group: Group, consumer: LayerModule, module: LayerModule) -> FanOut:
+def _fan_out(group: Group | None, consumer: LayerModule, module: LayerModule) -> FanOut:
     layer = consumer.extended_input_layer
     if layer is None:
         raise GrowthError(
             f"{consumer.name} has no input extension: call compute_optimal_added_parameters() or "
             f"create_layer_extensions() of {module.name} first"
         )
-    return FanOut(weight_of(layer).detach(), repeats_of(group, consumer))
+    return FanOut(weight_of(layer).detach(), (1,) if group is None else repeats_of(group, consumer))
 
 
 @torch.no_grad()

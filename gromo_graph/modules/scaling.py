@@ -12,7 +12,7 @@ from torch import Tensor
 from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.algebra.rescaling import Spreads, normalization_factors, spread_of
 from gromo_graph.errors import GrowthError
-from gromo_graph.modules.group_links import growable_links
+from gromo_graph.modules.group_links import growable_links, growing_links
 from gromo_graph.modules.layer_module import Group, LayerModule
 from gromo_graph.modules.pending import (
     group_of_pending,
@@ -24,8 +24,8 @@ from gromo_graph.modules.pending import (
 )
 
 
-def checked_factor(module: LayerModule, factor: object) -> float | Tensor:
-    """A finite scalar: a number, or a tensor of one entry (kept, so that gradients flow into it)."""
+def checked_factor(module: LayerModule, factor: object) -> Tensor:
+    """A finite scalar: a tensor of one entry, kept so that gradients flow into it, or one made of a number."""
     if isinstance(factor, Tensor):
         if factor.numel() != 1 or not bool(torch.isfinite(factor).all()):
             raise GrowthError(
@@ -34,26 +34,69 @@ def checked_factor(module: LayerModule, factor: object) -> float | Tensor:
             )
         return factor
     if isinstance(factor, numbers.Real) and not isinstance(factor, bool) and math.isfinite(factor):
-        return float(factor)
+        like = module.weight
+        return torch.tensor(float(factor), dtype=like.dtype, device=like.device)
     raise GrowthError(
         f"{module.name}: the scaling factor is {factor!r}: expected a finite number or a tensor of one entry"
     )
 
 
 def set_factor(module: LayerModule, factor: object) -> None:
-    """Give the factor to the module and to everything that grows with its input."""
+    """Give the factor to the module and to everything that grows with its input; the delta follows as its square."""
     checked = checked_factor(module, factor)
-    module.input_factor = checked
+    module.input_factor, module.delta_factor = checked, None
+    for group in _groups(module):
+        give_factor(group, checked)
+
+
+def set_factors(
+    module: LayerModule,
+    *,
+    delta: object = None,
+    input_extension: object = None,
+    output_extension: object = None,
+) -> None:
+    """Give one part of pending growth a factor of its own; None leaves a part as it is.
+
+    Args:
+        delta: the factor of δ itself. input_extension: of ω of this module. output_extension: of α of all layers that
+            would widen.
+
+    Raises:
+        GrowthError: no finite number, or an output extension that no layer before the module has.
+    """
+    if delta is not None:
+        module.delta_factor = checked_factor(module, delta)
+    if input_extension is not None:
+        if (
+            module.delta_factor is None and module.input_factor is not None
+        ):  # the delta keeps the factor it had
+            module.delta_factor = module.delta_scale.detach()
+        module.input_factor = checked_factor(module, input_extension)
+    if output_extension is not None:
+        checked = checked_factor(module, output_extension)
+        groups = _groups(module)
+        if not groups:
+            growing_links(module)  # says why it cannot grow
+        for group in groups:
+            _give_outputs(group, checked)
+
+
+def _groups(module: LayerModule) -> list[Group]:
+    """The group that is pending, or all that can grow."""
     group = pending_group(module)
-    groups = [group] if group is not None else [link.group for link in growable_links(module)]
-    for each in groups:
-        give_factor(each, checked)
+    return [group] if group is not None else [link.group for link in growable_links(module)]
 
 
-def give_factor(group: Group, factor: float | Tensor | None) -> None:
+def give_factor(group: Group, factor: Tensor | None) -> None:
     """The factor of every new channel of a group."""
     for consumer in group.consumers:
         consumer.input_factor = factor
+    _give_outputs(group, factor)
+
+
+def _give_outputs(group: Group, factor: Tensor | None) -> None:
+    """The factor of new channels up to where they are read."""
     for place in group.member_places():
         group.module(place).passed[place.segment].factor = factor
 
@@ -102,7 +145,8 @@ def scale_extension(
 
 def normalize(module: LayerModule, std_target: float | None, kind: str) -> None:
     """Bring pending weights to a standard deviation (see `normalization_factors`)."""
-    is_pending = pending_group(module) is not None
+    group = pending_group(module)
+    is_pending = group is not None
     omega = alpha = None
     if is_pending:
         neurons = pending_neurons(module)
@@ -115,10 +159,41 @@ def normalize(module: LayerModule, std_target: float | None, kind: str) -> None:
         spread_of(alpha),
     )
     target = _default_target(module) if std_target is None else std_target
-    factors = normalization_factors(kind, spreads, target)
+    before = None if group is None else _spread_of_all(group)
+    factors = normalization_factors(kind, spreads, target, before)
     scale_update(module, factors.delta)
     if is_pending:
         scale_extension(module, None, factors.fan_in, factors.fan_out)
+
+
+def _spread_of_all(group: Group) -> float | None:
+    """The standard deviation of the weights of all layers before, which α extends; None if they have none."""
+    return spread_of(torch.cat([producer.weight.flatten() for producer in group.producers]))
+
+
+@torch.no_grad()
+def normalize_columns(module: LayerModule, scale: float) -> None:
+    """Bring ω of each pending neuron to `scale` times the mean norm of the columns that the layer has.
+
+    The values λ, which enter squared, take the root of the factor, as only one side is scaled.
+    """
+    if module.extended_input_layer is None or not module.in_neurons:
+        raise GrowthError(
+            f"{module.name} has {module.in_neurons} inputs and {'a' if module.in_neurons == 0 else 'no'} pending input "
+            "extension: expected an extension of a layer with inputs, whose norms it takes"
+        )
+    if not scale > 0.0:
+        raise GrowthError(f"{module.name}: gradmax_scale is {scale}: expected a positive number")
+    neurons = pending_inputs(module)
+    (fan_out,) = neurons.fan_out
+    target = scale * module.weight.transpose(0, 1).flatten(1).norm(dim=1).mean()
+    places = [part.transpose(0, 1).flatten(1) for part in fan_out.by_place()]
+    norms = torch.cat(places, dim=1).norm(dim=1)
+    factors = torch.where(norms > 0.0, target / norms, torch.ones_like(norms))
+    scaled = neurons.scaled(1.0, factors)
+    if scaled.values is not None:
+        scaled = replace(scaled, values=scaled.values * factors.sqrt().to(scaled.values))
+    put_inputs(module, scaled.fan_out[0], scaled)
 
 
 def _default_target(module: LayerModule) -> float:

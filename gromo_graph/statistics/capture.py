@@ -78,7 +78,7 @@ class ObservedLayer(GrowingLayer, ObservedModule, Protocol):
 def observed_forward(module: ObservedLayer, x: Tensor) -> Tensor:
     """The layer's output, with input and output kept as far as they are asked for."""
     capture = module.capture
-    a: Tensor = module.layer(x)
+    a = module.adapter.outputs(module.layer, x)
     if module.store_input or module.needed_by_next:
         capture.input, capture._rows = x, None
         capture.forward_pass = module.forward_pass_of_input(x)

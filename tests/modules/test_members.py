@@ -364,9 +364,9 @@ def test_delete_update(linked: Pair) -> None:
 
 def test_delete_update_of_a_foreign_neighbour() -> None:
     module = GrowingModule(Linear(3, 2), previous_module=torch.nn.ReLU(), name="odd")
-    with pytest.raises(TypeError, match="odd is a ReLU"):
-        module.delete_update()
-    module.delete_update(include_previous=False)
+    for include_previous in (True, False):
+        with pytest.raises(TypeError, match="odd is a ReLU"):
+            module.delete_update(include_previous)
 
 
 def test_extended_forward(linked: Pair) -> None:
