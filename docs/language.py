@@ -146,6 +146,10 @@ def sections() -> Iterator[str]:
     yield "### `grow`\n"
     yield "`false` and `off`: the features stay as they are. `true` and `on`: they may grow. A map limits how:\n"
     yield from table(DEFINITIONS["Grow"]["properties"], [])
+    data = SCHEMA["properties"]["data"]
+    yield "## `data`\n"
+    yield f"{data['description']} [my_data.md](my_data.md) shows how it is used.\n"
+    yield from table(data["properties"], data["required"])
     for title in ("growth", "train"):
         yield f"## `{title}`\n"
         yield from table(SCHEMA["properties"][title]["properties"], [])

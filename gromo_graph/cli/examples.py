@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
-    "new": ("new > my.yaml", "new cnn > my.yaml"),
+    "new": ("new > my.yaml", "new cnn > my.yaml", "new table --data rows.csv --target price > my.yaml"),
     "import": ("import my_models:resnet --input 1,3,32,32 -o resnet.yaml",),
     "validate": ("validate my.yaml", "validate my.yaml --watch"),
     "schema": ("schema > gromo-graph.schema.json",),

@@ -184,6 +184,7 @@ def _sections(spec: Spec) -> dict[str, Any]:
         "outputs" if spec.named_outputs else "output": list(spec.outputs),
         "growth": spec.growth.model_dump(),
         "train": spec.train.model_dump(),
+        **({"data": spec.data.model_dump()} if spec.data is not None else {}),
     }
 
 

@@ -38,7 +38,8 @@ class BranchPoint:
             found = overridden(spec, self.overrides or ())
         except SpecError as error:
             raise RunError(str(error)) from error
-        if found.nodes != spec.nodes or found.outputs != spec.outputs or found.train.data != spec.train.data:
+        data = (found.data, found.train.data) != (spec.data, spec.train.data)
+        if data or found.nodes != spec.nodes or found.outputs != spec.outputs:
             raise RunError("a branch can have other values of `growth` and `train`, not other nodes or data")
         if found.train.loss != spec.train.loss or found.train.optimizer.name != spec.train.optimizer.name:
             raise RunError("a branch keeps the loss and the kind of optimizer of the run")

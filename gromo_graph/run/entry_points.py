@@ -10,7 +10,7 @@ from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
 from gromo_graph.memory_sizes import bytes_of
 from gromo_graph.run.branch_point import BranchPoint
-from gromo_graph.run.data.load_data import check_trainable, data_of
+from gromo_graph.run.data.load_data import check_trainable, data_of, named_data
 from gromo_graph.run.data.sources import Source, is_file
 from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.checkpoint import checkpoints
@@ -280,7 +280,7 @@ def _follow(
 
 def _name_of(source: SpecSource, data: Source) -> str | None:
     """The name by which a later command finds the data; None for objects of Python."""
-    named = source.spec.train.data if data is None else data
+    named = named_data(source.spec) if data is None else data
     if is_file(named):
         folder = source.folder if data is None else None
         return str(((folder or Path()) / os.fspath(named)).resolve())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source, find_source, read_source
+from gromo_graph.run.data.tables.reading import rows_of_frame
+from gromo_graph.run.data.tables.sources import is_table, rows_of
 from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS, RunFolder, open_folder, why_no_spec
 from gromo_graph.run.folder.weights_file import load_weights, spec_of_weights
 from gromo_graph.run.judging.measures import Judge, Measures
@@ -110,8 +113,9 @@ class Run(Displayed):
         """Predictions for raw samples, in the words and units of the data.
 
         Args:
-            x: (samples, features), or (samples, *input shape); not standardised. The columns of a DataFrame are found
-                by their names, if the network was trained on data with names.
+            x: (samples, features), or (samples, *input shape), not standardised. The columns of a DataFrame are found
+                by their names, if the network was trained on data with names. A run that reads a table (section `data`
+                of its spec) takes a DataFrame, a map of columns, or a list of maps.
 
         Returns:
             Class labels (samples,); for regression values (samples,) or (samples, outputs).
@@ -146,7 +150,10 @@ class Run(Displayed):
 
     def scores(self, x: Any) -> Tensor:
         """The outputs of the network itself for raw samples, (samples, outputs): logits, or standardised values."""
-        if is_frame(x):
+        table = self.preparation.table
+        if table is not None and not isinstance(x, Raw):
+            raw = table.raw(rows_of_frame(x, "x"), self.preparation.task, target=False)
+        elif is_frame(x):
             raw = read_frame(x, name="x", target=False, **self._columns())
         else:
             raw = replace(x, y=None) if isinstance(x, Raw) else raw_from("x", x, None)
@@ -208,10 +215,24 @@ class Run(Displayed):
         Raises:
             RunError: they cannot be read.
         """
-        return read_source(source, trusted=trusted, target=target, **self._columns())
+        raw = self._of_table(source, target=target)
+        if raw is None:
+            raw = read_source(source, trusted=trusted, target=target, **self._columns())
+        return raw
 
     def _found(self, source: Source) -> Raw | Mapping[str, Any]:
-        return find_source(source, **self._columns())
+        raw = self._of_table(source, target=True)
+        return find_source(source, **self._columns()) if raw is None else raw
+
+    def _of_table(self, source: Source, *, target: bool) -> Raw | None:
+        """The rows of a table with columns of several kinds as the run reads them; None if it reads none."""
+        table, section = self.preparation.table, self.spec.data
+        if table is None or section is None or not is_table(source):
+            return None
+        rows = rows_of(source, section)
+        for words in table.unseen(rows):
+            warnings.warn(f"{rows.name}: {words}", stacklevel=4)
+        return table.raw(rows, self.preparation.task, target=target)
 
     def _columns(self) -> dict[str, Any]:
         return {"known": self.preparation.features, "size": len(self.preparation.mean)}

@@ -62,7 +62,7 @@ def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dic
     >>> with_defaults("train", {"epochs": 5, "optimizer": {"lr": 0.1}}, 1)["optimizer"]["name"]
     'adamw'
     """
-    return _filled(written, _TABLES[version][section])
+    return _filled(written, _TABLES[version].get(section, {}))
 
 
 def counts_epochs(when: Any) -> bool:

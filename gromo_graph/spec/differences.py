@@ -31,10 +31,16 @@ def differences(old: Spec, new: Spec) -> dict[Key, Any]:
         found[one,] = list(new.outputs) if new.named_outputs else new.outputs[0]
     if old.name != new.name:
         found["name",] = new.name
-    for section in ("growth", "train"):
-        before, after = written_out(getattr(old, section)), written_out(getattr(new, section))
+    for section in ("data", "growth", "train"):
+        before, after = _written(old, section), _written(new, section)
         _compare(before, after, (section,), found)
     return found
+
+
+def _written(spec: Spec, section: str) -> dict[str, Any]:
+    """The keys of a section, none if there is no such section."""
+    content = getattr(spec, section)
+    return {} if content is None else written_out(content)
 
 
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any], path: Key, found: dict[Key, Any]) -> None:
@@ -67,8 +73,8 @@ def _value(spec: Spec, key: Key) -> Any:
             if name not in spec.nodes:
                 return None
             return default_of(spec, key) if rest else written_node(spec.nodes[name])
-        case ("growth" | "train" as section, *rest):
-            return _inside(written_out(getattr(spec, section)), rest)
+        case ("data" | "growth" | "train" as section, *rest):
+            return _inside(_written(spec, section), rest)
         case ("output",):
             return None if spec.named_outputs else spec.outputs[0]
         case ("outputs",):
@@ -89,7 +95,7 @@ def default_of(spec: Spec, key: Key) -> Any:
     if key[0] == "nodes":
         value = spec.nodes[key[1]].model_dump(by_alias=True)
         rest = key[2:]
-    elif key[0] in ("growth", "train"):
+    elif key[0] in ("data", "growth", "train") and getattr(spec, key[0]) is not None:
         value = getattr(spec, key[0]).model_dump(by_alias=True)
         rest = key[1:]
     else:

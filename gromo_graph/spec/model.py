@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from gromo_graph.display import Displayed
+from gromo_graph.spec.data_sections import DataSection
 from gromo_graph.spec.kinds import Input, Node
 from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.train_settings import Train
@@ -41,6 +42,7 @@ class Spec(Displayed):
         growth: the policy of the scheduler.
         train: the built-in training.
         origins: where each node was written; empty for a spec made in Python. Not part of equality.
+        data: what it is trained on, if that has a section of its own; None: `train.data` names it.
         inputs: the names of the input nodes, in the order of the document; they follow from the nodes.
     """
 
@@ -52,6 +54,7 @@ class Spec(Displayed):
     train: Train = field(default_factory=Train)
     version: int = 1
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+    data: DataSection = None
     inputs: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +64,9 @@ class Spec(Displayed):
         object.__setattr__(self, "inputs", inputs)
 
     def __hash__(self) -> int:
-        return hash((self.name, frozenset(self.nodes.items()), self.outputs, self.growth, self.train))
+        return hash(
+            (self.name, frozenset(self.nodes.items()), self.outputs, self.growth, self.train, self.data)
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
         # A mapping proxy cannot be copied or sent to another process; its content can.
@@ -76,5 +81,6 @@ class Spec(Displayed):
                 self.train,
                 self.version,
                 dict(self.origins),
+                self.data,
             ),
         )

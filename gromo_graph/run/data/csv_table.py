@@ -125,7 +125,8 @@ def _number(table: Table, row: int, column: int) -> float:
         if cell.lower() in _MISSING:
             return math.nan
     raise RunError(
-        f"{table.name}:{table.lines[row]}: {table.column(column)} holds {cell[:40]!r}: expected a number"
+        f"{table.name}:{table.lines[row]}: {table.column(column)} holds {cell[:40]!r}: expected a number; for "
+        "a table with other columns write a section `data` (gromo-graph new table --data FILE --target NAME)"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.sources import Source, find_source
 from gromo_graph.run.data.split import Split, split
 from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
+from gromo_graph.run.data.tables.learning import learn_table
+from gromo_graph.run.data.tables.rows import Rows
+from gromo_graph.run.data.tables.sources import is_table, rows_of
 from gromo_graph.run.spec_source import SpecSource
+from gromo_graph.spec.data_sections import TableData
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
 from gromo_graph.spec.train_settings import TASKS, Task
@@ -75,6 +79,8 @@ def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted
     (12, 4, 4, (0, 1))
     """
     check_trainable(spec)
+    if spec.data is not None and is_table(source):
+        return of_table(rows_of(source, spec.data, folder), spec, spec.data)
     found = find_source(source, folder=folder, trusted=trusted)
     return prepare(found, spec) if isinstance(found, Raw) else of_loaders(found, spec)
 
@@ -86,11 +92,17 @@ def data_of(source: SpecSource, data: Source) -> Data:
         RunError: they cannot be read, are not sound, or do not fit the spec; or have fewer classes than it has outputs.
     """
     if data is None:
-        found = load_data(source.spec.train.data, source.spec, folder=source.folder, trusted=False)
+        named = named_data(source.spec)
+        found = load_data(named, source.spec, folder=source.folder, trusted=False)
     else:
         found = load_data(data, source.spec)
     _check_outputs(found, source.spec)
     return found
+
+
+def named_data(spec: Spec) -> str:
+    """The name of the data in a spec."""
+    return spec.train.data if spec.data is None else spec.data.file
 
 
 def _check_outputs(data: Data, spec: Spec) -> None:
@@ -104,6 +116,24 @@ def _check_outputs(data: Data, spec: Spec) -> None:
     raise RunError(
         f"{data.unused}: write as many `features` as there are classes, or `train.allow_unused_outputs: true` to keep "
         "them"
+    )
+
+
+def of_table(rows: Rows, spec: Spec, section: TableData) -> Data:
+    """Data out of a table with columns of several kinds.
+
+    Args:
+        rows: the table. spec: that they are for. section: what it says about them.
+
+    Raises:
+        RunError: with everything that is wrong with the columns; or they do not fit the spec.
+    """
+    learned = learn_table(rows, section, spec.train.task)
+    data = prepare(learned.raw, spec, lambda raw, labels: learned.parts)
+    return replace(
+        data,
+        preparation=replace(data.preparation, table=learned.encoding),
+        notes=(*learned.notes, *data.notes),
     )
 
 

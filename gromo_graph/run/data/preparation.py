@@ -18,6 +18,7 @@ from gromo_graph.layers.embedding import ids_problem
 from gromo_graph.records.validation import first_problem
 from gromo_graph.run.data.notes import constant_columns, constant_values
 from gromo_graph.run.data.raw import CHUNK, Array, Raw, is_text
+from gromo_graph.run.data.tables.encoding import TableEncoding
 from gromo_graph.run.judging.probabilities import EVEN, chosen_classes
 from gromo_graph.spec.train_settings import Task
 
@@ -38,6 +39,7 @@ class Preparation:
         mean, scale: of each number of a sample, in the order of the flattened input: (x − mean) / scale.
         target_mean, target_scale: of each output (regression).
         vocabulary: how many token ids the input may hold, if it is read as such; they are never standardised.
+        table: what makes the numbers of a sample of a row with columns of several kinds; None if samples are numbers.
     """
 
     task: Task
@@ -50,6 +52,7 @@ class Preparation:
     target_mean: tuple[FiniteFloat, ...] = ()
     target_scale: tuple[_Scale, ...] = ()
     vocabulary: PositiveInt | None = None
+    table: TableEncoding | None = None
 
     def inputs(self, x: Array, *, name: str = "data") -> Tensor:
         """float32 (samples, *shape) from raw samples.
@@ -164,7 +167,7 @@ def learn_preparation(
     notes: list[str] = []
     moments = _AS_IT_IS
     if vocabulary is None:
-        moments = _moments(rows, train, (0, *range(2, rows.ndim)), raw.name)
+        moments = _moments(rows, train, (0, *range(2, rows.ndim)), raw.name).without(raw.switches)
         constant = moments.constant.ravel()
         notes += constant_columns(raw, constant, features=raw.features, channels=len(form) > 1)
     target_mean: tuple[float, ...] = ()
@@ -305,6 +308,15 @@ class _Moments:
     mean: Array
     scale: Array
     constant: Array
+
+    def without(self, switches: tuple[bool, ...]) -> _Moments:
+        """Those that leave some columns as they are."""
+        if not any(switches):
+            return self
+        kept = np.array(switches)
+        return _Moments(
+            np.where(kept, 0.0, self.mean), np.where(kept, 1.0, self.scale), self.constant & ~kept
+        )
 
 
 _AS_IT_IS = _Moments(np.zeros(1), np.ones(1), np.zeros(1, dtype=bool))

@@ -29,6 +29,7 @@ class Raw:
         features: the names of the columns of x, or () if they have none.
         classes: the names of the classes 0, 1, ..., or () if they have none.
         task: what the data are for, or None if the source does not say.
+        switches: for each number of a sample, whether it is 0 or 1 and is not standardised; () if none is.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Raw:
     features: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     task: Task | None = None
+    switches: tuple[bool, ...] = ()
 
     @property
     def fingerprint(self) -> str:

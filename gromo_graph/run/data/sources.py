@@ -17,6 +17,7 @@ from gromo_graph.run.data.npz import read_npz
 from gromo_graph.run.data.python_objects import call, is_call, read_object
 from gromo_graph.run.data.raw import Raw
 from gromo_graph.run.data.stream import is_loaders
+from gromo_graph.spec.data_sections import TABLES
 
 Source = Any
 """The name of a built-in set, a .npz or .csv file, `module:function`, or an object (run/data/python_objects.py)."""
@@ -95,8 +96,8 @@ def _with_target(raw: Raw) -> Raw:
 
 
 def is_file(source: Source) -> bool:
-    """True if the source names a .npz or .csv file."""
-    return isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() in (".npz", ".csv")
+    """True if the source names a file."""
+    return isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() in (".npz", *TABLES)
 
 
 def _below(folder: Path | None, name: str) -> Path:

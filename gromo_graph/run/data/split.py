@@ -11,6 +11,7 @@ from gromo_graph.run.data.raw import Array
 
 _FEWEST = 3  # one sample for each part
 _SHARE = 0.2
+_NAMED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,10 @@ def split(name: str, samples: int, labels: Array | None, classes: tuple[str | in
         groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         few = [f"`{classes[int(labels[rows[0]])]}` ({len(rows)})" for rows in groups if len(rows) < _FEWEST]
         if few:
+            more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
             raise RunError(
-                f"{name}: too few samples of {', '.join(few)}: each class needs at least {_FEWEST}, one each "
-                "for training, validation and test"
+                f"{name}: too few samples of {', '.join(few[:_NAMED])}{more}: each class needs at least "
+                f"{_FEWEST}, one each for training, validation and test"
             )
     elif samples < _FEWEST:
         raise RunError(f"{name}: {samples} samples: at least {_FEWEST} are needed, one for each part")

@@ -68,12 +68,16 @@ def written_spec(spec: Spec, *, defaults: bool = True) -> dict[str, Any]:
         found["outputs"] = list(spec.outputs)
     else:
         found["output"] = spec.outputs[0]
+    if spec.data is not None:
+        found["data"] = written_out(spec.data) if defaults else written_fields(spec.data)
     everything = defaults or spec.growth.counts_epochs  # by the clock of 0.1 other values are default
     sections = {"growth": spec.growth, "train": spec.train}
     settings = {
         title: written_out(section) if everything else written_fields(section)
         for title, section in sections.items()
     }
+    if spec.data is not None:
+        settings["train"].pop("data", None)  # it says nothing
     return found | {title: section for title, section in settings.items() if section}
 
 

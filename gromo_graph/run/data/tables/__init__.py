@@ -1,0 +1,1 @@
+"""Tables with columns of several kinds: reading them, telling their kinds, and turning them into numbers."""

@@ -1,0 +1,282 @@
+"""The kinds of the columns of a table: said by the section `data`, else told by looking at the cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import numpy as np
+
+from gromo_graph.run.data.tables.rows import (
+    ISO,
+    Cells,
+    Rows,
+    counted,
+    date_cells,
+    number_cells,
+    text_cells,
+)
+from gromo_graph.spec.data_sections import TableData
+
+Kind = Literal["number", "category", "date", "drop"]
+
+_KIND_OF_LIST: dict[str, Kind] = {
+    "numeric": "number",
+    "categorical": "category",
+    "dates": "date",
+    "drop": "drop",
+}
+MOST = 0.8  # a column of which so many cells are numbers (dates) is one of numbers (dates) with wrong cells
+_FEW = 20  # different texts that are always categories
+_REPEATED = 0.5  # texts are categories if there are at most so many different ones for each cell
+FEW_NUMBERS = 10  # different whole numbers that may be names of something
+_LONGEST_ID = 40
+_ID = re.compile(r"(.*[_\s-])?(id|uuid|guid|index)|unnamed: 0|.*[a-z]ID|.*[a-z]Id", re.DOTALL)
+_DAYS = (ISO, "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S")
+_DAY_FIRST, _MONTH_FIRST = "%d/%m/%Y", "%m/%d/%Y"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column and how it is read.
+
+    Attributes:
+        name: of the column.
+        kind: number, category, date, or drop for one that is not read.
+        cells: of its kind; of texts, if it is not read.
+        about: what was found, for a person.
+        form: of dates that are texts (`date_cells`).
+        told: whether a person should know that the column is not read.
+    """
+
+    name: str
+    kind: Kind
+    cells: Cells
+    about: str
+    form: str = ISO
+    told: bool = False
+
+
+class UnreadableError(Exception):
+    """A column that cannot be read, with what is wrong and what to do."""
+
+
+class FreeTextError(UnreadableError):
+    """A column of free text, of which nothing is read."""
+
+
+def kinds_of(rows: Rows, section: TableData, problems: list[str]) -> tuple[Column, ...]:
+    """The kind of each column but the target, in the order of the table.
+
+    Args:
+        rows: the table. section: what is said about it.
+        problems: takes the words about each column that cannot be read; such columns are left out.
+    """
+    header = rows.header
+    said = section.columns
+    problems += [
+        f"`{name}`, which `data.{key}` names, is not there{near(name, header)}"
+        for name, key in said.items()
+        if name not in header
+    ]
+    found = []
+    for name in header:
+        if name == section.target:
+            continue
+        try:
+            found.append(_column(rows, name, said.get(name), section))
+        except UnreadableError as error:
+            problems.append(f"`{name}`: {error}")
+    return tuple(found)
+
+
+def free_texts(rows: Rows, target: str) -> tuple[str, ...]:
+    """The columns of free text but the target.
+
+    >>> import pandas
+    >>> free_texts(Rows("t", pandas.DataFrame({"note": [f"one {n} more" for n in range(40)], "y": range(40)})), "y")
+    ('note',)
+    """
+    nothing_said = TableData(file="table.csv", target=target)
+    found = []
+    for name in rows.header:
+        try:
+            if name != target:
+                _found(rows, name, nothing_said)
+        except FreeTextError:
+            found.append(name)
+        except UnreadableError:
+            continue
+    return tuple(found)
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """A question for the nearest name, or the names that there are.
+
+    >>> near("churn", ["age", "churned"])
+    ': did you mean `churned`?'
+    """
+    found = get_close_matches(name, known, n=1, cutoff=0.7)
+    listed = ", ".join(f"`{each}`" for each in known[:12]) + (", ..." if len(known) > 12 else "")
+    return f": did you mean `{found[0]}`?" if found else f": found {listed}"
+
+
+def _column(rows: Rows, name: str, said: str | None, section: TableData) -> Column:
+    """
+    Raises:
+        UnreadableError: cells are of another kind than the column, or it is free text.
+    """
+    if said is None:
+        return _found(rows, name, section)
+    column = rows.column(name)
+    kind = _KIND_OF_LIST[said]
+    if kind == "drop":
+        return Column(name, kind, text_cells(column), "not read")
+    if kind == "category":
+        return Column(name, kind, text_cells(column), _counted(text_cells(column)))
+    if kind == "date":
+        form = section.date_format or _form_of(column)
+        return Column(
+            name, kind, sound(date_cells(column, form), column, _date(form)), _dates(column, form), form
+        )
+    cells = sound(number_cells(column, rows.decimal), column, "a number")
+    return Column(name, kind, cells, _range(cells))
+
+
+def _found(rows: Rows, name: str, section: TableData) -> Column:
+    """A column that nothing is said about.
+
+    Raises:
+        UnreadableError: it is of several kinds, or free text.
+    """
+    column = rows.column(name)
+    texts = text_cells(column)
+    present = [text for text in texts.values if text is not None]
+    different = list(counted(present))
+
+    def dropped(about: str) -> Column:
+        return Column(name, "drop", texts, about, told=True)
+
+    if not present:
+        return dropped("all cells are empty: not read")
+    if len(different) == 1:
+        return dropped(f"always {different[0][:40]!r}: not read")
+    if str(column.dtype) in ("bool", "boolean", "category"):
+        return Column(name, "category", texts, _counted(texts))
+    numbers = number_cells(column, rows.decimal)
+    if _share(numbers, present) >= MOST:
+        sound(numbers, column, "a number, as in most rows", _CATEGORY)
+        if _is_id(name, numbers, len(different)):
+            return dropped("another number in each row, as an id has: not read")
+        return Column(name, "number", numbers, _range(numbers))
+    form = section.date_format or _form_of(column)
+    days = date_cells(column, form)
+    if _share(days, present) >= MOST:
+        sound(days, column, f"{_date(form)}, as in most rows", _CATEGORY)
+        return Column(name, "date", days, _dates(column, form), form)
+    if len(different) <= max(_FEW, _REPEATED * len(present)):
+        return Column(name, "category", texts, _counted(texts))
+    if len(different) == len(present) and all(_is_token(text) for text in present):
+        return dropped("another text in each row, as an id has: not read")
+    raise FreeTextError(
+        f"free text ({len(different):,} different texts in {len(present):,} rows), of which nothing is read: list it "
+        "under `data.drop`, or under `data.categorical` if these are categories"
+    )
+
+
+_CATEGORY = "correct it, or list the column under `data.categorical`"
+
+
+def sound(cells: Cells, column: Any, expected: str, advice: str = "") -> Cells:
+    """The cells of a column, none of them wrong.
+
+    Raises:
+        UnreadableError: some are, with their rows.
+    """
+    if cells.wrong.any():
+        raise UnreadableError(cells.told(column, expected) + (f"; {advice}" if advice else ""))
+    return cells
+
+
+def _share(cells: Cells, present: Sequence[str]) -> float:
+    """The share of the cells with a content that are of a kind."""
+    return 1.0 - float(cells.wrong.sum()) / len(present)
+
+
+def _is_id(name: str, cells: Cells, different: int) -> bool:
+    """True for whole numbers, another one in each row, that are called an id or count the rows."""
+    values = cells.values[~cells.gaps]
+    if different < len(values) or len(values) < _FEW or (values != np.round(values)).any():
+        return False
+    counts_rows = float(values.max() - values.min()) == len(values) - 1
+    return counts_rows or _ID.fullmatch(name) is not None or _ID.fullmatch(name.lower()) is not None
+
+
+def _is_token(text: str) -> bool:
+    return len(text) <= _LONGEST_ID and " " not in text
+
+
+def _form_of(column: Any) -> str:
+    """The form in which the most dates can be read, of several the first; of day and month the day comes first."""
+    if column.dtype.kind == "M":
+        return ISO
+    sample = column.iloc[:200]
+    forms = (ISO, *(f"{day}{time}" for day in _DAYS[1:] for time in _TIMES))
+    wrong: dict[str, int] = {}
+    for form in forms:
+        wrong[form] = int(date_cells(sample, form).wrong.sum())
+        if not wrong[form]:
+            break
+    best = min(wrong, key=lambda form: wrong[form])
+    if best.startswith(_DAY_FIRST):
+        other = best.replace(_DAY_FIRST, _MONTH_FIRST)
+        days, months = (int(date_cells(column, form).wrong.sum()) for form in (best, other))
+        return other if months < days else best
+    return best
+
+
+def _date(form: str) -> str:
+    return "a date such as 2024-12-31" if form == ISO else f"a date of the form {form}"
+
+
+def _range(cells: Cells) -> str:
+    values = cells.values[~cells.gaps]
+    if not len(values):
+        raise UnreadableError("all cells are empty: list it under `data.drop`")
+    text = f"{values.min():.6g} to {values.max():.6g}"
+    different = len(np.unique(values))
+    if different <= FEW_NUMBERS and (values == np.round(values)).all():
+        text += f", {different} whole numbers: `categorical` if they stand for names"
+    return text + _with_gaps(cells)
+
+
+def _dates(column: Any, form: str) -> str:
+    cells = date_cells(column, form)
+    values = cells.values[~(cells.gaps | cells.wrong)]
+    if not len(values):
+        raise UnreadableError("all cells are empty: list it under `data.drop`")
+    first, last = (np.datetime64(int(day), "D") for day in (values.min(), values.max()))
+    text = f"{first} to {last}"
+    if (
+        form.startswith(_DAY_FIRST)
+        and not date_cells(column, form.replace(_DAY_FIRST, _MONTH_FIRST)).wrong.any()
+    ):
+        text += f', read as day/month: `date_format: "{form.replace(_DAY_FIRST, _MONTH_FIRST)}"` if the month is first'
+    return text + _with_gaps(cells)
+
+
+def _counted(cells: Cells) -> str:
+    different = list(counted(cells.values.tolist()))
+    if not different:
+        raise UnreadableError("all cells are empty: list it under `data.drop`")
+    shown = ", ".join(text[:20] for text in different[:4]) + (", ..." if len(different) > 4 else "")
+    return f"{len(different)} categories: {shown}{_with_gaps(cells)}"
+
+
+def _with_gaps(cells: Cells) -> str:
+    gaps = int(cells.gaps.sum())
+    return f"; {gaps:,} gaps" if gaps > 1 else "; 1 gap" if gaps else ""

@@ -1,0 +1,171 @@
+"""The spec that `gromo-graph new table` prints: every column of a file with what was found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gromo_graph.run.data.tables.kinds import FEW_NUMBERS, MOST, Column, free_texts
+from gromo_graph.run.data.tables.learning import LearnedTable, learn_table
+from gromo_graph.run.data.tables.reading import read_rows
+from gromo_graph.run.data.tables.rows import Rows, counted, number_cells, text_cells
+from gromo_graph.spec.data_sections import TableData
+from gromo_graph.spec.text.write import flow_text
+from gromo_graph.spec.train_settings import Task
+
+_LISTS = {"numeric": "number", "categorical": "category", "dates": "date", "drop": "drop"}
+_COMMENT = 45  # the column in which comments begin
+_BUDGET = 500  # parameters, at least
+_STEPS = 2000  # of training, at least
+_BATCH = 32
+
+_SPEC = """\
+# A network that grows, for the table {file}.
+#   gromo-graph grow FILE                     train it and let it grow
+#   gromo-graph predict RUN --data NEW.csv    rows as in the table, with or without the target
+version: 1
+name: {name}
+
+data:
+{data}
+
+nodes:
+{columns}
+  hidden1: {{kind: linear, from: columns, features: 2, activation: relu}}
+  hidden2: {{kind: linear, from: hidden1, features: 2, activation: relu}}
+  {output}: {{kind: linear, from: hidden2, features: {outputs}}}
+output: {output}
+
+growth:
+{stop}
+
+train:
+  loss: {loss}
+{threshold}  optimizer: {{name: adamw, lr: 0.003, weight_decay: 1.0}}
+  batch_size: {batch}
+  epochs: {epochs}
+"""
+
+
+@dataclass(frozen=True)
+class TableStarter:
+    """A spec for a table.
+
+    Attributes:
+        text: the document. notes: about columns that are not read.
+    """
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def table_starter(file: str, target: str) -> TableStarter:
+    """A spec for a file, each column in a list and with a comment.
+
+    Args:
+        file: as it is to stand in the spec. target: the column to predict.
+
+    Raises:
+        RunError: the file cannot be read, or with everything that is wrong with its columns.
+        pydantic.ValidationError: it has another ending than tables have.
+    """
+    section = TableData(file=file, target=target)
+    rows = read_rows(Path(file), section)
+    text = free_texts(rows, target)
+    task = task_of(rows, target)
+    learned = learn_table(rows, section.model_copy(update={"drop": text}), task)
+    columns = [_with_reason(column, text) for column in learned.columns]
+    dropped = tuple(f"{column.name}: {column.about}" for column in columns if column.kind == "drop")
+    return TableStarter(_text(rows, section, learned, columns, task), dropped)
+
+
+def task_of(rows: Rows, target: str) -> Task:
+    """Classification if the target holds texts, or no more than ten different whole numbers.
+
+    >>> import pandas
+    >>> rows = Rows("t", pandas.DataFrame({"kind": ["a", "b"] * 6, "size": [n / 7 for n in range(12)]}))
+    >>> task_of(rows, "kind"), task_of(rows, "size")
+    ('classification', 'regression')
+    """
+    if target not in rows.header:
+        return "classification"  # it is told with everything else that is wrong
+    cells = number_cells(rows.column(target), rows.decimal)
+    if cells.wrong.mean() > 1.0 - MOST or str(rows.column(target).dtype) in ("bool", "boolean", "category"):
+        return "classification"
+    values = cells.values[~(cells.gaps | cells.wrong)]
+    few = len(np.unique(values)) <= FEW_NUMBERS and bool((values == np.round(values)).all())
+    return "classification" if few else "regression"
+
+
+def _with_reason(column: Column, text: Sequence[str]) -> Column:
+    if column.name not in text:
+        return column
+    return Column(column.name, "drop", column.cells, "free text, of which nothing is read")
+
+
+def _text(
+    rows: Rows, section: TableData, learned: LearnedTable, columns: Sequence[Column], task: Task
+) -> str:
+    classes = task == "classification"
+    features, path = len(learned.encoding.features), Path(section.file)
+    names = np.unique(learned.raw.y) if classes and learned.raw.y is not None else ()
+    steps = -(-len(learned.parts.train) // _BATCH)
+    return _SPEC.format(
+        file=_printable(path.name),
+        name=flow_text(_printable(path.stem)),
+        data="\n".join(_data_lines(rows, section, columns, task)),
+        columns=_line(
+            f"  columns: {{kind: input, shape: [{features}]}}", "numbers, and switches for categories"
+        ),
+        output="logits" if classes else "value",
+        outputs=len(names) if classes else 1,
+        threshold=_line(
+            "  threshold: tuned", "of the second class, for the highest F1 of the validation part"
+        )
+        + "\n"
+        if len(names) == 2
+        else "",
+        stop=_line(
+            f"  stop: {{parameters: {max(_BUDGET, 20 * features)}}}", "the network gets no larger than this"
+        ),
+        loss="cross_entropy" if classes else "mse",
+        batch=_BATCH,
+        epochs=min(100, max(20, -(-_STEPS // steps))),
+    )
+
+
+def _data_lines(rows: Rows, section: TableData, columns: Sequence[Column], task: Task) -> Iterator[str]:
+    yield _line(f"  file: {flow_text(section.file)}", "relative to this file")
+    yield _line(f"  target: {flow_text(section.target)}", _about_target(rows, section.target, task))
+    for key, kind in _LISTS.items():
+        listed = [column for column in columns if column.kind == kind]
+        if not listed:
+            continue
+        yield f"  {key}:"
+        for column in listed:
+            yield _line(f"    - {flow_text(column.name)}", column.about.removesuffix(": not read"))
+    yield _line("  missing: indicator", "gaps are filled in and told to the network; or impute, or refuse")
+    if rows.separator:
+        for key in ("separator", "decimal", "encoding"):
+            yield f"  {key}: {flow_text(getattr(rows, key))}"
+
+
+def _about_target(rows: Rows, name: str, task: Task) -> str:
+    if task == "regression":
+        values = number_cells(rows.column(name), rows.decimal).values
+        return f"{np.nanmin(values):.6g} to {np.nanmax(values):.6g}"
+    counts = counted(text_cells(rows.column(name)).values.tolist())
+    shares = [f"{text[:20]} ({count / len(rows):.0%})" for text, count in list(counts.items())[:3]]
+    return f"{len(counts)} classes: {', '.join(shares)}{', ...' if len(counts) > len(shares) else ''}"
+
+
+def _line(text: str, comment: str) -> str:
+    return f"{text.ljust(_COMMENT - 1)} # {_printable(comment)}"
+
+
+def _printable(text: str) -> str:
+    """A text of a file on one line, in a comment too."""
+    return "".join(character if character.isprintable() else " " for character in text)

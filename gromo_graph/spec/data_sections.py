@@ -1,0 +1,108 @@
+"""The section `data` of a spec: a table with its target and the kinds of its columns."""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from gromo_graph.spec.kinds.base import Frozen
+from gromo_graph.spec.settings import as_tuple
+
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
+"""The endings of files that are read as tables."""
+
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+
+
+class TableData(Frozen):
+    """A table to train on: the section `data` of a spec.
+
+    Columns that no list names are looked at: `gromo-graph new table --data FILE --target NAME` writes what was found.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, a value of another type, or a column in two lists.
+
+    >>> TableData(file="churn.csv", target="churned", drop=["customer_id"]).missing
+    'indicator'
+    """
+
+    file: str = Field(
+        min_length=1, description="The file, relative to the spec: .csv, .tsv, .txt, .parquet or .xlsx."
+    )
+    target: str = Field(min_length=1, description="The column to predict.")
+    drop: Names = Field((), description="Columns that are not read.")
+    numeric: Names = Field((), description="Columns of numbers.")
+    categorical: Names = Field((), description="Columns of categories, each of which becomes a switch.")
+    dates: Names = Field(
+        (), description="Columns of dates: year, month, weekday and days since 1970 are read."
+    )
+    missing: Literal["indicator", "impute", "refuse"] = Field(
+        "indicator",
+        description="Gaps: `impute` reads the median or the most frequent category of the training part instead, "
+        "`indicator` also tells the network that there was a gap, `refuse` takes none.",
+    )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="Between the cells of a text file; by default the one that fits.",
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="Decimal mark of a text file; by default the one that fits."
+    )
+    encoding: str | None = Field(
+        None, description="Of a text file; by default UTF-8 if it fits, else cp1252."
+    )
+    date_format: str | None = Field(
+        None, description="Of dates, as `%d.%m.%Y`; by default the one that fits, for each column."
+    )
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The key of the list that names a column, by column."""
+        return {
+            name: key for key in ("drop", "numeric", "categorical", "dates") for name in getattr(self, key)
+        }
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> TableData:
+        named = Counter((self.target, *self.drop, *self.numeric, *self.categorical, *self.dates))
+        twice = [name for name, times in named.items() if times > 1]
+        if twice:
+            raise PydanticCustomError(
+                "contradiction",
+                "the column `{name}` is named twice: keep it in one of target, drop, numeric, categorical and dates",
+                {"name": twice[0]},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_file_of_this_machine(self) -> TableData:
+        """A spec is untrusted: it names a file, never code or an address."""
+        if "://" in self.file or not self.file.lower().endswith(TABLES):
+            raise PydanticCustomError(
+                "contradiction",
+                "`file: {file}` is no table: expected the path of a file that ends in {endings}",
+                {"file": self.file, "endings": ", ".join(TABLES)},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_known_encoding(self) -> TableData:
+        try:
+            codecs.lookup(self.encoding or "utf-8")
+        except LookupError:
+            raise PydanticCustomError(
+                "contradiction",
+                "`encoding: {encoding}` is unknown: write utf-8 or cp1252",
+                {"encoding": self.encoding},
+            ) from None
+        return self
+
+
+DataSection = TableData | None
+"""The data that a spec names in a section of their own; None leaves it to `train.data`."""

@@ -1,0 +1,99 @@
+"""The kinds of columns, told by looking at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gromo_graph.run.data.tables.kinds import Column, kinds_of
+from gromo_graph.run.data.tables.rows import Rows
+from gromo_graph.spec.data_sections import TableData
+
+
+def _kinds(columns: dict[str, Any], **said: Any) -> tuple[dict[str, Column], list[str]]:
+    frame = pd.DataFrame({**columns, "y": range(len(next(iter(columns.values()))))})
+    problems: list[str] = []
+    section = TableData(file="t.csv", target="y", **said)
+    return {column.name: column for column in kinds_of(Rows("t", frame), section, problems)}, problems
+
+
+def _repeated(*texts: Any, times: int = 30) -> list[Any]:
+    return [*texts] * times
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "about"),
+    [
+        (_repeated("1.5", "", "-2"), "number", "-2 to 1.5; 30 gaps"),
+        (_repeated("3", "4"), "number", "3 to 4, 2 whole numbers: `categorical` if they stand for names"),
+        (_repeated("a", "b", "NA"), "category", "2 categories: a, b; 30 gaps"),
+        (_repeated(True, False), "category", "2 categories: False, True"),
+        (_repeated("2024-02-29", "2023-01-01"), "date", "2023-01-01 to 2024-02-29"),
+        (_repeated("31.12.2024 10:30", "01.01.2024 00:00"), "date", "2024-01-01 to 2024-12-31"),
+        (_repeated("12/31/2024", "01/02/2024"), "date", "2024-01-02 to 2024-12-31"),
+        (_repeated("x"), "drop", "always 'x': not read"),
+        (_repeated("", None), "drop", "all cells are empty: not read"),
+        ([str(n) for n in range(60)], "drop", "another number in each row, as an id has: not read"),
+        ([f"k{n}x" for n in range(60)], "drop", "another text in each row, as an id has: not read"),
+    ],
+)
+def test_a_column_that_nothing_is_said_about(cells: list[Any], kind: str, about: str) -> None:
+    found, problems = _kinds({"a": cells})
+    assert problems == []
+    assert (found["a"].kind, found["a"].about) == (kind, about)
+
+
+def test_an_id_goes_by_its_name_too() -> None:
+    numbers = (np.random.RandomState(0).permutation(1000)[:60] * 7).tolist()
+    found, _ = _kinds({"customer_id": numbers, "UserID": numbers, "paid": numbers})
+    assert [column.kind for column in found.values()] == ["drop", "drop", "number"]
+
+
+def test_day_and_month_that_could_be_either_are_told() -> None:
+    found, _ = _kinds({"a": _repeated("01/02/2024", "03/04/2024")})
+    assert found["a"].form == "%d/%m/%Y"
+    assert 'date_format: "%m/%d/%Y"` if the month is first' in found["a"].about
+    found, _ = _kinds({"a": _repeated("01/02/2024", "03/04/2024")}, date_format="%m/%d/%Y")
+    assert found["a"].about == "2024-01-02 to 2024-03-04"
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    many = 40
+    found, problems = _kinds(
+        {
+            "mixed": [*map(str, range(many - 2)), "abc", "1 2"],
+            "day": ["2024-01-01"] * (many - 1) + ["2024-13-01"],
+            "note": [f"the words of row {n}" for n in range(many)],
+            "sound": ["a", "b"] * (many // 2),
+            "height": ["tall"] * many,
+            "empty": [None] * many,
+        },
+        numeric=["height", "empty"],
+        categorical=["colour"],
+    )
+    assert list(found) == ["sound"]
+    assert problems == [
+        "`colour`, which `data.categorical` names, is not there: found `mixed`, `day`, `note`, `sound`, `height`, "
+        "`empty`, `y`",
+        "`mixed`: 'abc' in row 39, '1 2' in row 40: expected a number, as in most rows; correct it, or list the "
+        "column under `data.categorical`",
+        "`day`: '2024-13-01' in row 40: expected a date such as 2024-12-31, as in most rows; correct it, or list the "
+        "column under `data.categorical`",
+        "`note`: free text (40 different texts in 40 rows), of which nothing is read: list it under `data.drop`, or "
+        "under `data.categorical` if these are categories",
+        "`height`: 'tall' in row 1, 'tall' in row 2, 'tall' in row 3 and 37 more: expected a number",
+        "`empty`: all cells are empty: list it under `data.drop`",
+    ]
+
+
+def test_a_list_has_the_last_word() -> None:
+    cells = _repeated("1", "2")
+    lists = {"numeric": "number", "categorical": "category", "drop": "drop"}
+    for key, kind in lists.items():
+        found, problems = _kinds({"a": cells}, **{key: ["a"]})
+        assert (found["a"].kind, problems) == (kind, [])
+    found, _ = _kinds({"a": [f"the words of row {n}" for n in range(40)]}, categorical=["a"])
+    assert found["a"].kind == "category"

@@ -1,0 +1,172 @@
+"""Runs on tables: from the file to predictions of new rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gromo_graph import grow, load_run, resume
+from gromo_graph.errors import RunError, SpecError
+from gromo_graph.run.data.tables.starter import table_starter
+from gromo_graph.spec import dump_spec, load_spec, parse_spec
+from tests.run.tables.tables import shop, shop_spec, written
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return written(shop(), tmp_path)
+
+
+_SHOP = "{file: shop.csv, target: kind, drop: [customer_id, price]}"
+
+
+def _started(folder: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The spec that `new table` writes, beside the table."""
+    monkeypatch.chdir(folder)
+    path = folder / f"{target}.yaml"
+    text = table_starter("shop.csv", target).text
+    path.write_text(text.partition("epochs:")[0] + "epochs: 3\n")
+    return path
+
+
+@pytest.mark.parametrize("target", ["kind", "price"])
+def test_the_starter_grows_as_it_is(table: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = _started(table.parent, target, monkeypatch)
+    monkeypatch.chdir("/")  # the file is found beside the spec
+    run = grow(spec, out=table.parent / "run", device="cpu")
+    again = load_run(table.parent / "run")
+    assert again.spec == run.spec
+    assert again.preparation == run.preparation
+    new = shop().drop(columns=target).head(3)
+    new.loc[0, "city"], new.loc[1, "age"] = "nowhere", None
+    pd.testing.assert_series_equal(pd.Series(run.predict(new)), pd.Series(again.predict(new)))
+    assert run.evaluate() == again.evaluate() == again.evaluate(table)
+
+
+def test_the_starter_names_every_column(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(table.parent)
+    starter = table_starter("shop.csv", "kind")
+    spec = parse_spec(starter.text)
+    assert spec.data is not None
+    assert set(spec.data.columns) == {"customer_id", "since", "age", "city", "active", "price"}
+    assert starter.notes == ("customer_id: another number in each row, as an id has: not read",)
+    assert re.search(r"\n    - city +# 3 categories: Lyon, Oslo, Rome; 9 gaps\n", starter.text)
+    assert parse_spec(dump_spec(spec)) == spec
+
+
+def test_odd_names_and_cells_stay_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = shop().rename(columns={"city": "${city}: #1", "age": "on"})
+    frame["${city}: #1"] = frame["${city}: #1"].replace({"Oslo": "a\nb: # {"})
+    frame["note"] = [f"some words of row {n}" for n in range(len(frame))]
+    written(frame, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    starter = table_starter("shop.csv", "kind")
+    spec = parse_spec(starter.text)
+    assert spec.data is not None
+    assert (spec.data.categorical, spec.data.numeric) == (("${city}: #1", "active"), ("on", "price"))
+    assert "note" in spec.data.drop
+    assert "note: free text, of which nothing is read" in starter.notes
+
+
+def test_a_run_that_is_broken_off_goes_on(table: Path) -> None:
+    spec = shop_spec(12, f"{{file: {table}, target: kind, drop: [customer_id, price]}}", epochs=6)
+
+    def stop(progress: object) -> None:
+        raise KeyboardInterrupt
+
+    whole = grow(spec, out=table.parent / "whole", device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        grow(spec, out=table.parent / "part", device="cpu", on_progress=stop)
+    assert resume(table.parent / "part").evaluate() == whole.evaluate()
+    assert (table.parent / "part/weights.safetensors").read_bytes() == (
+        table.parent / "whole/weights.safetensors"
+    ).read_bytes()
+
+
+def test_other_data_are_no_data_of_the_run(table: Path) -> None:
+    spec = shop_spec(12, f"{{file: {table}, target: kind, drop: [customer_id, price]}}", epochs=1)
+    run = grow(spec, out=table.parent / "run", device="cpu")
+    written(shop().assign(age=30.0), table.parent)
+    with pytest.raises(RunError, match="these are not the data of the run any more"):
+        load_run(table.parent / "run").evaluate()
+    assert load_run(table.parent / "run").measure(shop()) == {
+        name: pytest.approx(values) for name, values in run.measure().items()
+    }
+
+
+def test_a_frame_is_read_as_the_file(table: Path) -> None:
+    spec = shop_spec(12, _SHOP, epochs=1)
+    of_frame, of_file = grow(spec, data=shop(), device="cpu"), grow(spec, data=table, device="cpu")
+    assert of_frame.preparation == of_file.preparation
+    assert of_frame.fingerprint == of_file.fingerprint
+    rows = shop().drop(columns="kind").to_dict("records")
+    assert of_frame.predict(rows).tolist() == of_file.predict(shop()).tolist()
+    with pytest.raises(RunError, match="the columns have no names"):
+        of_frame.predict(np.zeros((2, 12)))
+
+
+def test_classes_keep_their_names(table: Path) -> None:
+    frame = shop().assign(kind=np.where(shop()["kind"] == "old", 10, 2))
+    spec = shop_spec(12, _SHOP, epochs=1)
+    run = grow(spec, data=frame, device="cpu")
+    assert run.preparation.classes == ("10", "2")
+
+
+def test_switches_are_not_standardised(table: Path) -> None:
+    spec = shop_spec(12, _SHOP, epochs=1)
+    prepared = grow(spec, data=shop(), device="cpu").preparation
+    assert prepared.table is not None
+    places = [prepared.features.index(name) for name in ("city=Oslo", "age: missing")]
+    assert [prepared.mean[place] for place in places] == [0, 0]
+    assert [prepared.scale[place] for place in places] == [1, 1]
+    assert prepared.scale[prepared.features.index("age")] > 5
+
+
+def test_an_input_of_another_size_says_which_is_needed(table: Path) -> None:
+    spec = shop_spec(7, _SHOP)
+    with pytest.raises(RunError, match=r"write `shape: \[12\]`"):
+        grow(spec, data=shop(), out=table.parent / "run")
+    assert not (table.parent / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("{file: a.csv}", "`target` is missing"),
+        ("{file: a.csv, target: y, numeric: [y]}", "the column `y` is named twice"),
+        ("{file: a.csv, target: y, dates: [b], drop: [b]}", "the column `b` is named twice"),
+        ("{file: http://a/b.csv, target: y}", "is no table"),
+        ("{file: 'os:system', target: y}", "is no table"),
+        ("{file: a.csv, target: y, encoding: utf-9}", "is unknown"),
+        ("{file: a.csv, target: y, missing: mean}", "unknown missing"),
+        ("{file: a.csv, target: y, colums: [a]}", "unknown key"),
+        ("a.csv", "expected a map with file"),
+    ],
+)
+def test_sections_that_are_wrong(data: str, told: str) -> None:
+    with pytest.raises(SpecError, match=told):
+        shop_spec(3, data)
+
+
+def test_data_that_are_named_twice() -> None:
+    text = dump_spec(shop_spec(3, "{file: a.csv, target: y}")).replace("train:", "train:\n  data: iris")
+    with pytest.raises(SpecError, match="the section `data` names the data too"):
+        parse_spec(text)
+
+
+def test_the_preparation_is_json(table: Path) -> None:
+    spec = shop_spec(12, f"{{file: {table}, target: kind, drop: [customer_id, price]}}", epochs=1)
+    grow(spec, out=table.parent / "run", device="cpu")
+    kept = json.loads((table.parent / "run/data.json").read_text())
+    assert [column["kind"] for column in kept["table"]["columns"]] == [
+        "date",
+        "number",
+        "category",
+        "category",
+    ]
+    assert load_spec(table.parent / "run/spec.yaml").data == spec.data
