@@ -43,8 +43,8 @@ growth:
 {stop}
 
 train:
-  loss: {loss}
-{threshold}  optimizer: {{name: adamw, lr: 0.003, weight_decay: 1.0}}
+{loss}
+  optimizer: {{name: adamw, lr: 0.003, weight_decay: 1.0}}
   batch_size: {batch}
   epochs: {epochs}
 """
@@ -112,6 +112,7 @@ def _text(
     classes = task == "classification"
     features, path = len(learned.encoding.features), Path(section.file)
     names = np.unique(learned.raw.y) if classes and learned.raw.y is not None else ()
+    tuned = [_line("  threshold: tuned", "of the second class, for the highest F1 of the validation part")]
     steps = -(-len(learned.parts.train) // _BATCH)
     return _SPEC.format(
         file=_printable(path.name),
@@ -122,16 +123,12 @@ def _text(
         ),
         output="logits" if classes else "value",
         outputs=len(names) if classes else 1,
-        threshold=_line(
-            "  threshold: tuned", "of the second class, for the highest F1 of the validation part"
-        )
-        + "\n"
-        if len(names) == 2
-        else "",
         stop=_line(
             f"  stop: {{parameters: {max(_BUDGET, 20 * features)}}}", "the network gets no larger than this"
         ),
-        loss="cross_entropy" if classes else "mse",
+        loss="\n".join(
+            ["  loss: cross_entropy" if classes else "  loss: mse", *(tuned if len(names) == 2 else [])]
+        ),
         batch=_BATCH,
         epochs=min(100, max(20, -(-_STEPS // steps))),
     )
