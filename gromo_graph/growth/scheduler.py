@@ -36,6 +36,7 @@ from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
+from gromo_graph.network.shrinking import Shrinking
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth
@@ -283,8 +284,12 @@ class GrowthScheduler:
             return
         started = time.perf_counter()
         self._spending.settle(self.network.graph.multiply_adds)
+        shrinking = Shrinking(self.network, self.policy.shrink)
         try:
-            planned = self._planner.plan(self.network, loader(), self.policy, filler.pace, self._allowance())
+            with shrinking.taken_back_by_errors():
+                planned = self._planner.plan(
+                    self.network, loader(), self.policy, filler.pace, self._allowance()
+                )
         except (RuntimeError, MemoryError) as error:
             reason = self._planner.does_not_fit(error)
             if reason is None:
@@ -293,10 +298,11 @@ class GrowthScheduler:
             return
         self._spending.decided += planned.madds
         if planned.waits is not None and not filler.is_last:
+            shrinking.take_back()
             yield self._skipped(planned.waits)
             return
         decided = time.perf_counter()
-        trying = Trying(self._commit(), self._last_step)
+        trying = Trying(self._commit(), self._last_step, shrinking)
         for event in trying.events(planned, filler):
             self.reason = trying.over
             seconds = {"plan": decided - started, "search": time.perf_counter() - decided}

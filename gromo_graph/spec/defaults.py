@@ -30,6 +30,7 @@ GROWTH_1: Mapping[str, Any] = {
     "kernel": "full",
     "allow_jump": False,
     "rescue": True,
+    "shrink": 1.0,
     "optimizer_state": "matched",
 }
 """The section `growth` of version 1. A setting that is new gets the value here that changes nothing."""

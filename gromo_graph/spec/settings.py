@@ -215,6 +215,12 @@ class Growth(Frozen):
         description="Also grow what a layer or RMS norm reads, judged by the loss after the jump it makes.",
     )
     rescue: bool = Field(True, description="Revive a layer whose units are all dead.")
+    shrink: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="At each growth step the weights of all layers are multiplied by this first; 1 leaves them.",
+    )
     optimizer_state: Literal["matched", "zeros", "fresh", "own_steps"] = Field(
         "own_steps",
         description="What the optimizer knows of new weights: zeros and a count of steps of their own (`own_steps`; "

@@ -70,6 +70,7 @@ growth:
   kernel: full
   allow_jump: false
   rescue: true
+  shrink: 1.0
   optimizer_state: own_steps
 train:
   data: digits

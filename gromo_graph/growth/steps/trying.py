@@ -13,6 +13,7 @@ from gromo_graph.growth.steps.trials import Tester, why_none, why_refused
 from gromo_graph.growth.steps.undo import LastStep
 from gromo_graph.growth.stopping import gained_little
 from gromo_graph.growth.ticks.filling import Filler
+from gromo_graph.network.shrinking import Shrinking
 from gromo_graph.records import GrowthEvent
 
 
@@ -22,11 +23,13 @@ class Trying:
 
     Attributes:
         commit: makes growth real. last: keeps the state before the first change, for an undo.
+        shrinking: of the old weights, which is taken back if nothing grows.
         over: why growth is over with this step, or None.
     """
 
     commit: Commit
     last: LastStep
+    shrinking: Shrinking
     over: str | None = None
 
     def events(self, planned: Planned, filler: Filler) -> Iterator[GrowthEvent]:
@@ -64,6 +67,9 @@ class Trying:
             self._keep_state(applied_before)
             yield commit.filled(drawn, before, planned.proposals)
         if commit.time.applied == applied_before:
+            if self.shrinking.changes:
+                self.shrinking.take_back()
+                before = commit.held_out.loss_of(commit.network)
             reason = why_refused(attempts.refused) or why_none(planned.left_out)
             yield commit.nothing(reason, before, planned.proposals)
 
@@ -79,7 +85,8 @@ class Trying:
     def _keep_state(self, applied_before: int) -> None:
         """Before the first change of the step; all its groups are undone together."""
         if self.commit.time.applied == applied_before:
-            self.last.keep(self.commit)
+            with self.shrinking.taken_back():
+                self.last.keep(self.commit)
 
 
 def tester_of(commit: Commit, before: float) -> Tester:
