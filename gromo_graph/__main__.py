@@ -16,7 +16,9 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from gromo_graph.cli import app
     from gromo_graph.environment import process_count
+    from gromo_graph.operating_system import write_utf8
 
+    write_utf8(sys.stdout, sys.stderr)
     if process_count() == 1:
         app()
         return

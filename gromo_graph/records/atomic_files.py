@@ -12,14 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gromo_graph import operating_system as system
 from gromo_graph.errors import NoPermissionError, RunError
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: files cannot be locked in this way
-    fcntl = None  # type: ignore[assignment]
-
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 _PART = re.compile(r"\..+-[0-9a-f]{8}")
 
 
@@ -68,7 +63,10 @@ def replace_file(path: Path, content: bytes | str) -> None:
                 os.fsync(file.fileno())
                 with suppress(FileNotFoundError):
                     shutil.copymode(path, part)
-                part.replace(path)
+                if system.MOVES_OPEN_FILES:  # it is locked until then
+                    system.move(part, path)
+            if not system.MOVES_OPEN_FILES:
+                system.move(part, path)
             sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
@@ -84,14 +82,18 @@ def replace_unchanged(path: Path, before: bytes, after: bytes) -> None:
     Raises:
         RunError: it holds something else now, it is gone, or it cannot be written.
     """
-    with writing(path), path.open("rb") as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        # Whoever held the lock before has put another file in this place.
-        if not os.path.samestat(os.fstat(file.fileno()), path.stat()) or file.read() != before:
-            raise RunError(
-                f"{path}: somebody else has changed it meanwhile: nothing was written, do it once more"
-            )
+    with writing(path):
+        with path.open("rb") as file:
+            if system.MOVES_OPEN_FILES:
+                system.lock(file.fileno(), wait=True)
+            # Whoever held the lock before has put another file in this place.
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()) or file.read() != before:
+                raise RunError(
+                    f"{path}: somebody else has changed it meanwhile: nothing was written, do it once more"
+                )
+            if system.MOVES_OPEN_FILES:
+                write_atomically(path, after)
+                return
         write_atomically(path, after)
 
 
@@ -103,7 +105,7 @@ def read_file(path: Path) -> bytes:
         RunError: it is something else, or cannot be read.
     """
     try:
-        with open(os.open(path, os.O_RDONLY | _NO_WAITING), "rb") as file:  # noqa: PTH123 - so that it never waits
+        with open(os.open(path, os.O_RDONLY | system.BINARY | system.NO_WAITING), "rb") as file:  # noqa: PTH123 - so that it never waits
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise RunError(f"{path}: this is no file, expected one")
             return file.read()
@@ -128,8 +130,8 @@ def _begun(path: Path) -> tuple[Path, int]:
     """A new file beside the place, open and locked, so that no other process takes it for an abandoned one."""
     while True:
         part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        if fcntl is None or (_lock(file) and os.fstat(file).st_nlink):
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | system.BINARY, 0o666)
+        if not _tells_abandoned() or (system.lock(file) and os.fstat(file).st_nlink):
             return part, file
         os.close(file)  # taken for an abandoned one before it was locked
 
@@ -144,24 +146,20 @@ def _parts_of(path: Path) -> list[Path]:
 
 def _remove_abandoned(part: Path) -> None:
     """Take a part away unless a process still writes it, which then holds its lock."""
+    if not _tells_abandoned():
+        return
     with suppress(OSError):
-        file = os.open(part, os.O_RDWR | _NO_WAITING | getattr(os, "O_NOFOLLOW", 0))
+        file = os.open(part, os.O_RDWR | system.NO_WAITING | system.NO_LINK)
         try:
-            if _lock(file):
+            if system.lock(file):
                 part.unlink()
         finally:
             os.close(file)
 
 
-def _lock(file: int) -> bool:
-    """Lock an open file unless another process has done so; without locks nothing is known to be abandoned."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _tells_abandoned() -> bool:
+    """True if a lock tells a part that is still written from an abandoned one: it is held until the part is moved."""
+    return system.has_locks() and system.MOVES_OPEN_FILES
 
 
 def remove_parts(folder: Path) -> None:

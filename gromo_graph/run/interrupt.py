@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from gromo_graph.operating_system import stop_signals
+
 
 class Interruption:
     """While it is entered, a first Ctrl-C or SIGTERM is kept until `check` is called; a second one breaks off at once.
@@ -21,7 +23,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         in_main = threading.current_thread() is threading.main_thread()
-        for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
+        for number in stop_signals() if in_main else ():
             if signal.getsignal(number) is not signal.SIG_IGN:  # ignored by `nohup` and the like
                 self._before[number] = signal.signal(number, self._on_signal)
         return self

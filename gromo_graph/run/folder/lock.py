@@ -9,14 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gromo_graph import operating_system as system
 from gromo_graph.errors import RunError
 from gromo_graph.records.atomic_files import writing
 from gromo_graph.run.folder.run_folder import LOCK, check_entries, check_free, remove_beginning
-
-try:
-    import fcntl
-except ImportError:  # a system without it goes without the lock
-    fcntl = None  # type: ignore[assignment]
 
 
 class RunLock:
@@ -58,15 +54,12 @@ class RunLock:
         Raises:
             RunError: another process holds it.
         """
-        try:
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not system.lock(self._file) and system.has_locks():
             held = os.read(self._file, 32).decode(errors="replace").strip()
             os.close(self._file)
             raise RunError(
                 f"{run}: another process writes this run{f' (process {held})' if held else ''}: wait for it, or end it"
-            ) from error
+            )
         try:
             named = self._path.lstat()
         except FileNotFoundError:
@@ -76,8 +69,12 @@ class RunLock:
 
     def release(self) -> None:
         """Let others write."""
-        self._path.unlink(missing_ok=True)
+        if system.MOVES_OPEN_FILES:  # still locked: another one may have opened it already
+            self._path.unlink(missing_ok=True)
         os.close(self._file)
+        if not system.MOVES_OPEN_FILES:
+            with suppress(OSError):  # another one has it open, and will take it away
+                self._path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -127,14 +124,15 @@ def _opened(path: Path) -> int:
     Raises:
         RunError: it is a link, a pipe or a device.
     """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_RDWR | os.O_CREAT | system.BINARY | system.NO_LINK | system.NO_WAITING
+    is_link = RunError(f"{path}: this is a link, and a run writes files of its own only: take it away")
+    if not system.NO_LINK and path.is_symlink():
+        raise is_link
     try:
         file = os.open(path, flags, 0o644)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise RunError(
-                f"{path}: this is a link, and a run writes files of its own only: take it away"
-            ) from error
+            raise is_link from error
         raise
     found = os.fstat(file)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gromo_graph import operating_system as system
 from gromo_graph.errors import RunError, SpecError
 from gromo_graph.records import Journal, checksum, read_journal
 from gromo_graph.records.atomic_files import read_file, replace_file, sync_folder, writing
@@ -45,7 +46,6 @@ _FOLDERS = {
 }
 """The folders of a run, and which files in them are its own."""
 
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0)
 _STAGE = ".new-"  # beginnings of a run; the rest of one that was killed is no content
 _SUM = "checksum"
 _LONGEST_NAME = 60
@@ -266,7 +266,7 @@ def create_folder(path: Path, files: Mapping[str, bytes | str], *, force: bool =
             _remove_run(path)
             for name in files:
                 (path / name).parent.mkdir(exist_ok=True)
-                (stage / name).replace(path / name)
+                system.move(stage / name, path / name)
             sync_folder(path)
         finally:
             if stage is not None:
@@ -336,6 +336,9 @@ def _is_beginning(path: Path, content: Sequence[str]) -> bool:
 def _remove_run(path: Path) -> None:
     """Take away what a run wrote and nothing else; links are never followed."""
     check_entries(path)
+    if not system.REMOVES_IN_OPEN_FOLDERS:
+        _remove_by_paths(path)
+        return
     here = os.open(path, os.O_RDONLY)
     try:
         _remove(here, _FILES)
@@ -345,10 +348,22 @@ def _remove_run(path: Path) -> None:
         os.close(here)
 
 
+def _remove_by_paths(path: Path) -> None:
+    """Take away what a run wrote, of a folder whose entries have been checked."""
+    for name in _FILES:
+        (path / name).unlink(missing_ok=True)
+    for name, pattern in _FOLDERS.items():
+        with suppress(OSError):  # missing, or not empty afterwards
+            for inner in (path / name).iterdir():
+                if pattern.fullmatch(inner.name):
+                    inner.unlink()
+            (path / name).rmdir()
+
+
 def _remove_inside(folder: int, name: str, pattern: re.Pattern[str]) -> None:
     """Take away files of a folder inside an open one, and the folder itself if it is empty then."""
     with suppress(FileNotFoundError):
-        inner = os.open(name, os.O_RDONLY | _NO_LINK, dir_fd=folder)
+        inner = os.open(name, os.O_RDONLY | system.NO_LINK_TO_FOLDER, dir_fd=folder)
         try:
             _remove(inner, [each for each in os.listdir(inner) if pattern.fullmatch(each)])  # noqa: PTH208 - of an open folder
         finally:
