@@ -71,6 +71,8 @@ output: logits
 
 def kind_of(schema: dict[str, Any]) -> str:
     """The type of a value in a few words."""
+    if "oneOf" in schema:
+        return "[an activation](#activation)"
     choices = [each for each in schema.get("anyOf", ()) if each != EXPRESSION and each.get("type") != "null"]
     if choices:
         return " or ".join(dict.fromkeys(kind_of(each) for each in choices))
@@ -146,6 +148,7 @@ def sections() -> Iterator[str]:
     yield "### `grow`\n"
     yield "`false` and `off`: the features stay as they are. `true` and `on`: they may grow. A map limits how:\n"
     yield from table(DEFINITIONS["Grow"]["properties"], [])
+    yield from activations()
     data = SCHEMA["properties"]["data"]
     yield "## `data`\n"
     yield f"{data['description']} [my_data.md](my_data.md) shows how it is used.\n"
@@ -157,6 +160,19 @@ def sections() -> Iterator[str]:
             yield f"### `{title}.{key}`\n"
             yield f"{DEFINITIONS[name]['description']}\n"
             yield from table(DEFINITIONS[name]["properties"], [])
+
+
+def activations() -> Iterator[str]:
+    """The words for `activation`, and those that take a setting."""
+    word = DEFINITIONS["linear"]["properties"]["activation"]["oneOf"][0]
+    yield "### `activation`\n"
+    yield f"A word, with the settings that torch has by default: {kind_of(word)}.\n"
+    yield "Or a map of one word with another setting, such as `{leaky_relu: 0.2}` and `{hardtanh: [0, 1]}`:\n"
+    yield "| word | setting | meaning |"
+    yield "|---|---|---|"
+    for key, schema in DEFINITIONS["SetActivation"]["properties"].items():
+        yield f"| `{key}` | {kind_of(schema)} | {schema['description']} |"
+    yield ""
 
 
 def page() -> str:

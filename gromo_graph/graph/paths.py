@@ -23,7 +23,8 @@ from gromo_graph.spec.kinds import (
     Node,
     Shape,
 )
-from gromo_graph.spec.kinds.base import Activation, Grow
+from gromo_graph.spec.kinds.activation import Activation, activation_of
+from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.token_inputs import vocabularies
 
 
@@ -153,7 +154,7 @@ def _form(shape: Shape) -> str:
 
 def usual_activation(graph: Graph) -> Activation:
     """The activation that most nodes of a graph have; relu if none has one."""
-    named: list[Activation] = [getattr(node, "activation", "identity") for node in graph.spec.nodes.values()]
+    named = [activation_of(node) for node in graph.spec.nodes.values()]
     found = Counter(activation for activation in named if activation != "identity")
     return found.most_common(1)[0][0] if found else "relu"
 

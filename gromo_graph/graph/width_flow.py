@@ -27,7 +27,7 @@ class WidthStep(Generic[Key]):
 
     Attributes:
         key: of the output. reads: keys of what is read, in order. rule: how the width follows.
-        title: the name of the step in messages, such as "the sum `join`".
+        title: the name of the step in messages, such as "the sum `join`". verb: what it does with what it reads.
         features: its own width, for the rules FIXED and OWNED.
         times: for the rule REPEATED, the neighbouring features that each feature becomes.
         why_fixed: says of the row that passes why it cannot grow, or None.
@@ -38,6 +38,7 @@ class WidthStep(Generic[Key]):
     reads: tuple[Key, ...]
     rule: WidthRule
     title: str
+    verb: str = "adds"
     features: int = 0
     times: int = 1
     why_fixed: Callable[[Row[Key]], str | None] = _never
@@ -66,7 +67,7 @@ def follow_widths(steps: Iterable[WidthStep[Key]]) -> WidthFlow[Key]:
 
 
 def _row(step: WidthStep[Key], inputs: Sequence[Row[Key]], classes: Classes[Key]) -> Row[Key]:
-    mismatch = f"{step.title} adds concatenations whose segments do not match one to one"
+    mismatch = f"{step.title} {step.verb} concatenations whose segments do not match one to one"
     match step.rule:
         case WidthRule.FIXED:
             row: Row[Key] = (Segment(step.key, step.features),)
@@ -78,7 +79,9 @@ def _row(step: WidthStep[Key], inputs: Sequence[Row[Key]], classes: Classes[Key]
         case WidthRule.OWNED:
             row = (Segment(step.key, step.features),)
         case WidthRule.SHARED:
-            row = classes.add_up(inputs, mismatch)
+            # One feature may multiply many: the row is that of the many.
+            widest = sorted(inputs, key=lambda each: -sum(segment.size for segment in each))
+            row = classes.add_up(widest, mismatch)
         case WidthRule.LAST:
             *compared, row = inputs
             classes.add_up(compared, mismatch)

@@ -16,7 +16,8 @@ from gromo_graph.graph.width_flow import (
     follow_widths,
     group_places,
 )
-from gromo_graph.spec.kinds import Layer, Node, Shape, WidthRule
+from gromo_graph.spec.kinds import Layer, Merge, Node, Shape, WidthRule
+from gromo_graph.spec.kinds.activation import activation_of
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.wording import listed
@@ -92,12 +93,14 @@ def _step(name: str, node: Node, shapes: Mapping[str, Shape]) -> WidthStep[str]:
         return None if reason is None else f"`{name}`: {reason}"
 
     rule = node.width_rule
+    multiplies = isinstance(node, Merge) and node.merge == "product"
     compared = f"the {listed(node.source_names[:-1])} of `{name}`"
     return WidthStep(
         key=name,
         reads=node.sources,
         rule=rule,
-        title=compared if rule is WidthRule.LAST else f"the sum `{name}`",
+        title=compared if rule is WidthRule.LAST else f"the {'product' if multiplies else 'sum'} `{name}`",
+        verb="multiplies" if multiplies else "adds",
         features=shapes[name][0],
         times=prod(shapes[node.sources[0]][1:]) if rule is WidthRule.REPEATED else 1,
         why_fixed=why_fixed,
@@ -255,7 +258,7 @@ def _why_no_match(spec: Spec, found: _Members) -> str | None:
     if set(found.producers) != set(makers) or len(found.producers) != 2:
         return f"{which} must be two layers that make nothing else"
     for name in makers:
-        activation = getattr(spec.nodes[name], "activation", "identity")
+        activation = activation_of(spec.nodes[name])
         if activation != "identity":
             return f"`{name}` has the activation {activation}: expected none where `{attention}` compares"
     return None

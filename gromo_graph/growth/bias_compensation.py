@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.graph import Graph
+from gromo_graph.layers.product import resting_factors
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.statistics.cross_moments import window_of
 
@@ -16,6 +17,9 @@ _ROUNDING = 8.0
 
 def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
     """Why the shift of some consumer cannot be taken back, or None (docs/maths.md, "Exact slopes")."""
+    lost = _lost_in_a_product(linked) or _moves_all_positions(graph, linked)
+    if lost is not None:
+        return lost
     for consumer, places in linked.reads.items():
         moved = [
             linked.linear_paths.resting[place]
@@ -32,6 +36,34 @@ def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
                 f"its new units start at {moved[0]:g}, which the zeros around what `{consumer.name}` reads make differ "
                 "from position to position, so no bias can take it back"
             )
+    return None
+
+
+def _lost_in_a_product(linked: LinkedGroup) -> str | None:
+    """Why nothing of new channels is read, if all factors of a product start at 0; or None."""
+    products = [merge.name for merge in linked.merges if merge.multiplies]
+    if linked.linear_paths.gain or not products:
+        return None
+    return f"all that `{products[0]}` multiplies starts at 0, so that γ has no slope: expected one gate that does not"
+
+
+def _moves_all_positions(graph: Graph, linked: LinkedGroup) -> str | None:
+    """Why a factor of one position, which multiplies all positions of another, cannot grow with it; or None.
+
+    As long as the other rests at 0, the new channels of such a factor have no effect at first order.
+    """
+    resting = linked.linear_paths.resting
+    for place, sources in linked.layout.flow.items():
+        if not linked.module(place).multiplies:
+            continue
+        whole = graph.shapes[graph.units[place.unit].node]
+        slopes = resting_factors([resting[source] for source in sources])
+        for source, slope in zip(sources, slopes, strict=True):
+            if slope != 0.0 and graph.shapes[graph.units[source.unit].last] != whole:
+                return (
+                    f"`{place.unit}` multiplies each position by `{source.unit}`, but what it multiplies starts at "
+                    f"{slope:g}: expected a function that is 0 at 0"
+                )
     return None
 
 

@@ -243,5 +243,8 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
 def _filled(part: nn.Module, source: Source) -> nn.Module:
     """A part with copies of the weights of the model, of their type and on their device."""
     for name, tensor in source.tensors.items():
-        setattr(part, name, trained_like(tensor, tensor.detach().clone()))
+        values = trained_like(tensor, tensor.detach().clone())
+        if isinstance(getattr(part, name), nn.Parameter) and not isinstance(values, nn.Parameter):
+            values = nn.Parameter(values, requires_grad=False)  # a buffer of the model
+        setattr(part, name, values)
     return part

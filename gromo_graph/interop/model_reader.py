@@ -20,7 +20,7 @@ from gromo_graph.spec.kinds import Input
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Unmapped
 from gromo_graph.translation.torch_call import Constant, TorchCall, Weight
 
-_ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul"}
+_ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "truediv"}
 
 
 @dataclass

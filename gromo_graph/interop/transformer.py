@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 from torch.nn import functional
 
-from gromo_graph.interop.operators import ACTIVATIONS, add
+from gromo_graph.interop.arithmetic import add
+from gromo_graph.interop.operators import ACTIVATIONS
 from gromo_graph.layers.dropout import dropout
 from gromo_graph.layers.layer_norm import layer_norm
 from gromo_graph.layers.linear import linear

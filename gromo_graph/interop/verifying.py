@@ -13,7 +13,9 @@ from torch.nn.modules.dropout import _DropoutNd
 from gromo_graph.layers.attention import Attend
 from gromo_graph.network import GrowingNetwork
 
-_EXACT = 1e-9
+_EXACT = (
+    2e-7  # what a spec says otherwise, such as 1/std for a buffer, is rounded to the precision of the model
+)
 _ROUNDED = 1e-4
 _SEED = 0
 

@@ -27,7 +27,11 @@ class FeatureModule(Protocol):
 
     @property
     def is_merge(self) -> bool:
-        """True if it adds up, or puts side by side, what other modules give; else it is a layer."""
+        """True if it adds up, multiplies or puts side by side what other modules give; else it is a layer."""
+
+    @property
+    def multiplies(self) -> bool:
+        """True if it is a merge that multiplies."""
 
     @property
     def function(self) -> torch.nn.Module:

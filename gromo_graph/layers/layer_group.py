@@ -7,7 +7,7 @@ enter one place. `LayerGroup.carried` follows them, whatever is computed on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Generic, TypeVar
@@ -131,6 +131,7 @@ class LayerGroup(Generic[Layer_co]):
         starts: Mapping[GroupPlace, Value],
         through: Callable[[GroupPlace, Value], Value],
         add: Callable[[Value, Value], Value],
+        multiply: Callable[[Mapping[GroupPlace, Value], Sequence[GroupPlace]], Value],
     ) -> dict[GroupPlace, Value]:
         """Values of new channels at each place that they reach.
 
@@ -138,12 +139,19 @@ class LayerGroup(Generic[Layer_co]):
             starts: the values behind the layers of producers, by the places where these begin (`start`).
             through: passes a value through the function of the module of a place.
             add: of two values that enter one place.
+            multiply: of the values that enter a product, by the places that they come from, and all such places: those
+                that nothing reaches from the starts have no value.
         """
         found: dict[GroupPlace, Value] = {}
         for place, sources in self.layout.flow.items():
-            arrived = [starts[place]] if place in starts else [found[s] for s in sources if s in found]
+            if place in starts:
+                found[place] = through(place, starts[place])
+                continue
+            arrived = {source: found[source] for source in sources if source in found}
             if arrived:
-                found[place] = through(place, reduce(add, arrived))
+                multiplies = self.module(place).multiplies
+                value = multiply(arrived, sources) if multiplies else reduce(add, arrived.values())
+                found[place] = through(place, value)
         return found
 
     def watch(self, modules: Iterable[FeatureModule]) -> None:

@@ -30,6 +30,7 @@ class Linkable(torch.nn.Module):
     """A module that can stand before or after a growing module: growing modules and merges.
 
     Attributes:
+        is_merge: it has any number of inputs. concatenates, multiplies: what it does with them, if it does not add.
         name: for messages.
         width_reason: why its width must stay as it is, if something outside of the modules says so.
         is_output: its output also leaves the network.
@@ -41,6 +42,7 @@ class Linkable(torch.nn.Module):
     unregistered: ClassVar[frozenset[str]] = frozenset()
     is_merge: ClassVar[bool] = False
     concatenates: bool = False
+    multiplies: bool = False
     changes: int
     allow_growing: bool
     name: str

@@ -76,9 +76,11 @@ class LinkedMerge(Linkable):
         widths = [source if isinstance(source, int) else source.out_features for source in inputs]
         if not widths:
             return None
-        if not self.concatenates and len(set(widths)) > 1:
-            raise GrowthError(f"{self.name} cannot sum {_listed(inputs)}: expected equal widths")
-        merged = sum(widths) if self.concatenates else widths[0]
+        different = set(widths) - {1} if self.multiplies else set(widths)
+        if not self.concatenates and len(different) > 1:
+            verb = "multiply" if self.multiplies else "sum"
+            raise GrowthError(f"{self.name} cannot {verb} {_listed(inputs)}: expected equal widths")
+        merged = sum(widths) if self.concatenates else max(widths)
         if self.flattens:
             return None if self._positions is None else merged * self._positions
         return merged
@@ -187,7 +189,7 @@ def _merged_width(merge: Linkable) -> int:
     waiting = [merge]
     while waiting:
         current = waiting[-1]
-        needed = current.inputs() if current.concatenates else current.inputs()[:1]
+        needed = current.inputs() if current.concatenates or current.multiplies else current.inputs()[:1]
         unknown = [
             source
             for source in needed
@@ -196,9 +198,8 @@ def _merged_width(merge: Linkable) -> int:
         if unknown:
             waiting += unknown
             continue
-        known[current] = sum(
-            source if isinstance(source, int) else _out_width(source, known) for source in needed
-        )
+        widths = [source if isinstance(source, int) else _out_width(source, known) for source in needed]
+        known[current] = max(widths) if current.multiplies else sum(widths)
         waiting.pop()
     return known[merge]
 

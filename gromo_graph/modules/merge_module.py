@@ -1,4 +1,4 @@
-"""MergeGrowingModule: the sum or concatenation of several modules, or the fan-out of one."""
+"""MergeGrowingModule: the sum, product or concatenation of several modules, or the fan-out of one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.channel_propagation import pass_both
+from gromo_graph.layers.product import same_rank
 from gromo_graph.modules import joint_delta
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.modules.linkable import Linkable
@@ -22,19 +23,19 @@ from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
 
 
 class MergeGrowingModule(LinkedMerge):
-    """Sum or concatenation of tensors, followed by a function.
+    """Sum, product or concatenation of tensors, followed by a function.
 
     Args:
         post_merge_function: what follows, as `post_layer_function` of a GrowingModule; None is a new Identity.
         previous_modules, next_modules: linked as by `set_previous_modules` and `set_next_modules`.
         allow_growing: whether its width may grow.
         name: for messages. device: where to put the function.
-        merge: "sum" or "concat" (along the features).
+        merge: "sum", "product" (a size of 1 stands for any) or "concat" (along the features).
         outside_features: width of a tensor that comes from no module (the network's input): the common
             width of a sum, the last part of a concat.
 
-    Growth goes through it: the modules before get new outputs together (a sum) or one by one (a concat), and all that
-    read it get the inputs. The second moment of its output is shared by all who read it.
+    Growth goes through it: the modules before get new outputs together (sum, product) or one by one (a concat), and
+    all that read it get the inputs. The second moment of its output is shared by all who read it.
 
     >>> a, b = torch.ones(2, 3), torch.ones(2, 3)
     >>> MergeGrowingModule()(a, b).sum(), MergeGrowingModule(merge="concat")(a, b).shape
@@ -53,13 +54,14 @@ class MergeGrowingModule(LinkedMerge):
         outside_features: int | None = None,
     ) -> None:
         if merge not in _MERGES:
-            raise GrowthError(f"the merge {name} is of kind {merge!r}: expected 'sum' or 'concat'")
+            raise GrowthError(f"the merge {name} is of kind {merge!r}: expected 'sum', 'product' or 'concat'")
         super().__init__(
             name if name is not None else f"a {merge} merge",
             concatenates=merge == "concat",
             outside_features=outside_features,
         )
         self.merge = merge
+        self.multiplies = merge == "product"
         self.allow_growing = allow_growing
         function = torch.nn.Identity() if post_merge_function is None else post_merge_function
         self.post_merge_function = function.to(device)
@@ -73,7 +75,7 @@ class MergeGrowingModule(LinkedMerge):
         self.set_next_modules(next_modules or [])
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        """post_merge_function(sum or concatenation of the tensors), one for each input in its order.
+        """post_merge_function(sum, product or concatenation of the tensors), one for each input in its order.
 
         Raises:
             GrowthError: another number of tensors, or tensors that cannot be merged.
@@ -108,6 +110,10 @@ class MergeGrowingModule(LinkedMerge):
         further = tuple(new for _, new in pairs if new is not None)
         if not further:
             return self.post_merge_function(x), None
+        if self.multiplies and len(further) < len(pairs):
+            raise GrowthError(
+                f"{self.name} got further channels of {len(further)} of its {len(pairs)} inputs: expected of all"
+            )
         new = _MERGES[self.merge](self, further)
         return pass_both(self.post_merge_function, self.post_merge_function, x, new, self.passed)
 
@@ -234,6 +240,16 @@ def _sum(merge: MergeGrowingModule, tensors: tuple[Tensor, ...]) -> Tensor:
     return reduce(torch.add, tensors)
 
 
+def _product(merge: MergeGrowingModule, tensors: tuple[Tensor, ...]) -> Tensor:
+    try:
+        return reduce(torch.mul, same_rank(tensors))
+    except RuntimeError as error:
+        shapes = sorted({tuple(tensor.shape) for tensor in tensors})
+        raise GrowthError(
+            f"{merge.name} cannot multiply tensors of shapes {shapes}: expected one shape, or sizes of 1"
+        ) from error
+
+
 def _concat(merge: MergeGrowingModule, tensors: tuple[Tensor, ...]) -> Tensor:
     return torch.cat(tensors, dim=merge.feature_dim)
 
@@ -241,4 +257,5 @@ def _concat(merge: MergeGrowingModule, tensors: tuple[Tensor, ...]) -> Tensor:
 _MERGES: dict[str, Callable[[MergeGrowingModule, tuple[Tensor, ...]], Tensor]] = {
     "concat": _concat,
     "sum": _sum,
+    "product": _product,
 }

@@ -20,6 +20,7 @@ from gromo_graph.modules.attention_module import AttentionModule
 from gromo_graph.modules.linkable import Linkable
 from gromo_graph.network.group_modules import GroupsOfGraph
 from gromo_graph.spec.kinds import Fixed, Input, Merge, WidthRule
+from gromo_graph.spec.kinds.activation import activation_of
 
 Parts = Mapping[str, torch.nn.Module]
 """The torch half of each node that has one: the layer of a layer, the module of an operation."""
@@ -68,7 +69,7 @@ def _module(graph: Graph, unit: Unit, parts: Parts) -> torch.nn.Module:
     node = graph.spec.nodes[unit.node]
     match unit.role:
         case "layer":
-            function = _chain([activation_module(getattr(node, "activation", "identity")), *after])
+            function = _chain([activation_module(activation_of(node)), *after])
             return GrowingModule(parts[unit.node], post_layer_function=function, name=unit.key)
         case "merge" | "fan_out" | "operation":
             return _merge(graph, unit, after, parts)
@@ -94,7 +95,7 @@ def _merge(graph: Graph, unit: Unit, after: Sequence[torch.nn.Module], parts: Pa
 
 def _operation(graph: Graph, name: str, parts: Parts) -> torch.nn.Module:
     """The module of a node without a width of its own, its activation included."""
-    activation = getattr(graph.spec.nodes[name], "activation", "identity")
+    activation = activation_of(graph.spec.nodes[name])
     return _chain([parts[name], activation_module(activation)])
 
 

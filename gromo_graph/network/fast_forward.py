@@ -88,7 +88,8 @@ def _generated(graph: Graph, nodes: torch.nn.ModuleDict) -> fx.GraphModule:
     def compute(call: Call, taken: list[fx.Node]) -> fx.Node:
         unit = nodes[module_key(call.output)]
         if isinstance(unit, MergeGrowingModule) and call.unit.role == "merge":
-            taken = [merged(plan, taken, dim=unit.feature_dim if unit.concatenates else None)]
+            ranks = [1 + len(shape) for shape in graph.input_shapes(call.unit.node)]
+            taken = [merged(plan, taken, unit.merge, ranks=ranks, dim=unit.feature_dim)]
         following = [unit] if call.unit.role == "fixed" else _opened(unit)
         for module in following:
             name = f"m{len(modules)}"

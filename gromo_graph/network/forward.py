@@ -51,17 +51,31 @@ def run(
     return ends if graph.spec.named_outputs else ends[graph.spec.outputs[0]]
 
 
-def merged(plan: fx.Graph, values: Sequence[fx.Node], *, dim: int | None) -> fx.Node:
+def merged(
+    plan: fx.Graph, values: Sequence[fx.Node], how: str, *, ranks: Sequence[int], dim: int = 1
+) -> fx.Node:
     """The merge of values, behind what a plan has already; of a single value that itself.
 
     Args:
-        dim: along which they are concatenated; None adds them.
+        how: "sum", "product" or "concat". ranks: the number of dimensions of each value.
+        dim: along which they are concatenated.
     """
     if len(values) == 1:
         return values[0]
-    if dim is None:
-        return reduce(lambda a, b: plan.call_function(operator.add, (a, b)), values)
-    return plan.call_function(torch.cat, (list(values),), {"dim": dim})
+    if how == "concat":
+        return plan.call_function(torch.cat, (list(values),), {"dim": dim})
+    if how == "product":
+        values = [
+            _with_rank(plan, value, max(ranks) - rank) for value, rank in zip(values, ranks, strict=True)
+        ]
+        return reduce(lambda a, b: plan.call_function(operator.mul, (a, b)), values)
+    return reduce(lambda a, b: plan.call_function(operator.add, (a, b)), values)
+
+
+def _with_rank(plan: fx.Graph, value: fx.Node, missing: int) -> fx.Node:
+    for _ in range(missing):
+        value = plan.call_method("unsqueeze", (value, -1))
+    return value
 
 
 @contextmanager

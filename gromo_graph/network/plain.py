@@ -15,11 +15,12 @@ import torch
 from torch import fx
 
 from gromo_graph.graph import Call, Graph
-from gromo_graph.layers.activation import ACTIVATIONS
+from gromo_graph.layers.activation import in_torch
 from gromo_graph.network.assembly import Parts
 from gromo_graph.network.export_rules import in_plain_torch
 from gromo_graph.network.forward import merged, run
 from gromo_graph.spec.kinds import Merge
+from gromo_graph.spec.kinds.activation import activation_of
 
 Modules = Mapping[str, torch.nn.Module | torch.nn.Parameter]
 """Modules and parameters by the identifiers of Python that name them."""
@@ -67,11 +68,15 @@ def plain_forward(graph: Graph, parts: Parts) -> PlainForward:
     def computed(name: str, taken: list[fx.Node]) -> fx.Node:
         node = spec.nodes[name]
         if isinstance(node, Merge):
-            value = merged(plan, taken, dim=1 if node.merge == "concat" else None)
+            ranks = [1 + len(shape) for shape in graph.input_shapes(name)]
+            value = merged(plan, taken, node.merge, ranks=ranks)
         else:
             value, modules[name] = _planned(plan, names[name], parts[name], taken)
-        activation = ACTIVATIONS.get(getattr(node, "activation", "identity"))
-        return value if activation is None else plan.call_function(activation.function, (value,))
+        activation = activation_of(node)
+        if activation == "identity":
+            return value
+        row, settings = in_torch(activation)
+        return plan.call_function(row.function, (value,), settings)
 
     returned = run(graph, values, compute)
     plan.output(returned)

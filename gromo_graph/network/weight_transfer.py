@@ -20,6 +20,7 @@ from gromo_graph.network.assembly import part_of
 from gromo_graph.network.kept_features import largest_features
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec.kinds import Fixed, Layer, Node, WidthRule
+from gromo_graph.spec.kinds.activation import activation_of
 
 _FIXED = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
 """Attributes of a torch module with which its weights mean something else."""
@@ -226,7 +227,7 @@ class _Following:
                     parameter.zero_()
             elif start == "identity" and not make_identity(self.graph.spec.nodes[name].kind, fresh):
                 self.result.notes.append(f"`{name}` cannot begin as the identity: it changes what passes")
-            activation = getattr(self.graph.spec.nodes[name], "activation", "identity")
+            activation = activation_of(self.graph.spec.nodes[name])
             if start == "identity" and activation != "identity":
                 self.result.reasons.append(f"the activation {activation} of `{name}` changes what passes")
         return fresh

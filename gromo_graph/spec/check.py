@@ -19,7 +19,7 @@ from gromo_graph.spec.foreign_words import (
 )
 from gromo_graph.spec.graph_checks import GraphChecks, batch_size_problem, data_problem, name_problem
 from gromo_graph.spec.kinds import KINDS, Node
-from gromo_graph.spec.kinds.base import Frozen
+from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.model import Origin, Spec
 from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.target_schedule import with_target_schedule

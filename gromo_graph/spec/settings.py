@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.defaults import counts_epochs, with_defaults
-from gromo_graph.spec.kinds.base import Features, Frozen
+from gromo_graph.spec.kinds.base import Features
+from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.python_values import plain
 
 Count = Annotated[int, Field(ge=1)]

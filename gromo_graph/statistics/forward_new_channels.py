@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.channel_propagation import Moments, PassedChannels, pass_new, pass_tangent
 from gromo_graph.layers.growing import FeatureModule
 from gromo_graph.layers.operation import Channels
+from gromo_graph.layers.product import product_of_channels, same_rank
 from gromo_graph.statistics.measured_group import ObservedGroup
 
 
@@ -51,7 +53,12 @@ def tangents(
     def add(a: Channels, b: Channels) -> Channels:
         return Channels(a.values + b.values, a.resting + b.resting)
 
-    return group.carried({p: Channels(values) for p, values in starts.items()}, through, add)
+    return group.carried(
+        {p: Channels(values) for p, values in starts.items()},
+        through,
+        add,
+        lambda found, sources: product_of_channels(list(found.values())),
+    )
 
 
 def flow(group: ObservedGroup, starts: Mapping[GroupPlace, Tensor]) -> dict[GroupPlace, Tensor]:
@@ -65,7 +72,7 @@ def flow(group: ObservedGroup, starts: Mapping[GroupPlace, Tensor]) -> dict[Grou
         module = group.module(place)
         return pass_new(module.function, module.extension_function, new, module.passed[place.segment])
 
-    return group.carried(dict(starts), through, torch.add)
+    return group.carried(dict(starts), through, torch.add, _multiplied)
 
 
 @torch.no_grad()
@@ -79,7 +86,11 @@ def at_scale_one(
         passed = PassedChannels(factor=1.0, spreads=spreads_at(group, neurons, module))
         return pass_new(module.function, module.extension_function, new, passed)
 
-    return group.carried(dict(starts), through, torch.add)
+    return group.carried(dict(starts), through, torch.add, _multiplied)
+
+
+def _multiplied(found: Mapping[GroupPlace, Tensor], sources: Sequence[GroupPlace]) -> Tensor:
+    return reduce(torch.mul, same_rank(list(found.values())))
 
 
 def spreads_at(group: ObservedGroup, neurons: GroupNeurons, module: FeatureModule) -> dict[int, Tensor]:

@@ -32,7 +32,7 @@ class Problem:
 
     Attributes:
         s: (columns, columns) of all producers. n: (columns, outputs) of all consumers side by side.
-        columns: those that are kept, in the order of s; of constants that are the same at every place only the first.
+        columns: those that are kept, in the order of s: those that some consumer sees, of equal constants the first.
         samples: how many were counted.
     """
 
@@ -73,14 +73,21 @@ def problem_of(
 
 
 def _distinct_columns(group: GatheringGroup, device: torch.device) -> Tensor:
-    """All columns but constants that a producer before has in the same places (docs/maths.md, "Width groups")."""
+    """The columns that a consumer sees, without constants that a producer before has in the same places.
+
+    See docs/maths.md, "Width groups" and "Products": of a gate nothing is seen as long as what it multiplies is 0.
+    """
     kept, seen = [], set()
     for producer, span in spans_of(group).items():
         last = span.stop
+        profile = frozenset(
+            (place, paths)
+            for place in group.read_places()
+            if (paths := group.linear_paths.to(producer, place))
+        )
+        if not profile:
+            continue
         if producer.use_bias:
-            profile = frozenset(
-                (place, group.linear_paths.to(producer, place)) for place in group.read_places()
-            )
             if profile in seen:
                 last -= 1
             seen.add(profile)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from gromo_graph.graph.width_flow import GroupPlace
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.growing import GrowingLayer
 from gromo_graph.layers.layer_group import LayerGroup
+from gromo_graph.layers.product import resting_factors
 
 Operations = tuple[torch.nn.Module, ...]
 
@@ -80,10 +82,27 @@ def linear_paths_of(group: LayerGroup[GrowingLayer]) -> LinearPaths:
             paths = tuple(LinearPath(path.gain * slope, path.operations + mixing) for path in paths)
         return paths
 
-    resting = group.carried({group.start(p): 0.0 for p in group.producers}, rest, lambda a, b: a + b)
+    def multiplied(
+        found: Mapping[GroupPlace, tuple[LinearPath, ...]], sources: Sequence[GroupPlace]
+    ) -> tuple[LinearPath, ...]:
+        slopes = zip(sources, resting_factors([resting[source] for source in sources]), strict=True)
+        return _joined(
+            tuple(
+                path for source, slope in slopes if source in found for path in _scaled(found[source], slope)
+            )
+        )
+
+    resting = group.carried(
+        {group.start(p): 0.0 for p in group.producers},
+        rest,
+        lambda a, b: a + b,
+        lambda found, sources: prod(found.values()),
+    )
     start: tuple[LinearPath, ...] = (LinearPath(1.0),)
     found = {
-        producer: group.carried({group.start(producer): start}, follow, lambda a, b: _joined(a + b))
+        producer: group.carried(
+            {group.start(producer): start}, follow, lambda a, b: _joined(a + b), multiplied
+        )
         for producer in group.producers
     }
     largest = _largest_gain(found.values(), group.read_places())
@@ -115,7 +134,8 @@ def _joined(paths: tuple[LinearPath, ...]) -> tuple[LinearPath, ...]:
 
 
 def _scaled(paths: tuple[LinearPath, ...], scale: float) -> tuple[LinearPath, ...]:
-    return tuple(LinearPath(path.gain * scale, path.operations) for path in paths)
+    """Paths with other factors; what passes with a factor of 0 is no path."""
+    return tuple(LinearPath(path.gain * scale, path.operations) for path in paths if path.gain * scale != 0.0)
 
 
 def _largest_gain(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network
 from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.spec.kinds import Flatten, Layer, Linear, Node
+from gromo_graph.spec.kinds.activation import SetActivation
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.settings import Growth
 from tests.spec.strategies import specs
@@ -25,7 +26,7 @@ POLICIES = st.builds(
     apply_delta=st.booleans(),
     ridge=st.sampled_from([0.1, 1e-3]),
 )
-SMOOTH = {"relu": "tanh", "elu": "silu"}
+SMOOTH = {"relu": "tanh", "elu": "silu", SetActivation(leaky_relu=0.2): SetActivation(gelu="tanh")}
 
 
 def able_to_grow(spec: Spec) -> Spec:

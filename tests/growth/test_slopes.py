@@ -37,6 +37,17 @@ def test_slope_is_the_finite_difference_of_the_loss(activation: str, growth: str
         assert measured == pytest.approx(candidate.slope, rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [
+        *("relu6", "hardswish", "hardsigmoid", "mish", "softsign", "celu"),
+        *("{leaky_relu: 0.3}", "{gelu: tanh}", "{elu: 0.5}", "{hardtanh: [-0.5, 2]}", "{softplus: 3.0}"),
+    ],
+)
+def test_slopes_of_further_activations(activation: str) -> None:
+    test_slope_is_the_finite_difference_of_the_loss(activation, "{}")
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "softplus"])
 def test_without_compensation_the_slope_would_be_something_else(activation: str) -> None:
     """The bias of the consumer takes back what a new unit gives at rest; a test that this matters."""

@@ -32,9 +32,9 @@ def test_a_parameter_that_is_added_is_read_as_positions() -> None:
     assert [node.kind for node in network.spec.nodes.values()] == ["input", "conv2d", "positions"]
     assert torch.equal(network(x), model(x))
     with pytest.raises(
-        TorchImportError, match=r"adds the parameter `places` of shape \[3, 1, 1\] to \[3, 4, 5\]"
+        TorchImportError, match=r"adds the parameter `places` of shape \[1, 4, 5\] to \[3, 4, 5\]"
     ):
-        from_torch(Places(3, 1, 1).double(), x)
+        from_torch(Places(1, 4, 5).double(), x)
 
 
 class Encoder(nn.Module):

@@ -84,7 +84,7 @@ def test_sizes_are_checked() -> None:
 
 
 def test_misuse() -> None:
-    with pytest.raises(GrowthError, match="kind 'mean': expected 'sum' or 'concat'"):
+    with pytest.raises(GrowthError, match="kind 'mean': expected 'sum', 'product' or 'concat'"):
         MergeGrowingModule(merge="mean", name="join")
     merge = MergeGrowingModule(name="join")
     with pytest.raises(GrowthError, match="join got no tensor"):

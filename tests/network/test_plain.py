@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network, load_spec, parse_spec
 from gromo_graph.network.plain import identifiers
-from gromo_graph.spec.kinds.base import Activation
+from gromo_graph.spec.kinds.activation import ActivationName
 from tests.network.test_any_spec import batch
 from tests.spec.strategies import NAMES, specs
 
@@ -75,15 +75,17 @@ def test_every_spec_of_the_gallery(path: Path) -> None:
     agree(network, plain)
 
 
-@pytest.mark.parametrize("activation", Activation.__args__)
+@pytest.mark.parametrize(
+    "activation", [*ActivationName.__args__, "{leaky_relu: 0.2}", "{gelu: tanh}", "{hardtanh: [0, 2]}"]
+)
 def test_every_activation(activation: str) -> None:
     network = compile_network(
         parse_spec(
             f"""
 nodes:
   x: {{kind: input, shape: [5]}}
-  h: {{kind: linear, from: x, features: 7, activation: {activation}}}
-  m: {{kind: merge, from: h, activation: {activation}}}
+  h: {{kind: linear, from: x, features: 7, activation: {activation} }}
+  m: {{kind: merge, from: h, activation: {activation} }}
 output: m
 """
         ),

@@ -39,8 +39,11 @@ from gromo_graph.spec.kinds import (
     Upsample1d,
     Upsample2d,
 )
+from gromo_graph.spec.kinds.activation import SetActivation
+from gromo_graph.spec.kinds.affine import Affine
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
+from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
 from gromo_graph.spec.train_settings import Optimizer, Train
 
@@ -87,7 +90,9 @@ NAMES = st.one_of(st.sampled_from(ODD_NAMES), st.text(LETTERS, max_size=12)).fil
     lambda t: t and "->" not in t
 )
 FEATURES = st.integers(1, 12)
-ACTIVATIONS = st.sampled_from(["identity", "relu", "gelu", "elu"])
+ACTIVATIONS = st.sampled_from(
+    ["identity", "relu", "gelu", "elu", "mish", SetActivation(leaky_relu=0.2), SetActivation(softplus=2.0)]
+)
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -122,6 +127,13 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
     choices: list[Node] = [
         Dropout(sources=(source,), p=draw(st.sampled_from([0.5, 0, 0.1]))),
         Flatten(sources=(source,)),
+        Scale(
+            sources=(source,),
+            factor=draw(st.sampled_from([1.0, -0.5, 3.0])),
+            offset=draw(st.sampled_from([0.0, 0.25])),
+        ),
+        Affine(sources=(source,), weight=draw(st.booleans()), bias=True, shared=draw(st.booleans())),
+        Affine(sources=(source,), bias=False, shared=draw(st.booleans())),
         BatchNorm(sources=(source,), activation=activation, momentum=draw(st.sampled_from([0.1, 0.5]))),
         LayerNorm(sources=(source,), eps=draw(st.sampled_from([1e-5, 1e-3]))),
         RMSNorm(
@@ -153,6 +165,12 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
             Positions(sources=(source,)),
         ]
     return draw(st.sampled_from(choices))
+
+
+def is_factor(shape: Shape, whole: Shape) -> bool:
+    """True if a product of the two is as large as the second."""
+    padded = (*shape, *[1] * (len(whole) - len(shape)))
+    return len(padded) == len(whole) and all(a in (b, 1) for a, b in zip(padded, whole, strict=True))
 
 
 @st.composite
@@ -255,7 +273,10 @@ def graphs(
     for place, name in enumerate(chosen):
         kind = draw(
             st.sampled_from(
-                ["layer", "layer", "layer", "sum", "concat", "attention", "operation", "input", "ids"]
+                [
+                    *("layer", "layer", "layer", "sum", "product", "concat", "attention", "operation"),
+                    *("input", "ids"),
+                ]
             )
         )
         if place == 0 or (kind == "input" and place < 3):
@@ -273,6 +294,10 @@ def graphs(
             equal = [other for other in known if known[other] == known[source]]
             sources = draw(st.lists(st.sampled_from(equal), min_size=1, max_size=3, unique=True))
             nodes[name] = Merge(sources=tuple(sources), activation=draw(ACTIVATIONS))
+        elif kind == "product":
+            factors = [other for other in known if is_factor(known[other], known[source])]
+            sources = draw(st.lists(st.sampled_from(factors), min_size=1, max_size=3, unique=True))
+            nodes[name] = Merge(sources=tuple(sources), merge="product", activation=draw(ACTIVATIONS))
         elif kind == "concat":
             beside = [other for other in known if known[other][1:] == known[source][1:]]
             sources = draw(st.lists(st.sampled_from(beside), min_size=1, max_size=3, unique=True))

@@ -13,11 +13,12 @@ from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
 from gromo_graph.growth.statistics_pass import Wanted
 from gromo_graph.layers.activation import activation_module
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.kinds.activation import Activation
 from gromo_graph.spec.settings import Growth
 
 
 @cache
-def _tangent(activation: str) -> Tangent:
+def _tangent(activation: Activation) -> Tangent:
     """An activation around 0; it is measured, and many nodes have the same."""
     return tangent_of(activation_module(activation))
 

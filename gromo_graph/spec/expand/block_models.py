@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from gromo_graph.spec.kinds.base import Frozen, Sources
+from gromo_graph.spec.kinds.base import Sources
+from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.settings import Count
 
 

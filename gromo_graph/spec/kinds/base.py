@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from gromo_graph.spec.python_values import plain_scalar
+from gromo_graph.spec.kinds.activation import Activation, activation_of
+from gromo_graph.spec.kinds.frozen import Frozen
 
 Shape = tuple[int, ...]
 """A node's output without the batch: (features,), (channels, length) or (channels, height, width)."""
@@ -17,10 +18,6 @@ Shape = tuple[int, ...]
 MAX_FEATURES = 1_000_000
 
 Features = Annotated[int, Field(ge=1, le=MAX_FEATURES)]
-
-Activation = Literal[
-    "identity", "relu", "leaky_relu", "gelu", "selu", "silu", "tanh", "sigmoid", "softplus", "elu"
-]
 
 Family = Literal["linear", "convolution", "norm", "pool", "other"]
 """Kinds that are drawn in one colour."""
@@ -41,20 +38,6 @@ class ShapeMismatch(ValueError):  # noqa: N818 - it names the fact; the reader s
     ) -> None:
         super().__init__(f"{expected}: {advice}")
         self.expected, self.advice, self.key = expected, advice, key
-
-
-class Frozen(BaseModel):
-    """A section of a spec: immutable, no unknown keys, nothing converted silently."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_python_values(cls, data: Any) -> Any:
-        """Numbers of numpy, paths and enumerations are taken for the plain values that they stand for."""
-        return {key: plain_scalar(value) for key, value in data.items()} if isinstance(data, dict) else data
 
 
 class WidthRule(Enum):
@@ -169,8 +152,8 @@ class Node(Frozen):
     @property
     def details(self) -> tuple[str, ...]:
         """Short words beside the kind in tables and drawings, e.g. ("relu",)."""
-        activation = getattr(self, "activation", "identity")
-        return () if activation == "identity" else (activation,)
+        activation = activation_of(self)
+        return () if activation == "identity" else (str(activation),)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The shape of the output; raises ShapeMismatch if the inputs do not fit."""

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.base import Activation, Family, Operation, Shape
+from gromo_graph.spec.kinds.activation import Activation
+from gromo_graph.spec.kinds.base import Family, Operation, Shape
 from gromo_graph.spec.kinds.refusals import no_middle_tap
 from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving

@@ -8,11 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from gromo_graph.spec.kinds.base import Features, Node, Shape, Sources, WidthRule
+from gromo_graph.spec.kinds.frozen import as_tuple
 from gromo_graph.spec.kinds.registry import add_to_language
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Input(Node):
@@ -24,7 +21,7 @@ class Input(Node):
 
     kind: Literal["input"] = "input"
     sources: Sources = Field((), alias="from", max_length=0, exclude=True)
-    shape: Annotated[tuple[Features, ...], BeforeValidator(_as_tuple)] = Field(
+    shape: Annotated[tuple[Features, ...], BeforeValidator(as_tuple)] = Field(
         min_length=1,
         max_length=3,
         description="[features], [channels, length] or [channels, height, width]; of token ids [length].",

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.base import Activation, Family, Operation, Shape
+from gromo_graph.spec.kinds.activation import Activation
+from gromo_graph.spec.kinds.base import Family, Operation, Shape
 
 Eps = Annotated[float, Field(gt=0, description="Added to the variance before its root is taken.")]
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gromo_graph.spec.kinds.base import Frozen, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.base import Shape, ShapeMismatch
+from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.kinds.window import Axis, same_padding
 
 Positions = Annotated[int, Field(ge=1, le=10_000)]

@@ -1,0 +1,200 @@
+"""Sums, differences, products and quotients of a model: of two values, of a value and a number, or a parameter.
+
+Two values become a merge, a number becomes a `scale`, a parameter an `affine`, or `positions` if it has a number for
+each value of a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from gromo_graph.layers.affine import affine
+from gromo_graph.layers.positions import add_parameter
+from gromo_graph.layers.scale import scaled
+from gromo_graph.spec.kinds import Merge
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
+from gromo_graph.translation.torch_call import TorchCall, Weight
+
+
+def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:
+    """input + alpha · other."""
+    if alpha == 1 and _is_number(input) and not isinstance(other, Weight):
+        return add(call, other, input)
+    if _is_number(other) and _is_number(alpha):
+        number = alpha * _number(other)  # Python's sum() begins with 0
+        return call.view(input) if number == 0 else scaled(call, call.view(input), offset=number)
+    if isinstance(input, Weight) and alpha == 1:
+        return add(call, other, input)
+    if isinstance(other, Weight):
+        return _with_parameter(call, call.view(input), "bias", _times(other, alpha))
+    a, b = call.view(input), _scaled(call, call.view(other), alpha)
+    if a.shape != b.shape:
+        raise Unmapped(f"it adds {list(a.shape)} and {list(b.shape)}: expected equal shapes")
+    return merged(call, "sum", (a, b), by_features=a.features_last or b.features_last)
+
+
+def sub(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:
+    """input − alpha · other."""
+    if _is_number(input) or isinstance(input, Weight):
+        return add(call, _scaled(call, call.view(other), -alpha), input)
+    return add(call, input, other, alpha=-alpha)
+
+
+def rsub(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:
+    """other − alpha · input."""
+    return sub(call, other, input, alpha=alpha)
+
+
+def neg(call: TorchCall, input: Any) -> ModelValue:
+    return _scaled(call, call.view(input), -1)
+
+
+def mul(call: TorchCall, input: Any, other: Any) -> ModelValue:
+    if _is_number(input) or (isinstance(input, Weight) and not isinstance(other, Weight)):
+        input, other = other, input
+    if _is_number(other):
+        return _scaled(call, call.view(input), _number(other))
+    if isinstance(other, Weight):
+        return _with_parameter(call, call.view(input), "weight", other)
+    return _multiplied(call, call.view(input), call.view(other))
+
+
+def div(call: TorchCall, input: Any, other: Any, *, rounding_mode: Any = None) -> ModelValue:
+    if rounding_mode is not None:
+        raise Unmapped(f"it rounds what it divides ({rounding_mode}): expected rounding_mode=None")
+    if _is_number(other):
+        return _scaled(call, call.view(input), 1.0 / _number(other))
+    if isinstance(other, Weight) and not other.tensor.requires_grad:
+        return _with_parameter(call, call.view(input), "weight", other.converted(torch.reciprocal))
+    raise Unmapped("it divides by something that changes: expected a number, or a buffer")
+
+
+def square(call: TorchCall, input: Any) -> ModelValue:
+    view = call.view(input)
+    return _multiplied(call, view, view)
+
+
+def power(call: TorchCall, input: Any, exponent: Any) -> ModelValue:
+    """A square; other powers have no slope at 0, or none but 0."""
+    if exponent != 2:
+        raise Unmapped(f"it takes the power {exponent!r}: expected 2")
+    return square(call, input)
+
+
+def _is_number(value: Any) -> bool:
+    """True for a number, and for a tensor of one that is not trained."""
+    if isinstance(value, Weight):
+        return value.tensor.dim() == 0 and not isinstance(value.tensor, nn.Parameter)
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> float:
+    return float(value.tensor) if isinstance(value, Weight) else value
+
+
+def _scaled(call: TorchCall, view: ModelValue, factor: Any) -> ModelValue:
+    return view if factor == 1 else scaled(call, view, factor=factor)
+
+
+def _times(weight: Weight, factor: Any) -> Weight:
+    """A parameter times a number: training moves the one as the other."""
+    return weight if factor == 1 else weight.converted(lambda values: values * factor)
+
+
+def _with_parameter(call: TorchCall, view: ModelValue, half: str, weight: Weight) -> ModelValue:
+    found = affine(call, view, half, weight)
+    if found is not None:
+        return found
+    if half == "bias":
+        return add_parameter(call, view, weight)
+    raise Unmapped(
+        f"it multiplies {list(view.shape)} by the parameter `{weight.path}` of shape {list(weight.tensor.shape)}: "
+        "expected a number for each feature, or one"
+    )
+
+
+# Values with each other
+
+
+def _multiplied(call: TorchCall, a: ModelValue, b: ModelValue) -> ModelValue:
+    """A product, in which a value of one position may multiply all positions of another."""
+    if a.shape == b.shape and not _is_row(a) and not _is_row(b):
+        return merged(call, "product", (a, b), by_features=a.features_last or b.features_last)
+    if len(a.shape) != len(b.shape):
+        raise Unmapped(f"it multiplies {list(a.shape)} and {list(b.shape)}: expected as many dimensions")
+    by_features = any(view.features_last and not _is_row(view) for view in (a, b))
+    nodes = [_factor(call, view, by_features) for view in (a, b)]
+    blueprint = call.blueprint
+    plain = [ModelValue(node, blueprint.shapes[node], blueprint.shapes[node]) for node in nodes]
+    found = blueprint.merge(call.named(Merge, {}), "product", plain)
+    return call.behind_positions(found) if by_features else found
+
+
+def _is_row(view: ModelValue) -> bool:
+    """True if it has one position, which may have been repeated."""
+    feature = view.shape[-1] if view.turned else view.shape[0]
+    return len(view.shape) > 1 and prod(view.own) == view.own[0] and view.own[0] in (feature, view.shape[-1])
+
+
+def _factor(call: TorchCall, view: ModelValue, by_features: bool) -> str:
+    if _is_row(view):
+        return view.node
+    return call.blueprint.by_features(view) if by_features else call.exact(view)
+
+
+def expand(call: TorchCall, input: Any, *sizes: Any) -> ModelValue:
+    """A value of one position in the place of many: a product says the same without it."""
+    view = call.view(input)
+    if view.shape == call.shape:
+        return view
+    if not _is_row(view):
+        raise Unmapped(
+            f"it repeats {list(view.shape)} as {list(call.shape)}: expected a value of one position"
+        )
+    return ModelValue(view.node, view.own, call.shape, turned=view.turned)
+
+
+def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None) -> ModelValue:
+    views = [call.view(tensor) for tensor in tensors]
+    dimensions = len(views[0].shape)
+    along = (dim if axis is None else axis) % (dimensions + 1)
+    by_features = dimensions > 1 and along == dimensions
+    if along != 1 and not by_features:
+        raise Unmapped(f"it concatenates along dimension {along}: expected the features, first or last")
+    if len(views) == 1:
+        return views[0]
+    return merged(call, "concat", views, by_features=by_features)
+
+
+def merged(call: TorchCall, how: str, views: Sequence[ModelValue], *, by_features: bool) -> ModelValue:
+    """A merge of values; if one has its features last in the model, the others are brought to that order."""
+    blueprint = call.blueprint
+    name = call.named(Merge, {})
+    if not by_features:
+        return blueprint.merge(name, how, views)
+    nodes = [blueprint.by_features(view) for view in views]
+    if len({len(blueprint.shapes[node]) for node in nodes}) > 1:
+        nodes = [blueprint.sequence(node) for node in nodes]
+    shapes = [blueprint.shapes[node] for node in nodes]
+    plain = [ModelValue(node, shape, shape) for node, shape in zip(nodes, shapes, strict=True)]
+    return call.behind_positions(blueprint.merge(name, how, plain))
+
+
+ARITHMETIC: Mapping[str, Callable[..., ModelValue]] = {
+    "add": add,
+    **dict.fromkeys(("sub", "subtract"), sub),
+    "rsub": rsub,
+    **dict.fromkeys(("neg", "negative"), neg),
+    **dict.fromkeys(("mul", "multiply"), mul),
+    **dict.fromkeys(("div", "truediv", "divide", "true_divide"), div),
+    "square": square,
+    **dict.fromkeys(("pow", "power"), power),
+    **dict.fromkeys(("expand", "expand_as"), expand),
+    **dict.fromkeys(("cat", "concat", "concatenate"), cat),
+}
+"""By the names of functions, methods and operators."""

@@ -1,0 +1,225 @@
+"""Single operations of a model come in as the nodes that they are, compute the same, and go out again."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gromo_graph import GrowthScheduler, compile_network, dump_spec, export, from_torch, parse_spec
+from gromo_graph.interop.tracing import trace_by_export
+
+ROW, SEQUENCE, IMAGE = (4,), (4, 7), (4, 6, 6)
+
+
+class Between(nn.Module):
+    """Something between two layers."""
+
+    def __init__(
+        self, function: Callable[[Any, Tensor], Tensor], shape: tuple[int, ...], **parts: Any
+    ) -> None:
+        super().__init__()
+        kinds = {1: nn.Linear, 2: nn.Conv1d, 3: nn.Conv2d}
+        extra = () if len(shape) == 1 else (1,)
+        self.before = kinds[len(shape)](3, shape[0], *extra)
+        self.after = nn.LazyLinear(2)
+        self.function = function
+        for name, part in parts.items():
+            if isinstance(part, Tensor) and not isinstance(part, nn.Parameter):
+                self.register_buffer(name, part)
+            else:
+                setattr(self, name, part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.function(self, self.before(x)).flatten(1))
+
+
+def made(
+    function: Callable[[Any, Tensor], Tensor], shape: tuple[int, ...], **parts: Any
+) -> tuple[Between, Tensor]:
+    torch.manual_seed(0)
+    x = torch.randn(3, 3, *shape[1:])
+    model = Between(function, shape, **copy.deepcopy(parts))
+    model(x)
+    return model.double(), x.double()
+
+
+def check(model: nn.Module, x: Tensor, kinds: Iterable[str]) -> None:
+    """The model comes in as nodes of these kinds, is the same in any form, and is written and read."""
+    network = from_torch(model, x)
+    found = [node.kind for node in network.spec.nodes.values()][2:-1]
+    assert [kind for kind in found if kind != "flatten"] == list(kinds)
+    assert parse_spec(dump_spec(network.spec)) == network.spec
+    for mode in (False, True):
+        model.train(mode), network.train(mode)
+        torch.testing.assert_close(network(x), model(x), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(network.to_torch()(x), network(x), rtol=0, atol=1e-12)
+
+
+def parameter(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.linspace(0.5, 1.5, max(1, torch.Size(shape).numel())).reshape(shape))
+
+
+OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], list[str], dict[str, Any]]] = {
+    "a number times": (lambda m, x: 2 * x, ROW, ["scale"], {}),
+    "divided by a number": (lambda m, x: x / 255, IMAGE, ["scale"], {}),
+    "a number more": (lambda m, x: x + 1.5, SEQUENCE, ["scale"], {}),
+    "a number less": (lambda m, x: 1 - x, ROW, ["scale", "scale"], {}),
+    "negated": (lambda m, x: -x, ROW, ["scale"], {}),
+    "a difference": (lambda m, x: x.tanh() - x, IMAGE, ["merge", "scale", "merge"], {}),
+    "alpha": (lambda m, x: torch.add(x, x.tanh(), alpha=2), ROW, ["merge", "scale", "merge"], {}),
+    "in place": (lambda m, x: x.tanh().mul_(2).sub_(1).div_(4), ROW, ["scale"] * 3, {}),
+    "clamp": (lambda m, x: x.clamp(-0.5, 2), ROW, [], {}),
+    "clamp from 0": (lambda m, x: x.clamp(min=0), ROW, [], {}),
+    "leaky": (lambda m, x: functional.leaky_relu(x, 0.3), IMAGE, [], {}),
+    "hard swish": (lambda m, x: m.act(x), IMAGE, [], {"act": nn.Hardswish()}),
+    "hard swish as written": (
+        lambda m, x: x * functional.relu6(x + 3) / 6, IMAGE, ["scale", "merge", "merge", "scale"], {},
+    ),
+    "layer scale": (lambda m, x: x * m.gamma, IMAGE, ["affine"], {"gamma": parameter(4, 1, 1)}),
+    "layer scale, features last": (
+        lambda m, x: (m.gamma * x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), IMAGE, ["affine"],
+        {"gamma": parameter(4)},
+    ),
+    "affine": (
+        lambda m, x: m.beta + m.alpha * x, ROW, ["affine"] * 2,
+        {"alpha": parameter(4), "beta": parameter(1, 4)},
+    ),
+    "one number for all": (lambda m, x: x * m.alpha, IMAGE, ["affine"], {"alpha": parameter(1)}),
+    "standardised": (
+        lambda m, x: (x - m.mean) / m.std, IMAGE, ["affine", "affine"],
+        {"mean": torch.randn(1, 4, 1, 1), "std": torch.rand(4, 1, 1) + 0.5},
+    ),
+    "square": (lambda m, x: x.square() + x**2, ROW, ["merge"] * 5, {}),
+    "gate of a map": (lambda m, x: x * x.sigmoid(), IMAGE, ["merge", "merge"], {}),
+    "gate of its mean": (
+        lambda m, x: x * x.mean((2, 3), keepdim=True).sigmoid(), IMAGE,
+        ["adaptive_avg_pool2d", "merge", "merge"], {},
+    ),
+    "gate of one feature": (
+        lambda m, x: m.one(x).sigmoid() * x, IMAGE, ["conv2d", "merge"], {"one": nn.Conv2d(4, 1, 1)},
+    ),
+    "gate of a row": (
+        lambda m, x: x * m.fc(x.mean((2, 3))).sigmoid().view(-1, 4, 1, 1).expand_as(x), IMAGE,
+        ["adaptive_avg_pool2d", "linear", "merge"], {"fc": nn.Linear(4, 4)},
+    ),
+    "gate of a sequence, features last": (
+        lambda m, x: (x.transpose(1, 2) * m.fc(x.transpose(1, 2)).sigmoid()).transpose(1, 2), SEQUENCE,
+        ["conv1d", "merge"], {"fc": nn.Linear(4, 4)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_comes_in(name: str) -> None:
+    function, shape, kinds, parts = OPERATIONS[name]
+    model, x = made(function, shape, **parts)
+    check(model, x, kinds)
+
+
+@pytest.mark.parametrize("name", ["gate of its mean", "layer scale", "standardised", "hard swish as written"])
+def test_an_operation_comes_in_by_torch_export(name: str) -> None:
+    function, shape, kinds, parts = OPERATIONS[name]
+
+    def checked(model: Any, x: Tensor) -> Tensor:
+        if x.shape[0] > 100:  # torch.fx cannot follow this
+            raise ValueError
+        return function(model, x)
+
+    model, x = made(checked, shape, **parts)
+    check(model, x, kinds)
+
+
+@pytest.mark.parametrize("name", ["gate of a row", "layer scale", "leaky", "standardised"])
+@pytest.mark.parametrize("file", ["net.py", "net.onnx", "net.pt2"])
+def test_an_operation_goes_out(name: str, file: str, tmp_path: Path) -> None:
+    function, shape, _, parts = OPERATIONS[name]
+    model, x = made(function, shape, **parts)
+    network = from_torch(model.float(), x.float())
+    assert export(network, tmp_path / file).difference < 1e-5
+
+
+class SqueezeExcitation(nn.Module):
+    """As MobileNetV3 and EfficientNet have it."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc1, self.fc2 = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.hardsigmoid(self.fc2(functional.silu(self.fc1(self.avgpool(x))))) * x
+
+
+class Excited(nn.Module):
+    """Convolutions, a gate, and a branch that is scaled before it is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.gate = SqueezeExcitation(4, 2)
+        self.branch, self.gamma = nn.Conv2d(4, 4, 3, padding=1), nn.Parameter(torch.full((4, 1, 1), 0.3))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.gate(functional.silu(self.norm(self.stem(x))))
+        x = x - self.gamma * torch.tanh(self.branch(x)) / 2
+        return self.head(x.mean((2, 3)))
+
+
+def test_squeeze_and_excitation_grows_on_both_sides() -> None:
+    """The map, its gate and the residual branch get new channels together; the slope is what the loss does."""
+    torch.manual_seed(0)
+    model, x = Excited().double(), torch.randn(6, 3, 6, 6).double()
+    network = from_torch(model, x)
+    torch.testing.assert_close(network.eval()(x), model.eval()(x))
+    data = [(torch.randn(50, 3, 6, 6).double(), torch.randn(50, 3).double()) for _ in range(2)]
+    loss = nn.functional.mse_loss
+    scheduler = GrowthScheduler(network, loss)
+    found = {candidate.target: candidate for candidate in scheduler.plan(data).candidates}
+    assert found["stem"].group.producers == ("stem", "gate.fc2", "branch")
+    assert not found["stem"].weights.fan_in[1].weight.any()  # the gate of a new channel is constant at first
+
+    def total(of: nn.Module) -> float:
+        with torch.no_grad():
+            return sum(float(loss(of(a), b)) for a, b in data) / len(data)
+
+    for target in ("stem", "gate.fc1"):
+        candidate, gamma = found[target], 1e-8
+        draft = candidate.draft(network, network.spec.growth)
+        measured = (total(network) - total(draft.at(gamma))) / gamma
+        assert candidate.slope == pytest.approx(measured, rel=3e-2)
+    before = network.spec.nodes["gate.fc2"].features
+    scheduler.apply(found["stem"], 0.01)
+    assert network.spec.nodes["gate.fc2"].features == before + found["stem"].neurons
+    torch.testing.assert_close(network.to_torch()(x), network(x))
+
+
+def test_a_product_of_two_that_rest_at_0_does_not_grow() -> None:
+    spec = parse_spec("""
+nodes:
+  x: {kind: input, shape: [5]}
+  a: {kind: linear, from: x, features: 3}
+  b: {kind: linear, from: x, features: 3, activation: silu}
+  c: {kind: merge, from: [a, b], merge: product}
+  y: {kind: linear, from: c, features: 2}
+output: y
+""")
+    network = compile_network(spec, seed=0, dtype=torch.float64)
+    data = [(torch.randn(60, 5).double(), torch.randn(60, 2).double())]
+    (found,) = [
+        c for c in GrowthScheduler(network, nn.functional.mse_loss).plan(data).candidates if c.target == "a"
+    ]
+    assert found.slope is None
+    assert "all that `c` multiplies starts at 0" in found.reason
+
+
+def test_a_trace_by_export_knows_its_operations() -> None:
+    model, x = made(*OPERATIONS["square"][:2])
+    assert not isinstance(trace_by_export(model, {"x": x}), tuple)
