@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -97,8 +97,17 @@ def _spelt(model: Model, key: str, value: Any) -> str | None:
     field = field_of(model, key)
     if field is None or not isinstance(value, str):
         return None
-    known = [word for word in get_args(field.annotation) if isinstance(word, str)]
+    known = _words_in(field.annotation)
     return next((word for word in known if folded(word) == folded(value) and word != value), None)
+
+
+def _words_in(annotation: Any) -> Iterator[str]:
+    """The words that a type allows, also as one of several forms."""
+    for each in get_args(annotation):
+        if isinstance(each, str):
+            yield each
+        else:
+            yield from _words_in(each)
 
 
 def not_a_map(value: Any, keys: Sequence[str]) -> str:

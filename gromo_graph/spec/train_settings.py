@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gromo_graph.spec.kinds.base import Frozen
+from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.settings import Count, as_tuple
 
 BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
