@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gromo_graph.spec.kinds.base import Frozen
+from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.settings import as_tuple
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.activation import Activation, activation_of
-from gromo_graph.spec.kinds.frozen import Frozen
+from gromo_graph.spec.kinds.frozen import Frozen as Frozen
 
 Shape = tuple[int, ...]
 """A node's output without the batch: (features,), (channels, length) or (channels, height, width)."""
