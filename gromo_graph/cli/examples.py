@@ -18,7 +18,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("evaluate runs/one", "evaluate runs/one --data new.csv --json"),
     "predict": ("predict runs/one --data new.csv -o predictions.csv",),
     "pick": ("pick runs/one --within 0.5% --out runs/small",),
-    "export": ("export runs/one -o network.py", "export runs/one -o network.onnx"),
+    "export": ("export runs/one -o network.py", "export runs/one -o network.onnx --with-preprocessing"),
     "show": ("show my.yaml --groups", "show runs/one@3"),
     "render": ("render my.yaml -o my.svg", "render runs/one --steps -o pictures --dark"),
     "plan": ("plan my.yaml", "plan runs/one --set 'growth.actions=[widen,new_edge]'"),

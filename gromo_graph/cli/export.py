@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,25 +46,37 @@ def export(
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Of a spec: its weights, as .safetensors.")
     ] = None,
+    with_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--with-preprocessing",
+            help="Of a run, as onnx or torchexport: read raw samples, of a table each column by its name, and give "
+            "classes and probabilities, or values in their unit.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a network as plain PyTorch, ONNX or a torch.export program, and compare what it computes."""
     from gromo_graph.interop.exporting import export as write
 
-    network, preparation = _network(target, weights)
+    chosen = _chosen(target, weights)
+    if chosen.reads and not with_preprocessing:
+        say(f"note: {chosen.reads}")
     done = write(
-        network,
+        chosen.network,
         out,
         format=None if written is None else written.value,
         force=force,
-        preparation=preparation,
+        preparation=chosen.preparation,
+        with_preprocessing=with_preprocessing,
+        threshold=chosen.threshold,
     )
     if as_json:
         told = {
             "format": done.format,
             "files": [str(path) for path in done.files],
-            "parameters": network.graph.parameter_count,
+            "parameters": chosen.network.graph.parameter_count,
             "difference": done.difference,
             "runtime": done.runtime,
         }
@@ -79,7 +92,23 @@ def _compared(done: Exported) -> str:
     return f"outputs differ from the network's by {done.difference:.2g} at most ({done.runtime})"
 
 
-def _network(target: str, weights: Path | None) -> tuple[GrowingNetwork, Preparation | None]:
+@dataclass(frozen=True)
+class Chosen:
+    """A network to export.
+
+    Attributes:
+        network: with its weights. preparation: of its data, if it is that of a run.
+        threshold: the probability of the second of two classes above which it is predicted.
+        reads: words about its inputs, if they are not those of the data.
+    """
+
+    network: GrowingNetwork
+    preparation: Preparation | None = None
+    threshold: float = 0.5
+    reads: str = ""
+
+
+def _chosen(target: str, weights: Path | None) -> Chosen:
     """The network of a run with the weights at its end and its preparation, or of a spec with those of a file."""
     from gromo_graph.errors import RunError
     from gromo_graph.run import load_run
@@ -96,12 +125,9 @@ def _network(target: str, weights: Path | None) -> tuple[GrowingNetwork, Prepara
         if weights is not None:
             raise typer.BadParameter("a run has weights of its own: leave it out", param_hint="'--weights'")
         loaded = load_run(path)
-        if not vocabularies(loaded.spec.nodes):
-            say(
-                f"note: the network reads standardised samples; mean and scale are in {path / 'data.json'}, and as "
-                "`preparation` in the metadata of what is written"
-            )
-        return loaded.network, loaded.preparation
+        tokens = bool(vocabularies(loaded.spec.nodes))
+        reads = "" if tokens else _reads(loaded.preparation, path / "data.json")
+        return Chosen(loaded.network, loaded.preparation, loaded.threshold, reads)
 
     from gromo_graph.network import compile_network
     from gromo_graph.run.folder.weights_file import load_weights
@@ -112,4 +138,15 @@ def _network(target: str, weights: Path | None) -> tuple[GrowingNetwork, Prepara
         say("note: no --weights: these are first weights, of seed 0")
     else:
         load_weights(weights, network, of=f"`{network.spec.name}`")
-    return network, None
+    return Chosen(network)
+
+
+def _reads(preparation: Preparation, file: Path) -> str:
+    """Words about the inputs of the network of a run."""
+    kept = f"in {file}, and as `preparation` in the metadata of what is written"
+    if preparation.table is None:
+        return f"the network reads standardised samples; mean and scale are {kept}"
+    return (
+        f"the network reads {len(preparation.features)} standardised numbers that are made of the columns, as told "
+        f"{kept}; --with-preprocessing (onnx, torchexport) has it read the columns"
+    )

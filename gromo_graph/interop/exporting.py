@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
-import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +14,17 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import RunError
+from gromo_graph.interop.onnx_files import (
+    NOT_RUN,
+    PREPARATION,
+    by_torch,
+    check_installed,
+    onnx_model,
+    runner,
+    valid_bytes,
+)
+from gromo_graph.interop.prepared_files import onnx_file, program_file
+from gromo_graph.interop.prepared_network import PreparedNetwork
 from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.example_inputs import random_inputs
@@ -25,16 +32,15 @@ from gromo_graph.network.forward import evaluation_mode
 from gromo_graph.network.plain import identifiers
 from gromo_graph.records.atomic_files import write_atomically, writing
 from gromo_graph.run.data.preparation import Preparation
+from gromo_graph.run.judging.probabilities import EVEN
 
 Format = Literal["torch", "source", "onnx", "torchexport"]
 """The formats that a network can be written in."""
 
 _BY_SUFFIX: Mapping[str, Format] = {".py": "source", ".onnx": "onnx", ".pt2": "torchexport"}
 _WEIGHTS = "weights.safetensors"
-_PREPARATION = "preparation"
 _SAMPLES = 3
 _OTHER_SAMPLES = 5
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CLOSE: Mapping[Format, float] = {"torch": 1e-6, "source": 1e-6, "torchexport": 1e-6, "onnx": 1e-4}
 """The largest difference of outputs relative to the largest output; another runtime sums in another order."""
 
@@ -63,6 +69,8 @@ def export(
     format: Format | None = None,
     force: bool = False,
     preparation: Preparation | None = None,
+    with_preprocessing: bool = False,
+    threshold: float = EVEN,
 ) -> Exported:
     """Write a network as files that need no gromo_graph.
 
@@ -81,6 +89,10 @@ def export(
         format: None follows the ending of `out`: .py, .onnx, .pt2, and `torch` for a folder without one.
         force: replace files that exist.
         preparation: standardisation of samples and names of classes, as `run.preparation`; None leaves them out.
+        with_preprocessing: put the preparation into the file, which then reads raw samples, or the columns of a table,
+            and gives classes and probabilities, or values in their unit. ONNX has an input for each column by its name,
+            with categories as text; a program takes the columns in their order, categories by their places.
+        threshold: with it, the probability of the second of two classes above which it is predicted.
 
     Raises:
         RunError: there is a file already, it cannot be written, a package is missing, or the outputs differ.
@@ -107,6 +119,8 @@ def export(
     _check_free(path, chosen, files, force=force)
     told = None if preparation is None else json.dumps(preparation.to_dict(), allow_nan=False)
     with evaluation_mode(network):
+        if with_preprocessing:
+            return _write_prepared(network, chosen, files, preparation, threshold)
         match chosen:
             case "torch" | "source":
                 return _write_source(network, chosen, files, told)
@@ -114,6 +128,31 @@ def export(
                 return _write_program(network, files, told)
             case _:
                 return _write_onnx(network, files, told)
+
+
+def _write_prepared(
+    network: GrowingNetwork,
+    chosen: Format,
+    files: tuple[Path, ...],
+    preparation: Preparation | None,
+    threshold: float,
+) -> Exported:
+    """
+    Raises:
+        RunError: there is no preparation, or the format cannot carry it.
+    """
+    if preparation is None:
+        raise RunError("a spec has no preprocessing: it is learned from data, so export a run")
+    if chosen not in ("onnx", "torchexport"):
+        raise RunError(
+            f"the format `{chosen}` cannot carry the preprocessing: write .onnx or .pt2, or leave it out and prepare "
+            "samples as `preparation()` of the source says"
+        )
+    told = json.dumps(preparation.to_dict(), allow_nan=False)
+    prepared = PreparedNetwork(network, preparation, threshold).cpu().eval()
+    file = (onnx_file if chosen == "onnx" else program_file)(prepared, told)
+    write_atomically(files[0], file.content)
+    return Exported(chosen, files, file.difference, file.runtime)
 
 
 def format_of(path: Path) -> Format:
@@ -173,12 +212,12 @@ def _write_source(
 
 def _write_program(network: GrowingNetwork, files: tuple[Path, ...], preparation: str | None) -> Exported:
     plain = network.to_torch()
-    with _by_torch():
+    with by_torch():
         program = torch.export.export(
             plain, random_inputs(network, _SAMPLES), dynamic_shapes=_any_batch(network)
         )
         content = io.BytesIO()
-        extra = None if preparation is None else {f"{_PREPARATION}.json": preparation}
+        extra = None if preparation is None else {f"{PREPARATION}.json": preparation}
         torch.export.save(program, content, extra_files=extra)
         content.seek(0)
         again: Any = torch.export.load(content).module()
@@ -188,66 +227,38 @@ def _write_program(network: GrowingNetwork, files: tuple[Path, ...], preparation
 
 
 def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...], preparation: str | None) -> Exported:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 - torch's exporter uses it
-    except ImportError as error:
-        raise RunError(
-            f"the format onnx needs a package that is not installed ({error.name}): "
-            "pip install 'gromo_graph[onnx]'"
-        ) from error
+    check_installed()
     given = network.spec.inputs  # an output may be one of these
     ends = [f"{name} output" if name in given else name for name in network.spec.outputs]
     names = identifiers(dict.fromkeys((*given, *ends)))
-    outputs = [names[name] for name in ends]
-    with _by_torch():
-        program: Any = torch.onnx.export(
-            network.to_torch(),
-            random_inputs(network, _SAMPLES),
-            dynamo=True,
-            dynamic_shapes=_any_batch(network),
-            input_names=[names[name] for name in given],
-            output_names=outputs,
-            verbose=False,
-        )
-    _rename_inner_values(program, {*names.values()})
-    model = program.model_proto
+    called = [names[name] for name in given]
+    model = onnx_model(
+        network.to_torch(),
+        random_inputs(network, _SAMPLES),
+        dynamic_shapes=_any_batch(network),
+        input_names=called,
+        output_names=[names[name] for name in ends],
+    )
     if preparation is not None:
-        model.metadata_props.add(key=_PREPARATION, value=preparation)
-    content: bytes = model.SerializeToString()
-    try:
-        onnx.checker.check_model(content)
-    except onnx.checker.ValidationError as error:
-        raise RunError(f"torch made an ONNX file that is not valid, nothing was written: {error}") from error
-    try:
-        import onnxruntime
-    except ImportError:
-        difference, runtime = None, "not run: pip install onnxruntime"
-    else:
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        called = [given.name for given in session.get_inputs()]
+        model.metadata_props.add(key=PREPARATION, value=preparation)
+    content = valid_bytes(model)
+    session = runner(content)
+    difference, runtime = None, NOT_RUN
+    if session is not None:
+        on_arrays, runtime = session
 
         def run(*inputs: Tensor) -> Any:
             arrays = {name: tensor.cpu().numpy() for name, tensor in zip(called, inputs, strict=True)}
-            found = [torch.from_numpy(value) for value in session.run(outputs, arrays)]
+            found = [torch.from_numpy(value) for value in on_arrays(arrays)]
             return (
                 dict(zip(network.spec.outputs, found, strict=True))
                 if network.spec.named_outputs
                 else found[0]
             )
 
-        difference, runtime = _compared(network, "onnx", run), f"onnxruntime {onnxruntime.__version__}"
+        difference = _compared(network, "onnx", run)
     write_atomically(files[0], content)
     return Exported("onnx", files, difference, runtime)
-
-
-def _rename_inner_values(program: Any, names: set[str]) -> None:
-    """Give another name to inner values that torch has named like an input or an output."""
-    ends = {id(value) for value in (*program.model.graph.inputs, *program.model.graph.outputs)}
-    for node in program.model.graph:
-        for value in node.outputs:
-            if value.name in names and id(value) not in ends:
-                value.name = f"inside/{value.name}"
 
 
 def _any_batch(network: GrowingNetwork) -> tuple[Any, ...]:
@@ -277,29 +288,3 @@ def _compared(network: GrowingNetwork, chosen: Format, run: Any) -> float:
                 f"{f' in `{name}`' if name else ''}; nothing was written"
             )
     return largest
-
-
-@contextmanager
-def _by_torch() -> Iterator[None]:
-    """A call of one of torch's exporters, which log missing packages and do not support every layer.
-
-    Raises:
-        RunError: they fail.
-    """
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except Exception as error:
-        first: BaseException = error
-        while first.__cause__ is not None:  # what went wrong, and not where that was noticed
-            first = first.__cause__
-        text = (_COLOURS.sub("", str(first)).strip() or "no message").splitlines()[0][:200]
-        raise RunError(
-            f"torch {torch.__version__} cannot export this network: {type(first).__name__}: {text}"
-        ) from error
-    finally:
-        logger.setLevel(level)

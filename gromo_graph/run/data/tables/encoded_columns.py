@@ -77,7 +77,7 @@ class DateColumn:
         form: of dates that are texts (`date_cells`).
         fill: read for a gap: the median of the training part, in days since 1970-01-01.
         gaps: whether a feature says that there was a gap.
-        hours: whether the time of day is read.
+        hours: whether the time of day is read, as it differs.
     """
 
     name: str
@@ -91,7 +91,7 @@ class DateColumn:
     def learned(name: str, values: Array, *, form: str, gaps: bool) -> DateColumn:
         """From the training rows; see `NumberColumn.learned`."""
         present = values[~np.isnan(values)]
-        hours = bool((present != np.floor(present)).any())
+        hours = len(np.unique(present - np.floor(present))) > 1
         return DateColumn(name, form, float(np.median(present)), gaps and len(present) < len(values), hours)
 
     @property
@@ -197,7 +197,9 @@ EncodedColumn = Annotated[NumberColumn | DateColumn | CategoryColumn, Field(disc
 def _filled(values: Tensor, fill: float, *, gaps: bool) -> Tensor:
     """(rows, 1 or 2): the values with gaps filled, and 1 for each gap."""
     missing = values.isnan()
-    filled = torch.where(missing, fill, values)
+    filled = torch.where(
+        missing, torch.tensor(fill, dtype=values.dtype), values
+    )  # ONNX rounds other constants
     return torch.stack([filled, missing.double()] if gaps else [filled], dim=1)
 
 

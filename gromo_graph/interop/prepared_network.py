@@ -1,0 +1,111 @@
+"""A network behind the preparation of its data: raw columns in, classes and probabilities or values out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.run.data.preparation import Preparation
+from gromo_graph.run.data.tables.encoded_columns import CategoryColumn, EncodedColumn
+from gromo_graph.run.judging.probabilities import EVEN
+
+
+class PreparedNetwork(torch.nn.Module):
+    """A network in evaluation mode with the two halves of its preparation around it.
+
+    Its inputs are the columns of a table, (samples,) each, as `EncodedColumn.read` gives them; of a run without a table
+    they are the raw samples, (samples, *shape). Numbers are float64, until the network computes in its own precision.
+
+    Args:
+        network: stays as it is. preparation: of its data.
+        threshold: the probability of the second of two classes above which it is predicted.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
+
+    def __init__(self, network: GrowingNetwork, preparation: Preparation, threshold: float = EVEN) -> None:
+        super().__init__()
+        self.plain = network.to_torch()
+        self.preparation, self.threshold = preparation, threshold
+        for name in ("mean", "scale", "target_mean", "target_scale"):
+            self.register_buffer(name, torch.tensor(getattr(preparation, name), dtype=torch.float64))
+
+    @property
+    def columns(self) -> tuple[EncodedColumn, ...]:
+        """The columns that are read; none of a run without a table."""
+        table = self.preparation.table
+        return () if table is None else table.columns
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs."""
+        return {
+            "classification": ("prediction", "probabilities"),
+            "labels": ("probabilities",),
+            "regression": ("prediction",),
+        }[self.preparation.task]
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of samples by `output_names`.
+
+        Returns:
+            For classes their places (samples,) and their probabilities (samples, classes) in float64; for several
+            labels the probability of each; for numbers values in their unit, (samples,) or (samples, outputs).
+        """
+        table, shape = self.preparation.table, self.preparation.shape
+        raw = inputs[0].reshape(-1, math.prod(shape)) if table is None else table.encode(inputs)
+        samples = ((raw - self.mean) / self.scale).to(next(self.plain.parameters()).dtype)
+        scores = self.plain(samples.reshape(-1, *shape)).double()
+        match self.preparation.task:
+            case "classification":
+                return self._class(scores), torch.softmax(scores, dim=1)
+            case "labels":
+                return (torch.sigmoid(scores),)
+            case _:
+                values = scores * self.target_scale + self.target_mean
+                return (values[:, 0] if self.preparation.outputs == 1 else values,)
+
+    def examples(self, samples: int, *, seed: int = 0) -> tuple[Tensor, ...]:
+        """Inputs of which every kind of cell is one: gaps and unseen categories too."""
+        random = np.random.RandomState(seed)
+        if self.columns:
+            starts = np.cumsum([0, *(len(column.features) for column in self.columns)]).tolist()
+            return tuple(
+                _cells(column, self.preparation.scale[start], samples, random)
+                for column, start in zip(self.columns, starts, strict=False)
+            )
+        size = (samples, math.prod(self.preparation.shape))
+        if self.preparation.vocabulary is not None:
+            values = random.randint(0, self.preparation.vocabulary, size).astype(np.float64)
+        else:
+            values = random.normal(self.preparation.mean, self.preparation.scale, size)
+        return (torch.from_numpy(values).reshape(-1, *self.preparation.shape),)
+
+    def _class(self, scores: Tensor) -> Tensor:
+        """As `chosen_classes`."""
+        if self.threshold == EVEN or scores.shape[1] != 2:
+            return scores.argmax(dim=1)
+        return (torch.softmax(scores, dim=1)[:, 1] > self.threshold).long()
+
+
+def _cells(column: EncodedColumn, spread: float, samples: int, random: np.random.RandomState) -> Tensor:
+    if isinstance(column, CategoryColumn):
+        known = [*range(len(column.categories)), column.unseen, column.gap]
+        return torch.from_numpy(random.choice(known, samples).astype(np.int64))
+    values = column.fill + spread * random.normal(size=samples)
+    values[random.rand(samples) < 0.2] = np.nan
+    return torch.from_numpy(values)
+
+
+def any_batch(inputs: Sequence[Tensor]) -> tuple[dict[int, torch.export.Dim], ...]:
+    """The dynamic shapes of inputs that have as many samples as each other."""
+    batch = torch.export.Dim("batch")
+    return tuple({0: batch} for _ in inputs)
