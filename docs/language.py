@@ -14,6 +14,7 @@ from gromo_graph.spec.schema import EXPRESSION, json_schema
 PAGE = Path(__file__).with_name("language.md")
 SCHEMA = json_schema()
 DEFINITIONS = SCHEMA["definitions"]
+TRAIN_SECTIONS = {"optimizer": "Optimizer", "schedule": "Schedule", "early_stopping": "EarlyStopping"}
 SECTIONS = {"neurons": "Neurons", "when": "When", "stop": "Stop", "statistics": "Statistics"}
 
 HEAD = """# The language
@@ -71,9 +72,10 @@ output: logits
 
 def kind_of(schema: dict[str, Any]) -> str:
     """The type of a value in a few words."""
-    if "oneOf" in schema:
+    if "SetActivation" in str(schema.get("oneOf")):
         return "[an activation](#activation)"
-    choices = [each for each in schema.get("anyOf", ()) if each != EXPRESSION and each.get("type") != "null"]
+    listed = schema.get("anyOf") or schema.get("oneOf") or ()
+    choices = [each for each in listed if each != EXPRESSION and each.get("type") != "null"]
     if choices:
         return " or ".join(dict.fromkeys(kind_of(each) for each in choices))
     if "allOf" in schema or "$ref" in schema:
@@ -156,7 +158,7 @@ def sections() -> Iterator[str]:
     for title in ("growth", "train"):
         yield f"## `{title}`\n"
         yield from table(SCHEMA["properties"][title]["properties"], [])
-        for key, name in (SECTIONS if title == "growth" else {"optimizer": "Optimizer"}).items():
+        for key, name in (SECTIONS if title == "growth" else TRAIN_SECTIONS).items():
             yield f"### `{title}.{key}`\n"
             yield f"{DEFINITIONS[name]['description']}\n"
             yield from table(DEFINITIONS[name]["properties"], [])

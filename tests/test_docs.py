@@ -41,7 +41,7 @@ def test_the_code_on_growing_modules_runs() -> None:
     "page",
     [
         *("diff", "drawing", "editing", "from_gromo", "from_keras_and_pytorch", "how_large", "inspecting"),
-        *("interop", "my_data", "processes", "runs", "writing-back"),
+        *("interop", "my_data", "processes", "runs", "training", "writing-back"),
     ],
 )
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def predict(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
-    """Predict: class and probabilities, or values in their unit, a row for each sample."""
+    """Predict: class or labels and probabilities, or values in their unit, a row for each sample."""
     from gromo_graph.errors import RunError
 
     if out is not None and out.exists() and not force:
@@ -50,6 +50,8 @@ def predict(
 def as_csv(run: Run, raw: Raw) -> str:
     """A header and a row for each sample: `prediction`, then the probability of each class.
 
+    Of several labels a prediction and a probability for each.
+
     Raises:
         RunError: the samples do not fit the network.
     """
@@ -60,9 +62,14 @@ def as_csv(run: Run, raw: Raw) -> str:
 
 
 def _rows(run: Run, raw: Raw) -> Iterator[list[str]]:
-    found = run.predict(raw)
+    found, classes = run.predict(raw), run.preparation.classes
+    if run.preparation.task == "labels":
+        yield [*(f"prediction_{label}" for label in classes), *(f"probability_{label}" for label in classes)]
+        for row, probabilities in zip(found.tolist(), run.probabilities(raw).tolist(), strict=True):
+            yield [*map(str, row), *(f"{value:.6g}" for value in probabilities)]
+        return
     if run.preparation.task == "classification":
-        yield ["prediction", *(f"probability_{label}" for label in run.preparation.classes)]
+        yield ["prediction", *(f"probability_{label}" for label in classes)]
         for label, probabilities in zip(found.tolist(), run.probabilities(raw).tolist(), strict=True):
             yield [_harmless(str(label)), *(f"{value:.6g}" for value in probabilities)]
         return

@@ -50,6 +50,10 @@ def show_summary(summary: Mapping[str, Any]) -> None:
         "drawings": str(folder / STEPS),
         "report": str(folder / REPORT),
     }
+    if "stopped" in summary:
+        facts["training ended early"] = summary["stopped"]
+    if "kept_epoch" in summary:
+        facts["weights kept"] = f"those of epoch {summary['kept_epoch']}, the best one"
     if "threshold" in summary:
         facts["threshold, tuned"] = f"{summary['threshold']:.3g}"
     notes = [("note", note) for note in summary.get("notes", ())]

@@ -64,7 +64,7 @@ class HeldOut:
     def error_of(self, network: GrowingNetwork) -> float:
         """The share of the held-out samples that get a wrong class."""
         assert self.loader is not None
-        return error_rate(network, self.loader, processes=self.processes)
+        return error_rate(network, self.loader, loss=self.loss, processes=self.processes)
 
     def is_constant(self, network: GrowingNetwork) -> bool:
         """True if a network gives one prediction for all held-out samples, but for rounding."""
@@ -130,16 +130,22 @@ def mean_loss(
     return finite(total / weights if weights else math.nan)
 
 
-def error_rate(network: GrowingNetwork, loader: Loader, *, processes: Processes = ALONE) -> float:
+def error_rate(
+    network: GrowingNetwork, loader: Loader, *, loss: object = None, processes: Processes = ALONE
+) -> float:
     """Share of the samples whose largest output is not at the index of their class, in evaluation mode.
+
+    Args:
+        loss: one with a method `targets` says which class indices its targets hold, as one that weighs samples.
 
     Raises:
         GrowthError: the targets are no class indices for the output.
     """
     wrong, count = 0, 0
+    read = getattr(loss, "targets", None)
     with processes.together(), evaluation_mode(network), same_draws(network), torch.no_grad():
-        for inputs, target in batches(loader, network):
-            prediction = network(*inputs)
+        for inputs, given in batches(loader, network):
+            prediction, target = network(*inputs), given if read is None else read(given)
             if isinstance(prediction, dict):
                 (prediction,) = prediction.values()
             if target.is_floating_point() or prediction.dim() != 2 or target.shape != prediction.shape[:1]:

@@ -162,6 +162,12 @@ class GrowthScheduler:
         return self._time.applied
 
     @property
+    def is_over(self) -> bool:
+        """True if the network does not grow any more."""
+        now = self._time
+        return self.reason is not None or now.clock.over(now.moment) is not None
+
+    @property
     def optimizer(self) -> OptimizerChoice:
         """The optimizers that follow: one, several or None.
 

@@ -27,7 +27,7 @@ from gromo_graph.run.folder.command import Command
 from gromo_graph.run.resources import choose_device
 from gromo_graph.run.run import Run
 from gromo_graph.run.session import Start, in_memory
-from gromo_graph.run.trainer import single_output
+from gromo_graph.run.training.objective import single_output
 from gromo_graph.spec import Spec
 
 _LARGEST_SEED = 2**31 - 1

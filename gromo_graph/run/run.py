@@ -35,7 +35,7 @@ from gromo_graph.run.judging.measures import Judge, Measures
 from gromo_graph.run.judging.predictions import predictions_of
 from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.run_plot import plot_run
-from gromo_graph.run.trainer import LOSSES, single_output
+from gromo_graph.run.training.objective import objective_of, single_output
 from gromo_graph.spec import Spec, dump_spec, load_spec
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _BATCH = 4096
 NOT_MEASURED: Mapping[str, None] = {"loss": None, "accuracy": None}
 OWN_PARTS = ("train", "validation", "test")
+_ENDING = ("stopped", "kept_epoch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +83,15 @@ class Run(Displayed):
     def summary(self) -> dict[str, Any]:
         """`run`, `steps` (growth steps applied), `reason` (why growth ended), `parameters`, and for `train`,
         `validation` and `test` the `loss`, the `accuracy` (None for regression, or if not measured) and the other
-        measures of the task (`Judge.measures`); a `threshold` that was tuned; `notes`, if there are any."""
+        measures of the task (`Judge.measures`). If there is such: why the training `stopped` early, the `kept_epoch`
+        with the best weights, the `threshold` that was tuned, and `notes`."""
         return {
             "run": None if self.path is None else str(self.path),
             "steps": self.results["steps"],
             "reason": self.results["reason"],
             "parameters": self.network.graph.parameter_count,
             **{part: dict(self.results[part]) for part in OWN_PARTS},
+            **{name: self.results[name] for name in _ENDING if self.results.get(name) is not None},
             **({"threshold": tuned} if (tuned := self.results.get("threshold")) else {}),
             **({"notes": list(notes)} if (notes := self.results.get("notes")) else {}),
         }
@@ -118,7 +121,8 @@ class Run(Displayed):
                 of its spec) takes a DataFrame, a map of columns, or a list of maps.
 
         Returns:
-            Class labels (samples,); for regression values (samples,) or (samples, outputs).
+            Class labels (samples,); of several labels 0 and 1 (samples, labels); for regression values (samples,) or
+            (samples, outputs).
 
         Raises:
             RunError: the samples have another shape, or are not finite.
@@ -138,14 +142,16 @@ class Run(Displayed):
         return Judge(self.preparation.task, self.preparation.target_scale, self.threshold)
 
     def probabilities(self, x: Any) -> Array:
-        """The probability of each class, (samples, classes), in the order of `preparation.classes`.
+        """The probability of each class or label, (samples, classes), in the order of `preparation.classes`.
 
         Raises:
             RunError: as `predict`; or the run is a regression.
         """
-        if self.preparation.task != "classification":
+        if self.preparation.task == "regression":
             raise RunError("a regression has no probabilities: ask for predict(x)")
-        found: Array = torch.softmax(self.scores(x).double(), dim=1).cpu().numpy()
+        scores = self.scores(x).double()
+        of_labels = self.preparation.task == "labels"
+        found: Array = (scores.sigmoid() if of_labels else scores.softmax(dim=1)).cpu().numpy()
         return found
 
     def scores(self, x: Any) -> Tensor:
@@ -250,8 +256,9 @@ class Run(Displayed):
 
     def _measure(self, part: Samples) -> Measures:
         device = next(self.network.parameters()).device
-        loss = LOSSES[self.spec.train.loss]
-        seen = predictions_of(self.network, loss, batches_of(part, _BATCH, device=device))
+        weights = self.preparation.class_weight
+        objective = objective_of(self.spec.train, class_weight=weights, weighted=part.weighted)
+        seen = predictions_of(self.network, objective, batches_of(part, _BATCH, device=device))
         return self.judge.measures(seen)
 
 

@@ -1,9 +1,8 @@
-"""The built-in training: losses, optimizers and schedules by the names of the spec, one epoch, one evaluation."""
+"""One epoch of the built-in training, and one evaluation."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypedDict
 
 import torch
@@ -12,9 +11,8 @@ from torch import Tensor
 from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
 from gromo_graph.network.forward import evaluation_mode
-from gromo_graph.spec.train_settings import Optimizer, Train
+from gromo_graph.run.training.objective import Objective
 
-Loss = Callable[[Any, Tensor], Tensor]
 Batches = Iterable[tuple[Tensor, Tensor]]
 AfterStep = Callable[[torch.nn.Module, Tensor, Tensor], torch.nn.Module]
 
@@ -31,66 +29,32 @@ class Means(TypedDict):
     accuracy: float | None
 
 
-LOSSES: dict[str, Loss] = {
-    "cross_entropy": torch.nn.functional.cross_entropy,
-    "mse": torch.nn.functional.mse_loss,
-}
-
-_OPTIMIZERS: dict[str, Callable[[Iterable[Tensor], Optimizer], torch.optim.Optimizer]] = {
-    "sgd": lambda parameters, asked: torch.optim.SGD(
-        parameters, lr=asked.lr, momentum=asked.momentum, weight_decay=asked.weight_decay
-    ),
-    "adam": lambda parameters, asked: torch.optim.Adam(
-        parameters, lr=asked.lr, weight_decay=asked.weight_decay
-    ),
-    "adamw": lambda parameters, asked: torch.optim.AdamW(
-        parameters, lr=asked.lr, weight_decay=asked.weight_decay
-    ),
-}
-
-_SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda _: 1.0,
-    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
-}
-
-
-def make_optimizer(network: torch.nn.Module, asked: Optimizer) -> torch.optim.Optimizer:
-    """The optimizer that a spec asks for."""
-    return _OPTIMIZERS[asked.name](network.parameters(), asked)
-
-
-def learning_rate(train: Train, progress: float) -> float:
-    """The learning rate after a share of the training: a function of nothing else, so growth cannot disturb it.
-
-    >>> learning_rate(Train(), 0.5)
-    0.0015
-    """
-    return train.optimizer.lr * _SCHEDULES[train.schedule](progress)
-
-
 def train_epoch(
     network: torch.nn.Module,
-    loss: Loss,
+    loss: Objective,
     loader: Batches,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     *,
     rate: Callable[[int], float],
     after_batch: Callable[[], None] = lambda: None,
     after_step: AfterStep = lambda network, x, y: network,
     clock: str = "",
     accumulate: int = 1,
+    clip: float | None = None,
     amp: bool = False,
     processes: Processes = ALONE,
 ) -> Means:
     """Train on every batch once.
 
     Args:
-        network, loss, loader, optimizer: `loss(prediction, target)` is the mean over the batch.
+        network, loader: what is trained, and its batches. loss: the mean over a batch.
+        optimizers: that share the parameters.
         rate: the learning rate of the n-th batch.
         after_batch: called after each batch: a safe place to stop.
         after_step: called after each step of the optimizer with the last batch of it; gives the network to go on with.
         clock: what messages call this epoch.
         accumulate: batches that make one step together, by the mean over all their samples.
+        clip: the greatest norm of the gradient of all parameters together.
         amp: compute in bfloat16 if that is precise enough (torch.autocast).
         processes: that train together, each with its share of every batch; the network then averages the gradients.
 
@@ -102,24 +66,29 @@ def train_epoch(
     """
     network.train()
     device = _device_of(network)
-    sums = _Sums(device)
-    step = _Step(optimizer, accumulate)
+    sums = _Sums(device, loss)
+    step = _Step(optimizers, accumulate, clip)
     failure: NotFiniteError | None = None
     for index, (x, y, weight, samples) in enumerate(_weighted(loader)):
         if step.begins:
             step.begin(rate(index))
         with lost_peers(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
-            prediction = single_output(network(x))
+            prediction = network(x)
             value = loss(prediction, y)
         if failure is None and not torch.isfinite(value):
             where = f"{clock or 'an epoch'}, batch {index + 1}"
             failure = not_finite("training", float(value.detach()), where, step.lr)
             if processes.count == 1:
                 raise failure
+        counts, divisor = weight > 0.0, float(samples)
+        if not loss.uniform:
+            own = loss.share(prediction, y) if counts else 0.0
+            (divisor,) = processes.totals(own)
+            weight = own * processes.count / divisor if divisor else 0.0
         with lost_peers():
-            step.backward(value, weight, samples)
-        if weight:
-            sums.add(value.detach(), prediction.detach(), y)
+            step.backward(value, weight, divisor)
+        if counts:
+            sums.add(value.detach(), prediction, y)
         if step.begins and failure is None:
             network = after_step(network, x, y)
         after_batch()
@@ -137,29 +106,46 @@ class _Step:
     """A training step, of one batch or of several.
 
     Args:
-        optimizer: that makes it. accumulate: batches it is made of, at the most.
+        optimizers: that make it. accumulate: batches it is made of, at the most.
+        clip: the greatest norm of the gradient, or None.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, accumulate: int) -> None:
-        self.optimizer, self.accumulate = optimizer, accumulate
-        self.lr, self.batches, self.samples = 0.0, 0, 0
+    def __init__(
+        self, optimizers: Sequence[torch.optim.Optimizer], accumulate: int, clip: float | None
+    ) -> None:
+        self.optimizers, self.accumulate, self.clip = optimizers, accumulate, clip
+        self.lr, self.batches, self.divisor = 0.0, 0, 0.0
 
     @property
     def begins(self) -> bool:
         return self.batches == 0
 
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All that the optimizers train."""
+        return [each for group in self._groups for each in group["params"]]
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
     def begin(self, lr: float) -> None:
         self.lr = lr
-        for group in self.optimizer.param_groups:
+        for group in self._groups:
             group["lr"] = lr
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
-    def backward(self, value: Tensor, weight: float, samples: int) -> None:
-        """The gradient of a batch's mean loss; of several, that of their sum until the step is made."""
-        scale = weight if self.accumulate == 1 else weight * samples
+    def backward(self, value: Tensor, weight: float, divisor: float) -> None:
+        """The gradient of a batch's mean loss; of several, that of their sum until the step is made.
+
+        Args:
+            value: the mean over the share of this process. weight: of that share. divisor: of the mean over the batch.
+        """
+        scale = weight if self.accumulate == 1 else weight * divisor
         (value if scale == 1.0 else value * scale).backward()
         self.batches += 1
-        self.samples += samples
+        self.divisor += divisor
         if self.batches == self.accumulate:
             self.end()
 
@@ -167,13 +153,15 @@ class _Step:
         """Make the step, also if there are fewer batches left."""
         if self.begins:
             return
-        if self.accumulate > 1:
-            for group in self.optimizer.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad.div_(self.samples)
-        self.optimizer.step()
-        self.batches = self.samples = 0
+        if self.accumulate > 1 and self.divisor:
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.grad.div_(self.divisor)
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.batches, self.divisor = 0, 0.0
 
 
 def _weighted(loader: Batches) -> Iterable[tuple[Tensor, Tensor, float, int]]:
@@ -182,16 +170,18 @@ def _weighted(loader: Batches) -> Iterable[tuple[Tensor, Tensor, float, int]]:
     return own() if own is not None else ((x, y, 1.0, len(y)) for x, y in loader)
 
 
-def evaluate(network: torch.nn.Module, loss: Loss, loader: Batches, *, processes: Processes = ALONE) -> Means:
+def evaluate(
+    network: torch.nn.Module, loss: Objective, loader: Batches, *, processes: Processes = ALONE
+) -> Means:
     """Means over all samples, of all processes together, in evaluation mode; nothing changes.
 
     Raises:
         RunError: there are no samples.
     """
-    sums = _Sums(_device_of(network))
+    sums = _Sums(_device_of(network), loss)
     with torch.no_grad(), evaluation_mode(network):
         for x, y in loader:
-            prediction = single_output(network(x))
+            prediction = network(x)
             sums.add(loss(prediction, y), prediction, y)
     return sums.means(processes)
 
@@ -204,44 +194,38 @@ def not_finite(what: str, loss: float, when: str, lr: float) -> NotFiniteError:
     )
 
 
-def batch_loss(name: str) -> Callable[[Any, Tensor], Tensor]:
-    """A loss by its name in the spec, of the one output of a network."""
-    loss = LOSSES[name]
-    return lambda prediction, target: loss(single_output(prediction), target)
-
-
-def single_output(output: Any) -> Tensor:
-    """The one output of a network, also of one that returns its outputs by name."""
-    if isinstance(output, dict):
-        (output,) = output.values()
-    tensor: Tensor = output
-    return tensor
-
-
 class _Sums:
-    """Sums over samples, kept on the device so that no batch waits for another."""
+    """Sums over samples, kept on the device so that no batch waits for another.
 
-    def __init__(self, device: torch.device) -> None:
+    Args:
+        device: of the network. objective: whose values are added up, each by its share.
+    """
+
+    def __init__(self, device: torch.device, objective: Objective) -> None:
         precise = torch.float64 if device.type != "mps" else torch.float32
+        self.objective = objective
         self.loss = torch.zeros((), dtype=precise, device=device)
         self.right = torch.zeros((), dtype=torch.int64, device=device)
-        self.samples = 0
-        self.labels = False
+        self.samples, self.share = 0, 0.0
+        self.judged = False
 
-    def add(self, value: Tensor, prediction: Tensor, y: Tensor) -> None:
-        self.loss += value * len(y)
+    def add(self, value: Tensor, prediction: Any, y: Tensor) -> None:
+        share = self.objective.share(prediction, y)
+        self.loss += value * share
+        self.share += share
         self.samples += len(y)
-        if not y.is_floating_point():
-            self.labels = True
-            self.right += (prediction.argmax(dim=1) == y).sum()
+        right = self.objective.right(prediction, y)
+        if right is not None:
+            self.judged = True
+            self.right += right.sum()
 
     def means(self, processes: Processes) -> Means:
-        loss, right, samples, labels = processes.totals(
-            float(self.loss), int(self.right), self.samples, self.labels
+        loss, share, right, samples, judged = processes.totals(
+            float(self.loss), self.share, int(self.right), self.samples, self.judged
         )
         if not samples:
             raise RunError("there are no samples to measure")
-        return Means(loss=loss / samples, accuracy=right / samples if labels else None)
+        return Means(loss=loss / share if share else 0.0, accuracy=right / samples if judged else None)
 
 
 def _device_of(network: torch.nn.Module) -> torch.device:

@@ -48,15 +48,15 @@ from gromo_graph.run.run_batches import RunBatches
 from gromo_graph.run.speed import SpeedOfEpochs
 from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (
-    LOSSES,
     Means,
-    batch_loss,
     evaluate,
-    learning_rate,
-    make_optimizer,
     not_finite,
     train_epoch,
 )
+from gromo_graph.run.training.epoch_watch import EpochWatch
+from gromo_graph.run.training.objective import Objective, objective_of
+from gromo_graph.run.training.optimizers import make_optimizers, options_of
+from gromo_graph.run.training.schedules import learning_rate
 from gromo_graph.spec import Spec
 from gromo_graph.statistics.saved_statistics import Snapshot
 
@@ -87,11 +87,11 @@ class Loop:
         self.recorder: Unrecorded = UNRECORDED
         self.interruption = Interruption()
         self.train = network.spec.train
-        self.loss = LOSSES[self.train.loss]
+        self.loss = self._objective()
         self.device = next(network.parameters()).device
         self.source = RunBatches(network, data, self.seed, processes)
         self.trained, self.measured = self.source.training(), self.source.measured()
-        self.optimizer = make_optimizer(network, self.train.optimizer)
+        self.optimizers = make_optimizers(network, self.train.optimizer)
         self.events: list[GrowthEvent] = []
         self.told: list[Epoch] = []
         self.begin, self.lines = 0, 1  # the header
@@ -101,8 +101,8 @@ class Loop:
         self.threads = torch.get_num_threads()
         self.scheduler = GrowthScheduler(
             network,
-            batch_loss(self.train.loss),
-            optimizer=self.optimizer,
+            self.loss,
+            optimizer=self.optimizers,
             on_event=self._on_event,
             on_batch=self._doing,
             generator=torch.Generator().manual_seed(self.seed),
@@ -115,6 +115,8 @@ class Loop:
         self.batches = self.begun = 0  # training batches so far, and those before this epoch
         self.speed = SpeedOfEpochs(size_of(data.train))
         self.watcher: Watcher | None = None
+        self.watch = EpochWatch(self.train)
+        self.best: Snapshot | None = None  # the network of the best epoch since the last growth step
         self.specs: list[Spec] = []  # the network after each event of this epoch
 
     def go_on(self, checkpoint: Checkpoint, journal: Journal, path: Path) -> None:
@@ -158,11 +160,12 @@ class Loop:
             recorder.save(self.network)  # the files of a run that goes on may be of later than the checkpoint
             epoch = self.begin
             self._follow(epoch)
-            while epoch < self.train.epochs:
+            while epoch < self.train.epochs and self.watch.stopped is None:
                 self._done(epoch)
                 epoch += 1
                 self._follow(epoch)
                 self._check()
+            self._keep_best()
         except EndOfReplay:
             pass
         except KeyboardInterrupt:
@@ -218,8 +221,8 @@ class Loop:
         """
         with edit(self.network) as change:
             change.apply(Restore(spec))
-        self.optimizer = make_optimizer(self.network, self.train.optimizer)
-        self.scheduler.optimizer = self.optimizer
+        self.optimizers = make_optimizers(self.network, self.train.optimizer)
+        self.scheduler.optimizer = self.optimizers
         del self.events[told:]
         self.recorder.go_back(lines)
         self._wrap_anew()
@@ -236,12 +239,13 @@ class Loop:
             self.model,
             self.loss,
             self.trained,
-            self.optimizer,
+            self.optimizers,
             rate=lambda batch: self._rate(epoch, batch),
             after_batch=self._after_batch,
             after_step=self._after_step,
             clock=f"epoch {epoch + 1}",
             accumulate=self.train.accumulate,
+            clip=self.train.clip,
             amp=self.amp,
             processes=self.processes,
         )
@@ -251,7 +255,7 @@ class Loop:
             if any(event.decision is not None for event in self.events[told_before:]):
                 self._wrap_anew()
         trained = time.perf_counter()
-        lr, validation = self.optimizer.param_groups[0]["lr"], self._validation()
+        lr, validation = self.optimizers[0].param_groups[0]["lr"], self._validation()
         loss = validation["loss"]
         assert loss is not None  # every part has one
         if not math.isfinite(loss):
@@ -270,6 +274,7 @@ class Loop:
         events = tuple(self.events[told_before:])
         left = self.train.epochs - told.epoch
         speed = self.speed.after(training=trained - started, whole=seconds, events=events, epochs_left=left)
+        self._look_at(told, events)
         if events or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:
             self._checkpoint(epoch + 1)
         if self.on_progress is not None:
@@ -285,11 +290,31 @@ class Loop:
             )
             self.on_progress(progress)
 
+    def _look_at(self, told: Epoch, events: tuple[GrowthEvent, ...]) -> None:
+        """Go by the measure of an epoch: keep its weights if it is the best, and see whether to stop."""
+        is_best = self.watch.see(
+            told.epoch,
+            told.validation.get(self.train.watch),
+            grown=any(event.decision is not None for event in events),
+            growing=not self.scheduler.is_over,
+        )
+        if is_best and self.train.keep == "best":
+            self.best = saved_network(self.network).copied()
+
+    def _keep_best(self) -> None:
+        """Take the weights of the best epoch, if that is asked for."""
+        if self.best is not None:
+            restore_network(self.network, self.best)
+
     def _rate(self, epoch: int, batch: int) -> float:
         """The learning rate of a batch; in a first epoch of unknown length that of its beginning."""
         batches = len(self.trained) if is_sized(self.trained) else self.counted
         done = min(batch / batches, 1.0) if batches else 0.0
-        return learning_rate(self.train, (epoch + done) / self.train.epochs) * 0.5**self.setbacks
+        return (
+            learning_rate(self.train, (epoch + done) / self.train.epochs)
+            * self.watch.reduced
+            * 0.5**self.setbacks
+        )
 
     def _wrap_anew(self) -> None:
         self.model = self.network  # nothing may hold what was around it before
@@ -334,11 +359,12 @@ class Loop:
         with edit(self.network) as change:
             change.apply(Restore(point.spec_of(self.network.spec)))
         before, self.train = self.train, self.network.spec.train
+        self.watch, self.best = EpochWatch(self.train), None
         others = self.train.batch_size != before.batch_size
         if others:
             self.trained = self.source.training()
-        for group in self.optimizer.param_groups:
-            asked = self.train.optimizer.model_dump(exclude={"name", "lr"})
+        asked = {"weight_decay": self.train.optimizer.weight_decay, **options_of(self.train.optimizer)}
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group.update({key: value for key, value in asked.items() if key in group})
         self.scheduler.use(
             self.network.spec.growth,
@@ -357,22 +383,37 @@ class Loop:
         """All that decides how the run goes on; copied, it stays as it is while the run does."""
         parts = {
             "network": saved_network(self.network),
-            "optimizer": saved_optimizer(self.optimizer, self.network),
+            **{name: saved_optimizer(each, self.network) for name, each in self._optimizer_parts()},
             "scheduler": self.scheduler.saved(),
             "chance": saved_chance(self.device),
             "course": Snapshot(
-                {"left": self.branch_point is None, "setbacks": self.setbacks, "batches": self.counted}
+                {
+                    "left": self.branch_point is None,
+                    "setbacks": self.setbacks,
+                    "batches": self.counted,
+                    "watch": self.watch.saved(),
+                }
             ),
+            **({} if self.best is None else {"best": self.best}),
         }
         return {name: part.copied() for name, part in parts.items()} if copied else parts
 
+    def _optimizer_parts(self) -> list[tuple[str, torch.optim.Optimizer]]:
+        """The optimizers with the names of their parts in a checkpoint."""
+        names = ("optimizer", *(f"optimizer_{number}" for number in range(2, len(self.optimizers) + 1)))
+        return list(zip(names, self.optimizers, strict=True))
+
     def _restore(self, parts: Mapping[str, Snapshot]) -> None:
         restore_network(self.network, parts["network"])
-        restore_optimizer(self.optimizer, self.network, parts["optimizer"])
+        for name, optimizer in self._optimizer_parts():
+            restore_optimizer(optimizer, self.network, parts[name])
         self.scheduler.restore(parts["scheduler"])
         restore_chance(parts["chance"], self.device)
         course = parts["course"].plain
         self.setbacks, self.counted = course.get("setbacks", 0), course.get("batches")
+        if "watch" in course:  # release 0.1 had none
+            self.watch.restore(course["watch"])
+        self.best = parts["best"].copied() if "best" in parts else None
         if course["left"]:
             self.branch_point = None
 
@@ -387,11 +428,16 @@ class Loop:
 
     def _validation(self) -> Means | Measures:
         """The measures of the held-out data after an epoch: loss, accuracy, and those that the spec asks for."""
-        wanted = self.train.metrics
-        if not wanted:
+        watched = () if self.train.watch in ("loss", *self.train.metrics) else (self.train.watch,)
+        wanted = (*self.train.metrics, *watched)
+        if not wanted and self._judge().threshold == EVEN:
             return evaluate(self.network, self.loss, self.measured["validation"], processes=self.processes)
         found = self._judge().measures(self._predictions("validation"))
         return {name: found.get(name) for name in ("loss", "accuracy", *wanted)}
+
+    def _objective(self) -> Objective:
+        weights = self.data.preparation.class_weight
+        return objective_of(self.train, class_weight=weights, weighted=self.data.train.weighted)
 
     def _predictions(self, part: str) -> Predictions:
         return predictions_of(self.network, self.loss, self.measured[part], processes=self.processes)
@@ -399,6 +445,14 @@ class Loop:
     def _judge(self) -> Judge:
         written, prepared = self.train.threshold, self.data.preparation
         return Judge(prepared.task, prepared.target_scale, EVEN if written == "tuned" else written)
+
+    def _ending(self) -> dict[str, Any]:
+        """Why the training ended early, and the epoch whose weights are kept, as far as that is to be told."""
+        stopped = self.watch.stopped
+        return {
+            **({} if stopped is None else {"stopped": stopped}),
+            **({} if self.best is None else {"kept_epoch": self.watch.best_epoch}),
+        }
 
     def _results(self) -> dict[str, Any]:
         point = self.branch_point
@@ -418,6 +472,7 @@ class Loop:
             or self.scheduler.reason
             or f"the training is over: {self.train.epochs} epochs",
             "parameters": self.network.graph.parameter_count,
+            **self._ending(),
             **dict.fromkeys(OWN_PARTS, NOT_MEASURED),
             **judged,
             **({"notes": notes} if notes else {}),

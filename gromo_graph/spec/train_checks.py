@@ -18,9 +18,17 @@ def training_problems(growth: Growth, train: Train) -> Found:
     """The path and the message of each contradiction."""
     yield from _goals(growth, train)
     yield from _metrics(train)
-    if train.task != "classification" and train.threshold != 0.5:
-        message = f"{_is_for(train)}, and a threshold is between two classes: leave it out"
-        yield ("train", "threshold"), message
+    yield from _watched(train)
+    yield from _of_classes(train)
+    schedule = train.schedule_options
+    for name in sorted(schedule.model_fields_set.intersection(schedule.unused)):
+        message = f"`{schedule.name}` has no `{name}`: leave it out"
+        yield ("train", "schedule", name), message
+    if train.warmup and train.schedule_options.name == "one_cycle":
+        yield (
+            ("train", "warmup"),
+            "`schedule: one_cycle` has a rise of its own, `pct_start`: leave `warmup` out",
+        )
 
 
 def _goals(growth: Growth, train: Train) -> Found:
@@ -39,6 +47,20 @@ def _goals(growth: Growth, train: Train) -> Found:
         yield ("growth", "when", "watch"), message
 
 
+def _of_classes(train: Train) -> Found:
+    """Settings that other tasks have no use for."""
+    if train.task == "classification":
+        return
+    if train.threshold == "tuned" or (train.task == "regression" and train.threshold != 0.5):
+        message = f"{_is_for(train)}, and a threshold is between two classes: leave it out"
+        yield ("train", "threshold"), message
+    if train.label_smoothing:
+        message = f"it is for `cross_entropy`, and {_is_for(train)}: leave it out"
+        yield ("train", "label_smoothing"), message
+    if train.task == "regression" and train.class_weight is not None:
+        yield ("train", "class_weight"), f"{_is_for(train)}, which have no classes: leave it out"
+
+
 def _metrics(train: Train) -> Found:
     known = MEASURES[train.task]
     for place, metric in enumerate(train.metrics):
@@ -47,6 +69,12 @@ def _metrics(train: Train) -> Found:
             meant = " and ".join(_SAMPLES[task] for task in tasks)
             message = f"`{metric}` is for {meant}, and {_is_for(train)}: expected {listed(known)}"
             yield ("train", "metrics", place), message
+
+
+def _watched(train: Train) -> Found:
+    known = ("loss", *MEASURES[train.task])
+    if train.watch not in known:
+        yield ("train", "watch"), f"{_is_for(train)}, which have no `{train.watch}`: expected {listed(known)}"
 
 
 def _is_for(train: Train) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.settings import Count, as_tuple
@@ -16,7 +17,16 @@ BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 Task = Literal["classification", "labels", "regression"]
 
-TASKS: Mapping[str, Task] = {"cross_entropy": "classification", "mse": "regression"}
+LossName = Literal["cross_entropy", "binary_cross_entropy", "mse", "l1", "huber", "smooth_l1"]
+
+TASKS: Mapping[str, Task] = {
+    "cross_entropy": "classification",
+    "binary_cross_entropy": "labels",
+    "mse": "regression",
+    "l1": "regression",
+    "huber": "regression",
+    "smooth_l1": "regression",
+}
 """The task of each loss."""
 
 MEASURES: Mapping[Task, tuple[str, ...]] = {
@@ -26,18 +36,134 @@ MEASURES: Mapping[Task, tuple[str, ...]] = {
 }
 """The measures of each task, beside the loss."""
 
+LOWER_IS_BETTER = frozenset(("loss", "log_loss", "rmse", "mae"))
+"""The measures of which less is better."""
+
 Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc", "r2", "rmse", "mae"]
+
+Watched = Literal[
+    "loss", "accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc", "r2", "rmse", "mae"
+]
+"""A measure that a training can go by."""
+
+
+OPTIMIZER_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "sgd": ("momentum", "nesterov"),
+    "adam": ("betas", "eps", "amsgrad"),
+    "adamw": ("betas", "eps", "amsgrad"),
+    "rmsprop": ("momentum", "alpha", "eps", "centered"),
+    "adagrad": ("eps",),
+    "muon": ("momentum", "nesterov", "eps"),
+}
+"""The options of each optimizer, beside the learning rate and the weight decay."""
+
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+_MUON_MOMENTUM = 0.95  # torch's default
 
 
 class Optimizer(Frozen):
-    """The optimizer of the built-in training."""
+    """The optimizer of the built-in training. An option that is not given has torch's default."""
 
-    name: Literal["sgd", "adam", "adamw"] = Field("adamw", description="Which one of torch's.")
+    name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "muon"] = Field(
+        "adamw",
+        description="Which one of torch's; `muon` is for matrices, and adamw then trains all other parameters.",
+    )
     lr: float = Field(0.003, gt=0, description="Learning rate at the start.")
     weight_decay: float = Field(
-        0.0, ge=0, description="Share of the weights taken off; apart from the gradient for adamw."
+        0.0, ge=0, description="Share of the weights taken off; apart from the gradient for adamw and muon."
     )
-    momentum: float = Field(0.0, ge=0, lt=1, description="For sgd.")
+    momentum: float = Field(
+        0.0, ge=0, lt=1, description="For sgd, rmsprop and muon, for which it is 0.95 by default."
+    )
+    nesterov: bool | None = Field(None, description="Nesterov's momentum, for sgd and muon.")
+    betas: (
+        Annotated[tuple[_Decay, ...], Field(min_length=2, max_length=2), BeforeValidator(as_tuple)] | None
+    ) = Field(None, description="Decay of the first and the second moment, for adam and adamw.")
+    eps: float | None = Field(
+        None, gt=0, description="Added to the denominator, for adam, adamw, rmsprop, adagrad and muon."
+    )
+    alpha: _Decay | None = Field(None, description="Decay of the squared gradients, for rmsprop.")
+    centered: bool | None = Field(None, description="Divide by the variance of the gradients, for rmsprop.")
+    amsgrad: bool | None = Field(
+        None, description="Keep the largest second moment that there was, for adam and adamw."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _momentum_of_muon(cls, data: Any) -> Any:
+        alone = isinstance(data, dict) and data.get("name") == "muon" and "momentum" not in data
+        return {**data, "momentum": _MUON_MOMENTUM} if alone else data
+
+    @model_validator(mode="after")
+    def _has_its_options(self) -> Optimizer:
+        own = OPTIMIZER_OPTIONS[self.name]
+        options = {option for names in OPTIMIZER_OPTIONS.values() for option in names} - {"momentum"}
+        foreign = sorted(name for name in options.difference(own) if getattr(self, name) is not None)
+        if foreign:
+            raise PydanticCustomError(
+                "contradiction",
+                "{name} has no `{option}`: its options are lr, weight_decay, {own}",
+                {"name": self.name, "option": foreign[0], "own": ", ".join(own)},
+            )
+        if self.name == "sgd" and self.nesterov and not self.momentum:
+            raise PydanticCustomError(
+                "contradiction", "`nesterov` needs a `momentum` above 0: write `momentum: 0.9`"
+            )
+        return self
+
+
+ScheduleName = Literal["cosine", "constant", "linear", "step", "plateau", "one_cycle"]
+
+
+SCHEDULE_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "step": ("step_size", "gamma"),
+    "plateau": ("factor", "patience"),
+    "one_cycle": ("pct_start",),
+}
+"""The options of each schedule that has any."""
+
+
+class Schedule(Frozen):
+    """The course of the learning rate, with its options; their names are torch's."""
+
+    name: ScheduleName = Field("cosine", description="Which one, as for `schedule` itself.")
+    step_size: Count | None = Field(
+        None, description="Epochs between two steps, for `step`; by default a third of the training."
+    )
+    gamma: float = Field(0.1, gt=0, lt=1, description="Share that is left after each step, for `step`.")
+    factor: float = Field(
+        0.1, gt=0, lt=1, description="Share that is left after each plateau, for `plateau`."
+    )
+    patience: int = Field(
+        10, ge=0, description="Epochs without a better measure that are no plateau yet, for `plateau`."
+    )
+    pct_start: float = Field(
+        0.3, gt=0, lt=1, description="Share of the training in which the rate rises, for `one_cycle`."
+    )
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The options that say nothing about this schedule."""
+        own = SCHEDULE_OPTIONS.get(self.name, ())
+        return tuple(name for name in type(self).model_fields if name not in ("name", *own))
+
+
+def _form_of_schedule(value: Any) -> str:
+    return "options" if isinstance(value, dict | Schedule) else "name"
+
+
+class EarlyStopping(Frozen):
+    """The end of a training that no longer improves.
+
+    Epochs count once growth is over, unless `during_growth` says otherwise, and anew after each growth step.
+    """
+
+    patience: Count = Field(10, description="Epochs without a better `watch` after which the training ends.")
+    min_delta: float = Field(0.0, ge=0, description="Least change that is an improvement.")
+    during_growth: bool = Field(
+        False,
+        description="Whether epochs count while the network may still grow; it may then never grow to its end.",
+    )
 
 
 class Train(Frozen):
@@ -51,12 +177,71 @@ class Train(Frozen):
     """
 
     data: str = Field("digits", min_length=1, description="A built-in data set or a .npz or .csv file.")
-    loss: Literal["cross_entropy", "mse"] = Field(
-        "cross_entropy", description="`cross_entropy` for classes, `mse` for numbers."
+    loss: LossName = Field(
+        "cross_entropy",
+        description="`cross_entropy` for classes, `binary_cross_entropy` for several labels of a sample, each there or "
+        "not; `mse`, `l1`, `huber` or `smooth_l1` for numbers.",
+    )
+    class_weight: (
+        Annotated[
+            Annotated[Literal["balanced"], Tag("word")]
+            | Annotated[dict[str, Annotated[float, Field(gt=0)]], Tag("weights")],
+            Discriminator(lambda value: "weights" if isinstance(value, dict) else "word"),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Weights of the classes in the loss, by their names, 1 for those that are left out; `balanced` for "
+        "samples / (classes · samples of the class). Of several labels the weight of one that is there beside one that "
+        "is not.",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the target that is spread over all classes, for `cross_entropy`.",
     )
     optimizer: Optimizer = Field(Optimizer(), description="How the weights follow the gradient.")
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine", description="How the learning rate goes on: down to 0, or not at all."
+    schedule: Annotated[
+        Annotated[ScheduleName, Tag("name")] | Annotated[Schedule, Tag("options")],
+        Discriminator(_form_of_schedule),
+    ] = Field(
+        "cosine",
+        description="Course of the learning rate: `cosine` or `linear` down to 0, `constant`, `step` (times `gamma` "
+        "every `step_size` epochs), `plateau` (times `factor` after `patience` epochs without a better `watch`) "
+        "or `one_cycle` (up, then down to 0). A map gives it options: `{name: step, step_size: 20}`.",
+    )
+    warmup: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training in which the learning rate first rises to its value; the schedule is that "
+        "of the rest.",
+    )
+    clip: float | None = Field(
+        None,
+        gt=0,
+        description="Greatest norm of the gradient of all parameters together; a longer one is shortened.",
+    )
+    watch: Watched = Field(
+        "loss",
+        description="Measure of the validation part that `early_stopping`, `keep: best` and `schedule: plateau` go by.",
+    )
+    early_stopping: (
+        Annotated[
+            Annotated[Count, Tag("number")] | Annotated[EarlyStopping, Tag("options")],
+            Discriminator(lambda value: "options" if isinstance(value, dict | EarlyStopping) else "number"),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Epochs without a better `watch` after which the training ends, counted once growth is over; or a "
+        "map, `{patience: 10, min_delta: 0.001}`.",
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="The weights at the end: those of the last epoch, or of the one with the best `watch` since the "
+        "last growth step.",
     )
     batch_size: Count = Field(64, description="Samples of a training step.")
     accumulate: Count = Field(
@@ -68,7 +253,10 @@ class Train(Frozen):
         description="Measures of the validation part after each epoch, beside the loss and the accuracy; at the end of "
         "a run all that fit are measured.",
     )
-    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["tuned"] = Field(
+    threshold: Annotated[
+        Annotated[float, Field(gt=0, lt=1), Tag("number")] | Annotated[Literal["tuned"], Tag("word")],
+        Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+    ] = Field(
         0.5,
         description="Probability of the second of two classes above which it is predicted: a number, or `tuned` for "
         "the one with the highest macro F1 on the validation part after the training.",
@@ -82,6 +270,17 @@ class Train(Frozen):
         description="Times that an epoch with a loss that is not finite is done again, at half the learning rate from "
         "then on; the next such epoch ends the run.",
     )
+
+    @property
+    def schedule_options(self) -> Schedule:
+        """The schedule with its options."""
+        return Schedule(name=self.schedule) if isinstance(self.schedule, str) else self.schedule
+
+    @property
+    def early_stopping_options(self) -> EarlyStopping | None:
+        """Early stopping with its options; None without it."""
+        given = self.early_stopping
+        return EarlyStopping(patience=given) if isinstance(given, int) else given
 
     @property
     def task(self) -> Task:

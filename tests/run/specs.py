@@ -27,9 +27,10 @@ train: {data: diabetes, loss: mse, epochs: 4, optimizer: {name: adam, lr: 0.02}}
 
 
 def classifier(features: int = 2, outputs: int = 2, **changes: str) -> Spec:
-    """A linear classifier of rows."""
+    """The spec IRIS for other rows, with values replaced as by `iris`."""
+    named = {path.replace("__", "."): value for path, value in changes.items()}
     return parse_spec(
-        IRIS, overrides={"nodes.x.shape": f"[{features}]", "nodes.y.features": str(outputs), **changes}
+        IRIS, overrides={"nodes.x.shape": f"[{features}]", "nodes.y.features": str(outputs), **named}
     )
 
 

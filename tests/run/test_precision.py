@@ -11,7 +11,9 @@ import torch
 from gromo_graph import grow, resume
 from gromo_graph.run.data.samples import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
-from gromo_graph.run.trainer import LOSSES, train_epoch
+from gromo_graph.run.trainer import train_epoch
+from gromo_graph.run.training.objective import Objective
+from gromo_graph.run.training.output_losses import Classes
 from tests.run.specs import iris
 from tests.run.test_resume import BrokenOffError, same_runs
 
@@ -24,7 +26,7 @@ def trained(batch_size: int, accumulate: int) -> torch.nn.Module:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.3, momentum=0.9)
     for _ in range(3):
         train_epoch(
-            network, LOSSES["cross_entropy"], loader, optimizer, rate=lambda _: 0.3, accumulate=accumulate
+            network, Objective(Classes()), loader, [optimizer], rate=lambda _: 0.3, accumulate=accumulate
         )
     return network
 
@@ -67,6 +69,6 @@ def test_bfloat16_in_training_alone(tmp_path: Path) -> None:
     x = torch.randn(8, 4)
     loader = [(x, torch.arange(8) % 3)]
     optimizer = torch.optim.SGD(run.network.parameters(), lr=0.0)
-    train_epoch(run.network, LOSSES["cross_entropy"], loader, optimizer, rate=lambda _: 0.0, amp=True)
+    train_epoch(run.network, Objective(Classes()), loader, [optimizer], rate=lambda _: 0.0, amp=True)
     handle.remove()
     assert seen == {torch.bfloat16}

@@ -11,8 +11,9 @@ import torch
 
 from gromo_graph import GrowthScheduler, NotFiniteError, grow, load_run, parse_spec, resume
 from gromo_graph.records import read_journal
-from gromo_graph.run import trainer
 from gromo_graph.run.folder.run_folder import JOURNAL
+from gromo_graph.run.training.output_losses import Classes
+from gromo_graph.run.training.schedules import learning_rate
 from tests.run.test_resume import BrokenOffError, mlp, same_runs
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -30,7 +31,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: set[int]) -> list[float]:
         seen.append(float(value.detach()))
         return value * float("nan") if len(seen) in at else value
 
-    monkeypatch.setitem(trainer.LOSSES, "cross_entropy", loss)
+    monkeypatch.setattr(Classes, "mean", lambda self, prediction, target: loss(prediction, target))
     return seen
 
 
@@ -57,7 +58,7 @@ def test_the_epoch_is_done_again_from_where_it_began(monkeypatch: pytest.MonkeyP
     assert [line["epoch"] for line in told] == list(range(1, 13))
     plain = grow(parse_spec(TEXT), seed=5, device="cpu")
     assert plain.events == run.events == ()
-    expected = [trainer.learning_rate(parse_spec(TEXT).train, (epoch + 5 / 6) / 12) for epoch in range(12)]
+    expected = [learning_rate(parse_spec(TEXT).train, (epoch + 5 / 6) / 12) for epoch in range(12)]
     assert [line["lr"] for line in told] == pytest.approx(
         [lr * (1.0 if epoch < 2 else 0.5) for epoch, lr in enumerate(expected)]
     )
@@ -100,7 +101,7 @@ def test_what_grew_in_the_epoch_is_taken_back(monkeypatch: pytest.MonkeyPatch, t
             failed.append(1)
         return events
 
-    monkeypatch.setitem(trainer.LOSSES, "cross_entropy", loss)
+    monkeypatch.setattr(Classes, "mean", lambda self, prediction, target: loss(prediction, target))
     monkeypatch.setattr(GrowthScheduler, "after_batch", after_batch)
     with pytest.warns(UserWarning, match="done again at half the learning rate"):
         run = grow(

@@ -8,7 +8,10 @@ import torch
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.load_data import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
-from gromo_graph.run.trainer import LOSSES, evaluate, learning_rate, make_optimizer, train_epoch
+from gromo_graph.run.trainer import evaluate, train_epoch
+from gromo_graph.run.training.objective import objective_of
+from gromo_graph.run.training.optimizers import make_optimizers
+from gromo_graph.run.training.schedules import learning_rate
 from gromo_graph.spec.train_settings import Optimizer, Train
 
 
@@ -20,7 +23,7 @@ def _part(samples: int = 10) -> Part:
 def test_means_are_over_samples_also_with_a_short_last_batch() -> None:
     network = torch.nn.Linear(3, 2)
     part = _part()
-    found = evaluate(network, LOSSES["cross_entropy"], TensorLoader(part, 4))
+    found = evaluate(network, objective_of(Train()), TensorLoader(part, 4))
     with torch.no_grad():
         scores = network(part.x)
     assert found["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(scores, part.y)), rel=1e-6)
@@ -33,22 +36,22 @@ def test_evaluation_changes_nothing() -> None:
     ).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     loader = TensorLoader(_part(), 4)
-    first = evaluate(network, LOSSES["cross_entropy"], loader)
-    assert evaluate(network, LOSSES["cross_entropy"], loader) == first
+    first = evaluate(network, objective_of(Train()), loader)
+    assert evaluate(network, objective_of(Train()), loader) == first
     assert all(module.training for module in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adagrad", "muon"])
 def test_training_lowers_the_loss(name: str) -> None:
     torch.manual_seed(0)
     network = torch.nn.Linear(3, 2)
     asked = Optimizer.model_validate({"name": name, "lr": 0.1, "momentum": 0.5, "weight_decay": 0.01})
-    optimizer = make_optimizer(network, asked)
-    assert optimizer.param_groups[0]["weight_decay"] == 0.01
+    optimizers = make_optimizers(network, asked)
+    assert optimizers[0].param_groups[0]["weight_decay"] == 0.01
     losses = [
         train_epoch(
-            network, LOSSES["cross_entropy"], TensorLoader(_part(), 4, seed=1), optimizer, rate=lambda _: 0.1
+            network, objective_of(Train()), TensorLoader(_part(), 4, seed=1), optimizers, rate=lambda _: 0.1
         )
         for _ in range(20)
     ]
@@ -83,9 +86,9 @@ def test_a_loss_that_is_not_finite_stops() -> None:
     ):
         train_epoch(
             network,
-            LOSSES["cross_entropy"],
+            objective_of(Train()),
             TensorLoader(part, 4),
-            torch.optim.SGD(network.parameters(), lr=0.1),
+            [torch.optim.SGD(network.parameters(), lr=0.1)],
             rate=lambda _: 0.1,
             clock="epoch 7",
         )
@@ -93,4 +96,4 @@ def test_a_loss_that_is_not_finite_stops() -> None:
 
 def test_nothing_to_measure() -> None:
     with pytest.raises(RunError, match="no samples"):
-        evaluate(torch.nn.Linear(3, 2), LOSSES["mse"], [])
+        evaluate(torch.nn.Linear(3, 2), objective_of(Train(loss="mse")), [])

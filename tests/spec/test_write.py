@@ -75,8 +75,12 @@ growth:
 train:
   data: digits
   loss: cross_entropy
+  label_smoothing: 0.0
   optimizer: {name: adamw, lr: 0.003, weight_decay: 0.2, momentum: 0.0}
   schedule: cosine
+  warmup: 0.0
+  watch: loss
+  keep: last
   batch_size: 64
   accumulate: 1
   epochs: 20

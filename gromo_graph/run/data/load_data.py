@@ -7,11 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.growth_goals import check_goals
+from gromo_graph.run.data.class_weights import class_weights
 from gromo_graph.run.data.notes import single_class, unused_outputs
-from gromo_graph.run.data.preparation import Preparation, class_indices, class_names, learn_preparation
+from gromo_graph.run.data.preparation import (
+    Preparation,
+    class_indices,
+    class_names,
+    label_names,
+    learn_preparation,
+    target_values,
+)
 from gromo_graph.run.data.raw import Array, Raw, check_finite, is_mapped
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.sources import Source, find_source
@@ -190,7 +201,16 @@ def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] |
         classes = class_names(raw, outputs)
         labels = class_indices(raw.y, classes, raw.name)
         notes, unused = single_class(raw), unused_outputs(raw, outputs)
+    elif task == "labels":
+        classes = label_names(raw, outputs)
     rows = split(raw.name, len(raw.x), labels, classes) if choose is None else choose(raw, labels)
+    wanted = labels
+    if task == "labels":
+        assert raw.y is not None
+        wanted = target_values(raw.y, outputs, raw.name, task)
+    weights: tuple[float, ...] = ()
+    if wanted is not None:
+        weights = class_weights(spec.train.class_weight, classes, wanted[rows.train], name=raw.name)
     learned = learn_preparation(
         raw,
         rows.train,
@@ -199,6 +219,7 @@ def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] |
         classes=classes,
         outputs=outputs,
         vocabulary=_vocabulary(spec),
+        class_weight=weights,
     )
     train, validation, test = as_parts(raw, learned.preparation, (rows.train, rows.validation, rows.test))
     return Data(
@@ -216,11 +237,15 @@ def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list
     """Parts with some rows of the data each, prepared for the network; those of a mapped file when they are used."""
     assert raw.y is not None
     y = preparation.targets(raw.y, name=raw.name)
+    weighted = raw.weights is not None
+    if raw.weights is not None:
+        own = torch.from_numpy(raw.weights.astype(np.float32))
+        y = torch.cat((y.float().reshape(len(y), -1), own[:, None]), dim=1)
     if is_mapped(raw.x):
         preparation.inputs(raw.x[:1], name=raw.name)  # refuses another shape now, not in the middle of a run
-        return [MappedPart(raw.x, rows, y[rows], preparation, raw.name) for rows in parts]
+        return [MappedPart(raw.x, rows, y[rows], preparation, raw.name, weighted=weighted) for rows in parts]
     x = preparation.inputs(raw.x, name=raw.name)
-    return [Part(x[rows], y[rows]) for rows in parts]
+    return [Part(x[rows], y[rows], weighted) for rows in parts]
 
 
 def check_trainable(spec: Spec) -> None:

@@ -1,16 +1,17 @@
-"""Reading `.npz`: the arrays x and y, never a pickle."""
+"""Reading `.npz`: the arrays x and y, and perhaps sample_weight, never a pickle."""
 
 from __future__ import annotations
 
 import math
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gromo_graph.errors import RunError
-from gromo_graph.run.data.raw import Array, Raw, raw_from
+from gromo_graph.run.data.raw import Array, Raw, raw_from, sample_weights
 
 LARGE = 512 * 1024 * 1024
 """Bytes that the samples of a file may take in memory; larger ones stay on the disk."""
@@ -47,7 +48,7 @@ def mapped(path: Path, member: str) -> Array | None:
 
 
 def read_npz(path: Path, *, target: bool = True) -> Raw:
-    """The data of a `.npz` file: x (samples, ...) and, unless `target` is False, y.
+    """The data of a `.npz` file: x (samples, ...) and, unless `target` is False, y, perhaps with sample_weight.
 
     Raises:
         RunError: the file cannot be read, an array is missing, or one holds Python objects.
@@ -67,7 +68,10 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
                     "save them with numpy.savez(file, x=..., y=...)"
                 )
             x = mapped(path, "x.npy")
-            return raw_from(name, arrays["x"] if x is None else x, arrays["y"] if target else None)
+            raw = raw_from(name, arrays["x"] if x is None else x, arrays["y"] if target else None)
+            if not target or "sample_weight" not in found:
+                return raw
+            return replace(raw, weights=sample_weights(arrays["sample_weight"], len(raw.x), name))
     except UnicodeDecodeError as error:
         raise RunError(
             f"{name}: y holds bytes that are no ASCII text: save labels as text (dtype=str) or as numbers"

@@ -19,7 +19,7 @@ from gromo_graph.records.validation import first_problem
 from gromo_graph.run.data.notes import constant_columns, constant_values
 from gromo_graph.run.data.raw import CHUNK, Array, Raw, is_text
 from gromo_graph.run.data.tables.encoding import TableEncoding
-from gromo_graph.run.judging.probabilities import EVEN, chosen_classes
+from gromo_graph.run.judging.probabilities import EVEN, chosen_classes, sigmoid
 from gromo_graph.spec.train_settings import Task
 
 _CONSTANT = 1e-12
@@ -31,15 +31,16 @@ class Preparation:
     """The form of a network's data; `data.json` of a run.
 
     Attributes:
-        task: classification or regression.
+        task: classification, labels (several of a sample, each there or not) or regression.
         shape: of one input of the network, without the batch.
         outputs: features of the network's output.
         features: names of the columns of x, or ().
-        classes: one for each output feature (classification): a name if the data have names, else a number.
+        classes: one for each output feature (classes and labels): a name if the data have names, else a number.
         mean, scale: of each number of a sample, in the order of the flattened input: (x − mean) / scale.
         target_mean, target_scale: of each output (regression).
         vocabulary: how many token ids the input may hold, if it is read as such; they are never standardised.
         table: what makes the numbers of a sample of a row with columns of several kinds; None if samples are numbers.
+        class_weight: of each class or label in the loss; () if all weigh 1.
     """
 
     task: Task
@@ -53,6 +54,7 @@ class Preparation:
     target_scale: tuple[_Scale, ...] = ()
     vocabulary: PositiveInt | None = None
     table: TableEncoding | None = None
+    class_weight: tuple[_Scale, ...] = ()
 
     def inputs(self, x: Array, *, name: str = "data") -> Tensor:
         """float32 (samples, *shape) from raw samples.
@@ -71,25 +73,29 @@ class Preparation:
         return f"give samples of the {math.prod(self.shape)} numbers{named} that the network was trained on"
 
     def targets(self, y: Array, *, name: str = "data") -> Tensor:
-        """int64 class indices (samples,), or float32 standardised values (samples, outputs).
+        """int64 class indices (samples,), float32 0 and 1 (samples, labels), or standardised values (samples, outputs).
 
         Raises:
             RunError: labels outside the classes, or another number of values than the network gives.
         """
         if self.task == "classification":
             return torch.from_numpy(class_indices(y, self.classes, name))
-        values = regression_values(y, self.outputs, name)
+        values = target_values(y, self.outputs, name, self.task)
+        if self.task == "labels":
+            return torch.from_numpy(values.astype(np.float32))
         standardised = (values - np.array(self.target_mean)) / np.array(self.target_scale)
         return torch.from_numpy(standardised.astype(np.float32))
 
     def labels(self, prediction: Tensor, threshold: float = EVEN) -> Array:
-        """The labels of predictions: class labels (samples,), or values in their original unit.
+        """The labels of predictions: class labels (samples,), 0 and 1 (samples, labels), or values in their own unit.
 
         Args:
             prediction: (samples, outputs) of the network.
-            threshold: the probability of the second of two classes above which it is predicted.
+            threshold: the probability of the second of two classes, or of a label, above which it is predicted.
         """
         found = prediction.detach().cpu().double().numpy()
+        if self.task == "labels":
+            return (sigmoid(found) > threshold).astype(np.int64)
         if self.task == "classification":
             names: Array = np.array(self.classes)
             labels: Array = names[chosen_classes(found, threshold)]
@@ -112,7 +118,7 @@ class Preparation:
             found = _SAVED.validate_json(json.dumps(values), strict=True)
         except ValidationError as error:
             raise ValueError(first_problem(error)) from error
-        size, classes = math.prod(found.shape), found.task == "classification"
+        size, classes = math.prod(found.shape), found.task != "regression"
         of_classes, of_values = (found.outputs, 0) if classes else (0, found.outputs)
         wanted = {
             "mean": size,
@@ -120,6 +126,7 @@ class Preparation:
             "classes": of_classes,
             "target_mean": of_values,
             "target_scale": of_values,
+            "class_weight": found.outputs if found.class_weight else 0,
         }
         for name, length in wanted.items():
             if len(getattr(found, name)) != length:
@@ -152,6 +159,7 @@ def learn_preparation(
     classes: tuple[str | int, ...],
     outputs: int,
     vocabulary: int | None = None,
+    class_weight: tuple[float, ...] = (),
 ) -> Learned:
     """The preparation that the training rows teach.
 
@@ -174,7 +182,7 @@ def learn_preparation(
     target_scale: tuple[float, ...] = ()
     if task == "regression":
         assert raw.y is not None
-        values = _moments(regression_values(raw.y, outputs, raw.name), train, (0,), raw.name)
+        values = _moments(target_values(raw.y, outputs, raw.name, task), train, (0,), raw.name)
         target_mean, target_scale = _listed(values.mean), _listed(values.scale)
         notes += constant_values(raw, values.constant.ravel())
     preparation = Preparation(
@@ -182,12 +190,13 @@ def learn_preparation(
         shape=shape,
         outputs=outputs,
         features=raw.features if len(raw.features) == math.prod(shape) else (),
-        classes=classes if task == "classification" else (),
+        classes=classes,
         mean=_listed(np.broadcast_to(moments.mean, (1, *form))),
         scale=_listed(np.broadcast_to(moments.scale, (1, *form))),
         target_mean=target_mean,
         target_scale=target_scale,
         vocabulary=vocabulary,
+        class_weight=class_weight,
     )
     return Learned(preparation, tuple(notes))
 
@@ -275,22 +284,34 @@ def class_indices(y: Array, classes: tuple[str | int, ...], name: str) -> Array:
     return indices
 
 
-def regression_values(y: Array, outputs: int, name: str) -> Array:
-    """Targets as (samples, outputs).
+def label_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
+    """The name of each label of a sample that has several: those of the data, else their numbers."""
+    return raw.classes if len(raw.classes) == outputs else tuple(range(outputs))
+
+
+def target_values(y: Array, outputs: int, name: str, task: Task) -> Array:
+    """Targets as (samples, outputs): numbers, or 0 and 1 for labels.
 
     Raises:
-        RunError: text, or another number of values than the network gives.
+        RunError: text, another number of values than the network gives, or labels that are not 0 or 1.
     """
     if is_text(y):
+        loss = "mse` is for numbers" if task == "regression" else "binary_cross_entropy` is for 0 and 1"
         raise RunError(
             f"{name}: the target holds text ({str(y[0])[:40]!r}), so this is classification, and "
-            "`train.loss: mse` is for numbers: expected `train.loss: cross_entropy`"
+            f"`train.loss: {loss}: expected `train.loss: cross_entropy`"
         )
     values = y.reshape(len(y), -1)
     if values.shape[1] != outputs:
         raise RunError(
             f"{name}: {values.shape[1]} target value(s) for each sample, but the output of the spec has "
             f"{outputs} features: write `features: {values.shape[1]}`"
+        )
+    if task == "labels" and not np.isin(values, (0.0, 1.0)).all():
+        wrong = values[~np.isin(values, (0.0, 1.0))][0]
+        raise RunError(
+            f"{name}: the target holds {wrong:g}, and `train.loss: binary_cross_entropy` is for labels that are there "
+            "(1) or not (0): expected 0 and 1, or another loss"
         )
     return values
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from gromo_graph.errors import RunError
 from gromo_graph.plugins import imported
 from gromo_graph.run.data.frames import is_frame, is_series, read_frame, read_pair
-from gromo_graph.run.data.raw import Raw, check_unmasked, raw_from
+from gromo_graph.run.data.raw import Raw, check_unmasked, raw_from, sample_weights
 
 _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 
@@ -58,7 +59,8 @@ def read_object(
     """Raw data from a pair (x, y), a mapping with x and y, a DataFrame, or a data set of such pairs.
 
     Args:
-        value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names); or a DataFrame of
+        value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names) and "sample_weight";
+            or a DataFrame of
             pandas, whose target is the column `target`, else the last (frames.py); or anything with a length and
             items `(x, y)`, as a torch Dataset has. In a pair and a mapping, x may be a DataFrame and y a Series.
         name: what messages call it.
@@ -98,7 +100,10 @@ def _from_mapping(value: Mapping[Any, Any], name: str, known: Sequence[str]) -> 
     names = {
         key: tuple(map(str, value[key])) for key in ("features", "classes") if value.get(key) is not None
     }
-    return read_pair(value["x"], value["y"], name=name, known=known, **names)
+    raw = read_pair(value["x"], value["y"], name=name, known=known, **names)
+    if value.get("sample_weight") is None:
+        return raw
+    return replace(raw, weights=sample_weights(value["sample_weight"], len(raw.x), name))
 
 
 def _from_items(value: Any, name: str) -> Raw:

@@ -30,6 +30,7 @@ class Raw:
         classes: the names of the classes 0, 1, ..., or () if they have none.
         task: what the data are for, or None if the source does not say.
         switches: for each number of a sample, whether it is 0 or 1 and is not standardised; () if none is.
+        weights: of the samples in the loss, (samples,), 0 or more; None if all weigh the same.
     """
 
     name: str
@@ -39,12 +40,14 @@ class Raw:
     classes: tuple[str, ...] = ()
     task: Task | None = None
     switches: tuple[bool, ...] = ()
+    weights: Array | None = None
 
     @property
     def fingerprint(self) -> str:
         """sha256 of the content: equal for equal data, wherever they lie and whatever they are called."""
         digest = hashlib.sha256()
-        for array in (self.x, self.y):
+        weights = () if self.weights is None else (self.weights,)
+        for array in (self.x, self.y, *weights):
             if array is None:
                 digest.update(b"none")
             elif is_text(array):
@@ -96,6 +99,22 @@ def raw_from(name: str, x: Any, y: Any, **names: Any) -> Raw:
             f"{name}: {len(samples)} samples in x but {len(targets)} targets in y: expected one for each"
         )
     return Raw(name, samples, targets, **names)
+
+
+def sample_weights(values: Any, samples: int, name: str) -> Array:
+    """The weights of samples, (samples,).
+
+    Raises:
+        RunError: they are no numbers of 0 or more, not one for each sample, or all 0.
+    """
+    weights = _numbers(name, "sample_weight", values).reshape(-1)
+    if len(weights) != samples:
+        raise RunError(f"{name}: {len(weights)} weights for {samples} samples: expected one for each")
+    if not (np.isfinite(weights).all() and (weights >= 0.0).all() and weights.any()):
+        wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0.0)))
+        found = f"{weights[wrong[0]]:g} in row {wrong[0] + 1}" if len(wrong) else "0 in all rows"
+        raise RunError(f"{name}: sample_weight is {found}: expected numbers of 0 or more, some above 0")
+    return weights
 
 
 def check_finite(raw: Raw) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,18 +19,21 @@ class Part:
 
     Attributes:
         x: float32 (samples, *input shape), standardised.
-        y: int64 class indices (samples,), or float32 standardised values (samples, outputs).
+        y: int64 class indices (samples,), or float32 0 and 1 or standardised values (samples, outputs). With weights
+            float32, with the weight of each sample in the last column.
+        weighted: whether there are weights.
     """
 
     x: Tensor
     y: Tensor
+    weighted: bool = False
 
     def __len__(self) -> int:
         return len(self.x)
 
     def to(self, device: torch.device | str) -> Part:
         """The part on a device."""
-        return Part(self.x.to(device), self.y.to(device))
+        return Part(self.x.to(device), self.y.to(device), self.weighted)
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(x, y) of some samples."""
@@ -38,7 +41,7 @@ class Part:
 
     def chosen(self, rows: Tensor) -> Part:
         """A part of these samples alone."""
-        return Part(*self.take(rows))
+        return Part(*self.take(rows), self.weighted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,7 @@ class MappedPart:
         y: as of `Part`.
         preparation: how raw inputs become those of the network.
         name: what messages call the data.
-        device: where the batches are.
+        device: where the batches are. weighted: as of `Part`.
     """
 
     x: Array
@@ -60,13 +63,14 @@ class MappedPart:
     preparation: Preparation
     name: str
     device: torch.device | str = "cpu"
+    weighted: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def to(self, device: torch.device | str) -> MappedPart:
         """The part with batches on a device."""
-        return MappedPart(self.x, self.rows, self.y.to(device), self.preparation, self.name, device)
+        return replace(self, y=self.y.to(device), device=device)
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(x, y) of some samples."""
@@ -76,7 +80,7 @@ class MappedPart:
     def chosen(self, rows: Tensor) -> MappedPart:
         """A part of these samples alone, still on the disk."""
         own = self.rows[rows.cpu().numpy()]
-        return MappedPart(self.x, own, self.y[rows], self.preparation, self.name, self.device)
+        return replace(self, rows=own, y=self.y[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +100,7 @@ class Stream:
     outputs: int
     labels: bool
     vocabulary: int | None = None
+    weighted: ClassVar[bool] = False
 
 
 Samples = Part | MappedPart | Stream

@@ -57,6 +57,7 @@ class Summary(Results):
     Attributes:
         steps: growth steps applied.
         notes: about columns, targets and outputs that nothing was learned of, and whether a guess would do as well.
+        stopped: why the training ended early. kept_epoch: the epoch whose weights are kept, if not the last ones are.
         threshold: of the second of two classes, if it was tuned.
         confusion_matrix: of classes that are not too many.
     """
@@ -67,5 +68,7 @@ class Summary(Results):
     validation: Measures
     test: Measures
     notes: tuple[str, ...] = ()
+    stopped: str | None = None
+    kept_epoch: int | None = None
     threshold: float | None = None
     confusion_matrix: Confusion | None = None

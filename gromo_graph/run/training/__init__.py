@@ -1,0 +1,1 @@
+"""The parts of the built-in training: losses, optimizers and schedules by the names of a spec."""
