@@ -29,6 +29,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+def test_terms_of_the_inspector_name_pages_and_headings_that_are_there() -> None:
+    script = (ROOT / "gromo_graph/render/pages/templates/inspector/terms.js").read_text()
+    named = re.findall(r'"(docs/[^"#]+)#?([^"]*)"', script)
+    assert len(named) > 10
+    for page, heading in named:
+        titles = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
+        slugs = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+        assert not heading or heading in slugs, (page, heading)
+
+
 def test_the_code_on_growing_modules_runs() -> None:
     blocks = re.findall(r"```python\n(.*?)```", MEMBERS, re.DOTALL)
     assert len(blocks) >= 2

@@ -8,6 +8,7 @@ from typing import Any
 
 from gromo_graph.display import Tabled, printed
 from gromo_graph.records.decisions import Candidate, Decision
+from gromo_graph.records.histograms import Histograms
 from gromo_graph.records.validation import Count, Loss
 
 
@@ -32,6 +33,8 @@ class GrowthEvent(Tabled):
         batch: training steps done when it was tried; 0 if they were not counted.
         memory: bytes that the statistics of the step took; 0 if it needed none, or if that is not known.
         time: everything about clocks, in seconds; never part of a comparison.
+        histograms: of the weights and outputs of each node after it, of an event that a journal told; no part of
+            `to_dict`, and of no comparison.
 
     An event is a line, so that several of them read as a table; `print(event)` adds the reason and the candidates.
 
@@ -56,6 +59,7 @@ class GrowthEvent(Tabled):
     tick: Count = 0
     batch: Count = 0
     time: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    histograms: Histograms = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
         return printed(self, "event_line")

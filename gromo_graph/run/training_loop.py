@@ -21,6 +21,7 @@ from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.histograms import Histograms
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.load_data import Data
@@ -37,6 +38,7 @@ from gromo_graph.run.folder.checkpoint import (
 )
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.recorder import UNRECORDED, Unrecorded
+from gromo_graph.run.histograms import histograms_of, samples_within_cost
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.judging.final import judged_run
 from gromo_graph.run.judging.measures import Judge, Measures
@@ -172,7 +174,7 @@ class Loop:
             recorder.break_off(self.network)
             raise
         results = self._results()
-        recorder.finish(self.network, results)
+        recorder.finish(self.network, results, self._histograms)
         return Run(
             network=self.network,
             events=tuple(self.events),
@@ -417,10 +419,18 @@ class Loop:
         if course["left"]:
             self.branch_point = None
 
+    def _histograms(self) -> Histograms:
+        """Those of weights, and of outputs for the first held-out samples, unless these come out of a loader."""
+        inputs = None
+        if not isinstance(self.data.parts["validation"], Stream):
+            x, _ = next(iter(self.measured["validation"]))
+            inputs = [x[: samples_within_cost(self.network)]]
+        return histograms_of(self.network, inputs)
+
     def _on_event(self, event: GrowthEvent) -> None:
         self.events.append(event)
         self.specs.append(self.network.spec)
-        self.recorder.step(self.network, event)
+        self.recorder.step(self.network, event, self._histograms)
         point = self.branch_point
         replayed = point is not None and point.overrides is None and event.step == point.at
         if replayed and event.decision is not None:

@@ -567,6 +567,31 @@ def test_the_result_comes_first_at_the_end_and_terms_are_explained(page: Page) -
     assert "before any growth" in text(page, "#candidates")
 
 
+def test_a_term_leads_to_its_entry_which_names_a_page(page: Page) -> None:
+    page.locator("#decision .term", has_text="slope").first.click()
+    assert page.locator("#terms").get_attribute("open") is not None
+    focused = page.evaluate("document.activeElement.innerText")
+    assert "per unit of γ" in focused
+    assert "#exact-slopes" in focused
+
+
+def test_a_node_shows_histograms_of_its_step(page: Page, journal: Journal) -> None:
+    page.locator("#first").click()
+    named(page, "hidden").click()
+    assert page.locator("#selection .bar").count() == 0  # before any growth none was taken
+    page.locator("#next").click()
+    figures = page.locator("#selection figure", has=page.locator(".bar"))
+    assert figures.count() == 2
+    assert "after step 1" in figures.first.inner_text()
+    expected = journal.applied[0].histograms["hidden"][0]
+    assert expected is not None
+    assert figures.first.locator(".bar").count() == sum(digit != "0" for digit in expected.counts)
+    heights = [float(bar.get_attribute("height") or 0) for bar in figures.first.locator(".bar").all()]
+    assert max(heights) == pytest.approx(116.0)
+    named(page, "x").click()
+    assert page.locator("#selection .bar").count() == 0
+
+
 def test_blocks_are_folded_and_unfolded(opened: Opened, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(inspector_html(write_blocks(tmp_path)), encoding="utf-8")

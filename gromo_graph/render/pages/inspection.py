@@ -16,6 +16,7 @@ from typing import Any
 
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import Candidate, GrowthEvent
+from gromo_graph.records.histograms import sound_histograms
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.records.sizes import sizes_of
 from gromo_graph.render.drawing.dot import direction_of
@@ -28,6 +29,7 @@ from gromo_graph.render.pages.timeline_layout import laid_out
 from gromo_graph.spec import parse_spec
 
 _DIGITS = 6  # more than any page shows
+_MOST_HISTOGRAMS = 20_000  # about 1.5 MB; of more, those of every second, third, ... step stand in the page
 
 
 class Inspection:
@@ -69,6 +71,7 @@ class Inspection:
             "graph": laid_out(self._timeline, direction),
             "folded": laid_out(self._folded, direction) if has_blocks else None,
             "states": self._states(journal),
+            "histograms": histograms_by_state(journal),
             "events": [_event(event, texts) for event in journal.events],
             "texts": texts.values,
             "epochs": epochs_of(journal.epochs),
@@ -94,6 +97,14 @@ class Inspection:
             {"event": event, "parameters": parameters, "madds": madds}
             for event, (parameters, madds) in zip([None, *applied], self._graphs, strict=True)
         ]
+
+
+def histograms_by_state(journal: Journal) -> list[list[Any]]:
+    """`[state, histograms]` of each step that was applied; of very many, of every second, third, ... step."""
+    steps = [(state, event.histograms) for state, event in enumerate(journal.applied, start=1)]
+    known = [(state, found) for state, found in steps if found]
+    every = 1 + sum(len(found) for _, found in known) // _MOST_HISTOGRAMS
+    return [[state, found] for state, found in known[::-1][::every][::-1]]
 
 
 def news(
@@ -228,6 +239,7 @@ def shown_results(results: Mapping[str, Any] | None) -> dict[str, Any] | None:
     judgement = {
         "matrix": shown_matrix(results.get("confusion_matrix")),
         "notes": shown_notes(results.get("notes")),
+        "histograms": sound_histograms(results.get("histograms")),
     }
     known = {name: value for name, value in judgement.items() if value}
     return {"reason": reason if isinstance(reason, str) else None, **parts, **known}

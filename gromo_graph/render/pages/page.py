@@ -28,6 +28,7 @@ _SCRIPTS = (
     "plots",
     "training",
     "sizes",
+    "histograms",
     "panels",
     "habits",
     "live",

@@ -13,11 +13,12 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.atomic_files import writing
+from gromo_graph.records.histograms import Histograms
 from gromo_graph.records.journal import VERSION, checksum
 from gromo_graph.spec.defaults import CURRENT
 
@@ -98,11 +99,12 @@ class JournalWriter:
         """An epoch in which a loss was not finite, as `records.journal.Setback` describes it."""
         self._append({"type": "setback", "epoch": epoch, "reason": reason, "again": again}, {})
 
-    def step(self, event: GrowthEvent) -> None:
-        """One growth step that was tried."""
+    def step(self, event: GrowthEvent, histograms: Histograms = MappingProxyType({})) -> None:
+        """One growth step that was tried, and the network after it in histograms, if it was applied."""
         content = event.to_dict()
         clocks = content.pop("time")
-        self._append({"type": "step", **content}, clocks)
+        told = {"histograms": histograms} if histograms else {}
+        self._append({"type": "step", **content, **told}, clocks)
 
     def _append(self, content: Mapping[str, Any], clocks: Mapping[str, Any]) -> None:
         line = finite(content)

@@ -11,6 +11,7 @@ from gromo_graph.graph import build_graph
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Epoch, GrowthEvent
 from gromo_graph.records.atomic_files import remove_parts
+from gromo_graph.records.histograms import Histograms
 from gromo_graph.render.drawing.dot import direction_of
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.data.samples import size_of
@@ -61,8 +62,8 @@ class Unrecorded:
     ) -> None:
         """There is nothing to close."""
 
-    def step(self, network: GrowingNetwork, event: GrowthEvent) -> None:
-        """A growth step was tried; the network is as it left it."""
+    def step(self, network: GrowingNetwork, event: GrowthEvent, histograms: Callable[[], Histograms]) -> None:
+        """A growth step was tried; the network is as it left it, and `histograms` gives those of now."""
 
     def epoch(self, told: Epoch, *, seconds: float) -> None:
         """An epoch is over, which took so many seconds."""
@@ -81,8 +82,10 @@ class Unrecorded:
     def break_off(self, network: GrowingNetwork) -> None:
         """The run is interrupted and may be resumed."""
 
-    def finish(self, network: GrowingNetwork, results: Mapping[str, Any]) -> None:
-        """The run is over: this came of it."""
+    def finish(
+        self, network: GrowingNetwork, results: Mapping[str, Any], histograms: Callable[[], Histograms]
+    ) -> None:
+        """The run is over: this came of it, and `histograms` gives those of the end."""
 
 
 UNRECORDED = Unrecorded()
@@ -172,11 +175,12 @@ class Recorder(Unrecorded):
             self._specs[text] = self.folder.parsed(text)
         return self._specs[text]
 
-    def step(self, network: GrowingNetwork, event: GrowthEvent) -> None:
+    def step(self, network: GrowingNetwork, event: GrowthEvent, histograms: Callable[[], Histograms]) -> None:
         """A growth step was tried: the journal tells it; if it was applied, the rest follows."""
-        self.journal.step(event)
         if event.decision is None:
+            self.journal.step(event, {})
             return
+        self.journal.step(event, histograms())
         self._specs[event.spec] = network.spec
         self.save(network)
         write_drawing(self.folder, event.step, network, event, self.direction)
@@ -216,10 +220,12 @@ class Recorder(Unrecorded):
         self.save(network)
         write_report(self.folder, self.folder.journal(), None, self.spec_of)
 
-    def finish(self, network: GrowingNetwork, results: Mapping[str, Any]) -> None:
+    def finish(
+        self, network: GrowingNetwork, results: Mapping[str, Any], histograms: Callable[[], Histograms]
+    ) -> None:
         """The network, the report, and last of all the summary: a run that has one is complete."""
         self.save(network)
         kept = finite(results)
         write_report(self.folder, self.folder.journal(), kept, self.spec_of)
-        self.folder.write(SUMMARY, as_json(kept))
+        self.folder.write(SUMMARY, as_json({**kept, "histograms": finite(histograms())}))
         remove_checkpoints(self.folder.path)

@@ -35,6 +35,7 @@ function followMap() {
   const sheet = $("sheet"), [x, y, width, height] = data.graph.box;
   const large = map.along ? sheet.scrollWidth > 2.5 * sheet.clientWidth : sheet.scrollHeight > 2.5 * sheet.clientHeight;
   map.root.classList.toggle("needless", !large);
+  if (!sheet.scrollWidth || !sheet.scrollHeight) return; // it is not shown, as on paper
   const [wide, high] = [(width + 28) / sheet.scrollWidth, (height + 28) / sheet.scrollHeight];
   const places = { x: x - 14 + sheet.scrollLeft * wide, y: y - 14 + sheet.scrollTop * high, width: sheet.clientWidth * wide, height: sheet.clientHeight * high };
   for (const [key, value] of Object.entries(places)) map.view.setAttribute(key, place(value));

@@ -33,9 +33,10 @@ function summaryFacts() {
       ["seed", String(data.seed)],
       ["growth ended because", results.reason || "not finished"],
     ]),
-    shownRows.length ? html("table", { class: "small" }, head(["data"], ...metrics.map((metric) => [metric.replace(/_/g, " "), "n"])),
+    shownRows.length ? scrolling("measures", html("table", { class: "small" },
+      head(["data"], ...metrics.map((metric) => [metric.replace(/_/g, " "), "n"])),
       html("tbody", {}, shownRows.map(([part, values]) => html("tr", {}, html("th", { scope: "row" }, part),
-        values.map((value) => cell(real(value, 4), "n")))))) : null,
+        values.map((value) => cell(real(value, 4), "n"))))))) : null,
     results.matrix ? confusionTable(results.matrix) : null,
     ...(results.notes || []).map((note) => html("p", { class: "note" }, note)),
   ];
@@ -116,7 +117,7 @@ function sortableHead(sorted, onSort) {
   return html("thead", {}, html("tr", {}, COLUMNS.map((column) => {
     const here = sorted && sorted.column === column;
     return html("th", { scope: "col", class: column.kind || null, "aria-sort": here ? (sorted.down ? "descending" : "ascending") : null },
-      html("button", { type: "button", class: "sort", title: TERMS[column.title] || null, click: () => onSort(column) },
+      html("button", { type: "button", class: "sort", title: meaningOf(column.title), click: () => onSort(column) },
         column.title, html("span", { "aria-hidden": "true" }, here ? (sorted.down ? " ↓" : " ↑") : "")));
   })));
 }
@@ -205,6 +206,7 @@ function nodePanel(index, at) {
     ]),
     group ? html("p", { class: "why" }, state.fixed ? [html("b", {}, "It does not grow: "), name(state.fixed)] : ["It may grow", given.grow && given.grow.max ? ` up to ${count(given.grow.max)} features.` : "."]) : null,
     options.length ? html("p", { class: "quiet options" }, name(options.map(([key, value]) => `${key}: ${shown(value)}`).join(" · "))) : null,
+    node.what === "node" ? histogramsPart(node.name, at) : null,
     howItGrew(widthsPlot(node.states, at), slopesPart(group ? group[0] : node.name, node.name)),
   ];
 }

@@ -22,7 +22,6 @@ function sizesPanel(pick) {
       html("code", {}, "gromo-graph pick"), " trains the smallest good one to the end."),
   ];
 }
-const explainedAs = (words, term) => html("span", { class: "term", title: TERMS[term] }, words);
 
 function trainedWords(size, sizes) {
   if (size.whole) return "to the end";
