@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
@@ -19,9 +19,12 @@ from gromo_graph.graph import build_graph
 from gromo_graph.interop.sizing import default_spec, sized, spec_of, with_settings
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
+from gromo_graph.run.data.frames import has_other_columns, is_frame
 from gromo_graph.run.data.load_data import prepare
-from gromo_graph.run.data.raw import Array, Raw, is_masked, raw_from
-from gromo_graph.run.data.split import Split, hold_out
+from gromo_graph.run.data.raw import Array, is_masked, raw_from
+from gromo_graph.run.data.split import hold_out
+from gromo_graph.run.data.tables.learning import learn_rows
+from gromo_graph.run.data.tables.reading import rows_of_frame
 from gromo_graph.run.epoch_progress import Progress
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.resources import choose_device
@@ -29,6 +32,7 @@ from gromo_graph.run.run import Run
 from gromo_graph.run.session import Start, in_memory
 from gromo_graph.run.training.objective import single_output
 from gromo_graph.spec import Spec
+from gromo_graph.spec.data_sections import TableData
 
 _LARGEST_SEED = 2**31 - 1
 _BATCH = 4096
@@ -66,23 +70,35 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.verbose = verbose
 
-    def _grown(self, raw: Raw, *, outputs: int, loss: str) -> None:
-        """Train and grow on checked samples."""
+    def _grown(self, x: Any, y: Array, *, outputs: int, loss: str, classes: tuple[str, ...] = ()) -> None:
+        """Train and grow on checked samples.
+
+        Args:
+            x: (samples, features), or a DataFrame. y: class indices or values. outputs, loss: of the spec.
+            classes: their names; none of a regression.
+        """
         if not 0.0 < self.validation_fraction < 1.0:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction!r}: expected a share between 0 and 1, as growth is "
                 "decided by samples that are held out"
             )
         seed = int(check_random_state(self.random_state).randint(_LARGEST_SEED))
-        spec = self._spec(raw.x.shape[1], outputs, loss)
+        parts = hold_out(len(y), y if classes else None, self.validation_fraction, seed=seed)
         device = choose_device(self.device)
-
-        def held_out(raw: Raw, labels: Array | None) -> Split:
-            return hold_out(len(raw.x), labels, self.validation_fraction, seed=seed)
-
+        name = type(self).__name__
+        if is_frame(x):
+            table = learn_rows(rows_of_frame(x, name), parts.train, self._columns())
+            raw = replace(table.raw, y=y.astype(np.float64), classes=classes)
+            spec = self._spec(raw.x.shape[1], outputs, loss)
+            data = prepare(raw, spec, parts).of_table(table.encoding, table.notes)
+        else:
+            features = tuple(map(str, getattr(self, "feature_names_in_", ())))
+            raw = raw_from(name, x, y, features=features, classes=classes)
+            spec = self._spec(raw.x.shape[1], outputs, loss)
+            data = prepare(raw, spec, parts)
         run = in_memory(
             Command(seed=seed),
-            Start(spec, prepare(raw, spec, held_out)),
+            Start(spec, data),
             device=device,
             on_progress=_tell if self.verbose else None,
         )
@@ -111,9 +127,23 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
             )
         return spec
 
-    def _raw(self, x: Array, y: Array, **names: Any) -> Raw:
-        features = tuple(map(str, getattr(self, "feature_names_in_", ())))
-        return raw_from(type(self).__name__, x, y, features=features, **names)
+    def _columns(self) -> TableData | None:
+        """The section `data` of the spec, which may say how columns are read."""
+        return None if self.spec is None else spec_of(self.spec).data
+
+    def _checked(self, x: Any, y: Any, **options: Any) -> tuple[Any, Array]:
+        """Samples and targets by the rules of scikit-learn.
+
+        A DataFrame with columns of other kinds than numbers is given as it is.
+        """
+        _check_unmasked(x, y)
+        if not has_other_columns(x):
+            return validate_data(self, x, y, dtype=np.float64, ensure_min_samples=2, **options)  # type: ignore[no-any-return]
+        validate_data(self, x, skip_check_array=True)
+        numeric = options.get("y_numeric", False)
+        y = check_array(y, ensure_2d=False, dtype=np.float64 if numeric else None, ensure_min_samples=2)
+        check_consistent_length(x, y)
+        return x, y
 
     def _scores(self, x: Any) -> torch.Tensor:
         """The outputs of the network for samples, (samples, outputs).
@@ -122,7 +152,13 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         _check_unmasked(x)
-        inputs = self.run_.preparation.inputs(validate_data(self, x, reset=False, dtype=np.float64))
+        preparation = self.run_.preparation
+        if preparation.table is None:
+            numbers = validate_data(self, x, reset=False, dtype=np.float64)
+        else:
+            validate_data(self, x, reset=False, skip_check_array=True)
+            numbers = preparation.table.raw(rows_of_frame(x, "X"), preparation.task, target=False).x
+        inputs = preparation.inputs(numbers)
         network = copy.deepcopy(self.network_).cpu().double().eval()
         with torch.no_grad():
             return torch.cat([single_output(network(batch.double())) for batch in inputs.split(_BATCH)])
@@ -131,7 +167,9 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
 class GrowingClassifier(ClassifierMixin, _GrowingEstimator):  # type: ignore[misc]
     """A classifier of scikit-learn whose network begins narrow and grows while it is fitted.
 
-    Samples are standardised, a share of them is held out to decide growth by, stratified; all others are trained on.
+    Samples are standardised, a share of them is held out to decide growth by, stratified; all others are trained on. A
+    DataFrame may also have columns of categories, dates and truth values, with gaps, which are read as those of a table
+    (docs/my_data.md); the lists of a section `data` of the spec say how.
 
     Args:
         spec: a spec, its YAML text, or the path of its file. Its input `[features]` and its output are set to the sizes
@@ -163,21 +201,20 @@ class GrowingClassifier(ClassifierMixin, _GrowingEstimator):  # type: ignore[mis
         """Train and grow.
 
         Args:
-            X: (samples, features). y: labels (samples,), numbers or text.
+            X: (samples, features), or a DataFrame. y: labels (samples,), numbers or text.
 
         Raises:
             ValueError: samples or labels are not sound, or of a single class; or a budget that is spent from the start.
             SpecError, RunError: the spec is wrong or cannot have the sizes of the data; or the training failed.
         """
-        _check_unmasked(X, y)
-        x, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        x, y = self._checked(X, y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has one class, `{self.classes_[0]}`: expected two classes or more")
-        raw = self._raw(x, indices, classes=tuple(map(str, self.classes_)))
-        self._grown(raw, outputs=len(self.classes_), loss="cross_entropy")
+        names = tuple(map(str, self.classes_))
+        self._grown(x, indices, outputs=len(self.classes_), loss="cross_entropy", classes=names)
         return self
 
     def predict(self, X: Any) -> Array:  # noqa: N803
@@ -209,17 +246,14 @@ class GrowingRegressor(RegressorMixin, _GrowingEstimator):  # type: ignore[misc]
         """Train and grow.
 
         Args:
-            X: (samples, features). y: (samples,) or (samples, outputs).
+            X: as for the classifier. y: (samples,) or (samples, outputs).
 
         Raises:
             ValueError: samples or targets are not sound; or a budget that is spent from the start.
             SpecError, RunError: the spec is wrong or cannot have the sizes of the data; or the training failed.
         """
-        _check_unmasked(X, y)
-        x, y = validate_data(
-            self, X, y, dtype=np.float64, ensure_min_samples=2, multi_output=True, y_numeric=True
-        )
-        self._grown(self._raw(x, y), outputs=1 if y.ndim == 1 else y.shape[1], loss="mse")
+        x, y = self._checked(X, y, multi_output=True, y_numeric=True)
+        self._grown(x, y, outputs=1 if y.ndim == 1 else y.shape[1], loss="mse")
         return self
 
     def predict(self, X: Any) -> Array:  # noqa: N803

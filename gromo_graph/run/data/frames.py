@@ -28,6 +28,15 @@ def is_series(value: object) -> bool:
     return _is_of_pandas(value, "Series")
 
 
+def has_other_columns(value: Any) -> bool:
+    """True for a DataFrame with a column of something else than numbers.
+
+    >>> has_other_columns([["a"]])
+    False
+    """
+    return is_frame(value) and any(getattr(dtype, "kind", "O") not in _NUMBERS for dtype in value.dtypes)
+
+
 def read_frame(
     frame: Any, *, name: str, known: Sequence[str] = (), size: int | None = None, target: bool = True
 ) -> Raw:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.sources import Source, find_source
 from gromo_graph.run.data.split import Split, split
 from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
+from gromo_graph.run.data.tables.encoding import TableEncoding
 from gromo_graph.run.data.tables.learning import learn_table
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.run.data.tables.sources import is_table, rows_of
@@ -63,6 +64,11 @@ class Data:
         """train, validation and test by name, as far as they are there."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
+
+    def of_table(self, encoding: TableEncoding, notes: Sequence[str]) -> Data:
+        """The same data, known to be the rows of a table, with notes about its columns."""
+        preparation = replace(self.preparation, table=encoding)
+        return replace(self, preparation=preparation, notes=(*notes, *self.notes))
 
 
 def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted: bool = True) -> Data:
@@ -140,12 +146,8 @@ def of_table(rows: Rows, spec: Spec, section: TableData) -> Data:
         RunError: with everything that is wrong with the columns; or they do not fit the spec.
     """
     learned = learn_table(rows, section, spec.train.task)
-    data = prepare(learned.raw, spec, lambda raw, labels: learned.parts)
-    return replace(
-        data,
-        preparation=replace(data.preparation, table=learned.encoding),
-        notes=(*learned.notes, *data.notes),
-    )
+    data = prepare(learned.raw, spec, learned.parts)
+    return data.of_table(learned.encoding, learned.notes)
 
 
 def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
@@ -178,13 +180,12 @@ def _vocabulary(spec: Spec) -> int | None:
     return vocabularies(spec.nodes).get(spec.inputs[0])
 
 
-def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] | None = None) -> Data:
+def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
     """Check, split and standardise raw data.
 
     Args:
         raw: the data. spec: that they are for.
-        choose: gives the rows of each part, perhaps none for test, from the data and their class indices (None for
-            regression); by default the split that is the same for every seed.
+        parts: the rows of each part, perhaps none for test; None takes the split that is the same for every seed.
 
     Raises:
         RunError: they are not sound, or do not fit the spec.
@@ -203,7 +204,7 @@ def prepare(raw: Raw, spec: Spec, choose: Callable[[Raw, Array | None], Split] |
         notes, unused = single_class(raw), unused_outputs(raw, outputs)
     elif task == "labels":
         classes = label_names(raw, outputs)
-    rows = split(raw.name, len(raw.x), labels, classes) if choose is None else choose(raw, labels)
+    rows = split(raw.name, len(raw.x), labels, classes) if parts is None else parts
     wanted = labels
     if task == "labels":
         assert raw.y is not None

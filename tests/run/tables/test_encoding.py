@@ -160,7 +160,7 @@ def test_a_target_of_text_is_no_number() -> None:
 
 
 def test_a_table_with_nothing_to_read() -> None:
-    with pytest.raises(RunError, match="there is no other column that can be read"):
+    with pytest.raises(RunError, match="there is no column beside the target that can be read"):
         learn_table(
             Rows("t", shop()[["customer_id", "kind"]]),
             TableData(file="t.csv", target="kind"),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gromo_graph.run.data.tables.kinds import Column, kinds_of
+from gromo_graph.run.data.tables.kinds import Column, Said, kinds_of
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TableData
 
@@ -17,7 +17,8 @@ def _kinds(columns: dict[str, Any], **said: Any) -> tuple[dict[str, Column], lis
     frame = pd.DataFrame({**columns, "y": range(len(next(iter(columns.values()))))})
     problems: list[str] = []
     section = TableData(file="t.csv", target="y", **said)
-    return {column.name: column for column in kinds_of(Rows("t", frame), section, problems)}, problems
+    found = kinds_of(Rows("t", frame), list(columns), Said.by(section), problems)
+    return {column.name: column for column in found}, problems
 
 
 def _repeated(*texts: Any, times: int = 30) -> list[Any]:

@@ -29,7 +29,7 @@ class TableEncoding:
     """The form of a table's rows; part of `data.json` of a run.
 
     Attributes:
-        target: the column to predict.
+        target: the column to predict; empty if targets are given apart.
         columns: that are read, in the order of their features.
         refuses_gaps: whether no cell may be empty.
     """
@@ -64,7 +64,7 @@ class TableEncoding:
         y = target_of(rows, self.target, task, problems) if target else None
         check(rows.name, problems)
         x = self.encode([torch.tensor(column) for column in values]).numpy()
-        return Raw(rows.name, x, y, self.features, switches=self.switches, task=task)
+        return Raw(rows.name, x, y, self.features, switches=self.switches, task=task if target else None)
 
     def read(self, rows: Rows, problems: list[str]) -> list[Array]:
         """One number for each row and column (`EncodedColumn.read`); `problems` takes what is wrong."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -69,44 +69,56 @@ class FreeTextError(UnreadableError):
     """A column of free text, of which nothing is read."""
 
 
-def kinds_of(rows: Rows, section: TableData, problems: list[str]) -> tuple[Column, ...]:
-    """The kind of each column but the target, in the order of the table.
+@dataclass(frozen=True)
+class Said:
+    """Words of an author about columns.
+
+    Attributes:
+        lists: the key of the list that names a column, by column: drop, numeric, categorical or dates.
+        date_format: of dates that are texts, None to find it out.
+    """
+
+    lists: Mapping[str, str] = field(default_factory=dict)
+    date_format: str | None = None
+
+    @staticmethod
+    def by(section: TableData) -> Said:
+        """Those of a section `data`."""
+        return Said(section.columns, section.date_format)
+
+
+def kinds_of(rows: Rows, names: Sequence[str], said: Said, problems: list[str]) -> tuple[Column, ...]:
+    """The kinds of columns.
 
     Args:
-        rows: the table. section: what is said about it.
+        rows: the table. names: the columns, all but the target. said: about them.
         problems: takes the words about each column that cannot be read; such columns are left out.
     """
-    header = rows.header
-    said = section.columns
     problems += [
-        f"`{name}`, which `data.{key}` names, is not there{near(name, header)}"
-        for name, key in said.items()
-        if name not in header
+        f"`{name}`, which `data.{key}` names, is not there{near(name, rows.header)}"
+        for name, key in said.lists.items()
+        if name not in rows.header
     ]
     found = []
-    for name in header:
-        if name == section.target:
-            continue
+    for name in names:
         try:
-            found.append(_column(rows, name, said.get(name), section))
+            found.append(_column(rows, name, said))
         except UnreadableError as error:
             problems.append(f"`{name}`: {error}")
     return tuple(found)
 
 
-def free_texts(rows: Rows, target: str) -> tuple[str, ...]:
-    """The columns of free text but the target.
+def free_texts(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
+    """The columns of free text.
 
     >>> import pandas
-    >>> free_texts(Rows("t", pandas.DataFrame({"note": [f"one {n} more" for n in range(40)], "y": range(40)})), "y")
+    >>> free_texts(Rows("t", pandas.DataFrame({"note": [f"one {n} more" for n in range(40)]})), ["note"])
     ('note',)
     """
-    nothing_said = TableData(file="table.csv", target=target)
     found = []
-    for name in rows.header:
+    for name in names:
         try:
-            if name != target:
-                _found(rows, name, nothing_said)
+            _column(rows, name, Said())
         except FreeTextError:
             found.append(name)
         except UnreadableError:
@@ -125,21 +137,21 @@ def near(name: str, known: Sequence[str]) -> str:
     return f": did you mean `{found[0]}`?" if found else f": found {listed}"
 
 
-def _column(rows: Rows, name: str, said: str | None, section: TableData) -> Column:
+def _column(rows: Rows, name: str, said: Said) -> Column:
     """
     Raises:
         UnreadableError: cells are of another kind than the column, or it is free text.
     """
-    if said is None:
-        return _found(rows, name, section)
+    if name not in said.lists:
+        return _found(rows, name, said)
     column = rows.column(name)
-    kind = _KIND_OF_LIST[said]
+    kind = _KIND_OF_LIST[said.lists[name]]
     if kind == "drop":
         return Column(name, kind, text_cells(column), "not read")
     if kind == "category":
         return Column(name, kind, text_cells(column), _counted(text_cells(column)))
     if kind == "date":
-        form = section.date_format or _form_of(column)
+        form = said.date_format or _form_of(column)
         return Column(
             name, kind, sound(date_cells(column, form), column, _date(form)), _dates(column, form), form
         )
@@ -147,7 +159,7 @@ def _column(rows: Rows, name: str, said: str | None, section: TableData) -> Colu
     return Column(name, kind, cells, _range(cells))
 
 
-def _found(rows: Rows, name: str, section: TableData) -> Column:
+def _found(rows: Rows, name: str, said: Said) -> Column:
     """A column that nothing is said about.
 
     Raises:
@@ -173,7 +185,7 @@ def _found(rows: Rows, name: str, section: TableData) -> Column:
         if _is_id(name, numbers, len(different)):
             return dropped("another number in each row, as an id has: not read")
         return Column(name, "number", numbers, _range(numbers))
-    form = section.date_format or _form_of(column)
+    form = said.date_format or _form_of(column)
     days = date_cells(column, form)
     if _share(days, present) >= MOST:
         sound(days, column, f"{_date(form)}, as in most rows", _CATEGORY)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gromo_graph.run.data.raw import Raw
+from gromo_graph.errors import RunError
+from gromo_graph.run.data.raw import Array, Raw
 from gromo_graph.run.data.split import Split, split
 from gromo_graph.run.data.tables.encoded_columns import CategoryColumn
 from gromo_graph.run.data.tables.encoding import (
@@ -16,7 +18,7 @@ from gromo_graph.run.data.tables.encoding import (
     new_categories,
     target_of,
 )
-from gromo_graph.run.data.tables.kinds import Column, kinds_of
+from gromo_graph.run.data.tables.kinds import Column, Said, kinds_of
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TableData
 from gromo_graph.spec.train_settings import Task
@@ -49,7 +51,8 @@ def learn_table(rows: Rows, section: TableData, task: Task) -> LearnedTable:
         RunError: with everything that is wrong with the columns and the target; or a class has too few rows.
     """
     problems: list[str] = []
-    columns = kinds_of(rows, section, problems)
+    names = [name for name in rows.header if name != section.target]
+    columns = kinds_of(rows, names, Said.by(section), problems)
     y = target_of(rows, section.target, task, problems)
     labels = None
     if task == "classification" and y is not None:
@@ -58,27 +61,74 @@ def learn_table(rows: Rows, section: TableData, task: Task) -> LearnedTable:
             problems.append(
                 f"`{section.target}`: the target has one class alone, `{classes[0]}`: two are needed"
             )
-    if not (problems or any(column.kind != "drop" for column in columns)):
-        problems.append(f"`{section.target}`: there is no other column that can be read")
     check(rows.name, problems)
-    names = () if labels is None else tuple(classes.tolist())
-    parts = split(rows.name, len(rows), labels, names)
-    encoding = learn_encoding(
-        columns, parts.train, target=section.target, missing=section.missing, problems=problems
-    )
-    check(rows.name, problems)
-    notes = [f"{rows.name}: column `{column.name}`: {column.about}" for column in columns if column.told]
-    notes += [f"{rows.name}: {words}" for words in _only_held_out(columns, encoding, parts)]
-    return LearnedTable(encoding.raw(rows, task), encoding, columns, parts, tuple(notes))
+    called = () if labels is None else tuple(classes.tolist())
+    parts = split(rows.name, len(rows), labels, called)
+    encoding = _encoding(rows, columns, parts.train, section.target, section.missing)
+    notes = _notes(rows, columns, encoding, parts.train)
+    return LearnedTable(encoding.raw(rows, task), encoding, columns, parts, notes)
 
 
-def _only_held_out(columns: tuple[Column, ...], encoding: TableEncoding, parts: Split) -> list[str]:
+@dataclass(frozen=True, eq=False)
+class LearnedRows:
+    """Rows as numbers, of a table whose targets are given apart.
+
+    Attributes:
+        raw: of all rows, without targets. encoding, notes: as of `LearnedTable`.
+    """
+
+    raw: Raw
+    encoding: TableEncoding
+    notes: tuple[str, ...]
+
+
+def learn_rows(rows: Rows, train: Array, section: TableData | None) -> LearnedRows:
+    """The numbers of rows whose targets are given apart, learned from the training rows.
+
+    Args:
+        rows: the table. train: the rows to learn from. section: what is said about its columns, if there is something.
+
+    Raises:
+        RunError: with everything that is wrong with the columns.
+    """
+    problems: list[str] = []
+    said = Said() if section is None else Said.by(section)
+    columns = kinds_of(rows, rows.header, said, problems)
+    check(rows.name, problems)
+    encoding = _encoding(rows, columns, train, "", "indicator" if section is None else section.missing)
+    raw = encoding.raw(rows, "classification", target=False)
+    return LearnedRows(raw, encoding, _notes(rows, columns, encoding, train))
+
+
+def _encoding(
+    rows: Rows, columns: Sequence[Column], train: Array, target: str, missing: str
+) -> TableEncoding:
+    """
+    Raises:
+        RunError: a column has nothing to learn from, or there is none to read.
+    """
+    problems: list[str] = []
+    encoding = learn_encoding(columns, train, target=target, missing=missing, problems=problems)
+    check(rows.name, problems)
+    if not encoding.columns:
+        raise RunError(f"{rows.name}: there is no column beside the target that can be read")
+    return encoding
+
+
+def _notes(rows: Rows, columns: Sequence[Column], encoding: TableEncoding, train: Array) -> tuple[str, ...]:
+    """Words about columns that are not read, and about categories that no training row has."""
+    words = [f"column `{column.name}`: {column.about}" for column in columns if column.told]
+    words += _only_held_out(columns, encoding, train)
+    return tuple(f"{rows.name}: {each}" for each in words)
+
+
+def _only_held_out(columns: Sequence[Column], encoding: TableEncoding, train: Array) -> list[str]:
     """Words about the categories that no training row has."""
     cells = {column.name: column.cells.values for column in columns}
     words = []
     for column in encoding.columns:
         if isinstance(column, CategoryColumn):
             values = cells[column.name]
-            trained = {*values[parts.train].tolist(), None}
+            trained = {*values[train].tolist(), None}
             words += new_categories(column, sorted({*values.tolist()} - trained))
     return words

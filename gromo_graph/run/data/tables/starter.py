@@ -74,7 +74,7 @@ def table_starter(file: str, target: str) -> TableStarter:
     """
     section = TableData(file=file, target=target)
     rows = read_rows(Path(file), section)
-    text = free_texts(rows, target)
+    text = free_texts(rows, [name for name in rows.header if name != target])
     task = task_of(rows, target)
     learned = learn_table(rows, section.model_copy(update={"drop": text}), task)
     columns = [_with_reason(column, text) for column in learned.columns]
