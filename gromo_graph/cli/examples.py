@@ -13,6 +13,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "grow": (
         "grow my.yaml --data rows.csv --out runs/one",
         "grow my.yaml --set growth.stop.parameters=5000 --set train.epochs=30",
+        "grow my.yaml --repeat 5 --out runs/five",
     ),
     "resume": ("resume runs/one",),
     "evaluate": ("evaluate runs/one", "evaluate runs/one --data new.csv --json"),

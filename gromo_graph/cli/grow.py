@@ -34,6 +34,14 @@ def grow(
     seed: Seed = 0,
     device: Compute = Device.auto,
     overrides: Overrides = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="N runs with the seeds from --seed on, in folders below --out, and the mean of their results.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run that --out holds.")] = False,
     weights: Annotated[
         Path | None,
@@ -67,41 +75,60 @@ def grow(
 ) -> None:
     """Train a network, let it grow, and draw it after each step."""
     from gromo_graph.cli.followed_run import Telling, followed, tell
+    from gromo_graph.cli.repeated import tell_repeated
     from gromo_graph.environment import process_rank
     from gromo_graph.run.folder.run_folder import check_free, free_path
+    from gromo_graph.run.repeated import folders_of
     from gromo_graph.run.spec_source import SpecSource
     from gromo_graph.spec.text.author_file import AuthorFile
 
+    if repeat is not None and back:
+        raise typer.BadParameter(
+            "--repeat and --write-back: several runs grow to several sizes, keep one of the two"
+        )
     source = SpecSource.of(spec, overrides or ())
     path = free_path(source.spec.name) if out is None else out
+    seeds = [seed] if repeat is None else range(seed, seed + repeat)
+    paths = [path] if repeat is None else folders_of(path, seeds)
     if process_rank() == 0:  # of several processes the first one writes
-        check_free(path, force=force)
+        for each in paths:
+            check_free(each, force=force)
     if back:
         AuthorFile.read(spec).check_writable()
-    telling = Telling(source.spec.name, path, as_json, tensorboard, log)
 
-    def work(on_progress: OnProgress) -> Run:
-        from gromo_graph.run.entry_points import begin, command_of
-        from gromo_graph.run.session import NewFolder
+    def telling_of(path: Path) -> Telling:
+        board = tensorboard if tensorboard is None or repeat is None else tensorboard / path.name
+        return Telling(source.spec.name, path, as_json, board, log, brief=repeat is not None)
 
-        command = command_of(
-            source,
-            data=data,
-            seed=seed,
-            device=device.value,
-            weights=weights,
-            amp=amp,
-            max_memory=max_memory,
-            write_back=Path(spec) if back else None,
-        )
-        return begin(source, command, NewFolder(path, force), data=data, on_progress=on_progress)
+    def made(seed: int, path: Path) -> Run | None:
+        def work(on_progress: OnProgress) -> Run:
+            from gromo_graph.run.entry_points import begin, command_of
+            from gromo_graph.run.session import NewFolder
 
-    run = followed(telling, work)
+            command = command_of(
+                source,
+                data=data,
+                seed=seed,
+                device=device.value,
+                weights=weights,
+                amp=amp,
+                max_memory=max_memory,
+                write_back=Path(spec) if back else None,
+            )
+            return begin(source, command, NewFolder(path, force), data=data, on_progress=on_progress)
+
+        return followed(telling_of(path), work)
+
+    if repeat is not None:
+        runs = [made(*each) for each in zip(seeds, paths, strict=True)]
+        tell_repeated(path, seeds, [run.summary for run in runs if run is not None], json_wanted=as_json)
+        return
+    run = made(seed, path)
     if run is None:
         return
     if back:
         _write_back(spec, source, run)
-    tell(telling, run)
+    tell(telling_of(path), run)
     if not as_json:
         say(f"predict with it: gromo-graph predict {path} --data FILE -o out.csv")
 
