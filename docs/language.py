@@ -154,7 +154,13 @@ def sections() -> Iterator[str]:
     data = SCHEMA["properties"]["data"]
     yield "## `data`\n"
     yield f"{data['description']} [my_data.md](my_data.md) shows how it is used.\n"
-    yield from table(data["properties"], data["required"])
+    for form in data["anyOf"]:
+        about = form["description"].partition("\n\nRaises:")[0]
+        yield f"{about}\n"
+        yield from table(form["properties"], form["required"])
+    yield "### `data.augment`\n"
+    yield f"{DEFINITIONS['Augment']['description']}\n"
+    yield from table(DEFINITIONS["Augment"]["properties"], [])
     for title in ("growth", "train"):
         yield f"## `{title}`\n"
         yield from table(SCHEMA["properties"][title]["properties"], [])

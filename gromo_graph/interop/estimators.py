@@ -129,7 +129,8 @@ class _GrowingEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _columns(self) -> TableData | None:
         """The section `data` of the spec, which may say how columns are read."""
-        return None if self.spec is None else spec_of(self.spec).data
+        section = None if self.spec is None else spec_of(self.spec).data
+        return section if isinstance(section, TableData) else None
 
     def _checked(self, x: Any, y: Any, **options: Any) -> tuple[Any, Array]:
         """Samples and targets by the rules of scikit-learn.

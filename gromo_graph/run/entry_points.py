@@ -11,7 +11,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.memory_sizes import bytes_of
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.load_data import check_trainable, data_of, named_data
-from gromo_graph.run.data.sources import Source, is_file
+from gromo_graph.run.data.sources import Source, is_file, is_place
 from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.folder.command import Command
@@ -24,6 +24,7 @@ from gromo_graph.run.run import Run, load_run
 from gromo_graph.run.session import InMemory, NewFolder, Past, SameFolder, Start, carried_out
 from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec import Spec
+from gromo_graph.spec.data_sections import ImageData
 from gromo_graph.spec.expand.overrides import Overrides
 from gromo_graph.spec.python_values import plain
 
@@ -281,7 +282,7 @@ def _follow(
 def _name_of(source: SpecSource, data: Source) -> str | None:
     """The name by which a later command finds the data; None for objects of Python."""
     named = named_data(source.spec) if data is None else data
-    if is_file(named):
+    if is_file(named) or (isinstance(source.spec.data, ImageData) and is_place(named)):
         folder = source.folder if data is None else None
         return str(((folder or Path()) / os.fspath(named)).resolve())
     return named if isinstance(named, str) else None

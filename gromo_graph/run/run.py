@@ -22,11 +22,12 @@ from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.records.sizes import Size, sizes_of
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.frames import is_frame, read_frame
+from gromo_graph.run.data.images import read_images
 from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
 from gromo_graph.run.data.samples import Samples
-from gromo_graph.run.data.sources import Source, find_source, read_source
+from gromo_graph.run.data.sources import Source, find_source, is_place, read_source
 from gromo_graph.run.data.tables.reading import rows_of_frame
 from gromo_graph.run.data.tables.sources import is_table, rows_of
 from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS, RunFolder, open_folder, why_no_spec
@@ -37,6 +38,7 @@ from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.run_plot import plot_run
 from gromo_graph.run.training.objective import objective_of, single_output
 from gromo_graph.spec import Spec, dump_spec, load_spec
+from gromo_graph.spec.data_sections import ImageData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,18 +223,20 @@ class Run(Displayed):
         Raises:
             RunError: they cannot be read.
         """
-        raw = self._of_table(source, target=target)
+        raw = self._of_section(source, target=target)
         if raw is None:
             raw = read_source(source, trusted=trusted, target=target, **self._columns())
         return raw
 
     def _found(self, source: Source) -> Raw | Mapping[str, Any]:
-        raw = self._of_table(source, target=True)
+        raw = self._of_section(source, target=True)
         return find_source(source, **self._columns()) if raw is None else raw
 
-    def _of_table(self, source: Source, *, target: bool) -> Raw | None:
-        """The rows of a table with columns of several kinds as the run reads them; None if it reads none."""
+    def _of_section(self, source: Source, *, target: bool) -> Raw | None:
+        """Rows of a table, or images, as the section `data` of the run says; None of anything else."""
         table, section = self.preparation.table, self.spec.data
+        if isinstance(section, ImageData):
+            return read_images(Path(source), section, target=target) if is_place(source) else None
         if table is None or section is None or not is_table(source):
             return None
         rows = rows_of(source, section)

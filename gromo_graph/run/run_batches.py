@@ -39,7 +39,13 @@ class RunBatches:
         """The training data, in an order of each epoch."""
         size = self.network.spec.train.batch_size
         return batches_of(
-            self.data.train, size, seed=self.seed, device=self._device, share=self._share, least=self._least
+            self.data.train,
+            size,
+            seed=self.seed,
+            device=self._device,
+            share=self._share,
+            least=self._least,
+            augment=self.data.augment,
         )
 
     def measured(self) -> dict[str, AnyLoader]:
@@ -57,7 +63,14 @@ class RunBatches:
         drawn = torch.Generator().manual_seed((self.seed * 1_000_003 + tick * 7_919 + 1) % 2**63)
         rows = torch.randperm(len(part), generator=drawn)[:count]
         size = self.network.spec.train.batch_size
-        return batches_of(part.chosen(rows), size, device=self._device, share=self._share, least=self._least)
+        return batches_of(
+            part.chosen(rows),
+            size,
+            device=self._device,
+            share=self._share,
+            least=self._least,
+            augment=self.data.augment,
+        )
 
     def steps(self, loader: AnyLoader) -> int | None:
         """Steps of the optimizer in the whole training; None if growth counts epochs and they are not known.

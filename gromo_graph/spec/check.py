@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gromo_graph.errors import Problem
-from gromo_graph.spec.data_sections import TableData
+from gromo_graph.spec.data_sections import DataSection, ImageData, TableData, section_model
 from gromo_graph.spec.defaults import CURRENT, with_defaults
 from gromo_graph.spec.explain import not_a_map, read_section, report_key
 from gromo_graph.spec.foreign_words import (
@@ -43,7 +43,7 @@ class DocumentModel(Frozen):
     nodes: Any = None
     output: Any = None
     outputs: Any = None
-    data: TableData | None = None
+    data: TableData | ImageData | None = None
     growth: Growth | None = None
     train: Train | None = None
 
@@ -141,7 +141,7 @@ class _Check:
         growth = self.section(Growth, data, "growth")
         train = self.section(Train, data, "train")
         self.data(data.get("train"))
-        table = self.table(data)
+        source = self.named_data(data)
         for path, contradiction in training_problems(growth, train) if growth and train else ():
             self.report(path, contradiction)
         if self.problems or self.document.problems or growth is None or train is None:
@@ -161,7 +161,7 @@ class _Check:
             train,
             version,
             origins,
-            table,
+            source,
         )
 
     def channels_last(self, nodes: Any) -> None:
@@ -210,14 +210,14 @@ class _Check:
             written = with_defaults(key, written, self.defaults)
         return read_section(model, written, (key,), report=self.report, suggester=self.suggester)
 
-    def table(self, data: dict[str, Any]) -> TableData | None:
+    def named_data(self, data: dict[str, Any]) -> DataSection:
         """The section `data`, if there is one."""
         if "data" not in data:
             return None
         train = data.get("train")
         if isinstance(train, dict) and "data" in train:
             self.report(("train", "data"), "the section `data` names the data too: keep one of the two")
-        return self.section(TableData, data, "data")  # type: ignore[no-any-return]
+        return self.section(section_model(data["data"]), data, "data")  # type: ignore[no-any-return]
 
     def data(self, train: Any) -> None:
         data = train.get("data") if isinstance(train, dict) else None

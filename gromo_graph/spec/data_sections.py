@@ -1,4 +1,4 @@
-"""The section `data` of a spec: a table with its target and the kinds of its columns."""
+"""The section `data` of a spec: a table with its target and the kinds of its columns, or images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.frozen import Frozen
-from gromo_graph.spec.settings import as_tuple
+from gromo_graph.spec.settings import Count, as_tuple
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
 """The endings of files that are read as tables."""
@@ -62,6 +62,11 @@ class TableData(Frozen):
     )
 
     @property
+    def source(self) -> str:
+        """The name of the file."""
+        return self.file
+
+    @property
     def columns(self) -> dict[str, str]:
         """The key of the list that names a column, by column."""
         return {
@@ -104,5 +109,76 @@ class TableData(Frozen):
         return self
 
 
-DataSection = TableData | None
+class Augment(Frozen):
+    """Random changes of training images, other ones in each epoch, that leave their classes as they are."""
+
+    flip: bool = Field(False, description="Mirror half of the images, left for right.")
+    crop: int = Field(0, ge=0, description="Move images by up to so many pixels in each direction.")
+    erase: float = Field(0.0, ge=0, le=1, description="Share of the images of which a rectangle is blanked.")
+
+
+UNCHANGED = Augment()
+"""Images stay as they are."""
+
+
+class ImageData(Frozen):
+    """Images to train on: the other form of the section `data` of a spec.
+
+    They are standardised channel by channel, and stay bytes until they are used.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, or a value of another type.
+
+    >>> ImageData(images="photos", augment={"flip": True}).augment.crop
+    0
+    """
+
+    images: str = Field(
+        min_length=1,
+        description="A folder with a folder of images for each class, or an .npz file with x of bytes and y; relative "
+        "to the spec.",
+    )
+    size: Annotated[tuple[Count, ...], BeforeValidator(as_tuple)] | None = Field(
+        None,
+        description="Height and width that images of a folder are resized to; by default they must have one size.",
+    )
+    augment: Augment = Field(UNCHANGED, description="Random changes of the training images.")
+
+    @property
+    def source(self) -> str:
+        """The name of the file or folder."""
+        return self.images
+
+    @model_validator(mode="after")
+    def _height_and_width(self) -> ImageData:
+        if self.size is not None and len(self.size) != 2:
+            raise PydanticCustomError(
+                "contradiction",
+                "`size: {size}` has {count} values: expected [height, width]",
+                {"size": list(self.size), "count": len(self.size)},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_place_of_this_machine(self) -> ImageData:
+        """A spec is untrusted: it names a place in the file system, never code or an address."""
+        if "://" in self.images:
+            raise PydanticCustomError(
+                "contradiction",
+                "`images: {images}` is an address: expected the path of a folder",
+                {"images": self.images},
+            )
+        return self
+
+
+DataSection = TableData | ImageData | None
 """The data that a spec names in a section of their own; None leaves it to `train.data`."""
+
+
+def section_model(written: object) -> type[TableData] | type[ImageData]:
+    """The form of a section `data` that its keys speak for.
+
+    >>> section_model({"images": "photos"}).__name__, section_model({"file": "a.csv"}).__name__
+    ('ImageData', 'TableData')
+    """
+    return ImageData if isinstance(written, dict) and "images" in written else TableData

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gromo_graph.spec.data_sections import TableData
+from gromo_graph.spec.data_sections import ImageData, TableData
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.kinds.base import SWITCHES
@@ -45,7 +45,8 @@ def json_schema() -> Schema:
     work = _Definitions()
     for kind, model in KINDS.items():
         work.node(kind, model)
-    data, growth, train = (work.section(model) for model in (TableData, Growth, Train))
+    growth, train = work.section(Growth), work.section(Train)
+    data = {"anyOf": [work.section(TableData), work.section(ImageData)]}
     use = work.use()
     nodes: Schema = {"type": "object", "minProperties": 1, "additionalProperties": _ref("node")}
     definitions = {
@@ -77,7 +78,7 @@ def json_schema() -> Schema:
             "nodes": _told(nodes, "The network: a node for each name."),
             "output": _told(_TEXT, "The node whose value the network returns."),
             "outputs": _told(_NAMES, "Several of them: the network returns a dict by name."),
-            "data": _told(data, "A table to train on."),
+            "data": _told(data, "A table, or images, to train on."),
             "growth": _told(growth, "How the network grows."),
             "train": _told(train, "The built-in training."),
         },

@@ -8,6 +8,7 @@ from gromo_graph.graph import Graph
 from gromo_graph.run.data.samples import Samples, Stream
 from gromo_graph.run.data.stream import StreamLoader
 from gromo_graph.run.data.tensor_loader import TensorLoader
+from gromo_graph.spec.data_sections import UNCHANGED, Augment
 
 AnyLoader = TensorLoader | StreamLoader
 
@@ -20,6 +21,7 @@ def batches_of(
     device: torch.device | str = "cpu",
     share: tuple[int, int] = (0, 1),
     least: int = 1,
+    augment: Augment = UNCHANGED,
 ) -> AnyLoader:
     """The loader for a part of the data; one that comes out of a loader has batches of its own size.
 
@@ -27,10 +29,11 @@ def batches_of(
         part: the samples. batch_size: of each batch. seed: of the order; None keeps that of the data.
         device: where the batches are. share: the share of this process (loader.py).
         least: samples of a batch; a smaller one is joined to the one before it.
+        augment: random changes of samples that are images; those of a loader are left as they are.
     """
     if isinstance(part, Stream):
         return StreamLoader(part, seed=seed, device=device, share=share, least=least)
-    return TensorLoader(part, batch_size, seed=seed, device=device, share=share, least=least)
+    return TensorLoader(part, batch_size, seed=seed, device=device, share=share, least=least, augment=augment)
 
 
 def needs_company(graph: Graph) -> bool:

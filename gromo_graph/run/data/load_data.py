@@ -14,6 +14,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.run.data.class_weights import class_weights
+from gromo_graph.run.data.images import read_images
 from gromo_graph.run.data.notes import single_class, unused_outputs
 from gromo_graph.run.data.preparation import (
     Preparation,
@@ -23,9 +24,9 @@ from gromo_graph.run.data.preparation import (
     learn_preparation,
     target_values,
 )
-from gromo_graph.run.data.raw import Array, Raw, check_finite, is_mapped
+from gromo_graph.run.data.raw import Array, Raw, check_finite, is_prepared_late
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
-from gromo_graph.run.data.sources import Source, find_source
+from gromo_graph.run.data.sources import Source, below, find_source, is_place
 from gromo_graph.run.data.split import Split, split
 from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
 from gromo_graph.run.data.tables.encoding import TableEncoding
@@ -33,7 +34,7 @@ from gromo_graph.run.data.tables.learning import learn_table
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.run.data.tables.sources import is_table, rows_of
 from gromo_graph.run.spec_source import SpecSource
-from gromo_graph.spec.data_sections import TableData
+from gromo_graph.spec.data_sections import UNCHANGED, Augment, ImageData, TableData
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
 from gromo_graph.spec.train_settings import TASKS, Task
@@ -49,6 +50,7 @@ class Data:
         fingerprint: sha256 of the raw content; of loaders, of the first batch that is held out.
         notes: that are said once, about columns, targets and outputs that nothing is learned of.
         unused: the words about outputs that no class is for, if there are such; one of the notes.
+        augment: random changes of the training samples.
     """
 
     train: Samples
@@ -58,6 +60,7 @@ class Data:
     fingerprint: str
     notes: tuple[str, ...] = ()
     unused: str | None = None
+    augment: Augment = UNCHANGED
 
     @property
     def parts(self) -> dict[str, Samples]:
@@ -96,8 +99,11 @@ def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted
     (12, 4, 4, (0, 1))
     """
     check_trainable(spec)
-    if spec.data is not None and is_table(source):
+    if isinstance(spec.data, TableData) and is_table(source):
         return of_table(rows_of(source, spec.data, folder), spec, spec.data)
+    if isinstance(spec.data, ImageData) and is_place(source):
+        data = prepare(read_images(below(folder, source), spec.data), spec)
+        return replace(data, augment=spec.data.augment)
     found = find_source(source, folder=folder, trusted=trusted)
     return prepare(found, spec) if isinstance(found, Raw) else of_loaders(found, spec)
 
@@ -119,7 +125,7 @@ def data_of(source: SpecSource, data: Source) -> Data:
 
 def named_data(spec: Spec) -> str:
     """The name of the data in a spec."""
-    return spec.train.data if spec.data is None else spec.data.file
+    return spec.train.data if spec.data is None else spec.data.source
 
 
 def _check_outputs(data: Data, spec: Spec) -> None:
@@ -242,7 +248,7 @@ def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list
     if raw.weights is not None:
         own = torch.from_numpy(raw.weights.astype(np.float32))
         y = torch.cat((y.float().reshape(len(y), -1), own[:, None]), dim=1)
-    if is_mapped(raw.x):
+    if is_prepared_late(raw.x):
         preparation.inputs(raw.x[:1], name=raw.name)  # refuses another shape now, not in the middle of a run
         return [MappedPart(raw.x, rows, y[rows], preparation, raw.name, weighted=weighted) for rows in parts]
     x = preparation.inputs(raw.x, name=raw.name)

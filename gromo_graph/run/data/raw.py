@@ -24,7 +24,7 @@ class Raw:
 
     Attributes:
         name: what messages call the data.
-        x: float64, (samples, ...); mapped from a file it stays what it is there.
+        x: float64, (samples, ...); mapped from a file it stays what it is there, and images stay bytes.
         y: numbers or text, (samples,) or (samples, outputs); None if there is no target.
         features: the names of the columns of x, or () if they have none.
         classes: the names of the classes 0, 1, ..., or () if they have none.
@@ -65,6 +65,15 @@ def is_mapped(array: Array) -> bool:
     return isinstance(array, np.memmap)
 
 
+def is_prepared_late(array: Array) -> bool:
+    """True if samples become numbers of the network only when they are used: files on the disk, and bytes of images.
+
+    >>> is_prepared_late(np.zeros((2, 1, 8, 8), dtype=np.uint8)), is_prepared_late(np.zeros((2, 3)))
+    (True, False)
+    """
+    return is_mapped(array) or array.dtype == np.uint8
+
+
 def chunks(rows: Array) -> Iterator[Array]:
     """Rows in pieces that fit into memory; the same pieces for the same data."""
     size = max(1, CHUNK // max(1, math.prod(rows.shape[1:])))
@@ -93,7 +102,7 @@ def raw_from(name: str, x: Any, y: Any, **names: Any) -> Raw:
         )
     if not len(samples):
         raise RunError(f"{name}: there are no samples in it")
-    targets = None if y is None else _targets(name, y)
+    targets = None if y is None else targets_from(name, y)
     if targets is not None and len(targets) != len(samples):
         raise RunError(
             f"{name}: {len(samples)} samples in x but {len(targets)} targets in y: expected one for each"
@@ -193,7 +202,12 @@ def _numbers(name: str, what: str, values: Any) -> Array:
     return array if is_mapped(array) and what == "x" else array.astype(np.float64)
 
 
-def _targets(name: str, values: Any) -> Array:
+def targets_from(name: str, values: Any) -> Array:
+    """Targets as numbers or text.
+
+    Raises:
+        RunError: they are neither.
+    """
     array = _array(name, "y", values)
     if array.dtype.kind in "ST":  # bytes, or texts of different lengths
         array = array.astype(np.str_)

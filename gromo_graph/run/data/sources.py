@@ -100,13 +100,23 @@ def is_file(source: Source) -> bool:
     return isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() in (".npz", *TABLES)
 
 
+def is_place(source: Source) -> bool:
+    """True if the source names a file or a folder, and no code."""
+    return isinstance(source, (str, os.PathLike)) and not is_call(os.fspath(source))
+
+
+def below(folder: Path | None, name: str | os.PathLike[str]) -> Path:
+    """The path of a relative name: below a folder, or the current one."""
+    return Path(name) if folder is None else folder / name
+
+
 def _below(folder: Path | None, name: str) -> Path:
     """The path of a data file.
 
     Raises:
         RunError: it is there and no file: a pipe cannot be read twice, as samples are.
     """
-    path = Path(name) if folder is None else folder / name
+    path = below(folder, name)
     check_regular(path)
     return path
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gromo_graph.run.data.augmentation import augmented
 from gromo_graph.run.data.samples import MappedPart, Part
+from gromo_graph.spec.data_sections import UNCHANGED, Augment
 
 
 class Batch(NamedTuple):
@@ -69,6 +71,7 @@ class TensorLoader(SharedLoader):
         device: where the batches are.
         share: see `SharedLoader`.
         least: samples of a batch; a smaller last one is joined to the one before it.
+        augment: random changes of samples that are images, drawn anew each epoch as the order is.
 
     >>> part = Part(torch.arange(5.0)[:, None], torch.arange(5))
     >>> [y.tolist() for _, y in TensorLoader(part, 2)]
@@ -86,9 +89,10 @@ class TensorLoader(SharedLoader):
         device: torch.device | str = "cpu",
         share: tuple[int, int] = (0, 1),
         least: int = 1,
+        augment: Augment = UNCHANGED,
     ) -> None:
         super().__init__(share)
-        self.least = least
+        self.least, self.augment = least, augment
         self.part = part.to(device)
         self.batch_size = batch_size
         self.seed = seed
@@ -113,9 +117,11 @@ class TensorLoader(SharedLoader):
 
     def weighted(self) -> Iterator[Batch]:
         """As of `SharedLoader`."""
+        drawn = self._generator(self.seed or 0)
         for rows in torch.split(self._order(), self._sizes()):
             own, weight = self.own(len(rows))
-            yield Batch(*self.part.take(rows[own]), weight, len(rows))
+            x, y = self.part.take(rows[own])
+            yield Batch(augmented(x, self.augment, drawn), y, weight, len(rows))
 
     def _sizes(self) -> list[int]:
         whole, rest = divmod(len(self.part), self.batch_size)
@@ -128,6 +134,8 @@ class TensorLoader(SharedLoader):
         device = self.part.y.device
         if self.seed is None:
             return torch.arange(len(self.part), device=device)
-        # Seeds are hashed by the generator, so neighbouring epochs and seeds draw unrelated orders.
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
-        return torch.randperm(len(self.part), generator=generator).to(device)
+        return torch.randperm(len(self.part), generator=self._generator(self.seed)).to(device)
+
+    def _generator(self, seed: int) -> torch.Generator:
+        """Seeds are hashed by the generator, so neighbouring epochs and seeds draw unrelated orders."""
+        return torch.Generator().manual_seed((seed * 1_000_003 + self.epoch) % 2**63)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gromo_graph.run.data.frames import is_frame
+from gromo_graph.run.data.sources import below
 from gromo_graph.run.data.tables.reading import read_rows, rows_of_frame
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TABLES, TableData
@@ -32,5 +33,5 @@ def rows_of(source: Any, section: TableData, folder: Path | None = None) -> Rows
         RunError: they cannot be read.
     """
     if isinstance(source, (str, os.PathLike)):
-        return read_rows(Path(source) if folder is None else folder / source, section)
+        return read_rows(below(folder, source), section)
     return rows_of_frame(source)
