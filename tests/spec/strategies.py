@@ -40,7 +40,7 @@ from gromo_graph.spec.kinds import (
     Upsample2d,
 )
 from gromo_graph.spec.kinds.activation import SetActivation
-from gromo_graph.spec.kinds.adaptive_pool import AdaptiveMaxPool1d, AdaptiveMaxPool2d
+from gromo_graph.spec.kinds.adaptive_max_pool import AdaptiveMaxPool1d, AdaptiveMaxPool2d
 from gromo_graph.spec.kinds.affine import Affine
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.kinds.pad import Pad

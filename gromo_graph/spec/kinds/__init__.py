@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from gromo_graph.spec.kinds.adaptive_pool import AdaptiveAvgPool1d, AdaptiveAvgPool2d
+from gromo_graph.spec.kinds.adaptive_avg_pool import AdaptiveAvgPool1d, AdaptiveAvgPool2d
 from gromo_graph.spec.kinds.attention import Attention
 from gromo_graph.spec.kinds.avg_pool import AvgPool1d, AvgPool2d
 from gromo_graph.spec.kinds.base import Layer, Node, Operation, Shape, ShapeMismatch, WidthRule

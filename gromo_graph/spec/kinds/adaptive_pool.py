@@ -1,15 +1,14 @@
-"""`adaptive_avg_pool1d` and so on: the mean, or the largest value, of a given number of windows, channel by channel."""
+"""The base of adaptive pools: a given number of windows, channel by channel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Family, Operation, Shape
 from gromo_graph.spec.kinds.per_axis import PositionsPerAxis, WithAxes, along, sizes_text
-from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import spatial_sizes
 
 
@@ -30,37 +29,3 @@ class AdaptivePool(WithAxes, Operation):
         """(channels, size, ...)."""
         spatial_sizes(inputs[0], self.dimensions, self.kind)
         return (inputs[0][0], *along(self.size, self.dimensions))
-
-
-class AdaptiveAvgPool1d(AdaptivePool):
-    """Means of a sequence."""
-
-    dimensions: ClassVar[int] = 1
-    kind: Literal["adaptive_avg_pool1d"] = "adaptive_avg_pool1d"
-
-
-class AdaptiveAvgPool2d(AdaptivePool):
-    """Means of an image."""
-
-    dimensions: ClassVar[int] = 2
-    kind: Literal["adaptive_avg_pool2d"] = "adaptive_avg_pool2d"
-
-
-class AdaptiveMaxPool1d(AdaptivePool):
-    """The largest values of a sequence."""
-
-    dimensions: ClassVar[int] = 1
-    kind: Literal["adaptive_max_pool1d"] = "adaptive_max_pool1d"
-
-
-class AdaptiveMaxPool2d(AdaptivePool):
-    """The largest values of an image."""
-
-    dimensions: ClassVar[int] = 2
-    kind: Literal["adaptive_max_pool2d"] = "adaptive_max_pool2d"
-
-
-register_kind(AdaptiveAvgPool1d, "gromo_graph.layers.adaptive_pool:TORCH")
-register_kind(AdaptiveAvgPool2d, "gromo_graph.layers.adaptive_pool:TORCH")
-register_kind(AdaptiveMaxPool1d, "gromo_graph.layers.adaptive_pool:TORCH")
-register_kind(AdaptiveMaxPool2d, "gromo_graph.layers.adaptive_pool:TORCH")
