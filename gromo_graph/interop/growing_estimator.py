@@ -253,8 +253,11 @@ class GrowingEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 def _of_one_pass(spec: Spec) -> Spec:
-    """The spec for one pass over the samples, at one learning rate and with one growth step at its end."""
-    growth = spec.growth.model_copy(update={"when": When(until=1.0, steps=1)})
+    """The spec for one pass over the samples, at one learning rate and with one growth step at its end.
+
+    Nobody knows how many calls will come, so growth does not use up its budget in this one: it counts epochs.
+    """
+    growth = spec.growth.model_copy(update={"when": When(every=1, until=1.0)})
     train = spec.train.model_copy(update={"epochs": 1, "schedule": "constant", "warmup": 0.0})
     return replace(spec, growth=growth, train=train)
 
