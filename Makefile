@@ -44,7 +44,7 @@ docs: $(READY)  ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 benchmarks: $(READY)  ## print what the figures in the README come from
-	@missed=0; for name in cold_start spec compile demo solve statistics growth_step slopes interop checkpoint processes; do \
+	@missed=0; for name in cold_start spec compile demo solve statistics growth_step slopes interop checkpoint processes tables; do \
 	  echo "benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || missed=1; done; \
 	echo "benchmarks/quality.py (one task of fifteen, one learning rate; benchmarks/README.md has the rest)"; \
 	$(BIN)/python benchmarks/quality.py --task "digits 1,000" --rates 0.01 || missed=1; exit $$missed

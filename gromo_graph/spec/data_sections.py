@@ -40,6 +40,11 @@ class TableData(Frozen):
     dates: Names = Field(
         (), description="Columns of dates: year, month, weekday and days since 1970 are read."
     )
+    sample_weight: str | None = Field(
+        None,
+        min_length=1,
+        description="The column with the weight of each row in the loss, 0 or more; it is not read.",
+    )
     missing: Literal["indicator", "impute", "refuse"] = Field(
         "indicator",
         description="Gaps: `impute` reads the median or the most frequent category of the training part instead, "
@@ -75,12 +80,14 @@ class TableData(Frozen):
 
     @model_validator(mode="after")
     def _each_column_once(self) -> TableData:
-        named = Counter((self.target, *self.drop, *self.numeric, *self.categorical, *self.dates))
+        apart = (self.target, *([self.sample_weight] if self.sample_weight else []))
+        named = Counter((*apart, *self.drop, *self.numeric, *self.categorical, *self.dates))
         twice = [name for name, times in named.items() if times > 1]
         if twice:
             raise PydanticCustomError(
                 "contradiction",
-                "the column `{name}` is named twice: keep it in one of target, drop, numeric, categorical and dates",
+                "the column `{name}` is named twice: keep it in one of target, sample_weight, drop, numeric, "
+                "categorical and dates",
                 {"name": twice[0]},
             )
         return self

@@ -53,6 +53,6 @@ nodes:
 output: y
 data: {data}
 growth: {{stop: {{parameters: 100}}}}
-train: {{loss: {"cross_entropy" if classes else "mse"}, epochs: {epochs}, batch_size: 16}}
+train: {{loss: {"cross_entropy" if classes else "mse"}, epochs: {epochs}, batch_size: 16, optimizer: {{lr: 0.02}}}}
 """
     )

@@ -127,6 +127,21 @@ def test_switches_are_not_standardised(table: Path) -> None:
     assert prepared.scale[prepared.features.index("age")] > 5
 
 
+def test_a_column_weighs_the_rows(table: Path) -> None:
+    section = "{file: shop.csv, target: kind, drop: [customer_id, price], sample_weight: paid}"
+    frame = shop().assign(paid=np.where(shop()["kind"] == "old", 0.0, 2.0))
+    run = grow(shop_spec(12, section, epochs=20), data=frame, device="cpu")
+    assert run.probabilities(frame)[:, 0].mean() > 0.8  # nothing is learned of rows that weigh nothing
+    assert run.data is not None
+    assert run.data.train.weighted
+    assert "paid" not in run.preparation.features
+    assert len(run.predict(frame.drop(columns="paid"))) == len(frame)
+    with pytest.raises(RunError, match=r"column `paid`: '-1' in row 1.*expected a weight of 0 or more"):
+        grow(shop_spec(12, section), data=frame.assign(paid=-1), device="cpu")
+    with pytest.raises(RunError, match="column `paid`: the column of weights is missing"):
+        grow(shop_spec(12, section), data=shop(), device="cpu")
+
+
 def test_an_input_of_another_size_says_which_is_needed(table: Path) -> None:
     spec = shop_spec(7, _SHOP)
     with pytest.raises(RunError, match=r"write `shape: \[12\]`"):

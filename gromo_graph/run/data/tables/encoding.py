@@ -17,8 +17,8 @@ from gromo_graph.run.data.tables.encoded_columns import (
     EncodedColumn,
     NumberColumn,
 )
-from gromo_graph.run.data.tables.kinds import Column, UnreadableError, near
-from gromo_graph.run.data.tables.rows import Rows, is_gap, number_cells, text_cells
+from gromo_graph.run.data.tables.kinds import Column, UnreadableError, near, sound
+from gromo_graph.run.data.tables.rows import Cells, Rows, is_gap, number_cells, text_cells
 from gromo_graph.spec.train_settings import Task
 
 _NAMED = 3
@@ -32,11 +32,13 @@ class TableEncoding:
         target: the column to predict; empty if targets are given apart.
         columns: that are read, in the order of their features.
         refuses_gaps: whether no cell may be empty.
+        weight: the column with the weights of rows; empty if all weigh the same.
     """
 
     target: str
     columns: tuple[EncodedColumn, ...]
     refuses_gaps: bool
+    weight: str = ""
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -62,9 +64,18 @@ class TableEncoding:
         problems: list[str] = []
         values = self.read(rows, problems)
         y = target_of(rows, self.target, task, problems) if target else None
+        weights = weights_of(rows, self.weight, problems) if target and self.weight in rows.header else None
         check(rows.name, problems)
         x = self.encode([torch.tensor(column) for column in values]).numpy()
-        return Raw(rows.name, x, y, self.features, switches=self.switches, task=task if target else None)
+        return Raw(
+            rows.name,
+            x,
+            y,
+            self.features,
+            switches=self.switches,
+            task=task if target else None,
+            weights=weights,
+        )
 
     def read(self, rows: Rows, problems: list[str]) -> list[Array]:
         """One number for each row and column (`EncodedColumn.read`); `problems` takes what is wrong."""
@@ -96,13 +107,13 @@ class TableEncoding:
         return tuple(found)
 
 
-def learn_encoding(
-    columns: Sequence[Column], train: Array, *, target: str, missing: str, problems: list[str]
-) -> TableEncoding:
-    """The encoding that the training rows teach.
+def learn_columns(
+    columns: Sequence[Column], train: Array, *, missing: str, problems: list[str]
+) -> tuple[EncodedColumn, ...]:
+    """The columns that are read, as the training rows teach.
 
     Args:
-        columns: of the table, their kinds told. train: the rows to learn from. target: the column to predict.
+        columns: of the table, their kinds told. train: the rows to learn from.
         missing: impute, indicator or refuse, as the section `data` says. problems: takes what is wrong.
     """
     found = []
@@ -115,7 +126,7 @@ def learn_encoding(
             found.append(_learned(column, column.cells.values[train], gaps=missing == "indicator"))
         except UnreadableError as error:
             problems.append(f"`{column.name}`: {error}")
-    return TableEncoding(target, tuple(found), missing == "refuse")
+    return tuple(found)
 
 
 def _learned(column: Column, values: Array, *, gaps: bool) -> EncodedColumn:
@@ -147,6 +158,21 @@ def target_of(rows: Rows, name: str, task: Task, problems: list[str]) -> Array |
                 f"{cells.told(column, 'a number')}; for classes write `train.loss: cross_entropy`"
             )
         _check_target(cells.gaps)
+    except UnreadableError as error:
+        problems.append(f"`{name}`: {error}")
+        return None
+    return cells.values
+
+
+def weights_of(rows: Rows, name: str, problems: list[str]) -> Array | None:
+    """The weights of all rows, 0 or more; None if `problems` has taken what is wrong."""
+    try:
+        if name not in rows.header:
+            raise UnreadableError(f"the column of weights is missing{near(name, rows.header)}")
+        column = rows.column(name)
+        cells = number_cells(column, rows.decimal)
+        wrong = cells.wrong | cells.gaps | (cells.values < 0.0)
+        sound(Cells(cells.values, wrong), column, "a weight of 0 or more")
     except UnreadableError as error:
         problems.append(f"`{name}`: {error}")
         return None

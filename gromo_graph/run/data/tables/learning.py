@@ -10,13 +10,14 @@ import numpy as np
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw
 from gromo_graph.run.data.split import Split, split
-from gromo_graph.run.data.tables.encoded_columns import CategoryColumn
+from gromo_graph.run.data.tables.encoded_columns import CategoryColumn, EncodedColumn
 from gromo_graph.run.data.tables.encoding import (
     TableEncoding,
     check,
-    learn_encoding,
+    learn_columns,
     new_categories,
     target_of,
+    weights_of,
 )
 from gromo_graph.run.data.tables.kinds import Column, Said, kinds_of
 from gromo_graph.run.data.tables.rows import Rows
@@ -51,9 +52,11 @@ def learn_table(rows: Rows, section: TableData, task: Task) -> LearnedTable:
         RunError: with everything that is wrong with the columns and the target; or a class has too few rows.
     """
     problems: list[str] = []
-    names = [name for name in rows.header if name != section.target]
+    names = [name for name in rows.header if name not in (section.target, section.sample_weight)]
     columns = kinds_of(rows, names, Said.by(section), problems)
     y = target_of(rows, section.target, task, problems)
+    if section.sample_weight is not None:
+        weights_of(rows, section.sample_weight, problems)
     labels = None
     if task == "classification" and y is not None:
         classes, labels = np.unique(y, return_inverse=True)
@@ -64,7 +67,12 @@ def learn_table(rows: Rows, section: TableData, task: Task) -> LearnedTable:
     check(rows.name, problems)
     called = () if labels is None else tuple(classes.tolist())
     parts = split(rows.name, len(rows), labels, called)
-    encoding = _encoding(rows, columns, parts.train, section.target, section.missing)
+    encoding = TableEncoding(
+        target=section.target,
+        columns=_columns(rows, columns, parts.train, section.missing),
+        refuses_gaps=section.missing == "refuse",
+        weight=section.sample_weight or "",
+    )
     notes = _notes(rows, columns, encoding, parts.train)
     return LearnedTable(encoding.raw(rows, task), encoding, columns, parts, notes)
 
@@ -92,27 +100,25 @@ def learn_rows(rows: Rows, train: Array, section: TableData | None) -> LearnedRo
         RunError: with everything that is wrong with the columns.
     """
     problems: list[str] = []
-    said = Said() if section is None else Said.by(section)
+    said, missing = (Said(), "indicator") if section is None else (Said.by(section), section.missing)
     columns = kinds_of(rows, rows.header, said, problems)
     check(rows.name, problems)
-    encoding = _encoding(rows, columns, train, "", "indicator" if section is None else section.missing)
+    encoding = TableEncoding("", _columns(rows, columns, train, missing), missing == "refuse")
     raw = encoding.raw(rows, "classification", target=False)
     return LearnedRows(raw, encoding, _notes(rows, columns, encoding, train))
 
 
-def _encoding(
-    rows: Rows, columns: Sequence[Column], train: Array, target: str, missing: str
-) -> TableEncoding:
+def _columns(rows: Rows, columns: Sequence[Column], train: Array, missing: str) -> tuple[EncodedColumn, ...]:
     """
     Raises:
         RunError: a column has nothing to learn from, or there is none to read.
     """
     problems: list[str] = []
-    encoding = learn_encoding(columns, train, target=target, missing=missing, problems=problems)
+    found = learn_columns(columns, train, missing=missing, problems=problems)
     check(rows.name, problems)
-    if not encoding.columns:
+    if not found:
         raise RunError(f"{rows.name}: there is no column beside the target that can be read")
-    return encoding
+    return found
 
 
 def _notes(rows: Rows, columns: Sequence[Column], encoding: TableEncoding, train: Array) -> tuple[str, ...]:
