@@ -1,6 +1,7 @@
 """Predicted against realised slopes on random graphs, and their rank against the gain of a step.
 
-    python benchmarks/slopes.py [--graphs 200] [--ranked 10] [--actions widen new_edge new_node] [--most 10] [--show 7]
+    python benchmarks/slopes.py [--graphs 200] [--ranked 10] [--actions widen new_edge new_node] [--criterion natural]
+        [--most 10] [--show 7]
 
 Every candidate of a plan is applied to a copy at a small γ, and its slope is set beside the finite difference of the
 loss. The target: fewer than 1 in 50 are off by more than 1 %, and none where no old unit sits exactly at a kink. A
@@ -387,12 +388,15 @@ def main() -> int:
     options.add_argument("--graphs", type=int, default=200)
     options.add_argument("--ranked", type=int, default=10)
     options.add_argument("--actions", nargs="+", default=ACTIONS, help="of the growth policy")
+    options.add_argument(
+        "--criterion", default="tiny", choices=("tiny", "natural"), help="of the growth policy"
+    )
     options.add_argument("--most", type=int, default=10, help="candidates of a kind of each graph")
     options.add_argument("--show", type=int, metavar="SEED", help="print one graph and its candidates alone")
     chosen = options.parse_args()
     warnings.filterwarnings("ignore", "Using padding='same' with even kernel lengths")
     torch.set_num_threads(1)  # everything here is small
-    policy = Growth(actions=tuple(chosen.actions))
+    policy = Growth(actions=tuple(chosen.actions), criterion=chosen.criterion)
     if chosen.show is not None:
         show(chosen.show, policy)
         return 0

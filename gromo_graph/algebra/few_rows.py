@@ -6,13 +6,14 @@ With B the rows and ρ the ridge, (BᵀB/n + ρ)⁻¹ Bᵀ = n Bᵀ (BBᵀ + nρ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra.delta import OptimalDelta, check_matrix
 from gromo_graph.algebra.optimal_neurons import OptimalExtension, extension_of, triplets_of
+from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.algebra.whitening import Solver, eigenvalues, high_precision
 from gromo_graph.errors import GrowthError
 
@@ -59,12 +60,13 @@ def extension_from_rows(
     ridge: float,
     statistical_threshold: float = 1e-3,
     maximum_neurons: int | None = None,
+    outputs: OutputWhitening | None = None,
 ) -> OptimalExtension:
     """`optimal_extension` of S = BᵀB/n and N = −Bᵀg/n, without either of them.
 
     Args:
         rows: B, (n, fan_in), what the layer that gets new outputs reads. gradient: g, (n, out), at all that reads them.
-        ridge, statistical_threshold, maximum_neurons: as in `optimal_extension`.
+        ridge, statistical_threshold, maximum_neurons, outputs: as in `optimal_extension`.
 
     Raises:
         GrowthError: as in `delta_from_rows`.
@@ -73,6 +75,7 @@ def extension_from_rows(
     tensor([2.8284])
     """
     space = _row_space(rows, gradient, ridge)
+    gradient = gradient if outputs is None else outputs.whiten(gradient)
     n, shifted = rows.shape[0], space.squares + space.shift
     g = space.vectors.T @ gradient.to(space.vectors)
     # RᵀR = Nᵀ (S + ρ)⁻¹ N.
@@ -80,7 +83,7 @@ def extension_from_rows(
     triplets, decomposition = triplets_of(whitened.to(rows), maximum_neurons)
     # α = (S + ρ)⁻¹ N V Λ^(−1/2), and R V = U Λ takes the place of g V.
     back = (n / (space.squares * shifted)).sqrt()[:, None]
-    return extension_of(
+    found = extension_of(
         lambda left: rows.T @ (space.vectors @ (back * left.to(space.vectors))).to(rows),
         triplets,
         solver=space.solver,
@@ -89,6 +92,7 @@ def extension_from_rows(
         threshold=statistical_threshold,
         maximum_neurons=maximum_neurons,
     )
+    return found if outputs is None else replace(found, omega=outputs.unwhiten(found.omega))
 
 
 def _row_space(rows: Tensor, gradient: Tensor, ridge: float) -> _RowSpace:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra.delta import check_right_side
+from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.algebra.whitening import Solver, eigenvalues, high_precision, whitening
 from gromo_graph.errors import GrowthError
 
@@ -65,6 +66,7 @@ def optimal_extension(
     numerical_threshold: float = 1e-15,
     statistical_threshold: float = 1e-3,
     maximum_neurons: int | None = None,
+    outputs: OutputWhitening | None = None,
 ) -> OptimalExtension:
     """Neurons that decrease the loss most for their size (docs/maths.md, "Optimal new neurons").
 
@@ -75,6 +77,7 @@ def optimal_extension(
         numerical_threshold: eigenvalues of S up to this value count as zero.
         statistical_threshold: singular values below this value count as zero.
         maximum_neurons: keep at most so many; None keeps all.
+        outputs: G^(−1/2), for neurons by natural gradient; None takes the outputs as they are.
 
     Returns:
         k neurons; k may be 0 (no gradient left, a zero input, a layer without outputs).
@@ -91,8 +94,10 @@ def optimal_extension(
     if maximum_neurons is not None and maximum_neurons < 0:
         raise GrowthError(f"the maximum of neurons is {maximum_neurons}: expected None or at least 0")
     factor = whitening(s, ridge=ridge, threshold=numerical_threshold)
-    triplets, decomposition = triplets_of(factor.whiten(n), maximum_neurons)
-    return extension_of(
+    whitened = factor.whiten(n)
+    whitened = whitened if outputs is None else outputs.whiten(whitened)
+    triplets, decomposition = triplets_of(whitened, maximum_neurons)
+    found = extension_of(
         factor.unwhiten,
         triplets,
         solver=factor.solver,
@@ -101,6 +106,7 @@ def optimal_extension(
         threshold=statistical_threshold,
         maximum_neurons=maximum_neurons,
     )
+    return found if outputs is None else replace(found, omega=outputs.unwhiten(found.omega))
 
 
 def triplets_of(whitened: Tensor, maximum_neurons: int | None) -> tuple[SingularTriplets, Decomposition]:

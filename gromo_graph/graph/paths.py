@@ -144,7 +144,8 @@ def _reader(graph: Graph, source: str, target: str) -> Layer | str:
 
 
 def _slides_to(layer: Convolution | ConvTranspose, given: Shape, wanted: Shape) -> bool:
-    return tuple(axis.outputs(size) for axis, size in zip(layer.axes, given[1:], strict=True)) == wanted[1:]
+    axis = layer.axis()
+    return tuple(axis.outputs(size) for size in given[1:]) == wanted[1:]
 
 
 def _form(shape: Shape) -> str:

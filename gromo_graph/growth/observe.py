@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_flatten
 
 from gromo_graph.errors import GrowthError, NotFiniteError
 from gromo_graph.growth.means import share_of
+from gromo_graph.growth.pseudo_gradients import OutputVectors, output_vectors, relative_probe
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
@@ -24,6 +25,8 @@ _MOST_BATCHES = 100_000
 
 Loss = Callable[[Any, Tensor], Tensor]
 Loader = Iterable[tuple[Any, Tensor]]
+Curvature = Literal["gauss_newton", "empirical"]
+"""Gradients that the curvature is made of: of the network's own distribution, or those of the data."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Observation:
         weight_gradients, bias_gradients: the same for the parameters of the layers, but for frozen ones.
         values: of the nodes that are watched, by name.
         unreached: layers and sums that the loss does not depend on; their gradients are 0.
+        draws: gradients by module name whose outer products add up to the curvature, if they were asked for.
+        probe: random signs by module name, by which changes are weighed relative to what is there (`relative_probe`).
     """
 
     samples: int
@@ -79,6 +84,8 @@ class Observation:
     bias_gradients: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
     unreached: frozenset[str] = frozenset()
+    draws: Sequence[Mapping[str, Tensor]] = ()
+    probe: Mapping[str, Tensor] | None = None
 
 
 def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[Any, ...], Tensor]]:
@@ -140,6 +147,7 @@ def observe(
     watched: Watched,
     *,
     samples: int | None = None,
+    curvature: Curvature | None = None,
 ) -> Iterator[Observation]:
     """Forward and backward over a loader; the modules hold their inputs while an observation is looked at.
 
@@ -150,11 +158,13 @@ def observe(
         loss: mean over the batch.
         watched: what is looked at.
         samples: end after this many; None for all.
+        curvature: what it is made of, if it is wanted.
 
     Raises:
         GrowthError: the loss is no finite scalar, or a module does not influence it.
     """
     seen, share = 0, share_of(loss)
+    generator = torch.Generator().manual_seed(0)  # its own: no other random number changes
     with (
         evaluation_mode(network),
         same_draws(network),
@@ -168,13 +178,34 @@ def observe(
             if weight:
                 value = scalar(loss(prediction, target))
                 finite(float(value.detach()))
-                yield _observation(value * weight, (len(target), weight), watched, values)
+                vectors: list[OutputVectors] = []
+                if curvature == "gauss_newton":
+                    vectors = output_vectors(_weighted(loss, weight), prediction, target, generator)
+                found = _observation(value * weight, (len(target), weight), watched, values, vectors)
+                if curvature is not None:
+                    found = _with_curvature(found, watched, curvature, float(value.detach()), generator)
+                yield found
             else:  # the mean over nothing is no number; its inputs are samples like others
                 seen_alone = _observation(_zero_of(prediction), (len(target), 0.0), watched, values)
                 yield replace(seen_alone, unreached=frozenset(seen_alone.gradients))
             seen += len(target)
             if samples is not None and seen >= samples:
                 return
+
+
+def _with_curvature(
+    seen: Observation, watched: Watched, curvature: Curvature, loss: float, generator: torch.Generator
+) -> Observation:
+    """A batch with what its curvature is made of; that of the data's own gradients is quadratic in the loss."""
+    every: list[Any] = [*watched.modules, *watched.sums]
+    pre_activities = {module.name: module.pre_activity.detach() for module in every}
+    scale = loss**2 if curvature == "empirical" else abs(loss)
+    draws = (seen.gradients,) if curvature == "empirical" else seen.draws
+    return replace(seen, draws=draws, probe=relative_probe(pre_activities, scale * seen.weight, generator))
+
+
+def _weighted(loss: Loss, weight: float) -> Callable[[Any, Tensor], Tensor]:
+    return lambda prediction, target: loss(prediction, target) * weight
 
 
 def _zero_of(prediction: Any) -> Tensor:
@@ -184,10 +215,14 @@ def _zero_of(prediction: Any) -> Tensor:
 
 
 def _observation(
-    value: Tensor, counts: tuple[int, float], watched: Watched, values: Mapping[str, Tensor]
+    value: Tensor,
+    counts: tuple[int, float],
+    watched: Watched,
+    values: Mapping[str, Tensor],
+    vectors: Sequence[OutputVectors] = (),
 ) -> Observation:
     layers, every = watched.modules, [*watched.modules, *watched.sums]
-    pre_activities = [module.pre_activity for module in every]
+    pre_activities: list[Any] = [module.pre_activity for module in every]
     with_parameters = layers if watched.parameters else ()
     # Of frozen layers M is a product of its own.
     weighted = [module for module in with_parameters if module.layer.weight.requires_grad]
@@ -195,32 +230,46 @@ def _observation(
     wanted = [module.layer.weight for module in weighted] + [module.layer.bias for module in biased]
     tensors: list[Any] = [*pre_activities, *wanted]
     try:
-        given = _gradients(value, tensors)
+        given = _gradients(value, tensors, again=bool(vectors))
     except RuntimeError as error:
         raise GrowthError(
             "the loss does not depend on any layer that may grow: expected a loss computed from the "
             f"network's prediction by differentiable operations ({error})"
         ) from error
     found = [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, given, strict=True)]
+    draws = [_sent_back(each, pre_activities) for each in vectors]
+    names = [module.name for module in every]
     of_weights = found[len(every) : len(every) + len(weighted)]
     of_biases = found[len(every) + len(weighted) :]
     return Observation(
         *counts,
-        dict(zip([module.name for module in every], found, strict=False)),
+        dict(zip(names, found, strict=False)),
         dict(zip([module.name for module in weighted], of_weights, strict=True)),
         dict(zip([module.name for module in biased], of_biases, strict=True)),
         dict(values),
         frozenset(module.name for module, g in zip(every, given, strict=False) if g is None),
+        [dict(zip(names, each, strict=True)) for each in draws],
     )
 
 
-def _gradients(value: Tensor, of: Sequence[Tensor]) -> Sequence[Tensor | None]:
+def _sent_back(vectors: OutputVectors, to: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Jᵀ v at some tensors, 0 where the outputs do not depend on them."""
+    outputs, grads = zip(*vectors, strict=True)
+    return torch.autograd.grad(
+        outputs, to, grads, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+
+
+def _gradients(value: Tensor, of: Sequence[Tensor], *, again: bool) -> Sequence[Tensor | None]:
     """Gradients of a loss, None for what it does not depend on, as the heads that a loss of one output leaves out.
+
+    Args:
+        again: whether more will be sent back through the same graph.
 
     Raises:
         RuntimeError: it depends on none.
     """
-    found = torch.autograd.grad(value, of, allow_unused=True)
+    found = torch.autograd.grad(value, of, allow_unused=True, retain_graph=again or None)
     if all(gradient is None for gradient in found):
         raise RuntimeError("no tensor of the network was used for it")
     return found

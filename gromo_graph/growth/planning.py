@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.base import Applicable, LeftOut, Proposal, Prospect, Solved
 from gromo_graph.growth.candidates.group_neurons import SPARE_DIRECTIONS
 from gromo_graph.growth.candidates.projection import project
@@ -25,14 +26,17 @@ from gromo_graph.growth.nondifferentiable import marked, watching
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
 from gromo_graph.growth.pace import UNPACED, Pace
-from gromo_graph.growth.policy import ranked
+from gromo_graph.growth.policy import ranked, why_not_worth
 from gromo_graph.growth.process_sums import ALONE, Processes
-from gromo_graph.growth.statistics_pass import Gathered, Wanted, gather, let_go, sums_of
+from gromo_graph.growth.statistics_pass import Gathered, Wanted, curvature_of, gather, let_go, sums_of
 from gromo_graph.memory_sizes import size
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.plain_weights import check_plain_weights
 from gromo_graph.spec.settings import Growth
+
+# A curvature of one sample tells nothing of the others.
+_FEWEST = 2
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ def plan_proposals(
     pace: Pace = UNPACED,
     allowance: Allowance | None = None,
     on_batch: OnBatch | None = None,
+    training_samples: int | None = None,
 ) -> Planned:
     """Everything that could be done: solved and measured, or with the reason why it is left out; best first.
 
@@ -81,6 +86,7 @@ def plan_proposals(
         pace: how many neurons are due.
         allowance: multiply-adds that the plan may take; None for any number.
         on_batch: told how far each pass is, "statistics 3 of 12 batches".
+        training_samples: of the training, for `select: information`; None takes those of the statistics.
 
     Raises:
         GrowthError: an empty loader, a loss that is no finite scalar, statistics that are not finite.
@@ -104,7 +110,18 @@ def plan_proposals(
     settled += passes.measured([each for each in judged if isinstance(each, Solved)])
     applicable = [*drawn, *(each for each in settled if isinstance(each, Applicable))]
     left_out = [*(each for each in settled if isinstance(each, LeftOut)), *feasible.left_out]
-    in_order = _in_one_order(ranked(applicable, policy, pace), processes)
+    evidence = gathered.samples if training_samples is None else training_samples
+    reasons = [why_not_worth(each, policy, evidence) for each in applicable]
+    left_out = [
+        *(
+            LeftOut(each.kind, each.target, reason=why, note=each.note, planned_for=each.planned_for)
+            for each, why in zip(applicable, reasons, strict=True)
+            if why is not None
+        ),
+        *left_out,
+    ]
+    applicable = [each for each, why in zip(applicable, reasons, strict=True) if why is None]
+    in_order = _in_one_order(ranked(applicable, policy, pace, evidence), processes)
     return Planned(in_order, left_out, gathered.samples, gathered.memory, cost.of(gathered.samples))
 
 
@@ -148,6 +165,7 @@ class Planner:
         known: second moments of the network's inputs.
         memory: bytes that the statistics of the last plan took.
         on_batch: told how far each pass is.
+        training_samples: of the training, None while they are not known.
     """
 
     def __init__(
@@ -161,6 +179,7 @@ class Planner:
         self.max_memory, self.processes = max_memory, processes
         self.known = InputMoments()
         self.on_batch: OnBatch | None = None
+        self.training_samples: int | None = None
         self.memory = 0
         self._loader: Loader | None = None
 
@@ -192,6 +211,7 @@ class Planner:
             pace=pace,
             allowance=allowance,
             on_batch=self.on_batch,
+            training_samples=self.training_samples,
         )
         self.memory = planned.memory
         return planned
@@ -256,6 +276,11 @@ class _Passes:
             known=known,
             processes=self.processes,
         )
+        if self.policy.criterion == "natural" and gathered.samples < _FEWEST:
+            raise GrowthError(
+                f"`criterion: natural` found {gathered.samples} sample for its curvature: expected at least {_FEWEST}, "
+                "and for slopes that can be trusted a few hundred"
+            )
         project(self.network, self.loss, self.parts.statistics, gathered, self.policy, self.processes)
         return gathered
 
@@ -284,7 +309,14 @@ class _Passes:
             return []
         loader = self.parts.slopes
         with watching(self.network) as kinks:
-            slopes = measure(self.network, self.loss, loader, solved, processes=self.processes)
+            slopes = measure(
+                self.network,
+                self.loss,
+                loader,
+                solved,
+                processes=self.processes,
+                curvature=curvature_of(self.policy),
+            )
         found = [each.measured(means) for each, means in zip(solved, slopes, strict=True)]
         return marked(self.network, found, kinks, loader, self.policy, self.processes)
 

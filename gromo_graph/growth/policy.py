@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from gromo_graph.growth.candidates.base import Applicable
@@ -18,6 +19,7 @@ RULES = {
     "slope_per_parameter": "steepest per parameter",
     "slope_per_madd": "steepest per multiply-add",
     "realised": "lowered the held-out loss most per parameter of those tried",
+    "information": "largest gain beyond the price of its parameters",
 }
 """The meaning of each `select`, in the words of a reason."""
 _ORDERS = {
@@ -31,14 +33,45 @@ def order_words(policy: Growth) -> str:
     return f"{policy.select}: {_ORDERS.get(policy.select, f'{RULES[policy.select]} first')}"
 
 
-def ranked(candidates: Sequence[Applicable], policy: Growth, pace: Pace = UNPACED) -> list[Applicable]:
+def ranked(
+    candidates: Sequence[Applicable], policy: Growth, pace: Pace = UNPACED, samples: int | None = None
+) -> list[Applicable]:
     """The order in which candidates are tried.
 
     Neurons are taken out if nothing grows: then the budget has room again.
+
+    Args:
+        samples: of the training, by which `select: information` prices parameters.
     """
     prunings = [each for each in candidates if isinstance(each, Pruning)]
     growing = [each for each in candidates if not isinstance(each, Pruning)]
-    return [*_in_order(growing, policy.select, pace), *sorted(prunings, key=lambda pruning: pruning.missed)]
+    if policy.select == "information" and samples is not None:
+        in_order = sorted(growing, key=lambda each: -information(each, samples))
+    else:
+        in_order = _in_order(growing, policy.select, pace)
+    return [*in_order, *sorted(prunings, key=lambda pruning: pruning.missed)]
+
+
+def information(candidate: Applicable, samples: int) -> float:
+    """The promised decrease of the mean loss less the BIC's price of the parameters, k ln(n) / 2n.
+
+    With the negative log-likelihood as the loss it is the change of the BIC over −2n (docs/maths.md, "Natural
+    gradient").
+    """
+    price = candidate.delta_parameters * math.log(samples) / (2 * samples)
+    return (candidate.predicted or 0.0) - price
+
+
+def why_not_worth(candidate: Applicable, policy: Growth, samples: int | None) -> str | None:
+    """Why `select: information` leaves a candidate out; None if it does not."""
+    if policy.select != "information" or samples is None:
+        return None
+    if isinstance(candidate, Pruning) or candidate.rescue or information(candidate, samples) > 0.0:
+        return None
+    return (
+        f"a decrease of {candidate.predicted or 0.0:.3g} for {candidate.delta_parameters:,} parameters does not pay by "
+        f"the BIC of {samples:,} samples"
+    )
 
 
 def _in_order(candidates: Sequence[Applicable], select: str, pace: Pace) -> list[Applicable]:

@@ -290,6 +290,7 @@ class GrowthScheduler:
             return
         started = time.perf_counter()
         self._spending.settle(self.network.graph.multiply_adds)
+        self._planner.training_samples = self._training_samples()
         shrinking = Shrinking(self.network, self.policy.shrink)
         try:
             with shrinking.taken_back_by_errors():
@@ -324,6 +325,15 @@ class GrowthScheduler:
         trained = self.processes.number(self._spending.trained) * self.processes.count
         return Spending(trained, self._spending.decided).allowance(self.policy)
 
+    def _training_samples(self) -> int | None:
+        """Samples of an epoch in all processes, from those that were trained on so far, if the policy goes by them."""
+        if self.policy.select != "information":
+            return None
+        done, length = self._time.done, self._time.training_steps
+        epochs = done.steps * self.epochs / length if length and done.steps else float(done.epochs)
+        seen = self.processes.number(self._spending.settled) * self.processes.count
+        return round(seen / epochs) if seen and epochs else None
+
     def _statistics_now(self) -> Loader:
         """The samples for the statistics of this tick; of others than before nothing is known yet."""
         given = self.statistics
@@ -339,7 +349,8 @@ class GrowthScheduler:
         """The neurons that are due at this tick."""
         graph, left, first = self.network.graph, self._time.ticks_left, self._first_widths
         first.update({group.target: group.features for group in graph.groups if group.target not in first})
-        pace = UNPACED if left is None else tick_pace(graph, self.policy, first, left)
+        unpaced = left is None or self.policy.select == "information"  # that says itself how much pays
+        pace = UNPACED if left is None or unpaced else tick_pace(graph, self.policy, first, left)
         return Filler(self.network, self.policy, self.generator, pace, left == 1)
 
     def _why_never(self) -> str | None:

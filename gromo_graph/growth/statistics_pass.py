@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from torch import Tensor
+
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Bridge
+from gromo_graph.growth.curvature import CurvatureStatistics, Names
 from gromo_graph.growth.effort.group_sizes import columns_beside, values_read
 from gromo_graph.growth.effort.sample_size import followed
 from gromo_graph.growth.input_moments import InputMoments
-from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
+from gromo_graph.growth.observe import Curvature, Loader, Loss, Observation, Watched, observe
 from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.modules.joint_delta import count
 from gromo_graph.modules.layer_module import LayerModule
+from gromo_graph.modules.linkable import Linkable
 from gromo_graph.modules.update_statistics import start_alone, update_links
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.linked_groups import gather_for
@@ -31,6 +35,15 @@ from gromo_graph.statistics.running_mean import TensorStatistic
 
 # Entries of a cross covariance that are worth their memory.
 _MOST_CROSSED = 1 << 24
+
+
+SOLVED_EXACTLY = ("tiny", "natural")
+"""Criteria that solve for neurons, of which the exact slopes choose."""
+
+
+def curvature_of(policy: Growth) -> Curvature | None:
+    """The gradients that the curvature is made of; None if the criterion asks for none."""
+    return policy.curvature if policy.criterion == "natural" else None
 
 
 class Counter(Protocol):
@@ -73,6 +86,7 @@ class Wanted:
         bridges: new paths that one layer, or two with new neurons between, could take.
         projected: targets of paths for which the layers that enter them today are solved too.
         counters: statistics of the candidates' own.
+        curved: layers or sums whose curvature is wanted, those with a common one together.
     """
 
     groups: tuple[LinkedGroup, ...] = ()
@@ -80,6 +94,7 @@ class Wanted:
     bridges: tuple[Bridge, ...] = ()
     projected: tuple[str, ...] = ()
     counters: tuple[Counter, ...] = ()
+    curved: tuple[Names, ...] = ()
 
     @staticmethod
     def union(parts: Iterable[Wanted]) -> Wanted:
@@ -92,6 +107,7 @@ class Wanted:
             tuple(bridges.values()),
             tuple(dict.fromkeys(target for part in parts for target in part.projected)),
             tuple(counter for part in parts for counter in part.counters),
+            tuple(dict.fromkeys(names for part in parts for names in part.curved)),
         )
 
 
@@ -103,7 +119,7 @@ class Sums:
         measured: layers that count S and M, and what the growth through them needs.
         followed: consumers that count what the growth through them needs alone, for their own delta is not wanted.
         modules: all those, and other layers whose inputs are needed. merges: whose layers are solved together.
-        sources: statistics of new paths. counters: those, and the candidates' own.
+        sources: statistics of new paths. curvatures: of outputs. counters: those, and the candidates' own.
         targets: layers and merges at which gradients are needed.
     """
 
@@ -114,6 +130,7 @@ class Sums:
     sources: Sequence[SourceStatistics]
     counters: Sequence[Counter]
     targets: Sequence[GrowingModule | MergeGrowingModule]
+    curvatures: Sequence[CurvatureStatistics] = ()
 
     def statistics(self) -> list[TensorStatistic]:
         """Every sum that is held, each once."""
@@ -190,6 +207,15 @@ class Gathered:
     per_weight: float
     unreached: frozenset[str] = frozenset()
 
+    def curvature(self, names: Names) -> Tensor:
+        """G of the outputs of some layers or sums."""
+        return self.curvatures[names]
+
+    @cached_property
+    def curvatures(self) -> Mapping[Names, Tensor]:
+        """G of all outputs for which it is wanted."""
+        return {each.names: each.value(self.per_weight) for each in self.sums.curvatures}
+
     def source(self, bridge: Bridge) -> SourceStatistics:
         """The statistics of what a new path would read."""
         return self._sources[bridge.source, bridge.target]
@@ -210,7 +236,7 @@ def sums_of(
     """
     like = next(network.parameters())
     # Rows are kept by one process alone, and of S only the space of the rows is known.
-    solved = alone and policy.criterion == "tiny" and policy.scale == "sqrt"
+    solved = alone and policy.criterion in SOLVED_EXACTLY and policy.scale == "sqrt"
 
     def follows(consumer: LayerModule) -> Followed:
         return followed(policy, samples=samples, inputs=columns_beside(consumer))
@@ -238,11 +264,21 @@ def sums_of(
     _start(modules, merges)
     gather_for(wanted.groups, of_link)
     sources = source_statistics(network.graph, wanted.bridges, entering, measured, like)
-    counters = [*sources, *wanted.counters]
+    curvatures = [
+        CurvatureStatistics(names, _outputs_of(network, names), policy.curvature == "empirical")
+        for names in wanted.curved
+    ]
+    counters = [*sources, *wanted.counters, *curvatures]
     names = dict.fromkeys(target for counter in counters for target in counter.targets)
     units = [network.unit(name) for name in names]
     targets = [unit for unit in units if isinstance(unit, GrowingModule | MergeGrowingModule)]
-    return Sums(measured, followers, modules, merges, sources, counters, targets)
+    return Sums(measured, followers, modules, merges, sources, counters, targets, curvatures)
+
+
+def _outputs_of(network: GrowingNetwork, names: Names) -> int:
+    """Features that some layers or sums give before their functions."""
+    units = [network.unit(name) for name in names]
+    return sum(unit.own_width for unit in units if isinstance(unit, Linkable))
 
 
 def gather(
@@ -271,7 +307,7 @@ def gather(
     if error is not None:  # of a share of the data the error is so much larger
         error *= math.sqrt(processes.count)
     with processes.together():
-        for seen in observe(network, loss, loader, sums.watched()):
+        for seen in observe(network, loss, loader, sums.watched(), curvature=curvature_of(policy)):
             sums.update(seen)
             samples, weight = samples + seen.samples, weight + seen.weight
             unreached = seen.unreached if unreached is None else unreached & seen.unreached

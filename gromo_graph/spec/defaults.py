@@ -20,6 +20,7 @@ GROWTH_1: Mapping[str, Any] = {
     "trials": 4,
     "groups": None,  # one for each three that may grow
     "criterion": "tiny",
+    "curvature": "gauss_newton",
     "neurons": {"per_step": None, "share": None, "reach": 1.0, "least": 0.0},
     "when": {"every": 1, "until": 0.25, "watch": "validation_loss", "worth": None},
     "apply_delta": False,

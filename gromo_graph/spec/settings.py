@@ -16,7 +16,7 @@ Count = Annotated[int, Field(ge=1)]
 
 Action = Literal["widen", "new_edge", "new_node", "new_head", "prune"]
 
-Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
+Criterion = Literal["tiny", "natural", "gradmax", "random", "variance_transfer"]
 
 
 def as_tuple(value: Any) -> Any:
@@ -176,8 +176,12 @@ class Growth(Frozen):
         description="What growth may do: `widen` layers, add a `new_edge` or a `new_node` on a new path, a `new_head` "
         "beside those of an attention, `prune` neurons that are not missed.",
     )
-    select: Literal["balanced", "slope", "slope_per_parameter", "slope_per_madd", "realised"] = Field(
-        "balanced", description="Which width group grows."
+    select: Literal[
+        "balanced", "slope", "slope_per_parameter", "slope_per_madd", "realised", "information"
+    ] = Field(
+        "balanced",
+        description="Which width group grows. `information` weighs what `criterion: natural` promises against the "
+        "parameters, by the BIC, and lets nothing grow that does not pay.",
     )
     trials: Count = Field(
         4, description="With `select: realised`, so many of the steepest are tried and the best one is kept."
@@ -189,8 +193,15 @@ class Growth(Frozen):
     )
     criterion: Criterion = Field(
         "tiny",
-        description="How new neurons are found: `tiny` solves for the best, `gradmax` follows the gradient, "
-        "`random` and `variance_transfer` draw them.",
+        description="How new neurons are found: `tiny` solves for the best, `natural` for the best by natural "
+        "gradient, whose slopes are in units of the loss, `gradmax` follows the gradient, `random` and "
+        "`variance_transfer` draw them.",
+    )
+    curvature: Literal["gauss_newton", "empirical"] = Field(
+        "gauss_newton",
+        description="With `criterion: natural`, the curvature: of the loss at the outputs (`gauss_newton`, the true "
+        "Fisher of a cross entropy), or the second moment of the gradients (`empirical`), whose slopes are no longer "
+        "in units of the loss.",
     )
     neurons: Neurons = Field(Neurons(), description="How many neurons a growth step adds.")
     when: When = Field(When(), description="When growth steps take place.")
@@ -235,6 +246,17 @@ class Growth(Frozen):
         """A policy that counts epochs has all the defaults of release 0.1."""
         of_0_1 = isinstance(data, dict) and counts_epochs(data.get("when"))
         return with_defaults("growth", data, 1) if of_0_1 else data
+
+    @model_validator(mode="after")
+    def _information_needs_gains(self) -> Growth:
+        if self.select == "information" and self.criterion != "natural":
+            raise PydanticCustomError(
+                "contradiction",
+                "`select: information` weighs gains in units of the loss, which `criterion: {criterion}` does not "
+                "give: write `criterion: natural`",
+                {"criterion": self.criterion},
+            )
+        return self
 
     @property
     def counts_epochs(self) -> bool:

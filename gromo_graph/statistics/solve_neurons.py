@@ -20,6 +20,7 @@ from gromo_graph.algebra import (
     variance_transfer_extension,
 )
 from gromo_graph.algebra.neuron_weights import GroupNeurons
+from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.statistics.cross_moments import readings_of
@@ -57,6 +58,7 @@ class Search:
         ridge, numerical_threshold, statistical_threshold: as in `algebra.optimal_extension`.
         projected: whether the gradient is projected by the consumers' deltas, or for which consumers it is.
         generator: source of random numbers; None takes torch's default one.
+        outputs: G^(−1/2) of all that the consumers give, for "tiny" by natural gradient.
     """
 
     criterion: Criterion = "tiny"
@@ -67,6 +69,7 @@ class Search:
     statistical_threshold: float = 1e-3
     projected: bool | Collection[GatheringLayer] = True
     generator: torch.Generator | None = None
+    outputs: OutputWhitening | None = None
 
 
 @torch.no_grad()
@@ -143,6 +146,7 @@ def _optimal(link: GatheringLink, search: Search) -> tuple[GroupNeurons, float]:
         numerical_threshold=search.numerical_threshold,
         statistical_threshold=search.statistical_threshold,
         maximum_neurons=search.maximum,
+        outputs=search.outputs,
     )
     promise = group.linear_paths.gain * float(found.singular_values.square().sum())
     return split(group, found, problem.columns), promise
@@ -166,6 +170,7 @@ def _from_rows(
         ridge=search.ridge,
         statistical_threshold=search.statistical_threshold,
         maximum_neurons=search.maximum,
+        outputs=search.outputs,
     )
     promise = group.linear_paths.gain * float(found.singular_values.square().sum())
     return split(group, found, torch.arange(rows.shape[1], device=rows.device)), promise

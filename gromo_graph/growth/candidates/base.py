@@ -126,6 +126,13 @@ class Solved(ABC):
     def batch_slopes(self, seen: Observation) -> Sums:
         """Slopes of the summed loss of a batch: its decrease per unit of γ. Weights are not touched."""
 
+    def sample_slopes(self, seen: Observation) -> Tensor | None:
+        """The slopes of each sample apart, (samples, any number): their products give the curvature along them.
+
+        None if the kind has no such slopes: then its slope is not brought into units of the loss.
+        """
+        return None
+
     @abstractmethod
     def measured(self, slopes: Sums) -> Applicable | LeftOut:
         """The candidate as it would be applied.

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.algebra.neuron_weights import GroupNeurons, taking_turns
+from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.growth.candidates.base import joined
+from gromo_graph.growth.curvature import NO_CURVATURE
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.spec.settings import Growth
@@ -44,11 +46,14 @@ class PartSolution:
     note: str
 
 
-def solve(linked: LinkedGroup, wanted: int, policy: Growth) -> PartSolution:
+def solve(
+    linked: LinkedGroup, wanted: int, policy: Growth, outputs: OutputWhitening | None = None
+) -> PartSolution:
     """The best neurons of a group, from the statistics that its modules have gathered.
 
     Args:
         linked: its modules. wanted: how many neurons will be chosen of them.
+        outputs: G^(−1/2) of its consumers, by which the criterion `natural` weighs them.
 
     Raises:
         GrowthError: statistics that are missing or not finite.
@@ -67,31 +72,39 @@ def solve(linked: LinkedGroup, wanted: int, policy: Growth) -> PartSolution:
             notes.append(FEW_SAMPLES)
     link = links[linked.consumers[0]]
     # GradMax wants just so many; of solved neurons the exact slopes choose.
-    spare = wanted + SPARE_DIRECTIONS if policy.criterion == "tiny" else 0
+    solved = policy.criterion != "gradmax"
+    spare = wanted + SPARE_DIRECTIONS if solved else 0
+    uncurved = policy.criterion == "natural" and outputs is None
+    if uncurved:
+        notes.append(NO_CURVATURE)
     search = Search(
-        policy.criterion,
-        maximum=wanted + spare,
+        "tiny" if solved else "gradmax",
+        maximum=0 if uncurved else wanted + spare,
         dtype=accumulation_dtype(linked.consumers[0].weight.dtype),
         ridge=policy.ridge,
         statistical_threshold=0.0,
         projected=crossed,
+        outputs=outputs,
     )
     neurons = find(link, search)
     if neurons.solver not in ("cholesky", "none"):
         notes.append(f"neurons solved by {neurons.solver}")
-    if policy.scale == "alpha_std" and policy.criterion == "tiny":
+    if policy.scale == "alpha_std" and solved:
         neurons = to_layer_scale(linked, neurons)
     deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
     return PartSolution(neurons, deltas, joined(*notes))
 
 
 def solve_views(
-    linked: LinkedGroup, views: Sequence[LinkedGroup], wanted: int, policy: Growth
+    views: Sequence[LinkedGroup],
+    wanted: int,
+    policy: Growth,
+    outputs: Sequence[OutputWhitening | None],
 ) -> PartSolution:
     """The best neurons of a group that each head sees in its own way: those of all heads take turns."""
     if len(views) == 1:
-        return solve(views[0], wanted, policy)
-    found = [solve(view, wanted // len(views), policy) for view in views]
+        return solve(views[0], wanted, policy, outputs[0])
+    found = [solve(view, wanted // len(views), policy, own) for view, own in zip(views, outputs, strict=True)]
     notes = [note for solution in found for note in solution.note.split("; ")]
     neurons = taking_turns([solution.neurons for solution in found])
     return PartSolution(neurons, found[0].deltas, joined(*notes))

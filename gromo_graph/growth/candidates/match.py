@@ -24,7 +24,7 @@ from gromo_graph.algebra.initialization import copy_uniform
 from gromo_graph.algebra.neuron_weights import FanIn, GroupNeurons
 from gromo_graph.graph import Graph, WidthGroup, build_graph, widening, widening_cost
 from gromo_graph.growth.candidates.base import InfeasibleError, LeftOut, Prospect, Solved, Sums
-from gromo_graph.growth.candidates.slopes import enough
+from gromo_graph.growth.candidates.slopes import enough, newton_step
 from gromo_graph.growth.candidates.widen import Widening, affordable_neurons, neurons_wanted
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
@@ -42,7 +42,7 @@ from gromo_graph.statistics.running_mean import TensorStatistic
 from gromo_graph.surgery.scaled_entries import Scaled
 from gromo_graph.surgery.widen import with_outputs
 
-SOLVED = ("tiny",)
+SOLVED = ("tiny", "natural")
 """Criteria that solve for pairs; GradMax says nothing of them, so that they are drawn."""
 # Pairs solved beyond those wanted: on other data than the sums the slopes may order them otherwise.
 _SPARE = 4
@@ -155,6 +155,18 @@ class MatchStatistics:
         attend = self.attention.attend
         query, key, value = self.attention.mixing.seen
         return attend.weights(query, key), by_head(value, attend.heads)
+
+    def slopes_of(self, seen: Observation, query: Tensor, key: Tensor) -> Tensor:
+        """α_qᵀ P α_k of each sample for pairs (pairs, heads, columns), those of all heads together, (n, pairs)."""
+        weights, value = self._mixing()
+        gradient = by_head(seen.gradients[self.attention.name], self.attention.attend.heads)
+        products = product_gradient(weights, value, gradient)
+        rows = [patch_matrix(stored_rows(module)).to(products) for module in (self.query, self.key)]
+        q, k = (
+            torch.einsum("phc,nci->nphi", a.to(products), b) for a, b in zip((query, key), rows, strict=True)
+        )
+        pulled = torch.einsum("nhij,nphj->nphi", products, k)
+        return self.attention.attend.scale * (q * pulled).sum(dim=(2, 3))
 
     def _moment(self, seen: Observation, weights: Tensor, value: Tensor) -> Tensor:
         attend = self.attention.attend
@@ -276,6 +288,12 @@ class SolvedMatching(Solved):
         query, key = (side.unflatten(0, (-1, match.heads)) for side in (self.pairs.query, self.pairs.key))
         return {"pairs": -torch.einsum("phc,hck,phk->p", query.to(moment), moment, key.to(moment))}
 
+    def sample_slopes(self, seen: Observation) -> Tensor:
+        """Of each pair, (samples, pairs / heads)."""
+        match = self.prospect.match
+        query, key = (side.unflatten(0, (-1, match.heads)) for side in (self.pairs.query, self.pairs.key))
+        return -match.slopes_of(seen, query, key)
+
     def measured(self, slopes: Sums) -> Matching | LeftOut:
         """The pairs of positive slope, the steepest first, as many as wanted."""
         prospect, heads = self.prospect, self.prospect.match.heads
@@ -284,10 +302,18 @@ class SolvedMatching(Solved):
         if count == 0:
             return prospect.left_out(_NONE)
         places = (order[:count, None] * heads + torch.arange(heads, device=order.device)).flatten()
-        return prospect.matching(
+        slope = float(ordered[:count].sum())
+        found = prospect.matching(
             self.pairs.query[places],
             self.pairs.key[places],
             predicted=float(self.pairs.values[order[:count]].sum()),
-            slope=float(ordered[:count].sum()),
+            slope=slope,
             solver=self.pairs.solver,
         )
+        along = torch.zeros_like(ordered)
+        along[order[:count]] = 1.0
+        step = newton_step(slopes, slope, along)
+        if step is None:
+            return found
+        weights = found.weights.scaled(step**0.5, 1.0)
+        return replace(found, weights=weights, slope=step * slope, predicted=step * slope / 2)

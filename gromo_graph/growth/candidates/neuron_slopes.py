@@ -41,10 +41,13 @@ class Ordered:
 
     def chosen(self, neurons: GroupNeurons, count: int) -> GroupNeurons:
         """The steepest `count` units of some neurons, turned to their better signs."""
-        taken = self.order[:count]
-        inside = torch.arange(self.unit, device=taken.device)
-        places = (taken[:, None] * self.unit + inside).flatten()
-        return neurons.selected(places, self.sign[taken].repeat_interleave(self.unit))
+        sign = self.sign[self.order[:count]].repeat_interleave(self.unit)
+        return neurons.selected(self.places(count), sign)
+
+    def places(self, count: int) -> Tensor:
+        """The neurons of the steepest `count` units."""
+        inside = torch.arange(self.unit, device=self.order.device)
+        return (self.order[:count, None] * self.unit + inside).flatten()
 
 
 class NeuronSlopes:
@@ -80,6 +83,34 @@ class NeuronSlopes:
                 change = layer_of_matrix(consumer, delta)(consumer.input)
                 found["delta", consumer.name] = total(change * seen.gradients[consumer.name])
         return found
+
+    def of_samples(self, seen: Observation) -> Tensor:
+        """Slopes of each sample, (samples, 2 · neurons): of all neurons as they are, then with the opposite sign; and
+        behind them those of the deltas, if they are applied."""
+        linked, neurons = self.linked, self.solution.neurons
+        arriving = _arriving(linked, neurons, finite_scale=self.finite_scale)
+        signs = arriving(1.0), arriving(-1.0)
+        parts = [
+            seen.gradients[linked.consumers[0].name].new_zeros(seen.samples, neurons.size) for _ in signs
+        ]
+        for consumer in linked.consumers:
+            for place, pull in self._pulls(consumer, signs[0], seen.gradients[consumer.name]).items():
+                for part, sign, channels in zip(parts, (-1.0, 1.0), signs, strict=True):
+                    part += _by_sample(sign * pull * channels[place], place, consumer, neurons.size)
+        for consumer in linked.consumers if self.with_delta else ():
+            change = layer_of_matrix(consumer, self.solution.deltas[consumer.name])(consumer.input)
+            parts.append((change * seen.gradients[consumer.name]).flatten(1).sum(dim=1, keepdim=True))
+        return torch.cat(parts, dim=1)
+
+    def along(self, found: Ordered, count: int) -> Tensor:
+        """What the first units have of each of `of_samples`."""
+        neurons = self.solution.neurons.size
+        taken = found.places(count)
+        signs = found.sign[found.order[:count]].repeat_interleave(found.unit)
+        deltas = len(self.linked.consumers) if self.with_delta else 0
+        result = torch.cat((signs.new_zeros(2 * neurons), signs.new_ones(deltas)))
+        result[taken + neurons * (signs < 0)] = 1.0
+        return result
 
     def in_order(self, slopes: Sums, index: int, unit: int) -> Ordered:
         """The neurons in the order of their slopes.
@@ -125,3 +156,9 @@ def _by_neuron(products: Tensor, place: GroupPlace, consumer: GrowingModule, siz
     """Sums over samples and positions, (neurons,)."""
     by_feature = products.movedim(consumer.adapter.feature_dim, 0).flatten(1).sum(dim=1)
     return by_feature.reshape(size, place.repeat).sum(dim=1)
+
+
+def _by_sample(products: Tensor, place: GroupPlace, consumer: GrowingModule, size: int) -> Tensor:
+    """Sums over positions, (samples, neurons)."""
+    by_feature = products.movedim(consumer.adapter.feature_dim, 1).unsqueeze(-1).flatten(2).sum(dim=2)
+    return by_feature.reshape(len(by_feature), size, place.repeat).sum(dim=2)

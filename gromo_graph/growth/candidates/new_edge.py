@@ -14,7 +14,8 @@ from gromo_graph.graph import AddPath, Bridge, Graph, NoBridge, new_edge, path_c
 from gromo_graph.growth.candidates.base import InfeasibleError, LeftOut, Solved, Sums
 from gromo_graph.growth.candidates.budget import within
 from gromo_graph.growth.candidates.paths import FirstWeights, NewPath, PathProspect, watched_of
-from gromo_graph.growth.candidates.slopes import total
+from gromo_graph.growth.candidates.slopes import newton_step, total
+from gromo_graph.growth.curvature import NO_CURVATURE
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.source_statistics import SourceStatistics, image_of
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
@@ -45,11 +46,13 @@ class EdgeDelta:
     Attributes:
         delta: (out, columns), the constant left out: the edge gets −γ δ.
         deltas: (out, columns), the optimal delta of each layer that enters the target, if the policy applies it.
+        note: how it was solved, if that is out of the ordinary.
     """
 
     delta: Tensor
     deltas: Mapping[str, Tensor]
     solver: str
+    note: str = ""
 
 
 class EdgeProspect(PathProspect[EdgeDelta]):
@@ -69,7 +72,7 @@ class EdgeProspect(PathProspect[EdgeDelta]):
     def wanted(self) -> Wanted:
         """The moments of its source; if deltas are applied, those of the layers at its target too."""
         projected = (self.bridge.target,) if self.policy.apply_delta else ()
-        return Wanted(bridges=(self.bridge,), projected=projected)
+        return Wanted(bridges=(self.bridge,), projected=projected, curved=self.curved())
 
     def solve(self, gathered: Gathered) -> EdgeDelta:
         """Least squares of the gradient at the target on the source (docs/maths.md, "New edges and nodes")."""
@@ -77,7 +80,12 @@ class EdgeProspect(PathProspect[EdgeDelta]):
         if self.policy.apply_delta and source.entering[self.bridge.target]:
             return self._joint(source)
         solved = source.edge(self.bridge.target, self.policy.ridge)
-        return EdgeDelta(solved.delta, {}, solved.solver)
+        if self.policy.criterion != "natural":
+            return EdgeDelta(solved.delta, {}, solved.solver)
+        outputs = self.outputs(gathered)
+        if outputs is None:
+            return EdgeDelta(0.0 * solved.delta, {}, solved.solver, NO_CURVATURE)
+        return EdgeDelta(outputs.unwhiten(outputs.whiten(solved.delta.T).T), {}, solved.solver)  # G⁻¹ δ
 
     def _joint(self, source: SourceStatistics) -> EdgeDelta:
         """The columns of the new edge join the least squares of the layers that enter the target."""
@@ -138,13 +146,21 @@ class SolvedEdge(Solved):
             slope = slope + total(image_of(layer(self.prospect.network.growing(name).input)) * gradient)
         return {"slope": slope}
 
+    def sample_slopes(self, seen: Observation) -> Tensor:
+        """Of the edge with all that changes with it, (samples, 1)."""
+        gradient = image_of(seen.gradients[self.prospect.bridge.target])
+        change = image_of(self.source.value(self.layer, seen))
+        for name, layer in self.entering.items():
+            change = change + image_of(layer(self.prospect.network.growing(name).input))
+        return (change * gradient).flatten(1).sum(dim=1, keepdim=True)
+
     def measured(self, slopes: Sums) -> NewPath | LeftOut:
         """The edge, if the loss falls by it."""
         slope, prospect, solver = float(slopes["slope"]), self.prospect, self.solution.solver
         if not slope > 0.0:
-            return prospect.left_out("it would not lower the loss", solver=solver)
+            return prospect.left_out("it would not lower the loss", solver=solver, note=self.solution.note)
         weight, _ = self.source.weights(-self.solution.delta)
-        return prospect.new_path(
+        found = prospect.new_path(
             prospect.path,
             (FirstWeights(weight, None, 1.0),),
             slope=slope,
@@ -152,3 +168,4 @@ class SolvedEdge(Solved):
             solver=solver,
             deltas=self.solution.deltas,
         )
+        return found.at_step(newton_step(slopes, slope))

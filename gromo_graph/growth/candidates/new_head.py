@@ -133,7 +133,7 @@ class HeadProspect(NeuronsProspect):
 
     def wanted(self) -> Wanted:
         """The moments of its source, mixed, and of the layers at its target."""
-        return Wanted(projected=(self.bridge.target,), counters=(self.statistics,))
+        return Wanted(projected=(self.bridge.target,), counters=(self.statistics,), curved=self.curved())
 
     def source(self, gathered: Gathered) -> SourceStatistics:
         """The statistics of its own."""

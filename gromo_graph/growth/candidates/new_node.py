@@ -68,7 +68,7 @@ class NodeProspect(NeuronsProspect):
 
     def wanted(self) -> Wanted:
         """The moments of its source, and of the layers at its target."""
-        return Wanted(bridges=(self.bridge,), projected=(self.bridge.target,))
+        return Wanted(bridges=(self.bridge,), projected=(self.bridge.target,), curved=self.curved())
 
     def completed(self, sides: tuple[FirstWeights, FirstWeights]) -> tuple[AddPath, tuple[FirstWeights, ...]]:
         """The layers before and behind the new neurons."""

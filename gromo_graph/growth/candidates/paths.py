@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import OptimalExtension, Tangent, optimal_extension
+from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.graph import AddPath, Bridge, path_cost, with_inputs
 from gromo_graph.graph.growth_edits import linear_name
 from gromo_graph.growth.candidates.base import Applicable, LeftOut, Prospect, Solution, Solved, Sums, joined
@@ -21,7 +22,8 @@ from gromo_graph.growth.candidates.group_neurons import (
     SPARE_DIRECTIONS,
     compute_delta,
 )
-from gromo_graph.growth.candidates.slopes import best_signs, enough
+from gromo_graph.growth.candidates.slopes import best_signs, enough, newton_step
+from gromo_graph.growth.curvature import NO_CURVATURE, whitening_of_target
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.source_statistics import SourceStatistics, image_of
 from gromo_graph.growth.statistics_pass import Gathered
@@ -44,6 +46,11 @@ class FirstWeights:
     weight: Tensor
     bias: Tensor | None
     power: float
+
+    def at_step(self, step: float) -> FirstWeights:
+        """The weights of which γ times are `step` γ times these."""
+        scale = step**self.power
+        return FirstWeights(scale * self.weight, None if self.bias is None else scale * self.bias, self.power)
 
     def of(self, layer: torch.nn.Module) -> list[Scaled]:
         """The parameters of a new layer as they depend on γ."""
@@ -98,6 +105,19 @@ class NewPath(Applicable):
             entries += moved.entries
         return Draft(drafted(network, self.path, new), changes, entries=entries)
 
+    def at_step(self, step: float | None) -> NewPath:
+        """The candidate as large as at a step size, so that γ = 1 is that step; None leaves it as it is."""
+        if step is None or self.slope is None:
+            return self
+        slope = step * self.slope
+        return replace(
+            self,
+            weights=tuple(each.at_step(step) for each in self.weights),
+            deltas={name: step * delta for name, delta in self.deltas.items()},
+            slope=slope,
+            predicted=slope / 2,
+        )
+
     def _renamed(self, network: GrowingNetwork, name: str) -> str:
         """The name of a layer afterwards: a target that becomes a sum gives its own to that."""
         return linear_name(network.spec, name) if name == self.path.target else name
@@ -115,6 +135,14 @@ class PathProspect(Prospect[Solution]):
     ) -> None:
         super().__init__(network, policy, target, neurons)
         self.bridge = bridge
+
+    def curved(self) -> tuple[tuple[str, ...], ...]:
+        """The target, if the policy follows the natural gradient: its curvature is wanted."""
+        return ((self.bridge.target,),) if self.policy.criterion == "natural" else ()
+
+    def outputs(self, gathered: Gathered) -> OutputWhitening | None:
+        """G^(−1/2) of the target by natural gradient; None if no curvature reaches it."""
+        return whitening_of_target(gathered.curvature((self.bridge.target,)), self.policy.ridge)
 
     def new_path(
         self,
@@ -188,12 +216,17 @@ class NeuronsProspect(PathProspect[PathNeurons], ABC):
                 delta = _delta_of(layer, self.policy.ridge)
                 if delta is not None:
                     n = n + source.cross[layer]().to(s) @ delta.to(s).T
+        natural = self.policy.criterion == "natural"
+        outputs = self.outputs(gathered) if natural else None
+        if natural and outputs is None:
+            n, note = torch.zeros_like(n), joined(note, NO_CURVATURE)
         found = optimal_extension(
             s,
             n,
             ridge=self.policy.ridge,
             statistical_threshold=0.0,
             maximum_neurons=2 * self.neurons + SPARE_DIRECTIONS,
+            outputs=outputs,
         )
         unusual = "" if found.solver == "cholesky" else f"neurons solved by {found.solver}"
         return PathNeurons(found, joined(note, unusual))
@@ -246,6 +279,15 @@ class SolvedNeurons(Solved):
             "flipped": (pull * tangent.apply(-t)).sum(dim=(0, 2, 3)),
         }
 
+    def sample_slopes(self, seen: Observation) -> Tensor:
+        """Of each neuron as it is, then with the opposite sign, (samples, 2 · neurons)."""
+        gradient = image_of(seen.gradients[self.prospect.bridge.target])
+        t = image_of(self.source.value(self.layer, seen))
+        pull = torch.einsum("nohw,ok->nkhw", gradient, self.solution.found.omega.to(gradient))
+        tangent = self.prospect.tangent
+        both = torch.cat((-(pull * tangent.apply(t)), pull * tangent.apply(-t)), dim=1)
+        return both.sum(dim=(2, 3))
+
     def measured(self, slopes: Sums) -> NewPath | LeftOut:
         """The neurons of positive slope, the steepest first, as many as wanted."""
         prospect, found = self.prospect, self.solution.found
@@ -255,15 +297,19 @@ class SolvedNeurons(Solved):
         if not len(order):
             return prospect.left_out(NO_NEURON, solver=found.solver, note=self.solution.note)
         path, weights = prospect.completed(self._sides(order, sign[order]))
-        return prospect.new_path(
+        slope = float(best[order].sum())
+        new = prospect.new_path(
             path,
             weights,
             neurons=len(order),
-            slope=float(best[order].sum()),
+            slope=slope,
             predicted=prospect.tangent.right * float(found.singular_values[order].square().sum()),
             solver=found.solver,
             note=self.solution.note,
         )
+        along = best.new_zeros(2 * len(best))
+        along[order + len(best) * (sign[order] < 0)] = 1.0
+        return new.at_step(newton_step(slopes, slope, along))
 
     def _sides(self, order: Tensor, sign: Tensor) -> tuple[FirstWeights, FirstWeights]:
         """α and ω of some neurons, each times a sign on both sides; behind them a bias that takes σ(0) back."""

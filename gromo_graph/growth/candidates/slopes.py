@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from gromo_graph.growth.candidates.base import Solved, Sums
-from gromo_graph.growth.observe import Loader, Loss, Observation, Watched, observe
+from gromo_graph.growth.observe import Curvature, Loader, Loss, Observation, Watched, observe
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Neurons
 
+CURVATURE = "curvature"
+"""The name of Σ of the products of `Solved.sample_slopes`, among the sums of a candidate."""
 # Slopes below this share of the steepest one are rounding, and as well negative.
 _EQUAL = 1e-5  # relative difference up to which the slopes of both signs of a neuron count as equal
 _ROUNDING = 1e-5
@@ -34,7 +36,15 @@ class SlopeSums:
     def add(self, seen: Observation) -> None:
         """Count a batch."""
         for name, value in self.solved.batch_slopes(seen).items():
-            self.totals[name] = self.totals[name] + value if name in self.totals else value
+            self._add(name, value)
+        for gradients in seen.draws if seen.probe is None else (*seen.draws, seen.probe):
+            rows = self.solved.sample_slopes(replace(seen, gradients=gradients))
+            if rows is not None:
+                rows = rows.to(torch.float64)
+                self._add(CURVATURE, rows.T @ rows)
+
+    def _add(self, name: Hashable, value: Tensor) -> None:
+        self.totals[name] = self.totals[name] + value if name in self.totals else value
 
     def share(self, processes: Processes) -> None:
         """Add what the other processes have counted."""
@@ -52,17 +62,19 @@ def measure(
     solved: Sequence[Solved],
     *,
     processes: Processes,
+    curvature: Curvature | None = None,
 ) -> list[Sums]:
     """The slopes of all candidates, from one pass; no weight is touched, and candidates know nothing of each other.
 
     Args:
         loader: all its samples count. processes: each with its share of the data.
+        curvature: along the candidates, if it is wanted, and from which gradients.
     """
     sums = [SlopeSums(each) for each in solved]
     watched = Watched.union([each.watched for each in solved])
     weight = 0.0
     with processes.together():
-        for seen in observe(network, loss, loader, watched):
+        for seen in observe(network, loss, loader, watched, curvature=curvature):
             weight += seen.weight
             for each in sums:
                 each.add(seen)
@@ -70,6 +82,27 @@ def measure(
         each.share(processes)
     (weight,) = processes.totals(weight)
     return [each.means(weight) for each in sums]
+
+
+def newton_step(slopes: Sums, slope: float, along: Tensor | None = None) -> float | None:
+    """The γ at which a quadratic model of the loss is lowest, and the slope times it is twice its decrease.
+
+    Args:
+        slopes: with the curvature, if it was measured. slope: of the candidate.
+        along: (any number,), what the candidate has of each of `Solved.sample_slopes`; None for all.
+
+    Returns:
+        None if no curvature was measured, or there is none.
+
+    >>> newton_step({CURVATURE: torch.eye(2)}, 4.0, torch.tensor([1.0, 1.0]))
+    2.0
+    """
+    if CURVATURE not in slopes:
+        return None
+    matrix = slopes[CURVATURE].to(torch.float64)
+    along = matrix.new_ones(len(matrix)) if along is None else along.to(matrix)
+    curvature = float(along @ matrix @ along)
+    return slope / curvature if slope > 0.0 and curvature > 0.0 else None
 
 
 def total(products: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.neuron_weights import GroupNeurons
+from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
 from gromo_graph.growth.bias_compensation import cannot_be_taken_back, compensations
@@ -33,7 +34,8 @@ from gromo_graph.growth.candidates.group_neurons import (
     solve_views,
 )
 from gromo_graph.growth.candidates.neuron_slopes import NeuronSlopes
-from gromo_graph.growth.candidates.slopes import enough
+from gromo_graph.growth.candidates.slopes import enough, newton_step
+from gromo_graph.growth.curvature import curved, whitening_of_group
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
@@ -47,7 +49,7 @@ from gromo_graph.statistics.neuron_parts import united
 from gromo_graph.statistics.solve_neurons import first_neurons
 from gromo_graph.surgery.widen import Step
 
-SOLVED = ("tiny", "gradmax")
+SOLVED = ("tiny", "natural", "gradmax")
 """Criteria that need statistics."""
 _NO_SLOPE = "no slope behind a layer or RMS norm: judged by the loss"
 
@@ -117,17 +119,26 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         self.views = tuple(head_views(part) for part in self.parts)
 
     def wanted(self) -> Wanted:
-        """All moments of the growth of each view."""
-        return Wanted(groups=tuple(view for views in self.views for view in views))
+        """All moments of the growth of each view, and by natural gradient the curvature at its consumers."""
+        views = tuple(view for views in self.views for view in views)
+        natural = self.policy.criterion == "natural"
+        names = [curved(self.network, view) for view in views] if natural else []
+        return Wanted(groups=views, curved=tuple(each for found in names for each in found))
 
     def solve(self, gathered: Gathered) -> tuple[PartSolution, ...]:
         """The neurons of each part; of a dead group none."""
         if self.policy.rescue and all(is_dead(part) for part in self.parts):
             return ()
         return tuple(
-            solve_views(part, views, self.neurons, self.policy)
-            for part, views in zip(self.parts, self.views, strict=True)
+            solve_views(views, self.neurons, self.policy, [self._outputs(view, gathered) for view in views])
+            for views in self.views
         )
+
+    def _outputs(self, view: LinkedGroup, gathered: Gathered) -> OutputWhitening | None:
+        """G^(−1/2) of its consumers by natural gradient, else None."""
+        if self.policy.criterion != "natural":
+            return None
+        return whitening_of_group(self.network, view, gathered.curvatures, self.policy.ridge)
 
     def judged(
         self, solution: tuple[PartSolution, ...], gathered: Gathered, generator: torch.Generator | None
@@ -199,6 +210,29 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
             weights=neurons,
             deltas=deltas,
             shifts=compensations(self.linked, neurons),
+        )
+
+    def at_newton_step(self, found: Widening, slopes: Sums, along: Tensor) -> Widening:
+        """The candidate as large as the curvature along it allows, if that was measured: γ = 1 is then the best γ of
+        a quadratic model, by which the loss falls by half of the slope.
+
+        Args:
+            along: what it has of each of the slopes that were measured.
+        """
+        step = newton_step(slopes, found.slope or 0.0, along)
+        if step is None:
+            return found
+        finite = self.policy.scale == "alpha_std"
+        scales = (1.0, step) if finite else (step**0.5, step**0.5)
+        weights = found.weights.scaled(*scales)
+        slope = step * (found.slope or 0.0)
+        return replace(
+            found,
+            weights=weights,
+            deltas={name: step * delta for name, delta in found.deltas.items()},
+            shifts=compensations(self.linked, weights),
+            slope=slope,
+            predicted=slope / 2,
         )
 
     def united(self, neurons: Sequence[GroupNeurons]) -> GroupNeurons:
@@ -282,6 +316,10 @@ class SolvedWidening(Solved):
             for name, value in part.of_batch(seen).items()
         }
 
+    def sample_slopes(self, seen: Observation) -> Tensor:
+        """Of each neuron of each part with both signs, and of the deltas."""
+        return torch.cat([part.of_samples(seen) for part in self.parts], dim=1)
+
     def measured(self, slopes: Sums) -> Widening | LeftOut:
         """Best sign of each neuron, those of positive slope, the steepest first, as many as wanted.
 
@@ -295,7 +333,8 @@ class SolvedWidening(Solved):
         count = enough(totals, prospect.neurons // unit, prospect.policy.neurons)
         solver = solver_of(self.solution)
         if count == 0:
-            return prospect.left_out("no new neuron would lower the loss", solver=solver)
+            note = joined(*(part.note for part in self.solution))
+            return prospect.left_out("no new neuron would lower the loss", solver=solver, note=note)
         neurons = [each.chosen(part.neurons, count) for each, part in zip(found, self.solution, strict=True)]
         notes = [part.note for part in self.solution]
         if count * unit < prospect.neurons:
@@ -305,7 +344,7 @@ class SolvedWidening(Solved):
         deltas = {name: delta for part in self.solution for name, delta in part.deltas.items()}
         of_deltas = sum(float(slopes["delta", name]) for name in deltas if ("delta", name) in slopes)
         promises = (promised(part, each) for part, each in zip(prospect.parts, neurons, strict=True))
-        return prospect.widening(
+        found_now = prospect.widening(
             prospect.united(neurons),
             deltas if prospect.policy.apply_delta else {},
             predicted=sum(promises) + of_deltas,
@@ -313,6 +352,8 @@ class SolvedWidening(Solved):
             note=joined(*notes),
             solver=solver,
         )
+        along = [part.along(each, count) for part, each in zip(self.parts, found, strict=True)]
+        return prospect.at_newton_step(found_now, slopes, torch.cat(along))
 
 
 def promised(linked: LinkedGroup, neurons: GroupNeurons) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gromo_graph.graph import Graph
 from gromo_graph.growth.effort.sample_size import SampleSize, samples_for
+from gromo_graph.growth.pseudo_gradients import DRAWS
 from gromo_graph.modules.growing_module import LinkedGroup
 from gromo_graph.spec.settings import Growth
 
@@ -97,6 +98,8 @@ def decision_cost(graph: Graph, groups: Sequence[LinkedGroup], policy: Growth, t
     needed = max([2 * _LEAST, *(size.samples for size in sizes)])
     needed = min(needed, most) if given is None else given
     passes = PASSES * graph.multiply_adds
+    if policy.criterion == "natural":  # each draw is sent back through the network
+        passes += (PASSES - 1) * DRAWS * graph.multiply_adds
     statistics = passes + sum(size.moments for size in sizes)
     slopes = passes + PASSES * tried * sum(size.fan_in + size.fan_out for size in sizes)
     solutions = sum(float(size.columns) ** 2 * min(size.columns, most) for size in sizes)

@@ -18,15 +18,18 @@ class Spending:
 
     Attributes:
         trained, decided: multiply-adds. samples: trained on since `trained` was brought up to date.
+        settled: samples that `trained` has counted.
     """
 
     trained: float = 0.0
     decided: float = 0.0
     samples: int = 0
+    settled: int = 0
 
     def settle(self, madds: int) -> None:
         """Count the samples of before as trained on by a network of so many multiply-adds a sample."""
         self.trained += PASSES * madds * self.samples
+        self.settled += self.samples
         self.samples = 0
 
     def allowance(self, policy: Growth) -> Allowance | None:

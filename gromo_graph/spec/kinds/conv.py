@@ -38,7 +38,7 @@ class Convolution(Convolving, Layer):
         return prod(self.output_shape(inputs)) * self._fan_in(inputs[0])
 
     def _fan_in(self, shape: Shape) -> int:
-        return shape[0] * self.taps
+        return int(shape[0] * self.kernel**self.dimensions)
 
 
 class Conv1d(Convolution):
