@@ -44,6 +44,20 @@ _OTHER_WORDS = {
 }
 """Words that people try for a verb, with what to write behind `gromo-graph`."""
 
+_OTHER_OPTIONS = {
+    **{f"--{name}": f"--set train.{name}=..." for name in ("epochs", "loss", "schedule")},
+    **dict.fromkeys(("--batch-size", "--batch_size", "--batch"), "--set train.batch_size=..."),
+    **dict.fromkeys(("--lr", "--learning-rate"), "--set train.optimizer.lr=..."),
+    "--optimizer": "--set train.optimizer.name=...",
+    **dict.fromkeys(("--max-parameters", "--parameters", "--budget"), "--set growth.stop.parameters=..."),
+    "--steps": "--set growth.stop.steps=...",
+    **dict.fromkeys(("--gpu", "--cuda"), "--device cuda"),
+    "--cpu": "--device cpu",
+    **dict.fromkeys(("--output", "--out-dir", "--name"), "--out"),
+    "--overwrite": "--force",
+}
+"""Options that people try with `grow`, with what to write."""
+
 
 class VerbGroup(TyperGroup):
     """The verbs in the groups that their `rich_help_panel` names, each described in full."""
@@ -75,6 +89,9 @@ class VerbGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except _UsageError as error:
+            meant = _OTHER_OPTIONS.get(getattr(error, "option_name", ""))
+            if meant is not None and error.ctx is not None and error.ctx.info_name == "grow":
+                error.message, error.possibilities = f"`{error.option_name}`: write `{meant}`", None
             if ctx.meta[_AS_JSON]:
                 typer.echo(error_as_json(error.format_message(), WRONG))
             raise

@@ -144,8 +144,7 @@ def _reader(graph: Graph, source: str, target: str) -> Layer | str:
 
 
 def _slides_to(layer: Convolution | ConvTranspose, given: Shape, wanted: Shape) -> bool:
-    axis = layer.axis()
-    return tuple(axis.outputs(size) for size in given[1:]) == wanted[1:]
+    return tuple(axis.outputs(size) for axis, size in zip(layer.axes, given[1:], strict=True)) == wanted[1:]
 
 
 def _form(shape: Shape) -> str:

@@ -20,6 +20,8 @@ _FORWARD = ("__call__", "forward", "_conv_forward")
 def module_row(module: nn.Module) -> ModuleRow | None:
     """The row of a module: that of the class of torch that it is, or descends from without another forward pass.
 
+    Some modules are in several libraries and not in torch; they go by the name of their class.
+
     >>> module_row(nn.Conv2d(1, 2, 3)) is rows().modules[nn.Conv2d], module_row(nn.LSTM(2, 3))
     (True, None)
     """
@@ -30,4 +32,4 @@ def module_row(module: nn.Module) -> ModuleRow | None:
                 getattr(type(module), name, None) is getattr(kind, name, None) for name in _FORWARD
             )
             return known[kind] if unchanged else None
-    return None
+    return rows().named.get(type(module).__name__)

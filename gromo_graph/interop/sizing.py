@@ -35,6 +35,29 @@ def default_spec(features: int, outputs: int, hidden: Sequence[int]) -> Spec:
     return SetSection("train", {"optimizer": {"weight_decay": 0.2}}).spec_of(spec)
 
 
+_WIDEST = 8
+
+
+def default_widths(features: int, outputs: int, budget: int | None) -> tuple[int, ...]:
+    """The widths that the default network begins with: two layers of 8, or narrower ones for a small budget.
+
+    Args:
+        features: numbers of a sample. outputs: of the network.
+        budget: parameters at the most, half of which is left to growth; of a smaller one only as much as has to be.
+
+    >>> default_widths(4, 3, None), default_widths(4, 3, 100), default_widths(4, 3, 12)
+    ((8, 8), (3, 3), (1,))
+    """
+    starts = [(width, width) for width in range(_WIDEST, 0, -1)]
+    if budget is None:
+        return starts[0]
+    sizes = {start: build_graph(default_spec(features, outputs, start)).parameter_count for start in starts}
+    fitting = [start for start in starts if sizes[start] <= budget // 2]
+    if fitting:
+        return fitting[0]
+    return (1, 1) if sizes[1, 1] <= budget else (1,)
+
+
 def spec_of(spec: Spec | str | os.PathLike[str]) -> Spec:
     """A spec, also from its YAML text, or from the path of a file: a text of one line is a path.
 

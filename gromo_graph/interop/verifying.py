@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from gromo_graph.layers.attention import Attend
+from gromo_graph.layers.registry import rows
 from gromo_graph.network import GrowingNetwork
 
 _EXACT = (
@@ -80,6 +81,9 @@ def _prepared(module: nn.Module, training: bool, double: bool) -> nn.Module:
     for inner in copied.modules():
         if isinstance(inner, _DropoutNd):
             inner.p = 0.0
+        if type(inner).__name__ in rows().named:  # stochastic depth of a library
+            for name in {"p", "drop_prob"} & vars(inner).keys():
+                setattr(inner, name, 0.0)
         if isinstance(inner, nn.MultiheadAttention | Attend):
             inner.dropout = 0.0
     return copied.double() if double else copied

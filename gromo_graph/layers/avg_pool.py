@@ -11,16 +11,23 @@ from gromo_graph.layers.operation import Channels, refuse_moving_rest
 from gromo_graph.layers.pool import Resampling, along_axes, window_fields
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
-from gromo_graph.spec.kinds.pool import Pool
+from gromo_graph.spec.kinds.avg_pool import AvgPool
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall
 
 
-def build(node: Pool, inputs: Sequence[kinds.Shape]) -> AvgPool1d | AvgPool2d:
+def build(node: AvgPool, inputs: Sequence[kinds.Shape]) -> AvgPool1d | AvgPool2d:
     """The torch module of the node."""
-    stride = node.stride or node.kernel
-    return (AvgPool1d, AvgPool2d)[node.dimensions - 1](node.kernel, stride=stride, padding=node.padding)
+    kind: Any = (AvgPool1d, AvgPool2d)[node.dimensions - 1]
+    module: AvgPool1d | AvgPool2d = kind(
+        node.kernel,
+        stride=node.stride or node.kernel,
+        padding=node.padding,
+        ceil_mode=node.ceil_mode,
+        count_include_pad=node.count_include_pad,
+    )
+    return module
 
 
 P = TypeVar("P", AvgPool1d, AvgPool2d)
@@ -45,14 +52,12 @@ def avg_pool(
     count_include_pad: bool = True,
     divisor_override: Any = None,
 ) -> ModelValue:
-    """Over one or two axes, with the zeros of the padding in the mean."""
-    window = window_fields(kernel_size, stride, padding)
-    if window["padding"] and not count_include_pad:
-        raise Unmapped("it leaves the padding out of the mean: expected count_include_pad=True")
+    """Over one or two axes."""
+    window = window_fields(kernel_size, stride, padding, ceil_mode)
     if divisor_override is not None:
         raise Unmapped(f"it divides by {divisor_override}: expected the number of positions")
     kind = (kinds.AvgPool1d, kinds.AvgPool2d)[len(call.shape) - 2]
-    return call.add(kind, sources=(call.exact(input),), **window)
+    return call.add(kind, sources=(call.exact(input),), count_include_pad=count_include_pad, **window)
 
 
 _ATTRIBUTES = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")

@@ -12,13 +12,15 @@ from torch.nn import Conv1d, Conv2d, functional
 from gromo_graph.algebra import Patches, measured_image, spread_out
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.base import Kernel, like
+from gromo_graph.layers.pad import pad
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare, bias_of, weight_of
 from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.per_axis import along
 from gromo_graph.spec.kinds.window import Axis, same_padding
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, Weight, same_along_axes, sizes_of, weights_of
+from gromo_graph.translation.torch_call import TorchCall, Weight, per_axis, sizes_of, weights_of
 
 FLAT = Axis(1)
 """A sequence is an image of height 1."""
@@ -38,7 +40,7 @@ class PointConv1d(Conv1d):
 
 def build(node: kinds.Convolution, inputs: Sequence[kinds.Shape]) -> torch.nn.Module:
     """The torch layer of a convolution; its weights are drawn by the compiler, from a generator."""
-    at_each = node.dimensions == 1 and (node.kernel, node.stride) == (1, 1) and not node.axis().before
+    at_each = node.dimensions == 1 and (node.kernel, node.stride) == (1, 1) and not node.axis(0).before
     layer: torch.nn.Module = torch.nn.utils.skip_init(
         PointConv1d if at_each else (Conv1d, Conv2d)[node.dimensions - 1],
         inputs[0][0],
@@ -215,13 +217,12 @@ def make_identity(layer: Conv1d | Conv2d) -> bool:
 def sliding_fields(
     call: TorchCall, input: Any, weights: Mapping[str, Weight | None], *, kernel: Any, **options: Any
 ) -> dict[str, Any]:
-    """The fields that all kinds of convolutions have; an option is one number along all axes."""
-    along = {name: same_along_axes(value, name.replace("_", " ")) for name, value in options.items()}
+    """The fields that all kinds of convolutions have."""
     return {
         "sources": (call.exact(input),),
-        "kernel": same_along_axes(kernel, "kernel"),
+        "kernel": per_axis(kernel),
         "bias": weights["bias"] is not None,
-        **along,
+        **{name: per_axis(value) for name, value in options.items()},
     }
 
 
@@ -238,11 +239,11 @@ def convolution(
     padding_mode: str = "zeros",
 ) -> ModelValue:
     """Of one group, or depthwise with a group for each channel."""
-    if padding_mode != "zeros":
-        raise Unmapped(f"it pads with {padding_mode!r}: expected padding_mode='zeros'")
     weights = weights_of(call, weight=weight, bias=bias)
     out, own, *kernel = sizes_of(weights["weight"])
     padding = 0 if padding == "valid" else padding
+    if padding_mode != "zeros":
+        input, padding = _padded(call, input, padding, padding_mode, kernel, dilation), 0
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     fields = sliding_fields(call, input, weights, kernel=kernel, **options)
     axes = len(kernel)
@@ -254,6 +255,25 @@ def convolution(
         f"it has {groups} groups of {own} channels that give {out}: expected one group, or a depthwise convolution "
         "with a kernel for each channel"
     )
+
+
+def _padded(
+    call: TorchCall, input: Any, padding: Any, mode: str, kernel: Sequence[int], dilation: Any
+) -> ModelValue:
+    """What a convolution reads that does not pad with zeros: a node of its own."""
+    axes = len(kernel)
+    if padding == "same":
+        sides = [
+            same_padding(size, step)
+            for size, step in zip(kernel, along(per_axis(dilation), axes), strict=True)
+        ]
+    else:
+        sides = [(size, size) for size in along(per_axis(padding), axes)]
+    source = call.exact(input)
+    flat = [side for pair in reversed(sides) for side in pair]
+    sizes = call.blueprint.shapes[source]
+    shape = (sizes[0], *(size + sum(pair) for size, pair in zip(sizes[1:], sides, strict=True)))
+    return pad(call.inside("pad", shape), ModelValue(source, sizes, sizes), flat, mode)
 
 
 def _plain_point(part: PointConv1d) -> PlainTorch:

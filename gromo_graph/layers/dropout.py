@@ -13,14 +13,28 @@ from torch.nn.modules.dropout import _DropoutNd
 from gromo_graph.layers.operation import Channels, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Dropout, Shape
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import as_function
+from gromo_graph.translation.blueprint import ModelValue, Unmapped
+from gromo_graph.translation.rows import PlainTorch, as_function
 from gromo_graph.translation.torch_call import TorchCall
 
 
-def build(node: Dropout, inputs: Sequence[Shape]) -> torch.nn.Dropout:
+class DropSamples(torch.nn.Dropout1d):
+    """Whole samples are set to zero, as stochastic depth does with a residual branch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape: each sample is one channel."""
+        return super().forward(x.flatten(1)[:, None]).view_as(x)
+
+
+def build(node: Dropout, inputs: Sequence[Shape]) -> _DropoutNd:
     """The torch module of the node."""
-    return torch.nn.Dropout(node.p)
+    match node.drop:
+        case "samples":
+            return DropSamples(node.p)
+        case "features" if len(inputs[0]) > 1:
+            return (torch.nn.Dropout1d, torch.nn.Dropout2d)[len(inputs[0]) - 2](node.p)
+        case _:
+            return torch.nn.Dropout(node.p)  # a feature of a row is one value
 
 
 class DropoutAdapter(OperationAdapter[_DropoutNd]):
@@ -47,10 +61,49 @@ def dropout(
     return call.add(Dropout, sources=(call.exact(view),), p=float(p))
 
 
+def dropped_features(
+    call: TorchCall, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> ModelValue:
+    """Whole channels are dropped, which stand in front in the model."""
+    view = call.view(input)
+    if not training:
+        return view
+    return call.add(Dropout, sources=(call.exact(view),), p=float(p), drop="features")
+
+
+def dropped_samples(call: TorchCall, module: Any, input: Any) -> ModelValue:
+    """A module of a library that is called stochastic depth or drop path, and has no class in torch."""
+    view = call.view(input)
+    p = getattr(module, "p", getattr(module, "drop_prob", None))
+    if getattr(module, "mode", "row") != "row" or not getattr(module, "scale_by_keep", True):
+        raise Unmapped("it drops the whole batch, or does not scale what is left: expected mode='row'")
+    if not isinstance(p, int | float | None):
+        raise Unmapped(f"its probability is {p!r}: expected a number")
+    if not p:
+        return view
+    return replace(view, node=call.add(Dropout, sources=(view.node,), p=float(p), drop="samples").node)
+
+
+def _plain(part: DropSamples) -> PlainTorch:
+    module = torch.nn.Dropout1d(part.p).train(part.training)
+    return PlainTorch({"": module}, lambda call, x: call("", x.flatten(1).unsqueeze(1)).view_as(x))
+
+
+_FEATURES = as_function(dropped_features, "p")
+
 TORCH = TorchHalf(
     build,
     [DropoutAdapter()],
     identity=lambda module: True,
-    import_functions={"dropout": dropout},
-    import_modules={torch.nn.Dropout: as_function(dropout, "p")},
+    import_functions={
+        "dropout": dropout,
+        **dict.fromkeys(("dropout1d", "dropout2d", "feature_dropout"), dropped_features),
+    },
+    import_modules={
+        torch.nn.Dropout: as_function(dropout, "p"),
+        torch.nn.Dropout1d: _FEATURES,
+        torch.nn.Dropout2d: _FEATURES,
+    },
+    import_named={"StochasticDepth": dropped_samples, "DropPath": dropped_samples},
+    export={DropSamples: _plain},
 )

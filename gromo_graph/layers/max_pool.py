@@ -14,12 +14,14 @@ from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.pool import Pool
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall, same_along_axes
+from gromo_graph.translation.torch_call import TorchCall, per_axis
 
 
 def build(node: Pool, inputs: Sequence[kinds.Shape]) -> MaxPool1d | MaxPool2d:
     """The torch module of the node."""
-    return (MaxPool1d, MaxPool2d)[node.dimensions - 1](node.kernel, stride=node.stride, padding=node.padding)
+    return (MaxPool1d, MaxPool2d)[node.dimensions - 1](
+        node.kernel, stride=node.stride, padding=node.padding, ceil_mode=node.ceil_mode
+    )
 
 
 P = TypeVar("P", MaxPool1d, MaxPool2d)
@@ -83,13 +85,15 @@ def max_pool(
     return_indices: bool = False,
 ) -> ModelValue:
     """Over one or two axes, without dilation."""
-    if same_along_axes(dilation, "dilation") != 1:
+    if per_axis(dilation) != 1:
         raise Unmapped(f"its dilation is {dilation}: expected 1")
     kind = (kinds.MaxPool1d, kinds.MaxPool2d)[len(call.shape) - 2]
-    return call.add(kind, sources=(call.exact(input),), **window_fields(kernel_size, stride, padding))
+    return call.add(
+        kind, sources=(call.exact(input),), **window_fields(kernel_size, stride, padding, ceil_mode)
+    )
 
 
-_MODULE = as_function(max_pool, "kernel_size", "stride", "padding", "dilation")
+_MODULE = as_function(max_pool, "kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
 TORCH = TorchHalf(
     build,

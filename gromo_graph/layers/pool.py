@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 
 from gromo_graph.layers.operation import OperationAdapter
-from gromo_graph.translation.torch_call import same_along_axes
+from gromo_graph.translation.torch_call import per_axis
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -26,15 +26,12 @@ def along_axes(value: int | tuple[int, ...], axes: int = 1) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,) * axes
 
 
-def window_fields(kernel: Any, stride: Any, padding: Any) -> dict[str, Any]:
-    """The fields of a node for a window of torch.
-
-    Raises:
-        Unmapped: they differ between axes.
-    """
-    size, step = same_along_axes(kernel, "kernel"), same_along_axes(stride, "stride")
+def window_fields(kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> dict[str, Any]:
+    """The fields of a node for a window of torch."""
+    size, step = per_axis(kernel), per_axis(stride)
     return {
         "kernel": size,
         "stride": None if step == size else step,
-        "padding": same_along_axes(padding, "padding"),
+        "padding": per_axis(padding),
+        "ceil_mode": ceil_mode,
     }

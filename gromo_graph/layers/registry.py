@@ -28,13 +28,15 @@ class Rows:
     """The rows of all torch halves together.
 
     Attributes:
-        layers, operations: adapters by the torch class they serve. functions, modules: for import. export: for export.
+        layers, operations: adapters by the torch class they serve. functions, modules, named: for import.
+        export: for export.
     """
 
     layers: dict[type[torch.nn.Module], LayerAdapter[torch.nn.Module]] = field(default_factory=dict)
     operations: dict[type[torch.nn.Module], OperationAdapter[torch.nn.Module]] = field(default_factory=dict)
     functions: dict[str, FunctionRow] = field(default_factory=dict)
     modules: dict[type[torch.nn.Module], ModuleRow] = field(default_factory=dict)
+    named: dict[str, ModuleRow] = field(default_factory=dict)
     export: dict[type[torch.nn.Module], ExportRow] = field(default_factory=dict)
 
 
@@ -55,6 +57,7 @@ def _gathered(sources: tuple[TorchHalfSource, ...]) -> Rows:
                 found.layers[adapter.layer_type] = adapter
         found.functions.update(half.import_functions)
         found.modules.update(half.import_modules)
+        found.named.update(half.import_named)
         found.export.update(half.export)
     return found
 

@@ -30,6 +30,8 @@ class TorchHalf:
             whether there are such; None if there never are. An edit that inserts a node asks for it.
         import_functions: by the name of a function of `torch.nn.functional`, of a tensor method or of an operator.
         import_modules: by the class of torch; a subclass with the same forward pass is read as that.
+        import_named: by the name of a class that torch has not, but several libraries. That it computes what the row
+            says is checked as for all others.
         export: by the class of a module that `build` makes; torch's own modules need no row.
     """
 
@@ -38,4 +40,5 @@ class TorchHalf:
     identity: Callable[[Any], bool] | None = None
     import_functions: Mapping[str, FunctionRow] = field(default_factory=dict)
     import_modules: Mapping[type[torch.nn.Module], ModuleRow] = field(default_factory=dict)
+    import_named: Mapping[str, ModuleRow] = field(default_factory=dict)
     export: Mapping[type[torch.nn.Module], ExportRow] = field(default_factory=dict)

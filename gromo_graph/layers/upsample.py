@@ -1,4 +1,4 @@
-"""`upsample1d`, `upsample2d`: every position becomes several equal ones, channel by channel."""
+"""`upsample1d`, `upsample2d`: more positions, channel by channel, by nearest neighbours or by interpolation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Shape, Upsample1d, Upsample2d
 from gromo_graph.spec.kinds.upsample import Upsample
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall
+from gromo_graph.translation.rows import FunctionRow, as_function
+from gromo_graph.translation.torch_call import TorchCall, per_axis
 
 
 def build(node: Upsample, inputs: Sequence[Shape]) -> torch.nn.Upsample:
-    """The torch module of the node."""
-    return torch.nn.Upsample(scale_factor=node.scale)
+    """The torch module of the node; linear ones weigh neighbours so that a constant stays one."""
+    corners = node.align_corners if node.mode != "nearest" else None
+    if node.size is not None:
+        return torch.nn.Upsample(size=node.size, mode=node.mode, align_corners=corners)
+    return torch.nn.Upsample(scale_factor=node.scale, mode=node.mode, align_corners=corners)
 
 
 def interpolate(
@@ -31,22 +34,33 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> ModelValue:
-    """Nearest neighbours, a whole number of times."""
-    if mode != "nearest":
-        raise Unmapped(f"its mode is {mode!r}: expected nearest")
-    return upsample_nearest(call, input)
-
-
-def upsample_nearest(call: TorchCall, input: Any, *_: Any, **__: Any) -> ModelValue:
-    """The scale that the arguments ask for shows in the shapes."""
+    """To another number of positions; torch computes the places between from the sizes, or from the given scale."""
+    if antialias:
+        raise Unmapped("it smooths before it samples: expected antialias=False")
     source = call.exact(input)
     before, after = call.blueprint.shapes[source][1:], tuple(call.shape[1:])
-    scales = {new // old for new, old in zip(after, before, strict=True)}
-    if len(scales) != 1 or any(new % old for new, old in zip(after, before, strict=True)):
-        raise Unmapped(
-            f"it makes {list(after)} of {list(before)}: expected one whole multiple along every axis"
-        )
-    return call.add((Upsample1d, Upsample2d)[len(after) - 1], sources=(source,), scale=scales.pop())
+    if scale_factor is not None and not recompute_scale_factor:
+        scales = scale_factor if isinstance(scale_factor, tuple | list) else [scale_factor] * len(after)
+        if any(old * scale != new for old, scale, new in zip(before, scales, after, strict=True)):
+            raise Unmapped(
+                f"its scale {scale_factor} makes no whole number of {list(before)}: expected a size"
+            )
+    whole = all(new % old == 0 for old, new in zip(before, after, strict=True))
+    sizes = [new // old for old, new in zip(before, after, strict=True)] if whole else after
+    fields = {"scale" if whole else "size": per_axis(tuple(sizes))}
+    if align_corners:
+        fields["align_corners"] = True
+    return call.add((Upsample1d, Upsample2d)[len(after) - 1], sources=(source,), mode=mode, **fields)
+
+
+def by_mode(mode: str) -> FunctionRow:
+    """The row of an operator of one mode, whose scale shows in the shapes."""
+
+    def read(call: TorchCall, input: Any, size: Any = None, *arguments: Any, **named: Any) -> ModelValue:
+        corners = named.get("align_corners", arguments[0] if arguments and mode != "nearest" else None)
+        return interpolate(call, input, mode=mode, align_corners=corners)
+
+    return read
 
 
 _MODULE = as_function(interpolate, "size", "scale_factor", "mode", "align_corners")
@@ -56,8 +70,15 @@ TORCH = TorchHalf(
     [Resampling(torch.nn.Upsample)],
     import_functions={
         "interpolate": interpolate,
-        "upsample_nearest1d": upsample_nearest,
-        "upsample_nearest2d": upsample_nearest,
+        "upsample_nearest1d": by_mode("nearest"),
+        "upsample_nearest2d": by_mode("nearest"),
+        "upsample_linear1d": by_mode("linear"),
+        "upsample_bilinear2d": by_mode("bilinear"),
+        "upsample_bicubic2d": by_mode("bicubic"),
     },
-    import_modules={torch.nn.Upsample: _MODULE, torch.nn.UpsamplingNearest2d: _MODULE},
+    import_modules={
+        torch.nn.Upsample: _MODULE,
+        torch.nn.UpsamplingNearest2d: _MODULE,
+        torch.nn.UpsamplingBilinear2d: _MODULE,
+    },
 )

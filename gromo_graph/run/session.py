@@ -7,7 +7,7 @@ Every way to begin a run (`entry_points.py`) says three things: the options (`Co
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
@@ -58,11 +59,13 @@ class Start:
         spec: before any growth.
         data: split and prepared.
         past: of a run that goes on; None for one that begins.
+        weights: that a run in memory begins with; None for those of its options.
     """
 
     spec: Spec
     data: Data
     past: Past | None = None
+    weights: Mapping[str, Tensor] | None = None
 
 
 class Place(Protocol):
@@ -199,6 +202,8 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
         network = compiled(spec, command.seed, device)
         if weights is not None:
             load_first_weights(weights, network)
+        if start.weights is not None:
+            network.load_state_dict(dict(start.weights))
         return Loop(network, start.data, command, processes)
 
     check_shares(start.spec, start.data, processes)

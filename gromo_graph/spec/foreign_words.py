@@ -78,6 +78,14 @@ _KINDS = {
         ("global_average_pooling2d", "global_average_pool", "global_avg_pool2d"), "adaptive_avg_pool2d"
     ),
     **dict.fromkeys(("global_average_pooling1d", "global_avg_pool1d"), "adaptive_avg_pool1d"),
+    **dict.fromkeys(("global_max_pooling2d", "global_max_pool"), "adaptive_max_pool2d"),
+    **dict.fromkeys(
+        ("stochastic_depth", "drop_path", "dropout1d", "dropout2d", "spatial_dropout2d"), "dropout"
+    ),
+    **dict.fromkeys(("zero_pad2d", "zero_padding2d", "reflection_pad2d", "replication_pad2d"), "pad"),
+    **dict.fromkeys(("layer_scale",), "affine"),
+    **dict.fromkeys(("rescaling",), "scale"),
+    **dict.fromkeys(("mul", "multiply"), "merge"),
     **dict.fromkeys(("conv", "convolution", "convolution2d"), "conv2d"),
     **dict.fromkeys(("conv2d_transpose", "deconv", "deconvolution"), "conv_transpose2d"),
     **dict.fromkeys(("add", "sum", "plus", "concat", "concatenate", "cat"), "merge"),
@@ -143,7 +151,8 @@ def advice_for_kind(word: str) -> str | None:
         return "an activation is no node, write it as `activation` of the node before"
     kind = kind_meant(word)
     if kind == "merge":
-        return f"write `merge`, with `merge: {'concat' if folded(word).startswith('c') else 'sum'}`"
+        how = {"c": "concat", "m": "product"}.get(folded(word)[0], "sum")
+        return f"write `merge`, with `merge: {how}`"
     return None if kind is None else f"write `{kind}`"
 
 

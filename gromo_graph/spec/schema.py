@@ -30,6 +30,7 @@ _SAMPLES: Mapping[str, Any] = {
     "kernel": 3,
     "groups": 2,
     "vocabulary": 100,
+    "padding": [1, 1],
     "from": "stem",
     "shape": [64],
 }

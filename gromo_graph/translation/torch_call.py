@@ -235,18 +235,15 @@ def trained_like(parameter: Tensor, values: Tensor) -> Tensor:
     return nn.Parameter(values, requires_grad=parameter.requires_grad)
 
 
-def same_along_axes(value: Any, what: str) -> Any:
-    """One number for all axes.
+def per_axis(value: Any) -> Any:
+    """One number for all axes if it is the same along each, else one for each; a single one or a word stays.
 
-    Raises:
-        Unmapped: they differ.
-
-    >>> same_along_axes((3, 3), "kernel"), same_along_axes("same", "padding"), same_along_axes([], "stride")
-    (3, 'same', None)
+    >>> per_axis((3, 3)), per_axis([1, 7]), per_axis("same"), per_axis([])
+    (3, (1, 7), 'same', None)
     """
     if isinstance(value, tuple | list):
         if len(set(value)) > 1:
-            raise Unmapped(f"its {what} is {tuple(value)}: expected the same along all axes")
+            return tuple(value)
         return value[0] if value else None
     return value
 

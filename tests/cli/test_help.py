@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from gromo_graph.cli import app
 from gromo_graph.cli.examples import EXAMPLES
-from gromo_graph.cli.help_group import _OTHER_WORDS
+from gromo_graph.cli.help_group import _OTHER_OPTIONS, _OTHER_WORDS
 from gromo_graph.spec.wording import folded
 from tests.run.specs import IRIS
 
@@ -158,3 +158,23 @@ def test_doctor_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch)
     assert "pip install 'gromo_graph[skorch]'" in result.stdout
     assert "pip install numpy" in result.stdout
     assert "something that is needed does not work" in result.stdout
+
+
+@pytest.mark.parametrize("option", _OTHER_OPTIONS)
+def test_options_that_people_try_are_answered_with_what_to_write(spec: Path, option: str) -> None:
+    result = call("grow", spec, option, "3", "--json")
+    assert result.exit_code == 2
+    meant = _OTHER_OPTIONS[option]
+    assert f"`{option}`: write `{meant}`" in result.stderr
+    assert json.loads(result.stdout)["error"]["message"] == f"`{option}`: write `{meant}`"
+    known = call("grow", "--help").stdout
+    assert meant.split()[0] in known
+    if meant.startswith("--set "):
+        path = meant.removeprefix("--set ").removesuffix("=...")
+        assert call("validate", spec, "--set", f"{path}=3").exit_code in (0, 2)
+        assert "unknown key" not in call("validate", spec, "--set", f"{path}=3").stderr
+
+
+def test_a_slip_in_an_option_gets_the_nearest_ones(spec: Path) -> None:
+    assert "--seed" in call("grow", spec, "--sed", "3").stderr
+    assert "write" not in call("render", spec, "--epochs", "3").stderr.split("Error:")[1]

@@ -26,7 +26,12 @@ POLICIES = st.builds(
     apply_delta=st.booleans(),
     ridge=st.sampled_from([0.1, 1e-3]),
 )
-SMOOTH = {"relu": "tanh", "elu": "silu", SetActivation(leaky_relu=0.2): SetActivation(gelu="tanh")}
+SMOOTH = {
+    "relu": "tanh",
+    "elu": "silu",
+    SetActivation(leaky_relu=0.2): SetActivation(gelu="tanh"),
+    SetActivation(elu=0.5): "mish",
+}
 
 
 def able_to_grow(spec: Spec) -> Spec:

@@ -18,7 +18,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gromo_graph import GrowingClassifier, GrowingRegressor, RunError, SpecError, load_spec, parse_spec
-from gromo_graph.interop import estimators
+from gromo_graph.interop import growing_estimator
 from gromo_graph.run.data.split import hold_out
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -38,8 +38,16 @@ train: {epochs: 4}
 """
 
 
+def not_repeated(estimator: Any) -> dict[str, str]:
+    """The one check that cannot pass: a sample of weight 2 is not two samples, one of which may be held out."""
+    reason = "a share of the samples is held out, and batches are drawn"
+    return {f"check_sample_weight_equivalence_on_{form}_data": reason for form in ("dense", "sparse")}
+
+
 @pytest.mark.slow
-@parametrize_with_checks([GrowingClassifier(**QUICK), GrowingRegressor(**QUICK)])
+@parametrize_with_checks(
+    [GrowingClassifier(**QUICK), GrowingRegressor(**QUICK)], expected_failed_checks=not_repeated
+)
 def test_scikit_learn_s_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
@@ -63,8 +71,8 @@ def test_all_is_trained_on_but_the_share_that_is_held_out(monkeypatch: pytest.Mo
         seen.append(start.data)
         return run(command, start, **rest)
 
-    run = estimators.in_memory
-    monkeypatch.setattr(estimators, "in_memory", watched)
+    run = growing_estimator.in_memory
+    monkeypatch.setattr(growing_estimator, "in_memory", watched)
     x, y = IRIS
     model = GrowingClassifier(epochs=1, validation_fraction=0.1, random_state=0).fit(x, y)
     (data,) = seen
@@ -199,8 +207,61 @@ def test_data_that_cannot_serve_are_refused() -> None:
         with pytest.raises(ValueError, match="expected a share between 0 and 1"):
             GrowingClassifier(validation_fraction=share).fit(x, y)
     with pytest.raises(ValueError, match="max_parameters=100, but the network begins with 139"):
-        GrowingClassifier(max_parameters=100).fit(x, y)
+        GrowingClassifier(hidden=(8, 8), max_parameters=100).fit(x, y)
     with pytest.raises(NotFittedError):
         GrowingRegressor().predict(x)
     with pytest.raises(RunError, match="unknown device 'tpu'"):
         GrowingRegressor(device="tpu").fit(x, y)
+
+
+def test_weights_of_classes_and_samples_are_those_of_the_loss() -> None:
+    random = np.random.default_rng(0)
+    rare = np.arange(240) % 8 == 0
+    x, y = random.normal(size=(240, 2)) + 1.2 * rare[:, None], np.where(rare, "yes", "no")
+    quick = {**QUICK, "epochs": 8}
+    plain = GrowingClassifier(**quick).fit(x, y)
+    balanced = GrowingClassifier(**quick, class_weight="balanced").fit(x, y)
+    given = GrowingClassifier(**quick, class_weight={"yes": 7.0}).fit(x, y)
+    weighted = GrowingClassifier(**quick).fit(x, y, sample_weight=np.where(rare, 7.0, 1.0))
+    shares = [(model.predict(x) == "yes").mean() for model in (plain, balanced, given, weighted)]
+    assert shares[0] < 0.1 < min(shares[1:])
+    np.testing.assert_allclose(given.predict_proba(x), weighted.predict_proba(x), atol=0.02)
+    same = GrowingClassifier(**quick).fit(x, y, sample_weight=np.full(240, 3.0))
+    assert np.array_equal(same.predict_proba(x), plain.predict_proba(x)), "equal weights are no weights"
+    without = GrowingClassifier(**quick).fit(x[:120], y[:120])
+    left_out = GrowingClassifier(**quick).fit(x, y, sample_weight=(np.arange(240) < 120).astype(float))
+    assert np.array_equal(left_out.predict_proba(x), without.predict_proba(x))
+    with pytest.raises(RunError, match="did you mean `yes`"):
+        GrowingClassifier(**quick, class_weight={"yess": 7.0}).fit(x, y)
+
+
+def test_partial_fit_goes_on_and_grows() -> None:
+    x, y = IRIS
+    order = np.random.default_rng(0).permutation(len(y))
+    model = GrowingClassifier(hidden=(1,), lr=0.05, batch_size=16, max_parameters=90, random_state=0)
+    losses, sizes = [], []
+    for _ in range(5):
+        for rows in np.split(order, 2):
+            model.partial_fit(x[rows], y[rows], classes=[0, 1, 2])
+        losses.append(-np.log(model.predict_proba(x)[np.arange(150), y]).mean())
+        sizes.append(model.network_.graph.parameter_count)
+    assert losses[-1] < 0.7 * losses[0]
+    assert sizes == sorted(sizes)
+    assert 11 < sizes[-1] <= 90
+    assert model.score(x, y) > 0.85
+    assert len([event for event in model.events_ if event.decision]) >= 2
+    with pytest.raises(ValueError, match="label `3`, which is none of the classes"):
+        model.partial_fit(x, y + 1)
+    targets = np.stack([x[:, 0], x[:, 1] ** 2], axis=1)
+    regressor = GrowingRegressor(hidden=(2,), lr=0.05, random_state=0).partial_fit(x, targets)
+    assert regressor.partial_fit(x, targets).predict(x).shape == (150, 2)
+
+
+def test_the_default_start_fits_a_small_budget() -> None:
+    x, y = IRIS
+    model = GrowingClassifier(max_parameters=60, **QUICK).fit(x, y)
+    assert model.events_[0].parameters_before <= 30
+    assert model.network_.graph.parameter_count <= 60
+    assert any(event.decision is not None for event in model.events_)
+    with pytest.raises(ValueError, match="max_parameters=10, but the network begins with 11"):
+        GrowingClassifier(max_parameters=10).fit(x, y)

@@ -56,10 +56,37 @@ def check(model: nn.Module, x: Tensor, kinds: Iterable[str]) -> None:
     found = [node.kind for node in network.spec.nodes.values()][2:-1]
     assert [kind for kind in found if kind != "flatten"] == list(kinds)
     assert parse_spec(dump_spec(network.spec)) == network.spec
-    for mode in (False, True):
+    random = any(kind == "dropout" for kind in found)
+    for mode in (False,) if random else (False, True):
         model.train(mode), network.train(mode)
         torch.testing.assert_close(network(x), model(x), rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(network.to_torch()(x), network(x), rtol=0, atol=1e-12)
+
+
+class StochasticDepth(nn.Module):
+    """As torchvision has it: a function that torch.fx cannot look into."""
+
+    def __init__(self, p: float, mode: str) -> None:
+        super().__init__()
+        self.p, self.mode = p, mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        size = [x.shape[0]] + [1] * (x.ndim - 1) if self.mode == "row" else [1] * x.ndim
+        noise = torch.empty(size, dtype=x.dtype, device=x.device).bernoulli_(1.0 - self.p)
+        return x * noise.div_(1.0 - self.p)
+
+
+class DropPath(nn.Module):
+    """As timm has it."""
+
+    def __init__(self, drop_prob: float, scale_by_keep: bool = True) -> None:
+        super().__init__()
+        self.drop_prob, self.scale_by_keep = drop_prob, scale_by_keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        return StochasticDepth(self.drop_prob, "row").train(self.training)(x)
 
 
 def parameter(*shape: int) -> nn.Parameter:
@@ -113,6 +140,59 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
         lambda m, x: (x.transpose(1, 2) * m.fc(x.transpose(1, 2)).sigmoid()).transpose(1, 2), SEQUENCE,
         ["conv1d", "merge"], {"fc": nn.Linear(4, 4)},
     ),
+    "pool with a last window": (lambda m, x: functional.max_pool2d(x, 4, 3, ceil_mode=True), IMAGE, ["max_pool2d"], {}),
+    "mean without padding": (
+        lambda m, x: functional.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False), IMAGE,
+        ["avg_pool2d"], {},
+    ),
+    "oblong pools": (
+        lambda m, x: functional.avg_pool2d(functional.max_pool2d(x, (1, 2), (2, 1)), (2, 1)), IMAGE,
+        ["max_pool2d", "avg_pool2d"], {},
+    ),
+    "oblong kernel": (
+        lambda m, x: m.conv(x), IMAGE, ["conv2d"], {"conv": nn.Conv2d(4, 3, (1, 5), (2, 1), (0, 2), (1, 1))},
+    ),
+    "oblong depthwise": (
+        lambda m, x: m.conv(x), IMAGE, ["depthwise_conv2d"],
+        {"conv": nn.Conv2d(4, 4, (3, 1), padding=(2, 0), dilation=(2, 1), groups=4)},
+    ),
+    "oblong transposed": (
+        lambda m, x: m.conv(x), IMAGE, ["conv_transpose2d"],
+        {"conv": nn.ConvTranspose2d(4, 3, (2, 3), (2, 1), (0, 1), (1, 0))},
+    ),
+    "means of a grid": (
+        lambda m, x: functional.adaptive_avg_pool2d(x, (2, 3)), IMAGE, ["adaptive_avg_pool2d"], {},
+    ),
+    "largest of all": (lambda m, x: x.amax((2, 3)), IMAGE, ["adaptive_max_pool2d"], {}),
+    "largest of a grid": (
+        lambda m, x: m.pool(x), IMAGE, ["adaptive_max_pool2d"], {"pool": nn.AdaptiveMaxPool2d((1, None))},
+    ),
+    "bilinear": (
+        lambda m, x: functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False), IMAGE,
+        ["upsample2d"], {},
+    ),
+    "to a size": (lambda m, x: functional.interpolate(x, (9, 5), mode="bilinear"), IMAGE, ["upsample2d"], {}),
+    "bicubic with corners": (
+        lambda m, x: m.up(x), IMAGE, ["upsample2d"],
+        {"up": nn.Upsample(size=11, mode="bicubic", align_corners=True)},
+    ),
+    "linear": (lambda m, x: m.up(x), SEQUENCE, ["upsample1d"], {"up": nn.Upsample(scale_factor=3, mode="linear")}),
+    "zeros beside": (lambda m, x: functional.pad(x, (1, 2, 0, 1)), IMAGE, ["pad"], {}),
+    "zeros beside, features last": (
+        lambda m, x: functional.pad(x.permute(0, 2, 3, 1), (0, 0, 0, 1, 2, 0)).permute(0, 3, 1, 2), IMAGE, ["pad"], {},
+    ),
+    "no padding at all": (lambda m, x: functional.pad(x, (0, 0, 0, 0)), IMAGE, [], {}),
+    "cut off": (lambda m, x: functional.pad(x, (-1, 0)), SEQUENCE, ["pad"], {}),
+    "reflected": (lambda m, x: m.pad(x), IMAGE, ["pad"], {"pad": nn.ReflectionPad2d(2)}),
+    "replicated": (lambda m, x: m.pad(x), SEQUENCE, ["pad"], {"pad": nn.ReplicationPad1d((3, 0))}),
+    "zeros by a module": (lambda m, x: m.pad(x), IMAGE, ["pad"], {"pad": nn.ZeroPad2d((0, 1, 0, 1))}),
+    "circular convolution": (
+        lambda m, x: m.conv(x), IMAGE, ["pad", "conv2d"],
+        {"conv": nn.Conv2d(4, 4, 3, padding=(1, 2), padding_mode="circular")},
+    ),
+    "whole features": (lambda m, x: m.drop(x), IMAGE, ["dropout"], {"drop": nn.Dropout2d(0.25)}),
+    "whole samples": (lambda m, x: m.drop(x), IMAGE, ["dropout"], {"drop": StochasticDepth(0.25, "row")}),
+    "paths": (lambda m, x: x + m.drop(x.tanh()), ROW, ["merge", "dropout", "merge"], {"drop": DropPath(0.25)}),
 }  # fmt: skip
 
 
@@ -123,7 +203,13 @@ def test_an_operation_comes_in(name: str) -> None:
     check(model, x, kinds)
 
 
-@pytest.mark.parametrize("name", ["gate of its mean", "layer scale", "standardised", "hard swish as written"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("gate of its mean", "layer scale", "standardised", "hard swish as written", "to a size", "linear"),
+        *("zeros beside", "reflected", "mean without padding", "oblong kernel"),
+    ],
+)
 def test_an_operation_comes_in_by_torch_export(name: str) -> None:
     function, shape, kinds, parts = OPERATIONS[name]
 
@@ -136,7 +222,13 @@ def test_an_operation_comes_in_by_torch_export(name: str) -> None:
     check(model, x, kinds)
 
 
-@pytest.mark.parametrize("name", ["gate of a row", "layer scale", "leaky", "standardised"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("gate of a row", "layer scale", "leaky", "standardised", "to a size", "reflected", "whole samples"),
+        *("mean without padding", "oblong kernel", "largest of all"),
+    ],
+)
 @pytest.mark.parametrize("file", ["net.py", "net.onnx", "net.pt2"])
 def test_an_operation_goes_out(name: str, file: str, tmp_path: Path) -> None:
     function, shape, _, parts = OPERATIONS[name]
@@ -218,6 +310,23 @@ output: y
     ]
     assert found.slope is None
     assert "all that `c` multiplies starts at 0" in found.reason
+
+
+def test_whole_samples_are_dropped_in_training() -> None:
+    spec = parse_spec("""
+nodes:
+  x: {kind: input, shape: [3, 4, 4]}
+  y: {kind: dropout, from: x, p: 0.25, drop: samples}
+output: y
+""")
+    network = compile_network(spec).train()
+    x = torch.ones(400, 3, 4, 4)
+    for drop in (network, network.to_torch()):
+        torch.manual_seed(0)
+        found = drop(x).flatten(1)
+        assert torch.equal(found, found[:, :1].expand_as(found))
+        assert found[:, 0].unique().tolist() == pytest.approx([0.0, 4 / 3])
+        assert 0.15 < float((found[:, 0] == 0).float().mean()) < 0.35
 
 
 def test_a_trace_by_export_knows_its_operations() -> None:

@@ -234,3 +234,20 @@ output: y
 """
     with pytest.raises(RunError, match="2 inputs and 1 outputs"):
         load_data((_rows(), [0, 1] * 20), parse_spec(two))
+
+
+def test_images_with_their_channels_at_the_end_are_told_how_to_turn_them() -> None:
+    spec = parse_spec(
+        """
+        nodes:
+          x: {kind: input, shape: [3, 4, 5]}
+          f: {kind: flatten, from: x}
+          y: {kind: linear, from: f, features: 2}
+        output: y
+        train: {epochs: 1}
+        """
+    )
+    x = np.random.default_rng(0).normal(size=(20, 4, 5, 3))
+    with pytest.raises(RunError, match=r"channels come first: give `x\.transpose\(\(0, 3, 1, 2\)\)`"):
+        grow(spec, data=(x, [0, 1] * 10))
+    assert grow(spec, data=(x.transpose((0, 3, 1, 2)), [0, 1] * 10)).summary["parameters"] > 0

@@ -40,8 +40,10 @@ from gromo_graph.spec.kinds import (
     Upsample2d,
 )
 from gromo_graph.spec.kinds.activation import SetActivation
+from gromo_graph.spec.kinds.adaptive_max_pool import AdaptiveMaxPool1d, AdaptiveMaxPool2d
 from gromo_graph.spec.kinds.affine import Affine
 from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
@@ -91,7 +93,7 @@ NAMES = st.one_of(st.sampled_from(ODD_NAMES), st.text(LETTERS, max_size=12)).fil
 )
 FEATURES = st.integers(1, 12)
 ACTIVATIONS = st.sampled_from(
-    ["identity", "relu", "gelu", "elu", "mish", SetActivation(leaky_relu=0.2), SetActivation(softplus=2.0)]
+    ["identity", "relu", "gelu", "elu", "mish", SetActivation(leaky_relu=0.2), SetActivation(elu=0.5)]
 )
 
 
@@ -125,7 +127,11 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
     """An operation that can read this shape."""
     activation = draw(ACTIVATIONS)
     choices: list[Node] = [
-        Dropout(sources=(source,), p=draw(st.sampled_from([0.5, 0, 0.1]))),
+        Dropout(
+            sources=(source,),
+            p=draw(st.sampled_from([0.5, 0, 0.1])),
+            drop=draw(st.sampled_from(["values", "features", "samples"])),
+        ),
         Flatten(sources=(source,)),
         Scale(
             sources=(source,),
@@ -154,11 +160,32 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         stride = draw(st.sampled_from([None, 1, 2]))
         choices += [
             (MaxPool1d, MaxPool2d)[place](
-                sources=(source,), kernel=kernel, stride=stride, padding=kernel // 2
+                sources=(source,),
+                kernel=kernel,
+                stride=stride,
+                padding=kernel // 2,
+                ceil_mode=draw(st.booleans()),
             ),
-            (AvgPool1d, AvgPool2d)[place](sources=(source,), kernel=kernel, stride=stride),
+            (AvgPool1d, AvgPool2d)[place](
+                sources=(source,),
+                kernel=kernel if place == 0 else (kernel, draw(st.integers(1, kernel))),
+                stride=stride,
+                padding=draw(st.sampled_from([0, kernel // 2])) if place == 0 else 0,
+                ceil_mode=draw(st.booleans()),
+                count_include_pad=draw(st.booleans()),
+            ),
             (AdaptiveAvgPool1d, AdaptiveAvgPool2d)[place](sources=(source,), size=draw(st.integers(1, 2))),
+            (AdaptiveMaxPool1d, AdaptiveMaxPool2d)[place](
+                sources=(source,), size=draw(st.sampled_from((1, 2) if place == 0 else (1, (1, 2))))
+            ),
             (Upsample1d, Upsample2d)[place](sources=(source,), scale=draw(st.integers(1, 2))),
+            (Upsample1d, Upsample2d)[place](
+                sources=(source,),
+                size=draw(st.integers(1, 8)),
+                mode="linear" if place == 0 else draw(st.sampled_from(["bilinear", "bicubic"])),
+                align_corners=draw(st.booleans()),
+            ),
+            draw(pads(source, shape)),
             (DepthwiseConv1d, DepthwiseConv2d)[place](
                 sources=(source,), bias=draw(st.booleans()), activation=activation, **draw(convolving(shape))
             ),
@@ -174,6 +201,17 @@ def is_factor(shape: Shape, whole: Shape) -> bool:
 
 
 @st.composite
+def pads(draw: st.DrawFn, source: str, shape: Shape) -> Pad:
+    """Positions that are put beside others, or cut off."""
+    mode = draw(st.sampled_from(["constant", "reflect", "replicate", "circular"]))
+    least = min(shape[1:])
+    lowest = -((least - 1) // 2) if mode == "constant" else 0
+    highest = min(2, least - 1) if mode in ("reflect", "circular") else 2
+    sides = draw(st.lists(st.integers(lowest, highest), min_size=2, max_size=2))
+    return Pad(sources=(source,), padding=tuple(sides) * (len(shape) - 1), mode=mode)
+
+
+@st.composite
 def convolving(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
     """Kernel, stride, padding and dilation that fit a shape."""
     kernel, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
@@ -182,6 +220,8 @@ def convolving(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
     if padding != "same" and reach > min(shape[1:]) + 2 * padding:
         padding = "same"
     stride = 1 if padding == "same" else draw(st.integers(1, 2))
+    if len(shape) == 3 and padding == "same":
+        kernel = draw(st.sampled_from([kernel, (1, kernel), (kernel, 1)]))
     return {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
 
 

@@ -226,6 +226,9 @@ def fitted(x: Array, shape: tuple[int, ...], name: str, *, advice: str | None = 
     one_channel = (1, *found) == shape or found == (1, *shape)
     if found == shape or one_channel or (same_size and (len(found) == 1 or len(shape) == 1)):
         return x.reshape(len(x), *shape)
+    if len(found) > 1 and (*found[-1:], *found[:-1]) == shape:  # x.transpose((0, 3, 1, 2)) of an image
+        order = (0, len(found), *range(1, len(found)))
+        advice = f"the channels come first: give `x.transpose({order})`"
     raise RunError(
         f"{name}: a sample has the shape {list(found)}, but the input of the spec has {list(shape)}: "
         + (advice or f"write `shape: {list(found)}` or give other data")

@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from gromo_graph.spec.kinds.base import Family, Operation, Shape
+from gromo_graph.spec.kinds.adaptive_pool import AdaptivePool
 from gromo_graph.spec.kinds.registry import register_kind
-from gromo_graph.spec.kinds.sliding import Positions, spatial_sizes
-
-
-class AdaptivePool(Operation):
-    """A given number of windows, for inputs of any size."""
-
-    family: ClassVar[Family] = "pool"
-    dimensions: ClassVar[int]
-    size: Positions = Field(1, description="Positions of the output along each axis; 1 is the global mean.")
-
-    @property
-    def details(self) -> tuple[str, ...]:
-        """Size of the output."""
-        return ("to " + "×".join([str(self.size)] * self.dimensions),)
-
-    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(channels, size, ...)."""
-        spatial_sizes(inputs[0], self.dimensions, self.kind)
-        return (inputs[0][0], *([self.size] * self.dimensions))
 
 
 class AdaptiveAvgPool1d(AdaptivePool):

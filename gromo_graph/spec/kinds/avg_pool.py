@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from gromo_graph.spec.kinds.pool import Pool
 from gromo_graph.spec.kinds.registry import register_kind
 
 
-class AvgPool1d(Pool):
-    """The mean of each window of a sequence, zeros of the padding included."""
+class AvgPool(Pool):
+    """A pool that takes means."""
+
+    count_include_pad: bool = Field(True, description="Whether the zeros of the padding count in the mean.")
+
+
+class AvgPool1d(AvgPool):
+    """The mean of each window of a sequence."""
 
     dimensions: ClassVar[int] = 1
     kind: Literal["avg_pool1d"] = "avg_pool1d"
 
 
-class AvgPool2d(Pool):
-    """The mean of each window of an image, zeros of the padding included."""
+class AvgPool2d(AvgPool):
+    """The mean of each window of an image."""
 
     dimensions: ClassVar[int] = 2
     kind: Literal["avg_pool2d"] = "avg_pool2d"

@@ -38,7 +38,7 @@ class Convolution(Convolving, Layer):
         return prod(self.output_shape(inputs)) * self._fan_in(inputs[0])
 
     def _fan_in(self, shape: Shape) -> int:
-        return int(shape[0] * self.kernel**self.dimensions)
+        return shape[0] * self.taps
 
 
 class Conv1d(Convolution):

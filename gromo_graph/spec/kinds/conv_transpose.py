@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Family, Layer, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.per_axis import MarginPerAxis, PositionsPerAxis, at, short_text, sizes_text
 from gromo_graph.spec.kinds.registry import register_kind
-from gromo_graph.spec.kinds.sliding import Positions, Sliding, spatial_sizes
+from gromo_graph.spec.kinds.sliding import Sliding, spatial_sizes
 from gromo_graph.spec.kinds.window import TransposedAxis
-
-Margin = Annotated[int, Field(ge=0, le=10_000)]
 
 
 class ConvTranspose(Sliding, Layer):
@@ -22,33 +21,42 @@ class ConvTranspose(Sliding, Layer):
 
     family: ClassVar[Family] = "convolution"
 
-    stride: Positions = Field(1, description="Positions of the output between two of the input.")
-    padding: Margin = Field(0, description="Positions of the output that are cut off at either end.")
-    output_padding: Margin = Field(
+    stride: PositionsPerAxis = Field(1, description="Positions of the output between two of the input.")
+    padding: MarginPerAxis = Field(0, description="Positions of the output that are cut off at either end.")
+    output_padding: MarginPerAxis = Field(
         0, description="Further positions at the end of the output; fewer than the stride or the dilation."
     )
-    dilation: Positions = Field(1, description="Positions between two taps of the kernel.")
+    dilation: PositionsPerAxis = Field(1, description="Positions between two taps of the kernel.")
 
     @model_validator(mode="after")
     def _check_output_padding(self) -> ConvTranspose:
-        if self.output_padding >= max(self.stride, self.dilation):
-            raise PydanticCustomError(
-                "contradiction",
-                f"an output_padding of {self.output_padding} must be smaller than the stride of {self.stride} or the "
-                f"dilation of {self.dilation}: what is further away belongs to the next position",
-            )
+        for place in range(self.dimensions):
+            further = at(self.output_padding, place)
+            stride, dilation = at(self.stride, place), at(self.dilation, place)
+            if further >= max(stride, dilation):
+                raise PydanticCustomError(
+                    "contradiction",
+                    f"an output_padding of {further} must be smaller than the stride of {stride} or the dilation of "
+                    f"{dilation}: what is further away belongs to the next position",
+                )
         return self
 
-    def axis(self) -> TransposedAxis:
-        """The kernel along any of the axes."""
-        return TransposedAxis.of(self.kernel, self.stride, self.padding, self.output_padding, self.dilation)
+    def axis(self, place: int) -> TransposedAxis:
+        """The kernel along one of the axes."""
+        return TransposedAxis.of(
+            at(self.kernel, place),
+            at(self.stride, place),
+            at(self.padding, place),
+            at(self.output_padding, place),
+            at(self.dilation, place),
+        )
 
     @property
     def details(self) -> tuple[str, ...]:
         """Kernel, what is not usual about it, and activation."""
-        words = ["×".join([str(self.kernel)] * self.dimensions)]
-        words += [f"stride {self.stride}"] if self.stride != 1 else []
-        words += [f"dilation {self.dilation}"] if self.dilation != 1 else []
+        words = [sizes_text(self.kernel, self.dimensions)]
+        words += [f"stride {short_text(self.stride)}"] if self.stride != 1 else []
+        words += [f"dilation {short_text(self.dilation)}"] if self.dilation != 1 else []
         return (*words, *super().details)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
@@ -61,15 +69,17 @@ class ConvTranspose(Sliding, Layer):
 
     def slid(self, shape: Shape, kind: str) -> Shape:
         """The sizes of the output beside the channels."""
-        axis = self.axis()
-        outputs = tuple(axis.outputs(size) for size in spatial_sizes(shape, self.dimensions, kind))
-        if min(outputs) < 1:
-            raise ShapeMismatch(
-                f"a padding of {self.padding}, cut off at either end, needs an input that makes more than "
-                f"{2 * self.padding} positions",
-                "take less padding, a larger kernel or a larger stride",
-                key="padding",
-            )
+        sizes = spatial_sizes(shape, self.dimensions, kind)
+        outputs = tuple(axis.outputs(size) for axis, size in zip(self.axes, sizes, strict=True))
+        for place, size in enumerate(outputs):
+            if size < 1:
+                padding = at(self.padding, place)
+                raise ShapeMismatch(
+                    f"a padding of {padding}, cut off at either end, needs an input that makes more than "
+                    f"{2 * padding} positions",
+                    "take less padding, a larger kernel or a larger stride",
+                    key="padding",
+                )
         return outputs
 
     def pointwise(self) -> ConvTranspose:
@@ -79,15 +89,11 @@ class ConvTranspose(Sliding, Layer):
 
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """features · (channels · taps + bias)."""
-        return self.features * (inputs[0][0] * self._taps + self.bias)
+        return self.features * (inputs[0][0] * self.taps + self.bias)
 
     def multiply_adds(self, inputs: Sequence[Shape]) -> int:
         """positions of the input · features · channels · taps; what is cut off counts as the rest."""
-        return prod(inputs[0]) * self.features * self._taps
-
-    @property
-    def _taps(self) -> int:
-        return int(self.kernel**self.dimensions)
+        return prod(inputs[0]) * self.features * self.taps
 
 
 class ConvTranspose1d(ConvTranspose):

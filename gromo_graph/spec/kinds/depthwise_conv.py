@@ -10,6 +10,7 @@ from pydantic import Field
 
 from gromo_graph.spec.kinds.activation import Activation
 from gromo_graph.spec.kinds.base import Family, Operation, Shape
+from gromo_graph.spec.kinds.per_axis import along
 from gromo_graph.spec.kinds.refusals import no_middle_tap
 from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving
@@ -32,7 +33,7 @@ class Depthwise(Convolving, Operation):
 
     def why_fixed(self, segments: int, repeated: bool) -> str | None:
         """New channels start as a copy of their input, which needs a tap in the middle."""
-        if self.kernel % 2 == 1:
+        if all(size % 2 == 1 for size in along(self.kernel, self.dimensions)):
             return None
         return no_middle_tap(self.kernel)
 
@@ -42,11 +43,11 @@ class Depthwise(Convolving, Operation):
 
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """channels · (taps + bias)."""
-        return int(inputs[0][0] * (self.kernel**self.dimensions + self.bias))
+        return inputs[0][0] * (self.taps + self.bias)
 
     def multiply_adds(self, inputs: Sequence[Shape]) -> int:
         """positions · channels · taps."""
-        return int(prod(self.output_shape(inputs)) * self.kernel**self.dimensions)
+        return prod(self.output_shape(inputs)) * self.taps
 
 
 class DepthwiseConv1d(Depthwise):

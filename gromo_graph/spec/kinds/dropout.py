@@ -1,4 +1,4 @@
-"""`dropout`: in training, features are set to zero at random."""
+"""`dropout`: in training, values, whole features or whole samples are set to zero at random."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ class Dropout(Operation):
     """Dropout with probability p; nothing in evaluation, in which growth is measured."""
 
     kind: Literal["dropout"] = "dropout"
-    p: float = Field(0.5, ge=0, lt=1, description="Share of features set to zero.")
+    p: float = Field(0.5, ge=0, lt=1, description="Share of what is set to zero.")
+    drop: Literal["values", "features", "samples"] = Field(
+        "values",
+        description="Each value by itself, a feature at all its positions (`Dropout2d`), or a sample as a whole "
+        "(stochastic depth).",
+    )
 
     @property
     def details(self) -> tuple[str, ...]:
-        """The probability."""
-        return (f"p {self.p:g}",)
+        """The probability, and what is dropped."""
+        return (f"p {self.p:g}", *(() if self.drop == "values" else (self.drop,)))
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The shape of the input."""

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from math import prod
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Shape, ShapeMismatch
-from gromo_graph.spec.kinds.frozen import Frozen
+from gromo_graph.spec.kinds.per_axis import (
+    MOST,
+    PositionsPerAxis,
+    WithAxes,
+    along,
+    at,
+    short_text,
+    sizes_text,
+)
 from gromo_graph.spec.kinds.window import Axis, same_padding
-
-Positions = Annotated[int, Field(ge=1, le=10_000)]
 
 _FORMS = {1: "a sequence [channels, length]", 2: "an image [channels, height, width]"}
 
 
+def _is_margin(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST
+
+
 def _read_padding(value: Any) -> Any:
-    if value == "same" or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10_000):
+    if value == "same" or _is_margin(value):
         return value
-    raise PydanticCustomError("form", "expected a whole number from 0 to 10,000 or same")
+    if isinstance(value, list | tuple) and len(value) == 2 and all(_is_margin(each) for each in value):
+        return tuple(value)
+    raise PydanticCustomError("form", "expected a whole number from 0 to 10,000, a list of two, or same")
 
 
-Padding = Annotated[int | Literal["same"], BeforeValidator(_read_padding)]
+Padding = Annotated[int | tuple[int, ...] | Literal["same"], BeforeValidator(_read_padding)]
 
 
-class Sliding(Frozen):
-    """A kernel that slides over one or two axes, the same along each."""
+class Sliding(WithAxes):
+    """A kernel that slides over one or two axes."""
 
-    dimensions: ClassVar[int]
-    """Axes beside the channels."""
+    kernel: PositionsPerAxis = Field(description="Positions the kernel covers along each axis.")
 
-    kernel: Positions = Field(description="Positions the kernel covers along each axis.")
+    @property
+    def taps(self) -> int:
+        """Positions that the kernel covers."""
+        return prod(along(self.kernel, self.dimensions))
 
-    def axis(self) -> Axis:
-        """The kernel along any of the axes."""
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The kernel along each axis."""
+        return tuple(self.axis(place) for place in range(self.dimensions))
+
+    def axis(self, place: int) -> Axis:
+        """The kernel along one of the axes."""
         raise NotImplementedError
 
     def slid(self, shape: Shape, kind: str) -> Shape:
@@ -44,48 +64,49 @@ class Sliding(Frozen):
             ShapeMismatch: another number of axes, or fewer positions than the kernel covers.
         """
         sizes = spatial_sizes(shape, self.dimensions, kind)
-        axis = self.axis()
-        outputs = tuple(axis.outputs(size) for size in sizes)
-        if min(outputs) < 1:
-            reach = axis.dilation * (axis.kernel - 1) + 1
-            raise ShapeMismatch(
-                f"a kernel that covers {reach} positions needs at least {reach - axis.before - axis.after}",
-                "take a smaller kernel, more padding, or pool less before",
-                key="kernel",
-            )
+        outputs = tuple(axis.outputs(size) for axis, size in zip(self.axes, sizes, strict=True))
+        for axis, size in zip(self.axes, outputs, strict=True):
+            if size < 1:
+                reach = axis.dilation * (axis.kernel - 1) + 1
+                raise ShapeMismatch(
+                    f"a kernel that covers {reach} positions needs at least {reach - axis.before - axis.after}",
+                    "take a smaller kernel, more padding, or pool less before",
+                    key="kernel",
+                )
         return outputs
 
 
 class Convolving(Sliding):
     """The fields of a convolution beside its width."""
 
-    stride: Positions = Field(1, description="Positions between two outputs.")
+    stride: PositionsPerAxis = Field(1, description="Positions between two outputs.")
     padding: Padding = Field(0, description="Zeros around the input; `same` keeps its size.")
-    dilation: Positions = Field(1, description="Positions between two taps of the kernel.")
+    dilation: PositionsPerAxis = Field(1, description="Positions between two taps of the kernel.")
 
     @model_validator(mode="after")
     def _check_same(self) -> Convolving:
-        if self.padding == "same" and self.stride != 1:
+        if self.padding == "same" and set(along(self.stride, self.dimensions)) != {1}:
             raise PydanticCustomError(
                 "contradiction",
                 "`padding: same` keeps the size, which a stride above 1 does not: give a number",
             )
         return self
 
-    def axis(self) -> Axis:
-        """The kernel along any of the axes."""
+    def axis(self, place: int) -> Axis:
+        """The kernel along one of the axes."""
+        kernel, dilation = at(self.kernel, place), at(self.dilation, place)
         if self.padding == "same":
-            before, after = same_padding(self.kernel, self.dilation)
+            before, after = same_padding(kernel, dilation)
         else:
-            before = after = self.padding
-        return Axis(self.kernel, self.stride, before, after, self.dilation)
+            before = after = at(self.padding, place)
+        return Axis(kernel, at(self.stride, place), before, after, dilation)
 
     @property
     def sliding_details(self) -> tuple[str, ...]:
         """Kernel, and what is not usual about it, for drawings: ("3×3", "stride 2")."""
-        words = ["×".join([str(self.kernel)] * self.dimensions)]
-        words += [f"stride {self.stride}"] if self.stride != 1 else []
-        words += [f"dilation {self.dilation}"] if self.dilation != 1 else []
+        words = [sizes_text(self.kernel, self.dimensions)]
+        words += [f"stride {short_text(self.stride)}"] if self.stride != 1 else []
+        words += [f"dilation {short_text(self.dilation)}"] if self.dilation != 1 else []
         return tuple(words)
 
 

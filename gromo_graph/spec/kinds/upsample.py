@@ -1,32 +1,52 @@
-"""`upsample1d`, `upsample2d`: every position becomes several equal ones, channel by channel."""
+"""`upsample1d`, `upsample2d`: more positions, channel by channel, by nearest neighbours or by interpolation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Operation, Shape
+from gromo_graph.spec.kinds.per_axis import PositionsPerAxis, WithAxes, along, short_text
 from gromo_graph.spec.kinds.registry import register_kind
-from gromo_graph.spec.kinds.sliding import Positions, spatial_sizes
+from gromo_graph.spec.kinds.sliding import spatial_sizes
 
 
-class Upsample(Operation):
-    """Nearest neighbours, the way back from a pool."""
+class Upsample(WithAxes, Operation):
+    """A multiple of the positions, or a given number of them."""
 
-    dimensions: ClassVar[int]
-    scale: Positions = Field(2, description="Positions that each one becomes along each axis.")
+    mode: Any = "nearest"
+    scale: PositionsPerAxis = Field(2, description="Positions that each one becomes along each axis.")
+    size: PositionsPerAxis | None = Field(
+        None, description="Positions of the output along each axis, instead of `scale`."
+    )
+    align_corners: bool = Field(
+        False, description="Whether an interpolation keeps the values of the corners, as torch says it."
+    )
+
+    @model_validator(mode="after")
+    def _check_corners(self) -> Upsample:
+        if self.align_corners and self.mode == "nearest":
+            raise PydanticCustomError(
+                "contradiction", "`align_corners` is for an interpolation: leave it out, or give a `mode`"
+            )
+        return self
 
     @property
     def details(self) -> tuple[str, ...]:
-        """The scale."""
-        return (f"{self.scale}×",)
+        """The scale or the size, and the interpolation."""
+        by = f"{short_text(self.scale)}×" if self.size is None else f"to {short_text(self.size)}"
+        return (by, *(() if self.mode == "nearest" else (str(self.mode),)))
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """(channels, scale · size, ...)."""
+        """(channels, scale · size, ...), or (channels, size, ...)."""
         sizes = spatial_sizes(inputs[0], self.dimensions, self.kind)
-        return (inputs[0][0], *(self.scale * size for size in sizes))
+        if self.size is not None:
+            return (inputs[0][0], *along(self.size, self.dimensions))
+        scales = along(self.scale, self.dimensions)
+        return (inputs[0][0], *(scale * size for scale, size in zip(scales, sizes, strict=True)))
 
 
 class Upsample1d(Upsample):
@@ -34,6 +54,7 @@ class Upsample1d(Upsample):
 
     dimensions: ClassVar[int] = 1
     kind: Literal["upsample1d"] = "upsample1d"
+    mode: Literal["nearest", "linear"] = Field("nearest", description="How values between are made.")
 
 
 class Upsample2d(Upsample):
@@ -41,6 +62,9 @@ class Upsample2d(Upsample):
 
     dimensions: ClassVar[int] = 2
     kind: Literal["upsample2d"] = "upsample2d"
+    mode: Literal["nearest", "bilinear", "bicubic"] = Field(
+        "nearest", description="How values between are made."
+    )
 
 
 register_kind(Upsample1d, "gromo_graph.layers.upsample:TORCH")

@@ -12,6 +12,7 @@ class Axis:
     Attributes:
         kernel: number of taps. stride: positions between two outputs. dilation: positions between two taps.
         before, after: zeros put before the first and behind the last position.
+        ceil_mode: whether a last output counts that begins inside and reads beyond the end (pools).
     """
 
     kernel: int
@@ -19,6 +20,7 @@ class Axis:
     before: int = 0
     after: int = 0
     dilation: int = 1
+    ceil_mode: bool = False
 
     @property
     def spread(self) -> int:
@@ -42,10 +44,14 @@ class Axis:
     def outputs(self, size: int) -> int:
         """Number of outputs over `size` positions; below 1 if the kernel does not fit.
 
-        >>> Axis(3, stride=2).outputs(7)
-        3
+        >>> Axis(3, stride=2).outputs(7), Axis(3, stride=2).outputs(8), Axis(3, stride=2, ceil_mode=True).outputs(8)
+        (3, 3, 4)
         """
-        return (size + self.before + self.after - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
+        room = size + self.before + self.after - self.dilation * (self.kernel - 1) - 1
+        if not self.ceil_mode:
+            return room // self.stride + 1
+        outputs = -(-room // self.stride) + 1
+        return outputs - ((outputs - 1) * self.stride >= size + self.before)
 
     def reached(self, tap: int, size: int) -> tuple[float, ...]:
         """For each position 1 if some output reads it through that tap, else 0."""
@@ -91,7 +97,7 @@ class TransposedAxis(Axis):
         8
         """
         before = dilation * (kernel - 1) - padding  # below 0 if it cuts off more than a kernel reaches
-        return cls(kernel, 1, before, before + output_padding, dilation, stride)
+        return cls(kernel, 1, before, before + output_padding, dilation, apart=stride)
 
     @property
     def spread(self) -> int:
