@@ -22,7 +22,7 @@ ISO = "ISO8601"
 _SHOWN = 3
 _WITH_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _WITH_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*)(,\d*)?([eE][+-]?\d+)?")
-_DAY = 86_400.0
+_DAY = 86_400e6  # microseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,16 +141,12 @@ def date_cells(column: Any, form: str = ISO) -> Cells:
     """
     import pandas
 
-    if column.dtype.kind == "M":
-        moments, texts = column, text_cells(column).values
-    else:
-        texts = text_cells(column).values
-        moments = pandas.Series(texts, dtype=object)
-    found = pandas.to_datetime(
-        moments, format=None if column.dtype.kind == "M" else form, errors="coerce", utc=True
-    )
-    since = found - pandas.Timestamp(0, tz="UTC")
-    values = (since.dt.total_seconds() / _DAY).to_numpy(dtype=np.float64)
+    are_dates = column.dtype.kind == "M"
+    texts = text_cells(column).values
+    source = column if are_dates else pandas.Series(texts, dtype=object)
+    found = pandas.to_datetime(source, format=None if are_dates else form, errors="coerce", utc=True)
+    moments = found.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
+    values = np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / _DAY)
     return Cells(values, np.isnan(values) & ~is_gap(texts))
 
 
