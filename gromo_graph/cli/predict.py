@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,6 +63,9 @@ def as_csv(run: Run, raw: Raw) -> str:
 
 def _rows(run: Run, raw: Raw) -> Iterator[list[str]]:
     found, classes = run.predict(raw), run.preparation.classes
+    if run.preparation.several:
+        yield from _of_several(found)
+        return
     if run.preparation.task == "labels":
         yield [*(f"prediction_{label}" for label in classes), *(f"probability_{label}" for label in classes)]
         for row, probabilities in zip(found.tolist(), run.probabilities(raw).tolist(), strict=True):
@@ -78,6 +81,22 @@ def _rows(run: Run, raw: Raw) -> Iterator[list[str]]:
     yield [f"prediction_{number + 1}" if several else "prediction" for number in range(values.shape[1])]
     for row in values.tolist():
         yield [f"{value:.9g}" for value in row]
+
+
+def _of_several(found: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Predictions of several outputs: a column for each, or for each of its values."""
+    columns: dict[str, list[str]] = {}
+    for name, predicted in found.items():
+        rows = predicted.reshape(len(predicted), -1)
+        numbered = rows.shape[1] > 1
+        for place in range(rows.shape[1]):
+            title = f"{name}_{place + 1}" if numbered else name
+            columns[f"prediction_{title}"] = [
+                _harmless(value) if isinstance(value, str) else f"{value:.9g}"
+                for value in rows[:, place].tolist()
+            ]
+    yield list(columns)
+    yield from map(list, zip(*columns.values(), strict=True))
 
 
 def _harmless(label: str) -> str:

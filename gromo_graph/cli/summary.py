@@ -71,13 +71,31 @@ def summary_as_json(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def show_measures(measured: Mapping[str, Mapping[str, Any]], *, on: Console | None = None) -> None:
     """Print a row for each part of the data, and a column for each measure that any of them has."""
-    known = [name for name in _FORMS if any(values.get(name) is not None for values in measured.values())]
-    titles = [_TITLES.get(name, name) for name in known]
+    every = dict.fromkeys(
+        name for values in measured.values() for name, value in values.items() if value is not None
+    )
+    known = sorted((name for name in every if _measure(name) in _FORMS), key=_place)
+    titles = [_title(name) for name in known]
     table = plain_table("data", *titles, numbers=tuple(titles))
     for part, values in measured.items():
-        row = [_number(values.get(name), _FORMS[name]).replace("%", " %") for name in known]
+        row = [_number(values.get(name), _FORMS[_measure(name)]).replace("%", " %") for name in known]
         table.add_row(part, *row)
     (on or console()).print(table)
+
+
+def _measure(name: str) -> str:
+    """The measure of a name; that of one of several outputs has the name of the output before it."""
+    return name.rpartition(".")[2]
+
+
+def _place(name: str) -> tuple[str, int]:
+    """Sorts by output, then in the order of the table of forms; what all outputs share comes first."""
+    return name.rpartition(".")[0], list(_FORMS).index(_measure(name))
+
+
+def _title(name: str) -> str:
+    output, _, measure = name.rpartition(".")
+    return printable(f"{output} " if output else "") + _TITLES.get(measure, measure)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -29,7 +29,7 @@ from gromo_graph.run.folder.command import Command
 from gromo_graph.run.resources import choose_device
 from gromo_graph.run.run import Run
 from gromo_graph.run.session import Start, in_memory
-from gromo_graph.run.training.objective import single_output
+from gromo_graph.run.training.objective import joined_outputs
 from gromo_graph.spec import Spec
 from gromo_graph.spec.data_sections import TableData
 from gromo_graph.spec.settings import When
@@ -249,7 +249,7 @@ class GrowingEstimator(BaseEstimator):  # type: ignore[misc]
         inputs = preparation.inputs(numbers)
         network = copy.deepcopy(self.network_).cpu().double().eval()
         with torch.no_grad():
-            return torch.cat([single_output(network(batch.double())) for batch in inputs.split(_BATCH)])
+            return torch.cat([joined_outputs(network(batch.double())) for batch in inputs.split(_BATCH)])
 
 
 def _of_one_pass(spec: Spec) -> Spec:

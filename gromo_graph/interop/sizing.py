@@ -84,6 +84,10 @@ def sized(spec: Spec, features: int, outputs: int) -> Spec:
     (7,)
     """
     check_trainable(spec)
+    if len(spec.outputs) != 1:
+        raise RunError(
+            f"`{spec.name}` has {len(spec.outputs)} outputs, and an estimator has one: expected another spec"
+        )
     (source,), (output,) = spec.inputs, spec.outputs
     ends = spec.nodes[source]
     assert isinstance(ends, Input)

@@ -119,7 +119,7 @@ def measure_text(name: str, value: float | None) -> str:
     >>> measure_text("accuracy", 0.975), measure_text("loss", 0.084693), measure_text("loss", None)
     ('97.50 %', '0.08469', '–')
     """
-    share = name in ("accuracy", "balanced_accuracy", "majority_rate")
+    share = name.rpartition(".")[2] in ("accuracy", "balanced_accuracy", "majority_rate")
     return f"{value:.2%}".replace("%", " %") if share and value is not None else real(value, 4)
 
 

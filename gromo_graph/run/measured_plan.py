@@ -14,6 +14,7 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Plan
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.load_data import data_of
+from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source
 from gromo_graph.run.folder.run_folder import holds_run
@@ -21,7 +22,7 @@ from gromo_graph.run.folder.weights_file import first_weights, load_first_weight
 from gromo_graph.run.resources import choose_device, compiled, seeded, sound_seed
 from gromo_graph.run.run import load_run
 from gromo_graph.run.spec_source import SpecSource
-from gromo_graph.run.training.objective import objective_of
+from gromo_graph.run.training.objective import prepared_objective
 from gromo_graph.spec import Spec
 from gromo_graph.spec.expand.overrides import Overrides
 
@@ -68,18 +69,18 @@ def plan(
     seed = sound_seed(seed)
     chosen = choose_device(device)
     if isinstance(target, (str, os.PathLike)) and holds_run(Path(target)):
-        network, part, class_weight = _of_run(Path(target), data, weights, overrides)
+        network, part, preparation = _of_run(Path(target), data, weights, overrides)
     else:
         source = SpecSource.of(target, overrides)
         found = data_of(source, data)
-        part, class_weight = found.train, found.preparation.class_weight
+        part, preparation = found.train, found.preparation
         network = compiled(source.spec, seed, chosen)
         if weights is not None:
             load_first_weights(first_weights(weights), network)
     network.to(chosen)
     train = network.spec.train
     generator = torch.Generator().manual_seed(seed)
-    objective = objective_of(train, class_weight=class_weight, weighted=part.weighted)
+    objective = prepared_objective(train, preparation, weighted=part.weighted)
     scheduler = GrowthScheduler(network, objective, generator=generator, on_batch=on_batch)
     with seeded(seed, chosen):
         return scheduler.plan(batches_of(part, train.batch_size, seed=seed, device=chosen))
@@ -90,12 +91,12 @@ def _of_run(
     data: Source,
     weights: str | os.PathLike[str] | None,
     overrides: Overrides,
-) -> tuple[GrowingNetwork, Samples, tuple[float, ...]]:
-    """The network of a run, the samples that it is planned with, and the weights of its classes."""
+) -> tuple[GrowingNetwork, Samples, Preparation]:
+    """The network of a run, the samples that it is planned with, and their preparation."""
     if weights is not None or overrides:
         given = "weights" if weights is not None else "overrides"
         raise RunError(f"{path}: a run has its own {given}: give its spec.yaml to plan with others")
     run = load_run(path)
     parts = run.parts(data)
     part = parts["train"] if "train" in parts else parts["all"]
-    return run.network, part, run.preparation.class_weight
+    return run.network, part, run.preparation

@@ -32,11 +32,11 @@ from gromo_graph.run.data.tables.reading import rows_of_frame
 from gromo_graph.run.data.tables.sources import is_table, rows_of
 from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS, RunFolder, open_folder, why_no_spec
 from gromo_graph.run.folder.weights_file import load_weights, spec_of_weights
-from gromo_graph.run.judging.measures import Judge, Measures
+from gromo_graph.run.judging.measures import Judge, Measures, judge_of
 from gromo_graph.run.judging.predictions import predictions_of
 from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.run_plot import plot_run
-from gromo_graph.run.training.objective import objective_of, single_output
+from gromo_graph.run.training.objective import joined_outputs, prepared_objective
 from gromo_graph.spec import Spec, dump_spec, load_spec
 from gromo_graph.spec.data_sections import ImageData
 
@@ -114,7 +114,7 @@ class Run(Displayed):
         is_over = self.path is None or RunFolder(self.path).is_over
         return sizes_of(self.epochs, self.events, is_over=is_over)
 
-    def predict(self, x: Any) -> Array:
+    def predict(self, x: Any) -> Any:
         """Predictions for raw samples, in the words and units of the data.
 
         Args:
@@ -124,12 +124,16 @@ class Run(Displayed):
 
         Returns:
             Class labels (samples,); of several labels 0 and 1 (samples, labels); for regression values (samples,) or
-            (samples, outputs).
+            (samples, outputs). Of a network with several outputs a dict of these by their names.
 
         Raises:
             RunError: the samples have another shape, or are not finite.
         """
-        return self.preparation.labels(self.scores(x), self.threshold)
+        scores, several = self.scores(x), self.preparation.several
+        if not several:
+            return self.preparation.labels(scores, self.threshold)
+        parts = scores.split([form.outputs for form in several], dim=1)
+        return {form.name: form.labels(part) for form, part in zip(several, parts, strict=True)}
 
     @property
     def threshold(self) -> float:
@@ -141,7 +145,7 @@ class Run(Displayed):
     @property
     def judge(self) -> Judge:
         """The judge of the network's predictions."""
-        return Judge(self.preparation.task, self.preparation.target_scale, self.threshold)
+        return judge_of(self.preparation, self.threshold)
 
     def probabilities(self, x: Any) -> Array:
         """The probability of each class or label, (samples, classes), in the order of `preparation.classes`.
@@ -151,13 +155,20 @@ class Run(Displayed):
         """
         if self.preparation.task == "regression":
             raise RunError("a regression has no probabilities: ask for predict(x)")
+        if self.preparation.several:
+            raise RunError(
+                "a network with several outputs has no one probability: ask for predict(x) or scores(x)"
+            )
         scores = self.scores(x).double()
         of_labels = self.preparation.task == "labels"
         found: Array = (scores.sigmoid() if of_labels else scores.softmax(dim=1)).cpu().numpy()
         return found
 
     def scores(self, x: Any) -> Tensor:
-        """The outputs of the network itself for raw samples, (samples, outputs): logits, or standardised values."""
+        """The outputs of the network itself for raw samples, (samples, outputs): logits, or standardised values.
+
+        Several outputs stand side by side.
+        """
         table = self.preparation.table
         if table is not None and not isinstance(x, Raw):
             raw = table.raw(rows_of_frame(x, "x"), self.preparation.task, target=False)
@@ -169,7 +180,7 @@ class Run(Displayed):
         inputs = self.preparation.inputs(raw.x, name=raw.name)
         device = next(self.network.parameters()).device
         with torch.no_grad(), evaluation_mode(self.network):
-            rows = [single_output(self.network(batch.to(device))) for batch in torch.split(inputs, _BATCH)]
+            rows = [joined_outputs(self.network(batch.to(device))) for batch in torch.split(inputs, _BATCH)]
         return torch.cat(rows)
 
     def evaluate(self, data: Source = None) -> Measures:
@@ -260,8 +271,7 @@ class Run(Displayed):
 
     def _measure(self, part: Samples) -> Measures:
         device = next(self.network.parameters()).device
-        weights = self.preparation.class_weight
-        objective = objective_of(self.spec.train, class_weight=weights, weighted=part.weighted)
+        objective = prepared_objective(self.spec.train, self.preparation, weighted=part.weighted)
         seen = predictions_of(self.network, objective, batches_of(part, _BATCH, device=device))
         return self.judge.measures(seen)
 

@@ -41,7 +41,7 @@ from gromo_graph.run.folder.recorder import UNRECORDED, Unrecorded
 from gromo_graph.run.histograms import histograms_of, samples_within_cost
 from gromo_graph.run.interrupt import Interruption
 from gromo_graph.run.judging.final import judged_run
-from gromo_graph.run.judging.measures import Judge, Measures
+from gromo_graph.run.judging.measures import Judge, Measures, judge_of
 from gromo_graph.run.judging.predictions import Predictions, predictions_of
 from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.process_group import wrapped
@@ -56,7 +56,7 @@ from gromo_graph.run.trainer import (
     train_epoch,
 )
 from gromo_graph.run.training.epoch_watch import EpochWatch
-from gromo_graph.run.training.objective import Objective, objective_of
+from gromo_graph.run.training.objective import Objective, prepared_objective
 from gromo_graph.run.training.optimizers import make_optimizers, options_of
 from gromo_graph.run.training.schedules import learning_rate
 from gromo_graph.spec import Spec
@@ -446,15 +446,14 @@ class Loop:
         return {name: found.get(name) for name in ("loss", "accuracy", *wanted)}
 
     def _objective(self) -> Objective:
-        weights = self.data.preparation.class_weight
-        return objective_of(self.train, class_weight=weights, weighted=self.data.train.weighted)
+        return prepared_objective(self.train, self.data.preparation, weighted=self.data.train.weighted)
 
     def _predictions(self, part: str) -> Predictions:
         return predictions_of(self.network, self.loss, self.measured[part], processes=self.processes)
 
     def _judge(self) -> Judge:
         written, prepared = self.train.threshold, self.data.preparation
-        return Judge(prepared.task, prepared.target_scale, EVEN if written == "tuned" else written)
+        return judge_of(prepared, EVEN if written == "tuned" else written)
 
     def _ending(self) -> dict[str, Any]:
         """Why the training ended early, and the epoch whose weights are kept, as far as that is to be told."""

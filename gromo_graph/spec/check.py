@@ -82,7 +82,7 @@ def check_nodes(spec: Spec) -> tuple[Problem, ...]:
     unknown_data = data_problem(spec.train.data, suggester)
     if unknown_data is not None:
         report(("train", "data"), unknown_data)
-    for path, contradiction in training_problems(spec.growth, spec.train):
+    for path, contradiction in training_problems(spec.growth, spec.train, spec.outputs):
         report(path, contradiction)
     if not spec.outputs:
         report(("output",), "an output is missing: name the node whose value the network returns")
@@ -142,7 +142,10 @@ class _Check:
         train = self.section(Train, data, "train")
         self.data(data.get("train"))
         source = self.named_data(data)
-        for path, contradiction in training_problems(growth, train) if growth and train else ():
+        named_outputs = [output for output, _ in outputs] if self.complete else []
+        for path, contradiction in (
+            training_problems(growth, train, named_outputs) if growth and train else ()
+        ):
             self.report(path, contradiction)
         if self.problems or self.document.problems or growth is None or train is None:
             self.channels_last(data.get("nodes"))

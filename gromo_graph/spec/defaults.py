@@ -82,10 +82,17 @@ def written_out(section: BaseModel) -> dict[str, Any]:
         value = getattr(section, name)
         if (value is None and field.default is None) or name in getattr(section, "unused", ()):
             continue
-        content = written_out(value) if isinstance(value, BaseModel) else value
+        content = _plain(value)
         if content != {}:
             found[name] = content
     return found
+
+
+def _plain(value: Any) -> Any:
+    """A value of a section with the parts of it that are models written out."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return written_out(value) if isinstance(value, BaseModel) else value
 
 
 def _filled(written: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:

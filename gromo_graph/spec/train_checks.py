@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.text.locations import Path
@@ -11,11 +11,23 @@ from gromo_graph.spec.wording import listed
 
 Found = Iterator[tuple[Path, str]]
 
-_SAMPLES: dict[Task, str] = {"classification": "classes", "labels": "labels", "regression": "numbers"}
+_SAMPLES: dict[Task, str] = {
+    "classification": "classes",
+    "labels": "labels",
+    "regression": "numbers",
+    "several": "several outputs",
+}
 
 
-def training_problems(growth: Growth, train: Train) -> Found:
-    """The path and the message of each contradiction."""
+def training_problems(growth: Growth, train: Train, outputs: Sequence[str] = ()) -> Found:
+    """The path and the message of each contradiction.
+
+    Args:
+        outputs: the names of the outputs; () if they are not known.
+    """
+    if len(outputs) > 1 or train.task == "several":
+        yield from _of_several(growth, train, outputs)
+        return
     yield from _goals(growth, train)
     yield from _metrics(train)
     yield from _watched(train)
@@ -29,6 +41,30 @@ def training_problems(growth: Growth, train: Train) -> Found:
             ("train", "warmup"),
             "`schedule: one_cycle` has a rise of its own, `pct_start`: leave `warmup` out",
         )
+
+
+def _of_several(growth: Growth, train: Train, outputs: Sequence[str]) -> Found:
+    """Several outputs have a loss for each, and no measure of them all but the loss."""
+    if isinstance(train.loss, dict) and outputs:
+        for name in [name for name in train.loss if name not in outputs]:
+            yield ("train", "loss", name), f"`{name}` is no output: expected {listed(outputs)}"
+        missing = [name for name in outputs if name not in train.loss]
+        if missing:
+            yield ("train", "loss"), f"a loss is missing for {listed(missing)}: every output needs one"
+    alone = "it is for networks with one output: leave it out"
+    if train.metrics:
+        yield ("train", "metrics"), f"{alone}; all measures of each output are in the summary"
+    if train.watch != "loss":
+        yield ("train", "watch"), alone
+    if train.threshold != 0.5:
+        yield ("train", "threshold"), alone
+    if isinstance(train.class_weight, dict):
+        message = "weights by name are for networks with one output: write `balanced`, or leave it out"
+        yield ("train", "class_weight"), message
+    if growth.stop.accuracy is not None:
+        yield ("growth", "stop", "accuracy"), alone
+    if growth.when.watch == "validation_error":
+        yield ("growth", "when", "watch"), "several outputs have no errors to count: watch `validation_loss`"
 
 
 def _goals(growth: Growth, train: Train) -> Found:

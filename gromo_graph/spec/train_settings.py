@@ -15,7 +15,8 @@ BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 """The data sets that a spec can name; anything else it names is a .npz or .csv file."""
 
 
-Task = Literal["classification", "labels", "regression"]
+Task = Literal["classification", "labels", "regression", "several"]
+"""The task of an output; `several` is that of several outputs together."""
 
 LossName = Literal["cross_entropy", "binary_cross_entropy", "mse", "l1", "huber", "smooth_l1"]
 
@@ -33,6 +34,7 @@ MEASURES: Mapping[Task, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"),
     "labels": ("accuracy", "f1_macro", "log_loss"),
     "regression": ("r2", "rmse", "mae"),
+    "several": (),
 }
 """The measures of each task, beside the loss."""
 
@@ -152,6 +154,19 @@ def _form_of_schedule(value: Any) -> str:
     return "options" if isinstance(value, dict | Schedule) else "name"
 
 
+class LossOfOutput(Frozen):
+    """The loss of one of several outputs."""
+
+    name: LossName = Field("cross_entropy", description="Which one, as for `loss` itself.")
+    weight: float = Field(1.0, gt=0, description="Of this loss in the sum over outputs.")
+
+
+NamedLoss = Annotated[
+    Annotated[LossName, Tag("name")] | Annotated[LossOfOutput, Tag("options")],
+    Discriminator(lambda value: "options" if isinstance(value, dict | LossOfOutput) else "name"),
+]
+
+
 class EarlyStopping(Frozen):
     """The end of a training that no longer improves.
 
@@ -177,10 +192,14 @@ class Train(Frozen):
     """
 
     data: str = Field("digits", min_length=1, description="A built-in data set or a .npz or .csv file.")
-    loss: LossName = Field(
+    loss: Annotated[
+        Annotated[LossName, Tag("name")] | Annotated[dict[str, NamedLoss], Tag("outputs")],
+        Discriminator(lambda value: "outputs" if isinstance(value, dict) else "name"),
+    ] = Field(
         "cross_entropy",
         description="`cross_entropy` for classes, `binary_cross_entropy` for several labels of a sample, each there or "
-        "not; `mse`, `l1`, `huber` or `smooth_l1` for numbers.",
+        "not; `mse`, `l1`, `huber` or `smooth_l1` for numbers. Of several outputs a map, `{kind: cross_entropy, "
+        "price: mse}`, also with weights, `{price: {name: mse, weight: 0.5}}`.",
     )
     class_weight: (
         Annotated[
@@ -285,4 +304,9 @@ class Train(Frozen):
     @property
     def task(self) -> Task:
         """The task that the loss is for."""
-        return TASKS[self.loss]
+        return TASKS[self.loss] if isinstance(self.loss, str) else "several"
+
+    def loss_of(self, output: str) -> LossOfOutput:
+        """The loss of one of several outputs; a loss that is given once is that of all."""
+        asked = self.loss if isinstance(self.loss, str) else self.loss[output]
+        return LossOfOutput(name=asked) if isinstance(asked, str) else asked

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
@@ -16,14 +17,7 @@ from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.run.data.class_weights import class_weights
 from gromo_graph.run.data.images import read_images
 from gromo_graph.run.data.notes import single_class, unused_outputs
-from gromo_graph.run.data.preparation import (
-    Preparation,
-    class_indices,
-    class_names,
-    label_names,
-    learn_preparation,
-    target_values,
-)
+from gromo_graph.run.data.preparation import Preparation, learn_form, learn_preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, is_prepared_late
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.sources import Source, below, find_source, is_place
@@ -33,6 +27,7 @@ from gromo_graph.run.data.tables.encoding import TableEncoding
 from gromo_graph.run.data.tables.learning import learn_table
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.run.data.tables.sources import is_table, rows_of
+from gromo_graph.run.data.targets import class_indices, class_names, label_names, target_values
 from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec.data_sections import UNCHANGED, Augment, ImageData, TableData
 from gromo_graph.spec.model import Spec
@@ -162,6 +157,10 @@ def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
     Raises:
         RunError: they give something else.
     """
+    if len(spec.outputs) > 1:
+        raise RunError(
+            "data: found loaders by part, and the spec has several outputs: give samples, {'x': x, 'y': {...}}"
+        )
     shape, outputs = _ends(spec)
     task = spec.train.task
     vocabulary = _vocabulary(spec)
@@ -197,6 +196,13 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         RunError: they are not sound, or do not fit the spec.
     """
     check_finite(raw)
+    if len(spec.outputs) > 1:
+        return _prepare_several(raw, spec, parts)
+    if raw.several:
+        names = ", ".join(each.name for each in raw.several)
+        raise RunError(
+            f"{raw.name}: there are targets for {names}, and the spec has one output: give y as an array"
+        )
     shape, outputs = _ends(spec)
     task = _task(raw, spec)
     classes: tuple[str | int, ...] = ()
@@ -242,8 +248,7 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
 
 def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list[Part | MappedPart]:
     """Parts with some rows of the data each, prepared for the network; those of a mapped file when they are used."""
-    assert raw.y is not None
-    y = preparation.targets(raw.y, name=raw.name)
+    y = _prepared_targets(raw, preparation)
     weighted = raw.weights is not None
     if raw.weights is not None:
         own = torch.from_numpy(raw.weights.astype(np.float32))
@@ -255,26 +260,95 @@ def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list
     return [Part(x[rows], y[rows], weighted) for rows in parts]
 
 
-def check_trainable(spec: Spec) -> None:
-    """Refuse a spec with several inputs or outputs: the built-in training has one of each.
+def _prepared_targets(raw: Raw, preparation: Preparation) -> Tensor:
+    """The targets for the network; those of several outputs side by side, as numbers."""
+    assert raw.y is not None
+    if not preparation.several:
+        return preparation.targets(raw.y, name=raw.name)
+    columns, prepared = _columns_of(raw, [form.name for form in preparation.several]), []
+    for form, own in zip(preparation.several, columns, strict=True):
+        assert own.y is not None
+        prepared.append(form.targets(own.y, name=own.name).float().reshape(len(own.y), -1))
+    return torch.cat(prepared, dim=1)
+
+
+def _columns_of(raw: Raw, outputs: Sequence[str]) -> list[Raw]:
+    """The data with the target of each output alone.
 
     Raises:
-        RunError: the spec has others.
+        RunError: there is no target for an output, or one for none.
+    """
+    known = {each.name: each for each in raw.several}
+    if set(known) != set(outputs):
+        found = ", ".join(known) or "one target without a name"
+        raise RunError(
+            f"{raw.name}: expected a target for each output, {', '.join(outputs)}, found {found}: give y as a map, "
+            "{'name': targets}"
+        )
+    return [known[name].of(raw) for name in outputs]
+
+
+def _prepare_several(raw: Raw, spec: Spec, parts: Split | None) -> Data:
+    """As `prepare`, for a network with several outputs; of the first one with classes each part has its share."""
+    columns = _columns_of(raw, spec.outputs)
+    shapes = build_graph(spec).shapes
+    tasks = [TASKS[spec.train.loss_of(name).name] for name in spec.outputs]
+    labels: Array | None = None
+    classes: tuple[str | int, ...] = ()
+    for own, name, task in zip(columns, spec.outputs, tasks, strict=True):
+        if task == "classification" and labels is None:
+            assert own.y is not None
+            classes = class_names(own, shapes[name][0])
+            labels = class_indices(own.y, classes, own.name)
+    rows = split(raw.name, len(raw.x), labels, classes) if parts is None else parts
+    asked = spec.train.class_weight
+    learned = [
+        learn_form(own, rows.train, name=name, task=task, outputs=shapes[name][0], asked=asked)
+        for own, name, task in zip(columns, spec.outputs, tasks, strict=True)
+    ]
+    forms, notes = tuple(form for form, _ in learned), [note for _, told in learned for note in told]
+    of_inputs = learn_preparation(
+        raw,
+        rows.train,
+        task="several",
+        shape=shapes[spec.inputs[0]],
+        classes=(),
+        outputs=sum(form.outputs for form in forms),
+        vocabulary=_vocabulary(spec),
+    )
+    preparation = replace(of_inputs.preparation, several=forms)
+    train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
+    return Data(
+        train,
+        validation,
+        test if len(test) else None,
+        preparation,
+        raw.fingerprint,
+        notes=(*of_inputs.notes, *notes),
+    )
+
+
+def check_trainable(spec: Spec) -> None:
+    """Refuse a spec with several inputs, or with outputs that have positions.
+
+    Raises:
+        RunError: the spec has such.
         GraphError: growth should lead to widths that cannot be reached.
     """
-    if len(spec.inputs) != 1 or len(spec.outputs) != 1:
+    if len(spec.inputs) != 1:
         raise RunError(
-            f"`{spec.name}` has {len(spec.inputs)} inputs and {len(spec.outputs)} outputs, and `grow` trains "
-            "networks of one each: train this one in a loop of your own with GrowthScheduler"
+            f"`{spec.name}` has {len(spec.inputs)} inputs, and `grow` trains networks with one: train this one in a "
+            "loop of your own with GrowthScheduler"
         )
     graph = build_graph(spec)
     check_goals(graph)
-    shape = graph.shapes[spec.outputs[0]]
-    if len(shape) != 1:
-        raise RunError(
-            f"the output `{spec.outputs[0]}` has the shape {list(shape)}: expected [features]; put a `flatten` "
-            "and a `linear` node behind it"
-        )
+    for output in spec.outputs:
+        shape = graph.shapes[output]
+        if len(shape) != 1:
+            raise RunError(
+                f"the output `{output}` has the shape {list(shape)}: expected [features]; put a `flatten` and a "
+                "`linear` node behind it"
+            )
 
 
 def _task(raw: Raw, spec: Spec) -> Task:

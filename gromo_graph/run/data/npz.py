@@ -12,6 +12,7 @@ import numpy as np
 
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw, raw_from, sample_weights
+from gromo_graph.run.data.several_targets import with_several_targets
 
 LARGE = 512 * 1024 * 1024
 """Bytes that the samples of a file may take in memory; larger ones stay on the disk."""
@@ -50,6 +51,8 @@ def mapped(path: Path, member: str) -> Array | None:
 def read_npz(path: Path, *, target: bool = True) -> Raw:
     """The data of a `.npz` file: x (samples, ...) and, unless `target` is False, y, perhaps with sample_weight.
 
+    Of several outputs the arrays are called y.NAME.
+
     Raises:
         RunError: the file cannot be read, an array is missing, or one holds Python objects.
     """
@@ -60,7 +63,9 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise RunError(f"{name}: one array without a name: expected an .npz with the arrays x and y")
             found = sorted(arrays.files)
-            missing = [key for key in (("x", "y") if target else ("x",)) if key not in found]
+            several = {key.removeprefix("y."): arrays[key] for key in found if key.startswith("y.")}
+            needed = ("x", "y") if target and not several else ("x",)
+            missing = [key for key in needed if key not in found]
             if missing:
                 listed = ", ".join(found) or "nothing"
                 raise RunError(
@@ -68,7 +73,9 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
                     "save them with numpy.savez(file, x=..., y=...)"
                 )
             x = mapped(path, "x.npy")
-            raw = raw_from(name, arrays["x"] if x is None else x, arrays["y"] if target else None)
+            raw = raw_from(name, arrays["x"] if x is None else x, arrays["y"] if "y" in needed else None)
+            if target and several:
+                raw = with_several_targets(raw, several)
             if not target or "sample_weight" not in found:
                 return raw
             return replace(raw, weights=sample_weights(arrays["sample_weight"], len(raw.x), name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -16,10 +16,12 @@ from torch import Tensor
 from gromo_graph.errors import RunError
 from gromo_graph.layers.embedding import ids_problem
 from gromo_graph.records.validation import first_problem
+from gromo_graph.run.data.class_weights import ClassWeight, class_weights
 from gromo_graph.run.data.notes import constant_columns, constant_values
-from gromo_graph.run.data.raw import CHUNK, Array, Raw, is_text
+from gromo_graph.run.data.raw import CHUNK, Array, Raw
 from gromo_graph.run.data.tables.encoding import TableEncoding
-from gromo_graph.run.judging.probabilities import EVEN, chosen_classes, sigmoid
+from gromo_graph.run.data.targets import TargetForm, class_indices, class_names, label_names, target_values
+from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.spec.train_settings import Task
 
 _CONSTANT = 1e-12
@@ -41,6 +43,7 @@ class Preparation:
         vocabulary: how many token ids the input may hold, if it is read as such; they are never standardised.
         table: what makes the numbers of a sample of a row with columns of several kinds; None if samples are numbers.
         class_weight: of each class or label in the loss; () if all weigh 1.
+        several: the forms of the targets of several outputs, in their order; () of a network with one output.
     """
 
     task: Task
@@ -55,6 +58,7 @@ class Preparation:
     vocabulary: PositiveInt | None = None
     table: TableEncoding | None = None
     class_weight: tuple[_Scale, ...] = ()
+    several: tuple[TargetForm, ...] = ()
 
     def inputs(self, x: Array, *, name: str = "data") -> Tensor:
         """float32 (samples, *shape) from raw samples.
@@ -78,30 +82,24 @@ class Preparation:
         Raises:
             RunError: labels outside the classes, or another number of values than the network gives.
         """
-        if self.task == "classification":
-            return torch.from_numpy(class_indices(y, self.classes, name))
-        values = target_values(y, self.outputs, name, self.task)
-        if self.task == "labels":
-            return torch.from_numpy(values.astype(np.float32))
-        standardised = (values - np.array(self.target_mean)) / np.array(self.target_scale)
-        return torch.from_numpy(standardised.astype(np.float32))
+        return self.form.targets(y, name=name)
 
     def labels(self, prediction: Tensor, threshold: float = EVEN) -> Array:
-        """The labels of predictions: class labels (samples,), 0 and 1 (samples, labels), or values in their own unit.
+        """The labels of predictions, as of `TargetForm`."""
+        return self.form.labels(prediction, threshold)
 
-        Args:
-            prediction: (samples, outputs) of the network.
-            threshold: the probability of the second of two classes, or of a label, above which it is predicted.
-        """
-        found = prediction.detach().cpu().double().numpy()
-        if self.task == "labels":
-            return (sigmoid(found) > threshold).astype(np.int64)
-        if self.task == "classification":
-            names: Array = np.array(self.classes)
-            labels: Array = names[chosen_classes(found, threshold)]
-            return labels
-        values: Array = found * np.array(self.target_scale) + np.array(self.target_mean)
-        return values[:, 0] if self.outputs == 1 else values
+    @property
+    def form(self) -> TargetForm:
+        """The form of the one target."""
+        return TargetForm(
+            "",
+            self.task,
+            self.outputs,
+            self.classes,
+            self.target_mean,
+            self.target_scale,
+            self.class_weight,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `data.json`."""
@@ -118,8 +116,9 @@ class Preparation:
             found = _SAVED.validate_json(json.dumps(values), strict=True)
         except ValidationError as error:
             raise ValueError(first_problem(error)) from error
-        size, classes = math.prod(found.shape), found.task != "regression"
-        of_classes, of_values = (found.outputs, 0) if classes else (0, found.outputs)
+        size = math.prod(found.shape)
+        of_classes = found.outputs if found.task in ("classification", "labels") else 0
+        of_values = found.outputs if found.task == "regression" else 0
         wanted = {
             "mean": size,
             "scale": size,
@@ -131,6 +130,8 @@ class Preparation:
         for name, length in wanted.items():
             if len(getattr(found, name)) != length:
                 raise ValueError(f"{name}: {len(getattr(found, name))} values, expected {length}")
+        if bool(found.several) != (found.task == "several"):
+            raise ValueError("several: expected the forms of several targets, and none of one")
         return found
 
 
@@ -201,6 +202,32 @@ def learn_preparation(
     return Learned(preparation, tuple(notes))
 
 
+def learn_form(
+    raw: Raw, train: Array, *, name: str, task: Task, outputs: int, asked: ClassWeight
+) -> tuple[TargetForm, list[str]]:
+    """The form of one of several targets that the training rows teach, and notes about it.
+
+    Args:
+        raw: with this target alone. train: rows. name: of the output. task: of it. outputs: its features.
+        asked: the weights of its classes.
+
+    Raises:
+        RunError: the target does not fit the output.
+    """
+    assert raw.y is not None
+    if task == "regression":
+        values = _moments(target_values(raw.y, outputs, raw.name, task), train, (0,), raw.name)
+        notes = constant_values(raw, values.constant.ravel())
+        return TargetForm(name, task, outputs, (), _listed(values.mean), _listed(values.scale)), notes
+    if task == "labels":
+        labels, classes = target_values(raw.y, outputs, raw.name, task), label_names(raw, outputs)
+    else:
+        classes = class_names(raw, outputs)
+        labels = class_indices(raw.y, classes, raw.name)
+    weights = class_weights(asked, classes, labels[train], name=raw.name)
+    return TargetForm(name, task, outputs, classes, class_weight=weights), []
+
+
 def check_tokens(x: Tensor, vocabulary: int | None, name: str) -> None:
     """Refuse values that are no token ids, if the network reads token ids.
 
@@ -233,90 +260,6 @@ def fitted(x: Array, shape: tuple[int, ...], name: str, *, advice: str | None = 
         f"{name}: a sample has the shape {list(found)}, but the input of the spec has {list(shape)}: "
         + (advice or f"write `shape: {list(found)}` or give other data")
     )
-
-
-def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
-    """One class for each output feature; features beyond the classes of the data go by their number.
-
-    Raises:
-        RunError: there are more classes than output features.
-    """
-    assert raw.y is not None
-    named: Sequence[str | int] = raw.classes
-    if is_text(raw.y):
-        named = sorted(set(raw.y.tolist()))
-    if len(named) > outputs:
-        raise RunError(
-            f"{raw.name}: {len(named)} classes, but the output of the spec has {outputs} features: "
-            f"expected one feature for each class, write `features: {len(named)}`"
-        )
-    return (*named, *range(len(named), outputs))
-
-
-def class_indices(y: Array, classes: tuple[str | int, ...], name: str) -> Array:
-    """The index of each label: text by name, numbers as they are.
-
-    Raises:
-        RunError: labels outside the classes, or values that are no labels.
-    """
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise RunError(f"{name}: y has shape {y.shape}: expected one class for each sample")
-    if is_text(y):
-        index = {str(label): place for place, label in enumerate(classes)}
-        outside = sorted(set(y.tolist()) - set(index))
-        indices = np.array([index.get(label, -1) for label in y.tolist()], dtype=np.int64)
-        expected = ", ".join(map(str, classes[:12])) + (", ..." if len(classes) > 12 else "")
-    else:
-        if (y != np.round(y)).any():
-            value = float(y[y != np.round(y)][0])
-            raise RunError(
-                f"{name}: the target holds {value:g}, so this is regression, and `train.loss: cross_entropy` "
-                "is for classes: expected whole numbers or text, or `train.loss: mse`"
-            )
-        outside = [f"{label:g}" for label in np.unique(y[(y < 0) | (y >= len(classes))]).tolist()]
-        indices = np.where((y < 0) | (y >= len(classes)), -1, y).astype(np.int64)
-        expected = f"whole numbers from 0 to {len(classes) - 1}"
-    if outside:
-        listed = ", ".join(outside[:8]) + (", ..." if len(outside) > 8 else "")
-        raise RunError(
-            f"{name}: labels outside the classes: found {listed} in {int((indices < 0).sum())} of {len(y)} "
-            f"samples, expected {expected}, as the output of the spec has {len(classes)} features"
-        )
-    return indices
-
-
-def label_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
-    """The name of each label of a sample that has several: those of the data, else their numbers."""
-    return raw.classes if len(raw.classes) == outputs else tuple(range(outputs))
-
-
-def target_values(y: Array, outputs: int, name: str, task: Task) -> Array:
-    """Targets as (samples, outputs): numbers, or 0 and 1 for labels.
-
-    Raises:
-        RunError: text, another number of values than the network gives, or labels that are not 0 or 1.
-    """
-    if is_text(y):
-        loss = "mse` is for numbers" if task == "regression" else "binary_cross_entropy` is for 0 and 1"
-        raise RunError(
-            f"{name}: the target holds text ({str(y[0])[:40]!r}), so this is classification, and "
-            f"`train.loss: {loss}: expected `train.loss: cross_entropy`"
-        )
-    values = y.reshape(len(y), -1)
-    if values.shape[1] != outputs:
-        raise RunError(
-            f"{name}: {values.shape[1]} target value(s) for each sample, but the output of the spec has "
-            f"{outputs} features: write `features: {values.shape[1]}`"
-        )
-    if task == "labels" and not np.isin(values, (0.0, 1.0)).all():
-        wrong = values[~np.isin(values, (0.0, 1.0))][0]
-        raise RunError(
-            f"{name}: the target holds {wrong:g}, and `train.loss: binary_cross_entropy` is for labels that are there "
-            "(1) or not (0): expected 0 and 1, or another loss"
-        )
-    return values
 
 
 @dataclass(frozen=True, eq=False)

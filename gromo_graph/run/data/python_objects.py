@@ -13,6 +13,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.plugins import imported
 from gromo_graph.run.data.frames import is_frame, is_series, read_frame, read_pair
 from gromo_graph.run.data.raw import Raw, check_unmasked, raw_from, sample_weights
+from gromo_graph.run.data.several_targets import with_several_targets
 
 _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 
@@ -59,10 +60,10 @@ def read_object(
     """Raw data from a pair (x, y), a mapping with x and y, a DataFrame, or a data set of such pairs.
 
     Args:
-        value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names) and "sample_weight";
-            or a DataFrame of
-            pandas, whose target is the column `target`, else the last (frames.py); or anything with a length and
-            items `(x, y)`, as a torch Dataset has. In a pair and a mapping, x may be a DataFrame and y a Series.
+        value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names) and "sample_weight",
+            and with y as a map of targets by the names of several outputs; or a DataFrame of pandas, whose target is
+            the column `target`, else the last (frames.py); or anything with a length and items `(x, y)`, as a torch
+            Dataset has. In a pair and a mapping, x may be a DataFrame and y a Series.
         name: what messages call it.
         known, size: the features of a trained network, to find the columns of a DataFrame.
         target: False leaves out a target that a DataFrame may have.
@@ -100,7 +101,10 @@ def _from_mapping(value: Mapping[Any, Any], name: str, known: Sequence[str]) -> 
     names = {
         key: tuple(map(str, value[key])) for key in ("features", "classes") if value.get(key) is not None
     }
-    raw = read_pair(value["x"], value["y"], name=name, known=known, **names)
+    of_several = isinstance(value["y"], Mapping)
+    raw = read_pair(value["x"], None if of_several else value["y"], name=name, known=known, **names)
+    if of_several:
+        raw = with_several_targets(raw, value["y"])
     if value.get("sample_weight") is None:
         return raw
     return replace(raw, weights=sample_weights(value["sample_weight"], len(raw.x), name))

@@ -31,6 +31,7 @@ class Raw:
         task: what the data are for, or None if the source does not say.
         switches: for each number of a sample, whether it is 0 or 1 and is not standardised; () if none is.
         weights: of the samples in the loss, (samples,), 0 or more; None if all weigh the same.
+        several: the columns of y that belong to each of several outputs; () if there is one target.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Raw:
     task: Task | None = None
     switches: tuple[bool, ...] = ()
     weights: Array | None = None
+    several: tuple[Any, ...] = ()
 
     @property
     def fingerprint(self) -> str:

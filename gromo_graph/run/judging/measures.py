@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array
 from gromo_graph.run.judging.predictions import Predictions
 from gromo_graph.run.judging.probabilities import EVEN, chosen_classes, sigmoid, softmax
@@ -26,11 +27,13 @@ class Judge:
         task: of the network.
         units: of the target, for each standardised one, by output (regression).
         threshold: the probability of the second of two classes, or of a label, above which it is predicted.
+        several: of several outputs the name, the features and the judge of each.
     """
 
     task: Task
     units: tuple[float, ...] = ()
     threshold: float = EVEN
+    several: tuple[tuple[str, int, Judge], ...] = ()
 
     def measures(self, seen: Predictions) -> Measures:
         """All measures of the task, `loss` and `accuracy` first; of predictions that are not finite the loss alone.
@@ -38,7 +41,8 @@ class Judge:
         Classes: `accuracy`, `majority_rate` (that of always guessing the most frequent class), `balanced_accuracy`,
         `f1_macro`, `log_loss`, and of two classes `roc_auc`, if both are there. Values: `r2`, `rmse` and `mae`, in
         units of the target; of several outputs their mean. Several labels: the `accuracy` of whole samples, `f1_macro`,
-        and `log_loss`, the mean over labels.
+        and `log_loss`, the mean over labels. Several outputs: the measures of each, with its name before them,
+        `price.r2`.
         """
         found: Measures = {"loss": seen.loss, "accuracy": None}
         if bool(torch.isfinite(seen.outputs).all()):
@@ -111,8 +115,30 @@ def _of_values(judge: Judge, outputs: Array, targets: Array) -> Measures:
     }
 
 
+def _of_several(judge: Judge, outputs: Array, targets: Array) -> Measures:
+    """The measures of each output; targets lie side by side, class indices in a column of numbers."""
+    found: Measures = {}
+    output = target = 0
+    for name, features, own in judge.several:
+        columns = 1 if own.task == "classification" else features
+        wanted = targets[:, target : target + columns]
+        wanted = wanted[:, 0].astype(np.int64) if own.task == "classification" else wanted
+        measured = _MEASURES[own.task](own, outputs[:, output : output + features], wanted)
+        found |= {f"{name}.{measure}": value for measure, value in measured.items()}
+        output, target = output + features, target + columns
+    return found
+
+
+def judge_of(preparation: Preparation, threshold: float = EVEN) -> Judge:
+    """The judge of a network that reads data in this form."""
+    forms = preparation.several
+    several = tuple((form.name, form.outputs, Judge(form.task, form.target_scale)) for form in forms)
+    return Judge(preparation.task, preparation.target_scale, threshold, several)
+
+
 _MEASURES: Mapping[Task, Callable[[Judge, Array, Array], Measures]] = {
     "classification": _of_classes,
     "labels": _of_labels,
     "regression": _of_values,
+    "several": _of_several,
 }

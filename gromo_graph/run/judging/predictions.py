@@ -11,7 +11,7 @@ from torch import Tensor
 from gromo_graph.errors import RunError
 from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.network.forward import evaluation_mode
-from gromo_graph.run.training.objective import Objective, single_output
+from gromo_graph.run.training.objective import Objective, joined_outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ def predictions_of(
     outputs, targets, total, count = [], [], 0.0, 0.0
     with torch.no_grad(), evaluation_mode(network):
         for x, y in loader:
-            prediction = single_output(network(x))
+            prediction = joined_outputs(network(x))
             share = loss.share(prediction, y)
             total += float(loss(prediction, y)) * share
             count += share

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gromo_graph.run.data.preparation import Preparation
+from gromo_graph.run.data.targets import TargetForm
+from gromo_graph.run.training.joint_loss import joint_loss
 from gromo_graph.run.training.output_losses import OutputLoss, output_loss
 from gromo_graph.spec.train_settings import Train
-
-Loss = Callable[[Any, Tensor], Tensor]
 
 _NOTHING = 1e-12  # samples that all weigh 0 have a loss of 0, and not 0 / 0
 
@@ -39,7 +40,7 @@ class Objective:
 
     def __call__(self, prediction: Any, target: Tensor) -> Tensor:
         """The mean loss, a scalar; 0 of samples that all weigh 0."""
-        output = single_output(prediction)
+        output = joined_outputs(prediction)
         if not self.weighted:
             return self.loss.mean(output, target)
         wanted = self.targets(target)
@@ -59,7 +60,7 @@ class Objective:
 
     def right(self, prediction: Any, target: Tensor) -> Tensor | None:
         """Whether each sample is right, (samples,); None of numbers."""
-        return self.loss.right(single_output(prediction), self.targets(target))
+        return self.loss.right(joined_outputs(prediction), self.targets(target))
 
     def targets(self, target: Tensor) -> Tensor:
         """Targets without the weights of samples: class indices (samples,), or values (samples, outputs)."""
@@ -73,20 +74,37 @@ class Objective:
         return target[:, -1] * of_classes
 
 
-def objective_of(train: Train, *, class_weight: tuple[float, ...] = (), weighted: bool = False) -> Objective:
+def objective_of(
+    train: Train,
+    *,
+    class_weight: tuple[float, ...] = (),
+    weighted: bool = False,
+    several: Sequence[TargetForm] = (),
+) -> Objective:
     """The objective that a spec asks for.
 
     Args:
         train: its section. class_weight: of each class or label, as learned from the training part; () for none.
         weighted: whether targets end with the weights of samples.
+        several: the forms of the targets of several outputs; () of a network with one.
     """
-    loss = output_loss(train.loss, class_weight=class_weight, smoothing=train.label_smoothing)
+    if several:
+        return Objective(joint_loss(train, several), weighted)
+    asked = train.loss_of("")
+    loss = output_loss(asked.name, class_weight=class_weight, smoothing=train.label_smoothing)
     return Objective(loss, weighted)
 
 
-def single_output(output: Any) -> Tensor:
-    """The one output of a network, also of one that returns its outputs by name."""
+def prepared_objective(train: Train, preparation: Preparation, *, weighted: bool) -> Objective:
+    """The objective for data that are prepared, whose weights it takes."""
+    weights, several = preparation.class_weight, preparation.several
+    return objective_of(train, class_weight=weights, weighted=weighted, several=several)
+
+
+def joined_outputs(output: Any) -> Tensor:
+    """The outputs of a network, (samples, features): of several that it gives by name, side by side in their order."""
     if isinstance(output, dict):
-        (output,) = output.values()
+        values = list(output.values())
+        return values[0] if len(values) == 1 else torch.cat(values, dim=1)
     tensor: Tensor = output
     return tensor
