@@ -117,11 +117,17 @@ class TableData(Frozen):
 
 
 class Augment(Frozen):
-    """Random changes of training images, other ones in each epoch, that leave their classes as they are."""
+    """Random changes of training images, other ones in each epoch."""
 
     flip: bool = Field(False, description="Mirror half of the images, left for right.")
     crop: int = Field(0, ge=0, description="Move images by up to so many pixels in each direction.")
     erase: float = Field(0.0, ge=0, le=1, description="Share of the images of which a rectangle is blanked.")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="Mix each image with another one, by shares from Beta(mixup, mixup), such as 0.2; the target is "
+        "that of one of the two, with its share as the probability.",
+    )
 
 
 UNCHANGED = Augment()

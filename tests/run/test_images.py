@@ -93,7 +93,9 @@ def test_from_a_folder_to_predictions(tmp_path: Path) -> None:
 
 
 def test_a_run_with_augmentation_goes_on_to_the_bit(tmp_path: Path) -> None:
-    spec = _spec(_photos(tmp_path / "photos"), options=", augment: {flip: true, crop: 1, erase: 0.5}")
+    spec = _spec(
+        _photos(tmp_path / "photos"), options=", augment: {flip: true, crop: 1, erase: 0.5, mixup: 0.2}"
+    )
 
     def stop(progress: object) -> None:
         raise KeyboardInterrupt
@@ -178,13 +180,16 @@ def test_sections_that_are_wrong(options: str, told: str) -> None:
         _spec("http://example.org/photos")
 
 
+_NO_TARGETS = torch.zeros(0)
+
+
 def _drawn() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
 def test_flips_mirror_half_of_the_images() -> None:
     x = torch.randn(400, 2, 3, 5)
-    found = augmented(x, Augment(flip=True), _drawn())
+    found, _ = augmented(x, _NO_TARGETS, Augment(flip=True), _drawn())
     mirrored = (found == x.flip(-1)).flatten(1).all(dim=1)
     same = (found == x).flatten(1).all(dim=1)
     assert bool((mirrored ^ same).all())
@@ -193,7 +198,7 @@ def test_flips_mirror_half_of_the_images() -> None:
 
 def test_crops_move_each_image_and_fill_with_the_mean() -> None:
     x = torch.randn(300, 2, 5, 6)
-    found = augmented(x, Augment(crop=2), _drawn())
+    found, _ = augmented(x, _NO_TARGETS, Augment(crop=2), _drawn())
     padded = torch.nn.functional.pad(x, (2, 2, 2, 2))
     places = [(top, left) for top in range(5) for left in range(5)]
     seen = set()
@@ -206,7 +211,7 @@ def test_crops_move_each_image_and_fill_with_the_mean() -> None:
 
 def test_a_share_of_the_images_loses_a_rectangle() -> None:
     x = torch.ones(1000, 2, 20, 30)
-    found = augmented(x, Augment(erase=0.3), _drawn())
+    found, _ = augmented(x, _NO_TARGETS, Augment(erase=0.3), _drawn())
     gone = found == 0
     touched = gone.flatten(1).any(dim=1)
     assert 250 < int(touched.sum()) < 350
@@ -217,6 +222,27 @@ def test_a_share_of_the_images_loses_a_rectangle() -> None:
     one = gone[touched][0, 0]
     rows, columns = one.any(dim=1), one.any(dim=0)
     assert bool((one == rows[:, None] & columns[None]).all())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mixup_mixes_two_images_and_draws_the_target_by_their_shares(weighted: bool) -> None:
+    count = 4000
+    labels = torch.arange(count)
+    y = torch.stack([labels.double(), labels + 0.5], dim=1) if weighted else labels
+    x = labels.double()[:, None, None, None].expand(count, 1, 2, 2)
+    marks = torch.stack([torch.ones(count).double(), labels.double()], dim=1)[:, :, None, None]
+    mixed, target = augmented(marks, y, Augment(mixup=0.4), _drawn())
+    assert torch.equal(mixed[:, 0].unique(), torch.ones(1).double())  # the shares add up to 1
+    found = target[:, 0].long() if weighted else target
+    if weighted:
+        assert torch.equal(target[:, 1], target[:, 0] + 0.5)
+    again, _ = augmented(x, labels, Augment(mixup=0.4), _drawn())
+    assert torch.equal(again[:, 0, 0, 0], mixed[:, 1, 0, 0])
+    kept = found == labels
+    assert 0.45 < float(kept.float().mean()) < 0.55
+    # Beta(0.4, 0.4) draws many shares near 0 and 1: an image that keeps its target is mostly itself.
+    near = (mixed[:, 1, 0, 0] - labels).abs() / count
+    assert float(near[kept].mean()) < 0.5 * float(near[~kept].mean())
 
 
 def test_changes_follow_from_seed_and_epoch() -> None:

@@ -1,10 +1,11 @@
-"""Random changes of training images that leave their classes as they are.
+"""Random changes of training images: other ones in each epoch.
 
 They are drawn from a generator that is given, so that the images of an epoch follow from its seed.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,11 +14,12 @@ from gromo_graph.spec.data_sections import Augment
 _SMALLEST, _LARGEST = 0.02, 0.2  # shares of an image that are erased
 
 
-def augmented(x: Tensor, how: Augment, drawn: torch.Generator) -> Tensor:
-    """Standardised images, (samples, channels, height, width), each changed in its own way.
+def augmented(x: Tensor, y: Tensor, how: Augment, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A batch of standardised images with their targets, each changed in its own way.
 
     Args:
-        x: stays as it is. how: the changes. drawn: where chance comes from, on the CPU.
+        x: (samples, channels, height, width). y: (samples, ...). Both stay as they are.
+        how: the changes. drawn: where chance comes from, on the CPU.
     """
     if how.flip:
         x = _flipped(x, drawn)
@@ -25,7 +27,7 @@ def augmented(x: Tensor, how: Augment, drawn: torch.Generator) -> Tensor:
         x = _cropped(x, how.crop, drawn)
     if how.erase:
         x = _erased(x, how.erase, drawn)
-    return x
+    return _mixed(x, y, how.mixup, drawn) if how.mixup else (x, y)
 
 
 def _flipped(x: Tensor, drawn: torch.Generator) -> Tensor:
@@ -60,3 +62,17 @@ def _erased(x: Tensor, share: float, drawn: torch.Generator) -> Tensor:
     in_columns = (columns >= left[:, None]) & (columns < (left + wide)[:, None])
     erased = in_rows[:, :, None] & in_columns[:, None, :] & (chosen < share)[:, None, None]
     return x.masked_fill(erased[:, None].to(x.device), 0.0)
+
+
+def _mixed(x: Tensor, y: Tensor, alpha: float, drawn: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mixup: λ x_i + (1 − λ) x_j with λ from Beta(α, α), and the target y_i with probability λ, else y_j.
+
+    So the expected loss is λ ℓ(y_i) + (1 − λ) ℓ(y_j), that of mixed targets, and targets stay what they are.
+    """
+    seed = int(torch.randint(0, 2**31, (1,), generator=drawn))
+    weights = np.random.RandomState(seed).beta(alpha, alpha, len(x))
+    share = torch.from_numpy(weights).to(x)
+    others = torch.randperm(len(x), generator=drawn).to(x.device)
+    own = (torch.rand(len(x), generator=drawn).to(x) < share).reshape(-1, *[1] * (y.dim() - 1))
+    share = share[:, None, None, None]
+    return share * x + (1.0 - share) * x[others], torch.where(own, y, y[others])

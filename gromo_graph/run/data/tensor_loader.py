@@ -120,8 +120,8 @@ class TensorLoader(SharedLoader):
         drawn = self._generator(self.seed or 0)
         for rows in torch.split(self._order(), self._sizes()):
             own, weight = self.own(len(rows))
-            x, y = self.part.take(rows[own])
-            yield Batch(augmented(x, self.augment, drawn), y, weight, len(rows))
+            x, y = augmented(*self.part.take(rows[own]), self.augment, drawn)
+            yield Batch(x, y, weight, len(rows))
 
     def _sizes(self) -> list[int]:
         whole, rest = divmod(len(self.part), self.batch_size)
