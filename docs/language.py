@@ -17,28 +17,28 @@ DEFINITIONS = SCHEMA["definitions"]
 TRAIN_SECTIONS = {"optimizer": "Optimizer", "schedule": "Schedule", "early_stopping": "EarlyStopping"}
 SECTIONS = {"neurons": "Neurons", "when": "When", "stop": "Stop", "statistics": "Statistics"}
 
-HEAD = """# The language
+HEAD = """# Language reference
 
-A reference, made from the models that read a spec (`python docs/language.py`). `gromo-graph schema >
-gromo-graph.schema.json` gives the same to an editor: with `# yaml-language-server: $schema=gromo-graph.schema.json`
-as its first line a spec is completed and explained while it is written. [recipes.md](recipes.md) shows how the
-words go together.
+This reference is generated from the models that read a spec (`python docs/language.py`). `gromo-graph schema >
+gromo-graph.schema.json` writes the same information for editors: if the first line of a spec is
+`# yaml-language-server: $schema=gromo-graph.schema.json`, the editor completes and explains it while you type.
+[Recipes](recipes.md) shows the language in use.
 
-- A spec is one YAML document of plain data: no tags, no merge keys, no second document; at most 5 MB and 100,000
+- A spec is a single YAML document of plain data, without tags or merge keys, of at most 5 MB and 100,000
   values.
-- Scalars follow the core rules of YAML 1.2: `true` and `false` are the only switches (`on`, `off`, `yes` and `no`
-  are text, which `grow` alone understands), `1:30` is text. Integers are integers: not `4.0`, not `"4"`.
-- A name is any text without `->` and control characters. A key that is no text is put in quotes: `"12"`.
-- Every problem is told at once, with line, column, what was found and what to do: `gromo-graph validate`.
+- Scalars follow the core rules of YAML 1.2: only `true` and `false` are booleans (`on`, `off`, `yes` and `no`
+  are text, which only `grow` accepts), and `1:30` is text. Integers are integers: neither `4.0` nor `"4"`.
+- A name is any text without `->` and control characters. A key that is not text must be put in quotes: `"12"`.
+- `gromo-graph validate` reports every problem at once, with line, column, what was found and what to do.
 
 ## Expressions
 
-`vars` name numbers, words and switches; `"${width}"`, in double quotes, stands for one. Inside `${}` there are
-names, numbers, `+ - * //` and parentheses. Vars may use each other; `$${` stands for the text `${`.
+`vars` define numbers, words and booleans; `"${width}"`, in double quotes, inserts one. Inside `${}` you can use
+names, numbers, `+ - * //` and parentheses. Vars may refer to each other; `$${` stands for the text `${`.
 
 ## Blocks
 
-A block is a sub-graph with `params`, written once under `blocks` and used as an entry of `nodes`:
+A block is a sub-graph with `params`, defined once under `blocks` and used as an entry of `nodes`:
 
 ```yaml
 vars: {width: 4}
@@ -60,11 +60,11 @@ output: logits
 ```
 
 - The nodes of a use are called `body.1.add`, `body.2.add`, ... (`body.add` without `repeat`); `body` stands for the
-  last output. They can be read from outside by these names.
-- A block reads its inputs and its own nodes, nothing else. `from` gives a node for each of `inputs`, in this order.
-- With `outputs: [a, b]` a use is read as `body.a` and `body.b`. Repeated blocks need as many outputs as inputs.
-- Inside, `${}` knows the params and the vars; a param hides a var of the same name. Blocks may use other blocks.
-- `include: [blocks.yaml]` brings the blocks of other files in the spec's folder. Such a file holds `blocks` alone.
+  last output. Other nodes can read them by these names.
+- A block reads only its inputs and its own nodes. `from` lists one node for each of `inputs`, in this order.
+- With `outputs: [a, b]`, a use is read as `body.a` and `body.b`. Repeated blocks need as many outputs as inputs.
+- Inside a block, `${}` can refer to params and vars; a param hides a var of the same name. Blocks may use other blocks.
+- `include: [blocks.yaml]` brings in the blocks of other files in the spec's folder. Such a file contains only `blocks`.
 
 ## A whole document
 """
