@@ -7,6 +7,7 @@ each value of a sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from gromo_graph.layers.affine import affine
+from gromo_graph.layers.class_token import token_in_front
 from gromo_graph.layers.positions import add_parameter
 from gromo_graph.layers.scale import scaled
 from gromo_graph.spec.kinds import Merge
@@ -159,7 +161,44 @@ def expand(call: TorchCall, input: Any, *sizes: Any) -> ModelValue:
     return ModelValue(view.node, view.own, call.shape, turned=view.turned)
 
 
+@dataclass(frozen=True, repr=False)
+class Stacked:
+    """Values along a new dimension, which a sum or a mean takes away again."""
+
+    values: Sequence[Any]
+    dim: int
+
+    @classmethod
+    def of(cls, tensors: Sequence[Any], dim: int = 0) -> Stacked:
+        """With the arguments of `torch.stack`."""
+        return cls(tensors, dim)
+
+    def __repr__(self) -> str:
+        return "stacked values"
+
+
+def total(call: TorchCall, input: Any, dim: Any = None, keepdim: bool = False) -> ModelValue:
+    """The sum of stacked values."""
+    if not isinstance(input, Stacked):
+        raise Unmapped(
+            "it adds the values of a tensor up: expected a mean of all positions, or stacked values"
+        )
+    axes = dim if isinstance(dim, tuple | list) else (dim,)
+    dimensions = len(call.shape) + 2
+    if keepdim or [axis % dimensions for axis in axes if axis is not None] != [input.dim % dimensions]:
+        raise Unmapped(f"it adds up along {dim} what was stacked along {input.dim}: expected the same")
+    found = call.view(input.values[0])
+    for other in input.values[1:]:
+        found = add(call, found, other)
+    return found
+
+
 def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None) -> ModelValue:
+    along = dim if axis is None else axis
+    if len(tensors) == 2 and isinstance(tensors[0], Weight) and along in (1, -2):
+        value = call.view(tensors[1])
+        if len(value.shape) == 2:
+            return token_in_front(call, tensors[0], value)
     views = [call.view(tensor) for tensor in tensors]
     dimensions = len(views[0].shape)
     along = (dim if axis is None else axis) % (dimensions + 1)
@@ -193,6 +232,7 @@ ARITHMETIC: Mapping[str, Callable[..., ModelValue]] = {
     **dict.fromkeys(("mul", "multiply"), mul),
     **dict.fromkeys(("div", "truediv", "divide", "true_divide"), div),
     "square": square,
+    "sum": total,
     **dict.fromkeys(("pow", "power"), power),
     **dict.fromkeys(("expand", "expand_as"), expand),
     **dict.fromkeys(("cat", "concat", "concatenate"), cat),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import TorchCall
 
@@ -61,6 +62,10 @@ def _permuted(call: TorchCall, view: ModelValue, order: Sequence[int]) -> ModelV
     telling = [axis for axis in axes if view.shape[axis] != 1]
     if telling == sorted(telling):
         return replace(view, shape=call.shape)
+    is_shuffle = axes[:2] == [1, 0] and axes[2:] == places[2:] and view.shape[2:] == view.own[1:]
+    if is_shuffle and not view.turned and view.shape[0] * view.shape[1] == view.own[0]:
+        shuffled = call.add(ChannelShuffle, sources=(view.node,), groups=view.shape[0])
+        return replace(view, node=shuffled.node, shape=call.shape)
     if len(axes) != 2:
         raise Unmapped(
             f"it brings {list(view.shape)} into the order {[axis + 1 for axis in axes]}: expected the features to go "

@@ -12,8 +12,9 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
+from gromo_graph.interop.arithmetic import Stacked
 from gromo_graph.interop.module_rows import module_row
-from gromo_graph.interop.operators import HINTS, VIEWS, function_row
+from gromo_graph.interop.operators import FORMS, HINTS, SEVERAL, VIEWS, function_row
 from gromo_graph.interop.tracing import Seen, Trace, line_of
 from gromo_graph.layers.reparametrized import reparametrized
 from gromo_graph.spec.kinds import Input
@@ -123,13 +124,13 @@ class _Reader:
         if not any(isinstance(leaf, Seen) for leaf in pytree.tree_leaves(seen)):
             return seen  # a size, a number, a check: it was worked out
         name, in_place = _name_of(node)
-        if not any(isinstance(leaf, ModelValue) for leaf in leaves):
+        if not any(isinstance(leaf, ModelValue | Stacked) for leaf in leaves):
             counts = any(isinstance(leaf, Weight) and "num_batches_tracked" in leaf.path for leaf in leaves)
             if in_place and not counts:
                 raise Unmapped(
                     "it changes a tensor of the model: expected parameters that only training changes"
                 )
-            return Constant()
+            return self._constant(node, name, leaves, arguments, named)
         self._check_memory(node)
         result = self._mapped(node, name, seen, arguments, named)
         self._remember(node, name, in_place or bool(named.get("inplace")))
@@ -153,8 +154,35 @@ class _Reader:
         value = _at(self.model, path)
         if value is None:
             value = _at(self.trace.root, path)
-            return Constant() if isinstance(value, Tensor) else value
+            return Weight(path, value) if isinstance(value, Tensor) else value
         return Weight(path, value) if isinstance(value, Tensor) else value
+
+    def _constant(self, node: fx.Node, name: str, leaves: list[Any], arguments: Any, named: Any) -> Any:
+        """A tensor made of buffers alone is worked out; of a parameter another shape is another form of it."""
+        weights = [leaf for leaf in leaves if isinstance(leaf, Weight)]
+        trained = [weight for weight in weights if isinstance(weight.tensor, nn.Parameter)]
+        known = not any(isinstance(leaf, Constant) for leaf in leaves)
+        is_form = name in FORMS and len(weights) == 1
+        if not known or not weights or node.op == "call_module" or (trained and not is_form):
+            return Constant()
+
+        def computed(*tensors: Tensor) -> Tensor:
+            at = iter(tensors)
+            args, kwargs = pytree.tree_map(
+                lambda leaf: next(at) if isinstance(leaf, Weight) else leaf, (arguments, named)
+            )
+            called: Any = node.target
+            function = getattr(type(args[0]), called) if node.op == "call_method" else called
+            found: Tensor = function(*args, **kwargs)
+            # A parameter that is repeated for each sample is the same for all.
+            repeated = name in ("expand", "repeat", "expand_as") and found.shape[0] == self.batch
+            return found[:1] if repeated and tensors[0].shape[:1] != found.shape[:1] else found
+
+        with torch.no_grad():
+            if is_form:
+                return weights[0].converted(computed)
+            found = computed(*[weight.tensor for weight in weights])
+        return Weight(weights[0].path, found) if isinstance(found, Tensor) else Constant()
 
     # Calls
 
@@ -162,6 +190,8 @@ class _Reader:
         is_module = node.op == "call_module"
         if name == "getitem" and isinstance(arguments[0], list | tuple):
             return arguments[0][arguments[1]]
+        if name == "stack":
+            return Stacked.of(*arguments, **named)
         module = self.trace.root.get_submodule(str(node.target)) if is_module else None
         handler = function_row(name)
         if module is not None:
@@ -171,6 +201,8 @@ class _Reader:
             raise Unmapped(f"a spec has nothing like it{f': {hint}' if hint else ''}")
         if isinstance(module, nn.MultiheadAttention):
             seen = seen[0]  # its weights are handed on to nobody
+        if isinstance(seen, list | tuple) and name in SEVERAL:
+            seen = seen[0]
         if not isinstance(seen, Seen):
             raise Unmapped("it gives several values: expected one tensor")
         if seen.shape[:1] != (self.batch,):

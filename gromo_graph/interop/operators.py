@@ -14,6 +14,7 @@ from torch import nn
 
 from gromo_graph.interop.arithmetic import ARITHMETIC
 from gromo_graph.interop.dimension_order import ORDERS
+from gromo_graph.interop.slicing import SLICING
 from gromo_graph.layers import activation as activations
 from gromo_graph.layers.activation import ActivationRow, in_words
 from gromo_graph.layers.registry import rows
@@ -86,6 +87,7 @@ _FUNCTIONS: Mapping[str, FunctionRow] = {
     **dict.fromkeys(("view", "reshape", "squeeze", "unsqueeze", "_unsafe_view"), reshaped),
     **dict.fromkeys(("contiguous", "clone", "long", "int"), same),
     **ORDERS,
+    **SLICING,
 }
 MODULES: Mapping[type[nn.Module], ModuleRow] = {
     **{row.module: activation_module(name, row) for name, row in activations.ACTIVATIONS.items()},
@@ -102,11 +104,28 @@ def function_row(name: str) -> FunctionRow | None:
 VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", *ORDERS))
 """Functions that may give the same memory under another shape."""
 
+SEVERAL = frozenset(("chunk", "split", "split_with_sizes", "unbind"))
+"""Functions that give several values."""
+
+FORMS = VIEWS | {
+    "expand",
+    "expand_as",
+    "repeat",
+    "getitem",
+    "select",
+    "slice",
+    "t",
+    "T",
+    "clone",
+    "to",
+    "float",
+}
+"""Functions that give a parameter in another form, of which there is a copy."""
+
 HINTS: Mapping[str, str] = {
     **dict.fromkeys(("softmax", "log_softmax"), "leave it to the loss"),
     **dict.fromkeys(("matmul", "bmm"), "a spec can add, multiply and concatenate values, no more"),
     "t": "a spec keeps the batch first",
-    **dict.fromkeys(("chunk", "split", "getitem", "select", "slice"), "a spec hands on whole values"),
     **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
     "detach": "a spec does not cut the gradient",
 }

@@ -16,12 +16,14 @@ from gromo_graph.layers.pad import pad
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare, bias_of, weight_of
 from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
 from gromo_graph.spec.kinds.per_axis import along
 from gromo_graph.spec.kinds.window import Axis, same_padding
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
+from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.rows import PlainTorch, as_function
 from gromo_graph.translation.torch_call import TorchCall, Weight, per_axis, sizes_of, weights_of
 
+_GROUPED = (GroupedConv1d, GroupedConv2d)
 FLAT = Axis(1)
 """A sequence is an image of height 1."""
 
@@ -238,7 +240,7 @@ def convolution(
     *,
     padding_mode: str = "zeros",
 ) -> ModelValue:
-    """Of one group, or depthwise with a group for each channel."""
+    """Of one group, of groups that keep their width, or of others, through which nothing grows."""
     weights = weights_of(call, weight=weight, bias=bias)
     out, own, *kernel = sizes_of(weights["weight"])
     padding = 0 if padding == "valid" else padding
@@ -249,12 +251,10 @@ def convolution(
     axes = len(kernel)
     if groups == 1:
         return call.add((kinds.Conv1d, kinds.Conv2d)[axes - 1], weights, features=out, **fields)
-    if own == 1 and out == groups:
-        return call.add((kinds.DepthwiseConv1d, kinds.DepthwiseConv2d)[axes - 1], weights, **fields)
-    raise Unmapped(
-        f"it has {groups} groups of {own} channels that give {out}: expected one group, or a depthwise convolution "
-        "with a kernel for each channel"
-    )
+    if out == own * groups:
+        kind = (kinds.DepthwiseConv1d, kinds.DepthwiseConv2d)[axes - 1]
+        return call.add(kind, weights, group_width=own, **fields)
+    return call.add(_GROUPED[axes - 1], weights, features=out, groups=groups, **fields)
 
 
 def _padded(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gromo_graph.errors import GrowthError
 from gromo_graph.layers.conv import keeps_positions
 from gromo_graph.layers.operation import (
     Channels,
@@ -22,11 +23,11 @@ from gromo_graph.layers.operation import (
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Depthwise, Shape
-from gromo_graph.spec.kinds.refusals import no_middle_tap
+from gromo_graph.spec.kinds.refusals import MIXED_GROUPS, no_middle_tap
 
 
 def build(node: Depthwise, inputs: Sequence[Shape]) -> torch.nn.Module:
-    """The torch convolution with as many groups as channels; its weights are drawn by the compiler."""
+    """The torch convolution with as many groups as there are; its weights are drawn by the compiler."""
     channels = inputs[0][0]
     module: torch.nn.Module = torch.nn.utils.skip_init(
         (torch.nn.Conv1d, torch.nn.Conv2d)[node.dimensions - 1],
@@ -36,7 +37,7 @@ def build(node: Depthwise, inputs: Sequence[Shape]) -> torch.nn.Module:
         stride=node.stride,
         padding=node.padding,
         dilation=node.dilation,
-        groups=channels,
+        groups=channels // node.group_width,
         bias=node.bias,
     )
     return module
@@ -54,11 +55,16 @@ class DepthwiseAdapter(OperationAdapter[C]):
         self.operation_type = operation_type
 
     def obstacle(self, operation: C, entering: Features) -> str | None:
-        if operation.groups != operation.in_channels or operation.groups != operation.out_channels:
-            return "a convolution between layers must be depthwise, with one kernel for each channel"
+        if operation.in_channels != operation.out_channels:
+            return "a convolution between layers must give as many channels as it reads"
+        if entering.segments > 1 and self.unit(operation) > 1:
+            return MIXED_GROUPS
         if any(size % 2 == 0 for size in operation.kernel_size):
             return no_middle_tap(operation.kernel_size)
         return None
+
+    def unit(self, operation: C) -> int:
+        return operation.in_channels // operation.groups
 
     def new_alone(self, operation: C, new: NewChannels) -> Tensor:
         return self.average(operation, new.values)
@@ -75,7 +81,7 @@ class DepthwiseAdapter(OperationAdapter[C]):
         )
         return convolve(
             maps,
-            self._kernel(operation, maps.shape[1], maps),
+            self._kernel(operation, maps.shape[1], 1, maps),
             None,
             operation.stride,
             operation.padding,
@@ -84,8 +90,8 @@ class DepthwiseAdapter(OperationAdapter[C]):
         )
 
     def grow(self, operation: C, at: int, size: int, passed: Passed) -> list[Replaced]:
-        kernel = self._kernel(operation, size, operation.weight)
-        operation.groups += size
+        kernel = self._kernel(operation, size, self.unit(operation), operation.weight)
+        operation.groups += size // self.unit(operation)
         operation.in_channels += size
         operation.out_channels += size
         replaced = [grown(operation, "weight", kernel, dim=0, at=at)]
@@ -94,14 +100,24 @@ class DepthwiseAdapter(OperationAdapter[C]):
         return replaced
 
     def left(self, operation: C, places: Tensor) -> torch.nn.Module:
+        if self.unit(operation) > 1:
+            raise GrowthError(f"{operation} cannot lose channels of its groups")
         new = with_entries(operation, places)
         new.groups = new.in_channels = new.out_channels = len(places)
         return new
 
-    def _kernel(self, operation: C, channels: int, like: Tensor) -> Tensor:
-        kernel = like.new_zeros(channels, 1, *operation.kernel_size)
-        middle: tuple[int | slice, ...] = tuple(size // 2 for size in operation.kernel_size)
-        kernel[(slice(None), 0, *middle)] = 1.0
+    def check(self, operation: C, size: int, passed: Passed) -> None:
+        if size % self.unit(operation):
+            raise GrowthError(
+                f"{operation} grows by whole groups of {self.unit(operation)} channels: found {size} new ones"
+            )
+
+    def _kernel(self, operation: C, channels: int, width: int, like: Tensor) -> Tensor:
+        """The kernels with which channels pass groups of some width unchanged."""
+        kernel = like.new_zeros(channels, width, *operation.kernel_size)
+        every = torch.arange(channels, device=like.device)
+        middle: list[Any] = [size // 2 for size in operation.kernel_size]
+        kernel[(every, every % width, *middle)] = 1.0
         return kernel
 
 

@@ -20,7 +20,7 @@ Report = Callable[..., None]
 """report(path, message, key=False)"""
 
 _ADVICE = {
-    "groups": "a convolution has one group; `depthwise_conv1d` and `depthwise_conv2d` have one for each channel",
+    "groups": "a convolution has one group; `depthwise_conv2d` has one for each channel, or groups of `group_width`",
 }
 """Advice for keys that other libraries have."""
 

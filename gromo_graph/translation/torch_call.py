@@ -134,6 +134,18 @@ class TorchCall:
             owners=self._owners,
         )
 
+    def inside_function(self, shape: Shape) -> TorchCall:
+        """The same for one of several values that the call gives, of this shape."""
+        return TorchCall(
+            self.blueprint,
+            shape=shape,
+            where=self.where,
+            operator=self.operator,
+            is_module=self.is_module,
+            training=self.training,
+            owners=self._owners,
+        )
+
     def claim(self, module: nn.Module) -> None:
         """Take the weights of a module that nodes will have in another form.
 

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from gromo_graph import Spec, parse_spec
 from gromo_graph.graph import build_graph
 from gromo_graph.spec.kinds import (
-    Convolution,
-    ConvTranspose,
     Depthwise,
     Embedding,
     Layer,
@@ -20,6 +18,9 @@ from gromo_graph.spec.kinds import (
     Operation,
     Positions,
 )
+from gromo_graph.spec.kinds.affine import Affine
+from gromo_graph.spec.kinds.class_token import ClassToken
+from gromo_graph.spec.kinds.grouped_conv import GroupedConv
 from gromo_graph.spec.kinds.norm import Norm
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from tests.spec.strategies import specs
@@ -106,9 +107,8 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
     )
     for name, node in spec.nodes.items():
         shape = graph.shapes[node.sources[0]] if node.sources else ()
-        taps = (
-            node.kernel**node.dimensions if isinstance(node, Convolution | ConvTranspose | Depthwise) else 1
-        )
+        sizes = getattr(node, "kernel", 1)
+        taps = prod(sizes) if isinstance(sizes, tuple) else sizes ** getattr(node, "dimensions", 1)
         if isinstance(node, Embedding):
             assert graph.parameters(name) == node.features * node.vocabulary
         elif isinstance(node, Positions):
@@ -116,7 +116,13 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
         elif isinstance(node, Layer):
             assert graph.parameters(name) == node.features * (shape[0] * taps + node.bias)
         elif isinstance(node, Depthwise):
-            assert graph.parameters(name) == shape[0] * (taps + node.bias)
+            assert graph.parameters(name) == shape[0] * (taps * node.group_width + node.bias)
+        elif isinstance(node, GroupedConv):
+            assert graph.parameters(name) == node.features * (shape[0] // node.groups * taps + node.bias)
+        elif isinstance(node, ClassToken):
+            assert graph.parameters(name) == shape[0] * node.count
+        elif isinstance(node, Affine):
+            assert graph.parameters(name) == (node.weight + node.bias) * (1 if node.shared else shape[0])
         elif isinstance(node, Norm):
             whole = isinstance(node, LayerNorm | RMSNorm) and node.over != "features"
             each = prod(shape[1:]) if whole else 1

@@ -99,8 +99,6 @@ MODULES: list[tuple[nn.Module, Tensor, str]] = [
     (nn.LSTM(4, 4, batch_first=True), ROW, "LSTM: the language has no such kind"),
     (nn.Softmax(1), ROW, "Softmax: the language has no such kind"),
     (nn.Linear(4, 4), torch.zeros(2, 3, 4, 4), "it reads the last of the dimensions [3, 4, 4], alike"),
-    (nn.Conv2d(4, 8, 1, groups=2), torch.zeros(2, 4, 6, 6), "it has 2 groups of 2 channels that give 8"),
-    (nn.Conv2d(4, 8, 1, groups=4), torch.zeros(2, 4, 6, 6), "it has 4 groups of 1 channels that give 8"),
     (nn.ConvTranspose2d(4, 6, 2, groups=2), torch.zeros(2, 4, 6, 6), "it has 2 groups of 2 channels that give 6"),
     (nn.ConvTranspose1d(4, 4, 2, stride=2), torch.zeros(4, 6), "ConvTranspose1d"),
     (nn.Upsample(scale_factor=1.7, mode="bilinear"), torch.zeros(2, 4, 6, 6), "its scale 1.7 makes no whole number"),

@@ -156,6 +156,10 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
         lambda m, x: m.conv(x), IMAGE, ["depthwise_conv2d"],
         {"conv": nn.Conv2d(4, 4, (3, 1), padding=(2, 0), dilation=(2, 1), groups=4)},
     ),
+    "groups": (lambda m, x: m.conv(x), IMAGE, ["depthwise_conv2d"], {"conv": nn.Conv2d(4, 4, 3, groups=2)}),
+    "groups that widen": (
+        lambda m, x: m.conv(x), SEQUENCE, ["grouped_conv1d"], {"conv": nn.Conv1d(4, 6, 3, groups=2, padding=1)},
+    ),
     "oblong transposed": (
         lambda m, x: m.conv(x), IMAGE, ["conv_transpose2d"],
         {"conv": nn.ConvTranspose2d(4, 3, (2, 3), (2, 1), (0, 1), (1, 0))},
@@ -190,6 +194,38 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
         lambda m, x: m.conv(x), IMAGE, ["pad", "conv2d"],
         {"conv": nn.Conv2d(4, 4, 3, padding=(1, 2), padding_mode="circular")},
     ),
+    "some features": (lambda m, x: x[:, 1:3], IMAGE, ["slice"], {}),
+    "all features": (lambda m, x: x[:, :4], IMAGE, [], {}),
+    "a position": (lambda m, x: x.transpose(1, 2)[:, 0], SEQUENCE, ["pad"], {}),
+    "the last position": (lambda m, x: x[:, :, -1], SEQUENCE, ["pad"], {}),
+    "without the last": (lambda m, x: x[..., :-2], SEQUENCE, ["pad"], {}),
+    "each second": (lambda m, x: x[:, :, 1::2, ::2], IMAGE, ["pad", "avg_pool2d", "avg_pool2d"], {}),
+    "halves": (
+        lambda m, x: torch.cat([x.chunk(2, dim=1)[1], x.split(2, 1)[0].tanh()], 1), IMAGE,
+        ["slice", "slice", "merge", "merge"], {},
+    ),
+    "a gated linear unit": (
+        lambda m, x: (lambda a, b: a * b.sigmoid())(*x.chunk(2, -1)), ROW, ["slice", "slice", "merge", "merge"], {},
+    ),
+    "positions apart": (lambda m, x: sum(x.unbind(2)), (4, 2), ["pad", "pad", "merge"], {}),
+    "shuffled": (
+        lambda m, x: x.view(-1, 2, 2, 6, 6).transpose(1, 2).contiguous().view(-1, 4, 6, 6), IMAGE,
+        ["channel_shuffle"], {},
+    ),
+    "shuffled by torch": (lambda m, x: m.mix(x), IMAGE, ["channel_shuffle"], {"mix": nn.ChannelShuffle(2)}),
+    "a stack added up": (lambda m, x: torch.stack([x, x.tanh(), -x]).sum(0), IMAGE, ["merge", "scale", "merge"], {}),
+    "a class token": (
+        lambda m, x: torch.cat([m.token.expand(x.shape[0], -1, -1), x.transpose(1, 2)], dim=1) + m.places, SEQUENCE,
+        ["class_token", "positions", "transpose"], {"token": parameter(1, 1, 4), "places": parameter(1, 8, 4)},
+    ),
+    "positions of a table": (
+        lambda m, x: x.transpose(1, 2) + m.places[:, : x.shape[2]], SEQUENCE, ["positions", "transpose"],
+        {"places": parameter(1, 9, 4)},
+    ),
+    "sums of buffers": (
+        lambda m, x: x * (m.a + m.b.sqrt())[:, None], SEQUENCE, ["affine"], {"a": torch.rand(4), "b": torch.rand(4)},
+    ),
+    "a constant": (lambda m, x: x + torch.ones(4), ROW, ["affine"], {}),
     "whole features": (lambda m, x: m.drop(x), IMAGE, ["dropout"], {"drop": nn.Dropout2d(0.25)}),
     "whole samples": (lambda m, x: m.drop(x), IMAGE, ["dropout"], {"drop": StochasticDepth(0.25, "row")}),
     "paths": (lambda m, x: x + m.drop(x.tanh()), ROW, ["merge", "dropout", "merge"], {"drop": DropPath(0.25)}),
@@ -207,7 +243,15 @@ def test_an_operation_comes_in(name: str) -> None:
     "name",
     [
         *("gate of its mean", "layer scale", "standardised", "hard swish as written", "to a size", "linear"),
-        *("zeros beside", "reflected", "mean without padding", "oblong kernel"),
+        *(
+            "zeros beside",
+            "reflected",
+            "mean without padding",
+            "oblong kernel",
+            "halves",
+            "a class token",
+            "shuffled",
+        ),
     ],
 )
 def test_an_operation_comes_in_by_torch_export(name: str) -> None:
@@ -226,7 +270,17 @@ def test_an_operation_comes_in_by_torch_export(name: str) -> None:
     "name",
     [
         *("gate of a row", "layer scale", "leaky", "standardised", "to a size", "reflected", "whole samples"),
-        *("mean without padding", "oblong kernel", "largest of all"),
+        *(
+            "mean without padding",
+            "oblong kernel",
+            "largest of all",
+            "groups",
+            "groups that widen",
+            "some features",
+            "each second",
+            "shuffled",
+            "a class token",
+        ),
     ],
 )
 @pytest.mark.parametrize("file", ["net.py", "net.onnx", "net.pt2"])

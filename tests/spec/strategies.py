@@ -43,9 +43,13 @@ from gromo_graph.spec.kinds.activation import SetActivation
 from gromo_graph.spec.kinds.adaptive_max_pool import AdaptiveMaxPool1d, AdaptiveMaxPool2d
 from gromo_graph.spec.kinds.affine import Affine
 from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
+from gromo_graph.spec.kinds.class_token import ClassToken
+from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
 from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.kinds.scale import Scale
+from gromo_graph.spec.kinds.slice import Slice
 from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
 from gromo_graph.spec.train_settings import Optimizer, Train
 
@@ -140,6 +144,8 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         ),
         Affine(sources=(source,), weight=draw(st.booleans()), bias=True, shared=draw(st.booleans())),
         Affine(sources=(source,), bias=False, shared=draw(st.booleans())),
+        Slice(sources=(source,), start=0, stop=draw(st.integers(1, shape[0]))),
+        ChannelShuffle(sources=(source,), groups=draw(st.sampled_from(divisors(shape[0])))),
         BatchNorm(sources=(source,), activation=activation, momentum=draw(st.sampled_from([0.1, 0.5]))),
         LayerNorm(sources=(source,), eps=draw(st.sampled_from([1e-5, 1e-3]))),
         RMSNorm(
@@ -152,6 +158,8 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
     if prod(shape) > 1:
         groups = [number for number in divisors(shape[0]) if number < prod(shape)]
         choices.append(GroupNorm(sources=(source,), groups=draw(st.sampled_from(groups))))
+    if len(shape) == 2:
+        choices.append(ClassToken(sources=(source,), count=draw(st.integers(1, 2))))
     if len(shape) > 1:
         place = len(shape) - 2
         choices.append(LayerNorm(sources=(source,), over="features"))
@@ -187,7 +195,18 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
             ),
             draw(pads(source, shape)),
             (DepthwiseConv1d, DepthwiseConv2d)[place](
-                sources=(source,), bias=draw(st.booleans()), activation=activation, **draw(convolving(shape))
+                sources=(source,),
+                bias=draw(st.booleans()),
+                activation=activation,
+                group_width=draw(st.sampled_from(divisors(shape[0]))),
+                **draw(convolving(shape)),
+            ),
+            (GroupedConv1d, GroupedConv2d)[place](
+                sources=(source,),
+                features=2 * shape[0],
+                groups=shape[0],
+                bias=draw(st.booleans()),
+                **draw(convolving(shape)),
             ),
             Positions(sources=(source,)),
         ]

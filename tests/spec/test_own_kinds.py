@@ -170,8 +170,8 @@ from gromo_graph import parse_spec, render
 from gromo_graph.spec.kinds import KINDS, Layer
 row, image = "[4, 9]", "[4, 9, 9]"
 shapes = {"1d": row, "2d": image, "sequence": image, "embedding": "[9]"}
-shapes |= dict.fromkeys(("transpose", "positions", "attention", "pad"), row)
-needed = {"kernel": 3, "groups": 2, "vocabulary": 5, "features": 4, "padding": "[1, 1]"}
+shapes |= dict.fromkeys(("transpose", "positions", "attention", "pad", "class_token"), row)
+needed = {"kernel": 3, "groups": 2, "vocabulary": 5, "features": 4, "padding": "[1, 1]", "stop": 3}
 for kind, model in KINDS.items():
     shape = next((shape for end, shape in shapes.items() if kind.endswith(end)), "[4]")
     required = {name for name, field in model.model_fields.items() if field.is_required()}
