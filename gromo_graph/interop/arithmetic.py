@@ -195,9 +195,10 @@ def total(call: TorchCall, input: Any, dim: Any = None, keepdim: bool = False) -
 
 def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None) -> ModelValue:
     along = dim if axis is None else axis
-    if len(tensors) == 2 and isinstance(tensors[0], Weight) and along in (1, -2):
+    if len(tensors) == 2 and isinstance(tensors[0], Weight):
         value = call.view(tensors[1])
-        if len(value.shape) == 2:
+        positions = 1 if value.features_last else 2
+        if len(value.shape) == 2 and along % 3 == positions:
             return token_in_front(call, tensors[0], value)
     views = [call.view(tensor) for tensor in tensors]
     dimensions = len(views[0].shape)

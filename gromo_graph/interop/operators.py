@@ -84,7 +84,9 @@ _FUNCTIONS: Mapping[str, FunctionRow] = {
     "clamp": clamp,
     "clip": clamp,
     **ARITHMETIC,
-    **dict.fromkeys(("view", "reshape", "squeeze", "unsqueeze", "_unsafe_view"), reshaped),
+    **dict.fromkeys(
+        ("view", "view_as", "reshape", "unflatten", "squeeze", "unsqueeze", "_unsafe_view"), reshaped
+    ),
     **dict.fromkeys(("contiguous", "clone", "long", "int"), same),
     **ORDERS,
     **SLICING,
@@ -101,7 +103,20 @@ def function_row(name: str) -> FunctionRow | None:
     return _FUNCTIONS.get(name) or rows().functions.get(name)
 
 
-VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "identity", *ORDERS))
+VIEWS = frozenset(
+    (
+        "flatten",
+        "unflatten",
+        "view",
+        "view_as",
+        "reshape",
+        "squeeze",
+        "unsqueeze",
+        "contiguous",
+        "identity",
+        *ORDERS,
+    )
+)
 """Functions that may give the same memory under another shape."""
 
 SEVERAL = frozenset(("chunk", "split", "split_with_sizes", "unbind"))

@@ -64,7 +64,7 @@ def _of_axis(call: TorchCall, view: ModelValue, axis: int, start: int, stop: int
         )
     if axis == 0:
         if step != 1:
-            raise Unmapped(f"it takes each {step}th feature: expected neighbours")
+            raise Unmapped(f"it takes features at a distance of {step}: expected neighbours")
         found = call.add(Slice, sources=(view.node,), start=start, stop=stop)
     else:
         found = _cut(call, view.node, axis, start, own[axis] - stop, step)

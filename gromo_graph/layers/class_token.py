@@ -77,18 +77,19 @@ class TokenAdapter(OperationAdapter[TokenInFront]):
 
 
 def token_in_front(call: TorchCall, weight: Weight, value: ModelValue) -> ModelValue:
-    """A parameter (1, count, features) put before positions whose features stand last in the model."""
-    own = weight.converted(lambda given: given.reshape(given.shape[-2:]).T)
+    """A parameter put before positions, in the order that these have in the model: (1, count, features) if turned."""
+    own = weight.converted(lambda given: given.reshape(given.shape[-2:]))
+    if not value.features_last:
+        return call.add(ClassToken, {"weight": own}, sources=(call.exact(value),), count=own.tensor.shape[1])
+    own = own.converted(torch.t)
     source = call.blueprint.sequence(call.blueprint.by_features(value))
     node = call.add(ClassToken, {"weight": own}, sources=(source,), count=own.tensor.shape[1])
     return call.behind_positions(node)
 
 
 def _plain(part: TokenInFront) -> PlainTorch:
-    """The weight is repeated by an addition to zeros of the input, so that any batch size can be exported."""
-
     def compute(call: PlainCall, x: Tensor) -> Tensor:
-        return torch.cat((x[:, :, :1] * 0.0 + call(""), x), dim=2)
+        return torch.cat((call("").expand(x.size(0), -1, -1), x), dim=2)
 
     return PlainTorch({"": part.weight}, compute)
 

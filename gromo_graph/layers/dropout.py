@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import torch
@@ -64,10 +65,12 @@ def dropout(
 def dropped_features(
     call: TorchCall, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> ModelValue:
-    """Whole channels are dropped, which stand in front in the model."""
+    """Whole channels are dropped, which stand in front in the model; of one channel the sample as a whole."""
     view = call.view(input)
     if not training:
         return view
+    if view.shape == (1, prod(view.own)):
+        return replace(view, node=call.add(Dropout, sources=(view.node,), p=float(p), drop="samples").node)
     return call.add(Dropout, sources=(call.exact(view),), p=float(p), drop="features")
 
 
