@@ -97,6 +97,20 @@ def narrowing(group: WidthGroup, neurons: int) -> Narrow:
     return Narrow(group.producers, neurons, group.operations, group.matches)
 
 
+class NewNodes(Protocol):
+    """An edit that adds nodes.
+
+    Attributes:
+        nodes: the new ones with weights by name, each after those it reads.
+    """
+
+    @property
+    def nodes(self) -> tuple[tuple[str, Node], ...]: ...
+
+    def spec_of(self, spec: Spec) -> Spec:
+        """The spec after the edit."""
+
+
 @dataclass(frozen=True)
 class AddPath:
     """New nodes on a way from `source` into the sum that `target` is, or is made.

@@ -10,7 +10,7 @@ from itertools import count
 import networkx as nx
 
 from gromo_graph.graph.costs import Cost
-from gromo_graph.graph.growth_edits import AddPath, free_name
+from gromo_graph.graph.growth_edits import AddPath, NewNodes, free_name
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import (
     Conv1d,
@@ -203,7 +203,7 @@ def out_layer(reader: Layer, source: str, *, bias: bool) -> Layer:
     return reader.pointwise().model_copy(update=update)
 
 
-def path_cost(graph: Graph, path: AddPath) -> Cost:
+def path_cost(graph: Graph, path: NewNodes) -> Cost:
     """The cost of the new nodes; a sum costs nothing."""
     parameters = madds = 0
     for _, node, inputs in with_inputs(graph, path):
@@ -212,7 +212,7 @@ def path_cost(graph: Graph, path: AddPath) -> Cost:
     return Cost(parameters, madds)
 
 
-def with_inputs(graph: Graph, path: AddPath) -> Iterator[tuple[str, Node, list[Shape]]]:
+def with_inputs(graph: Graph, path: NewNodes) -> Iterator[tuple[str, Node, list[Shape]]]:
     """The new nodes of a path, each with the shapes of what it reads."""
     shapes = dict(graph.shapes)
     for name, node in path.nodes:

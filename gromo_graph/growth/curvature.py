@@ -32,12 +32,14 @@ class CurvatureStatistics:
     """G of some outputs: summed over positions in each sample, and divided by their number.
 
     Attributes:
-        names: whose outputs. outputs: how many they are. empirical: from the gradients of the data themselves.
+        names: whose outputs. size: how many they are. empirical: from the gradients of the data themselves.
+        outputs: of the names those that stand for the values of nodes.
     """
 
     names: Names
-    outputs: int
+    size: int
     empirical: bool = False
+    outputs: Sequence[str] = ()
     statistic: TensorStatistic = field(default_factory=lambda: TensorStatistic("G of outputs"))
 
     @property
@@ -47,8 +49,8 @@ class CurvatureStatistics:
 
     @property
     def targets(self) -> Names:
-        """Where gradients are needed."""
-        return self.names
+        """Layers and sums at which gradients are needed."""
+        return () if self.outputs else self.names
 
     @property
     def layers(self) -> Sequence[GrowingModule]:
@@ -60,7 +62,7 @@ class CurvatureStatistics:
         """Count a batch."""
         images = [torch.cat([image_of(g[name]) for name in self.names], dim=1) for g in seen.draws]
         like = next(iter(seen.gradients.values()))
-        total = like.new_zeros(self.outputs, self.outputs, dtype=accumulation_dtype(like.dtype))
+        total = like.new_zeros(self.size, self.size, dtype=accumulation_dtype(like.dtype))
         for image in images:
             rows = image.movedim(1, 0).flatten(1).to(total)
             total += rows @ rows.T / image[0, 0].numel()
@@ -89,7 +91,7 @@ class CurvatureStatistics:
 
     def entries(self) -> Mapping[Hashable, int]:
         """The number of entries that the statistics will have."""
-        return {self.names: self.outputs**2}
+        return {self.names: self.size**2}
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Watched:
         values: nodes whose values are kept.
         parameters: whether the gradients at parameters are wanted.
         inputs: layers of which only the inputs are looked at.
+        outputs: nodes at whose values, behind their functions, the gradients are wanted (`at_output`).
     """
 
     modules: Sequence[GrowingModule]
@@ -46,6 +47,7 @@ class Watched:
     values: Sequence[str] = ()
     parameters: bool = True
     inputs: Sequence[GrowingModule] = ()
+    outputs: Sequence[str] = ()
 
     @staticmethod
     def union(parts: Iterable[Watched]) -> Watched:
@@ -59,7 +61,13 @@ class Watched:
             list(dict.fromkeys(node for part in parts for node in part.values)),
             any(part.parameters for part in parts),
             [module for module in inputs if module not in modules],
+            list(dict.fromkeys(node for part in parts for node in part.outputs)),
         )
+
+
+def at_output(node: str) -> str:
+    """The name under which the gradient at the value of a node stands among those of modules."""
+    return f"{node} (output)"
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class Observation:
         weight: what the batch counts in the mean loss over all (`share_of`); of most losses the number of samples.
         gradients: d(weight · loss of the batch)/d(pre-activity) of each layer and sum, by module name.
         weight_gradients, bias_gradients: the same for the parameters of the layers, but for frozen ones.
-        values: of the nodes that are watched, by name.
+        values: of the nodes that are watched, by name. Gradients at values stand among the others (`at_output`).
         unreached: layers and sums that the loss does not depend on; their gradients are 0.
         draws: gradients by module name whose outer products add up to the curvature, if they were asked for.
         probe: random signs by module name, by which changes are weighed relative to what is there (`relative_probe`).
@@ -169,7 +177,7 @@ def observe(
         evaluation_mode(network),
         same_draws(network),
         _storing(watched),
-        _values(network, watched) as values,
+        _values(network, watched) as (values, outputs),
         torch.enable_grad(),
     ):
         for inputs, target in batches(loader, network):
@@ -181,12 +189,13 @@ def observe(
                 vectors: list[OutputVectors] = []
                 if curvature == "gauss_newton":
                     vectors = output_vectors(_weighted(loss, weight), prediction, target, generator)
-                found = _observation(value * weight, (len(target), weight), watched, values, vectors)
+                found = _observation(value * weight, (len(target), weight), watched, values, outputs, vectors)
                 if curvature is not None:
-                    found = _with_curvature(found, watched, curvature, float(value.detach()), generator)
+                    scale = float(value.detach())
+                    found = _with_curvature(found, watched, outputs, curvature, scale, generator)
                 yield found
             else:  # the mean over nothing is no number; its inputs are samples like others
-                seen_alone = _observation(_zero_of(prediction), (len(target), 0.0), watched, values)
+                seen_alone = _observation(_zero_of(prediction), (len(target), 0.0), watched, values, outputs)
                 yield replace(seen_alone, unreached=frozenset(seen_alone.gradients))
             seen += len(target)
             if samples is not None and seen >= samples:
@@ -194,11 +203,17 @@ def observe(
 
 
 def _with_curvature(
-    seen: Observation, watched: Watched, curvature: Curvature, loss: float, generator: torch.Generator
+    seen: Observation,
+    watched: Watched,
+    outputs: Mapping[str, Tensor],
+    curvature: Curvature,
+    loss: float,
+    generator: torch.Generator,
 ) -> Observation:
     """A batch with what its curvature is made of; that of the data's own gradients is quadratic in the loss."""
     every: list[Any] = [*watched.modules, *watched.sums]
     pre_activities = {module.name: module.pre_activity.detach() for module in every}
+    pre_activities |= {at_output(name): value.detach() for name, value in outputs.items()}
     scale = loss**2 if curvature == "empirical" else abs(loss)
     draws = (seen.gradients,) if curvature == "empirical" else seen.draws
     return replace(seen, draws=draws, probe=relative_probe(pre_activities, scale * seen.weight, generator))
@@ -219,10 +234,12 @@ def _observation(
     counts: tuple[int, float],
     watched: Watched,
     values: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
     vectors: Sequence[OutputVectors] = (),
 ) -> Observation:
     layers, every = watched.modules, [*watched.modules, *watched.sums]
-    pre_activities: list[Any] = [module.pre_activity for module in every]
+    at = [module.pre_activity for module in every] + [outputs[name] for name in watched.outputs]
+    pre_activities: list[Any] = at
     with_parameters = layers if watched.parameters else ()
     # Of frozen layers M is a product of its own.
     weighted = [module for module in with_parameters if module.layer.weight.requires_grad]
@@ -238,9 +255,9 @@ def _observation(
         ) from error
     found = [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, given, strict=True)]
     draws = [_sent_back(each, pre_activities) for each in vectors]
-    names = [module.name for module in every]
-    of_weights = found[len(every) : len(every) + len(weighted)]
-    of_biases = found[len(every) + len(weighted) :]
+    names = [*(module.name for module in every), *map(at_output, watched.outputs)]
+    of_weights = found[len(names) : len(names) + len(weighted)]
+    of_biases = found[len(names) + len(weighted) :]
     return Observation(
         *counts,
         dict(zip(names, found, strict=False)),
@@ -296,21 +313,27 @@ def _storing(watched: Watched) -> Iterator[None]:
 
 
 @contextmanager
-def _values(network: GrowingNetwork, watched: Watched) -> Iterator[dict[str, Tensor]]:
-    """The values of the watched nodes, as of the last forward pass."""
+def _values(
+    network: GrowingNetwork, watched: Watched
+) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    """The values of the watched nodes, as of the last forward pass, and those that are part of its graph."""
     found: dict[str, Tensor] = {}
+    in_graph: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[torch.nn.Module, object, Tensor], None]:
         def hook(module: torch.nn.Module, inputs: object, output: Tensor) -> None:
             found[name] = output.detach()
+            if name in watched.outputs:
+                in_graph[name] = output if output.requires_grad else output.requires_grad_(True)
 
         return hook
 
     handles = [
-        network.unit(network.graph.ends[name]).register_forward_hook(keep(name)) for name in watched.values
+        network.unit(network.graph.ends[name]).register_forward_hook(keep(name))
+        for name in dict.fromkeys((*watched.values, *watched.outputs))
     ]
     try:
-        yield found
+        yield found, in_graph
     finally:
         for handle in handles:
             handle.remove()

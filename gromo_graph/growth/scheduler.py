@@ -180,7 +180,7 @@ class GrowthScheduler:
     def optimizer(self, given: OptimizerChoice) -> None:
         given = list(given) if isinstance(given, Iterable) else given
         optimizers = Optimizers(given)
-        adds_layers = not {"new_edge", "new_node"}.isdisjoint(self.policy.actions)
+        adds_layers = not {"new_edge", "new_node", "deepen"}.isdisjoint(self.policy.actions)
         check_coverage(self.network, optimizers, self.untrained, adds_layers=adds_layers)
         self._optimizer, self._optimizers = given, optimizers
 

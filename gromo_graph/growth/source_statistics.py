@@ -70,7 +70,16 @@ class SourceStatistics:
     @property
     def targets(self) -> tuple[str, ...]:
         """The nodes at which gradients are needed."""
+        return self._names
+
+    @property
+    def _names(self) -> tuple[str, ...]:
         return tuple(bridge.target for bridge in self.bridges)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Nodes at whose values gradients are needed: none."""
+        return ()
 
     @property
     def layers(self) -> tuple[GrowingModule, ...]:
@@ -133,7 +142,7 @@ class SourceStatistics:
     def by_target(self) -> Mapping[str, Tensor]:
         """M of each target, (columns, out); to be read when all has been counted."""
         sizes = [bridge.reader.features for bridge in self.bridges]
-        return dict(zip(self.targets, self.m().split(sizes, dim=1), strict=True))
+        return dict(zip(self._names, self.m().split(sizes, dim=1), strict=True))
 
     def edge(self, target: str, ridge: float) -> OptimalDelta:
         """The optimal delta of a new edge into one target, the constant left out: S is decomposed once for all.
@@ -145,7 +154,7 @@ class SourceStatistics:
             s = self.second_moment
             solved = optimal_delta(s[:-1, :-1], self.m()[:-1].to(s), ridge=ridge)
             sizes = [bridge.reader.features for bridge in self.bridges]
-            self._edges[ridge] = solved, dict(zip(self.targets, solved.delta.split(sizes), strict=True))
+            self._edges[ridge] = solved, dict(zip(self._names, solved.delta.split(sizes), strict=True))
         solved, deltas = self._edges[ridge]
         return OptimalDelta(deltas[target], solved.decrease, solved.solver, solved.rank)
 

@@ -16,7 +16,7 @@ from gromo_graph.growth.curvature import CurvatureStatistics, Names
 from gromo_graph.growth.effort.group_sizes import columns_beside, values_read
 from gromo_graph.growth.effort.sample_size import followed
 from gromo_graph.growth.input_moments import InputMoments
-from gromo_graph.growth.observe import Curvature, Loader, Loss, Observation, Watched, observe
+from gromo_graph.growth.observe import Curvature, Loader, Loss, Observation, Watched, at_output, observe
 from gromo_graph.growth.process_sums import Processes, sum_up
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
 from gromo_graph.modules import MergeGrowingModule
@@ -56,6 +56,10 @@ class Counter(Protocol):
     @property
     def targets(self) -> Sequence[str]:
         """Nodes at which gradients are needed."""
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Nodes at whose values gradients are needed."""
 
     @property
     def layers(self) -> Sequence[GrowingModule]:
@@ -162,7 +166,10 @@ class Sums:
         nodes = dict.fromkeys(node for counter in self.counters for node in counter.sources)
         modules = _distinct([*self.measured, *self.followed, *layers])
         others = [module for module in self.modules if module not in modules]
-        return Watched(modules, merges, list(nodes), parameters=bool(self.measured), inputs=others)
+        outputs = list(dict.fromkeys(node for counter in self.counters for node in counter.outputs))
+        return Watched(
+            modules, merges, list(nodes), parameters=bool(self.measured), inputs=others, outputs=outputs
+        )
 
     def update(self, seen: Observation) -> None:
         """Count a batch, by the functions of the modules."""
@@ -265,7 +272,12 @@ def sums_of(
     gather_for(wanted.groups, of_link)
     sources = source_statistics(network.graph, wanted.bridges, entering, measured, like)
     curvatures = [
-        CurvatureStatistics(names, _outputs_of(network, names), policy.curvature == "empirical")
+        CurvatureStatistics(
+            names,
+            _outputs_of(network, names),
+            policy.curvature == "empirical",
+            [node for node in network.graph.ends if at_output(node) in names],
+        )
         for names in wanted.curved
     ]
     counters = [*sources, *wanted.counters, *curvatures]
@@ -277,6 +289,9 @@ def sums_of(
 
 def _outputs_of(network: GrowingNetwork, names: Names) -> int:
     """Features that some layers or sums give before their functions."""
+    at_values = {at_output(node): node for node in network.graph.ends}
+    if names[0] in at_values:
+        return network.graph.features(at_values[names[0]])
     units = [network.unit(name) for name in names]
     return sum(unit.own_width for unit in units if isinstance(unit, Linkable))
 

@@ -94,6 +94,8 @@ def decision_words(decision: Decision) -> str:
             return f"new edge {target}"
         case "new_node":
             return f"new node {target}: {features}"
+        case "deepen":
+            return f"deeper behind {target}: {features}"
         case "new_head":
             return f"new head {target}: {features}"
         case _:

@@ -25,7 +25,7 @@ from gromo_graph.network.draft import Draft
 from gromo_graph.records import Candidate
 from gromo_graph.spec.settings import Growth
 
-Kind = Literal["widen", "new_edge", "new_node", "new_head", "prune"]
+Kind = Literal["widen", "new_edge", "new_node", "new_head", "deepen", "prune"]
 Solution = TypeVar("Solution")
 Sums = Mapping[Hashable, Tensor]
 """Sums over samples, or their means, by a name of the kind's own."""

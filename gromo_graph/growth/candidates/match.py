@@ -116,6 +116,11 @@ class MatchStatistics:
         return (self.attention.name,)
 
     @property
+    def outputs(self) -> Sequence[str]:
+        """Nodes at whose values gradients are needed: none."""
+        return ()
+
+    @property
     def layers(self) -> Sequence[GrowingModule]:
         """The layers of query and key."""
         return self.query, self.key

@@ -18,7 +18,7 @@ from gromo_graph.spec.settings import Growth
 
 
 @cache
-def _tangent(activation: Activation) -> Tangent:
+def tangent_around_zero(activation: Activation) -> Tangent:
     """An activation around 0; it is measured, and many nodes have the same."""
     return tangent_of(activation_module(activation))
 
@@ -26,7 +26,7 @@ def _tangent(activation: Activation) -> Tangent:
 def middle_of(graph: Graph) -> Middle:
     """The layer that new nodes of a graph get: its next free name, and its usual activation."""
     activation = usual_activation(graph)
-    shifts = _tangent(activation).value != 0.0
+    shifts = tangent_around_zero(activation).value != 0.0
     return Middle(middle_name(graph), activation, shifts)
 
 
@@ -64,7 +64,7 @@ class NodeProspect(NeuronsProspect):
         there, neurons = feasible_node(network.graph, policy, bridge, middle)
         super().__init__(network, policy, node_target(bridge, middle), neurons, there)
         self.middle, self.shifts = middle, middle.shifts
-        self.tangent = _tangent(middle.activation)
+        self.tangent = tangent_around_zero(middle.activation)
 
     def wanted(self) -> Wanted:
         """The moments of its source, and of the layers at its target."""

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gromo_graph.algebra import OptimalExtension, Tangent, optimal_extension
 from gromo_graph.algebra.output_whitening import OutputWhitening
-from gromo_graph.graph import AddPath, Bridge, path_cost, with_inputs
-from gromo_graph.graph.growth_edits import linear_name
+from gromo_graph.graph import Bridge, path_cost, with_inputs
+from gromo_graph.graph.growth_edits import NewNodes, linear_name
 from gromo_graph.growth.candidates.base import Applicable, LeftOut, Prospect, Solution, Solved, Sums, joined
 from gromo_graph.growth.candidates.group_neurons import (
     FEW_SAMPLES,
@@ -70,12 +70,14 @@ class NewPath(Applicable):
         bridge: from where to where. path: the edit.
         weights: of each new layer in the order of the path: −δ of an edge; of new neurons both sides.
         deltas: (out, columns), the optimal delta of each layer that enters the sum, if the policy applies it.
+        changed: the nodes whose pre-activations change first.
     """
 
     bridge: Bridge = field(kw_only=True, compare=False, repr=False)
-    path: AddPath = field(kw_only=True, compare=False, repr=False)
+    path: NewNodes = field(kw_only=True, compare=False, repr=False)
     weights: tuple[FirstWeights, ...] = field(kw_only=True, compare=False, repr=False)
     deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    changed: frozenset[str] = field(kw_only=True, compare=False, repr=False)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -84,8 +86,8 @@ class NewPath(Applicable):
 
     @property
     def first_changed(self) -> frozenset[str]:
-        """The target."""
-        return frozenset((self.bridge.target,))
+        """The target, or those who read it."""
+        return self.changed
 
     def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
         """New layers beside those that are there; what moves with them is copied."""
@@ -120,7 +122,7 @@ class NewPath(Applicable):
 
     def _renamed(self, network: GrowingNetwork, name: str) -> str:
         """The name of a layer afterwards: a target that becomes a sum gives its own to that."""
-        return linear_name(network.spec, name) if name == self.path.target else name
+        return linear_name(network.spec, name) if name == self.bridge.target else name
 
 
 class PathProspect(Prospect[Solution]):
@@ -146,8 +148,8 @@ class PathProspect(Prospect[Solution]):
 
     def new_path(
         self,
-        path: AddPath,
-        weights: tuple[FirstWeights, ...],
+        path: NewNodes,
+        weights: Sequence[FirstWeights],
         *,
         neurons: int = 0,
         deltas: Mapping[str, Tensor] | None = None,
@@ -155,7 +157,18 @@ class PathProspect(Prospect[Solution]):
     ) -> NewPath:
         """The candidate with its edit, its weights and its cost."""
         known = self.facts(neurons, path_cost(self.network.graph, path), **facts)
-        return NewPath(**known, bridge=self.bridge, path=path, weights=weights, deltas=deltas or {})
+        return NewPath(
+            **known,
+            bridge=self.bridge,
+            path=path,
+            weights=tuple(weights),
+            deltas=deltas or {},
+            changed=self.first_changed(),
+        )
+
+    def first_changed(self) -> frozenset[str]:
+        """The nodes whose pre-activations change first: the target."""
+        return frozenset((self.bridge.target,))
 
 
 def watched_of(
@@ -188,7 +201,7 @@ class NeuronsProspect(PathProspect[PathNeurons], ABC):
     shifts: bool
 
     @abstractmethod
-    def completed(self, sides: tuple[FirstWeights, FirstWeights]) -> tuple[AddPath, tuple[FirstWeights, ...]]:
+    def completed(self, sides: tuple[FirstWeights, FirstWeights]) -> tuple[NewNodes, Sequence[FirstWeights]]:
         """The edit and the weights of all its layers.
 
         Args:
@@ -198,6 +211,10 @@ class NeuronsProspect(PathProspect[PathNeurons], ABC):
     def source(self, gathered: Gathered) -> SourceStatistics:
         """The statistics of what the new neurons read."""
         return gathered.source(self.bridge)
+
+    def watched(self, source: SourceStatistics) -> Watched:
+        """The tensors that its slopes need: the source and the gradient at the target."""
+        return watched_of(self.network, source, self.bridge.target, ())
 
     def solve(self, gathered: Gathered) -> PathNeurons:
         """The neurons that lower the loss most (docs/maths.md, "New edges and nodes").
@@ -266,7 +283,7 @@ class SolvedNeurons(Solved):
     @property
     def watched(self) -> Watched:
         """The source and the gradient at the target."""
-        return watched_of(self.prospect.network, self.source, self.prospect.bridge.target, ())
+        return self.prospect.watched(self.source)
 
     def batch_slopes(self, seen: Observation) -> Sums:
         """Of each neuron, as it is and with the opposite sign on both sides."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gromo_graph.graph import Graph, bridges, head_places
+from gromo_graph.graph.deepening import deep_places
 from gromo_graph.growth.candidates import match, widen
 from gromo_graph.growth.candidates.base import Drawn, InfeasibleError, LeftOut, Prospect
+from gromo_graph.growth.candidates.deepen import DeepenProspect, branch_of
 from gromo_graph.growth.candidates.match import MatchProspect
 from gromo_graph.growth.candidates.new_edge import EdgeProspect, edge_target
 from gromo_graph.growth.candidates.new_head import HeadProspect, head_target
@@ -81,7 +83,7 @@ def propose(network: GrowingNetwork, policy: Growth, pace: Pace = UNPACED) -> Fe
 class PathPlace:
     """A place for a new path: its kind, its name as a candidate, and what the kind makes a prospect of."""
 
-    kind: type[EdgeProspect | NodeProspect | HeadProspect]
+    kind: type[EdgeProspect | NodeProspect | HeadProspect | DeepenProspect]
     target: str
     place: tuple[Any, ...]
 
@@ -99,6 +101,10 @@ def path_places(graph: Graph, policy: Growth) -> Iterator[PathPlace]:
     if "new_head" in policy.actions:
         for place in head_places(graph):
             yield PathPlace(HeadProspect, head_target(graph, place), (place,))
+    if "deepen" in policy.actions:
+        branch = branch_of(graph)
+        for deep in deep_places(graph):
+            yield PathPlace(DeepenProspect, deep.source, (deep, branch))
     if not {"new_edge", "new_node"} & set(policy.actions):
         return
     middle = middle_of(graph)
@@ -110,11 +116,11 @@ def path_places(graph: Graph, policy: Growth) -> Iterator[PathPlace]:
 
 
 def _in_order_of_reading(paths: list[PathProspect[Any]]) -> list[PathProspect[Any]]:
-    """Paths that share their statistics are neighbours, edges before nodes; heads, which have their own, come last."""
+    """Paths that share their statistics are neighbours, edges before nodes; those that have their own come last."""
     forms: dict[object, int] = {}
     places = {path: forms.setdefault(form_of(path.bridge), len(forms)) for path in paths}
 
     def place(path: PathProspect[Any]) -> tuple[bool, int, bool]:
-        return path.kind == "new_head", places[path], path.kind == "new_node"
+        return path.kind in ("new_head", "deepen"), places[path], path.kind == "new_node"
 
     return sorted(paths, key=place)
