@@ -101,11 +101,14 @@ def text_cells(column: Any) -> Cells:
     >>> text_cells(pandas.Series(["a ", None, 2.0, True], dtype=object)).values.tolist()
     ['a', None, '2', 'True']
     """
-    missing = column.isna().to_numpy()
-    values = np.empty(len(column), dtype=object)
-    for row, value in enumerate(column.tolist()):
-        text = None if missing[row] else _text(value)
-        values[row] = None if text is None or text.lower() in GAPS else text
+    values: Array
+    if column.dtype == object:  # its values may be equal and of several types, as 1 and True
+        missing = column.isna().tolist()
+        texts = [None if gone else _text(value) for gone, value in zip(missing, column.tolist(), strict=True)]
+        values = _objects(texts)
+    else:
+        places, different = column.factorize()
+        values = _objects([*map(_text, different.tolist()), None])[places]  # the place of a gap is -1
     return Cells(values, np.zeros(len(column), dtype=bool))
 
 
@@ -122,11 +125,16 @@ def number_cells(column: Any, decimal: Decimal = ".") -> Cells:
         return Cells(np.where(infinite, np.nan, values), infinite)
     import pandas
 
-    texts = text_cells(column).values
-    plain = [None if text is None else _plain_number(text, decimal) for text in texts]
-    values = pandas.to_numeric(pandas.Series(plain, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
-    values = np.where(np.isinf(values), np.nan, values)
-    return Cells(values, np.isnan(values) & ~is_gap(texts))
+    values = np.full(len(column), np.nan)
+    if decimal == "." and str(column.dtype) in ("str", "string"):  # most cells need no second look
+        values[:] = pandas.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = ~np.isfinite(values)
+    texts = text_cells(column[wrong]).values
+    plain = _objects([None if text is None else _plain_number(text, decimal) for text in texts])
+    values[wrong] = pandas.to_numeric(pandas.Series(plain), errors="coerce").to_numpy(dtype=np.float64)
+    values[np.isinf(values)] = np.nan
+    wrong[wrong] = np.isnan(values[wrong]) & ~is_gap(texts)
+    return Cells(values, wrong)
 
 
 def date_cells(column: Any, form: str = ISO) -> Cells:
@@ -186,10 +194,18 @@ def counted(values: Sequence[str | None]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> str | None:
+    """The text of a value that is not missing; None if it stands for a gap."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    return str(value).strip()
+    text = str(value).strip()
+    return None if text.lower() in GAPS else text
+
+
+def _objects(values: Sequence[Any]) -> Array:
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
 
 
 def _plain_number(text: str, decimal: Decimal) -> str:
