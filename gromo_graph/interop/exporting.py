@@ -143,6 +143,8 @@ def _write_prepared(
     """
     if preparation is None:
         raise RunError("a spec has no preprocessing: it is learned from data, so export a run")
+    if preparation.several:
+        raise RunError("a network with several outputs is exported without its preprocessing: leave it out")
     if chosen not in ("onnx", "torchexport"):
         raise RunError(
             f"the format `{chosen}` cannot carry the preprocessing: write .onnx or .pt2, or leave it out and prepare "

@@ -63,7 +63,9 @@ class PreparedNetwork(torch.nn.Module):
         table, shape = self.preparation.table, self.preparation.shape
         raw = inputs[0].reshape(-1, math.prod(shape)) if table is None else table.encode(inputs)
         samples = ((raw - self.mean) / self.scale).to(next(self.plain.parameters()).dtype)
-        scores = self.plain(samples.reshape(-1, *shape)).double()
+        output = self.plain(samples.reshape(-1, *shape))
+        (scores,) = output.values() if isinstance(output, dict) else (output,)
+        scores = scores.double()
         match self.preparation.task:
             case "classification":
                 return self._class(scores), torch.softmax(scores, dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.interop import prepared_files
 from gromo_graph.interop.exporting import export
 from gromo_graph.run.data.tables.rows import date_cells, number_cells
+from gromo_graph.spec import dump_spec, parse_spec
 from tests.cli.test_verbs import call, failed
 from tests.run.specs import iris
 from tests.run.tables.tables import shop, shop_spec
@@ -100,7 +102,8 @@ def test_a_program_reads_columns_in_their_order(tmp_path: Path) -> None:
 
 
 def test_raw_samples_of_a_run_without_a_table(tmp_path: Path) -> None:
-    run = grow(iris(), device="cpu")
+    spec = parse_spec(dump_spec(iris()).replace("output: y", "outputs: [y]"))  # it gives a map with one entry
+    run = grow(spec, device="cpu")
     samples = np.random.RandomState(0).normal(4.0, 2.0, (30, 4))
     export(run.network, tmp_path / "iris.onnx", preparation=run.preparation, with_preprocessing=True)
     labels, probabilities = _session(tmp_path / "iris.onnx").run(None, {"x": samples})
@@ -138,6 +141,9 @@ def test_what_cannot_carry_the_preprocessing(tmp_path: Path) -> None:
     run = _run()
     with pytest.raises(RunError, match="`source` cannot carry the preprocessing"):
         export(run.network, tmp_path / "shop.py", preparation=run.preparation, with_preprocessing=True)
+    several = replace(run.preparation, several=(run.preparation.several or (None,)))  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="with several outputs is exported without"):
+        export(run.network, tmp_path / "shop.onnx", preparation=several, with_preprocessing=True)
     network = compile_network(iris(), seed=0)
     with pytest.raises(RunError, match="a spec has no preprocessing"):
         export(network, tmp_path / "shop.onnx", with_preprocessing=True)

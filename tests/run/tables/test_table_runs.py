@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,11 @@ import pytest
 
 from gromo_graph import grow, load_run, resume
 from gromo_graph.errors import RunError, SpecError
+from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.tables.starter import table_starter
 from gromo_graph.spec import dump_spec, load_spec, parse_spec
+from gromo_graph.spec.data_sections import Augment, ImageData
+from gromo_graph.spec.differences import default_of, differences, differing
 from tests.run.tables.tables import shop, shop_spec, written
 
 
@@ -172,6 +177,23 @@ def test_data_that_are_named_twice() -> None:
     text = dump_spec(shop_spec(3, "{file: a.csv, target: y}")).replace("train:", "train:\n  data: iris")
     with pytest.raises(SpecError, match="the section `data` names the data too"):
         parse_spec(text)
+
+
+def test_sections_are_compared() -> None:
+    one, other, none = (shop_spec(3, f"{{file: a.csv, target: {target}}}") for target in ("a", "b", "c"))
+    none = replace(none, data=None)
+    assert differences(one, other) == {("data", "target"): "b"}
+    assert differences(one, none)["data", "target"] is None
+    assert differing([one, other, none])["data", "target"] == ("a", "b", None)
+    assert default_of(none, ("data", "missing")) is None
+    assert default_of(one, ("data", "missing")) == "indicator"
+    assert copy.deepcopy(one) == one != other
+    with pytest.raises(RunError, match="not other nodes or data"):
+        BranchPoint(1, ("data.target=z",)).spec_of(one)
+    images = replace(none, data=ImageData(images="photos", augment=Augment(flip=True)))
+    assert parse_spec(dump_spec(images)) == images
+    assert parse_spec(dump_spec(images, defaults=False)) == images
+    assert differences(none, images)["data", "augment"]["flip"] is True
 
 
 def test_the_preparation_is_json(table: Path) -> None:
