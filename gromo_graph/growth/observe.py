@@ -237,15 +237,12 @@ def _observation(
     outputs: Mapping[str, Tensor],
     vectors: Sequence[OutputVectors] = (),
 ) -> Observation:
-    layers, every = watched.modules, [*watched.modules, *watched.sums]
-    at = [module.pre_activity for module in every] + [outputs[name] for name in watched.outputs]
-    pre_activities: list[Any] = at
-    with_parameters = layers if watched.parameters else ()
-    # Of frozen layers M is a product of its own.
-    weighted = [module for module in with_parameters if module.layer.weight.requires_grad]
-    biased = [module for module in weighted if module.use_bias and module.layer.bias.requires_grad]
+    every: list[Any] = [*watched.modules, *watched.sums]
+    pre_activities = [module.pre_activity for module in every]
+    pre_activities += [outputs[name] for name in watched.outputs]
+    weighted, biased = _trained(watched)
     wanted = [module.layer.weight for module in weighted] + [module.layer.bias for module in biased]
-    tensors: list[Any] = [*pre_activities, *wanted]
+    tensors = [*pre_activities, *wanted]
     try:
         given = _gradients(value, tensors, again=bool(vectors))
     except RuntimeError as error:
@@ -267,6 +264,16 @@ def _observation(
         frozenset(module.name for module, g in zip(every, given, strict=False) if g is None),
         [dict(zip(names, each, strict=True)) for each in draws],
     )
+
+
+def _trained(watched: Watched) -> tuple[list[Any], list[Any]]:
+    """The layers whose weights, and those whose biases, have gradients that are wanted.
+
+    Of frozen layers M is a product of its own.
+    """
+    layers: list[Any] = list(watched.modules) if watched.parameters else []
+    weighted = [module for module in layers if module.layer.weight.requires_grad]
+    return weighted, [module for module in weighted if module.use_bias and module.layer.bias.requires_grad]
 
 
 def _sent_back(vectors: OutputVectors, to: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -111,18 +111,27 @@ def plan_proposals(
     applicable = [*drawn, *(each for each in settled if isinstance(each, Applicable))]
     left_out = [*(each for each in settled if isinstance(each, LeftOut)), *feasible.left_out]
     evidence = gathered.samples if training_samples is None else training_samples
-    reasons = [why_not_worth(each, policy, evidence) for each in applicable]
-    left_out = [
-        *(
-            LeftOut(each.kind, each.target, reason=why, note=each.note, planned_for=each.planned_for)
-            for each, why in zip(applicable, reasons, strict=True)
-            if why is not None
-        ),
-        *left_out,
-    ]
-    applicable = [each for each, why in zip(applicable, reasons, strict=True) if why is None]
-    in_order = _in_one_order(ranked(applicable, policy, pace, evidence), processes)
+    worth, not_worth = _by_worth(applicable, policy, evidence)
+    in_order = _in_one_order(ranked(worth, policy, pace, evidence), processes)
+    left_out = [*not_worth, *left_out]
     return Planned(in_order, left_out, gathered.samples, gathered.memory, cost.of(gathered.samples))
+
+
+def _by_worth(
+    candidates: Sequence[Applicable], policy: Growth, samples: int
+) -> tuple[list[Applicable], list[LeftOut]]:
+    """The candidates that pay with so many samples of the training, and the others with the reason."""
+    worth: list[Applicable] = []
+    left_out: list[LeftOut] = []
+    for each in candidates:
+        why = why_not_worth(each, policy, samples)
+        if why is None:
+            worth.append(each)
+        else:
+            left_out.append(
+                LeftOut(each.kind, each.target, reason=why, note=each.note, planned_for=each.planned_for)
+            )
+    return worth, left_out
 
 
 def expected_memory(network: GrowingNetwork, policy: Growth, *, samples: int | None = None) -> int:

@@ -249,17 +249,9 @@ def sums_of(
         return followed(policy, samples=samples, inputs=columns_beside(consumer))
 
     entering = {target: entering_layers(network, target) for target in wanted.projected}
-    projecting = [layer for layers in entering.values() for layer in layers]
     consumers = _distinct(consumer for group in wanted.groups for consumer in group.consumers)
     growing = [each for each in consumers if policy.apply_delta or follows(each) != "raw"]
-    narrowed = [consumer for group in wanted.read for consumer in group.consumers]
-    merges = _joint_merges([*growing, *projecting])
-    together = [module for merge in merges for module in merge.joint_modules]
-    measured = _distinct([*growing, *narrowed, *projecting, *together])
-    followers = [each for each in consumers if each not in measured]
-    producers = [producer for group in wanted.groups for producer in group.producers]
-    seen = [layer for counter in wanted.counters for layer in counter.layers]
-    modules = _distinct([*measured, *followers, *producers, *seen])
+    layers = _layers_of(wanted, consumers, growing, [each for layers in entering.values() for each in layers])
     kept = [group for group in wanted.groups if solved and _few_rows(network, group, samples)]
 
     def of_link(group: LinkedGroup, consumer: LayerModule) -> Followed:
@@ -268,32 +260,69 @@ def sums_of(
         kind = follows(consumer)
         return "crossed" if kind == "projected" and _crossing_is_cheap(network, group, consumer) else kind
 
-    _start(modules, merges)
+    _start(layers.modules, layers.merges)
     gather_for(wanted.groups, of_link)
-    sources = source_statistics(network.graph, wanted.bridges, entering, measured, like)
-    curvatures = [
-        CurvatureStatistics(
-            names,
-            _outputs_of(network, names),
-            policy.curvature == "empirical",
-            [node for node in network.graph.ends if at_output(node) in names],
-        )
-        for names in wanted.curved
-    ]
+    sources = source_statistics(network.graph, wanted.bridges, entering, layers.measured, like)
+    curvatures = _curvatures(network, wanted, policy)
     counters = [*sources, *wanted.counters, *curvatures]
     names = dict.fromkeys(target for counter in counters for target in counter.targets)
     units = [network.unit(name) for name in names]
     targets = [unit for unit in units if isinstance(unit, GrowingModule | MergeGrowingModule)]
-    return Sums(measured, followers, modules, merges, sources, counters, targets, curvatures)
+    return Sums(
+        layers.measured,
+        layers.followers,
+        layers.modules,
+        layers.merges,
+        sources,
+        counters,
+        targets,
+        curvatures,
+    )
 
 
-def _outputs_of(network: GrowingNetwork, names: Names) -> int:
-    """Features that some layers or sums give before their functions."""
+@dataclass(frozen=True)
+class _Layers:
+    """The layers of a pass, named as in `Sums`; followers are its `followed`."""
+
+    measured: Sequence[GrowingModule]
+    followers: Sequence[GrowingModule]
+    modules: Sequence[GrowingModule]
+    merges: Sequence[MergeGrowingModule]
+
+
+def _layers_of(
+    wanted: Wanted,
+    consumers: Sequence[GrowingModule],
+    growing: Sequence[GrowingModule],
+    projecting: Sequence[GrowingModule],
+) -> _Layers:
+    """The layers whose statistics, or whose inputs, are needed.
+
+    Args:
+        consumers: of the groups that may widen. growing: those whose own delta is wanted.
+        projecting: layers whose delta projects the gradient at the target of a path.
+    """
+    merges = _joint_merges([*growing, *projecting])
+    narrowed = [consumer for group in wanted.read for consumer in group.consumers]
+    together = [module for merge in merges for module in merge.joint_modules]
+    measured = _distinct([*growing, *narrowed, *projecting, *together])
+    followers = [each for each in consumers if each not in measured]
+    producers = [producer for group in wanted.groups for producer in group.producers]
+    seen = [layer for counter in wanted.counters for layer in counter.layers]
+    return _Layers(measured, followers, _distinct([*measured, *followers, *producers, *seen]), merges)
+
+
+def _curvatures(network: GrowingNetwork, wanted: Wanted, policy: Growth) -> list[CurvatureStatistics]:
+    """The curvatures that are wanted, of outputs before functions and of values of nodes."""
     at_values = {at_output(node): node for node in network.graph.ends}
-    if names[0] in at_values:
-        return network.graph.features(at_values[names[0]])
-    units = [network.unit(name) for name in names]
-    return sum(unit.own_width for unit in units if isinstance(unit, Linkable))
+    found = []
+    for names in wanted.curved:
+        outputs = [at_values[name] for name in names if name in at_values]
+        units = [network.unit(name) for name in names if name not in at_values]
+        size = sum(network.graph.features(node) for node in outputs)
+        size += sum(unit.own_width for unit in units if isinstance(unit, Linkable))
+        found.append(CurvatureStatistics(names, size, policy.curvature == "empirical", outputs))
+    return found
 
 
 def gather(

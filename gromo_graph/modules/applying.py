@@ -52,18 +52,12 @@ def apply_change(
     )
     if delta is None and group is None and not alone:
         return
-    missing = module.input_factor is None and (group is not None or alone or module.delta_factor is None)
-    if missing:
-        raise GrowthError(
-            f"{module.name} has no scaling factor: call set_scaling_factor(s) or pass scaling_factor"
-        )
+    _check_factor(module, of_inputs=group is not None or alone)
     s = as_factor(module.input_factor, module.weight).detach()
     grown = group if group is not None and _changes(group, module, apply_previous) else None
     measured = _measured_channels(grown) if grown is not None and apply_previous else {}
-    scale = module.delta_scale.detach()
-    if delta is not None and float(scale) != 0.0:  # W ← W − s² δ
-        bias = bias_of(delta)
-        parameter_step(module, -scale * weight_of(delta), None if bias is None else -scale * bias)
+    if delta is not None:
+        _apply_delta(module, delta)
     if grown is not None and apply_previous:
         _grow(grown, pending_neurons(module), measured)
     elif grown is not None:
@@ -71,6 +65,26 @@ def apply_change(
     elif alone and float(s) != 0.0:
         extend_in(module, s * pending_inputs(module).fan_out[0].weight)
         module.extension_applied = True
+
+
+def _check_factor(module: LayerModule, *, of_inputs: bool) -> None:
+    """Refuse to apply parts whose factor was never set.
+
+    Args:
+        of_inputs: whether new inputs are applied, and not only a delta, which may have a factor of its own.
+    """
+    if module.input_factor is None and (of_inputs or module.delta_factor is None):
+        raise GrowthError(
+            f"{module.name} has no scaling factor: call set_scaling_factor(s) or pass scaling_factor"
+        )
+
+
+def _apply_delta(module: LayerModule, delta: torch.nn.Module) -> None:
+    """W ← W − s² δ, or by the factor that was set for it."""
+    scale = module.delta_scale.detach()
+    if float(scale) != 0.0:
+        bias = bias_of(delta)
+        parameter_step(module, -scale * weight_of(delta), None if bias is None else -scale * bias)
 
 
 def _extends_alone(module: LayerModule, extension_size: int | None) -> bool:

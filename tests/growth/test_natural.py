@@ -234,6 +234,24 @@ def test_slopes_are_those_of_the_loss(
     assert kinds == {*actions}
 
 
+def test_slopes_of_kept_rows_are_those_of_the_loss() -> None:
+    """With fewer samples than inputs S is never formed, and the gradients are whitened row by row."""
+    network = network_of("""
+        nodes:
+          x: {kind: input, shape: [150]}
+          h: {kind: linear, from: x, features: 3, activation: relu}
+          y: {kind: linear, from: h, features: 3}
+        output: y
+    """)
+    loader = data((150,))
+    scheduler, candidates = planned(network, loader, statistics={"samples": 60})
+    (widened,) = applicable(candidates)
+    before = mean_loss(network, loader[1:])
+    assert widened.slope is not None
+    scheduler.apply(widened, 1e-6, loader=loader)
+    assert (before - mean_loss(network, loader[1:])) / 1e-6 == pytest.approx(widened.slope, rel=1e-2)
+
+
 def test_one_is_the_best_step_of_a_quadratic_loss() -> None:
     """Of a linear network with a squared loss a new edge at γ = 1 lowers the loss by half of its slope, and but for the
     damping as far as least squares can."""

@@ -17,7 +17,7 @@ from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows
-from gromo_graph.statistics.growth_link import GrowthLink, links_of_group
+from gromo_graph.statistics.growth_link import Followed, GrowthLink, links_of_group
 from gromo_graph.statistics.growth_moment import spans_of
 from gromo_graph.statistics.solve_neurons import Criterion, Search, find
 
@@ -58,18 +58,12 @@ def solve(
     Raises:
         GrowthError: statistics that are missing or not finite.
     """
-    notes: list[str] = []
     links = links_of_group(linked)
-    crossed = [c for c in linked.consumers if links[c].follows == "crossed" and _enough_rows(c)]
-    for consumer in linked.consumers:
-        follows = links[consumer].follows
-        if follows in ("crossed", "projected") or policy.apply_delta:
-            if consumer.delta_raw is None:
-                compute_delta(consumer, policy.ridge)
-            if consumer.delta_solver != "cholesky":
-                notes.append(f"delta solved by {consumer.delta_solver}")
-        if consumer not in crossed and follows != "projected":
-            notes.append(FEW_SAMPLES)
+    follows = {consumer: links[consumer].follows for consumer in linked.consumers}
+    crossed = [c for c in linked.consumers if follows[c] == "crossed" and _enough_rows(c)]
+    notes = _solve_deltas(follows, policy)
+    if any(c not in crossed and kind != "projected" for c, kind in follows.items()):
+        notes.append(FEW_SAMPLES)
     link = links[linked.consumers[0]]
     # GradMax wants just so many; of solved neurons the exact slopes choose.
     solved = policy.criterion != "gradmax"
@@ -93,6 +87,18 @@ def solve(
         neurons = to_layer_scale(linked, neurons)
     deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
     return PartSolution(neurons, deltas, joined(*notes))
+
+
+def _solve_deltas(follows: Mapping[GrowingModule, Followed], policy: Growth) -> list[str]:
+    """Solve for the deltas that are needed, of consumers by the gradient that is followed; what was unusual."""
+    notes = []
+    for consumer, kind in follows.items():
+        if kind in ("crossed", "projected") or policy.apply_delta:
+            if consumer.delta_raw is None:
+                compute_delta(consumer, policy.ridge)
+            if consumer.delta_solver != "cholesky":
+                notes.append(f"delta solved by {consumer.delta_solver}")
+    return notes
 
 
 def solve_views(
