@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gromo_graph import GrowingNetwork, compile_network, parse_spec
 from gromo_graph.modules.pending import put
@@ -90,3 +91,39 @@ def pend(network: GrowingNetwork, candidate: Any, gamma: float) -> None:
             zeros = torch.zeros_like(consumer.weight)
             consumer.optimal_delta_layer = consumer.adapter.layer_of(consumer.layer, zeros, shift / s)
     give_factor(group, s)
+
+
+TOKENS = """
+nodes:
+  x: {kind: input, shape: [4, 5]}
+  q: {kind: conv1d, from: x, features: 2, kernel: 1}
+  k: {kind: conv1d, from: x, features: 2, kernel: 1}
+  v: {kind: conv1d, from: x, features: 4, kernel: 1}
+  mixed: {kind: attention, from: [q, k, v], heads: 2}
+  out: {kind: conv1d, from: mixed, features: 4, kernel: 1}
+  add: {kind: merge, from: [x, out], activation: relu}
+  pool: {kind: adaptive_avg_pool1d, from: add, size: 1}
+  flat: {kind: flatten, from: pool}
+  y: {kind: linear, from: flat, features: 3}
+output: y
+"""
+"""An attention whose sum with its input is pooled and read."""
+
+Loader = list[tuple[Tensor, Tensor]]
+
+
+def three_classes(shape: tuple[int, ...], rows: int = 96) -> Loader:
+    """Random samples of a shape in two batches, and classes that depend on them in another way than linearly."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(rows, *shape, generator=generator, dtype=torch.float64)
+    flat = x.flatten(1)
+    y = (flat[:, :3] + flat[:, -3:].square()).argmax(dim=1)
+    return [(x[:60], y[:60]), (x[60:], y[60:])]
+
+
+def loss_of(network: GrowingNetwork, loader: Loader, loss: Any = torch.nn.functional.cross_entropy) -> float:
+    """The mean loss over all samples of a loader, in evaluation mode."""
+    x, y = (torch.cat(parts) for parts in zip(*loader, strict=True))
+    network.eval()
+    with torch.no_grad():
+        return float(loss(network(x), y))

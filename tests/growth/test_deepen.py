@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from gromo_graph import GrowthScheduler, compile_network, dump_spec, grow, parse_spec, render, replay
 from gromo_graph.errors import GraphError
@@ -19,6 +18,7 @@ from gromo_graph.records import Candidate, GrowthEvent
 from gromo_graph.spec.kinds import Linear
 from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.text.write_back import write_back_text
+from tests.growth.problems import TOKENS, Loader, loss_of, three_classes
 
 F64 = torch.float64
 CE = torch.nn.functional.cross_entropy
@@ -52,35 +52,12 @@ nodes:
   y: {kind: linear, from: flat, features: 3}
 output: y
 """
-TOKENS = """
-nodes:
-  x: {kind: input, shape: [4, 5]}
-  q: {kind: conv1d, from: x, features: 2, kernel: 1}
-  k: {kind: conv1d, from: x, features: 2, kernel: 1}
-  v: {kind: conv1d, from: x, features: 4, kernel: 1}
-  mixed: {kind: attention, from: [q, k, v], heads: 2}
-  out: {kind: conv1d, from: mixed, features: 4, kernel: 1}
-  add: {kind: merge, from: [x, out], activation: relu}
-  pool: {kind: adaptive_avg_pool1d, from: add, size: 1}
-  flat: {kind: flatten, from: pool}
-  y: {kind: linear, from: flat, features: 3}
-output: y
-"""
 SPECS = {
     "plain": (PLAIN, (5,)),
     "residual": (RESIDUAL, (5,)),
     "images": (IMAGES, (2, 6, 6)),
     "tokens": (TOKENS, (4, 5)),
 }
-Loader = list[tuple[Tensor, Tensor]]
-
-
-def data(shape: tuple[int, ...], rows: int = 96) -> Loader:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(rows, *shape, generator=generator, dtype=F64)
-    flat = x.flatten(1)
-    y = (flat[:, :3] + flat[:, -3:].square()).argmax(dim=1)
-    return [(x[:60], y[:60]), (x[60:], y[60:])]
 
 
 def begun(name: str, **policy: Any) -> tuple[GrowingNetwork, GrowthScheduler, list[Candidate], Loader]:
@@ -88,22 +65,15 @@ def begun(name: str, **policy: Any) -> tuple[GrowingNetwork, GrowthScheduler, li
     network = compile_network(parse_spec(text), seed=0, dtype=F64)
     wanted = Growth(**{"actions": ["deepen"], "neurons": {"per_step": 2}, **policy})
     scheduler = GrowthScheduler(network, CE, policy=wanted, training_steps=100)
-    loader = data(shape)
+    loader = three_classes(shape)
     return network, scheduler, list(scheduler.plan(loader).candidates), loader
-
-
-def mean_loss(network: GrowingNetwork, loader: Loader) -> float:
-    x, y = (torch.cat(parts) for parts in zip(*loader, strict=True))
-    network.eval()
-    with torch.no_grad():
-        return float(CE(network(x), y))
 
 
 @pytest.mark.parametrize("criterion", ["tiny", "natural"])
 @pytest.mark.parametrize("name", SPECS)
 def test_slopes_are_those_of_the_loss(name: str, criterion: str) -> None:
     network, scheduler, candidates, loader = begun(name, criterion=criterion)
-    before = mean_loss(network, loader)
+    before = loss_of(network, loader)
     applicable = [each for each in candidates if each.reason is None]
     assert len(applicable) >= 2
     for each in applicable:
@@ -111,7 +81,7 @@ def test_slopes_are_those_of_the_loss(name: str, criterion: str) -> None:
         assert each.slope is not None
         tried, other, candidate = copy.deepcopy((network, scheduler, each))
         other.apply(candidate, 1e-6, loader=loader)
-        assert (before - mean_loss(tried, loader)) / 1e-6 == pytest.approx(each.slope, rel=1e-2)
+        assert (before - loss_of(tried, loader)) / 1e-6 == pytest.approx(each.slope, rel=1e-2)
 
 
 def test_places_are_values_that_are_read() -> None:
@@ -133,11 +103,12 @@ def test_places_are_values_that_are_read() -> None:
 def test_a_step_deepens_and_the_loss_falls(name: str) -> None:
     network, scheduler, candidates, loader = begun(name)
     best = next(each for each in candidates if each.reason is None)
+    assert best.first_changed == frozenset(network.graph.readers(best.target))  # type: ignore[attr-defined]
     parameters, madds = network.graph.parameter_count, network.graph.multiply_adds
     event = scheduler.apply(best)
     assert event.decision is not None
     assert event.loss_after < event.loss_before
-    assert mean_loss(network, loader) == pytest.approx(event.loss_after, rel=1e-9)
+    assert loss_of(network, loader) == pytest.approx(event.loss_after, rel=1e-9)
     assert network.graph.parameter_count - parameters == best.delta_parameters
     assert network.graph.multiply_adds - madds == best.delta_madds
     assert parse_spec(event.spec) == network.spec
@@ -160,11 +131,11 @@ def test_a_branch_widens_and_gets_a_branch_of_its_own() -> None:
 
 def test_a_step_is_undone() -> None:
     network, scheduler, candidates, loader = begun("residual")
-    before, spec = mean_loss(network, loader), network.spec
+    before, spec = loss_of(network, loader), network.spec
     scheduler.apply(next(each for each in candidates if each.reason is None))
     scheduler.undo()
     assert network.spec == spec
-    assert mean_loss(network, loader) == before
+    assert loss_of(network, loader) == before
 
 
 def test_a_budget_counts_the_branch() -> None:
@@ -192,7 +163,7 @@ def test_frozen_layers_are_deepened_too() -> None:
     for parameter in network.growing("one").parameters():
         parameter.requires_grad_(False)
     scheduler = GrowthScheduler(network, CE, policy=Growth(actions=["deepen"]), training_steps=9)
-    found = {each.target: each for each in scheduler.plan(data(shape)).candidates}
+    found = {each.target: each for each in scheduler.plan(three_classes(shape)).candidates}
     assert found["one"].slope is not None
     assert found["one"].slope > 0.0
 

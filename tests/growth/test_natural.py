@@ -15,11 +15,13 @@ from gromo_graph import GrowthScheduler, compile_network, parse_spec
 from gromo_graph.algebra import optimal_extension
 from gromo_graph.algebra.output_whitening import output_whitening
 from gromo_graph.errors import GrowthError, SpecError
+from gromo_graph.growth.curvature import CurvatureStatistics
 from gromo_graph.growth.observe import Watched, observe
 from gromo_graph.growth.pseudo_gradients import DRAWS, output_vectors
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Candidate
 from gromo_graph.spec.settings import Growth
+from tests.growth.problems import TOKENS, Loader, loss_of, three_classes
 
 F64 = torch.float64
 CE = torch.nn.functional.cross_entropy
@@ -45,20 +47,6 @@ nodes:
   y: {kind: linear, from: flat, features: 3}
 output: y
 """
-TOKENS = """
-nodes:
-  x: {kind: input, shape: [4, 5]}
-  q: {kind: conv1d, from: x, features: 2, kernel: 1}
-  k: {kind: conv1d, from: x, features: 2, kernel: 1}
-  v: {kind: conv1d, from: x, features: 4, kernel: 1}
-  mixed: {kind: attention, from: [q, k, v], heads: 2}
-  out: {kind: conv1d, from: mixed, features: 4, kernel: 1}
-  add: {kind: merge, from: [x, out], activation: relu}
-  pool: {kind: adaptive_avg_pool1d, from: add, size: 1}
-  flat: {kind: flatten, from: pool}
-  y: {kind: linear, from: flat, features: 3}
-output: y
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -67,30 +55,16 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-def data(shape: tuple[int, ...], rows: int = 96, classes: int = 3) -> list[tuple[Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(rows, *shape, generator=generator, dtype=F64)
-    flat = x.flatten(1)
-    y = (flat[:, :classes] + flat[:, -classes:].square()).argmax(dim=1)
-    return [(x[:60], y[:60]), (x[60:], y[60:])]
-
-
 def network_of(text: str, seed: int = 0) -> GrowingNetwork:
     return compile_network(parse_spec(text), seed=seed, dtype=F64)
 
 
 def planned(
-    network: GrowingNetwork, loader: list[tuple[Tensor, Tensor]], loss: Any = CE, **policy: Any
+    network: GrowingNetwork, loader: Loader, loss: Any = CE, **policy: Any
 ) -> tuple[GrowthScheduler, list[Candidate]]:
     wanted = Growth(**{"criterion": "natural", "neurons": {"per_step": 2}, **policy})
     scheduler = GrowthScheduler(network, loss, policy=wanted, training_steps=100)
     return scheduler, list(scheduler.plan(loader).candidates)
-
-
-def mean_loss(network: GrowingNetwork, loader: list[tuple[Tensor, Tensor]], loss: Any = CE) -> float:
-    x, y = (torch.cat(parts) for parts in zip(*loader, strict=True))
-    with torch.no_grad():
-        return float(loss(network(x), y))
 
 
 # The formulas
@@ -197,6 +171,48 @@ def test_the_curvature_is_that_of_the_loss_along_a_change() -> None:
     assert float(along) == pytest.approx(float(second), rel=1e-6)
 
 
+def curvature_of(network: GrowingNetwork, loader: Loader, names: tuple[str, ...]) -> Tensor:
+    """G as a plan counts it."""
+    modules = [network.growing(name) for name in names]
+    found = CurvatureStatistics(names, sum(module.out_neurons for module in modules))
+    watched = Watched(modules, parameters=False)
+    for seen in observe(network, CE, loader, watched, curvature="gauss_newton"):
+        found.update(seen)
+    return found.value(1.0)
+
+
+def test_consumers_of_one_group_have_a_curvature_together() -> None:
+    """With the blocks between them, against the Hessian at the logits sent back by the Jacobian of each sample."""
+    network, loader = network_of(RESIDUAL), three_classes((5,))
+    network.eval()
+    x = torch.cat([part for part, _ in loader])
+    expected = torch.zeros(6, 6, dtype=F64)
+    for sample in x:
+        hidden = network.growing("stem")(sample[None]).detach()
+        at = torch.zeros(1, 6, dtype=F64)  # changes at mix and at y
+
+        def logits(change: Tensor, hidden: Tensor = hidden) -> Tensor:
+            mixed = network.growing("mix")(hidden) + change[:, :3]
+            return network.growing("y")(torch.relu(hidden + mixed)) + change[:, 3:]
+
+        jacobian = torch.autograd.functional.jacobian(logits, at)[0, :, 0]
+        p = logits(at).detach()[0].softmax(dim=0)
+        expected += jacobian.T @ (torch.diag(p) - p[:, None] * p) @ jacobian / len(x)
+    torch.testing.assert_close(curvature_of(network, loader, ("mix", "y")), expected, rtol=1e-7, atol=1e-9)
+    assert bool(expected[:3, 3:].abs().max() > 1e-3)
+
+
+def test_the_curvature_of_a_convolution_is_the_mean_over_its_positions() -> None:
+    network, loader = network_of(IMAGES), three_classes((2, 6, 6))
+    module = network.growing("one")
+    expected = torch.zeros(2, 2, dtype=F64)
+    for seen in observe(network, CE, loader, Watched([module], parameters=False), curvature="gauss_newton"):
+        for draw in seen.draws:
+            g = draw["one"]
+            expected += torch.einsum("nohw,nphw->op", g, g) / (36 * 96)
+    torch.testing.assert_close(curvature_of(network, loader, ("one",)), expected)
+
+
 # Slopes
 
 
@@ -220,15 +236,15 @@ def applicable(candidates: list[Candidate]) -> Iterator[Candidate]:
 def test_slopes_are_those_of_the_loss(
     text: str, shape: tuple[int, ...], actions: list[str], policy: dict[str, Any]
 ) -> None:
-    network, loader = network_of(text), data(shape)
+    network, loader = network_of(text), three_classes(shape)
     scheduler, candidates = planned(network, loader, actions=actions, **policy)
-    before = mean_loss(network, loader)
+    before = loss_of(network, loader)
     kinds = set()
     for each in applicable(candidates):
         assert each.slope is not None
         tried, other, candidate = copy.deepcopy((network, scheduler, each))
         other.apply(candidate, 1e-6, loader=loader)
-        assert (before - mean_loss(tried, loader)) / 1e-6 == pytest.approx(each.slope, rel=1e-2)
+        assert (before - loss_of(tried, loader)) / 1e-6 == pytest.approx(each.slope, rel=1e-2)
         assert each.predicted == pytest.approx(each.slope / 2)
         kinds.add(each.kind)
     assert kinds == {*actions}
@@ -243,13 +259,13 @@ def test_slopes_of_kept_rows_are_those_of_the_loss() -> None:
           y: {kind: linear, from: h, features: 3}
         output: y
     """)
-    loader = data((150,))
+    loader = three_classes((150,))
     scheduler, candidates = planned(network, loader, statistics={"samples": 60})
     (widened,) = applicable(candidates)
-    before = mean_loss(network, loader[1:])
+    before = loss_of(network, loader[1:])
     assert widened.slope is not None
     scheduler.apply(widened, 1e-6, loader=loader)
-    assert (before - mean_loss(network, loader[1:])) / 1e-6 == pytest.approx(widened.slope, rel=1e-2)
+    assert (before - loss_of(network, loader[1:])) / 1e-6 == pytest.approx(widened.slope, rel=1e-2)
 
 
 def test_one_is_the_best_step_of_a_quadratic_loss() -> None:
@@ -266,19 +282,19 @@ def test_one_is_the_best_step_of_a_quadratic_loss() -> None:
     loader = [(x, y)]
     scheduler, candidates = planned(network, loader, MSE, actions=["new_edge"], ridge=0.0)
     (edge,) = applicable(candidates)
-    before = mean_loss(network, loader, MSE)
+    before = loss_of(network, loader, MSE)
     assert edge.slope is not None
     scheduler.apply(edge, 1.0)
-    decrease = before - mean_loss(network, loader, MSE)
+    decrease = before - loss_of(network, loader, MSE)
     assert edge.slope / 2 < decrease < edge.slope / 2 * 1.05
-    best = mean_loss(network, loader, MSE)
+    best = loss_of(network, loader, MSE)
     solution = torch.linalg.lstsq(x, y - network(x).detach()).solution
     assert float(MSE(network(x).detach() + x @ solution, y)) > 0.95 * best
 
 
 def test_gains_do_not_depend_on_the_scale_of_layers() -> None:
     """A layer times 10, and the next one over 10, is the same network: raw slopes differ, natural ones hardly."""
-    loader = data((5,))
+    loader = three_classes((5,))
     found = {}
     for criterion in ("tiny", "natural"):
         slopes = []
@@ -303,7 +319,7 @@ def test_gains_do_not_depend_on_the_scale_of_layers() -> None:
 
 
 def test_the_loss_times_ten_gives_ten_times_the_gain_and_the_empirical_fisher_does_not() -> None:
-    loader = data((5,))
+    loader = three_classes((5,))
     ratios = {}
     for curvature in ("gauss_newton", "empirical"):
         slopes = []
@@ -318,7 +334,7 @@ def test_the_loss_times_ten_gives_ten_times_the_gain_and_the_empirical_fisher_do
 
 
 def test_batches_of_other_sizes_give_the_same_slopes() -> None:
-    x, y = (torch.cat(parts) for parts in zip(*data((5,)), strict=True))
+    x, y = (torch.cat(parts) for parts in zip(*three_classes((5,)), strict=True))
     found = []
     for size in (96, 20):
         loader = list(zip(x.split(size), y.split(size), strict=True))
@@ -333,7 +349,7 @@ def test_batches_of_other_sizes_give_the_same_slopes() -> None:
 
 
 def test_one_sample_is_refused() -> None:
-    x, y = data((5,))[0]
+    x, y = three_classes((5,))[0]
     scheduler = GrowthScheduler(
         network_of(RESIDUAL), CE, policy=Growth(criterion="natural"), training_steps=9
     )
@@ -360,7 +376,7 @@ def test_information_needs_gains() -> None:
 
 def test_information_weighs_gains_against_parameters() -> None:
     """With few samples nothing pays; with many it does, and the largest gain beyond its price goes first."""
-    loader = data((5,))
+    loader = three_classes((5,))
     x, y = loader[0]
     outcomes = []
     for repeats in (1, 200):
@@ -385,7 +401,7 @@ def test_information_weighs_gains_against_parameters() -> None:
 
 def test_a_run_by_information_is_replayed_from_its_state() -> None:
     """The number of training samples is part of the state: a scheduler that goes on decides as before."""
-    loader = data((5,))
+    loader = three_classes((5,))
 
     def scheduler_of(network: GrowingNetwork) -> GrowthScheduler:
         policy = Growth(criterion="natural", select="information", when={"until": 1.0, "steps": 3})
