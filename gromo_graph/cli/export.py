@@ -50,8 +50,8 @@ def export(
         bool,
         typer.Option(
             "--with-preprocessing",
-            help="Of a run, as onnx or torchexport: read raw samples, of a table each column by its name, and give "
-            "classes and probabilities, or values in their unit.",
+            help="Of a run: read raw samples, of a table each column by its name, and give classes and probabilities, "
+            "or values in their unit. Source gets a file more for it.",
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
@@ -148,5 +148,5 @@ def _reads(preparation: Preparation, file: Path) -> str:
         return f"the network reads standardised samples; mean and scale are {kept}"
     return (
         f"the network reads {len(preparation.features)} standardised numbers that are made of the columns, as told "
-        f"{kept}; --with-preprocessing (onnx, torchexport) has it read the columns"
+        f"{kept}; --with-preprocessing has it read the columns"
     )

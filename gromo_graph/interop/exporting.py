@@ -23,8 +23,8 @@ from gromo_graph.interop.onnx_files import (
     runner,
     valid_bytes,
 )
-from gromo_graph.interop.prepared_files import onnx_file, program_file
-from gromo_graph.interop.prepared_network import PreparedNetwork
+from gromo_graph.interop.prepared.prepared_files import onnx_file, program_file, rows_file
+from gromo_graph.interop.prepared.prepared_network import PreparedNetwork
 from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.example_inputs import random_inputs
@@ -91,7 +91,8 @@ def export(
         preparation: standardisation of samples and names of classes, as `run.preparation`; None leaves them out.
         with_preprocessing: put the preparation into the file, which then reads raw samples, or the columns of a table,
             and gives classes and probabilities, or values in their unit. ONNX has an input for each column by its name,
-            with categories as text; a program takes the columns in their order, categories by their places.
+            with categories as text; a program takes the columns in their order, categories by their places; source has
+            a file more, `NAME_rows.py` or `rows.py`, whose `predict` takes a list for each column.
         threshold: with it, the probability of the second of two classes above which it is predicted.
 
     Raises:
@@ -115,7 +116,7 @@ def export(
     chosen = format_of(path) if format is None else format
     if chosen not in get_args(Format):
         raise RunError(f"there is no format {chosen!r}: expected one of {', '.join(get_args(Format))}")
-    files = _files(path, chosen)
+    files = _files(path, chosen, with_preprocessing=with_preprocessing)
     _check_free(path, chosen, files, force=force)
     told = None if preparation is None else json.dumps(preparation.to_dict(), allow_nan=False)
     with evaluation_mode(network):
@@ -139,19 +140,19 @@ def _write_prepared(
 ) -> Exported:
     """
     Raises:
-        RunError: there is no preparation, or the format cannot carry it.
+        RunError: there is no preparation, or it is for several outputs; or as for `export`.
     """
     if preparation is None:
         raise RunError("a spec has no preprocessing: it is learned from data, so export a run")
     if preparation.several:
         raise RunError("a network with several outputs is exported without its preprocessing: leave it out")
-    if chosen not in ("onnx", "torchexport"):
-        raise RunError(
-            f"the format `{chosen}` cannot carry the preprocessing: write .onnx or .pt2, or leave it out and prepare "
-            "samples as `preparation()` of the source says"
-        )
-    told = json.dumps(preparation.to_dict(), allow_nan=False)
+    told = json.dumps({**preparation.to_dict(), "threshold": threshold}, allow_nan=False)
     prepared = PreparedNetwork(network, preparation, threshold).cpu().eval()
+    if chosen in ("torch", "source"):
+        text, difference = rows_file(prepared, json.loads(told))
+        done = _write_source(network, chosen, files[:2], told)
+        write_atomically(files[2], text)
+        return Exported(chosen, files, difference, done.runtime)
     file = (onnx_file if chosen == "onnx" else program_file)(prepared, told)
     write_atomically(files[0], file.content)
     return Exported(chosen, files, file.difference, file.runtime)
@@ -173,11 +174,13 @@ def format_of(path: Path) -> Format:
     return _BY_SUFFIX[path.suffix.lower()]
 
 
-def _files(path: Path, chosen: Format) -> tuple[Path, ...]:
+def _files(path: Path, chosen: Format, *, with_preprocessing: bool) -> tuple[Path, ...]:
+    """The files of a format; those of source have one more with the preprocessing."""
     if chosen == "torch":
-        return path / "__init__.py", path / _WEIGHTS
+        return path / "__init__.py", path / _WEIGHTS, *([path / "rows.py"] if with_preprocessing else [])
     if chosen == "source":
-        return path, path.with_suffix(".safetensors")
+        rows = path.with_name(f"{path.stem}_rows.py")
+        return path, path.with_suffix(".safetensors"), *([rows] if with_preprocessing else [])
     return (path,)
 
 

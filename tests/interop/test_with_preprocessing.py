@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,12 @@ import torch
 
 from gromo_graph import Run, compile_network, grow
 from gromo_graph.errors import RunError
-from gromo_graph.interop import prepared_files
 from gromo_graph.interop.exporting import export
+from gromo_graph.interop.prepared import prepared_files, standalone_rows
+from gromo_graph.run.data.tables.encoded_columns import DateColumn
 from gromo_graph.run.data.tables.rows import date_cells, number_cells
 from gromo_graph.spec import dump_spec, parse_spec
-from tests.cli.test_verbs import call, failed
+from tests.cli.test_verbs import call
 from tests.run.specs import iris
 from tests.run.tables.tables import shop, shop_spec
 
@@ -137,10 +141,51 @@ def test_a_file_that_predicts_otherwise_is_not_written(
     assert not (tmp_path / "shop.onnx").exists()
 
 
+@pytest.mark.parametrize("classes", [True, False])
+@pytest.mark.parametrize("out", ["shop.py", "shop"])
+def test_source_reads_rows_without_gromo_graph(tmp_path: Path, classes: bool, out: str) -> None:
+    run, new = _run(classes=classes), _new()
+    done = export(
+        run.network, tmp_path / out, preparation=run.preparation, with_preprocessing=True, threshold=0.7
+    )
+    assert done.difference is not None
+    assert done.difference <= 1e-6
+    assert [path.name for path in done.files][2:] == ["shop_rows.py" if out == "shop.py" else "rows.py"]
+    new.to_json(tmp_path / "new.json", orient="columns")
+    rows = "shop_rows" if out == "shop.py" else "shop.rows"
+    script = f"""
+import json, sys
+sys.modules["gromo_graph"] = None
+from shop import load, preparation
+from {rows} import predict
+columns = {{name: list(cells.values()) for name, cells in json.load(open("new.json")).items()}}
+print(json.dumps(predict(load(), preparation(), columns)))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    predicted = json.loads(found.stdout)
+    if classes:
+        assert predicted == run.preparation.labels(run.scores(new), 0.7).tolist()
+    else:
+        np.testing.assert_allclose(predicted, run.predict(new), rtol=1e-5)
+
+
+def test_dates_of_a_standalone_file_are_those_of_the_run() -> None:
+    texts = ["31.12.2023 23:15", None, "29.02.2024 00:00"]
+    column = DateColumn("d", "%d.%m.%Y %H:%M", 19_000.25, gaps=True, hours=True)
+    expected = column.encode(torch.tensor(column.read(pd.Series(texts), "."))).numpy()
+    moments = [None if text is None else datetime.strptime(text, "%d.%m.%Y %H:%M") for text in texts]
+    for cells in (texts, moments):
+        found = standalone_rows.of_dates(asdict(column), cells).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    aware = datetime.fromisoformat("2024-01-01T01:00+02:00")
+    assert standalone_rows.moment_of(aware, "ISO8601") == datetime(2023, 12, 31, 23)
+    assert standalone_rows.moment_of(date(2024, 1, 1), "ISO8601") == datetime(2024, 1, 1)
+
+
 def test_what_cannot_carry_the_preprocessing(tmp_path: Path) -> None:
     run = _run()
-    with pytest.raises(RunError, match="`source` cannot carry the preprocessing"):
-        export(run.network, tmp_path / "shop.py", preparation=run.preparation, with_preprocessing=True)
     several = replace(run.preparation, several=(run.preparation.several or (None,)))  # type: ignore[arg-type]
     with pytest.raises(RunError, match="with several outputs is exported without"):
         export(run.network, tmp_path / "shop.onnx", preparation=several, with_preprocessing=True)
@@ -160,6 +205,3 @@ def test_the_verb_says_what_the_input_must_be(tmp_path: Path) -> None:
     done = call("export", tmp_path / "run", "-o", tmp_path / "shop.onnx", "--with-preprocessing")
     assert "standardised" not in done.stderr
     assert len(_session(tmp_path / "shop.onnx").get_inputs()) == 4
-    assert "carry" in failed(
-        call("export", tmp_path / "run", "-o", tmp_path / "m", "--with-preprocessing"), 1
-    )

@@ -65,7 +65,10 @@ class PreparedNetwork(torch.nn.Module):
         samples = ((raw - self.mean) / self.scale).to(next(self.plain.parameters()).dtype)
         output = self.plain(samples.reshape(-1, *shape))
         (scores,) = output.values() if isinstance(output, dict) else (output,)
-        scores = scores.double()
+        return self.judged(scores.double())
+
+    def judged(self, scores: Tensor) -> tuple[Tensor, ...]:
+        """What the outputs of the network, (samples, outputs) in float64, speak for."""
         match self.preparation.task:
             case "classification":
                 return self._class(scores), torch.softmax(scores, dim=1)

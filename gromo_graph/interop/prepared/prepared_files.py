@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from gromo_graph.errors import RunError
-from gromo_graph.interop.onnx_columns import inputs_of, prepared_model
 from gromo_graph.interop.onnx_files import NOT_RUN, PREPARATION, by_torch, runner, valid_bytes
-from gromo_graph.interop.prepared_network import PreparedNetwork, any_batch
+from gromo_graph.interop.prepared import standalone_rows
+from gromo_graph.interop.prepared.onnx_columns import inputs_of, prepared_model
+from gromo_graph.interop.prepared.prepared_network import PreparedNetwork, any_batch
 from gromo_graph.run.data.raw import Array
 
 _SAMPLES = 3
@@ -73,6 +76,33 @@ def program_file(network: PreparedNetwork, preparation: str) -> PreparedFile:
         found = [each.numpy() for each in again(*others)]
     difference = _difference(network, others, found)
     return PreparedFile(content.getvalue(), difference, f"torch {torch.__version__}")
+
+
+def rows_file(network: PreparedNetwork, preparation: Mapping[str, Any]) -> tuple[str, float]:
+    """The text of a file of Python that reads rows for an exported source, and the difference of what it gives.
+
+    Raises:
+        RunError: the outputs differ.
+    """
+    examples = network.examples(_OTHER_SAMPLES, seed=1)
+    given = [each.numpy() for each in examples]
+    rows: Any = given[0]
+    if network.columns:
+        rows = {name: _cells(values) for name, values in inputs_of(network, given).items()}
+        for column in network.columns:
+            if column.kind == "date":
+                rows[column.name] = [
+                    None if days is None else standalone_rows.FIRST + days * standalone_rows.DAY
+                    for days in rows[column.name]
+                ]
+    outputs = standalone_rows.outputs(network.plain, preparation, rows)
+    found = network.judged(outputs)[-1].numpy()
+    text = Path(standalone_rows.__file__).read_text(encoding="utf-8")
+    return text, _difference(network, examples, [found])
+
+
+def _cells(values: Array) -> list[Any]:
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values.tolist()]
 
 
 def _difference(network: PreparedNetwork, inputs: Sequence[torch.Tensor], found: Sequence[Array]) -> float:
