@@ -49,7 +49,7 @@ def predictions_of(
         for x, y in loader:
             prediction = joined_outputs(network(x))
             share = loss.share(prediction, y)
-            total += float(loss(prediction, y)) * share
+            total += float(loss(prediction, y) * share)  # rounded as after an epoch
             count += share
             outputs.append(prediction.detach().cpu())
             targets.append(loss.targets(y).cpu())
