@@ -191,7 +191,9 @@ def line_of(node: fx.Node) -> str:
 
 
 def _is_users(file: str) -> bool:
-    return not file.startswith((str(Path(torch.__file__).parent), str(Path(__file__).parent), "<"))
+    """True for a file that is neither torch's nor of this package; torchvision's folder begins with torch's name."""
+    homes = (f"{Path(module).parent}/" for module in (torch.__file__, __file__))
+    return not file.startswith((*homes, "<"))
 
 
 def _line(file: str, number: object, text: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gromo_graph import GromoGraphError, TorchImportError, compile_network, from_torch, parse_spec
+from gromo_graph.interop.tracing import _is_users
 
 
 def obstacles(model: Any, example: Any) -> dict[str, str]:
@@ -321,3 +323,9 @@ def test_models_that_take_any_arguments_or_none() -> None:
             return self.layer(tensors[0])
 
     assert "any number of arguments" in obstacles(Any_(), ROW)[""]
+
+
+def test_the_lines_of_libraries_whose_name_begins_like_torch_are_told() -> None:
+    packages = Path(torch.__file__).parent.parent
+    assert _is_users(str(packages / "torchvision" / "models" / "resnet.py"))
+    assert not _is_users(str(packages / "torch" / "nn" / "functional.py"))
