@@ -25,7 +25,7 @@ def keys_of(model: Model) -> tuple[str, ...]:
 
     >>> from gromo_graph.spec.kinds import KINDS
     >>> keys_of(KINDS["dropout"])
-    ('kind', 'from', 'p')
+    ('kind', 'from', 'p', 'drop')
     """
     return tuple(
         field.alias or name

@@ -35,7 +35,7 @@ EXAMPLE = torch.zeros(1, *SHAPE, dtype=torch.float64)
 
 def unet(*, seed: int = 0) -> tuple[nn.Module, GrowingNetwork]:
     torch.manual_seed(seed)
-    up = nn.Sequential(nn.ConvTranspose2d(8, 8, 2, stride=2, groups=2), nn.Dropout2d(0.0), nn.PReLU())
+    up = nn.Sequential(nn.ConvTranspose2d(8, 8, 2, stride=2, groups=2), nn.AlphaDropout(0.0), nn.PReLU())
     model = UNet(up=up).double()
     return model, from_torch(model, EXAMPLE, allow_fixed=True)
 
@@ -43,7 +43,7 @@ def unet(*, seed: int = 0) -> tuple[nn.Module, GrowingNetwork]:
 def test_modules_without_a_kind_are_kept_each_as_a_node() -> None:
     model, network = unet()
     fixed = {name: node.details for name, node in network.spec.nodes.items() if node.kind == "fixed"}
-    assert fixed == {"up.0": ("ConvTranspose2d",), "up.1": ("Dropout2d",), "up.2": ("PReLU",)}
+    assert fixed == {"up.0": ("ConvTranspose2d",), "up.1": ("AlphaDropout",), "up.2": ("PReLU",)}
     agree(model, network, SHAPE)
     assert network.graph.parameter_count == sum(p.numel() for p in network.parameters())
     assert network.parts["up.0"] is not model.get_submodule("up.0")
@@ -120,7 +120,7 @@ def test_such_a_spec_is_drawn_and_exported_but_neither_written_as_source_nor_rea
     assert "PReLU" in (tmp_path / "u.svg").read_text()
     assert export(network, tmp_path / "u.pt2").difference == 0.0
     with pytest.raises(
-        CompileError, match=r"`up.1` is a torch.nn.modules.dropout.Dropout2d that was imported"
+        CompileError, match=r"`up.1` is a torch.nn.modules.dropout.AlphaDropout that was imported"
     ):
         export(network, tmp_path / "u.py")
     with pytest.raises(SpecError, match='unknown kind "fixed"'):

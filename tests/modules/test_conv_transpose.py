@@ -46,7 +46,7 @@ def test_values_and_sizes_are_those_of_torch(
     x = torch.randn(2, 2, *[size, size + 1][:axes], dtype=torch.float64)
     words = {"kernel" if key == "kernel_size" else key: value for key, value in given_options.items()}
     node = KINDS[axes](sources=("x",), features=3, bias=bias, **words)
-    axis = node.axis()
+    axis = node.axis(0)
     sizes = tuple(axis.outputs(each) for each in x.shape[2:])
     try:
         expected = theirs(x)
