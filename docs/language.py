@@ -14,7 +14,12 @@ from gromo_graph.spec.schema import EXPRESSION, json_schema
 PAGE = Path(__file__).with_name("language.md")
 SCHEMA = json_schema()
 DEFINITIONS = SCHEMA["definitions"]
-TRAIN_SECTIONS = {"optimizer": "Optimizer", "schedule": "Schedule", "early_stopping": "EarlyStopping"}
+TRAIN_SECTIONS = {
+    "optimizer": "Optimizer",
+    "schedule": "Schedule",
+    "validation": "Fold",
+    "early_stopping": "EarlyStopping",
+}
 SECTIONS = {"neurons": "Neurons", "when": "When", "stop": "Stop", "statistics": "Statistics"}
 
 HEAD = """# Language reference

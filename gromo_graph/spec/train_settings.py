@@ -167,6 +167,29 @@ NamedLoss = Annotated[
 ]
 
 
+class Fold(Frozen):
+    """One of several equal parts of the samples that are not for the test, for validation."""
+
+    fold: Count = Field(1, description="The number of the part that is held out, from 1.")
+    of: int = Field(5, ge=2, description="How many parts there are.")
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Fold:
+        if self.fold > self.of:
+            raise PydanticCustomError(
+                "contradiction",
+                "`fold: {fold}` of {of}: write a number from 1 to {of}",
+                {"fold": self.fold, "of": self.of},
+            )
+        return self
+
+
+Validation = Annotated[
+    Annotated[float, Field(gt=0, lt=0.8), Tag("share")] | Annotated[Fold, Tag("fold")],
+    Discriminator(lambda value: "fold" if isinstance(value, dict | Fold) else "share"),
+]
+
+
 class EarlyStopping(Frozen):
     """The end of a training that no longer improves.
 
@@ -267,6 +290,11 @@ class Train(Frozen):
         1, description="Batches whose gradients make one training step together, as if they were one batch."
     )
     epochs: Count = Field(60, description="Times the training data are seen.")
+    validation: Validation = Field(
+        0.2,
+        description="Samples that are held out for the decisions of growth: a share of all, or one of several parts, "
+        "`{fold: 2, of: 5}`. A fifth is always kept for the test, the same for every seed.",
+    )
     metrics: Annotated[tuple[Metric, ...], BeforeValidator(as_tuple)] = Field(
         (),
         description="Measures of the validation part after each epoch, beside the loss and the accuracy; at the end of "

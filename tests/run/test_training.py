@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from gromo_graph import grow, load_run, parse_spec, resume
+from gromo_graph.errors import RunError
 from gromo_graph.run import Run
+from gromo_graph.run.data.split import split
 from gromo_graph.run.trainer import train_epoch
 from gromo_graph.run.training.epoch_watch import EpochWatch
 from gromo_graph.run.training.objective import objective_of
 from gromo_graph.run.training.optimizers import make_optimizers
 from gromo_graph.run.training.schedules import learning_rate
-from gromo_graph.spec.train_settings import Optimizer, Train
+from gromo_graph.spec.train_settings import Fold, Optimizer, Train
 from tests.run.test_resume import broken_off, same_runs
 
 TEXT = """
@@ -202,3 +204,24 @@ def test_a_run_that_is_resumed_is_the_same_to_the_bit(tmp_path: Path, train: str
         run = resume(path)
         same_runs(path, tmp_path / "whole")
         assert run.summary == {**whole.summary, "run": str(path)}
+
+
+def test_validation_is_a_share_or_a_fold_and_the_test_part_stays() -> None:
+    labels = np.arange(60) % 2
+    usual = split("rows", 60, labels)
+    half = split("rows", 60, labels, validation=0.5)
+    assert (len(half.train), len(half.validation)) == (18, 30)
+    folds = [split("rows", 60, labels, validation=Fold(fold=number, of=4)) for number in range(1, 5)]
+    for each in (half, *folds):
+        assert np.array_equal(each.test, usual.test)
+        assert sorted((*each.train, *each.validation, *each.test)) == list(range(60))
+    held_out = np.concatenate([each.validation for each in folds])
+    assert sorted(held_out) == sorted((*usual.train, *usual.validation)), "each sample is held out once"
+    assert all(labels[each.validation].mean() == 0.5 for each in folds)
+    with pytest.raises(
+        RunError, match=r"too few samples of `1` \(4\): each class needs at least 5, one a fold"
+    ):
+        split("rows", 14, (np.arange(14) > 9).astype(int), (0, 1), validation=Fold(of=4))
+    run = grow(parse_spec(text("validation: {fold: 2, of: 4}, metrics: [f1_macro]")), device="cpu")
+    assert run.data is not None
+    assert (len(run.data.train), len(run.data.validation), len(run.data.test or ())) == (90, 30, 30)

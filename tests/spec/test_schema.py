@@ -23,7 +23,7 @@ WRONG = sorted((Path(__file__).parent / "wrong").glob("*.yaml"))
 # What is wrong between nodes, with names, sizes or expressions, only the loader can see.
 BEYOND = re.compile(
     "block_(circle|reads_outside|several|sizes|too_many)|edge_|growth_(accuracy|tie_of)|include_block|name_|node_bias_off|"
-    "node_features_float|root_output_unknown|root_outputs_twice|shape_|text_|train_(address|code|metrics|of_other_tasks|of_several_outputs_2|schedule|threshold_of_numbers)|"
+    "node_features_float|root_output_unknown|root_outputs_twice|shape_|text_|train_(address|code|fold|metrics|of_other_tasks|of_several_outputs_2|schedule|threshold_of_numbers)|"
     "use_(name|param|too|unknown|value)|vars_"
 )
 

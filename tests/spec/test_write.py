@@ -85,6 +85,7 @@ train:
   batch_size: 64
   accumulate: 1
   epochs: 20
+  validation: 0.2
   metrics: []
   threshold: 0.5
   allow_unused_outputs: false

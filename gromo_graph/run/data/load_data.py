@@ -146,7 +146,7 @@ def of_table(rows: Rows, spec: Spec, section: TableData) -> Data:
     Raises:
         RunError: with everything that is wrong with the columns; or they do not fit the spec.
     """
-    learned = learn_table(rows, section, spec.train.task)
+    learned = learn_table(rows, section, spec.train.task, validation=spec.train.validation)
     data = prepare(learned.raw, spec, learned.parts)
     return data.of_table(learned.encoding, learned.notes)
 
@@ -216,7 +216,7 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         notes, unused = single_class(raw), unused_outputs(raw, outputs)
     elif task == "labels":
         classes = label_names(raw, outputs)
-    rows = split(raw.name, len(raw.x), labels, classes) if parts is None else parts
+    rows = _rows(raw, spec, labels, classes) if parts is None else parts
     wanted = labels
     if task == "labels":
         assert raw.y is not None
@@ -244,6 +244,11 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         notes=(*learned.notes, *notes, *([unused] if unused else [])),
         unused=unused,
     )
+
+
+def _rows(raw: Raw, spec: Spec, labels: Array | None, classes: tuple[str | int, ...]) -> Split:
+    """The rows of each part, the same for every seed."""
+    return split(raw.name, len(raw.x), labels, classes, validation=spec.train.validation)
 
 
 def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list[Part | MappedPart]:
@@ -300,7 +305,7 @@ def _prepare_several(raw: Raw, spec: Spec, parts: Split | None) -> Data:
             assert own.y is not None
             classes = class_names(own, shapes[name][0])
             labels = class_indices(own.y, classes, own.name)
-    rows = split(raw.name, len(raw.x), labels, classes) if parts is None else parts
+    rows = _rows(raw, spec, labels, classes) if parts is None else parts
     asked = spec.train.class_weight
     learned = [
         learn_form(own, rows.train, name=name, task=task, outputs=shapes[name][0], asked=asked)

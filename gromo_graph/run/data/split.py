@@ -1,4 +1,4 @@
-"""The fixed split, the same for every seed: 60 % training, 20 % validation, 20 % test; and one of two parts."""
+"""The fixed split, the same for every seed, by default 60, 20 and 20 % of the samples; and one of two parts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array
+from gromo_graph.spec.train_settings import Fold
 
 _FEWEST = 3  # one sample for each part
 _SHARE = 0.2
@@ -23,7 +24,14 @@ class Split:
     test: Array
 
 
-def split(name: str, samples: int, labels: Array | None, classes: tuple[str | int, ...] = ()) -> Split:
+def split(
+    name: str,
+    samples: int,
+    labels: Array | None,
+    classes: tuple[str | int, ...] = (),
+    *,
+    validation: float | Fold = _SHARE,
+) -> Split:
     """Split rows; with labels every class is split by itself, so that each part holds its share of it.
 
     Args:
@@ -31,6 +39,7 @@ def split(name: str, samples: int, labels: Array | None, classes: tuple[str | in
         samples: how many rows there are.
         labels: the class index of each row, or None for regression.
         classes: what messages call the classes.
+        validation: the share of all rows for validation, or the fold of those that are not for the test.
 
     Raises:
         RunError: a class has too few samples to be in every part.
@@ -39,30 +48,36 @@ def split(name: str, samples: int, labels: Array | None, classes: tuple[str | in
     >>> len(parts.train), len(parts.validation), len(parts.test)
     (6, 2, 2)
     """
+    fewest = _FEWEST if isinstance(validation, float) else max(_FEWEST, validation.of + 1)
     groups = [np.arange(samples)]
     if labels is not None:
         groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        few = [f"`{classes[int(labels[rows[0]])]}` ({len(rows)})" for rows in groups if len(rows) < _FEWEST]
+        few = [f"`{classes[int(labels[rows[0]])]}` ({len(rows)})" for rows in groups if len(rows) < fewest]
         if few:
             more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
             raise RunError(
                 f"{name}: too few samples of {', '.join(few[:_NAMED])}{more}: each class needs at least "
-                f"{_FEWEST}, one each for training, validation and test"
+                f"{fewest}, {'one each for training, validation and test' if fewest == _FEWEST else 'one a fold'}"
             )
-    elif samples < _FEWEST:
-        raise RunError(f"{name}: {samples} samples: at least {_FEWEST} are needed, one for each part")
+    elif samples < fewest:
+        raise RunError(f"{name}: {samples} samples: at least {fewest} are needed, one for each part")
     # RandomState's stream is frozen by numpy: the split stays the same with every version of it.
     random = np.random.RandomState(0)
     parts: list[list[Array]] = [[], [], []]
     for rows in groups:
         shuffled = random.permutation(rows)
-        held = max(1, round(_SHARE * len(rows)))
-        for part, taken in zip(
-            parts, np.split(shuffled, [len(rows) - 2 * held, len(rows) - held]), strict=True
-        ):
+        tested = max(1, round(_SHARE * len(rows)))
+        rest, test = shuffled[:-tested], shuffled[-tested:]
+        if isinstance(validation, float):
+            held = len(rest) - min(max(1, round(validation * len(rows))), len(rest) - 1)
+            train, held_out = rest[:held], rest[held:]
+        else:
+            folds = np.array_split(rest, validation.of)
+            held_out = folds.pop(validation.fold - 1)
+            train = np.concatenate(folds)
+        for part, taken in zip(parts, (train, held_out, test), strict=True):
             part.append(taken)
-    train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
-    return Split(train, validation, test)
+    return Split(*(np.sort(np.concatenate(part)) for part in parts))
 
 
 def hold_out(samples: int, labels: Array | None, share: float, *, seed: int) -> Split:

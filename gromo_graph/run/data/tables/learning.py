@@ -22,7 +22,7 @@ from gromo_graph.run.data.tables.encoding import (
 from gromo_graph.run.data.tables.kinds import Column, Said, kinds_of
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TableData
-from gromo_graph.spec.train_settings import Task
+from gromo_graph.spec.train_settings import Fold, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +42,14 @@ class LearnedTable:
     notes: tuple[str, ...]
 
 
-def learn_table(rows: Rows, section: TableData, task: Task) -> LearnedTable:
+def learn_table(
+    rows: Rows, section: TableData, task: Task, *, validation: float | Fold = 0.2
+) -> LearnedTable:
     """The numbers of a table, learned from its training rows.
 
     Args:
         rows: the table. section: what is said about it. task: for which the target is read.
+        validation: as of `split`.
 
     Raises:
         RunError: with everything that is wrong with the columns and the target; or a class has too few rows.
@@ -66,7 +69,7 @@ def learn_table(rows: Rows, section: TableData, task: Task) -> LearnedTable:
             )
     check(rows.name, problems)
     called = () if labels is None else tuple(classes.tolist())
-    parts = split(rows.name, len(rows), labels, called)
+    parts = split(rows.name, len(rows), labels, called, validation=validation)
     encoding = TableEncoding(
         target=section.target,
         columns=_columns(rows, columns, parts.train, section.missing),
