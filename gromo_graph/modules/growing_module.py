@@ -306,29 +306,35 @@ class GrowingModule(MeasuredModule):
             return factor
         return as_factor(factor, like)
 
-    def set_scaling_factor(
+    def set_scaling_factor(self, factor: float | Tensor) -> None:
+        """Set s for this module's delta (s²) and input extension (s), and the previous module's output.
+
+        Args:
+            factor: a number or a tensor of one entry (gradients flow into it through `extended_forward`).
+                A negative one turns the sign of the new neurons, never that of the delta.
+
+        Raises:
+            GrowthError: it is no finite number.
+        """
+        scaling.set_factor(self, factor)
+
+    def set_scaling_factors(
         self,
-        factor: float | Tensor | None = None,
         *,
         optimal_delta_scaling: float | Tensor | None = None,
         input_extension_scaling: float | Tensor | None = None,
         output_extension_scaling: float | Tensor | None = None,
     ) -> None:
-        """Set s for this module's delta (s²) and input extension (s), and the previous module's output; or each apart.
+        """Set factors apart from each other; what is left out keeps the one that it has.
 
         Args:
-            factor: a number or a tensor of one entry (gradients flow into it through `extended_forward`).
-                A negative one turns the sign of the new neurons, never that of the delta.
             optimal_delta_scaling: the factor of the delta itself, in the place of s².
             input_extension_scaling: of ω of this module, in the place of s.
             output_extension_scaling: of α of all layers before that would widen, in the place of s.
 
         Raises:
-            GrowthError: no factor at all, or one that is no finite number.
+            GrowthError: one is no finite number, or no layer before the module has an output extension.
         """
-        apart = (optimal_delta_scaling, input_extension_scaling, output_extension_scaling)
-        if factor is not None or all(each is None for each in apart):
-            scaling.set_factor(self, factor)
         scaling.set_factors(
             self,
             delta=optimal_delta_scaling,

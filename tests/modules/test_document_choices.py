@@ -77,7 +77,7 @@ def test_inputs_of_a_module_that_stands_alone_are_selected(zeros: bool) -> None:
 
 def test_factors_apart_are_applied_as_predicted() -> None:
     found, first, second = solved(5, 3, 4)
-    second.set_scaling_factor(
+    second.set_scaling_factors(
         optimal_delta_scaling=0.3, input_extension_scaling=-0.5, output_extension_scaling=0.25
     )
     parts = second.optimal_delta_scaling, second.input_extension_scaling, first.output_extension_scaling
@@ -110,10 +110,10 @@ def test_slopes_of_factors_apart_are_those_of_the_loss(part: str) -> None:
 
     ends = []
     for shift in (1e-6, -1e-6):
-        second.set_scaling_factor(**{**apart, f"{part}_scaling": 0.2 + shift})  # type: ignore[arg-type]
+        second.set_scaling_factors(**{**apart, f"{part}_scaling": 0.2 + shift})  # type: ignore[arg-type]
         ends.append(float(loss().detach()))
     factor = torch.tensor(0.2, dtype=F64, requires_grad=True)
-    second.set_scaling_factor(**{**apart, f"{part}_scaling": factor})  # type: ignore[arg-type]
+    second.set_scaling_factors(**{**apart, f"{part}_scaling": factor})  # type: ignore[arg-type]
     loss().backward()
     assert factor.grad is not None
     assert float(factor.grad) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5)
@@ -121,11 +121,12 @@ def test_slopes_of_factors_apart_are_those_of_the_loss(part: str) -> None:
 
 def test_one_factor_sets_all_again() -> None:
     _, first, second = solved(5, 3, 4)
-    second.set_scaling_factor(2.0, optimal_delta_scaling=0.0)
+    second.set_scaling_factor(2.0)
+    second.set_scaling_factors(optimal_delta_scaling=0.0)
     assert (float(second.optimal_delta_scaling), float(first.output_extension_scaling)) == (0.0, 2.0)
     second.set_scaling_factor(0.5)
     assert float(second.optimal_delta_scaling) == 0.25
-    second.set_scaling_factor(input_extension_scaling=3.0)  # the delta keeps the factor that it had
+    second.set_scaling_factors(input_extension_scaling=3.0)  # the delta keeps the factor that it had
     assert float(second.optimal_delta_scaling) == 0.25
     second.delete_update()
     assert float(second.optimal_delta_scaling) == float(first.output_extension_scaling) == 0.0
@@ -162,7 +163,8 @@ def test_factors_apart_go_through_a_merge_and_a_norm() -> None:
         module.double().eval()
     x = torch.randn(6, 2, 4, 4, dtype=F64)
     second.create_layer_extensions(2)
-    second.set_scaling_factor(0.7, output_extension_scaling=-1.3)
+    second.set_scaling_factor(0.7)
+    second.set_scaling_factors(output_extension_scaling=-1.3)
     pairs = join.extended_forward(first.extended_forward(x))
     expected, _ = second.extended_forward(*pairs)
     second.apply_change()
