@@ -19,6 +19,8 @@ from gromo_graph.run.data.load_data import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.run.process_group import joined, wrapped
 from gromo_graph.run.trainer import train_epoch
+from gromo_graph.run.training.objective import Objective
+from gromo_graph.run.training.output_losses import Classes
 
 SPEC = """
 nodes:
@@ -65,7 +67,7 @@ def grown(processes: Processes, dtype: torch.dtype = torch.float64, text: str = 
     # 101 samples in batches of 25: the last batch has one sample, and one process none of it.
     loader = TensorLoader(samples(101, shape), 25, seed=3, share=share)
     held_out = TensorLoader(samples(40, shape), 40, share=share)
-    loss = torch.nn.functional.cross_entropy
+    loss = Objective(Classes())
     # What a process draws for itself is no other's business: that of the first counts.
     generator = torch.Generator().manual_seed(processes.rank)
     scheduler = GrowthScheduler(network, loss, optimizer=optimizer, processes=processes, generator=generator)
@@ -73,7 +75,7 @@ def grown(processes: Processes, dtype: torch.dtype = torch.float64, text: str = 
     for epoch in range(3):
         loader.set_epoch(epoch)
         train_epoch(
-            wrapped(network, processes), loss, loader, optimizer, rate=lambda _: 0.05, processes=processes
+            wrapped(network, processes), loss, loader, [optimizer], rate=lambda _: 0.05, processes=processes
         )
         plan = scheduler.plan(loader)
         slopes = {f"{c.kind} {c.target} {c.neurons}": c.slope for c in plan.candidates}
@@ -155,10 +157,12 @@ def diverged(processes: Processes) -> dict[str, Any]:
     network = compile_network(parse_spec(SPEC), seed=0, dtype=torch.float64)
     loader = TensorLoader(part, 8, share=(processes.rank, processes.count))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
-    loss = torch.nn.functional.cross_entropy
+    loss = Objective(Classes())
     model = wrapped(network, processes)
     try:
-        train_epoch(model, loss, loader, optimizer, rate=lambda _: 0.05, clock="epoch 4", processes=processes)
+        train_epoch(
+            model, loss, loader, [optimizer], rate=lambda _: 0.05, clock="epoch 4", processes=processes
+        )
     except NotFiniteError as error:
         return {"error": str(error)}
     return {}
