@@ -10,6 +10,7 @@ from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
 from gromo_graph.memory_sizes import bytes_of
 from gromo_graph.run.branch_point import BranchPoint
+from gromo_graph.run.data.held_out import validation_file
 from gromo_graph.run.data.load_data import check_trainable, data_of, named_data
 from gromo_graph.run.data.sources import Source, is_file, is_place
 from gromo_graph.run.epoch_progress import OnProgress
@@ -116,9 +117,11 @@ def command_of(
     if limit is not None and limit <= 0:
         raise RunError(f"max_memory={limit}: expected a number of bytes above 0")
     choose_device(device)  # it is refused if there is no such device here
+    held_out = validation_file(source.spec, source.folder)
     return Command.model_validate(
         {
             "data": _name_of(source, data),
+            "validation": None if held_out is None else str(held_out.resolve()),
             "seed": sound_seed(seed),
             "device": str(device),
             "overrides": source.overrides,

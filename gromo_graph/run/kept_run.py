@@ -57,7 +57,13 @@ class KeptRun:
             raise RunError(
                 f"{path}: the data of the run came from code, `{named}`: give them with --data again"
             )
-        loaded = load_data(named if given is None else given, self.spec, trusted=given is not None)
+        held_out = self.command.validation
+        loaded = load_data(
+            named if given is None else given,
+            self.spec,
+            trusted=given is not None,
+            validation=None if held_out is None else Path(held_out),
+        )
         expected = self.journal.header.data.get("fingerprint")
         if loaded.fingerprint != expected:
             raise RunError(

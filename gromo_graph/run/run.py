@@ -22,6 +22,7 @@ from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.records.sizes import Size, sizes_of
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.frames import is_frame, read_frame
+from gromo_graph.run.data.held_out import with_validation
 from gromo_graph.run.data.images import read_images
 from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.data.preparation import Preparation
@@ -261,11 +262,13 @@ class Run(Displayed):
     def _read_own(self) -> Raw:
         if self.path is None:
             raise RunError("the run keeps no data: give data")
-        named = RunFolder(self.path).command().data
+        command = RunFolder(self.path).command()
+        named, held_out = command.data, command.validation
         if named is None:
             raise RunError(f"{self.path}: the data of the run came from Python: give them with --data")
         try:
-            return self.read(named, trusted=False)
+            raw = self.read(named, trusted=False)
+            return raw if held_out is None else with_validation(raw, self.read(held_out, trusted=False))
         except RunError as error:
             raise RunError(f"{error}; where the data have moved, give them with --data") from error
 

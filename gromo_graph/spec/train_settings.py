@@ -184,9 +184,15 @@ class Fold(Frozen):
         return self
 
 
+def _form_of_validation(value: Any) -> str:
+    return "file" if isinstance(value, str) else "fold" if isinstance(value, dict | Fold) else "share"
+
+
 Validation = Annotated[
-    Annotated[float, Field(gt=0, lt=0.8), Tag("share")] | Annotated[Fold, Tag("fold")],
-    Discriminator(lambda value: "fold" if isinstance(value, dict | Fold) else "share"),
+    Annotated[float, Field(gt=0, lt=0.8), Tag("share")]
+    | Annotated[Fold, Tag("fold")]
+    | Annotated[str, Field(min_length=1), Tag("file")],
+    Discriminator(_form_of_validation),
 ]
 
 
@@ -293,7 +299,8 @@ class Train(Frozen):
     validation: Validation = Field(
         0.2,
         description="Samples that are held out for the decisions of growth: a share of all, or one of several parts, "
-        "`{fold: 2, of: 5}`. A fifth is always kept for the test, the same for every seed.",
+        "`{fold: 2, of: 5}`, or all those of a file or folder of their own, `held_out.csv`, relative to the spec. A "
+        "fifth of the other samples is always kept for the test, the same for every seed.",
     )
     metrics: Annotated[tuple[Metric, ...], BeforeValidator(as_tuple)] = Field(
         (),
@@ -328,6 +335,11 @@ class Train(Frozen):
         """Early stopping with its options; None without it."""
         given = self.early_stopping
         return EarlyStopping(patience=given) if isinstance(given, int) else given
+
+    @property
+    def held_out(self) -> float | Fold | None:
+        """The part of the data that is for validation; None if a file of its own holds it."""
+        return None if isinstance(self.validation, str) else self.validation
 
     @property
     def task(self) -> Task:

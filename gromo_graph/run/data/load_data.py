@@ -15,13 +15,14 @@ from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.run.data.class_weights import class_weights
+from gromo_graph.run.data.held_out import split_of, validation_file, with_validation
 from gromo_graph.run.data.images import read_images
 from gromo_graph.run.data.notes import single_class, unused_outputs
 from gromo_graph.run.data.preparation import Preparation, learn_form, learn_preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, is_prepared_late
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
-from gromo_graph.run.data.sources import Source, below, find_source, is_place
-from gromo_graph.run.data.split import Split, split
+from gromo_graph.run.data.sources import Source, below, find_source, is_place, read_source
+from gromo_graph.run.data.split import Split
 from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
 from gromo_graph.run.data.tables.encoding import TableEncoding
 from gromo_graph.run.data.tables.learning import learn_table
@@ -69,7 +70,14 @@ class Data:
         return replace(self, preparation=preparation, notes=(*notes, *self.notes))
 
 
-def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted: bool = True) -> Data:
+def load_data(
+    source: Source,
+    spec: Spec,
+    *,
+    folder: Path | None = None,
+    trusted: bool = True,
+    validation: Path | None = None,
+) -> Data:
     """The data that a spec is trained on.
 
     Args:
@@ -77,6 +85,7 @@ def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted
         spec: its input, output and loss say what is expected.
         folder: relative file names are below it; None takes the current folder.
         trusted: may the source be code?
+        validation: the file of the samples for validation; None for the one that the spec names, below `folder`.
 
     Raises:
         RunError: the data cannot be read, are not sound, or do not fit the spec.
@@ -94,13 +103,21 @@ def load_data(source: Source, spec: Spec, *, folder: Path | None = None, trusted
     (12, 4, 4, (0, 1))
     """
     check_trainable(spec)
+    validation = validation or validation_file(spec, folder)
     if isinstance(spec.data, TableData) and is_table(source):
-        return of_table(rows_of(source, spec.data, folder), spec, spec.data)
+        held_out = None if validation is None else rows_of(validation, spec.data)
+        return of_table(rows_of(source, spec.data, folder), spec, spec.data, held_out)
     if isinstance(spec.data, ImageData) and is_place(source):
-        data = prepare(read_images(below(folder, source), spec.data), spec)
-        return replace(data, augment=spec.data.augment)
+        raw = read_images(below(folder, source), spec.data)
+        if validation is not None:
+            raw = with_validation(raw, read_images(validation, spec.data))
+        return replace(prepare(raw, spec), augment=spec.data.augment)
     found = find_source(source, folder=folder, trusted=trusted)
-    return prepare(found, spec) if isinstance(found, Raw) else of_loaders(found, spec)
+    if not isinstance(found, Raw):
+        return of_loaders(found, spec)
+    if validation is not None:
+        found = with_validation(found, read_source(validation, trusted=False, known=found.features))
+    return prepare(found, spec)
 
 
 def data_of(source: SpecSource, data: Source) -> Data:
@@ -113,7 +130,8 @@ def data_of(source: SpecSource, data: Source) -> Data:
         named = named_data(source.spec)
         found = load_data(named, source.spec, folder=source.folder, trusted=False)
     else:
-        found = load_data(data, source.spec)
+        held_out = validation_file(source.spec, source.folder)
+        found = load_data(data, source.spec, validation=held_out)
     _check_outputs(found, source.spec)
     return found
 
@@ -137,18 +155,24 @@ def _check_outputs(data: Data, spec: Spec) -> None:
     )
 
 
-def of_table(rows: Rows, spec: Spec, section: TableData) -> Data:
+def of_table(rows: Rows, spec: Spec, section: TableData, held_out: Rows | None = None) -> Data:
     """Data out of a table with columns of several kinds.
 
     Args:
         rows: the table. spec: that they are for. section: what it says about them.
+        held_out: rows for validation of a file of their own; None takes some of the others.
 
     Raises:
         RunError: with everything that is wrong with the columns; or they do not fit the spec.
     """
-    learned = learn_table(rows, section, spec.train.task, validation=spec.train.validation)
-    data = prepare(learned.raw, spec, learned.parts)
-    return data.of_table(learned.encoding, learned.notes)
+    task = spec.train.task
+    learned = learn_table(rows, section, task, validation=spec.train.held_out)
+    raw, parts, notes = learned.raw, learned.parts, learned.notes
+    if held_out is not None:
+        raw = with_validation(raw, learned.encoding.raw(held_out, task))
+        parts = replace(parts, validation=np.arange(len(rows), len(raw.x)))
+        notes = (*notes, *(f"{held_out.name}: {words}" for words in learned.encoding.unseen(held_out)))
+    return prepare(raw, spec, parts).of_table(learned.encoding, notes)
 
 
 def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
@@ -248,7 +272,7 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
 
 def _rows(raw: Raw, spec: Spec, labels: Array | None, classes: tuple[str | int, ...]) -> Split:
     """The rows of each part, the same for every seed."""
-    return split(raw.name, len(raw.x), labels, classes, validation=spec.train.validation)
+    return split_of(raw, labels, classes, validation=spec.train.held_out)
 
 
 def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list[Part | MappedPart]:

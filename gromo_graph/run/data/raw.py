@@ -32,6 +32,8 @@ class Raw:
         switches: for each number of a sample, whether it is 0 or 1 and is not standardised; () if none is.
         weights: of the samples in the loss, (samples,), 0 or more; None if all weigh the same.
         several: the columns of y that belong to each of several outputs; () if there is one target.
+        validation, test: how many of the last samples are for validation, and behind them for the test, as they come
+            from files of their own (held_out.py).
     """
 
     name: str
@@ -43,6 +45,8 @@ class Raw:
     switches: tuple[bool, ...] = ()
     weights: Array | None = None
     several: tuple[Any, ...] = ()
+    validation: int = 0
+    test: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -59,6 +63,8 @@ class Raw:
                 digest.update(repr(rows.shape).encode())
                 for chunk in chunks(rows):
                     digest.update(np.ascontiguousarray(chunk, dtype="<f8").tobytes())
+        if self.validation or self.test:
+            digest.update(repr((self.validation, self.test)).encode())
         return digest.hexdigest()
 
 

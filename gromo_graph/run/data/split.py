@@ -10,7 +10,6 @@ from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array
 from gromo_graph.spec.train_settings import Fold
 
-_FEWEST = 3  # one sample for each part
 _SHARE = 0.2
 _NAMED = 8
 
@@ -30,7 +29,8 @@ def split(
     labels: Array | None,
     classes: tuple[str | int, ...] = (),
     *,
-    validation: float | Fold = _SHARE,
+    validation: float | Fold | None = _SHARE,
+    test: bool = True,
 ) -> Split:
     """Split rows; with labels every class is split by itself, so that each part holds its share of it.
 
@@ -39,7 +39,9 @@ def split(
         samples: how many rows there are.
         labels: the class index of each row, or None for regression.
         classes: what messages call the classes.
-        validation: the share of all rows for validation, or the fold of those that are not for the test.
+        validation: the share of all rows for validation, or the fold of those that are not for the test; None for
+            validation rows that come from elsewhere.
+        test: False for test rows that come from elsewhere.
 
     Raises:
         RunError: a class has too few samples to be in every part.
@@ -48,7 +50,9 @@ def split(
     >>> len(parts.train), len(parts.validation), len(parts.test)
     (6, 2, 2)
     """
-    fewest = _FEWEST if isinstance(validation, float) else max(_FEWEST, validation.of + 1)
+    named = ("training", *(["validation"] if validation is not None else []), *(["test"] if test else []))
+    fewest = max(len(named), validation.of + test if isinstance(validation, Fold) else 0)
+    one_each = f"one each for {', '.join(named[:-1])} and {named[-1]}"
     groups = [np.arange(samples)]
     if labels is not None:
         groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -57,7 +61,7 @@ def split(
             more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
             raise RunError(
                 f"{name}: too few samples of {', '.join(few[:_NAMED])}{more}: each class needs at least "
-                f"{fewest}, {'one each for training, validation and test' if fewest == _FEWEST else 'one a fold'}"
+                f"{fewest}, {one_each if fewest == len(named) else 'one a fold'}"
             )
     elif samples < fewest:
         raise RunError(f"{name}: {samples} samples: at least {fewest} are needed, one for each part")
@@ -66,16 +70,18 @@ def split(
     parts: list[list[Array]] = [[], [], []]
     for rows in groups:
         shuffled = random.permutation(rows)
-        tested = max(1, round(_SHARE * len(rows)))
-        rest, test = shuffled[:-tested], shuffled[-tested:]
-        if isinstance(validation, float):
+        kept = len(rows) - (max(1, round(_SHARE * len(rows))) if test else 0)
+        rest, tested = shuffled[:kept], shuffled[kept:]
+        if validation is None:
+            train, held_out = rest, rest[:0]
+        elif isinstance(validation, float):
             held = len(rest) - min(max(1, round(validation * len(rows))), len(rest) - 1)
             train, held_out = rest[:held], rest[held:]
         else:
             folds = np.array_split(rest, validation.of)
             held_out = folds.pop(validation.fold - 1)
             train = np.concatenate(folds)
-        for part, taken in zip(parts, (train, held_out, test), strict=True):
+        for part, taken in zip(parts, (train, held_out, tested), strict=True):
             part.append(taken)
     return Split(*(np.sort(np.concatenate(part)) for part in parts))
 

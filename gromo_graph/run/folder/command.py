@@ -44,6 +44,7 @@ class Command(BaseModel):
     Attributes:
         version: of the file's format.
         data: a name or an absolute path under which a later command finds the data; None for objects of Python.
+        validation: the absolute path of the file with the samples for validation; None if there is none.
         seed: of first weights, the order of the data, and dropout.
         device: auto, cpu or cuda.
         overrides: `path=value`, what was replaced in the file of the spec.
@@ -60,6 +61,7 @@ class Command(BaseModel):
 
     version: Literal[1] = 1
     data: str | None = None
+    validation: str | None = None
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     overrides: tuple[str, ...] = ()

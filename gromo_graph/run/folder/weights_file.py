@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,7 @@ from gromo_graph.run.folder.run_folder import SPEC, WEIGHTS
 from gromo_graph.run.folder.sealed_tensors import sealed, shapes_of, unsealed, words_of
 
 _SPEC = "spec"
+_SHOWN = 6  # tensors that differ
 
 
 def weights_bytes(network: torch.nn.Module, *, spec: str | None = None) -> bytes:
@@ -83,13 +84,21 @@ def load_weights(path: Path, network: torch.nn.Module, *, of: str = SPEC) -> Non
     with reading(path):
         found = shapes_of(path)
         if expected != found:
-            name = min(set(expected.items()) ^ set(found.items()))[0]
             raise RunError(
-                f"{path}: these are the weights of another network than that of {of}: `{name}` is "
-                f"{found.get(name, 'missing')} here, and {expected.get(name, 'unknown')} there{_own_spec(path, of)}"
+                f"{path}: these are the weights of another network than that of {of}: "
+                f"{_differences(found, expected)}{_own_spec(path, of)}"
             )
         state, _ = unsealed(path)
         network.load_state_dict(state)
+
+
+def _differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str:
+    names = sorted({name for name, _ in found.items() ^ expected.items()})
+    told = [
+        f"`{name}` is {found.get(name, 'missing')} here, and {expected.get(name, 'unknown')} there"
+        for name in names[:_SHOWN]
+    ]
+    return "; ".join(told) + (f"; and {len(names) - _SHOWN} more differ" if len(names) > _SHOWN else "")
 
 
 def _own_spec(path: Path, of: str) -> str:

@@ -43,7 +43,7 @@ class LearnedTable:
 
 
 def learn_table(
-    rows: Rows, section: TableData, task: Task, *, validation: float | Fold = 0.2
+    rows: Rows, section: TableData, task: Task, *, validation: float | Fold | None = 0.2
 ) -> LearnedTable:
     """The numbers of a table, learned from its training rows.
 
