@@ -35,11 +35,11 @@ from itertools import pairwise
 from statistics import mean, stdev
 from typing import Any
 
-import sklearn.datasets
 import torch
 from torch import Tensor, nn
 
 from benchmarks import statistics as counting
+from benchmarks.digits import shuffled_digits
 from benchmarks.interleaved import ABOUT, Work, timed, warn_if_busy
 from gromo_graph import GrowthScheduler, compile_network, parse_spec
 from gromo_graph.spec.settings import Growth
@@ -59,12 +59,6 @@ class Digits:
     x: Tensor
     y: Tensor
 
-    @staticmethod
-    def read() -> Digits:
-        x, y = sklearn.datasets.load_digits(return_X_y=True)
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-        return Digits(torch.tensor(x / 16.0, dtype=torch.float32)[order], torch.tensor(y)[order])
-
     def epoch(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, the same for all methods."""
         generator = torch.Generator().manual_seed(seed * 1000 + epoch)
@@ -72,7 +66,7 @@ class Digits:
             yield self.x[rows], self.y[rows]
 
     def accuracy(self, net: nn.Module, part: slice) -> float:
-        """In percent."""
+        """The accuracy in percent."""
         net.eval()
         with torch.no_grad():
             return 100.0 * float((net(self.x[part]).argmax(dim=1) == self.y[part]).float().mean())
@@ -82,7 +76,7 @@ class Digits:
 
 
 def installed(package: str) -> bool:
-    """Whether a peer is there; a line says so if not."""
+    """True if a peer is installed; prints a line if it is not."""
     found = importlib.util.find_spec(package) is not None
     if not found:
         print(f"{package} is not installed: left out")
@@ -400,7 +394,7 @@ def main() -> int:
     torch.set_num_threads(chosen.threads)
     known = [name for name in ("gromo", "torch-pruning") if importlib.util.find_spec(name.replace("-", "_"))]
     print("peers: " + (", ".join(f"{name} {version(name)}" for name in known) or "none"))
-    data = Digits.read()
+    data = Digits(*shuffled_digits())
     torch.manual_seed(0)
     if "statistics" in chosen.part:
         statistics_part(chosen.rounds)

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import mean, median
 
-import sklearn.datasets
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from benchmarks.digits import shuffled_digits
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, parse_spec
 from gromo_graph.spec.settings import Growth
 
@@ -92,12 +92,6 @@ class Digits:
     x: Tensor
     y: Tensor
 
-    @staticmethod
-    def read() -> Digits:
-        x, y = sklearn.datasets.load_digits(return_X_y=True)
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-        return Digits(torch.tensor(x / 16.0, dtype=torch.float32)[order], torch.tensor(y)[order])
-
     def batches(self, shape: Sequence[int], part: slice, size: int) -> list[tuple[Tensor, Tensor]]:
         """Pairs of samples as a network reads them."""
         x, y = self.x[part].reshape(-1, *shape), self.y[part]
@@ -132,7 +126,7 @@ def gains(network: GrowingNetwork, data: Digits, policy: Growth, place: tuple[st
 
 def collected(seeds: int, actions: Sequence[str]) -> dict[str, list[Gained]]:
     """By criterion, of all networks at all moments."""
-    data, found = Digits.read(), {criterion: list[Gained]() for criterion in CRITERIA}
+    data, found = Digits(*shuffled_digits()), {criterion: list[Gained]() for criterion in CRITERIA}
     for kind, seed, text in networks(seeds):
         network = compile_network(parse_spec(text), seed=seed)
         shape = (1, 8, 8) if kind == "images" else (64,)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.delta import check_matrix
-from gromo_graph.algebra.optimal_neurons import OptimalExtension, singular_triplets
+from gromo_graph.algebra.optimal_neurons import OptimalExtension
+from gromo_graph.algebra.svd import singular_triplets
 from gromo_graph.errors import GrowthError
 
 

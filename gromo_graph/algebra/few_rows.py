@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra.delta import OptimalDelta, check_matrix
-from gromo_graph.algebra.optimal_neurons import OptimalExtension, extension_of, triplets_of
+from gromo_graph.algebra.optimal_neurons import OptimalExtension, extension_of
 from gromo_graph.algebra.output_whitening import OutputWhitening
+from gromo_graph.algebra.svd import triplets_of
 from gromo_graph.algebra.whitening import Solver, eigenvalues, high_precision
 from gromo_graph.errors import GrowthError
 

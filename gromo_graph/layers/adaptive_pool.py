@@ -1,14 +1,47 @@
-"""The rows of adaptive pools: a given number of windows, or all positions, channel by channel."""
+"""The torch half of adaptive pools: a given number of windows, or all positions, channel by channel."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
+from gromo_graph.layers.torch_half import Adapter, TorchHalf
 from gromo_graph.spec.kinds.adaptive_pool import AdaptivePool
+from gromo_graph.spec.kinds.base import Shape
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import FunctionRow
+from gromo_graph.translation.rows import FunctionRow, as_function
 from gromo_graph.translation.torch_call import TorchCall, per_axis
+
+
+def adaptive_half(
+    of_axes: Sequence[type[AdaptivePool]],
+    modules: Sequence[type[torch.nn.Module]],
+    adapter: Callable[[type[Any]], Adapter],
+    *,
+    whole: str,
+    taken: str,
+) -> TorchHalf:
+    """The torch half of adaptive pools over one and two axes.
+
+    Args:
+        of_axes, modules: the kinds and torch's classes, in the order of the number of axes.
+        adapter: makes the adapter of such a class.
+        whole, taken: torch's function that does the same over all positions, and what it takes, for messages.
+    """
+
+    def build(node: AdaptivePool, inputs: Sequence[Shape]) -> torch.nn.Module:
+        return modules[node.dimensions - 1](node.size)
+
+    function = adaptive(of_axes)
+    rows = {kind.model_fields["kind"].default: function for kind in of_axes}
+    return TorchHalf(
+        build,
+        [adapter(module) for module in modules],
+        import_functions={**rows, whole: over_positions(of_axes, taken)},
+        import_modules=dict.fromkeys(modules, as_function(function, "output_size")),
+    )
 
 
 def adaptive(of_axes: Sequence[type[AdaptivePool]]) -> FunctionRow:
@@ -29,7 +62,7 @@ def over_positions(of_axes: Sequence[type[AdaptivePool]], what: str) -> Function
     """The row of a function that takes something over all positions, which is a pool of size 1.
 
     Args:
-        what: it takes, for messages.
+        of_axes: the kinds, in the order of the number of axes. what: the values it takes, for messages.
     """
 
     def read(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gromo_graph.algebra import OptimalExtension, extension_score, optimal_extension, optimal_neurons
-from gromo_graph.algebra.optimal_neurons import leading_triplets, singular_triplets
+from gromo_graph.algebra import OptimalExtension, extension_score, optimal_extension, svd
+from gromo_graph.algebra.svd import leading_triplets, singular_triplets
 from gromo_graph.errors import GrowthError
 from tests import reference
 
@@ -258,12 +258,12 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """True for each call of the iteration that has converged."""
     converged: list[bool] = []
 
-    def watch(matrix: Tensor, count: int) -> optimal_neurons.SingularTriplets | None:
+    def watch(matrix: Tensor, count: int) -> svd.SingularTriplets | None:
         found = leading_triplets(matrix, count)
         converged.append(found is not None)
         return found
 
-    monkeypatch.setattr(optimal_neurons, "leading_triplets", watch)
+    monkeypatch.setattr(svd, "leading_triplets", watch)
     return converged
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gromo_graph.graph import Bridge, Graph, NoBridge, path_cost
+from gromo_graph.graph import Bridge, Graph, NoBridge
 from gromo_graph.graph.deepening import Branch, Deepen, branch_name, deepening
 from gromo_graph.graph.paths import usual_activation
-from gromo_graph.growth.candidates.base import InfeasibleError
-from gromo_graph.growth.candidates.budget import neurons_at_once, within
 from gromo_graph.growth.candidates.new_node import tangent_around_zero
-from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
+from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect, feasible_neurons
 from gromo_graph.growth.observe import Watched, at_output
 from gromo_graph.growth.source_statistics import SourceStatistics
 from gromo_graph.growth.statistics_pass import Gathered, Wanted
@@ -33,17 +31,8 @@ def branch_of(graph: Graph) -> Branch:
 def feasible_branch(
     graph: Graph, policy: Growth, place: Bridge | NoBridge, branch: Branch
 ) -> tuple[Bridge, int]:
-    """The number of neurons that a branch could have, within the budgets.
-
-    Raises:
-        InfeasibleError: none fits there, or one neuron would pass the budget.
-    """
-    if isinstance(place, NoBridge):
-        raise InfeasibleError(place.reason)
-    for neurons in range(neurons_at_once(policy, None), 0, -1):
-        if within(graph, path_cost(graph, deepening(graph, place, branch, neurons)), policy.stop):
-            return place, neurons
-    raise InfeasibleError("one neuron there would pass the budget")
+    """The place of a branch, and the most neurons that it could have within the budgets, as `feasible_neurons`."""
+    return feasible_neurons(graph, policy, place, lambda at, neurons: deepening(graph, at, branch, neurons))
 
 
 @dataclass

@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from gromo_graph.algebra import Tangent, tangent_of
-from gromo_graph.graph import AddPath, Bridge, Graph, Middle, NoBridge, new_node, path_cost
+from gromo_graph.graph import AddPath, Bridge, Graph, Middle, NoBridge, new_node
 from gromo_graph.graph.paths import middle_name, usual_activation
-from gromo_graph.growth.candidates.base import InfeasibleError
-from gromo_graph.growth.candidates.budget import neurons_at_once, within
-from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
+from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect, feasible_neurons
 from gromo_graph.growth.statistics_pass import Wanted
 from gromo_graph.layers.activation import activation_module
 from gromo_graph.network import GrowingNetwork
@@ -38,18 +36,8 @@ def node_target(bridge: Bridge | NoBridge, middle: Middle) -> str:
 def feasible_node(
     graph: Graph, policy: Growth, bridge: Bridge | NoBridge, middle: Middle
 ) -> tuple[Bridge, int]:
-    """The number of neurons that a new node could have, within the budgets.
-
-    Raises:
-        InfeasibleError: no layer fits, or one neuron would pass the budget.
-    """
-    if isinstance(bridge, NoBridge):
-        raise InfeasibleError(bridge.reason)
-    for neurons in range(neurons_at_once(policy, None), 0, -1):
-        path = new_node(graph, bridge, middle, neurons)
-        if within(graph, path_cost(graph, path), policy.stop):
-            return bridge, neurons
-    raise InfeasibleError("one neuron there would pass the budget")
+    """The place of a new node, and the most neurons that it could have within the budgets, as `feasible_neurons`."""
+    return feasible_neurons(graph, policy, bridge, lambda at, neurons: new_node(graph, at, middle, neurons))
 
 
 class NodeProspect(NeuronsProspect):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,9 +13,19 @@ from torch import Tensor
 
 from gromo_graph.algebra import OptimalExtension, Tangent, optimal_extension
 from gromo_graph.algebra.output_whitening import OutputWhitening
-from gromo_graph.graph import Bridge, path_cost, with_inputs
+from gromo_graph.graph import Bridge, Graph, NoBridge, path_cost, with_inputs
 from gromo_graph.graph.growth_edits import NewNodes, linear_name
-from gromo_graph.growth.candidates.base import Applicable, LeftOut, Prospect, Solution, Solved, Sums, joined
+from gromo_graph.growth.candidates.base import (
+    Applicable,
+    InfeasibleError,
+    LeftOut,
+    Prospect,
+    Solution,
+    Solved,
+    Sums,
+    joined,
+)
+from gromo_graph.growth.candidates.budget import neurons_at_once, within
 from gromo_graph.growth.candidates.group_neurons import (
     FEW_SAMPLES,
     ROWS_PER_INPUT,
@@ -179,6 +189,25 @@ def watched_of(
     modules = [*layers, unit] if isinstance(unit, GrowingModule) else layers
     merges = [unit] if isinstance(unit, MergeGrowingModule) else []
     return Watched(modules, merges, source.sources, parameters=False)
+
+
+def feasible_neurons(
+    graph: Graph, policy: Growth, place: Bridge | NoBridge, path: Callable[[Bridge, int], NewNodes]
+) -> tuple[Bridge, int]:
+    """The place, and the most new neurons that a path there may have within the budgets.
+
+    Args:
+        path: gives the edit with that many new neurons.
+
+    Raises:
+        InfeasibleError: no layer fits, or one neuron would pass the budget.
+    """
+    if isinstance(place, NoBridge):
+        raise InfeasibleError(place.reason)
+    for neurons in range(neurons_at_once(policy, None), 0, -1):
+        if within(graph, path_cost(graph, path(place, neurons)), policy.stop):
+            return place, neurons
+    raise InfeasibleError("one neuron there would pass the budget")
 
 
 @dataclass(frozen=True)

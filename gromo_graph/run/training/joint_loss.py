@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.run.data.targets import TargetForm
-from gromo_graph.run.training.output_losses import OutputLoss, output_loss
+from gromo_graph.run.training.output_losses import EqualSamples, OutputLoss, output_loss
 from gromo_graph.spec.train_settings import Train
 
 
@@ -29,7 +29,7 @@ class _Part:
 
 
 @dataclass(frozen=True, eq=False)
-class JointLoss:
+class JointLoss(EqualSamples):
     """Σ_k λ_k (1/n) Σ_i w_ik ℓ_ik over outputs k and samples i; predictions and targets lie side by side.
 
     Class weights scale the loss of a sample here, and the divisor is n: outputs with weights of their own would have
@@ -39,32 +39,19 @@ class JointLoss:
     parts: tuple[_Part, ...]
 
     def mean(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return self.each(prediction, target).mean()
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         losses = [
             part.weight * part.loss.each(prediction[:, part.outputs], part.loss.read(target[:, part.targets]))
             for part in self.parts
         ]
         return torch.stack(losses).sum(dim=0)
 
-    def weights(self, target: Tensor) -> Tensor:
-        """All samples weigh 1."""
-        return torch.ones(len(target), device=target.device)
-
-    @property
-    def weighs_samples(self) -> bool:
-        """As of `OutputLoss`."""
-        return False
-
     def right(self, prediction: Tensor, target: Tensor) -> None:
-        """There is no accuracy of several outputs together."""
-
-    def read(self, columns: Tensor) -> Tensor:
-        """As they are."""
-        return columns
+        """Several outputs together have no accuracy."""
 
 
 def joint_loss(train: Train, forms: Sequence[TargetForm]) -> JointLoss:

@@ -59,7 +59,7 @@ class Objective:
         return not self.weighted and not self.loss.weighs_samples
 
     def right(self, prediction: Any, target: Tensor) -> Tensor | None:
-        """Whether each sample is right, (samples,); None of numbers."""
+        """True for each sample predicted correctly, (samples,); None for numbers."""
         return self.loss.right(joined_outputs(prediction), self.targets(target))
 
     def targets(self, target: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class Objective:
         return self.loss.read(target[:, :-1]) if self.weighted else target
 
     def _weights(self, target: Tensor, wanted: Tensor) -> Tensor:
-        """s_i w_i of each sample, (samples,)."""
+        """The weights s_i w_i of the samples, (samples,)."""
         of_classes = self.loss.weights(wanted)
         if not self.weighted:
             return of_classes

@@ -15,29 +15,29 @@ ByElement = Callable[..., Tensor]
 
 
 class OutputLoss(Protocol):
-    """The loss of one output; a sum over samples, divided by the sum of what each of them weighs.
+    """The loss of one output: a sum over samples, divided by the sum of their weights.
 
     Predictions are (samples, outputs); targets are class indices (samples,), or values (samples, outputs).
     """
 
     def mean(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Σ ℓ_i / Σ w_i over the samples of a batch, a scalar."""
+        """The mean over a batch, Σ ℓ_i / Σ w_i, a scalar."""
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """ℓ_i of each sample, (samples,), with its class weight."""
+        """The loss ℓ_i of each sample, (samples,), times its class weight."""
 
     def weights(self, target: Tensor) -> Tensor:
-        """w_i, the class weight of each sample, (samples,)."""
+        """The class weights w_i of the samples, (samples,)."""
 
     @property
     def weighs_samples(self) -> bool:
         """True if not all of these weights are 1."""
 
     def right(self, prediction: Tensor, target: Tensor) -> Tensor | None:
-        """Whether each sample is right, (samples,); None of numbers."""
+        """True for each sample predicted correctly, (samples,); None for numbers."""
 
     def read(self, columns: Tensor) -> Tensor:
-        """Targets out of columns of numbers, (samples, columns), such as lie beside others in one tensor."""
+        """The targets from columns of numbers, (samples, columns), that may be part of a wider tensor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,26 +53,26 @@ class Classes:
     smoothing: float = 0.0
 
     def mean(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return self._entropy(prediction, target, "mean")
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return self._entropy(prediction, target, "none")
 
     def weights(self, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         if self.class_weight is None:
             return torch.ones(len(target), device=target.device)
         return self.class_weight.to(target.device)[target]
 
     @property
     def weighs_samples(self) -> bool:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return self.class_weight is not None
 
     def right(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return prediction.argmax(dim=1) == target
 
     def read(self, columns: Tensor) -> Tensor:
@@ -90,8 +90,25 @@ class Classes:
         )
 
 
+class EqualSamples:
+    """The base of losses in which every sample weighs 1 and targets are read unchanged."""
+
+    def weights(self, target: Tensor) -> Tensor:
+        """1 for each sample, (samples,)."""
+        return torch.ones(len(target), device=target.device)
+
+    @property
+    def weighs_samples(self) -> bool:
+        """No."""
+        return False
+
+    def read(self, columns: Tensor) -> Tensor:
+        """The columns, unchanged."""
+        return columns
+
+
 @dataclass(frozen=True, eq=False)
-class Labels:
+class Labels(EqualSamples):
     """Binary cross entropy of several labels, each there or not; a sample's loss is the mean over its labels.
 
     Attributes:
@@ -101,29 +118,16 @@ class Labels:
     class_weight: Tensor | None = None
 
     def mean(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return self._entropy(prediction, target, "mean")
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return self._entropy(prediction, target, "none").mean(dim=1)
 
-    def weights(self, target: Tensor) -> Tensor:
-        """All samples weigh 1: it is their labels that do not."""
-        return torch.ones(len(target), device=target.device)
-
-    @property
-    def weighs_samples(self) -> bool:
-        """As of `OutputLoss`."""
-        return False
-
     def right(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`; a sample is right if all of its labels are."""
+        """See `OutputLoss`; a sample is right if all of its labels are."""
         return ((prediction > 0.0) == (target > 0.5)).all(dim=1)
-
-    def read(self, columns: Tensor) -> Tensor:
-        """As they are."""
-        return columns
 
     def _entropy(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
         weight = self.class_weight
@@ -136,7 +140,7 @@ class Labels:
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class Values(EqualSamples):
     """A loss of numbers; a sample's loss is the mean over its values.
 
     Attributes:
@@ -146,28 +150,15 @@ class Values:
     function: ByElement
 
     def mean(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return self.function(prediction, target)
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """As of `OutputLoss`."""
+        """See `OutputLoss`."""
         return self.function(prediction, target, reduction="none").mean(dim=1)
 
-    def weights(self, target: Tensor) -> Tensor:
-        """All samples weigh 1."""
-        return torch.ones(len(target), device=target.device)
-
-    @property
-    def weighs_samples(self) -> bool:
-        """As of `OutputLoss`."""
-        return False
-
     def right(self, prediction: Tensor, target: Tensor) -> None:
-        """Numbers are not right or wrong."""
-
-    def read(self, columns: Tensor) -> Tensor:
-        """As they are."""
-        return columns
+        """Numbers have no accuracy."""
 
 
 _OF_NUMBERS: Mapping[str, ByElement] = {
