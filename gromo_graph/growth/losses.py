@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.effort.searched_part import searched_part
+from gromo_graph.growth.effort.held_out_parts import held_out_part
 from gromo_graph.growth.means import check_mean, few, share_of
 from gromo_graph.growth.observe import Loader, Loss, batches, finite, same_draws, scalar
 from gromo_graph.growth.process_sums import ALONE, Processes
@@ -35,31 +35,32 @@ class HeldOut:
         self.loss, self.processes = loss, processes
         self.loader: Loader | None = None
         self._checked: Loader | None = None
-        self._part: tuple[Loader, Loader] | None = None
+        self._parts: dict[int, tuple[Loader, Loader]] = {}
 
-    def loss_of(self, network: GrowingNetwork) -> float:
+    def loss_of(self, network: GrowingNetwork, about: int | None = None) -> float:
         """The held-out loss; with data that are new it is checked that it is a mean over samples.
+
+        Args:
+            about: goes by so many samples from all over the data (`held_out_part`); None takes all.
 
         Raises:
             GrowthError: as for `mean_loss`.
         """
         assert self.loader is not None  # every way to a trial gives data first
-        checked = self.loader is self._checked
-        found = mean_loss(network, self.loss, self.loader, checked=checked, processes=self.processes)
-        self._checked = self.loader
-        return found
-
-    def loss_of_part(self, network: GrowingNetwork) -> float:
-        """The loss of the samples by which step sizes are searched (`searched_part`).
-
-        Raises:
-            GrowthError: as for `mean_loss`.
-        """
-        assert self.loader is not None
-        if self._part is None or self._part[0] is not self.loader:
-            self._part = self.loader, searched_part(self.loader, network, self.processes)
-        part = self._part[1]
+        if self.loader is not self._checked:
+            mean_loss(network, self.loss, self.loader, checked=False, processes=self.processes)
+            self._checked = self.loader
+        part = self.loader if about is None else self._part(network, about)
         return mean_loss(network, self.loss, part, processes=self.processes)
+
+    def _part(self, network: GrowingNetwork, about: int) -> Loader:
+        """The same samples each time for the same data."""
+        assert self.loader is not None
+        whole, part = self._parts.get(about, (None, None))
+        if part is None or whole is not self.loader:
+            part = held_out_part(self.loader, network, self.processes, about)
+            self._parts[about] = self.loader, part
+        return part
 
     def error_of(self, network: GrowingNetwork) -> float:
         """The share of the held-out samples that get a wrong class."""

@@ -371,7 +371,8 @@ class GrowthScheduler:
     def _skipped(self, reason: str) -> GrowthEvent:
         """This step is left out; whatever was gathered for it is dropped."""
         self._planner.drop(self.network)
-        return self._told(self._commit().nothing(reason, self._held_out.loss_of(self.network), ()))
+        commit = self._commit()
+        return self._told(commit.nothing(reason, commit.loss_of(self.network), ()))
 
     def plan(self, loader: Loader) -> Plan:
         """All candidates with slopes measured on the loader's samples, best first. Nothing changes.
@@ -409,7 +410,7 @@ class GrowthScheduler:
         if not isinstance(candidate, Applicable):
             raise GrowthError(f"`{candidate.target}` cannot be applied: {candidate.reason}")
         commit = self._commit()
-        tester = tester_of(commit, self._held_out.loss_of(self.network))
+        tester = tester_of(commit, commit.loss_of(self.network))
         trial = tester.trial(candidate, gamma)
         if trial.gamma > 0.0:
             self._last_step.keep(commit)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from gromo_graph.growth.candidates.base import Proposal
 from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.effort.held_out_parts import JUDGED
 from gromo_graph.growth.explanations import decision_of, why_chosen
 from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.planning import Planner
@@ -71,6 +72,10 @@ class Commit:
         decision, why = begun_anew(decision_of(begun), dead)
         return self._done(why, (before, None), proposals, decision, (1.0, begun.slope))
 
+    def loss_of(self, network: GrowingNetwork) -> float:
+        """The held-out loss by which decisions are judged; in the clock of release 0.1 that of all samples."""
+        return self.held_out.loss_of(network, None if self.policy.counts_epochs else JUDGED)
+
     def _install(self, draft: Draft, gamma: float) -> None:
         draft.measure(gamma, self.planner.show)
         state = self.policy.optimizer_state
@@ -95,7 +100,7 @@ class Commit:
         event = self.nothing(why, before, proposals)
         gamma, slope = rise
         if after is None:
-            after = self.held_out.loss_of(self.network)
+            after = self.loss_of(self.network)
         return replace(event, decision=decision, gamma=gamma, slope=slope, loss_after=after)
 
     def nothing(self, reason: str, before: float, proposals: Sequence[Proposal]) -> GrowthEvent:

@@ -47,8 +47,9 @@ class Tester:
     """Tries candidates on one network.
 
     Attributes:
-        network, policy: of the scheduler. loss_of: the held-out loss. before: that of the network as it is.
-        loss_of_part: the loss by which step sizes are searched; None takes that of all held-out data, as release 0.1.
+        network, policy: of the scheduler. loss_of: the held-out loss that decides.
+        before: that loss of the network as it is.
+        loss_of_part: the loss by which step sizes are searched; None takes `loss_of`, as release 0.1 did.
     """
 
     network: GrowingNetwork
@@ -120,7 +121,7 @@ class Tester:
 
 
 def _only_a_part(gamma: float) -> str:
-    return f"γ = {gamma:.3g} is best for a part of the held-out samples, and does not lower the loss of all of them"
+    return f"γ = {gamma:.3g} is best for a part of the held-out samples, and does not lower the loss of more of them"
 
 
 def _check(candidate: Applicable, gamma: float | None) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from gromo_graph.growth.candidates.budget import groups_at_once
+from gromo_graph.growth.effort.held_out_parts import SEARCHED
 from gromo_graph.growth.planning import Planned
 from gromo_graph.growth.steps.attempts import Attempts
 from gromo_graph.growth.steps.commit import Commit
@@ -36,7 +38,7 @@ class Trying:
         """An event for each candidate that is applied, or one that says why none is."""
         commit, stop = self.commit, self.commit.policy.stop
         attempts = Attempts(planned.applicable, commit.policy)
-        before, applied_before = commit.held_out.loss_of(commit.network), commit.time.applied
+        before, applied_before = commit.loss_of(commit.network), commit.time.applied
         at_once = groups_at_once(commit.policy, commit.network.graph)
         if stop.steps is not None:
             at_once = min(at_once, stop.steps - applied_before)
@@ -69,7 +71,7 @@ class Trying:
         if commit.time.applied == applied_before:
             if self.shrinking.changes:
                 self.shrinking.take_back()
-                before = commit.held_out.loss_of(commit.network)
+                before = commit.loss_of(commit.network)
             reason = why_refused(attempts.refused) or why_none(planned.left_out)
             yield commit.nothing(reason, before, planned.proposals)
 
@@ -95,5 +97,5 @@ def tester_of(commit: Commit, before: float) -> Tester:
     Args:
         before: the held-out loss of the network as it is.
     """
-    part = None if commit.policy.counts_epochs else commit.held_out.loss_of_part
-    return Tester(commit.network, commit.policy, commit.held_out.loss_of, before, part)
+    part = None if commit.policy.counts_epochs else partial(commit.held_out.loss_of, about=SEARCHED)
+    return Tester(commit.network, commit.policy, commit.loss_of, before, part)

@@ -1,4 +1,4 @@
-"""The part of the held-out samples by which step sizes are searched (docs/maths.md, "Step size").
+"""The parts of the held-out samples by which step sizes are searched and decisions judged (docs/maths.md, "Step size").
 
 Processes that share the data have, together, the samples that one process would have.
 """
@@ -16,8 +16,8 @@ from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
 
-SEARCHED = 256
-"""Samples of the part, about."""
+SEARCHED, JUDGED = 256, 512
+"""Samples of the part by which step sizes are searched, and of the one by which decisions are judged, about."""
 BLOCK = 16
 """Neighbours that are taken together, so that each process that shares them has some."""
 
@@ -25,17 +25,18 @@ Numbered = tuple[tuple[Tensor, ...], Tensor, Tensor]
 """Inputs and target of some samples, and the number of each one in the data."""
 
 
-def searched_part(loader: Loader, network: GrowingNetwork, processes: Processes) -> Loader:
-    """Some `SEARCHED` samples from all over the held-out data; all of them if they are few, or nobody knows how many.
+def held_out_part(loader: Loader, network: GrowingNetwork, processes: Processes, about: int) -> Loader:
+    """Samples from all over the held-out data; all of them if they are few, or nobody knows how many.
 
     Args:
         loader: of this process. network: on whose device they are read. processes: that have the data together.
+        about: the samples of the part, which has up to twice as many.
     """
     shared = hasattr(loader, "weighted") and processes.count <= BLOCK
     available = getattr(loader, "samples", None) if shared else samples_of(loader)
-    if available is None or available < 2 * SEARCHED or (processes.count > 1 and not shared):
+    if available is None or available < 2 * about or (processes.count > 1 and not shared):
         return loader
-    return thinned(numbered(loader, network), available // SEARCHED) or loader
+    return thinned(numbered(loader, network), available // about) or loader
 
 
 def numbered(loader: Loader, network: GrowingNetwork) -> Iterator[Numbered]:
