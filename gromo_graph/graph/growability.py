@@ -30,3 +30,12 @@ def why_discontinuous(operation: str, remedy: str) -> str:
         operation: its name in messages. remedy: how growing it can be allowed.
     """
     return f"{operation} changes its old outputs at once, however small the new ones are: {remedy}"
+
+
+def growing_share(graph: Graph) -> float:
+    """The share of the parameters that belong to nodes which the growth of some group widens, on either side."""
+    widened: set[str] = set()
+    for group in graph.groups:
+        if obstacle(graph, group) is None:
+            widened.update(group.producers, group.consumers, group.operations)
+    return sum(graph.parameters(name) for name in widened) / max(1, graph.parameter_count)
