@@ -7,7 +7,7 @@ each value of a sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -19,6 +19,7 @@ from gromo_graph.layers.class_token import token_in_front
 from gromo_graph.layers.positions import add_parameter
 from gromo_graph.layers.scale import scaled
 from gromo_graph.spec.kinds import Merge
+from gromo_graph.translation.arrangement import Arranged
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import TorchCall, Weight
 
@@ -29,12 +30,16 @@ def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValu
         return add(call, other, input)
     if _is_number(other) and _is_number(alpha):
         number = alpha * _number(other)  # Python's sum() begins with 0
-        return call.view(input) if number == 0 else scaled(call, call.view(input), offset=number)
+        view = call.in_any_order(input)
+        return view if number == 0 else scaled(call, view, offset=number)
     if isinstance(input, Weight) and alpha == 1:
         return add(call, other, input)
     if isinstance(other, Weight):
         return _with_parameter(call, call.view(input), "bias", _times(other, alpha))
-    a, b = call.view(input), _scaled(call, call.view(other), alpha)
+    a, b = _alike(call, input, other)
+    b = _scaled(call, b, alpha)
+    if isinstance(a, Arranged):
+        return _by_place(call, "sum", a, b)
     if a.shape != b.shape:
         raise Unmapped(f"it adds {list(a.shape)} and {list(b.shape)}: expected equal shapes")
     return merged(call, "sum", (a, b), by_features=a.features_last or b.features_last)
@@ -43,7 +48,7 @@ def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValu
 def sub(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:
     """input − alpha · other."""
     if _is_number(input) or isinstance(input, Weight):
-        return add(call, _scaled(call, call.view(other), -alpha), input)
+        return add(call, _scaled(call, call.in_any_order(other), -alpha), input)
     return add(call, input, other, alpha=-alpha)
 
 
@@ -53,24 +58,25 @@ def rsub(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelVal
 
 
 def neg(call: TorchCall, input: Any) -> ModelValue:
-    return _scaled(call, call.view(input), -1)
+    return _scaled(call, call.in_any_order(input), -1)
 
 
 def mul(call: TorchCall, input: Any, other: Any) -> ModelValue:
     if _is_number(input) or (isinstance(input, Weight) and not isinstance(other, Weight)):
         input, other = other, input
     if _is_number(other):
-        return _scaled(call, call.view(input), _number(other))
+        return _scaled(call, call.in_any_order(input), _number(other))
     if isinstance(other, Weight):
         return _with_parameter(call, call.view(input), "weight", other)
-    return _multiplied(call, call.view(input), call.view(other))
+    a, b = _alike(call, input, other)
+    return _by_place(call, "product", a, b) if isinstance(a, Arranged) else _multiplied(call, a, b)
 
 
 def div(call: TorchCall, input: Any, other: Any, *, rounding_mode: Any = None) -> ModelValue:
     if rounding_mode is not None:
         raise Unmapped(f"it rounds what it divides ({rounding_mode}): expected rounding_mode=None")
     if _is_number(other):
-        return _scaled(call, call.view(input), 1.0 / _number(other))
+        return _scaled(call, call.in_any_order(input), 1.0 / _number(other))
     if isinstance(other, Weight) and not other.tensor.requires_grad:
         return _with_parameter(call, call.view(input), "weight", other.converted(torch.reciprocal))
     raise Unmapped("it divides by something that changes: expected a number, or a buffer")
@@ -121,6 +127,21 @@ def _with_parameter(call: TorchCall, view: ModelValue, half: str, weight: Weight
 
 
 # Values with each other
+
+
+def _alike(call: TorchCall, a: Any, b: Any) -> tuple[ModelValue, ModelValue]:
+    """Two values, which may be in any order if it is the same."""
+    views = call.in_any_order(a), call.in_any_order(b)
+    one, other = (view.dims if isinstance(view, Arranged) else () for view in views)
+    if one and one == other and views[0].own == views[1].own:
+        return views
+    return call.view(a), call.view(b)
+
+
+def _by_place(call: TorchCall, how: str, a: Arranged, b: ModelValue) -> ModelValue:
+    """Two values of one order: the nodes are merged as they stand."""
+    plain = [ModelValue(view.node, view.own, view.own) for view in (a, b)]
+    return replace(a, node=call.blueprint.merge(call.named(Merge, {}), how, plain).node)
 
 
 def _multiplied(call: TorchCall, a: ModelValue, b: ModelValue) -> ModelValue:

@@ -8,10 +8,9 @@ that give (n, length, features) in torch, as embedding and attention, give `Torc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
+from gromo_graph.translation.arrangement import permuted, settled
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import TorchCall
 
@@ -19,12 +18,12 @@ from gromo_graph.translation.torch_call import TorchCall
 def transpose(call: TorchCall, input: Any, dim0: int, dim1: int) -> ModelValue:
     order = list(range(len(call.shape) + 1))
     order[dim0], order[dim1] = order[dim1], order[dim0]
-    return _permuted(call, call.view(input), order)
+    return _permuted(call, input, order)
 
 
 def permute(call: TorchCall, input: Any, *dims: Any) -> ModelValue:
     given = dims[0] if len(dims) == 1 else dims
-    return _permuted(call, call.view(input), [dim % (len(call.shape) + 1) for dim in given])
+    return _permuted(call, input, [dim % (len(call.shape) + 1) for dim in given])
 
 
 def movedim(call: TorchCall, input: Any, source: Any, destination: Any) -> ModelValue:
@@ -33,7 +32,7 @@ def movedim(call: TorchCall, input: Any, source: Any, destination: Any) -> Model
     dimensions = len(call.shape) + 1
     order = [dim for dim in range(dimensions) if dim != source % dimensions]
     order.insert(destination % dimensions, source % dimensions)
-    return _permuted(call, call.view(input), order)
+    return _permuted(call, input, order)
 
 
 def turned(call: TorchCall, input: Any) -> ModelValue:
@@ -48,31 +47,8 @@ def attribute(call: TorchCall, input: Any, name: str) -> ModelValue:
     return turned(call, input)
 
 
-def _permuted(call: TorchCall, view: ModelValue, order: Sequence[int]) -> ModelValue:
-    """Features go to the end or come back, and positions stay in order; no numbers are moved for that."""
-    if order[0] != 0:
-        raise Unmapped("it moves the batch: expected it to stay the first dimension")
-    axes = [dim - 1 for dim in order[1:]]
-    places = list(range(len(axes)))
-    if view.features_last and axes == [*places[-1:], *places[:-1]]:
-        return replace(view, shape=call.shape, turned=False)
-    channels_first = not view.turned and len(view.own) > 1 and view.own[:1] == view.shape[:1]
-    if channels_first and axes == [*places[1:], 0]:
-        return replace(view, shape=call.shape, turned=True)
-    telling = [axis for axis in axes if view.shape[axis] != 1]
-    if telling == sorted(telling):
-        return replace(view, shape=call.shape)
-    is_shuffle = axes[:2] == [1, 0] and axes[2:] == places[2:] and view.shape[2:] == view.own[1:]
-    if is_shuffle and not view.turned and view.shape[0] * view.shape[1] == view.own[0]:
-        shuffled = call.add(ChannelShuffle, sources=(view.node,), groups=view.shape[0])
-        return replace(view, node=shuffled.node, shape=call.shape)
-    if len(axes) != 2:
-        raise Unmapped(
-            f"it brings {list(view.shape)} into the order {[axis + 1 for axis in axes]}: expected the features to go "
-            "behind all positions, or back to the front"
-        )
-    node = call.exact(view)
-    return ModelValue(node, call.blueprint.shapes[node], call.shape, turned=True)
+def _permuted(call: TorchCall, value: Any, order: Sequence[int]) -> ModelValue:
+    return settled(permuted(call.arranged(value), order))
 
 
 ORDERS: Mapping[str, Callable[..., ModelValue]] = {

@@ -22,6 +22,7 @@ from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.kinds import Input
 from gromo_graph.spec.train_settings import Train
 from gromo_graph.translation.blueprint import Source, free, legal
+from gromo_graph.translation.folding import fold_orders
 from gromo_graph.translation.torch_call import trained_like
 
 Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
@@ -197,6 +198,8 @@ def _read_around(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
 
 def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
     blueprint = reading.blueprint
+    blueprint.leave_out_unread()
+    fold_orders(blueprint)
     blueprint.finish()
     unread = blueprint.unread_inputs()
     if unread:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,8 +16,10 @@ from gromo_graph.interop.arithmetic import Stacked
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import FORMS, HINTS, SEVERAL, VIEWS, function_row
 from gromo_graph.interop.tracing import Seen, Trace, line_of
+from gromo_graph.interop.written_attention import Scores, module_of_scores, row_of_scores
 from gromo_graph.layers.reparametrized import reparametrized
 from gromo_graph.spec.kinds import Input
+from gromo_graph.translation.arrangement import Arranged
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Unmapped
 from gromo_graph.translation.torch_call import Constant, TorchCall, Weight
 
@@ -124,7 +126,7 @@ class _Reader:
         if not any(isinstance(leaf, Seen) for leaf in pytree.tree_leaves(seen)):
             return seen  # a size, a number, a check: it was worked out
         name, in_place = _name_of(node)
-        if not any(isinstance(leaf, ModelValue | Stacked) for leaf in leaves):
+        if not any(isinstance(leaf, ModelValue | Stacked | Scores) for leaf in leaves):
             counts = any(isinstance(leaf, Weight) and "num_batches_tracked" in leaf.path for leaf in leaves)
             if in_place and not counts:
                 raise Unmapped(
@@ -193,8 +195,11 @@ class _Reader:
         if name == "stack":
             return Stacked.of(*arguments, **named)
         module = self.trace.root.get_submodule(str(node.target)) if is_module else None
-        handler = function_row(name)
-        if module is not None:
+        handler: Any = function_row(name)
+        of_scores = any(isinstance(leaf, Scores) for leaf in pytree.tree_leaves((arguments, named)))
+        if of_scores:
+            handler = row_of_scores(name) if module is None else module_of_scores(module)
+        elif module is not None:
             handler = self._layer(str(node.target), module)
         elif handler is None or not _is_of_torch(node):
             hint = HINTS.get(_ITSELF.get(name, name))
@@ -205,13 +210,12 @@ class _Reader:
             seen = seen[0]
         if not isinstance(seen, Seen):
             raise Unmapped("it gives several values: expected one tensor")
-        if seen.shape[:1] != (self.batch,):
-            raise Unmapped(f"it gives the shape {seen.shape}: expected the batch of {self.batch} first")
         if name == "dropout" and not is_module and self._dropout_module(node) is None:
             self.result.functional_dropout = True
         call = TorchCall(
             self.result.blueprint,
-            shape=seen.shape[1:],
+            batch=self.batch,
+            sizes=seen.shape,
             where=str(node.target) if is_module else self.trace.owner(node),
             operator=name.removeprefix("aten::"),
             is_module=is_module,
@@ -223,8 +227,12 @@ class _Reader:
         except TypeError as error:
             raise Unmapped(f"it is called in a way that is not known: {error}") from error
         first = view[0] if isinstance(view, tuple) else view
+        if not isinstance(first, Arranged | Scores) and seen.shape[:1] != (self.batch,):
+            raise Unmapped(f"it gives the shape {seen.shape}: expected the batch of {self.batch} first")
         if first.shape != call.shape:
             raise Unmapped(f"it gives {list(call.shape)} of a sample: expected {list(first.shape)}")
+        if isinstance(view, Arranged) and not view.made_by:
+            return replace(view, made_by=f"`{name}`{line_of(node)}")
         return view
 
     def _layer(self, path: str, module: nn.Module) -> Any:
@@ -328,6 +336,15 @@ class _Reader:
         value = returned.value
         if not isinstance(value, ModelValue):
             raise Unmapped("it does not depend on the inputs")
+        end = TorchCall(
+            self.result.blueprint,
+            batch=self.batch,
+            sizes=(self.batch, *value.shape),
+            where="",
+            operator="output",
+            owners=self.owners,
+        )
+        value = end.view(value)
         if not value.shape:
             raise Unmapped("it has the batch as its only dimension: expected (batch, features)")
         if returned.node in self.memory:

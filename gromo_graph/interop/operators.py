@@ -15,6 +15,7 @@ from torch import nn
 from gromo_graph.interop.arithmetic import ARITHMETIC
 from gromo_graph.interop.dimension_order import ORDERS
 from gromo_graph.interop.slicing import SLICING
+from gromo_graph.interop.written_attention import ATTENTION
 from gromo_graph.layers import activation as activations
 from gromo_graph.layers.activation import ActivationRow, in_words
 from gromo_graph.layers.registry import rows
@@ -38,7 +39,7 @@ def activation(name: ActivationName, row: ActivationRow) -> FunctionRow:
 
 
 def _activated(call: TorchCall, input: Any, activation: Activation) -> ModelValue:
-    view = call.view(input)
+    view = call.in_any_order(input)
     node = call.add(Merge, sources=(view.node,), activation=activation)
     return replace(view, node=node.node)
 
@@ -72,7 +73,7 @@ def reshaped(call: TorchCall, input: Any, *arguments: Any, **named: Any) -> Mode
 
 
 def same(call: TorchCall, input: Any, *arguments: Any, **named: Any) -> ModelValue:
-    return call.view(input)
+    return call.in_any_order(input)
 
 
 ACTIVATIONS: Mapping[str, FunctionRow] = {
@@ -90,6 +91,7 @@ _FUNCTIONS: Mapping[str, FunctionRow] = {
     **dict.fromkeys(("contiguous", "clone", "long", "int"), same),
     **ORDERS,
     **SLICING,
+    **ATTENTION,
 }
 MODULES: Mapping[type[nn.Module], ModuleRow] = {
     **{row.module: activation_module(name, row) for name, row in activations.ACTIVATIONS.items()},
@@ -139,7 +141,6 @@ FORMS = VIEWS | {
 
 HINTS: Mapping[str, str] = {
     **dict.fromkeys(("softmax", "log_softmax"), "leave it to the loss"),
-    **dict.fromkeys(("matmul", "bmm"), "a spec can add, multiply and concatenate values, no more"),
     "t": "a spec keeps the batch first",
     **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
     "detach": "a spec does not cut the gradient",

@@ -4,91 +4,119 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import prod
+from itertools import accumulate
 from typing import Any
 
 from gromo_graph.spec.kinds import AvgPool1d, AvgPool2d
 from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.slice import Slice
+from gromo_graph.translation.arrangement import (
+    BATCH,
+    FEATURES,
+    Arranged,
+    Factor,
+    factors_of,
+    settled,
+    size_of,
+    turned_to_front,
+)
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import TorchCall
 
 
 def getitem(call: TorchCall, input: Any, index: Any) -> ModelValue:
     """`x[...]` with numbers, slices and None; the batch stays whole."""
-    view = call.view(input)
+    value = call.arranged(input)
     given = list(index) if isinstance(index, tuple) else [index]
     if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in given):
         raise Unmapped("it takes values by a tensor: expected numbers and slices")
     taken = sum(each is not None and each is not Ellipsis for each in given)
-    missing = [slice(None)] * (len(view.shape) + 1 - taken)
+    missing = [slice(None)] * (len(value.dims) - taken)
     if Ellipsis in given:
         place = given.index(Ellipsis)
         given[place : place + 1] = missing
     else:
         given += missing
-    batch, *others = [each for each in given if each is not None]
-    if batch != slice(None):
-        raise Unmapped("it takes some samples of the batch: expected all of them")
-    for axis, each in enumerate(others):
-        view = _taken(call, view, axis, each)
-    is_row = prod(view.own) == view.own[0]  # of a single position it does not matter where the features stand
-    return replace(view, shape=call.shape, turned=view.turned and not is_row)
+    for dim, each in enumerate(each for each in given if each is not None):
+        value = _taken(call, value, dim, each)
+    at = iter(value.dims)
+    dims = [() if each is None else next(at) for each in given]
+    return settled(
+        value.with_dims(dim for dim, each in zip(dims, given, strict=True) if not isinstance(each, int))
+    )
 
 
-def _taken(call: TorchCall, view: ModelValue, axis: int, which: int | slice) -> ModelValue:
-    """A part along one dimension of a sample; a single position keeps its dimension, of size 1."""
-    size = view.shape[axis]
+def _taken(call: TorchCall, value: Arranged, dim: int, which: int | slice) -> Arranged:
+    """A part along one dimension; a single place keeps its dimension, of size 1."""
+    size = value.sizes[dim]
     if isinstance(which, int):
         place = which % size
         start, stop, step = place, place + 1, 1
     else:
         start, stop, step = which.indices(size)
     if (start, stop, step) == (0, size, 1):
-        return view
+        return value
+    if any(factor.axis == BATCH for factor in value.dims[dim]):
+        raise Unmapped("it takes some samples of the batch: expected all of them")
     if step < 1 or stop <= start:
         raise Unmapped(f"it takes {which} of {size}: expected one at least, in their order")
-    if view.features_last:
-        return _of_axis(call, view, (axis + 1) % len(view.shape), start, stop, step)
-    node = call.exact(view)
-    shape = call.blueprint.shapes[node]
-    return _of_axis(call, ModelValue(node, shape, shape), axis, start, stop, step)
-
-
-def _of_axis(call: TorchCall, view: ModelValue, axis: int, start: int, stop: int, step: int) -> ModelValue:
-    """A part along an axis of the node: the first are its features."""
-    own = call.blueprint.shapes[view.node]
-    if view.turned and len(own) != len(view.shape):
+    if len(value.dims[dim]) != 1:
         raise Unmapped(
-            f"it takes a part of {list(view.shape)}, which is {list(own)}: expected them as they are"
+            f"it takes a part of dimension {dim} of {list(value.sizes)}, which is several of "
+            f"{list(value.own)}: expected a part of one of them"
         )
-    if axis == 0:
-        if step != 1:
-            raise Unmapped(f"it takes features at a distance of {step}: expected neighbours")
-        found = call.add(Slice, sources=(view.node,), start=start, stop=stop)
+    (factor,) = value.dims[dim]
+    if factor.axis == FEATURES:
+        return _features(call, value, factor, range(start, stop, step))
+    return _positions(call, value, factor, range(start, stop, step))
+
+
+def _features(call: TorchCall, value: Arranged, factor: Factor, taken: range) -> Arranged:
+    """Neighbours along a factor of the features, which is brought to their front for that."""
+    if taken.step != 1:
+        raise Unmapped(f"it takes features at a distance of {taken.step}: expected neighbours")
+    inside = factors_of(value, FEATURES)
+    before = inside[: inside.index(factor)]
+    if before:
+        value, factor = turned_to_front(value, call.blueprint.shuffled(value.node, size_of(before)), factor)
+    start, stop = taken.start * factor.step, taken.stop * factor.step
+    node = call.add(Slice, sources=(value.node,), start=start, stop=stop).node
+    return value.of(node, call.blueprint.shapes[node], {factor: replace(factor, size=len(taken))})
+
+
+def _positions(call: TorchCall, value: Arranged, factor: Factor, taken: range) -> Arranged:
+    """Neighbours along the outermost factor of an axis, those at a distance of a whole one, or one of the innermost."""
+    size, own = factor.size * factor.step, value.own[factor.axis]
+    rest = {other: other for other in factors_of(value, factor.axis)}
+    if size == own and (factor.step == 1 or taken.step == 1):
+        first, last, step = taken.start * factor.step, taken.stop * factor.step, taken.step
+        rest[factor] = replace(factor, size=len(taken))
+    elif factor.step == 1 and len(taken) == 1:
+        first, last, step = taken.start, own - factor.size + taken.start + 1, factor.size
+        rest = {other: replace(other, step=other.step // factor.size) for other in rest}
+        rest[factor] = replace(factor, size=1)
     else:
-        found = _cut(call, view.node, axis, start, own[axis] - stop, step)
-    new = call.blueprint.shapes[found.node]
-    shape = (*new[1:], new[0]) if view.turned else new
-    return ModelValue(found.node, new, shape, turned=view.turned)
+        raise Unmapped(
+            f"it takes a part of {list(value.sizes)} inside positions: expected neighbours of all of them"
+        )
+    node = _cut(call, value.node, factor.axis, first, own - last, step)
+    return value.of(node, call.blueprint.shapes[node], rest)
 
 
-def _cut(call: TorchCall, node: str, axis: int, before: int, behind: int, step: int) -> ModelValue:
+def _cut(call: TorchCall, node: str, axis: int, before: int, behind: int, step: int) -> str:
     """Positions are cut off at either end of an axis, and each `step`th of the others is taken."""
-    axes = len(call.blueprint.shapes[node]) - 1
     shape = call.blueprint.shapes[node]
+    axes = len(shape) - 1
     if before or behind:
         sides = (*[0, 0] * (axes - axis), -before, -behind)
         node = call.add(Pad, sources=(node,), padding=sides).node
-        shape = call.blueprint.shapes[node]
     if step > 1:
         strides = [step if place == axis - 1 else 1 for place in range(axes)]
         kind = (AvgPool1d, AvgPool2d)[axes - 1]
         stride = strides[0] if axes == 1 else tuple(strides)
         # The mean of one position, at each of these distances, is the position.
         node = call.add(kind, sources=(node,), kernel=1, stride=stride).node
-        shape = call.blueprint.shapes[node]
-    return ModelValue(node, shape, shape)
+    return node
 
 
 def select(call: TorchCall, input: Any, dim: int, index: int) -> ModelValue:
@@ -108,44 +136,28 @@ def narrow(call: TorchCall, input: Any, dim: int, start: int, length: int) -> Mo
 
 
 def _at(call: TorchCall, input: Any, dim: int, which: Any) -> tuple[Any, ...]:
-    dimensions = len(call.view(input).shape) + 1
-    return (*[slice(None)] * (dim % dimensions), which)
+    return (*[slice(None)] * (dim % len(call.arranged(input).dims)), which)
 
 
 def chunk(call: TorchCall, input: Any, chunks: int, dim: int = 0) -> tuple[ModelValue, ...]:
-    size = call.view(input).shape[dim % (len(call.view(input).shape) + 1) - 1]
-    return split(call, input, -(-size // chunks), dim)
+    return split(call, input, -(-call.arranged(input).sizes[dim] // chunks), dim)
 
 
 def split(call: TorchCall, input: Any, split_size: Any, dim: int = 0) -> tuple[ModelValue, ...]:
     """Parts of one size, the last of which may be smaller, or of given sizes."""
-    view = call.view(input)
-    dim %= len(view.shape) + 1
-    if dim == 0:
-        raise Unmapped("it splits the batch: expected all samples")
-    size = view.shape[dim - 1]
+    size = call.arranged(input).sizes[dim]
     if isinstance(split_size, int):
         lengths: Sequence[int] = [min(split_size, size - at) for at in range(0, size, split_size)]
     else:
         lengths = list(split_size)
-    found, start = [], 0
-    for length in lengths:
-        shape = (*view.shape[: dim - 1], length, *view.shape[dim:])
-        part = call.inside_function(shape)
-        found.append(narrow(part, view, dim, start, length))
-        start += length
-    return tuple(found)
+    ends = list(accumulate(lengths))
+    return tuple(
+        narrow(call, input, dim, end - length, length) for end, length in zip(ends, lengths, strict=True)
+    )
 
 
 def unbind(call: TorchCall, input: Any, dim: int = 0) -> tuple[ModelValue, ...]:
-    view = call.view(input)
-    dim %= len(view.shape) + 1
-    if dim == 0:
-        raise Unmapped("it takes the batch apart: expected all samples")
-    shape = (*view.shape[: dim - 1], *view.shape[dim:])
-    return tuple(
-        select(call.inside_function(shape), view, dim, index) for index in range(view.shape[dim - 1])
-    )
+    return tuple(select(call, input, dim, index) for index in range(call.arranged(input).sizes[dim]))
 
 
 SLICING: Mapping[str, Callable[..., Any]] = {

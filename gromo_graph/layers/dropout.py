@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from gromo_graph.layers.operation import Channels, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec.kinds import Dropout, Shape
+from gromo_graph.translation.arrangement import Arranged
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import PlainTorch, as_function
 from gromo_graph.translation.torch_call import TorchCall
@@ -54,10 +55,10 @@ def dropout(
     call: TorchCall, input: Any, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> ModelValue:
     """A node that reads the value in any shape: each number is dropped by itself."""
-    view = call.view(input)
+    view = call.in_any_order(input)
     if not training:
         return view
-    if view.turned:
+    if view.turned or isinstance(view, Arranged):
         return replace(view, node=call.add(Dropout, sources=(view.node,), p=float(p)).node)
     return call.add(Dropout, sources=(call.exact(view),), p=float(p))
 
@@ -76,7 +77,7 @@ def dropped_features(
 
 def dropped_samples(call: TorchCall, module: Any, input: Any) -> ModelValue:
     """A module of a library that is called stochastic depth or drop path, and has no class in torch."""
-    view = call.view(input)
+    view = call.in_any_order(input)
     p = getattr(module, "p", getattr(module, "drop_prob", None))
     if getattr(module, "mode", "row") != "row" or not getattr(module, "scale_by_keep", True):
         raise Unmapped("it drops the whole batch, or does not scale what is left: expected mode='row'")

@@ -92,16 +92,20 @@ def make_identity(layer: Linear) -> bool:
 
 def linear(call: TorchCall, input: Any, weight: Any, bias: Any = None) -> ModelValue:
     """Along the last of several dimensions it is a convolution with a kernel of 1."""
-    view, weights = call.view(input), weights_of(call, weight=weight, bias=bias)
+    view, weights = call.in_any_order(input), weights_of(call, weight=weight, bias=bias)
     fields = {"features": sizes_of(weights["weight"])[0], "bias": weights["bias"] is not None}
     if len(view.shape) == 1:
         return call.add(kinds.Linear, weights, sources=(call.exact(view),), **fields)
-    source = call.blueprint.by_features(view)
-    axes = len(call.blueprint.shapes[source]) - 1
+    source = call.by_features(view)
+    axes = len(source.own) - 1
+    if axes == 0:
+        return call.behind_positions(
+            call.add(kinds.Linear, weights, sources=(source.node,), **fields), source
+        )
     if weights["weight"] is not None:
         weights["weight"] = weights["weight"].converted(lambda matrix: matrix[(..., *[None] * axes)])
     kind = (kinds.Conv1d, kinds.Conv2d)[axes - 1]
-    return call.behind_positions(call.add(kind, weights, sources=(source,), kernel=1, **fields))
+    return call.behind_positions(call.add(kind, weights, sources=(source.node,), kernel=1, **fields), source)
 
 
 TORCH = TorchHalf(

@@ -12,8 +12,14 @@ from torch import Tensor, nn
 
 from gromo_graph.spec.graph_checks import name_problem
 from gromo_graph.spec.kinds import AsSequence, Flatten, Input, Merge, Node, Shape, ShapeMismatch, Transpose
+from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
 
-_CALLED: Mapping[type[Node], str] = {Flatten: "flat", AsSequence: "sequence", Transpose: "turned"}
+_CALLED: Mapping[type[Node], str] = {
+    Flatten: "flat",
+    AsSequence: "sequence",
+    Transpose: "turned",
+    ChannelShuffle: "shuffled",
+}
 
 
 class Unmapped(Exception):  # noqa: N818 - it names the fact; the reader sees a TorchImportError
@@ -68,7 +74,7 @@ class Blueprint:
         self.shapes: dict[str, Shape] = {}
         self.sources: dict[str, Source] = {}
         self.outputs: list[str] = []
-        self._reshaped: dict[tuple[str, type[Node]], str] = {}
+        self._reshaped: dict[tuple[Any, ...], str] = {}
         self._lost: set[str] = set()
 
     def add(self, name: str, kind: type[Node], source: Source | None = None, **fields: Any) -> ModelValue:
@@ -170,19 +176,22 @@ class Blueprint:
             )
         return self._once(self.exact(view), Transpose)
 
-    def _once(self, node: str, kind: type[Node]) -> str:
+    def shuffled(self, node: str, groups: int) -> str:
+        """A node with the features of several groups in turns, made once."""
+        return self._once(node, ChannelShuffle, groups=groups)
+
+    def _once(self, node: str, kind: type[Node], **fields: Any) -> str:
         """A node of this kind that reads another, made once; the transpose of a transpose is what it was made of."""
         before = self.nodes[node]
         if kind is Transpose and isinstance(before, Transpose):
             return before.sources[0]
-        if (node, kind) not in self._reshaped:
-            name = f"{node}.{_CALLED[kind]}"
-            self._reshaped[node, kind] = self.add(name, kind, sources=(node,)).node
-        return self._reshaped[node, kind]
+        key = (node, kind, *fields.values())
+        if key not in self._reshaped:
+            self._reshaped[key] = self.add(f"{node}.{_CALLED[kind]}", kind, sources=(node,), **fields).node
+        return self._reshaped[key]
 
     def finish(self) -> None:
-        """Leave out what nobody reads, and put activations and sums into the nodes that can hold them."""
-        self._prune()
+        """Put activations and sums into the nodes that can hold them."""
         for name in list(self.nodes):
             node = self.nodes.get(name)
             if isinstance(node, Merge) and len(node.sources) == 1:
@@ -192,7 +201,8 @@ class Blueprint:
             if isinstance(node, Merge) and node.merge == "sum":
                 self._fold_sum(name, node)
 
-    def _prune(self) -> None:
+    def leave_out_unread(self) -> None:
+        """Leave out nodes that no output depends on, inputs apart."""
         read, waiting = set(self.outputs), list(self.outputs)
         while waiting:
             for source in self.nodes[waiting.pop()].sources:
@@ -206,18 +216,19 @@ class Blueprint:
         read = {source for node in self.nodes.values() for source in node.sources} | set(self.outputs)
         return [name for name, node in self.nodes.items() if node.drawn_as == "input" and name not in read]
 
-    def _readers(self, name: str) -> list[str]:
+    def readers(self, name: str) -> list[str]:
+        """The nodes that read another."""
         return [other for other, node in self.nodes.items() if name in node.sources]
 
     def _fold_activation(self, name: str, node: Merge) -> None:
         """`relu(conv(x))` is one node, if nothing else reads the convolution."""
         (before,) = node.sources
         inner = self.nodes[before]
-        alone = self._readers(before) == [name] and before not in self.outputs
+        alone = self.readers(before) == [name] and before not in self.outputs
         if not alone or getattr(inner, "activation", None) != "identity":
             return
         self.nodes[before] = inner.model_copy(update={"activation": node.activation})
-        self._take_out(name, before)
+        self.take_out(name, before)
 
     def _fold_sum(self, name: str, node: Merge) -> None:
         """(a + b) + c is one sum of three, added up in the same order."""
@@ -226,12 +237,13 @@ class Blueprint:
         if not isinstance(inner, Merge) or (inner.merge, inner.activation) != ("sum", "identity"):
             return
         together = (*inner.sources, *node.sources[1:])
-        if self._readers(first) != [name] or first in self.outputs or len(set(together)) < len(together):
+        if self.readers(first) != [name] or first in self.outputs or len(set(together)) < len(together):
             return
         self.nodes[name] = node.model_copy(update={"sources": together})
         del self.nodes[first]
 
-    def _take_out(self, name: str, instead: str) -> None:
+    def take_out(self, name: str, instead: str) -> None:
+        """Let what reads a node read another one instead."""
         del self.nodes[name]
         self._read_as({name: instead})
 
@@ -244,6 +256,7 @@ class Blueprint:
                 changed[wanted] = free(wanted, taken)
                 taken.add(changed[wanted])
         self.nodes = {changed.get(name, name): node for name, node in self.nodes.items()}
+        self.shapes = {changed.get(name, name): shape for name, shape in self.shapes.items()}
         self.sources = {changed.get(name, name): source for name, source in self.sources.items()}
         self._read_as(changed)
 

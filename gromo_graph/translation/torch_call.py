@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from gromo_graph.spec.kinds import Fixed, Node, Shape
+from gromo_graph.translation.arrangement import (
+    FEATURES,
+    Arranged,
+    Factor,
+    along,
+    arranged,
+    reshaped,
+    settled,
+    turn_of_features,
+    turned_to_front,
+)
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Source, Unmapped
 
 
@@ -45,6 +56,7 @@ class TorchCall:
 
     Attributes:
         blueprint: the spec in the making. shape: of the result, without the batch. where: path of the module it is in.
+        batch: samples of the model. sizes: of the result, with its first dimension, which may hold more than these.
         operator: what is called. training: the mode of the module that is called; None for a function.
     """
 
@@ -52,14 +64,16 @@ class TorchCall:
         self,
         blueprint: Blueprint,
         *,
-        shape: Shape,
+        batch: int,
+        sizes: Shape,
         where: str,
         operator: str,
         is_module: bool = False,
         training: bool | None = None,
         owners: dict[Tensor, str],
     ) -> None:
-        self.blueprint, self.shape, self.where, self.operator = blueprint, shape, where, operator
+        self.blueprint, self.batch, self.sizes, self.shape = blueprint, batch, sizes, sizes[1:]
+        self.where, self.operator = where, operator
         self.is_module, self.training = is_module, training
         self._owners = owners  # of each tensor the node that has it as its weight
 
@@ -103,7 +117,7 @@ class TorchCall:
         Raises:
             Unmapped: it normalises others.
         """
-        view = self.view(value)
+        view = self.in_any_order(value)
         if normalized == view.shape:
             return self.add(kind, weights, sources=(self.exact(view),), **fields)
         if normalized != view.shape[-1:]:
@@ -111,12 +125,41 @@ class TorchCall:
                 f"it normalises {normalized} of {list(view.shape)}: expected all values of a sample together, or the "
                 "last dimension"
             )
-        source = self.blueprint.by_features(view)
-        return self.behind_positions(self.add(kind, weights, sources=(source,), over="features", **fields))
+        source = self.by_features(view)
+        found = self.add(kind, weights, sources=(source.node,), over="features", **fields)
+        return self.behind_positions(found, source)
 
-    def behind_positions(self, view: ModelValue) -> ModelValue:
-        """The output of a node, as a model reads it that has the features last."""
-        return ModelValue(view.node, view.own, self.shape, turned=True)
+    def by_features(self, value: Any) -> ModelValue:
+        """The value, of a node whose features are its last dimension; a transpose or shuffle is added if need be.
+
+        Raises:
+            Unmapped: no node has such features.
+        """
+        view = self.in_any_order(value)
+        if not isinstance(view, Arranged):
+            node = self.blueprint.by_features(view)
+            return ModelValue(node, self.blueprint.shapes[node], view.shape, turned=True)
+        features = along(FEATURES, view.own[0])
+        if view.dims[-1] == features:
+            return view
+        found = self.in_turns(view, view.dims[-1])
+        if found.dims[-1] != features:
+            raise Unmapped(
+                f"it reads {list(view.own)} of each sample as {list(view.sizes)} with the batch: expected all features "
+                "in the last dimension"
+            )
+        return found
+
+    def behind_positions(self, found: ModelValue, before: ModelValue | None = None) -> ModelValue:
+        """The output of a node, as a model reads it that has the features last.
+
+        Args:
+            found: the output. before: what the node reads, if it acts on each position alone.
+        """
+        if not isinstance(before, Arranged):
+            return ModelValue(found.node, found.own, self.shape, turned=True)
+        dims = (*before.dims[:-1], along(FEATURES, found.own[0]))
+        return settled(Arranged(found.node, found.own, ()).with_dims(dims))
 
     def inside(self, name: str, shape: Shape) -> TorchCall:
         """The same for a module inside the one that is called.
@@ -126,7 +169,8 @@ class TorchCall:
         """
         return TorchCall(
             self.blueprint,
-            shape=shape,
+            batch=self.batch,
+            sizes=(self.sizes[0], *shape),
             where=f"{self.where}.{name}".lstrip("."),
             operator=name,
             is_module=True,
@@ -138,7 +182,8 @@ class TorchCall:
         """The same for one of several values that the call gives, of this shape."""
         return TorchCall(
             self.blueprint,
-            shape=shape,
+            batch=self.batch,
+            sizes=(self.sizes[0], *shape),
             where=self.where,
             operator=self.operator,
             is_module=self.is_module,
@@ -192,7 +237,32 @@ class TorchCall:
         return path
 
     def view(self, value: Any) -> ModelValue:
-        """A value of the model that depends on its inputs.
+        """A value of the model that depends on its inputs, its features in front of positions or behind them.
+
+        Raises:
+            Unmapped: it is something else.
+        """
+        view = self.in_any_order(value)
+        if not isinstance(view, Arranged):
+            return view
+        found = settled(self.in_turns(view, [factor for dim in view.dims[1:] for factor in dim]))
+        if not isinstance(found, Arranged):
+            return found
+        raise Unmapped(
+            f"it reads {list(view.own)} of each sample as {list(view.sizes)} with the batch, in an order made by "
+            f"{view.made_by}: expected the features to go behind all positions, or back to the front"
+        )
+
+    def in_turns(self, view: Arranged, factors: Sequence[Factor]) -> Arranged:
+        """With the features in the order of some factors, if these are all of them and a channel shuffle does it."""
+        order = [factor for factor in factors if factor.axis == FEATURES]
+        groups = turn_of_features(order, view.own[0])
+        if groups is None:
+            return view
+        return turned_to_front(view, self.blueprint.shuffled(view.node, groups), order[0])[0]
+
+    def in_any_order(self, value: Any) -> ModelValue:
+        """A value of the model that depends on its inputs, which may be `Arranged`.
 
         Raises:
             Unmapped: it is something else.
@@ -205,6 +275,10 @@ class TorchCall:
             raise Unmapped("it takes a constant tensor: expected values of nodes")
         raise Unmapped(f"it takes {value!r}: expected values of nodes")
 
+    def arranged(self, value: Any) -> Arranged:
+        """The same by its dimensions."""
+        return arranged(self.in_any_order(value), self.batch)
+
     def exact(self, value: Any) -> str:
         """The node that gives a value in the shape the model reads it in."""
         return self.blueprint.exact(self.view(value))
@@ -215,14 +289,14 @@ class TorchCall:
         Raises:
             Unmapped: a sequence becomes an image, of which no node could be made.
         """
-        view = self.view(value)
-        becomes_image = len(view.own) == 2 and len(self.shape) == 3 and 1 not in self.shape[1:]
-        if becomes_image and not view.turned and self.shape[0] == view.own[0]:
+        found = settled(reshaped(self.arranged(value), self.sizes))
+        becomes_image = len(found.own) == 2 and len(self.shape) == 3 and 1 not in self.shape[1:]
+        if becomes_image and type(found) is ModelValue and not found.turned and self.shape[0] == found.own[0]:
             # Refused here and not where it is read, so that a module around it can be kept as it is.
             raise Unmapped(
                 f"it makes an image {list(self.shape)} of a sequence: expected it to stay a sequence"
             )
-        return replace(view, shape=self.shape)
+        return found
 
     def weight_in(self, module: nn.Module, name: str) -> Weight | None:
         """A parameter or a buffer of the module that is called, or None if it has none."""

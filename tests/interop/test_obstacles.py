@@ -52,7 +52,7 @@ ROW, IMAGE = torch.zeros(2, 4), torch.zeros(2, 1, 6, 6)
 
 LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
     (lambda x: x.softmax(1), ROW, "`softmax`: a spec has nothing like it: leave it to the loss"),
-    (lambda x: torch.cat([x, x.relu()], 0), ROW, "`cat`: it gives the shape (4, 4): expected the batch of 2 first"),
+    (lambda x: torch.cat([x, x.relu()], 0), ROW, "`cat`: it concatenates along dimension 0: expected the"),
     (lambda x: torch.cat([x, x.relu()], -2), IMAGE, "along dimension 2: expected the features"),
     (lambda x: x[:, [1, 2]], ROW, "`getitem`: it takes values by a tensor: expected numbers and slices"),
     (lambda x: x[:1], ROW, "gives the shape (1, 4): expected the batch of 2 first"),
@@ -71,9 +71,9 @@ LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
     (lambda x: {"a": x, "b": 3}, ROW, "the output 'b': it is no tensor"),
     (lambda x: x.sum(), ROW, "`sum`: a spec has nothing like it"),
     (lambda x: x.permute(0, 2, 3, 1), IMAGE, "reads [4, 6, 6] of each sample as [6, 6, 4]: expected the features to"),
-    (lambda x: x.permute(0, 1, 3, 2), IMAGE, "`permute`: it brings [4, 6, 6] into the order [1, 3, 2]: expected the"),
-    (lambda x: x.mT, IMAGE, "`getattr`: it brings [4, 6, 6] into the order [1, 3, 2]"),
-    (lambda x: x.transpose(0, 1).transpose(0, 1), ROW, "`transpose`: it gives the shape (4, 2): expected the batch"),
+    (lambda x: x.permute(0, 1, 3, 2), IMAGE, "as [2, 4, 6, 6] with the batch, in an order made by `permute`; test_"),
+    (lambda x: x.mT, IMAGE, "with the batch, in an order made by `getattr`"),
+    (lambda x: x.transpose(0, 1), ROW, "it reads [4] of each sample as [4, 2] with the batch, in an order made by"),
     (lambda x: x.t().t(), ROW, "`t`: a spec has nothing like it: a spec keeps the batch first"),
     (lambda x: x.movedim((1, 2), (2, 1)), IMAGE, "`movedim`: it moves several dimensions"),
     (lambda x: x.view(-1, 2, 18, 4), IMAGE, "reads [4, 6, 6] of each sample as [2, 18, 4]"),
@@ -83,7 +83,7 @@ LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
     (lambda x: x + x.mean((2, 3), keepdim=True), IMAGE, "adds [4, 6, 6] and [4, 1, 1]: expected equal shapes"),
     (lambda x: functional.pad(x, (0, 0, 0, 0, 0, 2)), IMAGE, "it pads [0, 0, 0, 0, 0, 2]: expected positions alone"),
     (lambda x: functional.interpolate(x, 12, mode="bilinear", antialias=True), IMAGE, "smooths before it samples"),
-    (lambda x: x.reshape(8, -1, 6, 6), IMAGE, "gives the shape (8, 1, 6, 6): expected the batch of 2 first"),
+    (lambda x: x.reshape(8, -1, 6, 6), IMAGE, "as [8, 1, 6, 6] with the batch, in an order made by `reshape`"),
     (lambda x: functional.relu(x.squeeze(), 1, 2, 3), torch.zeros(2, 4, 1, 1), "Error"),
 ]  # fmt: skip
 

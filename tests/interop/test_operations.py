@@ -201,18 +201,21 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
     "without the last": (lambda m, x: x[..., :-2], SEQUENCE, ["pad"], {}),
     "each second": (lambda m, x: x[:, :, 1::2, ::2], IMAGE, ["pad", "avg_pool2d", "avg_pool2d"], {}),
     "halves": (
-        lambda m, x: torch.cat([x.chunk(2, dim=1)[1], x.split(2, 1)[0].tanh()], 1), IMAGE,
+        lambda m, x: (lambda y: torch.cat([y.chunk(2, dim=1)[1], y.split(2, 1)[0].relu()], 1))(x.tanh()), IMAGE,
         ["slice", "slice", "merge", "merge"], {},
     ),
+    "halves of a layer": (
+        lambda m, x: torch.cat([x.chunk(2, dim=1)[1], x.split(2, 1)[0].tanh()], 1), IMAGE, ["conv2d", "merge"], {},
+    ),
     "a gated linear unit": (
-        lambda m, x: (lambda a, b: a * b.sigmoid())(*x.chunk(2, -1)), ROW, ["slice", "slice", "merge", "merge"], {},
+        lambda m, x: (lambda a, b: a * b.sigmoid())(*x.chunk(2, -1)), ROW, ["linear", "merge"], {},
     ),
     "positions apart": (lambda m, x: sum(x.unbind(2)), (4, 2), ["pad", "pad", "merge"], {}),
     "shuffled": (
-        lambda m, x: x.view(-1, 2, 2, 6, 6).transpose(1, 2).contiguous().view(-1, 4, 6, 6), IMAGE,
+        lambda m, x: x.tanh().view(-1, 2, 2, 6, 6).transpose(1, 2).contiguous().view(-1, 4, 6, 6), IMAGE,
         ["channel_shuffle"], {},
     ),
-    "shuffled by torch": (lambda m, x: m.mix(x), IMAGE, ["channel_shuffle"], {"mix": nn.ChannelShuffle(2)}),
+    "shuffled by torch": (lambda m, x: m.mix(x.tanh()), IMAGE, ["channel_shuffle"], {"mix": nn.ChannelShuffle(2)}),
     "a stack added up": (lambda m, x: torch.stack([x, x.tanh(), -x]).sum(0), IMAGE, ["merge", "scale", "merge"], {}),
     "a class token": (
         lambda m, x: torch.cat([m.token.expand(x.shape[0], -1, -1), x.transpose(1, 2)], dim=1) + m.places, SEQUENCE,
