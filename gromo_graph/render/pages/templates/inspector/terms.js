@@ -10,7 +10,7 @@ const TERMS = {
   "held-out loss": ["The mean loss on data that are not trained on, before and after the step.", "docs/my_data.md"],
   "solved by": ["The way in which the new weights were computed from the statistics: by Cholesky, or by eigenvalues if the second moment is ill-conditioned.", "docs/maths.md#optimal-new-neurons"],
   "trained to the end": ["Whether the rest of the training was at this size. A network that grew on was not trained to the end: its loss is higher than it would be.", "docs/runs.md#loss-against-size"],
-  rank: ["The place of the candidate by its slope among all that were measured at this step; those that were left out have none.", "docs/deciding.md#which-one-growthselect"],
+  rank: ["The rank of the candidate by slope among all candidates measured at this step; candidates that were left out have none.", "docs/deciding.md#order-of-the-candidates-growthselect"],
   neurons: ["The number of features that the candidate adds or removes. Random ones fill up what is due at a step and was not solved for; they change nothing until they are trained.", "docs/deciding.md#when-and-how-many-neurons-growthwhen"],
   parameters: ["The number of trainable numbers.", "docs/how_large.md"],
   "multiply-adds": ["The number of multiplications with an addition that one sample costs.", "docs/how_large.md"],
