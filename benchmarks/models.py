@@ -146,7 +146,7 @@ def measured(name: str, *, plan: bool) -> Row:
     import torch
 
     from gromo_graph import TorchImportError, from_torch
-    from gromo_graph.graph.growability import growing_share, obstacle
+    from gromo_graph.graph.growability import obstacle
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -176,7 +176,7 @@ def measured(name: str, *, plan: bool) -> Row:
         name,
         "fixed" if fixed else "whole",
         fixed,
-        growing_share(graph),
+        network.growing_share,
         sum(obstacle(graph, group) is None for group in graph.groups),
         len(graph.groups),
         _difference(model, network, x),

@@ -91,7 +91,8 @@ def import_(
         return
     say(f"written: {', '.join(map(str, filter(None, (out, weights))))}")
     say(
-        f"{len(network.spec.nodes)} nodes, {network.graph.parameter_count:,} parameters; outputs are the model's"
+        f"{len(network.spec.nodes)} nodes, {network.graph.parameter_count:,} parameters, of which "
+        f"{network.growing_share:.0%} are in layers that can grow; outputs are the model's"
     )
     if weights is None:
         say("note: the weights are not kept: name a file with --weights to have them")

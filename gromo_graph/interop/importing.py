@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
 from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
-from gromo_graph.interop.tracing import Trace, run_once, trace_by_export, trace_by_fx
+from gromo_graph.interop.recording import trace_by_run
+from gromo_graph.interop.tracing import Trace, run_once, trace_by_export
 from gromo_graph.interop.verifying import disagreement
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.assembly import part_of
@@ -38,7 +40,7 @@ def from_torch(
 ) -> GrowingNetwork:
     """A network that computes what a torch module does, with copies of its weights, and can grow.
 
-    The module is traced by torch.fx, and by torch.export if fx cannot follow it. Layers, norms, pools, activations,
+    The calls of the module are recorded while it runs on the example. Layers, norms, pools, activations,
     sums and concatenations become nodes, named by the paths of their modules. Weights, running statistics, the mode
     and the choice of frozen weights are copied. The network is compared with the module, in evaluation and in
     training mode.
@@ -48,8 +50,10 @@ def from_torch(
         example_input: one tensor (batch, features), (batch, channels, length) or (batch, channels, height, width);
             several of them for several inputs, in the order of the arguments of `forward`, or by their names.
         name: of the spec; by default the class of the module.
-        allow_fixed: keep modules that a spec cannot express unchanged, each as a node of the kind `fixed`. They are
-            trained with the rest; their inputs and outputs do not grow; such a spec exists in Python alone.
+        allow_fixed: keep calls that a spec cannot express unchanged, each as a node of the kind `fixed`, or the
+            smallest module around them. They are trained with the rest; their inputs and outputs do not grow; such a
+            spec exists in Python alone. `network.growing_share` tells how much of it
+            can grow.
 
     Returns:
         A network whose outputs are those of the model. If the model returns several tensors, the network returns a
@@ -77,13 +81,26 @@ def from_torch(
     if found:
         raise TorchImportError(found, _ADVICE)
     inputs = _batches(model, given)
-    reading = _read(model, inputs)
-    if reading.obstacles and allow_fixed:
-        reading = _read_around(model, inputs)
+    refused: TorchImportError | None = None
+    for reading in _readings(model, inputs, allow_fixed=allow_fixed):
+        try:
+            return _checked(model, reading, inputs, name)
+        except TorchImportError as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
+
+
+def _checked(model: nn.Module, reading: Reading, inputs: Mapping[str, Tensor], name: str) -> GrowingNetwork:
+    """The network of a reading that computes the same as the model.
+
+    Raises:
+        TorchImportError: there are obstacles, or it computes something else.
+    """
     if reading.obstacles:
         raise TorchImportError(reading.obstacles, _ADVICE)
     network = _network(model, reading, name)
-    apart = disagreement(model, network, inputs, train=not reading.functional_dropout)
+    apart = disagreement(model, network, inputs, train=reading.trains)
     if apart is not None:
         raise TorchImportError([Obstacle("", apart)])
     return network
@@ -168,26 +185,44 @@ def _batches(model: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor]
     return inputs
 
 
-def _read(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
-    """Read by fx, or by export if fx cannot follow; if neither can, the obstacles of both are given."""
+def _readings(model: nn.Module, inputs: Mapping[str, Tensor], *, allow_fixed: bool) -> Iterator[Reading]:
+    """Readings of a model, the best first: of its calls in training, and if it is in evaluation mode of those there.
+
+    A model that does something else in training, such as giving auxiliary outputs, is what it is in evaluation if it
+    is handed over in that mode. With `allow_fixed`, some read around what a spec cannot express.
+    """
+    modes = (True,) if model.training else (True, False)
+    around = (_read_around, partial(_read_around, keep_calls=False)) if allow_fixed else ()
+    readers: tuple[Callable[..., Reading], ...] = (_read, *around)
+    for reader in readers:
+        for training in modes:
+            reading = reader(model, inputs, training)
+            reading.trains = training and not reading.functional_dropout
+            yield reading
+
+
+def _read(model: nn.Module, inputs: Mapping[str, Tensor], training: bool) -> Reading:
+    """Read by running it, or by export if that fails; if neither can, the obstacles of both are given."""
     batch = len(next(iter(inputs.values())))
-    trace = trace_by_fx(copy.deepcopy(model).train(), inputs)
+    trace = trace_by_run(copy.deepcopy(model).train(training), inputs)
     if isinstance(trace, Trace):
         return read(trace, model, batch=batch)
-    other = trace_by_export(copy.deepcopy(model).train(), inputs)
+    other = trace_by_export(copy.deepcopy(model).train(training), inputs)
     if isinstance(other, Trace):
         return read(other, model, batch=batch)
     return Reading(obstacles=[*trace, *other])
 
 
-def _read_around(model: nn.Module, inputs: Mapping[str, Tensor]) -> Reading:
-    """Read the model with the modules that have obstacles kept as they are, or those around them if need be."""
+def _read_around(
+    model: nn.Module, inputs: Mapping[str, Tensor], training: bool, *, keep_calls: bool = True
+) -> Reading:
+    """Read the model with calls that are obstacles kept as they are, or the modules around them if need be."""
     batch = len(next(iter(inputs.values())))
     fixed: set[str] = set()
     while True:
-        trace = trace_by_fx(copy.deepcopy(model).train(), inputs, fixed)
+        trace = trace_by_run(copy.deepcopy(model).train(training), inputs, fixed)
         if isinstance(trace, Trace):
-            reading = read(trace, model, batch=batch, fixed=fixed)
+            reading = read(trace, model, batch=batch, fixed=fixed, keep_calls=keep_calls)
         else:
             reading = Reading(obstacles=list(trace))
         paths = {obstacle.path for obstacle in reading.obstacles}

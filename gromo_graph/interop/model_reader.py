@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.arithmetic import Stacked
+from gromo_graph.interop.kept_call import kept_call
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import FORMS, HINTS, SEVERAL, VIEWS, function_row
 from gromo_graph.interop.tracing import Seen, Trace, line_of
@@ -49,6 +50,7 @@ class Reading:
         obstacles: what a spec cannot say.
         keys: of the outputs, if the model returns a dict. several: whether it returns more than a tensor.
         functional_dropout: whether the model calls dropout without a module.
+        trains: whether it is also of what the model computes in training, dropout left out.
     """
 
     blueprint: Blueprint = field(default_factory=Blueprint)
@@ -56,21 +58,28 @@ class Reading:
     keys: tuple[str, ...] = ()
     several: bool = False
     functional_dropout: bool = False
+    trains: bool = True
 
 
-def read(trace: Trace, model: nn.Module, *, batch: int, fixed: Collection[str] = ()) -> Reading:
+def read(
+    trace: Trace, model: nn.Module, *, batch: int, fixed: Collection[str] = (), keep_calls: bool = False
+) -> Reading:
     """Read a trace.
 
     Args:
         trace: of a copy of the model. model: the one that has the weights and the modes. batch: samples in the trace.
-        fixed: paths of modules that are kept as they are.
+        fixed: paths of modules that are kept as they are. keep_calls: also keep layers and functions as they are that
+            a spec cannot express, if they give one tensor of what other calls give.
     """
-    return _Reader(trace, model, batch, fixed).read()
+    return _Reader(trace, model, batch, fixed, keep_calls).read()
 
 
 class _Reader:
-    def __init__(self, trace: Trace, model: nn.Module, batch: int, fixed: Collection[str]) -> None:
+    def __init__(
+        self, trace: Trace, model: nn.Module, batch: int, fixed: Collection[str], keep_calls: bool
+    ) -> None:
         self.trace, self.model, self.batch, self.fixed = trace, model, batch, fixed
+        self.keep_calls = keep_calls
         self.result = Reading()
         self.values: dict[fx.Node, Any] = {}
         self.memory: dict[fx.Node, tuple[_Memory, int]] = {}
@@ -84,10 +93,53 @@ class _Reader:
             try:
                 self.values[node] = self._value(node)
             except Unmapped as reason:
-                self._refuse(node, str(reason))
-                self.values[node] = pytree.tree_map(self._lost, self.trace.seen[node])
+                self.values[node] = self._kept(node, str(reason))
         self._outputs()
         return self.result
+
+    def _kept(self, node: fx.Node, reason: str) -> Any:
+        """The call as a node that is the call itself, or a stand-in and an obstacle."""
+        seen = self.trace.seen[node]
+        try:
+            if not self.keep_calls or not node.op.startswith("call") or node.target in self.fixed:
+                raise Unmapped(reason)
+            return self._call_as_it_is(node, seen)
+        except Unmapped:
+            self._refuse(node, reason)
+            return pytree.tree_map(self._lost, seen)
+
+    def _call_as_it_is(self, node: fx.Node, seen: Any) -> ModelValue:
+        arguments: tuple[Any, ...] = fx.map_arg(node.args, self.values.__getitem__)
+        named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
+        name, in_place = _name_of(node)
+        if in_place or named.get("inplace") or not isinstance(seen, Seen) or seen.shape[:1] != (self.batch,):
+            raise Unmapped("it gives something else than a new tensor with a row for each sample")
+        self._check_memory(node)
+        is_module = node.op == "call_module"
+        call = TorchCall(
+            self.result.blueprint,
+            batch=self.batch,
+            sizes=seen.shape,
+            where=str(node.target) if is_module else self.trace.owner(node),
+            operator=name.removeprefix("aten::"),
+            is_module=is_module,
+            training=self._mode(node),
+            owners=self.owners,
+        )
+        if is_module:
+            kept: ModelValue = self._module_as_it_is(str(node.target))(call, *arguments, **named)
+        else:
+            module, values = kept_call(call.operator, node, arguments, named, batch=self.batch)
+            kept = call.keep(module, values)
+        self._remember(node, name, False)
+        return kept
+
+    def _module_as_it_is(self, path: str) -> Any:
+        if path in self.called:
+            raise Unmapped("it is called more than once")
+        self.called[path] = path
+        module = self.model.get_submodule(path)
+        return lambda call, *arguments: call.keep(module, arguments)
 
     def _refuse(self, node: fx.Node, reason: str) -> None:
         """Module and reason, once."""
@@ -240,10 +292,7 @@ class _Reader:
         known = _module_at(self.model, path)
         original = module if known is None else known
         if path in self.fixed:
-            if path in self.called:
-                raise Unmapped("it is called more than once")
-            self.called[path] = path
-            return lambda call, *arguments: call.keep(original, arguments)
+            return self._module_as_it_is(path)
         if layer is None:
             raise Unmapped("the language has no such kind")
         computed = reparametrized(original)

@@ -71,7 +71,10 @@ def _apart(
             if double:
                 continue  # it may insist on its own precision
             return None if training else f"the model itself raises {type(error).__name__}: {error}"
-        found = _outputs(other, list(given.values()), {})
+        try:
+            found = _outputs(other, list(given.values()), {})
+        except Exception as error:
+            return f"the network raises {type(error).__name__}: {error}"
         return _compared(expected, found, _EXACT if double else _ROUNDED)
     return None
 

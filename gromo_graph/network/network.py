@@ -11,6 +11,7 @@ from torch import Tensor
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Call, Graph
+from gromo_graph.graph.growability import growing_share
 from gromo_graph.modules import GrowingModule, Linkable, MergeGrowingModule
 from gromo_graph.network.assembly import Parts, assembled
 from gromo_graph.network.fast_forward import FastForward
@@ -57,6 +58,11 @@ class GrowingNetwork(Displayed, torch.nn.Module):
     def graph(self) -> Graph:
         """The graph as the network now stands."""
         return self._graph
+
+    @property
+    def growing_share(self) -> float:
+        """The share of the parameters in layers that growth may widen, on either side, from 0 to 1."""
+        return growing_share(self._graph)
 
     @property
     def parts(self) -> Parts:

@@ -21,6 +21,7 @@ from gromo_graph.translation.arrangement import (
     turned_to_front,
 )
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Source, Unmapped
+from gromo_graph.translation.features_last import FeaturesLast
 
 
 @dataclass(frozen=True)
@@ -209,20 +210,35 @@ class TorchCall:
         Raises:
             Unmapped: it shares weights, or reads or gives something that no node does.
         """
-        self.claim(module)
         if not 1 <= len(self.shape) <= 3:
             raise Unmapped(f"it gives {list(self.shape)} of a sample: expected 1 to 3 dimensions")
-        sources = self.blueprint.different([self.view(value) for value in values])
-        return self.blueprint.add(
+        views = [self.view(value) for value in values]
+        self.claim(module)
+        turned = tuple(view.features_last for view in views)
+        if any(turned):
+            module = FeaturesLast(module, turned)
+        plain = [
+            self._features_first(view) if last else view for view, last in zip(views, turned, strict=True)
+        ]
+        sources = self.blueprint.different(plain)
+        is_turned = any(turned) and len(self.shape) > 1
+        found = self.blueprint.add(
             self.named(Fixed, {}),
             Fixed,
             Source(training=self.training, module=module),
             sources=sources,
-            module=type(module).__name__,
+            module=getattr(module, "called", type(module).__name__),
             takes=tuple(self.blueprint.shapes[source] for source in sources),
-            shape=self.shape,
+            shape=(self.shape[-1], *self.shape[:-1]) if is_turned else self.shape,
             parameters=sum(parameter.numel() for parameter in module.parameters()),
         )
+        return self.behind_positions(found) if is_turned else found
+
+    def _features_first(self, view: ModelValue) -> ModelValue:
+        """What a node has whose features a model reads last."""
+        node = self.blueprint.by_features(view)
+        shape = self.blueprint.shapes[node]
+        return ModelValue(node, shape, shape)
 
     def named(self, kind: type[Node], tensors: Mapping[str, Weight]) -> str:
         """The path of the module, or that of the weights; else that of the module around, and what is called."""

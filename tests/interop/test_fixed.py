@@ -16,7 +16,6 @@ from gromo_graph import (
     GrowingNetwork,
     GrowthScheduler,
     SpecError,
-    TorchImportError,
     compile_network,
     dump_spec,
     edit,
@@ -160,14 +159,69 @@ def test_a_module_whose_own_forward_pass_is_in_the_way_is_kept_as_a_whole() -> N
     agree(model, network, SHAPE)
 
 
-def test_the_forward_pass_of_the_model_itself_cannot_be_kept() -> None:
-    class Doubled(Mixer):
+def test_a_call_of_the_model_itself_is_kept_alone() -> None:
+    class Waves(Mixer):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x).sin()
 
-    with pytest.raises(TorchImportError) as caught:
-        from_torch(Doubled(), EXAMPLE.float(), allow_fixed=True)
-    assert "" in {obstacle.path for obstacle in caught.value.obstacles}
+    torch.manual_seed(0)
+    model = Waves().double()
+    network = from_torch(model, EXAMPLE, allow_fixed=True)
+    assert {name: node.details for name, node in network.spec.nodes.items() if node.kind == "fixed"} == {
+        "sin": ("sin",)
+    }
+    agree(model, network, SHAPE)
+
+
+class Scaled(nn.Module):
+    """Calls that a spec cannot express: with a weight, in the order of a transformer, and with the shape of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.power = nn.Parameter(torch.rand(6) + 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] > 1000:  # a path that only the shapes decide
+            raise ValueError("too large")
+        return (x.abs() + 1).pow(self.power)
+
+
+class FeaturesBehind(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.norm, self.scaled = nn.Conv2d(1, 6, 2, stride=2), nn.LayerNorm(6), Scaled()
+        self.wide, self.narrow, self.head = nn.Linear(6, 9), nn.Linear(9, 6), nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).permute(0, 2, 3, 1)
+        x = x + self.narrow(self.wide(self.norm(self.scaled(x))).relu())
+        return self.head(x.permute(0, 3, 1, 2)).mean((2, 3))
+
+
+def test_layers_behind_a_kept_call_are_read_and_grow() -> None:
+    torch.manual_seed(0)
+    model = FeaturesBehind().double()
+    network = from_torch(model, EXAMPLE, allow_fixed=True)
+    kinds = {name: node.kind for name, node in network.spec.nodes.items()}
+    assert [name for name, kind in kinds.items() if kind == "fixed"] == ["scaled.abs", "scaled.pow"]
+    assert kinds["wide"] == kinds["narrow"] == "conv2d"
+    agree(model, network, SHAPE)
+    agree(network, pickle.loads(pickle.dumps(network)), SHAPE)  # noqa: S301 - what was just written
+    assert 0.5 < network.growing_share < 1
+    grown(network, SHAPE)
+    agree(network, network.to_torch(), SHAPE)
+
+
+def test_a_kept_shape_holds_for_any_batch() -> None:
+    class Tiles(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.reshape(x.shape[0], 3, 2, -1).flatten(2).mean(1)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 6, 1), nn.Flatten(), Tiles(), nn.Linear(128, 3)).double()
+    network = from_torch(model, EXAMPLE, allow_fixed=True)
+    assert "fixed" in {node.kind for node in network.spec.nodes.values()}
+    agree(model, network, SHAPE)
 
 
 def test_a_module_that_gives_several_values_is_kept_with_the_one_around_it() -> None:

@@ -287,7 +287,7 @@ def test_weights_held_by_hand() -> None:
 
 
 class Static(nn.Module):
-    """Control flow on shapes, which torch.fx refuses and torch.export follows."""
+    """Control flow on shapes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -302,7 +302,7 @@ class Static(nn.Module):
         return self.out(self.drop(x.view(x.size(0), -1)))
 
 
-def test_what_fx_cannot_follow_is_read_by_torch_export() -> None:
+def test_control_flow_on_shapes_is_followed() -> None:
     torch.manual_seed(0)
     model = Static().double()
     model(torch.randn(5, 1, 8, 8).double())
@@ -467,3 +467,22 @@ def test_any_network_comes_out_and_in_again(spec: Spec) -> None:
         found = again(*batch(network))
         for one, other in zip(outputs(network, *batch(network)), values(found), strict=True):
             torch.testing.assert_close(other, one, rtol=0, atol=1e-9)
+
+
+class Auxiliary(nn.Module):
+    """Several outputs in training alone, as googlenet has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.aux, self.head = nn.Linear(5, 6), nn.Linear(6, 2), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = self.stem(x).relu()
+        return (self.head(x), self.aux(x)) if self.training else self.head(x)
+
+
+def test_a_model_in_evaluation_mode_is_what_it_computes_there() -> None:
+    model = Auxiliary().double()
+    assert "aux" not in from_torch(model.eval(), torch.zeros(1, 5).double()).spec.nodes
+    with pytest.raises(TorchImportError, match="gives other outputs in evaluation mode"):
+        from_torch(model.train(), torch.zeros(1, 5).double())

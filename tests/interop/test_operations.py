@@ -229,6 +229,7 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
         lambda m, x: x * (m.a + m.b.sqrt())[:, None], SEQUENCE, ["affine"], {"a": torch.rand(4), "b": torch.rand(4)},
     ),
     "a constant": (lambda m, x: x + torch.ones(4), ROW, ["affine"], {}),
+    "a constant of the shape": (lambda m, x: x + x.new_ones(x.shape[1]).cumsum(0), ROW, ["affine"], {}),
     "whole features": (lambda m, x: m.drop(x), IMAGE, ["dropout"], {"drop": nn.Dropout2d(0.25)}),
     "whole samples": (lambda m, x: m.drop(x), IMAGE, ["dropout"], {"drop": StochasticDepth(0.25, "row")}),
     "paths": (lambda m, x: x + m.drop(x.tanh()), ROW, ["merge", "dropout", "merge"], {"drop": DropPath(0.25)}),
