@@ -77,6 +77,7 @@ def _bridge(graph: Graph, attention: str, target: str) -> Bridge | NoBridge:
             "bias": False,
             "activation": "identity",
             "grow": Grow(),
+            "frozen": False,
         }
     )
     return Bridge(source, target, has_edge=False, has_node=False, reader=reader)
@@ -101,7 +102,13 @@ def new_head(graph: Graph, place: HeadPlace, features: int, compared: int) -> Ad
         node = spec.nodes[layer]
         assert isinstance(node, Layer)
         return node.model_copy(
-            update={"features": width, "bias": True, "activation": "identity", "grow": Grow()}
+            update={
+                "features": width,
+                "bias": True,
+                "activation": "identity",
+                "grow": Grow(),
+                "frozen": False,
+            }
         )
 
     return AddPath(

@@ -129,7 +129,13 @@ def _reader(graph: Graph, source: str, target: str) -> Layer | str:
     node = graph.spec.nodes[target]
     if isinstance(node, Convolution | ConvTranspose):
         alike = node.model_copy(
-            update={"sources": (source,), "bias": False, "activation": "identity", "grow": Grow()}
+            update={
+                "sources": (source,),
+                "bias": False,
+                "activation": "identity",
+                "grow": Grow(),
+                "frozen": False,
+            }
         )
         if _slides_to(alike, given, wanted):
             return alike

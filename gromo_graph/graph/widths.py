@@ -16,7 +16,7 @@ from gromo_graph.graph.width_flow import (
     follow_widths,
     group_places,
 )
-from gromo_graph.spec.kinds import Layer, Merge, Node, Shape, WidthRule
+from gromo_graph.spec.kinds import Layer, Merge, Node, Shape, WidthRule, is_frozen
 from gromo_graph.spec.kinds.activation import activation_of
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.model import Spec
@@ -57,6 +57,11 @@ class WidthGroup:
     places: GroupPlaces = field(compare=False, repr=False)
     parts: tuple[WidthGroup, ...] = ()
     matches: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> frozenset[str]:
+        """The layers that change if it grows."""
+        return frozenset((*self.producers, *self.consumers))
 
     @property
     def target(self) -> str:
@@ -228,6 +233,9 @@ def _why_fixed(spec: Spec, found: _Members, producers: Sequence[Layer]) -> str |
     for name, layer in zip(found.producers, producers, strict=True):
         if not isinstance(layer.grow, Grow):
             return f"`{name}` says `grow: false`"
+    for name in (*found.producers, *found.operations, *found.consumers):
+        if is_frozen(spec.nodes[name]):
+            return f"`{name}` is frozen: its weights stay as they are"
     if found.matches:
         return _why_no_match(spec, found)
     return None if found.consumers else "no layer reads it"

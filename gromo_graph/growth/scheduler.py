@@ -180,7 +180,7 @@ class GrowthScheduler:
     def optimizer(self, given: OptimizerChoice) -> None:
         given = list(given) if isinstance(given, Iterable) else given
         optimizers = Optimizers(given)
-        adds_layers = not {"new_edge", "new_node", "deepen"}.isdisjoint(self.policy.actions)
+        adds_layers = not {"new_edge", "new_node", "deepen", "adapt"}.isdisjoint(self.policy.actions)
         check_coverage(self.network, optimizers, self.untrained, adds_layers=adds_layers)
         self._optimizer, self._optimizers = given, optimizers
 
@@ -349,7 +349,8 @@ class GrowthScheduler:
         """The neurons that are due at this tick."""
         graph, left, first = self.network.graph, self._time.ticks_left, self._first_widths
         first.update({group.target: group.features for group in graph.groups if group.target not in first})
-        unpaced = left is None or self.policy.select == "information"  # that says itself how much pays
+        # How much pays `information` says itself; and ranks of adapters keep no proportions.
+        unpaced = self.policy.select == "information" or "adapt" in self.policy.actions
         pace = UNPACED if left is None or unpaced else tick_pace(graph, self.policy, first, left)
         return Filler(self.network, self.policy, self.generator, pace, left == 1)
 

@@ -194,11 +194,16 @@ def form_of(bridge: Bridge) -> tuple[str, Layer]:
 
 
 def entering_layers(network: GrowingNetwork, target: str) -> tuple[GrowingModule, ...]:
-    """The layers that are added up at a target and do nothing else: the layer itself, or those before the sum."""
+    """The layers that are added up at a target and do nothing else: the layer itself, or those before the sum.
+
+    Frozen layers are none of them: they do nothing about a gradient.
+    """
     graph = network.graph
-    if graph.units[target].role == "layer":
-        return (network.growing(target),)
-    return tuple(network.growing(name) for name in graph.sources(target) if sum_of(graph, name) == target)
+    layers = [target]
+    if graph.units[target].role != "layer":
+        layers = [name for name in graph.sources(target) if sum_of(graph, name) == target]
+    modules = [network.growing(name) for name in layers]
+    return tuple(module for module in modules if module.layer.weight.requires_grad)
 
 
 def source_statistics(

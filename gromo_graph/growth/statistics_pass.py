@@ -18,7 +18,12 @@ from gromo_graph.growth.effort.sample_size import followed
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.observe import Curvature, Loader, Loss, Observation, Watched, at_output, observe
 from gromo_graph.growth.process_sums import Processes, sum_up
-from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers, source_statistics
+from gromo_graph.growth.source_statistics import (
+    SourceStatistics,
+    entering_layers,
+    form_of,
+    source_statistics,
+)
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.modules.joint_delta import count
@@ -104,7 +109,7 @@ class Wanted:
     def union(parts: Iterable[Wanted]) -> Wanted:
         """All that is wanted, bridges and targets each once."""
         parts = list(parts)
-        bridges = {(each.source, each.target): each for part in parts for each in part.bridges}
+        bridges = {(form_of(each), each.target): each for part in parts for each in part.bridges}
         return Wanted(
             tuple(group for part in parts for group in part.groups),
             tuple(group for part in parts for group in part.read),
@@ -225,11 +230,11 @@ class Gathered:
 
     def source(self, bridge: Bridge) -> SourceStatistics:
         """The statistics of what a new path would read."""
-        return self._sources[bridge.source, bridge.target]
+        return self._sources[form_of(bridge), bridge.target]
 
     @cached_property
-    def _sources(self) -> Mapping[tuple[str, str], SourceStatistics]:
-        return {(each.source, target): each for each in self.sums.sources for target in each.targets}
+    def _sources(self) -> Mapping[tuple[Hashable, str], SourceStatistics]:
+        return {(form_of(b), b.target): each for each in self.sums.sources for b in each.bridges}
 
 
 def sums_of(

@@ -42,15 +42,16 @@ class JointSum(Protocol):
 def modules_of(merge: JointSum) -> tuple[GrowingModule, ...]:
     """The growing modules that enter a sum without a function of their own, or none for another merge.
 
-    One whose output leaves the network too has a gradient of its own.
+    One whose output leaves the network too has a gradient of its own, and frozen ones have no delta.
     """
     if merge.merge != "sum":
         return ()
-    return tuple(
-        module  # type: ignore[misc]  # what is no merge is a layer
+    alone = [
+        module
         for module in merge.previous_modules
         if not module.is_merge and not module.is_output and not list(operations_of(module.function))
-    )
+    ]
+    return tuple(module for module in alone if module.layer.weight.requires_grad)  # type: ignore
 
 
 def start(merge: JointSum) -> None:

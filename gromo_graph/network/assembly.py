@@ -19,7 +19,7 @@ from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.attention_module import AttentionModule
 from gromo_graph.modules.linkable import Linkable
 from gromo_graph.network.group_modules import GroupsOfGraph
-from gromo_graph.spec.kinds import Fixed, Input, Merge, WidthRule
+from gromo_graph.spec.kinds import Fixed, Input, Merge, WidthRule, is_frozen
 from gromo_graph.spec.kinds.activation import activation_of
 
 Parts = Mapping[str, torch.nn.Module]
@@ -42,6 +42,8 @@ def part_of(graph: Graph, name: str, generator: torch.Generator | None) -> torch
     module = build_module(node, graph.input_shapes(name))
     if node.has_first_weights:
         initialize(module, generator)
+    if is_frozen(node):
+        module.requires_grad_(False)
     return module
 
 

@@ -19,7 +19,7 @@ from gromo_graph.layers import Kept, make_identity
 from gromo_graph.network.assembly import part_of
 from gromo_graph.network.kept_features import largest_features
 from gromo_graph.network.network import GrowingNetwork
-from gromo_graph.spec.kinds import Fixed, Layer, Node, WidthRule
+from gromo_graph.spec.kinds import Fixed, Layer, Node, WidthRule, is_frozen
 from gromo_graph.spec.kinds.activation import activation_of
 
 _FIXED = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
@@ -151,10 +151,13 @@ class _Following:
             return self.made(name, fresh, start)
         maps = self.maps(name, was)
         same = _shapes(fresh) == _shapes(before) and _attributes(fresh, _FREE) == _attributes(before, _FREE)
-        if same and not copied and all(_is_whole(each) for each in maps):
+        is_switched = is_frozen(node) != is_frozen(self.network.spec.nodes[was])
+        if same and not copied and not is_switched and all(_is_whole(each) for each in maps):
             return before
         self.draw(name, fresh)
         self.fill(fresh, before, maps, tell=not copied)
+        if is_switched:
+            fresh.requires_grad_(not is_frozen(node))
         if name in self.keys:
             self.hide(fresh, maps[0])
         fresh.train(before.training)

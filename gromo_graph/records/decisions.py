@@ -30,7 +30,7 @@ class Candidate:
         note: what else was out of the ordinary.
     """
 
-    kind: Literal["widen", "new_edge", "new_node", "new_head", "deepen", "prune"]
+    kind: Literal["widen", "new_edge", "new_node", "new_head", "deepen", "adapt", "prune"]
     target: str
     neurons: Count = 0
     predicted: float | None = None

@@ -96,6 +96,8 @@ def decision_words(decision: Decision) -> str:
             return f"new node {target}: {features}"
         case "deepen":
             return f"deeper behind {target}: {features}"
+        case "adapt":
+            return f"adapter of {target}: rank {decision.neurons}"
         case "new_head":
             return f"new head {target}: {features}"
         case _:

@@ -14,7 +14,7 @@ from gromo_graph.spec.python_values import plain
 
 Count = Annotated[int, Field(ge=1)]
 
-Action = Literal["widen", "new_edge", "new_node", "new_head", "deepen", "prune"]
+Action = Literal["widen", "new_edge", "new_node", "new_head", "deepen", "adapt", "prune"]
 
 Criterion = Literal["tiny", "natural", "gradmax", "random", "variance_transfer"]
 
@@ -174,8 +174,8 @@ class Growth(Frozen):
     actions: Annotated[tuple[Action, ...], BeforeValidator(as_tuple)] = Field(
         ("widen",),
         description="What growth may do: `widen` layers, add a `new_edge` or a `new_node` on a new path, a `new_head` "
-        "beside those of an attention, `deepen` by a residual branch behind a node, `prune` neurons that are not "
-        "missed.",
+        "beside those of an attention, `deepen` by a residual branch behind a node, `adapt` frozen layers by low-rank "
+        "branches beside them, `prune` neurons that are not missed.",
     )
     select: Literal[
         "balanced", "slope", "slope_per_parameter", "slope_per_madd", "realised", "information"

@@ -25,7 +25,7 @@ from gromo_graph.network.draft import Draft
 from gromo_graph.records import Candidate
 from gromo_graph.spec.settings import Growth
 
-Kind = Literal["widen", "new_edge", "new_node", "new_head", "deepen", "prune"]
+Kind = Literal["widen", "new_edge", "new_node", "new_head", "deepen", "adapt", "prune"]
 Solution = TypeVar("Solution")
 Sums = Mapping[Hashable, Tensor]
 """Sums over samples, or their means, by a name of the kind's own."""
@@ -68,6 +68,11 @@ class Applicable(Proposal, ABC):
     @abstractmethod
     def first_changed(self) -> frozenset[str]:
         """The nodes whose pre-activations change first."""
+
+    @property
+    def places(self) -> frozenset[str] | None:
+        """The layers and sums that it changes: it goes with others that change none of them; None if it goes alone."""
+        return None
 
     @property
     def rescue(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
+from gromo_graph.graph.adapters import adapter_places
 from gromo_graph.graph.costs import Cost
 from gromo_graph.spec.settings import Growth, Stop
 
@@ -34,13 +35,15 @@ def asked_at_once(policy: Growth, group: WidthGroup | None) -> int | None:
 
 
 def groups_at_once(policy: Growth, graph: Graph) -> int:
-    """The most width groups that a step may grow: what the policy says, or all that may grow at all.
+    """The most width groups and adapters that a step may grow: what the policy says, or all that may grow at all.
 
     In the clock of release 0.1 it is one for each three.
     """
     if policy.groups is not None:
         return policy.groups
     free = sum(obstacle(graph, group, policy) is None for group in graph.groups)
+    if "adapt" in policy.actions:
+        free += len(list(adapter_places(graph)))
     return max(1, math.ceil(free / 3) if policy.counts_epochs else free)
 
 

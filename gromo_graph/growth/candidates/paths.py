@@ -95,6 +95,11 @@ class NewPath(Applicable):
         return tuple(name for name, _ in self.path.nodes)
 
     @property
+    def places(self) -> frozenset[str] | None:
+        """Of an adapter the sum that it enters: the names of others are their own, and their gradients the same."""
+        return self.changed if self.kind == "adapt" else None
+
+    @property
     def first_changed(self) -> frozenset[str]:
         """The target, or those who read it."""
         return self.changed
@@ -224,10 +229,12 @@ class NeuronsProspect(PathProspect[PathNeurons], ABC):
     Attributes:
         tangent: the activation of the new neurons, around 0.
         shifts: that activation is not 0 at 0, and the layer behind takes it back by its bias.
+        constant: the layer before them has a bias.
     """
 
     tangent: Tangent
     shifts: bool
+    constant: bool = True
 
     @abstractmethod
     def completed(self, sides: tuple[FirstWeights, FirstWeights]) -> tuple[NewNodes, Sequence[FirstWeights]]:
@@ -266,6 +273,8 @@ class NeuronsProspect(PathProspect[PathNeurons], ABC):
         outputs = self.outputs(gathered) if natural else None
         if natural and outputs is None:
             n, note = torch.zeros_like(n), joined(note, NO_CURVATURE)
+        if not self.constant:
+            s, n = s[:-1, :-1], n[:-1]
         found = optimal_extension(
             s,
             n,

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gromo_graph.graph import Graph, bridges, head_places
+from gromo_graph.graph.adapters import adapter_places
 from gromo_graph.graph.deepening import deep_places
 from gromo_graph.growth.candidates import match, widen
+from gromo_graph.growth.candidates.adapt import AdaptProspect
 from gromo_graph.growth.candidates.base import Drawn, InfeasibleError, LeftOut, Prospect
 from gromo_graph.growth.candidates.deepen import DeepenProspect, branch_of
 from gromo_graph.growth.candidates.match import MatchProspect
@@ -83,7 +85,7 @@ def propose(network: GrowingNetwork, policy: Growth, pace: Pace = UNPACED) -> Fe
 class PathPlace:
     """A place for a new path: its kind, its name as a candidate, and what the kind makes a prospect of."""
 
-    kind: type[EdgeProspect | NodeProspect | HeadProspect | DeepenProspect]
+    kind: type[EdgeProspect | NodeProspect | HeadProspect | DeepenProspect | AdaptProspect]
     target: str
     place: tuple[Any, ...]
 
@@ -105,6 +107,8 @@ def path_places(graph: Graph, policy: Growth) -> Iterator[PathPlace]:
         branch = branch_of(graph)
         for deep in deep_places(graph):
             yield PathPlace(DeepenProspect, deep.source, (deep, branch))
+    for beside in adapter_places(graph) if "adapt" in policy.actions else ():
+        yield PathPlace(AdaptProspect, beside.layer, (beside,))
     if not {"new_edge", "new_node"} & set(policy.actions):
         return
     middle = middle_of(graph)

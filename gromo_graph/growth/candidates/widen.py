@@ -73,6 +73,11 @@ class Widening(OfGroup):
     revives: bool = False
 
     @property
+    def places(self) -> frozenset[str]:
+        """The layers of the group."""
+        return self.group.layers
+
+    @property
     def rescue(self) -> bool:
         """True if it revives a dead layer."""
         return self.revives

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gromo_graph.graph import Graph, WidthGroup, widening_cost
+from gromo_graph.graph import Graph, widening_cost
+from gromo_graph.graph.costs import Cost
 from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.budget import within
 from gromo_graph.growth.candidates.prune import Pruning
@@ -66,14 +67,12 @@ class Attempts:
 
     def _goes_with_applied(self, candidate: Applicable, graph: Graph) -> bool:
         """True if it may still be applied, with the same statistics: no layer in common, and affordable."""
-        before = [each for each in self.applied if isinstance(each, Widening)]
-        if not isinstance(candidate, Widening) or len(before) < len(self.applied):
+        places = candidate.places
+        if places is None or any(each.places is None or places & each.places for each in self.applied):
             return False
-        cost = widening_cost(graph, candidate.group, candidate.neurons)
-        taken = {layer for each in before for layer in layers_of(each.group)}
-        return not taken & layers_of(candidate.group) and within(graph, cost, self._policy.stop)
-
-
-def layers_of(group: WidthGroup) -> set[str]:
-    """The layers that a widening of the group changes."""
-    return {*group.producers, *group.consumers}
+        cost = Cost(candidate.delta_parameters, candidate.delta_madds)
+        if isinstance(candidate, Widening):  # its group was found before any new path
+            if not all(isinstance(each, Widening) for each in self.applied):
+                return False
+            cost = widening_cost(graph, candidate.group, candidate.neurons)
+        return within(graph, cost, self._policy.stop)

@@ -15,7 +15,6 @@ from gromo_graph.graph import WidthGroup
 from gromo_graph.growth.candidates.base import Applicable, InfeasibleError
 from gromo_graph.growth.candidates.widen import Widening, WideningProspect
 from gromo_graph.growth.pace import Pace, TickPace, growing_groups
-from gromo_graph.growth.steps.attempts import layers_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Decision
 from gromo_graph.spec.settings import Growth
@@ -50,14 +49,14 @@ class Filler:
             applied: at this tick; a group that shares a layer with them waits, unless it is the last tick.
             left: groups that may still grow at this tick.
         """
-        taken = {layer for each in applied if isinstance(each, Widening) for layer in layers_of(each.group)}
+        taken = {layer for each in applied if isinstance(each, Widening) for layer in each.places}
         for target in [group.target for group in sorted(self.due(), key=self.pace.relative_width)]:
             group = self._now(target)  # where its features stand changes with the groups before it
-            if not self.is_last and (left <= 0 or taken & layers_of(group)):
+            if not self.is_last and (left <= 0 or taken & group.layers):
                 continue
             drawn = self._drawn(group, self.pace.neurons(self.policy, group))
             if drawn is not None:
-                taken |= layers_of(group)
+                taken |= group.layers
                 left -= 1
                 yield drawn
 

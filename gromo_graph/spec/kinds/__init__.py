@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from gromo_graph.spec.kinds.adaptive_avg_pool import AdaptiveAvgPool1d, AdaptiveAvgPool2d
 from gromo_graph.spec.kinds.attention import Attention
 from gromo_graph.spec.kinds.avg_pool import AvgPool1d, AvgPool2d
-from gromo_graph.spec.kinds.base import Layer, Node, Operation, Shape, ShapeMismatch, WidthRule
+from gromo_graph.spec.kinds.base import Layer, Node, Operation, Shape, ShapeMismatch, WidthRule, is_frozen
 from gromo_graph.spec.kinds.batch_norm import BatchNorm
 from gromo_graph.spec.kinds.conv import Conv1d, Conv2d, Convolution
 from gromo_graph.spec.kinds.conv_transpose import ConvTranspose, ConvTranspose1d, ConvTranspose2d
@@ -76,4 +76,5 @@ __all__ = [
     "Upsample1d",
     "Upsample2d",
     "WidthRule",
+    "is_frozen",
 ]

@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gromo_graph.spec.kinds.base import Family, Operation, Shape
+from gromo_graph.spec.kinds.base import Family, Operation, Shape, Weighted
 from gromo_graph.spec.kinds.registry import register_kind
 
 
-class Affine(Operation):
+class Affine(Weighted, Operation):
     """weight · x + bias, with a number for each feature (layer scale), or one for all of them.
 
     New features get a factor of 1 and an offset of 0.

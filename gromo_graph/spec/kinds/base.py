@@ -201,6 +201,17 @@ class Node(Frozen):
         return None
 
 
+class Weighted(Node):
+    """A node with weights of its own."""
+
+    frozen: bool = Field(False, description="Whether training and growth leave its weights as they are.")
+
+
+def is_frozen(node: Node) -> bool:
+    """True if a node has weights, and they stay as they are."""
+    return isinstance(node, Weighted) and node.frozen
+
+
 class Operation(Node):
     """A node without a width of its own: what passes through it keeps its features."""
 
@@ -208,7 +219,7 @@ class Operation(Node):
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "operation"
 
 
-class Layer(Node):
+class Layer(Weighted):
     """A growing node: its weights make the features of its output."""
 
     width_rule: ClassVar[WidthRule] = WidthRule.OWNED

@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch, Weighted
 from gromo_graph.spec.kinds.per_axis import Positions
 from gromo_graph.spec.kinds.registry import register_kind
 
 
-class ClassToken(Operation):
+class ClassToken(Weighted, Operation):
     """Learned positions, alike for each sample, stand before those of a sequence; new features have zeros there."""
 
     has_first_weights: ClassVar[bool] = True

@@ -9,14 +9,14 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.activation import Activation
-from gromo_graph.spec.kinds.base import Family, Features, Operation, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.base import Family, Features, Operation, Shape, ShapeMismatch, Weighted
 from gromo_graph.spec.kinds.per_axis import along
 from gromo_graph.spec.kinds.refusals import MIXED_GROUPS, no_middle_tap
 from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving
 
 
-class Depthwise(Convolving, Operation):
+class Depthwise(Convolving, Weighted, Operation):
     """A convolution of groups as wide as they were; it has no width of its own, it grows with what it reads.
 
     A group is one channel, or as many as `group_width` says (ResNeXt); then it grows by whole groups.

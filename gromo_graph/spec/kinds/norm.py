@@ -9,12 +9,12 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from gromo_graph.spec.kinds.activation import Activation
-from gromo_graph.spec.kinds.base import Family, Operation, Shape
+from gromo_graph.spec.kinds.base import Family, Operation, Shape, Weighted
 
 Eps = Annotated[float, Field(gt=0, description="Added to the variance before its root is taken.")]
 
 
-class Norm(Operation):
+class Norm(Weighted, Operation):
     """A normalisation, its activation included. The shape (features, ...) stays as it is."""
 
     family: ClassVar[Family] = "norm"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import ClassVar, Literal
 
-from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch, Weighted
 from gromo_graph.spec.kinds.registry import register_kind
 
 
-class Positions(Operation):
+class Positions(Weighted, Operation):
     """A learned number for each feature at each position is added, so that layers behind can tell where they read.
 
     It reads sequences and images, and keeps their shape.

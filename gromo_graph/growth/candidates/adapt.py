@@ -1,0 +1,51 @@
+"""An adapter: two linear layers without biases beside a frozen one, solved like a new node with the identity between
+(docs/maths.md, "Adapters").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gromo_graph.graph import Graph, path_cost
+from gromo_graph.graph.adapters import AdapterPlace, adapter_path
+from gromo_graph.graph.growth_edits import AddPath
+from gromo_graph.growth.candidates.base import InfeasibleError
+from gromo_graph.growth.candidates.budget import neurons_at_once, within
+from gromo_graph.growth.candidates.new_node import tangent_around_zero
+from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
+from gromo_graph.growth.statistics_pass import Wanted
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.spec.settings import Growth
+
+
+def feasible_rank(graph: Graph, policy: Growth, place: AdapterPlace) -> int:
+    """The largest rank that an adapter could begin with, within the budgets.
+
+    Raises:
+        InfeasibleError: rank 1 would pass the budget.
+    """
+    for rank in range(neurons_at_once(policy, None), 0, -1):
+        if within(graph, path_cost(graph, adapter_path(graph, place, rank)), policy.stop):
+            return rank
+    raise InfeasibleError("an adapter of rank 1 there would pass the budget")
+
+
+class AdaptProspect(NeuronsProspect):
+    """An adapter that could be put beside a frozen layer."""
+
+    kind = "adapt"
+    shifts = constant = False
+    feasible = staticmethod(feasible_rank)
+
+    def __init__(self, network: GrowingNetwork, policy: Growth, place: AdapterPlace) -> None:
+        rank = feasible_rank(network.graph, policy, place)
+        super().__init__(network, policy, place.layer, rank, place.bridge)
+        self.place, self.tangent = place, tangent_around_zero("identity")
+
+    def wanted(self) -> Wanted:
+        """The moments of its source, and of the layers beside the frozen one that are trained."""
+        return Wanted(bridges=(self.bridge,), projected=(self.bridge.target,), curved=self.curved())
+
+    def completed(self, sides: tuple[FirstWeights, FirstWeights]) -> tuple[AddPath, Sequence[FirstWeights]]:
+        """The layers before and behind the new features."""
+        return adapter_path(self.network.graph, self.place, len(sides[0].weight)), sides
