@@ -18,7 +18,7 @@ from gromo_graph.growth.pseudo_gradients import OutputVectors, output_vectors, r
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.forward import evaluation_mode
+from gromo_graph.network.forward import evaluation_mode, inputs_of
 
 # So many batches of a loader that says no length are taken for a sign that it has no end.
 _MOST_BATCHES = 100_000
@@ -116,8 +116,7 @@ def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[An
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise GrowthError(f"the loader gave a {type(batch).__name__}: expected pairs (x, y)")
         x, y = batch
-        inputs = tuple(x) if isinstance(x, (tuple, list)) else (x,)
-        yield tuple(value.to(device) for value in inputs), y.to(device)
+        yield tuple(value.to(device) for value in inputs_of(x)), y.to(device)
     if empty:
         raise GrowthError(
             "the loader gave no batch: expected at least one (a loader is read once per pass; a generator is empty "

@@ -84,19 +84,20 @@ def sized(spec: Spec, features: int, outputs: int) -> Spec:
     (7,)
     """
     check_trainable(spec)
-    if len(spec.outputs) != 1:
-        raise RunError(
-            f"`{spec.name}` has {len(spec.outputs)} outputs, and an estimator has one: expected another spec"
-        )
+    for ends, called in ((spec.inputs, "inputs"), (spec.outputs, "outputs")):
+        if len(ends) != 1:
+            raise RunError(
+                f"`{spec.name}` has {len(ends)} {called}, and an estimator has one: expected another spec"
+            )
     (source,), (output,) = spec.inputs, spec.outputs
-    ends = spec.nodes[source]
-    assert isinstance(ends, Input)
-    if len(ends.shape) == 1:
-        spec = replace(spec, nodes={**spec.nodes, source: ends.model_copy(update={"shape": (features,)})})
-    elif math.prod(ends.shape) != features:
+    first = spec.nodes[source]
+    assert isinstance(first, Input)
+    if len(first.shape) == 1:
+        spec = replace(spec, nodes={**spec.nodes, source: first.model_copy(update={"shape": (features,)})})
+    elif math.prod(first.shape) != features:
         raise RunError(
-            f"X has {features} features, but the input `{source}` of `{spec.name}` has the shape {list(ends.shape)}, "
-            f"{math.prod(ends.shape)} numbers: expected as many columns, or another `shape`"
+            f"X has {features} features, but the input `{source}` of `{spec.name}` has the shape {list(first.shape)}, "
+            f"{math.prod(first.shape)} numbers: expected as many columns, or another `shape`"
         )
     layer = output
     while not isinstance(spec.nodes[layer], Layer | Input):

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import fx
@@ -76,6 +76,15 @@ def _with_rank(plan: fx.Graph, value: fx.Node, missing: int) -> fx.Node:
     for _ in range(missing):
         value = plan.call_method("unsqueeze", (value, -1))
     return value
+
+
+def inputs_of(x: Any) -> tuple[Any, ...]:
+    """The inputs of a network from the x of a batch: several are a tuple or a list.
+
+    >>> inputs_of(1), inputs_of([1, 2])
+    ((1,), (1, 2))
+    """
+    return tuple(x) if isinstance(x, tuple | list) else (x,)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor
 from gromo_graph.display import Displayed, printed
 from gromo_graph.errors import RunError, SpecError
 from gromo_graph.network import GrowingNetwork, compile_network
-from gromo_graph.network.forward import evaluation_mode
+from gromo_graph.network.forward import evaluation_mode, inputs_of
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.atomic_files import check_regular
 from gromo_graph.records.journal import Epoch, Journal
@@ -28,6 +28,7 @@ from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
 from gromo_graph.run.data.samples import Samples
+from gromo_graph.run.data.several_inputs import parted, with_several_inputs
 from gromo_graph.run.data.sources import Source, find_source, is_place, read_source
 from gromo_graph.run.data.tables.reading import rows_of_frame
 from gromo_graph.run.data.tables.sources import is_table, rows_of
@@ -119,9 +120,9 @@ class Run(Displayed):
         """Predictions for raw samples, in the words and units of the data.
 
         Args:
-            x: (samples, features), or (samples, *input shape), not standardised. The columns of a DataFrame are found
-                by their names, if the network was trained on data with names. A run that reads a table (section `data`
-                of its spec) takes a DataFrame, a map of columns, or a list of maps.
+            x: (samples, features), or (samples, *input shape), not standardised; of several inputs a map by name. The
+                columns of a DataFrame are found by their names, if the network was trained on data with names. A run
+                that reads a table (section `data` of its spec) takes a DataFrame, a map of columns, or a list of maps.
 
         Returns:
             Class labels (samples,); of several labels 0 and 1 (samples, labels); for regression values (samples,) or
@@ -176,13 +177,22 @@ class Run(Displayed):
         elif is_frame(x):
             raw = read_frame(x, name="x", target=False, **self._columns())
         else:
-            raw = replace(x, y=None) if isinstance(x, Raw) else raw_from("x", x, None)
+            raw = replace(x, y=None) if isinstance(x, Raw) else self._samples(x)
         check_finite(raw)
-        inputs = self.preparation.inputs(raw.x, name=raw.name)
+        inputs, forms = self.preparation.raw_inputs(raw), self.preparation.several_inputs
         device = next(self.network.parameters()).device
         with torch.no_grad(), evaluation_mode(self.network):
-            rows = [joined_outputs(self.network(batch.to(device))) for batch in torch.split(inputs, _BATCH)]
+            rows = [
+                joined_outputs(self.network(*inputs_of(parted(batch.to(device), forms))))
+                for batch in torch.split(inputs, _BATCH)
+            ]
         return torch.cat(rows)
+
+    def _samples(self, x: Any) -> Raw:
+        """Samples that are arrays; of several inputs a map by their names."""
+        if self.preparation.several_inputs and isinstance(x, Mapping):
+            return with_several_inputs("x", x, None)
+        return raw_from("x", x, None)
 
     def evaluate(self, data: Source = None) -> Measures:
         """The loss and all measures of the task on data; of the run's own (None, or the same content) the test part.
@@ -307,8 +317,10 @@ def _check_same(folder: RunFolder, network: GrowingNetwork, preparation: Prepara
     """Refuse a preparation of samples that the network does not read, as that of another run."""
     spec, shapes = network.spec, network.graph.shapes
     reads = [shapes[name] for name in spec.inputs]
+    several = sorted(preparation.several_inputs, key=lambda form: form.place)
+    prepared = [form.shape for form in several] or [preparation.shape]
     gives = shapes[spec.outputs[0]][0]
-    if reads != [preparation.shape] or (len(spec.outputs) == 1 and gives != preparation.outputs):
+    if reads != prepared or (len(spec.outputs) == 1 and gives != preparation.outputs):
         raise RunError(
             f"{folder.file(DATA)}: this file is of another network: it prepares samples of shape {preparation.shape} "
             f"for {preparation.outputs} outputs, and the network reads {', '.join(map(str, reads))} and gives {gives}"

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
-from gromo_graph.network.forward import evaluation_mode
+from gromo_graph.network.forward import evaluation_mode, inputs_of
 from gromo_graph.run.training.objective import Objective
 
-Batches = Iterable[tuple[Tensor, Tensor]]
-AfterStep = Callable[[torch.nn.Module, Tensor, Tensor], torch.nn.Module]
+Batches = Iterable[tuple[Any, Tensor]]
+AfterStep = Callable[[torch.nn.Module, Any, Tensor], torch.nn.Module]
 
 
 class Means(TypedDict):
@@ -73,7 +73,7 @@ def train_epoch(
         if step.begins:
             step.begin(rate(index))
         with lost_peers(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
-            prediction = network(x)
+            prediction = network(*inputs_of(x))
             value = loss(prediction, y)
         if failure is None and not torch.isfinite(value):
             where = f"{clock or 'an epoch'}, batch {index + 1}"
@@ -164,7 +164,7 @@ class _Step:
         self.batches, self.divisor = 0, 0.0
 
 
-def _weighted(loader: Batches) -> Iterable[tuple[Tensor, Tensor, float, int]]:
+def _weighted(loader: Batches) -> Iterable[tuple[Any, Tensor, float, int]]:
     """Batches with what the share of this process weighs, and how many samples the whole batch has."""
     own = getattr(loader, "weighted", None)
     return own() if own is not None else ((x, y, 1.0, len(y)) for x, y in loader)
@@ -181,7 +181,7 @@ def evaluate(
     sums = _Sums(_device_of(network), loss)
     with torch.no_grad(), evaluation_mode(network):
         for x, y in loader:
-            prediction = network(x)
+            prediction = network(*inputs_of(x))
             sums.add(loss(prediction, y), prediction, y)
     return sums.means(processes)
 

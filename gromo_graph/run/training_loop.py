@@ -19,6 +19,7 @@ from gromo_graph.growth.observe import is_sized
 from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.forward import inputs_of
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.histograms import Histograms
@@ -424,7 +425,8 @@ class Loop:
         inputs = None
         if not isinstance(self.data.parts["validation"], Stream):
             x, _ = next(iter(self.measured["validation"]))
-            inputs = [x[: samples_within_cost(self.network)]]
+            count = samples_within_cost(self.network)
+            inputs = [each[:count] for each in inputs_of(x)]
         return histograms_of(self.network, inputs)
 
     def _on_event(self, event: GrowthEvent) -> None:

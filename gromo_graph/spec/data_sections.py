@@ -15,6 +15,9 @@ from gromo_graph.spec.settings import Count, as_tuple
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
 """The endings of files that are read as tables."""
 
+LISTS = ("drop", "numeric", "categorical", "embedding", "dates")
+"""The lists of columns by their kind."""
+
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 
 
@@ -37,6 +40,11 @@ class TableData(Frozen):
     drop: Names = Field((), description="Columns that are not read.")
     numeric: Names = Field((), description="Columns of numbers.")
     categorical: Names = Field((), description="Columns of categories, each of which becomes a switch.")
+    embedding: Names = Field(
+        (),
+        description="Columns of many categories, each read by an input of its own, with its name and the shape [1], "
+        "and an `embedding` behind it.",
+    )
     dates: Names = Field(
         (), description="Columns of dates: year, month, weekday and days since 1970 are read."
     )
@@ -74,20 +82,18 @@ class TableData(Frozen):
     @property
     def columns(self) -> dict[str, str]:
         """The key of the list that names a column, by column."""
-        return {
-            name: key for key in ("drop", "numeric", "categorical", "dates") for name in getattr(self, key)
-        }
+        return {name: key for key in LISTS for name in getattr(self, key)}
 
     @model_validator(mode="after")
     def _each_column_once(self) -> TableData:
         apart = (self.target, *([self.sample_weight] if self.sample_weight else []))
-        named = Counter((*apart, *self.drop, *self.numeric, *self.categorical, *self.dates))
+        named = Counter((*apart, *(name for key in LISTS for name in getattr(self, key))))
         twice = [name for name, times in named.items() if times > 1]
         if twice:
             raise PydanticCustomError(
                 "contradiction",
                 "the column `{name}` is named twice: keep it in one of target, sample_weight, drop, numeric, "
-                "categorical and dates",
+                "categorical, embedding and dates",
                 {"name": twice[0]},
             )
         return self

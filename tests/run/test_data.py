@@ -222,7 +222,7 @@ def test_a_target_that_never_changes_is_said() -> None:
     assert single.notes == ("data: the target has one class alone, `a`: there is nothing to predict",)
 
 
-def test_one_input() -> None:
+def test_several_inputs_have_names() -> None:
     two = """\
 name: two
 nodes:
@@ -232,7 +232,7 @@ nodes:
   y: {kind: linear, from: c, features: 2}
 output: y
 """
-    with pytest.raises(RunError, match="2 inputs, and `grow` trains networks with one"):
+    with pytest.raises(RunError, match="expected samples for each input, a, b, found samples without a name"):
         load_data((_rows(), [0, 1] * 20), parse_spec(two))
 
 

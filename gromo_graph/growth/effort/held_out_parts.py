@@ -15,6 +15,7 @@ from gromo_graph.growth.effort.sample_parts import samples_of
 from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.forward import inputs_of
 
 SEARCHED, JUDGED = 256, 512
 """Samples of the part by which step sizes are searched, and of the one by which decisions are judged, about."""
@@ -47,7 +48,7 @@ def numbered(loader: Loader, network: GrowingNetwork) -> Iterator[Numbered]:
             own = torch.arange(passed + loader.place, passed + samples, loader.shares)  # type: ignore[attr-defined]
             passed += samples
             if weight:
-                yield (x,), y, own
+                yield inputs_of(x), y, own
         return
     for inputs, target in batches(loader, network):
         yield inputs, target, torch.arange(passed, passed + len(target))

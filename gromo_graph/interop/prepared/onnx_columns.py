@@ -20,12 +20,11 @@ _ML = "ai.onnx.ml"
 _BATCH = "batch"
 _SAMPLES = 3
 _INSIDE = "network/"
-_INPUT = "x"
 _UNSEEN = "a category that is not there"
 
 
 def prepared_model(network: PreparedNetwork) -> Any:
-    """The ONNX model: an input for each column, (samples,), or `x` of a run without a table; see `inputs_of`.
+    """The ONNX model: an input for each column, (samples,), or the inputs of a run without a table (`inputs_of`).
 
     Its outputs are `prediction`, a class or values in their unit, and for classes `probabilities` in their order.
 
@@ -44,13 +43,13 @@ def prepared_model(network: PreparedNetwork) -> Any:
         input_names=inner,
         output_names=network.output_names,
     )
-    names = [column.name for column in network.columns] or [_INPUT]
+    names = network.input_names
     inside = _INSIDE
     while any(name.startswith(inside) for name in names):
         inside += "/"
     model = onnx.compose.add_prefix(model, inside)
     graph = model.graph
-    columns: Sequence[EncodedColumn | None] = network.columns or (None,)
+    columns: Sequence[EncodedColumn | None] = network.columns or (None,) * len(names)
     ends = zip(columns, names, graph.input, strict=True)
     first = [_entrance(column, name, value) for column, name, value in ends]
     last = [_exit(network, value, value.name.removeprefix(inside)) for value in graph.output]
@@ -65,7 +64,7 @@ def prepared_model(network: PreparedNetwork) -> Any:
 def inputs_of(network: PreparedNetwork, values: Sequence[Array]) -> dict[str, Array]:
     """The inputs of the ONNX model from those of the network: categories as texts, everything else as it is."""
     if not network.columns:
-        return {_INPUT: values[0]}
+        return dict(zip(network.input_names, values, strict=True))
     return {
         column.name: _texts(column, array) if isinstance(column, CategoryColumn) else array
         for column, array in zip(network.columns, values, strict=True)
@@ -75,7 +74,7 @@ def inputs_of(network: PreparedNetwork, values: Sequence[Array]) -> dict[str, Ar
 def told_inputs(network: PreparedNetwork) -> Mapping[str, str]:
     """What each input of the ONNX model holds, in words."""
     if not network.columns:
-        return {_INPUT: "raw samples, float64"}
+        return dict.fromkeys(network.input_names, "raw samples, float64")
     words = {
         "number": "float64, NaN for a gap",
         "date": "days since 1970-01-01, float64, NaN for a gap",

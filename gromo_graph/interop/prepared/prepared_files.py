@@ -86,7 +86,7 @@ def rows_file(network: PreparedNetwork, preparation: Mapping[str, Any]) -> tuple
     """
     examples = network.examples(_OTHER_SAMPLES, seed=1)
     given = [each.numpy() for each in examples]
-    rows: Any = given[0]
+    rows: Any = given[0] if len(given) == 1 else dict(zip(network.input_names, given, strict=True))
     if network.columns:
         rows = {name: _cells(values) for name, values in inputs_of(network, given).items()}
         for column in network.columns:

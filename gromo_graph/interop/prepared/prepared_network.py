@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,9 @@ import torch
 from torch import Tensor
 
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.forward import inputs_of
 from gromo_graph.run.data.preparation import Preparation
+from gromo_graph.run.data.several_inputs import InputForm, parted, slices
 from gromo_graph.run.data.tables.encoded_columns import CategoryColumn, EncodedColumn
 from gromo_graph.run.judging.probabilities import EVEN
 
@@ -19,7 +20,8 @@ class PreparedNetwork(torch.nn.Module):
     """A network in evaluation mode with the two halves of its preparation around it.
 
     Its inputs are the columns of a table, (samples,) each, as `EncodedColumn.read` gives them; of a run without a table
-    they are the raw samples, (samples, *shape). Numbers are float64, until the network computes in its own precision.
+    they are the raw samples, (samples, *shape), of each input. Numbers are float64, until the network computes in its
+    own precision.
 
     Args:
         network: stays as it is. preparation: of its data.
@@ -45,6 +47,12 @@ class PreparedNetwork(torch.nn.Module):
         return () if table is None else table.columns
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        columns = tuple(column.name for column in self.columns)
+        return columns or tuple(form.name for form in self.preparation.several_inputs) or ("x",)
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         """The names of the outputs."""
         return {
@@ -61,9 +69,10 @@ class PreparedNetwork(torch.nn.Module):
             labels the probability of each; for numbers values in their unit, (samples,) or (samples, outputs).
         """
         table, shape = self.preparation.table, self.preparation.shape
-        raw = inputs[0].reshape(-1, math.prod(shape)) if table is None else table.encode(inputs)
-        samples = ((raw - self.mean) / self.scale).to(next(self.plain.parameters()).dtype)
-        output = self.plain(samples.reshape(-1, *shape))
+        flat = [each.flatten(1) for each in inputs] if table is None else [table.encode(inputs)]
+        samples = ((torch.cat(flat, dim=1) - self.mean) / self.scale).to(next(self.plain.parameters()).dtype)
+        several = self.preparation.several_inputs
+        output = self.plain(*inputs_of(parted(samples, several) if several else samples.reshape(-1, *shape)))
         (scores,) = output.values() if isinstance(output, dict) else (output,)
         return self.judged(scores.double())
 
@@ -87,12 +96,17 @@ class PreparedNetwork(torch.nn.Module):
                 _cells(column, self.preparation.scale[start], samples, random)
                 for column, start in zip(self.columns, starts, strict=False)
             )
-        size = (samples, math.prod(self.preparation.shape))
-        if self.preparation.vocabulary is not None:
-            values = random.randint(0, self.preparation.vocabulary, size).astype(np.float64)
-        else:
-            values = random.normal(self.preparation.mean, self.preparation.scale, size)
-        return (torch.from_numpy(values).reshape(-1, *self.preparation.shape),)
+        of_one = InputForm("", self.preparation.shape, self.preparation.vocabulary)
+        forms = self.preparation.several_inputs or (of_one,)
+        found = []
+        for form, own in zip(forms, slices(forms), strict=True):
+            if form.vocabulary is not None:
+                values = random.randint(0, form.vocabulary, (samples, form.size)).astype(np.float64)
+            else:
+                mean, scale = self.preparation.mean[own], self.preparation.scale[own]
+                values = random.normal(mean, scale, (samples, form.size))
+            found.append(torch.from_numpy(values).reshape(-1, *form.shape))
+        return tuple(found)
 
     def _class(self, scores: Tensor) -> Tensor:
         """As `chosen_classes`."""

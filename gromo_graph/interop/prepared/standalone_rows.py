@@ -50,27 +50,36 @@ def probabilities(model: nn.Module, preparation: Mapping[str, Any], rows: Any) -
 def outputs(model: nn.Module, preparation: Mapping[str, Any], rows: Any) -> Tensor:
     """The outputs of the network, (rows, outputs), float64."""
     with torch.no_grad():
-        found = model(samples(preparation, rows))
+        found = model(*samples(preparation, rows))
     (one,) = found.values() if isinstance(found, dict) else (found,)
     tensor: Tensor = one
     return tensor.double()
 
 
-def samples(preparation: Mapping[str, Any], rows: Any) -> Tensor:
+def samples(preparation: Mapping[str, Any], rows: Any) -> list[Tensor]:
     """The inputs of the network: the numbers of each row, standardised.
 
     Args:
-        preparation: of the exported network. rows: columns by name; of a network without a table raw samples.
+        preparation: of the exported network. rows: columns by name; of a network without a table raw samples, of
+            several inputs by name.
     """
+    forms = preparation["several_inputs"]
     table = preparation["table"]
     if table is None:
-        raw = torch.as_tensor(rows, dtype=torch.float64)
-        raw = raw.reshape(len(raw), -1)
+        given = [rows[form["name"]] for form in forms] or [rows]
+        arrays = [torch.as_tensor(values, dtype=torch.float64) for values in given]
+        raw = torch.cat([values.reshape(len(values), -1) for values in arrays], dim=1)
     else:
         parts = [FEATURES[column["kind"]](column, rows[column["name"]]) for column in table["columns"]]
         raw = torch.cat(parts, dim=1)
     mean, scale = (torch.tensor(preparation[key], dtype=torch.float64) for key in ("mean", "scale"))
-    return ((raw - mean) / scale).float().reshape(-1, *preparation["shape"])
+    found = ((raw - mean) / scale).float()
+    if not forms:
+        return [found.reshape(-1, *preparation["shape"])]
+    sizes = [math.prod(form["shape"]) for form in forms]
+    by_form = zip(forms, found.split(sizes, dim=1), strict=True)
+    shaped = {form["place"]: part.reshape(-1, *form["shape"]) for form, part in by_form}
+    return [shaped[place] for place in sorted(shaped)]
 
 
 def of_numbers(column: Mapping[str, Any], cells: Sequence[Any]) -> Tensor:
@@ -96,11 +105,12 @@ def of_dates(column: Mapping[str, Any], cells: Sequence[Any]) -> Tensor:
 
 
 def of_categories(column: Mapping[str, Any], cells: Sequence[Any]) -> Tensor:
-    """1 at the place of the category, else 0."""
+    """1 at the place of the category, else 0; or the place itself, for an embedding."""
     known = {text: place for place, text in enumerate(column["categories"])}
     texts = [text_of(cell) for cell in cells]
     places = [column["gap"] if text is None else known.get(text, column["unseen"]) for text in texts]
-    return (torch.tensor(places)[:, None] == torch.arange(column["places"])).double()
+    at = torch.tensor(places)[:, None]
+    return at.double() if column["embedded"] else (at == torch.arange(column["places"])).double()
 
 
 FEATURES = {"number": of_numbers, "date": of_dates, "category": of_categories}

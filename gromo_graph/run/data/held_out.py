@@ -82,6 +82,9 @@ def _joined(raw: Raw, other: Raw) -> Raw:
 
 
 def _form(raw: Raw) -> str:
+    inputs = [f"`{form.name}` {list(form.shape)}" for form in raw.inputs]
+    if inputs:
+        return f"samples of the inputs {', '.join(inputs)}"
     names = f" ({', '.join(raw.features)})" if raw.features else ""
     return f"samples of the shape {list(raw.x.shape[1:])}{names}"
 

@@ -21,6 +21,7 @@ from gromo_graph.run.data.notes import single_class, unused_outputs
 from gromo_graph.run.data.preparation import Preparation, learn_form, learn_preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, is_prepared_late
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
+from gromo_graph.run.data.several_inputs import InputForm, forms_for
 from gromo_graph.run.data.sources import Source, below, find_source, is_place, read_source
 from gromo_graph.run.data.split import Split
 from gromo_graph.run.data.stream import as_they_are, fingerprint_of, streams
@@ -181,13 +182,13 @@ def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
     Raises:
         RunError: they give something else.
     """
-    if len(spec.outputs) > 1:
+    if len(spec.outputs) > 1 or len(spec.inputs) > 1:
         raise RunError(
-            "data: found loaders by part, and the spec has several outputs: give samples, {'x': x, 'y': {...}}"
+            "data: found loaders by part, and the spec has several inputs or outputs: give samples, "
+            "{'x': {...}, 'y': {...}}"
         )
-    shape, outputs = _ends(spec)
+    (shape, vocabulary), outputs = _reads(spec, ()), _gives(spec)
     task = spec.train.task
-    vocabulary = _vocabulary(spec)
     parts = streams(loaders, shape=shape, outputs=outputs, task=task, vocabulary=vocabulary)
     return Data(
         parts["train"],
@@ -198,15 +199,17 @@ def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
     )
 
 
-def _ends(spec: Spec) -> tuple[tuple[int, ...], int]:
-    """The shape of the one input, and the features of the one output."""
-    shapes = build_graph(spec).shapes
-    return shapes[spec.inputs[0]], shapes[spec.outputs[0]][0]
+def _reads(spec: Spec, forms: tuple[InputForm, ...]) -> tuple[tuple[int, ...], int | None]:
+    """The shape of a sample, and the number of token ids that the one input may hold; None if it holds values."""
+    if forms:
+        return (sum(form.size for form in forms),), None
+    (name,) = spec.inputs
+    return build_graph(spec).shapes[name], vocabularies(spec.nodes).get(name)
 
 
-def _vocabulary(spec: Spec) -> int | None:
-    """The number of token ids that the one input may hold; None if it holds values."""
-    return vocabularies(spec.nodes).get(spec.inputs[0])
+def _gives(spec: Spec) -> int:
+    """The features of the one output."""
+    return build_graph(spec).shapes[spec.outputs[0]][0]
 
 
 def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
@@ -227,7 +230,8 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         raise RunError(
             f"{raw.name}: there are targets for {names}, and the spec has one output: give y as an array"
         )
-    shape, outputs = _ends(spec)
+    outputs, forms = _gives(spec), forms_for(raw, spec)
+    shape, vocabulary = _reads(spec, forms)
     task = _task(raw, spec)
     classes: tuple[str | int, ...] = ()
     labels: Array | None = None
@@ -255,8 +259,9 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         shape=shape,
         classes=classes,
         outputs=outputs,
-        vocabulary=_vocabulary(spec),
+        vocabulary=vocabulary,
         class_weight=weights,
+        inputs=forms,
     )
     train, validation, test = as_parts(raw, learned.preparation, (rows.train, rows.validation, rows.test))
     return Data(
@@ -285,8 +290,8 @@ def as_parts(raw: Raw, preparation: Preparation, parts: Sequence[Array]) -> list
     if is_prepared_late(raw.x):
         preparation.inputs(raw.x[:1], name=raw.name)  # refuses another shape now, not in the middle of a run
         return [MappedPart(raw.x, rows, y[rows], preparation, raw.name, weighted=weighted) for rows in parts]
-    x = preparation.inputs(raw.x, name=raw.name)
-    return [Part(x[rows], y[rows], weighted) for rows in parts]
+    x = preparation.raw_inputs(raw)
+    return [Part(x[rows], y[rows], weighted, preparation.several_inputs) for rows in parts]
 
 
 def _prepared_targets(raw: Raw, preparation: Preparation) -> Tensor:
@@ -336,14 +341,17 @@ def _prepare_several(raw: Raw, spec: Spec, parts: Split | None) -> Data:
         for own, name, task in zip(columns, spec.outputs, tasks, strict=True)
     ]
     forms, notes = tuple(form for form, _ in learned), [note for _, told in learned for note in told]
+    inputs = forms_for(raw, spec)
+    shape, vocabulary = _reads(spec, inputs)
     of_inputs = learn_preparation(
         raw,
         rows.train,
         task="several",
-        shape=shapes[spec.inputs[0]],
+        shape=shape,
         classes=(),
         outputs=sum(form.outputs for form in forms),
-        vocabulary=_vocabulary(spec),
+        vocabulary=vocabulary,
+        inputs=inputs,
     )
     preparation = replace(of_inputs.preparation, several=forms)
     train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
@@ -358,17 +366,12 @@ def _prepare_several(raw: Raw, spec: Spec, parts: Split | None) -> Data:
 
 
 def check_trainable(spec: Spec) -> None:
-    """Refuse a spec with several inputs, or with outputs that have positions.
+    """Refuse a spec with outputs that have positions.
 
     Raises:
         RunError: the spec has such.
         GraphError: growth should lead to widths that cannot be reached.
     """
-    if len(spec.inputs) != 1:
-        raise RunError(
-            f"`{spec.name}` has {len(spec.inputs)} inputs, and `grow` trains networks with one: train this one in a "
-            "loop of your own with GrowthScheduler"
-        )
     graph = build_graph(spec)
     check_goals(graph)
     for output in spec.outputs:

@@ -12,6 +12,7 @@ import numpy as np
 
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw, raw_from, sample_weights
+from gromo_graph.run.data.several_inputs import with_several_inputs
 from gromo_graph.run.data.several_targets import with_several_targets
 
 LARGE = 512 * 1024 * 1024
@@ -51,7 +52,7 @@ def mapped(path: Path, member: str) -> Array | None:
 def read_npz(path: Path, *, target: bool = True) -> Raw:
     """The data of a `.npz` file: x (samples, ...) and, unless `target` is False, y, perhaps with sample_weight.
 
-    Of several outputs the arrays are called y.NAME.
+    Of several inputs and outputs the arrays are called x.NAME and y.NAME.
 
     Raises:
         RunError: the file cannot be read, an array is missing, or one holds Python objects.
@@ -64,7 +65,8 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
                 raise RunError(f"{name}: one array without a name: expected an .npz with the arrays x and y")
             found = sorted(arrays.files)
             several = {key.removeprefix("y."): arrays[key] for key in found if key.startswith("y.")}
-            needed = ("x", "y") if target and not several else ("x",)
+            inputs = {key.removeprefix("x."): arrays[key] for key in found if key.startswith("x.")}
+            needed = [*([] if inputs else ["x"]), *(["y"] if target and not several else [])]
             missing = [key for key in needed if key not in found]
             if missing:
                 listed = ", ".join(found) or "nothing"
@@ -72,8 +74,12 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
                     f"{name}: the array {' and '.join(missing)} is missing: found {listed}; "
                     "save them with numpy.savez(file, x=..., y=...)"
                 )
-            x = mapped(path, "x.npy")
-            raw = raw_from(name, arrays["x"] if x is None else x, arrays["y"] if "y" in needed else None)
+            y = arrays["y"] if "y" in needed else None
+            if inputs:
+                raw = with_several_inputs(name, inputs, y)
+            else:
+                x = mapped(path, "x.npy")
+                raw = raw_from(name, arrays["x"] if x is None else x, y)
             if target and several:
                 raw = with_several_targets(raw, several)
             if not target or "sample_weight" not in found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from gromo_graph.records.validation import first_problem
 from gromo_graph.run.data.class_weights import ClassWeight, class_weights
 from gromo_graph.run.data.notes import constant_columns, constant_values
 from gromo_graph.run.data.raw import CHUNK, Array, Raw
+from gromo_graph.run.data.several_inputs import InputForm, arranged, slices
 from gromo_graph.run.data.tables.encoding import TableEncoding
 from gromo_graph.run.data.targets import TargetForm, class_indices, class_names, label_names, target_values
 from gromo_graph.run.judging.probabilities import EVEN
@@ -43,6 +44,7 @@ class Preparation:
         vocabulary: how many token ids the input may hold, if it is read as such; they are never standardised.
         table: what makes the numbers of a sample of a row with columns of several kinds; None if samples are numbers.
         class_weight: of each class or label in the loss; () if all weigh 1.
+        several_inputs: the forms of several inputs, side by side in samples of `shape`; () of one.
         several: the forms of the targets of several outputs, in their order; () of a network with one output.
     """
 
@@ -59,6 +61,7 @@ class Preparation:
     table: TableEncoding | None = None
     class_weight: tuple[_Scale, ...] = ()
     several: tuple[TargetForm, ...] = ()
+    several_inputs: tuple[InputForm, ...] = ()
 
     def inputs(self, x: Array, *, name: str = "data") -> Tensor:
         """float32 (samples, *shape) from raw samples.
@@ -70,7 +73,13 @@ class Preparation:
         standardised = (rows - np.array(self.mean)) / np.array(self.scale)
         found = torch.from_numpy(standardised.astype(np.float32)).reshape(len(x), *self.shape)
         check_tokens(found, self.vocabulary, name)
+        for form, own in zip(self.several_inputs, slices(self.several_inputs), strict=True):
+            check_tokens(found[:, own], form.vocabulary, f"{name}, `{form.name}`")
         return found
+
+    def raw_inputs(self, raw: Raw) -> Tensor:
+        """As `inputs`, for data whose several inputs may stand in another order."""
+        return self.inputs(arranged(raw, self.several_inputs), name=raw.name)
 
     def _wanted(self) -> str:
         named = f" ({', '.join(self.features)})" if self.features else ""
@@ -161,6 +170,7 @@ def learn_preparation(
     outputs: int,
     vocabulary: int | None = None,
     class_weight: tuple[float, ...] = (),
+    inputs: tuple[InputForm, ...] = (),
 ) -> Learned:
     """The preparation that the training rows teach.
 
@@ -175,7 +185,10 @@ def learn_preparation(
     rows = fitted(raw.x, shape, raw.name).reshape(len(raw.x), *form)
     notes: list[str] = []
     moments = _AS_IT_IS
-    if vocabulary is None:
+    if inputs:
+        moments = _of_inputs(rows, train, inputs, raw.name).without(raw.switches)
+        notes += constant_columns(raw, moments.constant.ravel(), features=raw.features, channels=False)
+    elif vocabulary is None:
         moments = _moments(rows, train, (0, *range(2, rows.ndim)), raw.name).without(raw.switches)
         constant = moments.constant.ravel()
         notes += constant_columns(raw, constant, features=raw.features, channels=len(form) > 1)
@@ -198,6 +211,7 @@ def learn_preparation(
         target_scale=target_scale,
         vocabulary=vocabulary,
         class_weight=class_weight,
+        several_inputs=inputs,
     )
     return Learned(preparation, tuple(notes))
 
@@ -285,6 +299,14 @@ class _Moments:
             np.where(kept, 0.0, self.mean), np.where(kept, 1.0, self.scale), self.constant & ~kept
         )
 
+    def spread_over(self, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
+        """Mean, scale and constant of each number of a sample, (1, numbers)."""
+        mean, scale, constant = (
+            np.broadcast_to(each, (1, *shape)).reshape(1, -1)
+            for each in (self.mean, self.scale, self.constant)
+        )
+        return mean, scale, constant
+
 
 _AS_IT_IS = _Moments(np.zeros(1), np.ones(1), np.zeros(1, dtype=bool))
 
@@ -311,6 +333,17 @@ def _moments(rows: Array, train: Array, axes: tuple[int, ...], name: str) -> _Mo
         raise RunError(f"{name}: numbers as large as {largest:.3g} cannot be standardised")
     constant = scale <= _CONSTANT * np.maximum(np.abs(mean), scale)
     return _Moments(mean, np.where(constant, 1.0, scale), constant)
+
+
+def _of_inputs(rows: Array, train: Array, forms: Sequence[InputForm], name: str) -> _Moments:
+    """The moments of several inputs side by side, (1, numbers): each as if it were alone, token ids as they are."""
+    found = []
+    for form, own in zip(forms, slices(forms), strict=True):
+        shaped = rows[:, own].reshape(len(rows), *form.shape)
+        axes = (0, *range(2, shaped.ndim))
+        moments = _AS_IT_IS if form.vocabulary is not None else _moments(shaped, train, axes, name)
+        found.append(moments.spread_over(form.shape))
+    return _Moments(*(np.concatenate(each, axis=1) for each in zip(*found, strict=True)))
 
 
 def _listed(array: Array) -> tuple[float, ...]:

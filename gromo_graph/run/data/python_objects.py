@@ -13,6 +13,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.plugins import imported
 from gromo_graph.run.data.frames import is_frame, is_series, read_frame, read_pair
 from gromo_graph.run.data.raw import Raw, check_unmasked, raw_from, sample_weights
+from gromo_graph.run.data.several_inputs import with_several_inputs
 from gromo_graph.run.data.several_targets import with_several_targets
 
 _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
@@ -61,8 +62,8 @@ def read_object(
 
     Args:
         value: `(x, y)`; or `{"x": x, "y": y}`, also with "features" and "classes" (their names) and "sample_weight",
-            and with y as a map of targets by the names of several outputs; or a DataFrame of pandas, whose target is
-            the column `target`, else the last (frames.py); or anything with a length and items `(x, y)`, as a torch
+            and with x and y as maps by the names of several inputs and outputs; or a DataFrame of pandas, whose target
+            is the column `target`, else the last (frames.py); or anything with a length and items `(x, y)`, as a torch
             Dataset has. In a pair and a mapping, x may be a DataFrame and y a Series.
         name: what messages call it.
         known, size: the features of a trained network, to find the columns of a DataFrame.
@@ -102,7 +103,11 @@ def _from_mapping(value: Mapping[Any, Any], name: str, known: Sequence[str]) -> 
         key: tuple(map(str, value[key])) for key in ("features", "classes") if value.get(key) is not None
     }
     of_several = isinstance(value["y"], Mapping)
-    raw = read_pair(value["x"], None if of_several else value["y"], name=name, known=known, **names)
+    y = None if of_several else value["y"]
+    if isinstance(value["x"], Mapping):
+        raw = replace(with_several_inputs(name, value["x"], y), classes=names.get("classes", ()))
+    else:
+        raw = read_pair(value["x"], y, name=name, known=known, **names)
     if of_several:
         raw = with_several_targets(raw, value["y"])
     if value.get("sample_weight") is None:

@@ -32,6 +32,7 @@ class Raw:
         switches: for each number of a sample, whether it is 0 or 1 and is not standardised; () if none is.
         weights: of the samples in the loss, (samples,), 0 or more; None if all weigh the same.
         several: the columns of y that belong to each of several outputs; () if there is one target.
+        inputs: the forms of several inputs, whose numbers stand side by side in x; () of one (several_inputs.py).
         validation, test: how many of the last samples are for validation, and behind them for the test, as they come
             from files of their own (held_out.py).
     """
@@ -45,6 +46,7 @@ class Raw:
     switches: tuple[bool, ...] = ()
     weights: Array | None = None
     several: tuple[Any, ...] = ()
+    inputs: tuple[Any, ...] = ()
     validation: int = 0
     test: int = 0
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array
+from gromo_graph.run.data.several_inputs import InputForm
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,18 +23,20 @@ class Part:
         y: int64 class indices (samples,), or float32 0 and 1 or standardised values (samples, outputs). With weights
             float32, with the weight of each sample in the last column.
         weighted: whether there are weights.
+        forms: of several inputs, whose numbers stand side by side in x, (samples, numbers); () of one.
     """
 
     x: Tensor
     y: Tensor
     weighted: bool = False
+    forms: tuple[InputForm, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
 
     def to(self, device: torch.device | str) -> Part:
         """The part on a device."""
-        return Part(self.x.to(device), self.y.to(device), self.weighted)
+        return replace(self, x=self.x.to(device), y=self.y.to(device))
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(x, y) of some samples."""
@@ -41,7 +44,7 @@ class Part:
 
     def chosen(self, rows: Tensor) -> Part:
         """A part of these samples alone."""
-        return Part(*self.take(rows), self.weighted)
+        return replace(self, x=self.x[rows], y=self.y[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,11 @@ class MappedPart:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def forms(self) -> tuple[InputForm, ...]:
+        """As of `Part`."""
+        return self.preparation.several_inputs
 
     def to(self, device: torch.device | str) -> MappedPart:
         """The part with batches on a device."""

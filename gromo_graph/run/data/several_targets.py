@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,4 @@ def with_several_targets(raw: Raw, y: Mapping[str, Any]) -> Raw:
         first += rows.shape[1]
     if not columns:
         raise RunError(f"{raw.name}: y is empty: expected a target for each output, by its name")
-    return Raw(
-        raw.name,
-        raw.x,
-        np.concatenate(columns, axis=1),
-        raw.features,
-        weights=raw.weights,
-        several=tuple(parts),
-    )
+    return replace(raw, y=np.concatenate(columns, axis=1), several=tuple(parts))

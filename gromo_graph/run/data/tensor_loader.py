@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gromo_graph.run.data.augmentation import augmented
 from gromo_graph.run.data.samples import MappedPart, Part
+from gromo_graph.run.data.several_inputs import parted
 from gromo_graph.spec.data_sections import UNCHANGED, Augment
 
 
@@ -17,12 +18,12 @@ class Batch(NamedTuple):
     """The share that a process has of a batch.
 
     Attributes:
-        x, y: its samples.
+        x, y: its samples; several inputs are a tuple.
         weight: the mean over processes of weight · own mean loss is the mean over the batch.
         samples: of the whole batch.
     """
 
-    x: Tensor
+    x: Any
     y: Tensor
     weight: float
     samples: int
@@ -45,7 +46,7 @@ class SharedLoader:
         """
         raise NotImplementedError
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
         for batch in self.weighted():
             if batch.weight:
                 yield batch.x, batch.y
@@ -121,7 +122,7 @@ class TensorLoader(SharedLoader):
         for rows in torch.split(self._order(), self._sizes()):
             own, weight = self.own(len(rows))
             x, y = augmented(*self.part.take(rows[own]), self.augment, drawn)
-            yield Batch(x, y, weight, len(rows))
+            yield Batch(parted(x, self.part.forms), y, weight, len(rows))
 
     def _sizes(self) -> list[int]:
         whole, rest = divmod(len(self.part), self.batch_size)

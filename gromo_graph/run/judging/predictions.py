@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.growth.process_sums import ALONE, Processes
-from gromo_graph.network.forward import evaluation_mode
+from gromo_graph.network.forward import evaluation_mode, inputs_of
 from gromo_graph.run.training.objective import Objective, joined_outputs
 
 
@@ -32,7 +33,7 @@ class Predictions:
 def predictions_of(
     network: torch.nn.Module,
     loss: Objective,
-    loader: Iterable[tuple[Tensor, Tensor]],
+    loader: Iterable[tuple[Any, Tensor]],
     *,
     processes: Processes = ALONE,
 ) -> Predictions:
@@ -47,7 +48,7 @@ def predictions_of(
     outputs, targets, total, count = [], [], 0.0, 0.0
     with torch.no_grad(), evaluation_mode(network):
         for x, y in loader:
-            prediction = joined_outputs(network(x))
+            prediction = joined_outputs(network(*inputs_of(x)))
             share = loss.share(prediction, y)
             total += float(loss(prediction, y) * share)  # rounded as after an epoch
             count += share

@@ -18,7 +18,7 @@ from gromo_graph.run.data.raw import Array
 from gromo_graph.run.data.tables.kinds import sound
 from gromo_graph.run.data.tables.rows import Decimal, counted, date_cells, number_cells, text_cells
 
-_MOST_CATEGORIES = 50
+MOST_CATEGORIES = 50
 _FEWEST_ROWS = 5  # of a category in the training part; rarer ones share a place with those that are new
 _NOWHERE = -1
 _FROM_YEAR_0 = 719_468  # days from 0000-03-01 to 1970-01-01
@@ -137,6 +137,8 @@ class CategoryColumn:
         places: how many there are.
         unseen: the place of categories that are rare or not known, -1 if they have none: then all features are 0.
         gap: the place of a gap, -1 if it has none.
+        embedded: whether an `embedding` reads the place, with a vocabulary of `places`. Every cell has a place then:
+            new categories are read with the rare ones, or as the least frequent one.
     """
 
     name: str
@@ -144,28 +146,33 @@ class CategoryColumn:
     places: NonNegativeInt
     unseen: Annotated[int, Field(ge=_NOWHERE)]
     gap: Annotated[int, Field(ge=_NOWHERE)]
+    embedded: bool = False
     kind: Literal["category"] = "category"
 
     @staticmethod
-    def learned(name: str, texts: Array, *, gaps: bool) -> CategoryColumn:
+    def learned(name: str, texts: Array, *, gaps: bool, embedded: bool = False) -> CategoryColumn:
         """From the training rows; `gaps`: whether gaps are a category of their own, else the most frequent one."""
         values = texts.tolist()
         known = list(counts := counted(values))
         frequent = [text for text in known if counts[text] >= _FEWEST_ROWS] or known
-        own = sorted(frequent[:_MOST_CATEGORIES])
+        own = sorted(frequent if embedded else frequent[:MOST_CATEGORIES])
         places = len(own)
         unseen, gap = _NOWHERE, own.index(known[0])
         if len(own) < len(known):
             unseen, places = places, places + 1
+        elif embedded:
+            unseen = own.index(known[-1])
         if gaps:
-            gap = _NOWHERE
+            gap = unseen if embedded else _NOWHERE
             if None in values:
                 gap, places = places, places + 1
-        return CategoryColumn(name, tuple(own), places, unseen, gap)
+        return CategoryColumn(name, tuple(own), places, unseen, gap, embedded)
 
     @property
     def features(self) -> tuple[str, ...]:
         """As of `NumberColumn`."""
+        if self.embedded:
+            return (self.name,)
         names = {self.unseen: "other", self.gap: "missing"}
         return tuple(
             f"{self.name}={self.categories[place]}"
@@ -177,7 +184,7 @@ class CategoryColumn:
     @property
     def switches(self) -> tuple[bool, ...]:
         """As of `NumberColumn`."""
-        return (True,) * self.places
+        return (True,) * len(self.features)
 
     def read(self, column: Any, decimal: Decimal) -> Array:
         """(rows,), the place of each category in int64."""
@@ -187,8 +194,12 @@ class CategoryColumn:
         return np.fromiter(found, dtype=np.int64, count=len(texts))
 
     def encode(self, values: Tensor) -> Tensor:
-        """As of `NumberColumn`: 1 at the place of the category, else 0."""
-        return (values[:, None] == torch.arange(self.places)).double()
+        """As of `NumberColumn`: 1 at the place of the category, else 0; or the place."""
+        return (
+            values[:, None].double()
+            if self.embedded
+            else (values[:, None] == torch.arange(self.places)).double()
+        )
 
 
 EncodedColumn = Annotated[NumberColumn | DateColumn | CategoryColumn, Field(discriminator="kind")]

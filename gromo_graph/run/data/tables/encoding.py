@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw
+from gromo_graph.run.data.several_inputs import InputForm
 from gromo_graph.run.data.tables.encoded_columns import (
     CategoryColumn,
     DateColumn,
@@ -30,7 +31,7 @@ class TableEncoding:
 
     Attributes:
         target: the column to predict; empty if targets are given apart.
-        columns: that are read, in the order of their features.
+        columns: that are read, in the order of their features; those for an embedding come last.
         refuses_gaps: whether no cell may be empty.
         weight: the column with the weights of rows; empty if all weigh the same.
     """
@@ -75,7 +76,16 @@ class TableEncoding:
             switches=self.switches,
             task=task if target else None,
             weights=weights,
+            inputs=self.inputs,
         )
+
+    @property
+    def inputs(self) -> tuple[InputForm, ...]:
+        """The inputs of the network: one for the values of all columns, and one for each embedded column."""
+        embedded = [each for each in self.columns if isinstance(each, CategoryColumn) and each.embedded]
+        values = len(self.features) - len(embedded)
+        of_values = [InputForm("", (values,))] if values else []
+        return (*of_values, *(InputForm(each.name, (1,), each.places) for each in embedded))
 
     def read(self, rows: Rows, problems: list[str]) -> list[Array]:
         """One number for each row and column (`EncodedColumn.read`); `problems` takes what is wrong."""
@@ -126,7 +136,7 @@ def learn_columns(
             found.append(_learned(column, column.cells.values[train], gaps=missing == "indicator"))
         except UnreadableError as error:
             problems.append(f"`{column.name}`: {error}")
-    return tuple(found)
+    return tuple(sorted(found, key=lambda each: isinstance(each, CategoryColumn) and each.embedded))
 
 
 def _learned(column: Column, values: Array, *, gaps: bool) -> EncodedColumn:
@@ -138,7 +148,7 @@ def _learned(column: Column, values: Array, *, gaps: bool) -> EncodedColumn:
         case "date":
             return DateColumn.learned(column.name, values, form=column.form, gaps=gaps)
         case _:
-            return CategoryColumn.learned(column.name, values, gaps=gaps)
+            return CategoryColumn.learned(column.name, values, gaps=gaps, embedded=column.kind == "embedded")
 
 
 def target_of(rows: Rows, name: str, task: Task, problems: list[str]) -> Array | None:
@@ -216,7 +226,12 @@ def new_categories(column: CategoryColumn, texts: Sequence[str]) -> list[str]:
     shown = ", ".join(f"`{text[:40]}`" for text in new[:_NAMED]) + (
         f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
     )
-    place = "as none of the categories" if column.unseen < 0 else "as one category, with the other rare ones"
+    if column.unseen < 0:
+        place = "as none of the categories"
+    elif column.unseen < len(column.categories):
+        place = f"as `{column.categories[column.unseen]}`, the least frequent one"
+    else:
+        place = "as one category, with the other rare ones"
     return [f"column `{column.name}`: {shown} read {place}"]
 
 

@@ -21,11 +21,12 @@ from gromo_graph.run.data.tables.rows import (
 )
 from gromo_graph.spec.data_sections import TableData
 
-Kind = Literal["number", "category", "date", "drop"]
+Kind = Literal["number", "category", "embedded", "date", "drop"]
 
 _KIND_OF_LIST: dict[str, Kind] = {
     "numeric": "number",
     "categorical": "category",
+    "embedding": "embedded",
     "dates": "date",
     "drop": "drop",
 }
@@ -46,7 +47,7 @@ class Column:
 
     Attributes:
         name: of the column.
-        kind: number, category, date, or drop for one that is not read.
+        kind: number, category, embedded (a category that an `embedding` reads), date, or drop if it is not read.
         cells: of its kind; of texts, if it is not read.
         about: what was found, for a person.
         form: of dates that are texts (`date_cells`).
@@ -74,7 +75,7 @@ class Said:
     """Words of an author about columns.
 
     Attributes:
-        lists: the key of the list that names a column, by column: drop, numeric, categorical or dates.
+        lists: the key of the list that names a column, by column: drop, numeric, categorical, embedding or dates.
         date_format: of dates that are texts, None to find it out.
     """
 
@@ -148,7 +149,7 @@ def _column(rows: Rows, name: str, said: Said) -> Column:
     kind = _KIND_OF_LIST[said.lists[name]]
     if kind == "drop":
         return Column(name, kind, text_cells(column), "not read")
-    if kind == "category":
+    if kind in ("category", "embedded"):
         return Column(name, kind, text_cells(column), _counted(text_cells(column)))
     if kind == "date":
         form = said.date_format or _form_of(column)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gromo_graph.run.data.several_inputs import InputForm
+from gromo_graph.run.data.tables.encoded_columns import MOST_CATEGORIES
 from gromo_graph.run.data.tables.kinds import FEW_NUMBERS, MOST, Column, free_texts
 from gromo_graph.run.data.tables.learning import LearnedTable, learn_table
 from gromo_graph.run.data.tables.reading import read_rows
@@ -16,11 +18,19 @@ from gromo_graph.spec.data_sections import TableData
 from gromo_graph.spec.text.write import flow_text
 from gromo_graph.spec.train_settings import Task
 
-_LISTS = {"numeric": "number", "categorical": "category", "dates": "date", "drop": "drop"}
+_LISTS = {
+    "numeric": "number",
+    "categorical": "category",
+    "embedding": "embedded",
+    "dates": "date",
+    "drop": "drop",
+}
 _COMMENT = 45  # the column in which comments begin
 _BUDGET = 500  # parameters, at least
 _STEPS = 2000  # of training, at least
 _BATCH = 32
+
+_NODES = ("columns", "joined", "hidden1", "hidden2", "logits", "value")  # of the spec
 
 _SPEC = """\
 # A network that grows, for the table {file}.
@@ -33,8 +43,8 @@ data:
 {data}
 
 nodes:
-{columns}
-  hidden1: {{kind: linear, from: columns, features: 2, activation: relu}}
+{inputs}
+  hidden1: {{kind: linear, from: {read}, features: 2, activation: relu}}
   hidden2: {{kind: linear, from: hidden1, features: 2, activation: relu}}
   {output}: {{kind: linear, from: hidden2, features: {outputs}}}
 output: {output}
@@ -76,7 +86,11 @@ def table_starter(file: str, target: str) -> TableStarter:
     rows = read_rows(Path(file), section)
     text = free_texts(rows, [name for name in rows.header if name != target])
     task = task_of(rows, target)
-    learned = learn_table(rows, section.model_copy(update={"drop": text}), task)
+    told = section.model_copy(update={"drop": text})
+    learned = learn_table(rows, told, task)
+    many = _of_many_categories(learned)
+    if many:
+        learned = learn_table(rows, told.model_copy(update={"embedding": many}), task)
     columns = [_with_reason(column, text) for column in learned.columns]
     dropped = tuple(f"{column.name}: {column.about}" for column in columns if column.kind == "drop")
     return TableStarter(_text(rows, section, learned, columns, task), dropped)
@@ -111,6 +125,7 @@ def _text(
 ) -> str:
     classes = task == "classification"
     features, path = len(learned.encoding.features), Path(section.file)
+    inputs, read = _input_nodes(learned.encoding.inputs)
     names = np.unique(learned.raw.y) if classes and learned.raw.y is not None else ()
     tuned = [_line("  threshold: tuned", "of the second class, for the highest F1 of the validation part")]
     steps = -(-len(learned.parts.train) // _BATCH)
@@ -118,9 +133,8 @@ def _text(
         file=_printable(path.name),
         name=flow_text(_printable(path.stem)),
         data="\n".join(_data_lines(rows, section, columns, task)),
-        columns=_line(
-            f"  columns: {{kind: input, shape: [{features}]}}", "numbers, and switches for categories"
-        ),
+        inputs="\n".join(inputs),
+        read=read,
         output="logits" if classes else "value",
         outputs=len(names) if classes else 1,
         stop=_line(
@@ -132,6 +146,40 @@ def _text(
         batch=_BATCH,
         epochs=min(100, max(20, -(-_STEPS // steps))),
     )
+
+
+def _of_many_categories(learned: LearnedTable) -> tuple[str, ...]:
+    """The columns of more categories than switches are made for, whose names can be those of nodes."""
+    return tuple(
+        column.name
+        for column in learned.columns
+        if column.kind == "category"
+        and len(counted(column.cells.values.tolist())) > MOST_CATEGORIES
+        and column.name not in _NODES
+        and "->" not in column.name
+    )
+
+
+def _input_nodes(inputs: Sequence[InputForm]) -> tuple[list[str], str]:
+    """The lines of the nodes that read the columns, and the name of the one that gives them all."""
+    lines, parts = [], []
+    for form in inputs:
+        name = flow_text(form.name or "columns")
+        about = (
+            "numbers, and switches for categories" if form.vocabulary is None else "the number of a category"
+        )
+        lines.append(_line(f"  {name}: {{kind: input, shape: {list(form.shape)}}}", about))
+        if form.vocabulary is None:
+            parts.append(name)
+            continue
+        looked_up, flat = (flow_text(f"{form.name}{suffix}") for suffix in (" embedded", " flat"))
+        sizes = f"vocabulary: {form.vocabulary}, features: 2"
+        lines.append(f"  {looked_up}: {{kind: embedding, from: {name}, {sizes}}}")
+        lines.append(f"  {flat}: {{kind: flatten, from: {looked_up}}}")
+        parts.append(flat)
+    if len(parts) == 1:
+        return lines, parts[0]
+    return [*lines, f"  joined: {{kind: merge, from: [{', '.join(parts)}], merge: concat}}"], "joined"
 
 
 def _data_lines(rows: Rows, section: TableData, columns: Sequence[Column], task: Task) -> Iterator[str]:
