@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from math import prod
 from typing import Any
 
@@ -216,20 +217,41 @@ def total(call: TorchCall, input: Any, dim: Any = None, keepdim: bool = False) -
 
 def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None) -> ModelValue:
     along = dim if axis is None else axis
-    if len(tensors) == 2 and isinstance(tensors[0], Weight):
-        value = call.view(tensors[1])
-        positions = 1 if value.features_last else 2
-        if len(value.shape) == 2 and along % 3 == positions:
-            return token_in_front(call, tensors[0], value)
+    tokens = list(takewhile(lambda tensor: isinstance(tensor, Weight), tensors))
+    if tokens and len(tensors) == len(tokens) + 1:
+        value = call.view(tensors[-1])
+        if len(value.shape) == 2 and along % 3 == (1 if value.features_last else 2):
+            for token in reversed(tokens):
+                value = token_in_front(call, token, value)
+            return value
     views = [call.view(tensor) for tensor in tensors]
     dimensions = len(views[0].shape)
-    along = (dim if axis is None else axis) % (dimensions + 1)
+    along %= dimensions + 1
     by_features = dimensions > 1 and along == dimensions
+    if dimensions == 2 and along == (1 if views[0].features_last else 2):
+        return _behind_each_other(call, views)
     if along != 1 and not by_features:
         raise Unmapped(f"it concatenates along dimension {along}: expected the features, first or last")
     if len(views) == 1:
         return views[0]
     return merged(call, "concat", views, by_features=by_features)
+
+
+def _behind_each_other(call: TorchCall, views: Sequence[ModelValue]) -> ModelValue:
+    """The positions of sequences, one after the other: in a spec, features of their transposes."""
+    blueprint = call.blueprint
+    last = views[0].features_last
+    nodes = [blueprint.by_features(view) if last else blueprint.exact(view) for view in views]
+    turned = [blueprint.transposed(blueprint.sequence(node)) for node in nodes]
+    plain = [ModelValue(node, blueprint.shapes[node], blueprint.shapes[node]) for node in turned]
+    node = blueprint.transposed(merged(call, "concat", plain, by_features=False).node)
+    own = blueprint.shapes[node]
+    return ModelValue(node, own, call.shape, turned=last)
+
+
+def addcmul(call: TorchCall, input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> ModelValue:
+    """input + value · tensor1 · tensor2."""
+    return add(call, input, mul(call, tensor1, tensor2), alpha=value)
 
 
 def merged(call: TorchCall, how: str, views: Sequence[ModelValue], *, by_features: bool) -> ModelValue:
@@ -253,6 +275,7 @@ ARITHMETIC: Mapping[str, Callable[..., ModelValue]] = {
     **dict.fromkeys(("neg", "negative"), neg),
     **dict.fromkeys(("mul", "multiply"), mul),
     **dict.fromkeys(("div", "truediv", "divide", "true_divide"), div),
+    "addcmul": addcmul,
     "square": square,
     "sum": total,
     **dict.fromkeys(("pow", "power"), power),

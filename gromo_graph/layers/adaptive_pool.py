@@ -70,6 +70,8 @@ def over_positions(of_axes: Sequence[type[AdaptivePool]], what: str) -> Function
     ) -> ModelValue:
         view = call.view(input)
         dims = {place % (len(view.shape) + 1) for place in ([dim] if isinstance(dim, int) else dim or ())}
+        if dims == {1} and len(view.shape) == 2 and not view.features_last:
+            view = call.by_features(view)
         positions = set(range(1, len(view.shape)) if view.features_last else range(2, len(view.shape) + 1))
         channels_first = not view.turned and view.own[:1] == view.shape[:1]
         if (

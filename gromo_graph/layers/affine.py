@@ -118,6 +118,8 @@ def affine(call: TorchCall, value: ModelValue, half: str, weight: Weight) -> Mod
     if prod(sizes) == 1:
         node = call.add(Affine, {half: own}, sources=(value.node,), shared=True, **fields)
         return replace(value, node=node.node)
+    if len(value.shape) == 2 and prod(sizes) == sizes[-1] > 1 and not value.features_last:
+        value = call.by_features(value)
     feature_axis = len(value.shape) - 1 if value.features_last else 0
     if prod(sizes) != sizes[feature_axis] or sizes[feature_axis] != value.shape[feature_axis]:
         return None

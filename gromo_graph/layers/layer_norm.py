@@ -24,8 +24,8 @@ class FeatureNorm(FeaturesFirst, torch.nn.LayerNorm):
 def build(node: LayerNorm, inputs: Sequence[Shape]) -> torch.nn.LayerNorm:
     """The torch module of the node: all values of a sample together, or those of each position."""
     if node.over == "features" and len(inputs[0]) > 1:
-        return FeatureNorm(inputs[0][0], eps=node.eps)
-    return torch.nn.LayerNorm(list(inputs[0]), eps=node.eps)
+        return FeatureNorm(inputs[0][0], node.eps, node.elementwise_affine, node.bias)
+    return torch.nn.LayerNorm(list(inputs[0]), node.eps, node.elementwise_affine, node.bias)
 
 
 class LayerNormAdapter(JointNormAdapter[torch.nn.LayerNorm]):
@@ -47,14 +47,20 @@ def layer_norm(
     cudnn: bool = False,
 ) -> ModelValue:
     """Over all values of a sample, or over the last dimension."""
-    if weight is None or bias is None:
-        raise Unmapped("it has no weight or no bias: expected elementwise_affine=True and bias=True")
+    if weight is None and bias is not None:
+        raise Unmapped("it has a bias and no weight: expected a weight too, or neither")
     weights = weights_of(call, weight=weight, bias=bias)
-    return call.add_norm(LayerNorm, weights, input, tuple(normalized_shape), eps=float(eps))
+    fields = {
+        "eps": float(eps),
+        "elementwise_affine": weight is not None,
+        "bias": bias is not None or weight is None,
+    }
+    return call.add_norm(LayerNorm, weights, input, tuple(normalized_shape), **fields)
 
 
 def _plain(part: FeatureNorm) -> PlainTorch:
-    norm = torch.nn.LayerNorm(part.normalized_shape, eps=part.eps, device="meta")
+    affine = part.elementwise_affine
+    norm = torch.nn.LayerNorm(part.normalized_shape, part.eps, affine, part.bias is not None, device="meta")
     norm.weight, norm.bias = part.weight, part.bias
     norm.train(part.training)
     return PlainTorch({"": norm}, lambda call, x: call("", x.movedim(1, -1)).movedim(-1, 1))

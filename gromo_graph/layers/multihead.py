@@ -76,7 +76,7 @@ def _projection(call: TorchCall, name: str, view: ModelValue, tensors: Mapping[s
     added = inner.add(
         Conv1d,
         weights,
-        sources=(call.blueprint.by_features(view),),
+        sources=(call.blueprint.sequence(call.blueprint.by_features(view)),),
         features=int(tensors["weight"].shape[0]),
         bias="bias" in tensors,
         kernel=1,

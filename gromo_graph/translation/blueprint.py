@@ -168,13 +168,17 @@ class Blueprint:
             Unmapped: no node has such features.
         """
         if view.features_last:
-            return self.sequence(view.node) if len(view.shape) == 2 else view.node
+            return view.node
         if len(view.shape) != 2:
             raise Unmapped(
                 f"it reads the last of the dimensions {list(view.shape)}, alike along the others: expected one row of "
                 "features, or features behind their positions"
             )
         return self._once(self.exact(view), Transpose)
+
+    def transposed(self, node: str) -> str:
+        """A sequence with features and positions exchanged, made once."""
+        return self._once(node, Transpose)
 
     def shuffled(self, node: str, groups: int) -> str:
         """A node with the features of several groups in turns, made once."""

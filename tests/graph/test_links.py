@@ -132,7 +132,8 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
         elif isinstance(node, Norm):
             whole = isinstance(node, LayerNorm | RMSNorm) and node.over != "features"
             each = prod(shape[1:]) if whole else 1
-            numbers = node.elementwise_affine if isinstance(node, RMSNorm) else 2
+            affine = getattr(node, "elementwise_affine", True)
+            numbers = affine * (1 + (not isinstance(node, RMSNorm) and getattr(node, "bias", True)))
             assert graph.parameters(name) == numbers * shape[0] * each
         else:
             assert graph.parameters(name) == 0

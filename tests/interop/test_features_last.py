@@ -30,7 +30,7 @@ class FeaturesLast(nn.Module):
 
 
 FEATURES_LAST: dict[str, tuple[Callable[[Any, Tensor], Tensor], set[str]]] = {
-    "linear": (lambda m, x: m.wide(x.flatten(2).transpose(1, 2)).mean(1), {"conv1d"}),
+    "linear": (lambda m, x: m.wide(x.flatten(2).transpose(1, 2)).mean(1), {"conv2d"}),
     "positions last as they are": (lambda m, x: m.tokens(x.flatten(2)).flatten(1), {"transpose", "conv1d"}),
     "a norm along positions": (lambda m, x: m.positions(x.flatten(2)).flatten(1), {"transpose", "layer_norm"}),
     "images": (lambda m, x: m.wide(m.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2), {"conv2d", "layer_norm"}),
@@ -80,7 +80,7 @@ def test_a_mixer_is_read_with_as_few_transposes_as_it_has() -> None:
     model, shape = made("mixer")
     network = from_torch(model, torch.zeros(1, *shape, dtype=torch.float64))
     kinds = [node.kind for node in network.spec.nodes.values()]
-    assert (kinds.count("transpose"), kinds.count("sequence"), kinds.count("flatten")) == (4, 1, 1)
+    assert (kinds.count("transpose"), kinds.count("sequence"), kinds.count("flatten")) == (4, 2, 1)
     norms = [node for node in network.spec.nodes.values() if node.kind == "layer_norm"]
     assert {norm.over for norm in norms} == {"features"}
     assert network.spec.nodes["blocks.0.add"].sources == ("patches.sequence", "blocks.0.tokens.2.turned")

@@ -109,7 +109,6 @@ MODULES: list[tuple[nn.Module, Tensor, str]] = [
     (nn.BatchNorm1d(4, affine=False), ROW, "no weight and bias: expected affine=True"),
     (nn.BatchNorm1d(4, track_running_stats=False), ROW, "keeps no running mean"),
     (nn.BatchNorm1d(4, momentum=None), ROW, "momentum=None"),
-    (nn.LayerNorm(4, elementwise_affine=False), ROW, "elementwise_affine=True and bias=True"),
     (nn.LayerNorm(6), torch.zeros(2, 4, 6), ""),
     (nn.LayerNorm([5, 6]), torch.zeros(2, 4, 5, 6), "it normalises (5, 6) of [4, 5, 6]"),
     (nn.GroupNorm(2, 4, affine=False), ROW, "expected affine=True"),

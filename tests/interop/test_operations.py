@@ -221,6 +221,29 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
         lambda m, x: torch.cat([m.token.expand(x.shape[0], -1, -1), x.transpose(1, 2)], dim=1) + m.places, SEQUENCE,
         ["class_token", "positions", "transpose"], {"token": parameter(1, 1, 4), "places": parameter(1, 8, 4)},
     ),
+    "two tokens": (
+        lambda m, x: torch.cat([m.a.expand(len(x), 1, 4), m.b.expand(len(x), 1, 4), x.transpose(1, 2)], 1)[:, 0],
+        SEQUENCE, ["class_token", "class_token", "pad"], {"a": parameter(1, 1, 4), "b": parameter(1, 1, 4)},
+    ),
+    "one behind the other": (
+        lambda m, x: torch.cat([x.tanh(), x], 2), SEQUENCE,
+        ["merge", "transpose", "transpose", "merge", "transpose"], {},
+    ),
+    "a factor for each position": (
+        lambda m, x: torch.addcmul(m.b, m.a, x), SEQUENCE, ["transpose", "affine", "affine", "transpose"],
+        {"a": parameter(1, 1, 7), "b": parameter(1, 1, 7)},
+    ),
+    "a norm without bias": (
+        lambda m, x: m.norm(x.transpose(1, 2)), SEQUENCE, ["layer_norm", "transpose"],
+        {"norm": nn.LayerNorm(4, bias=False)},
+    ),
+    "a norm without weights": (
+        lambda m, x: functional.layer_norm(x, (4, 7)), SEQUENCE, ["layer_norm"], {},
+    ),
+    "to a sequence and back": (
+        lambda m, x: m.wide(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(-1, 5, 6, 6), IMAGE, ["conv2d"],
+        {"wide": nn.Linear(4, 5)},
+    ),
     "positions of a table": (
         lambda m, x: x.transpose(1, 2) + m.places[:, : x.shape[2]], SEQUENCE, ["positions", "transpose"],
         {"places": parameter(1, 9, 4)},

@@ -147,7 +147,12 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         Slice(sources=(source,), start=0, stop=draw(st.integers(1, shape[0]))),
         ChannelShuffle(sources=(source,), groups=draw(st.sampled_from(divisors(shape[0])))),
         BatchNorm(sources=(source,), activation=activation, momentum=draw(st.sampled_from([0.1, 0.5]))),
-        LayerNorm(sources=(source,), eps=draw(st.sampled_from([1e-5, 1e-3]))),
+        LayerNorm(
+            sources=(source,),
+            eps=draw(st.sampled_from([1e-5, 1e-3])),
+            elementwise_affine=draw(st.booleans()),
+            bias=draw(st.booleans()),
+        ),
         RMSNorm(
             sources=(source,),
             eps=draw(st.sampled_from([None, 1e-3])),

@@ -24,6 +24,8 @@ class LayerNorm(Norm):
         description="All values of a sample together, or the `features` of each position by themselves, as in "
         "transformers.",
     )
+    elementwise_affine: bool = Field(True, description="Whether each value, or feature, gets a factor.")
+    bias: bool = Field(True, description="Whether it also gets an offset; without factors there are none.")
 
     @property
     def details(self) -> tuple[str, ...]:
@@ -31,8 +33,9 @@ class LayerNorm(Norm):
         return (*(("over features",) if self.over == "features" else ()), *super().details)
 
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
-        """A factor and an offset for each value, or for each feature."""
-        return 2 * (inputs[0][0] if self.over == "features" else prod(inputs[0]))
+        """A factor and an offset for each value, or for each feature, those of them that there are."""
+        values = inputs[0][0] if self.over == "features" else prod(inputs[0])
+        return self.elementwise_affine * (1 + self.bias) * values
 
 
 register_kind(LayerNorm, "gromo_graph.layers.layer_norm:TORCH")
