@@ -32,7 +32,7 @@ class HeadPlace:
 
 def head_places(graph: Graph) -> Iterator[HeadPlace | NoBridge]:
     """One for each sum that heads enter and what they read; heads that others stand for already are passed over."""
-    seen: set[tuple[tuple[str, ...], str]] = set()
+    seen: set[tuple[tuple[str, ...], str, bool]] = set()
     for name, node in graph.spec.nodes.items():
         if not isinstance(node, Attention):
             continue
@@ -42,8 +42,8 @@ def head_places(graph: Graph) -> Iterator[HeadPlace | NoBridge]:
             continue
         read = tuple(source for maker in makers for source in maker.sources)
         target = sum_of(graph, out) or out
-        if (read, target) not in seen:
-            seen.add((read, target))
+        if (read, target, node.causal) not in seen:
+            seen.add((read, target, node.causal))
             query, key, value = node.sources
             bridge = _bridge(graph, name, target)
             if isinstance(bridge, Bridge):
@@ -96,6 +96,8 @@ def new_head(graph: Graph, place: HeadPlace, features: int, compared: int) -> Ad
         features: of the value. compared: of query and key.
     """
     spec, name = graph.spec, head_name(graph)
+    fellow = spec.nodes[place.attention]
+    assert isinstance(fellow, Attention)
     parts = {part: f"{name}.{part}" for part in ("query", "key", "value", "attention", "out")}
 
     def like(layer: str, width: int) -> Layer:
@@ -118,7 +120,10 @@ def new_head(graph: Graph, place: HeadPlace, features: int, compared: int) -> Ad
             (parts["query"], like(place.query, compared)),
             (parts["key"], like(place.key, compared)),
             (parts["value"], like(place.value, features)),
-            (parts["attention"], Attention(sources=(parts["query"], parts["key"], parts["value"]))),
+            (
+                parts["attention"],
+                Attention(sources=(parts["query"], parts["key"], parts["value"]), causal=fellow.causal),
+            ),
             (parts["out"], out_layer(place.bridge.reader, parts["attention"], bias=False)),
         ),
     )

@@ -6,6 +6,7 @@ import inspect
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from math import isinf
 from typing import Any
 
 import safetensors.torch
@@ -329,6 +330,8 @@ def _argument(module: nn.Module, parameter: inspect.Parameter) -> Any:
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, float) and isinf(value):
+        return f'float("{value}")'
     return quoted(value) if isinstance(value, str) else repr(value)
 
 

@@ -31,7 +31,7 @@ class Attend(torch.nn.Module):
     Args:
         heads: number of heads. scale: what products of query and key are multiplied by.
         positions: sizes beside the features, of the query and of key and value.
-        dropout: share of the weights set to zero in training.
+        dropout: share of the weights set to zero in training. causal: whether a position sees none behind it.
     """
 
     def __init__(
@@ -40,10 +40,12 @@ class Attend(torch.nn.Module):
         scale: float,
         positions: tuple[kinds.Shape, kinds.Shape] = ((1,), (1,)),
         dropout: float = 0.0,
+        *,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         self.heads, self.scale = heads, scale
-        self.positions, self.dropout = positions, dropout
+        self.positions, self.dropout, self.causal = positions, dropout, causal
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(n, features of the value, *positions of the query)."""
@@ -52,18 +54,25 @@ class Attend(torch.nn.Module):
     def mixed(self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
         """The same whatever mode it is in."""
         q, k, v = (by_head(tensor, self.heads) for tensor in (query, key, value))
-        mixed: Tensor = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=self.scale)
+        mixed: Tensor = functional.scaled_dot_product_attention(
+            q, k, v, dropout_p=dropout, is_causal=self.causal, scale=self.scale
+        )
         return mixed.permute(0, 3, 1, 2).reshape(*value.shape[:2], *query.shape[2:])
 
     def weights(self, query: Tensor, key: Tensor) -> Tensor:
         """The share that each position takes of each, (n, heads, query positions, key positions)."""
         q, k = by_head(query, self.heads), by_head(key, self.heads)
-        shares: Tensor = (self.scale * q @ k.transpose(2, 3)).softmax(dim=3)
-        return shares
+        products: Tensor = self.scale * q @ k.transpose(2, 3)
+        return (products + _later(products) if self.causal else products).softmax(dim=3)
 
     def extra_repr(self) -> str:
-        """Heads and scale."""
-        return f"heads={self.heads}, scale={self.scale:g}"
+        """Heads, scale and mask."""
+        return f"heads={self.heads}, scale={self.scale:g}{', causal=True' if self.causal else ''}"
+
+
+def _later(products: Any) -> Any:
+    """What takes from products (..., i, j) all positions j behind i: −∞ there, 0 elsewhere."""
+    return torch.full_like(products, float("-inf")).triu(1)
 
 
 def by_head(tensor: Tensor, heads: int) -> Tensor:
@@ -75,7 +84,8 @@ def by_head(tensor: Tensor, heads: int) -> Tensor:
 
 def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:
     """The torch module of the node."""
-    return Attend(node.heads, node.scale_for(inputs[0][0]), (inputs[0][1:], inputs[1][1:]), node.dropout)
+    positions = inputs[0][1:], inputs[1][1:]
+    return Attend(node.heads, node.scale_for(inputs[0][0]), positions, node.dropout, causal=node.causal)
 
 
 class Mixing(torch.nn.Module):
@@ -194,8 +204,8 @@ def dot_product_attention(
     enable_gqa: bool = False,
 ) -> ModelValue:
     """One head: query, key and value with the features last."""
-    if attn_mask is not None or is_causal or dropout_p:
-        raise Unmapped("it has a mask or dropout: expected attention to all positions")
+    if attn_mask is not None or dropout_p:
+        raise Unmapped("it has a mask or dropout: expected attention to all positions, or is_causal=True")
     views = [call.view(each) for each in (query, key, value)]
     if not all(view.features_last and view.shape[:-2] in ((), (1,)) for view in views):
         raise Unmapped(
@@ -203,7 +213,7 @@ def dot_product_attention(
             "several heads are read of nn.MultiheadAttention"
         )
     sources = tuple(call.blueprint.by_features(view) for view in views)
-    return call.behind_positions(call.add(kinds.Attention, sources=sources, scale=scale))
+    return call.behind_positions(call.add(kinds.Attention, sources=sources, scale=scale, causal=is_causal))
 
 
 def _plain(part: Attend) -> PlainTorch:
@@ -220,10 +230,12 @@ def _plain(part: Attend) -> PlainTorch:
         k, v = by_position(key, of_key), by_position(value, of_key)
         mixed: Any
         if part.dropout:  # a function would not know whether it is trained
-            shares = q.matmul(k.transpose(-2, -1)).mul(scale).softmax(-1)
+            products = q.matmul(k.transpose(-2, -1)).mul(scale)
+            shares = (products.add(_later(products)) if part.causal else products).softmax(-1)
             mixed = call("_dropout", shares).matmul(v)
         else:
-            mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale)
+            mask = {"is_causal": True} if part.causal else {}
+            mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale, **mask)
         mixed = mixed.squeeze(1).transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
         return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
 

@@ -14,6 +14,7 @@ from gromo_graph import GraphError, GrowingNetwork, GrowthScheduler, compile_net
 from gromo_graph.algebra import match_moment, optimal_match, product_gradient
 from gromo_graph.growth.candidates.base import Proposal
 from gromo_graph.layers.attention import Attend, by_head
+from gromo_graph.spec.kinds import Attention
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics import cross_moments
 
@@ -25,7 +26,15 @@ TAILS = {
 }
 
 
-def document(tail: str, *, heads: int = 1, growth: str = "{}", source: str = "e", bias: bool = True) -> str:
+def document(
+    tail: str,
+    *,
+    heads: int = 1,
+    growth: str = "{}",
+    source: str = "e",
+    bias: bool = True,
+    causal: bool = False,
+) -> str:
     has = str(bias).lower()
     out = (
         "" if "from: a}" in tail else f"  o: {{kind: conv1d, from: a, features: 4, kernel: 1, bias: {has}}}\n"
@@ -37,7 +46,7 @@ nodes:
   q: {{kind: conv1d, from: e, features: 2, kernel: 1, bias: {has}}}
   k: {{kind: conv1d, from: {source}, features: 2, kernel: 1, bias: {has}}}
   v: {{kind: conv1d, from: {source}, features: 4, kernel: 1, bias: {has}}}
-  a: {{kind: attention, from: [q, k, v], heads: {heads}}}
+  a: {{kind: attention, from: [q, k, v], heads: {heads}, causal: {str(causal).lower()}}}
 {out}{tail}  y: {{kind: linear, from: f, features: 2}}
 output: y
 growth: {growth}
@@ -80,9 +89,9 @@ def able(scheduler: GrowthScheduler) -> list[Proposal]:
 
 @pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
 @pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize("bias", [True, False])
-def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool) -> None:
-    network = network_of(document(tail, heads=heads, bias=bias))
+@pytest.mark.parametrize(("bias", "causal"), [(True, False), (False, False), (True, True)])
+def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool, causal: bool) -> None:
+    network = network_of(document(tail, heads=heads, bias=bias, causal=causal))
     scheduler = scheduler_of(network, actions=("widen", "new_head"), neurons={"per_step": 2})
     before = loss_over(network)
     found = able(scheduler)
@@ -90,6 +99,8 @@ def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool) -> Non
     assert any(candidate.kind == "new_head" for candidate in found) == ("o" in network.spec.nodes)
     for candidate in found:
         draft = candidate.draft(network, scheduler.policy)
+        nodes = draft.at(1e-6).spec.nodes.values()
+        assert {node.causal for node in nodes if isinstance(node, Attention)} == {causal}
         measured = (before - loss_over(draft.at(1e-6))) / 1e-6
         assert measured == pytest.approx(candidate.slope, rel=1e-4)
         predicted = loss_over(draft.at(0.5))
@@ -137,6 +148,10 @@ def test_attention_is_that_of_a_slow_reference() -> None:
             )
             expected = v[sample, of] @ logits.softmax(dim=1).T
             torch.testing.assert_close(found[sample, of], expected)
+    found = Attend(1, 0.7, causal=True)(q, k[..., :4], v[..., :4])
+    for i in range(4):  # as if nothing stood behind
+        before = Attend(1, 0.7)(q[..., i : i + 1], k[..., : i + 1], v[..., : i + 1])
+        torch.testing.assert_close(found[..., i : i + 1], before)
     images = Attend(1, 0.5)(q.unflatten(2, (2, 2)), k, v)
     torch.testing.assert_close(images.flatten(2), Attend(1, 0.5)(q, k, v))
 

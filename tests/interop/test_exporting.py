@@ -407,7 +407,7 @@ nodes:
   q: {{kind: {layer}, from: norm, features: 4, kernel: 1}}
   k: {{kind: {layer}, from: norm, features: 4, kernel: 1}}
   v: {{kind: {layer}, from: norm, features: 6, kernel: 1}}
-  m: {{kind: attention, from: [q, k, v], heads: {heads}, dropout: {dropout}}}
+  m: {{kind: attention, from: [q, k, v], heads: {heads}, dropout: {dropout}, causal: {causal}}}
   f: {{kind: flatten, from: m}}
   y: {{kind: linear, from: f, features: 2}}
 output: y
@@ -416,12 +416,15 @@ output: y
 
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-@pytest.mark.parametrize(("shape", "layer"), [("[3, 5]", "conv1d"), ("[3, 2, 4]", "conv2d")])
+@pytest.mark.parametrize(
+    ("shape", "layer", "causal"),
+    [("[3, 5]", "conv1d", "true"), ("[3, 5]", "conv1d", "false"), ("[3, 2, 4]", "conv2d", "false")],
+)
 def test_attention_in_every_format(
-    tmp_path: Path, shape: str, layer: str, heads: int, dropout: float
+    tmp_path: Path, shape: str, layer: str, causal: str, heads: int, dropout: float
 ) -> None:
     pytest.importorskip("onnxscript")
-    text = ATTENTION.format(shape=shape, layer=layer, heads=heads, dropout=dropout)
+    text = ATTENTION.format(shape=shape, layer=layer, heads=heads, dropout=dropout, causal=causal)
     network = compile_network(parse_spec(text), seed=0).eval()
     for ending in ("py", "pt2", "onnx"):
         done = export(network, tmp_path / f"model.{ending}")

@@ -88,7 +88,8 @@ def test_an_encoder_alone_comes_in() -> None:
     assert "encoder.self_attn.mixed" in network.spec.nodes
 
 
-def test_one_head_of_attention_comes_in_as_a_function() -> None:
+@pytest.mark.parametrize("causal", [False, True])
+def test_one_head_of_attention_comes_in_as_a_function(causal: bool) -> None:
     class Head(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -96,7 +97,7 @@ def test_one_head_of_attention_comes_in_as_a_function() -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             found = functional.scaled_dot_product_attention(
-                self.query(x), self.key(x), self.value(x), scale=0.3
+                self.query(x), self.key(x), self.value(x), scale=0.3, is_causal=causal
             )
             return found.mean(dim=1)
 
@@ -105,8 +106,7 @@ def test_one_head_of_attention_comes_in_as_a_function() -> None:
     torch.testing.assert_close(network(x), model(x), rtol=0, atol=1e-12)
     again = from_torch(network.to_torch(), x)
     torch.testing.assert_close(again(x), model(x), rtol=0, atol=1e-12)
-    kinds = [node.kind for node in again.spec.nodes.values()]
-    assert kinds.count("attention") == 1
+    assert [node.causal for node in again.spec.nodes.values() if node.kind == "attention"] == [causal]
 
 
 class Attending(nn.Module):

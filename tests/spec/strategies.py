@@ -305,6 +305,7 @@ def attentions(draw: st.DrawFn, known: dict[str, Shape]) -> Node | None:
         sources=(query, key, value),
         heads=draw(st.sampled_from(heads)),
         scale=draw(maybe(st.sampled_from([0.5, 2.0]))),
+        causal=known[query][1:] == known[key][1:] and draw(st.booleans()),
     )
 
 

@@ -18,7 +18,7 @@ class Attention(Operation):
 
     The query and the key need the same features, the key and the value the same positions, as a rule those of one node
     that all three read through layers of their own. Out come the features of the value at the positions of the query.
-    There are no masks. `heads` divides the features of all three: feature f belongs to head f modulo `heads`, so that
+    With `causal` a position sees none behind it. `heads` divides the features of all three: feature f belongs to head f modulo `heads`, so that
     new ones stand behind the old ones and give each head the same.
     """
 
@@ -41,13 +41,19 @@ class Attention(Operation):
         description="What products of query and key are multiplied by; by default 1/√(features of a head). Growth "
         "writes it down, so that old products stay what they were.",
     )
+    causal: bool = Field(
+        False,
+        description="Whether each position sees itself and those before it alone, as where the next one is to be told; "
+        "those of images count along their rows.",
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of the weights set to zero in training.")
 
     @property
     def details(self) -> tuple[str, ...]:
-        """The number of heads, if there are several, and the dropout."""
+        """The number of heads, if there are several, the mask and the dropout."""
         heads = () if self.heads == 1 else (f"{self.heads} heads",)
-        return heads if self.dropout == 0.0 else (*heads, f"dropout {self.dropout:g}")
+        mask = ("causal",) if self.causal else ()
+        return (*heads, *mask, *(() if self.dropout == 0.0 else (f"dropout {self.dropout:g}",)))
 
     def scale_for(self, features: int) -> float:
         """The factor of the products if query and key have so many features."""
@@ -70,6 +76,12 @@ class Attention(Operation):
         if key[1:] != value[1:]:
             raise ShapeMismatch(
                 "the last two, key and value, need the same positions", "let both read the same node"
+            )
+        if self.causal and query[1:] != key[1:]:
+            raise ShapeMismatch(
+                "with `causal: true` all three need the same positions",
+                "let all three read the same node, or leave `causal` out",
+                key="causal",
             )
         if query[0] % self.heads or value[0] % self.heads:
             raise ShapeMismatch(
