@@ -18,8 +18,8 @@ class Attention(Operation):
 
     The query and the key need the same features, the key and the value the same positions, as a rule those of one node
     that all three read through layers of their own. Out come the features of the value at the positions of the query.
-    With `causal` a position sees none behind it. `heads` divides the features of all three: feature f belongs to head f modulo `heads`, so that
-    new ones stand behind the old ones and give each head the same.
+    With `causal` a position sees none behind it. `heads` divides the features of all three: feature f belongs to head f
+    modulo `heads`, so that new ones stand behind the old ones and give each head the same.
     """
 
     width_rule: ClassVar[WidthRule] = WidthRule.LAST
