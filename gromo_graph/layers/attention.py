@@ -234,7 +234,7 @@ def _plain(part: Attend) -> PlainTorch:
             shares = (products.add(_later(products)) if part.causal else products).softmax(-1)
             mixed = call("_dropout", shares).matmul(v)
         else:
-            mask = {"is_causal": True} if part.causal else {}
+            mask: dict[str, Any] = {"is_causal": True} if part.causal else {}
             mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale, **mask)
         mixed = mixed.squeeze(1).transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
         return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
