@@ -9,7 +9,6 @@ from dataclasses import dataclass
 SMALLEST, USUAL, LARGEST = -8.0, 6.0, 12.0
 """γ is searched from 2**SMALLEST to 2**USUAL, and if the best is there to 2**LARGEST (docs/maths.md, "Step size")."""
 _START, _STRIDE = 3.0, 2.0
-_REFINEMENTS = 3
 # In powers of 2: neighbours within this are near enough for a parabola; what is closer to a known one is not looked at.
 _NEAR, _CLOSE = 1.0, 0.2
 
@@ -23,13 +22,16 @@ class StepSize:
     evaluations: int
 
 
-def search(loss_at: Callable[[float], float], loss_now: float, *, largest: float = LARGEST) -> StepSize:
+def search(
+    loss_at: Callable[[float], float], loss_now: float, *, largest: float = LARGEST, looks: int = 3
+) -> StepSize:
     """Bracket the lowest loss over powers of 2, then look inside the bracket, at last by a parabola.
 
     Args:
         loss_at: held-out loss as if the growth were applied with γ; not finite counts as infinite.
         loss_now: held-out loss without it.
         largest: exponent of the largest γ, from USUAL to LARGEST.
+        looks: at most so many more, inside the bracket.
 
     >>> found = search(lambda gamma: (gamma - 5.0) ** 2, 25.0)
     >>> round(found.gamma, 1), found.evaluations
@@ -51,12 +53,12 @@ def search(loss_at: Callable[[float], float], loss_now: float, *, largest: float
             at(best + direction) < at(best) or (direction < 0 and at(best) >= loss_now)
         ):
             best += direction
-    _refine(known, at, USUAL)
+    _refine(known, at, USUAL, looks)
     if _best(known) == USUAL:
         best = USUAL
         while best + _STRIDE <= largest and at(best + _STRIDE) < at(best):
             best += _STRIDE
-        _refine(known, at, largest)
+        _refine(known, at, largest, looks)
     best = _best(known)
     if not known[best] < loss_now:
         return StepSize(0.0, loss_now, len(known))
@@ -68,9 +70,9 @@ def _best(known: Mapping[float, float]) -> float:
     return min(known, key=lambda exponent: (known[exponent], exponent))
 
 
-def _refine(known: Mapping[float, float], at: Callable[[float], float], end: float) -> None:
+def _refine(known: Mapping[float, float], at: Callable[[float], float], end: float, looks: int) -> None:
     """Look a few times more around the best exponent, up to `end`."""
-    for _ in range(_REFINEMENTS):
+    for _ in range(looks):
         exponent = _next(known, end)
         if exponent is None:
             break

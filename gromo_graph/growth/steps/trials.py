@@ -74,10 +74,11 @@ class Tester:
             return self._whole(candidate, draft, gamma)
         if gamma is not None:
             return Trial(candidate, draft, gamma, None)
-        largest = USUAL if self.policy.counts_epochs else LARGEST  # the end of release 0.1, and that of today
+        # The end and the looks of release 0.1, and those of today.
+        largest, looks = (USUAL, 3) if self.policy.counts_epochs else (LARGEST, 1)
         of_part = self.loss_of_part or self.loss_of
         now = self.before if self.loss_of_part is None else of_part(self.network)
-        found = search(partial(self._loss_at, draft, of_part), now, largest=largest)
+        found = search(partial(self._loss_at, draft, of_part), now, largest=largest, looks=looks)
         if found.gamma == 0.0:
             return Trial(candidate, draft, 0.0, self.before, ZERO)
         loss = found.loss if self.loss_of_part is None else self._loss_at(draft, self.loss_of, found.gamma)
