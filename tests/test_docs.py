@@ -50,7 +50,16 @@ def test_the_code_on_growing_modules_runs() -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        *("diff", "drawing", "editing", "from_gromo", "from_keras_and_pytorch", "how_large", "inspecting"),
+        *(
+            "adapters",
+            "diff",
+            "drawing",
+            "editing",
+            "from_gromo",
+            "from_keras_and_pytorch",
+            "how_large",
+            "inspecting",
+        ),
         *("interop", "my_data", "processes", "runs", "training", "writing-back"),
     ],
 )

@@ -85,7 +85,8 @@ def export(
     the extra file `preparation.json` of a program.
 
     Args:
-        network: is not changed. out: the file, or the folder for `torch`.
+        network: is not changed; adapters are merged into the weights of their layers.
+        out: the file, or the folder for `torch`.
         format: None follows the ending of `out`: .py, .onnx, .pt2, and `torch` for a folder without one.
         force: replace files that exist.
         preparation: standardisation of samples and names of classes, as `run.preparation`; None leaves them out.
@@ -118,6 +119,7 @@ def export(
         raise RunError(f"there is no format {chosen!r}: expected one of {', '.join(get_args(Format))}")
     files = _files(path, chosen, with_preprocessing=with_preprocessing)
     _check_free(path, chosen, files, force=force)
+    network = network.merged()
     told = None if preparation is None else json.dumps(preparation.to_dict(), allow_nan=False)
     with evaluation_mode(network):
         if with_preprocessing:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
+from gromo_graph.interop.adapting import Adapters, adapt
 from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
 from gromo_graph.interop.recording import trace_by_run
 from gromo_graph.interop.tracing import Trace, run_once, trace_by_export
@@ -36,7 +37,12 @@ _ADVICE = (
 
 
 def from_torch(
-    model: nn.Module, example_input: Example, *, name: str | None = None, allow_fixed: bool = False
+    model: nn.Module,
+    example_input: Example,
+    *,
+    name: str | None = None,
+    allow_fixed: bool = False,
+    adapters: Adapters | None = None,
 ) -> GrowingNetwork:
     """A network that computes what a torch module does, with copies of its weights, and can grow.
 
@@ -54,6 +60,9 @@ def from_torch(
             smallest module around them. They are trained with the rest; their inputs and outputs do not grow; such a
             spec exists in Python alone. `network.growing_share` tells how much of it
             can grow.
+        adapters: `{"layers": "encoder.*", "rank": 0}` freezes linear and convolution layers, by names of nodes or
+            patterns, and gives them adapters of a rank; with 0 these grow by the section `growth` of the network's
+            spec. `"parameters": 5000` is a budget for them (docs/adapters.md).
 
     Returns:
         A network whose outputs are those of the model. If the model returns several tensors, the network returns a
@@ -84,9 +93,13 @@ def from_torch(
     refused: TorchImportError | None = None
     for reading in _readings(model, inputs, allow_fixed=allow_fixed):
         try:
-            return _checked(model, reading, inputs, name)
+            network = _checked(model, reading, inputs, name)
         except TorchImportError as error:
             refused = refused or error
+            continue
+        if adapters is not None:
+            adapt(network, adapters)
+        return network
     assert refused is not None
     raise refused
 

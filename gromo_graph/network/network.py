@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from torch import Tensor
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Call, Graph
+from gromo_graph.graph.adapters import adapters
 from gromo_graph.graph.growability import growing_share
 from gromo_graph.modules import GrowingModule, Linkable, MergeGrowingModule
 from gromo_graph.network.assembly import Parts, assembled
 from gromo_graph.network.fast_forward import FastForward
 from gromo_graph.network.forward import run
+from gromo_graph.network.merging import merged_adapters
 from gromo_graph.network.module_keys import module_key
 from gromo_graph.network.plain import plain_module
 from gromo_graph.spec.model import Spec
@@ -131,7 +134,7 @@ class GrowingNetwork(Displayed, torch.nn.Module):
 
         It has copies of the weights and needs no gromo_graph: it can be trained, copied, moved, compiled and pickled
         with torch alone. Inputs are given by position or by name, made an identifier of Python if it is none.
-        Pending growth is not part of it.
+        Pending growth is not part of it; adapters are merged into the weights of their layers.
 
         Returns:
             A module that returns what `forward` does: a tensor (batch, *shape), or a dict of them by name. Its `code`
@@ -149,7 +152,24 @@ class GrowingNetwork(Displayed, torch.nn.Module):
         >>> torch.equal(plain(x), network(x)), plain.hidden
         (True, Linear(in_features=3, out_features=4, bias=True))
         """
-        return plain_module(self._graph, self._parts, training=self.training)
+        graph, parts = merged_adapters(self._graph, self._parts)
+        return plain_module(graph, parts, training=self.training)
+
+    def merged(self) -> GrowingNetwork:
+        """The network without adapters, which computes the same: each is merged into the weights of its layer.
+
+        Returns:
+            A copy, or the network itself if it has no adapters.
+        """
+        if not adapters(self._graph):
+            return self
+        found = copy.deepcopy(self)
+        graph, parts = merged_adapters(found.graph, found.parts)
+        modes = {module: module.training for part in parts.values() for module in part.modules()}
+        found = GrowingNetwork(graph, parts).train(self.training)
+        for module, training in modes.items():
+            module.training = training
+        return found
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
