@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
-from gromo_graph.interop.adapting import Adapters, adapt
 from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
 from gromo_graph.interop.recording import trace_by_run
 from gromo_graph.interop.tracing import Trace, run_once, trace_by_export
 from gromo_graph.interop.verifying import disagreement
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.adapting import Adapters, adapt
 from gromo_graph.network.assembly import part_of
 from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.kinds import Input
