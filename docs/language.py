@@ -100,7 +100,7 @@ def kind_of(schema: dict[str, Any]) -> str:
         "integer": "integer",
         "number": "number",
     }
-    name = names.get(schema.get("type", ""), "number, text or switch")
+    name = names.get(schema.get("type", ""), "number, text or boolean")
     bounds = [
         f"{words} {schema[key]:,}"
         for key, words in (
@@ -116,7 +116,7 @@ def kind_of(schema: dict[str, Any]) -> str:
 
 def default_of(schema: dict[str, Any], needed: bool) -> str:
     if needed:
-        return "**needed**"
+        return "**required**"
     value = schema.get("default")
     if value is None or isinstance(value, dict):
         return ""
@@ -139,7 +139,7 @@ def sections() -> Iterator[str]:
     """The page."""
     yield HEAD
     yield from table(SCHEMA["properties"], ["nodes"])
-    yield "Exactly one of `output` and `outputs` is needed.\n"
+    yield "Exactly one of `output` and `outputs` is required.\n"
     yield "## Blocks and their uses\n"
     yield "A block:\n"
     yield from table(DEFINITIONS["block"]["properties"], DEFINITIONS["block"]["required"])
@@ -153,7 +153,7 @@ def sections() -> Iterator[str]:
         yield f"{schema['description']}\n"
         yield from table({k: v for k, v in schema["properties"].items() if k != "kind"}, needed)
     yield "### `grow`\n"
-    yield "`false` and `off`: the features stay as they are. `true` and `on`: they may grow. A map limits how:\n"
+    yield "`false` or `off`: the number of features is fixed. `true` or `on`: it may grow. A map sets limits:\n"
     yield from table(DEFINITIONS["Grow"]["properties"], [])
     yield from activations()
     data = SCHEMA["properties"]["data"]
@@ -179,9 +179,9 @@ def activations() -> Iterator[str]:
     """The words for `activation`, and those that take a setting."""
     word = DEFINITIONS["linear"]["properties"]["activation"]["oneOf"][0]
     yield "### `activation`\n"
-    yield f"A word, with the settings that torch has by default: {kind_of(word)}.\n"
-    yield "Or a map of one word with another setting, such as `{leaky_relu: 0.2}` and `{hardtanh: [0, 1]}`:\n"
-    yield "| word | setting | meaning |"
+    yield f"A name, with torch's default settings: {kind_of(word)}.\n"
+    yield "Or a map from one name to its setting, such as `{leaky_relu: 0.2}` and `{hardtanh: [0, 1]}`:\n"
+    yield "| name | setting | meaning |"
     yield "|---|---|---|"
     for key, schema in DEFINITIONS["SetActivation"]["properties"].items():
         yield f"| `{key}` | {kind_of(schema)} | {schema['description']} |"

@@ -24,7 +24,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 class TableData(Frozen):
     """A table to train on: the section `data` of a spec.
 
-    Columns that no list names are looked at: `gromo-graph new table --data FILE --target NAME` writes what was found.
+    Columns in none of the lists are classified by their values; `gromo-graph new table --data FILE --target NAME`
+    writes the lists of a file.
 
     Raises:
         pydantic.ValidationError: an unknown key, a value of another type, or a column in two lists.
@@ -37,41 +38,43 @@ class TableData(Frozen):
         min_length=1, description="The file, relative to the spec: .csv, .tsv, .txt, .parquet or .xlsx."
     )
     target: str = Field(min_length=1, description="The column to predict.")
-    drop: Names = Field((), description="Columns that are not read.")
+    drop: Names = Field((), description="Columns to ignore.")
     numeric: Names = Field((), description="Columns of numbers.")
-    categorical: Names = Field((), description="Columns of categories, each of which becomes a switch.")
+    categorical: Names = Field((), description="Columns of categories, which are one-hot encoded.")
     embedding: Names = Field(
         (),
         description="Columns of many categories, each read by an input of its own, with its name and the shape [1], "
         "and an `embedding` behind it.",
     )
     dates: Names = Field(
-        (), description="Columns of dates: year, month, weekday and days since 1970 are read."
+        (), description="Columns of dates, read as year, month, weekday and days since 1970."
     )
     sample_weight: str | None = Field(
         None,
         min_length=1,
-        description="The column with the weight of each row in the loss, 0 or more; it is not read.",
+        description="The column with the weight of each row in the loss, 0 or more; it is not an input.",
     )
     missing: Literal["indicator", "impute", "refuse"] = Field(
         "indicator",
-        description="Gaps: `impute` reads the median or the most frequent category of the training part instead, "
-        "`indicator` also tells the network that there was a gap, `refuse` takes none.",
+        description=(
+            "Treatment of gaps: `impute` fills in the median or the most frequent category of the training "
+            "part, `indicator` also adds a feature that marks the gap, `refuse` reports an error."
+        ),
     )
     separator: str | None = Field(
         None,
         min_length=1,
         max_length=1,
-        description="Between the cells of a text file; by default the one that fits.",
+        description="Separator of the cells of a text file; detected by default.",
     )
     decimal: Literal[".", ","] | None = Field(
-        None, description="Decimal mark of a text file; by default the one that fits."
+        None, description="Decimal mark of a text file; detected by default."
     )
     encoding: str | None = Field(
-        None, description="Of a text file; by default UTF-8 if it fits, else cp1252."
+        None, description="Encoding of a text file; by default UTF-8 if the file is valid UTF-8, else cp1252."
     )
     date_format: str | None = Field(
-        None, description="Of dates, as `%d.%m.%Y`; by default the one that fits, for each column."
+        None, description="Format of dates, such as `%d.%m.%Y`; detected for each column by default."
     )
 
     @property
@@ -123,16 +126,18 @@ class TableData(Frozen):
 
 
 class Augment(Frozen):
-    """Random changes of training images, other ones in each epoch."""
+    """Random changes of training images, drawn anew in each epoch."""
 
-    flip: bool = Field(False, description="Mirror half of the images, left for right.")
-    crop: int = Field(0, ge=0, description="Move images by up to so many pixels in each direction.")
-    erase: float = Field(0.0, ge=0, le=1, description="Share of the images of which a rectangle is blanked.")
+    flip: bool = Field(False, description="Mirror half of the images horizontally.")
+    crop: int = Field(0, ge=0, description="Shift images by up to this many pixels in each direction.")
+    erase: float = Field(0.0, ge=0, le=1, description="Share of the images in which a rectangle is blanked.")
     mixup: float = Field(
         0.0,
         ge=0,
-        description="Mix each image with another one, by shares from Beta(mixup, mixup), such as 0.2; the target is "
-        "that of one of the two, with its share as the probability.",
+        description=(
+            "Mix each image with another one in shares drawn from Beta(mixup, mixup), such as 0.2; the target "
+            "is one of the two, drawn with its share as the probability."
+        ),
     )
 
 
@@ -143,7 +148,7 @@ UNCHANGED = Augment()
 class ImageData(Frozen):
     """Images to train on: the other form of the section `data` of a spec.
 
-    They are standardised channel by channel, and stay bytes until they are used.
+    Images are standardised channel by channel, and stored as bytes until they are used.
 
     Raises:
         pydantic.ValidationError: an unknown key, or a value of another type.
@@ -154,12 +159,16 @@ class ImageData(Frozen):
 
     images: str = Field(
         min_length=1,
-        description="A folder with a folder of images for each class, or an .npz file with x of bytes and y; relative "
-        "to the spec.",
+        description=(
+            "A folder with one folder of images for each class, or an .npz file with `y` and an `x` of bytes; "
+            "relative to the spec."
+        ),
     )
     size: Annotated[tuple[Count, ...], BeforeValidator(as_tuple)] | None = Field(
         None,
-        description="Height and width that images of a folder are resized to; by default they must have one size.",
+        description=(
+            "Height and width that images of a folder are resized to; by default all must have the same size."
+        ),
     )
     augment: Augment = Field(UNCHANGED, description="Random changes of the training images.")
 

@@ -29,13 +29,18 @@ class Neurons(Frozen):
 
     per_step: Count | None = Field(
         None,
-        description="Neurons added at once at the most; by default 8, or 4 where the parameter budget is under 1,500.",
+        description=(
+            "Most neurons added at once; by default 8, or 4 if the parameter budget is under 1,500."
+        ),
     )
     share: float | None = Field(
-        None, gt=0, le=4, description="Neurons added at once at the most, as a share of the width."
+        None, gt=0, le=4, description="Most neurons added at once, as a share of the width."
     )
     reach: float = Field(
-        1.0, gt=0, le=1, description="Of the neurons found, the fewest that reach this share of their slope."
+        1.0,
+        gt=0,
+        le=1,
+        description="Add the fewest of the neurons found that reach this share of their total slope.",
     )
     least: float = Field(
         0.0, ge=0, le=1, description="Leave out neurons below this share of the slope of the steepest one."
@@ -43,45 +48,53 @@ class Neurons(Frozen):
 
 
 class When(Frozen):
-    """The moments at which growth is tried, in one of two clocks.
+    """The times at which growth is tried, by one of two clocks.
 
     By default they are *ticks*: `steps` of them, spread evenly over the share of the training from `begin` to `until`,
     counted in training steps. With `every` or `plateau` growth is tried after whole epochs.
     """
 
-    begin: float = Field(
-        0.0, ge=0, lt=1, description="Share of the training steps before which nothing grows."
-    )
+    begin: float = Field(0.0, ge=0, lt=1, description="Share of the training steps before growth begins.")
     until: float = Field(
         0.25,
         gt=0,
         le=1,
-        description="Share of the training after which nothing grows; 0.75 by default if layers have a `target` and "
-        "there is no budget.",
+        description=(
+            "Share of the training steps after which growth ends; 0.75 by default if layers have a `target` "
+            "and there is no budget."
+        ),
     )
     steps: Count = Field(
         10,
-        description="Times that growth is tried, spread evenly from `begin` to `until`; fewer in a training with fewer "
-        "steps.",
+        description=(
+            "Number of times that growth is tried, spread evenly from `begin` to `until`; fewer if the "
+            "training has fewer steps."
+        ),
     )
     every: Count | None = Field(
         None,
-        description="Count in epochs instead: epochs between growth steps. All other growth settings then have the "
-        "defaults of release 0.1.",
+        description=(
+            "Epochs between growth steps, instead of shares of the training. All other growth settings then "
+            "have the defaults of release 0.1."
+        ),
     )
     plateau: Count | None = Field(
         None,
-        description="Grow only after so many epochs in which what is watched got no better by 1 %; counts in epochs, "
-        "as `every` does.",
+        description=(
+            "Grow only after this many epochs in which the watched quantity has not improved by 1 %; counts "
+            "in epochs, as `every` does."
+        ),
     )
     watch: Literal["validation_loss", "validation_error", "train_loss"] = Field(
-        "validation_loss", description="The quantity that has to come to a plateau."
+        "validation_loss", description="The quantity watched for a plateau."
     )
     worth: float | None = Field(
         None,
         gt=0,
-        description="Least relative decrease of the held-out loss for each relative increase of the parameters; a step "
-        "that brings less is not applied.",
+        description=(
+            "Least relative decrease of the held-out loss for each relative increase of the parameters; a "
+            "step with less is not applied."
+        ),
     )
 
     @model_validator(mode="before")
@@ -121,19 +134,19 @@ class When(Frozen):
 class Stop(Frozen):
     """The end of growth: budgets that the next step would exceed, and goals that are reached."""
 
-    steps: int | None = Field(None, ge=0, description="Growth steps applied at the most; 0: none.")
-    parameters: Count | None = Field(None, description="Parameters at the most.")
-    madds: Count | None = Field(
-        None, description="Multiply-adds of a forward pass of one sample at the most."
+    steps: int | None = Field(None, ge=0, description="Most growth steps that are applied; 0 for none.")
+    parameters: Count | None = Field(None, description="Most parameters of the network.")
+    madds: Count | None = Field(None, description="Most multiply-adds of a forward pass of one sample.")
+    seconds: float | None = Field(
+        None, gt=0, description="Seconds of wall-clock time after which growth ends."
     )
-    seconds: float | None = Field(None, gt=0, description="Seconds of training, by the clock.")
     improvement: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="End after a step that lowers the held-out loss by less than this share.",
+        description="End growth after a step that lowers the held-out loss by less than this share.",
     )
-    accuracy: float | None = Field(None, gt=0, le=1, description="Held-out accuracy that is enough.")
+    accuracy: float | None = Field(None, gt=0, le=1, description="Held-out accuracy at which growth ends.")
 
 
 class Statistics(Frozen):
@@ -141,23 +154,27 @@ class Statistics(Frozen):
 
     samples: Count | None = Field(
         None,
-        description="Samples that new neurons are solved from; half as many others measure their slopes. By default "
-        "256 to 1,024, by the inputs of the layers that may grow; all if growth counts epochs (`when.every`, "
-        "`when.plateau`).",
+        description=(
+            "Samples from which new neurons are solved for; half as many others measure their slopes. By "
+            "default 256 to 1,024, depending on the inputs of the layers that may grow; all samples if growth "
+            "counts epochs (`when.every`, `when.plateau`)."
+        ),
     )
     error: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Relative error of the statistics at which the pass ends; none by default.",
+        description="Relative error of the statistics at which their pass ends early; none by default.",
     )
     cost: float | None = Field(
         None,
         gt=0,
-        description="The most that deciding may take, as a share of the multiply-adds spent on training so far: fewer "
-        "samples are looked at, and a tick for which that is not enough waits. By default samples are fewer, down to "
-        "128, if it would pass 1, and no tick waits; there is no bound if `samples` or `error` is given, or if growth "
-        "counts epochs.",
+        description=(
+            "Largest cost of growth decisions, as a share of the multiply-adds spent on training so far: "
+            "fewer samples are used, and a tick that is still too expensive is postponed. By default, fewer "
+            "samples are used, down to 128, if the share would exceed 1, and no tick is postponed. There is "
+            "no bound if `samples` or `error` is given, or if growth counts epochs."
+        ),
     )
 
 
@@ -173,30 +190,42 @@ class Growth(Frozen):
 
     actions: Annotated[tuple[Action, ...], BeforeValidator(as_tuple)] = Field(
         ("widen",),
-        description="What growth may do: `widen` layers, add a `new_edge` or a `new_node` on a new path, a `new_head` "
-        "beside those of an attention, `deepen` by a residual branch behind a node, `adapt` frozen layers by low-rank "
-        "branches beside them, `prune` neurons that are not missed.",
+        description=(
+            "Actions that growth may take: `widen` layers; add a `new_edge`, a `new_node` on a new path, or a "
+            "`new_head` beside those of an attention; `deepen` by a residual branch behind a node; `adapt` "
+            "frozen layers by low-rank branches beside them; `prune` neurons that are hardly missed."
+        ),
     )
     select: Literal[
         "balanced", "slope", "slope_per_parameter", "slope_per_madd", "realised", "information"
     ] = Field(
         "balanced",
-        description="Which width group grows. `information` weighs what `criterion: natural` promises against the "
-        "parameters, by the BIC, and lets nothing grow that does not pay.",
+        description=(
+            "Order in which candidates are tried. `information` compares the decrease predicted by "
+            "`criterion: natural` with the cost of the parameters by the BIC, and leaves out candidates that "
+            "do not pay."
+        ),
     )
     trials: Count = Field(
-        4, description="With `select: realised`, so many of the steepest are tried and the best one is kept."
+        4,
+        description=(
+            "With `select: realised`, the number of steepest candidates that are tried; the best one is kept."
+        ),
     )
     groups: Count | None = Field(
         None,
-        description="Width groups without a layer in common that may grow in one step, each with its own γ; by default "
-        "all of them, and with `when.every` one for each three that may grow.",
+        description=(
+            "Number of width groups without a common layer that may grow in one step, each with its own γ; by "
+            "default all, and with `when.every` one for each three that may grow."
+        ),
     )
     criterion: Criterion = Field(
         "tiny",
-        description="How new neurons are found: `tiny` solves for the best, `natural` for the best by natural "
-        "gradient, whose slopes are in units of the loss, `gradmax` follows the gradient, `random` and "
-        "`variance_transfer` draw them.",
+        description=(
+            "How new neurons are found: `tiny` solves for the best ones, `natural` for the best ones by "
+            "natural gradient, with slopes in units of the loss, `gradmax` follows the gradient, `random` and "
+            "`variance_transfer` draw them."
+        ),
     )
     curvature: Literal["gauss_newton", "empirical"] = Field(
         "gauss_newton",
@@ -204,41 +233,55 @@ class Growth(Frozen):
         "Fisher of a cross entropy), or the second moment of the gradients (`empirical`), whose slopes are no longer "
         "in units of the loss.",
     )
-    neurons: Neurons = Field(Neurons(), description="How many neurons a growth step adds.")
-    when: When = Field(When(), description="When growth steps take place.")
-    stop: Stop = Field(Stop(), description="When growth ends: budgets and goals.")
+    neurons: Neurons = Field(Neurons(), description="Number of neurons that a growth step adds.")
+    when: When = Field(When(), description="Times of the growth steps.")
+    stop: Stop = Field(Stop(), description="Budgets and goals that end growth.")
     apply_delta: bool = Field(False, description="Also apply the optimal delta to the old weights.")
     project: Literal["auto", "rows", "never"] = Field(
         "auto",
-        description="Whether new neurons leave aside what the layers behind them could do by their own weights: `auto` "
-        "with at least ten samples for each input of such a layer, `rows` with two rows, also positions, for each.",
+        description=(
+            "Project out of the gradient what the layers behind the new neurons can correct with their own "
+            "weights: `auto` if there are ten samples for each input of such a layer, `rows` if there are two "
+            "rows (samples or positions) for each."
+        ),
     )
     ridge: float = Field(0.1, ge=0, description="Ridge on S when solving, relative to mean(diag S).")
-    statistics: Statistics = Field(Statistics(), description="How much data a decision looks at.")
+    statistics: Statistics = Field(Statistics(), description="Amount of data used for a decision.")
     scale: Literal["sqrt", "alpha_std"] = Field(
         "sqrt",
-        description="√γ on both sides of a new neuron, or fan-in at the layer's scale and γ on fan-out.",
+        description=(
+            "Scaling of a new neuron: √γ on both sides, or fan-in at the scale of the layer and γ on fan-out."
+        ),
     )
     kernel: Literal["full", "centre"] = Field(
         "full",
-        description="Kernels that convolutions get for new features: all taps, or the one in the middle.",
+        description="Kernels of convolutions for new features: all taps, or only the centre one.",
     )
     allow_jump: bool = Field(
         False,
-        description="Also grow what a layer or RMS norm reads, judged by the loss after the jump it makes.",
+        description=(
+            "Also grow features read by a layer norm or RMS norm, judged by the loss after the jump that this "
+            "causes."
+        ),
     )
     rescue: bool = Field(True, description="Revive a layer whose units are all dead.")
     shrink: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="At each growth step the weights of all layers are multiplied by this first; 1 leaves them.",
+        description=(
+            "Factor by which the weights of all layers are multiplied before each growth step; 1 leaves them "
+            "unchanged."
+        ),
     )
     optimizer_state: Literal["matched", "zeros", "fresh", "own_steps"] = Field(
         "own_steps",
-        description="What the optimizer knows of new weights: zeros and a count of steps of their own (`own_steps`; "
-        "of optimizers without such a count it is `matched`), second moments like those of the old ones (`matched`, "
-        "the default with `when.every`), zeros, or nothing, its state of what grew forgotten (`fresh`).",
+        description=(
+            "Optimizer state of new weights: zeros with a step count of their own (`own_steps`, the same as "
+            "`matched` for optimizers without such a count), second moments like those of the old weights "
+            "(`matched`, the default with `when.every`), `zeros`, or none, which also discards the state of "
+            "the parameters that grew (`fresh`)."
+        ),
     )
 
     @model_validator(mode="before")

@@ -64,18 +64,20 @@ _MUON_MOMENTUM = 0.95  # torch's default
 
 
 class Optimizer(Frozen):
-    """The optimizer of the built-in training. An option that is not given has torch's default."""
+    """The optimizer of the built-in training. Options that are not given have torch's defaults."""
 
     name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "muon"] = Field(
         "adamw",
-        description="Which one of torch's; `muon` is for matrices, and adamw then trains all other parameters.",
+        description=(
+            "One of torch's optimizers; `muon` trains matrices, and adamw then trains all other parameters."
+        ),
     )
     lr: float = Field(0.003, gt=0, description="Learning rate at the start.")
     weight_decay: float = Field(
-        0.0, ge=0, description="Share of the weights taken off; apart from the gradient for adamw and muon."
+        0.0, ge=0, description="Weight decay; decoupled from the gradient for adamw and muon."
     )
     momentum: float = Field(
-        0.0, ge=0, lt=1, description="For sgd, rmsprop and muon, for which it is 0.95 by default."
+        0.0, ge=0, lt=1, description="Momentum, for sgd, rmsprop and muon; 0.95 by default for muon."
     )
     nesterov: bool | None = Field(None, description="Nesterov's momentum, for sgd and muon.")
     betas: (
@@ -87,7 +89,7 @@ class Optimizer(Frozen):
     alpha: _Decay | None = Field(None, description="Decay of the squared gradients, for rmsprop.")
     centered: bool | None = Field(None, description="Divide by the variance of the gradients, for rmsprop.")
     amsgrad: bool | None = Field(
-        None, description="Keep the largest second moment that there was, for adam and adamw."
+        None, description="Use the largest second moment so far, for adam and adamw."
     )
 
     @model_validator(mode="before")
@@ -126,18 +128,20 @@ SCHEDULE_OPTIONS: Mapping[str, tuple[str, ...]] = {
 
 
 class Schedule(Frozen):
-    """The course of the learning rate, with its options; their names are torch's."""
+    """The schedule of the learning rate, with its options under torch's names."""
 
-    name: ScheduleName = Field("cosine", description="Which one, as for `schedule` itself.")
+    name: ScheduleName = Field("cosine", description="Name of the schedule, as for `schedule` itself.")
     step_size: Count | None = Field(
         None, description="Epochs between two steps, for `step`; by default a third of the training."
     )
-    gamma: float = Field(0.1, gt=0, lt=1, description="Share that is left after each step, for `step`.")
+    gamma: float = Field(0.1, gt=0, lt=1, description="Factor of the rate at each step, for `step`.")
     factor: float = Field(
-        0.1, gt=0, lt=1, description="Share that is left after each plateau, for `plateau`."
+        0.1, gt=0, lt=1, description="Factor of the rate after each plateau, for `plateau`."
     )
     patience: int = Field(
-        10, ge=0, description="Epochs without a better measure that are no plateau yet, for `plateau`."
+        10,
+        ge=0,
+        description="Epochs without improvement that are tolerated before the rate falls, for `plateau`.",
     )
     pct_start: float = Field(
         0.3, gt=0, lt=1, description="Share of the training in which the rate rises, for `one_cycle`."
@@ -157,8 +161,8 @@ def _form_of_schedule(value: Any) -> str:
 class LossOfOutput(Frozen):
     """The loss of one of several outputs."""
 
-    name: LossName = Field("cross_entropy", description="Which one, as for `loss` itself.")
-    weight: float = Field(1.0, gt=0, description="Of this loss in the sum over outputs.")
+    name: LossName = Field("cross_entropy", description="Name of the loss, as for `loss` itself.")
+    weight: float = Field(1.0, gt=0, description="Weight of this loss in the sum over outputs.")
 
 
 NamedLoss = Annotated[
@@ -168,10 +172,10 @@ NamedLoss = Annotated[
 
 
 class Fold(Frozen):
-    """One of several equal parts of the samples that are not for the test, for validation."""
+    """One of several equal folds of the samples outside the test part, for validation."""
 
-    fold: Count = Field(1, description="The number of the part that is held out, from 1.")
-    of: int = Field(5, ge=2, description="How many parts there are.")
+    fold: Count = Field(1, description="Number of the fold that is held out, from 1.")
+    of: int = Field(5, ge=2, description="Number of folds.")
 
     @model_validator(mode="after")
     def _is_one_of_them(self) -> Fold:
@@ -197,16 +201,20 @@ Validation = Annotated[
 
 
 class EarlyStopping(Frozen):
-    """The end of a training that no longer improves.
+    """Settings for ending a training that no longer improves.
 
-    Epochs count once growth is over, unless `during_growth` says otherwise, and anew after each growth step.
+    Epochs count only once growth is over, unless `during_growth` is set, and the count restarts after each growth step.
     """
 
-    patience: Count = Field(10, description="Epochs without a better `watch` after which the training ends.")
-    min_delta: float = Field(0.0, ge=0, description="Least change that is an improvement.")
+    patience: Count = Field(
+        10, description="Epochs without an improvement of `watch` after which the training ends."
+    )
+    min_delta: float = Field(0.0, ge=0, description="Smallest change that counts as an improvement.")
     during_growth: bool = Field(
         False,
-        description="Whether epochs count while the network may still grow; it may then never grow to its end.",
+        description=(
+            "Count epochs while the network may still grow; training may then end before growth is complete."
+        ),
     )
 
 
@@ -226,9 +234,11 @@ class Train(Frozen):
         Discriminator(lambda value: "outputs" if isinstance(value, dict) else "name"),
     ] = Field(
         "cross_entropy",
-        description="`cross_entropy` for classes, `binary_cross_entropy` for several labels of a sample, each there or "
-        "not; `mse`, `l1`, `huber` or `smooth_l1` for numbers. Of several outputs a map, `{kind: cross_entropy, "
-        "price: mse}`, also with weights, `{price: {name: mse, weight: 0.5}}`.",
+        description=(
+            "`cross_entropy` for classes, `binary_cross_entropy` for several labels, each present or absent; "
+            "`mse`, `l1`, `huber` or `smooth_l1` for numbers. For several outputs a map, `{kind: "
+            "cross_entropy, price: mse}`, optionally with weights, `{price: {name: mse, weight: 0.5}}`."
+        ),
     )
     class_weight: (
         Annotated[
@@ -239,9 +249,11 @@ class Train(Frozen):
         | None
     ) = Field(
         None,
-        description="Weights of the classes in the loss, by their names, 1 for those that are left out; `balanced` for "
-        "samples / (classes · samples of the class). Of several labels the weight of one that is there beside one that "
-        "is not.",
+        description=(
+            "Weights of the classes in the loss by class name, 1 for classes that are not listed; `balanced` "
+            "for samples / (classes · samples of the class). With several labels, the weight of a present "
+            "label relative to an absent one."
+        ),
     )
     label_smoothing: float = Field(
         0.0,
@@ -249,31 +261,40 @@ class Train(Frozen):
         lt=1,
         description="Share of the target that is spread over all classes, for `cross_entropy`.",
     )
-    optimizer: Optimizer = Field(Optimizer(), description="How the weights follow the gradient.")
+    optimizer: Optimizer = Field(Optimizer(), description="Optimizer that trains the weights.")
     schedule: Annotated[
         Annotated[ScheduleName, Tag("name")] | Annotated[Schedule, Tag("options")],
         Discriminator(_form_of_schedule),
     ] = Field(
         "cosine",
-        description="Course of the learning rate: `cosine` or `linear` down to 0, `constant`, `step` (times `gamma` "
-        "every `step_size` epochs), `plateau` (times `factor` after `patience` epochs without a better `watch`) "
-        "or `one_cycle` (up, then down to 0). A map gives it options: `{name: step, step_size: 20}`.",
+        description=(
+            "Schedule of the learning rate: `cosine` or `linear` down to 0, `constant`, `step` (times `gamma` "
+            "every `step_size` epochs), `plateau` (times `factor` after `patience` epochs without an "
+            "improvement of `watch`) or `one_cycle` (up, then down to 0). A map sets options: `{name: step, "
+            "step_size: 20}`."
+        ),
     )
     warmup: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Share of the training in which the learning rate first rises to its value; the schedule is that "
-        "of the rest.",
+        description=(
+            "Share of the training during which the learning rate rises to its initial value; the schedule "
+            "covers the rest."
+        ),
     )
     clip: float | None = Field(
         None,
         gt=0,
-        description="Greatest norm of the gradient of all parameters together; a longer one is shortened.",
+        description=(
+            "Largest norm of the gradient of all parameters together; larger gradients are scaled down."
+        ),
     )
     watch: Watched = Field(
         "loss",
-        description="Measure of the validation part that `early_stopping`, `keep: best` and `schedule: plateau` go by.",
+        description=(
+            "Measure of the validation part used by `early_stopping`, `keep: best` and `schedule: plateau`."
+        ),
     )
     early_stopping: (
         Annotated[
@@ -283,46 +304,61 @@ class Train(Frozen):
         | None
     ) = Field(
         None,
-        description="Epochs without a better `watch` after which the training ends, counted once growth is over; or a "
-        "map, `{patience: 10, min_delta: 0.001}`.",
+        description=(
+            "Epochs without an improvement of `watch` after which the training ends, counted once growth is "
+            "over; or a map, `{patience: 10, min_delta: 0.001}`."
+        ),
     )
     keep: Literal["last", "best"] = Field(
         "last",
-        description="The weights at the end: those of the last epoch, or of the one with the best `watch` since the "
-        "last growth step.",
+        description=(
+            "Weights kept at the end: those of the last epoch, or of the epoch with the best `watch` since "
+            "the last growth step."
+        ),
     )
-    batch_size: Count = Field(64, description="Samples of a training step.")
+    batch_size: Count = Field(64, description="Samples in each training batch.")
     accumulate: Count = Field(
-        1, description="Batches whose gradients make one training step together, as if they were one batch."
+        1,
+        description=(
+            "Batches whose gradients are accumulated for one training step, as if they were one batch."
+        ),
     )
-    epochs: Count = Field(60, description="Times the training data are seen.")
+    epochs: Count = Field(60, description="Number of passes over the training data.")
     validation: Validation = Field(
         0.2,
-        description="Samples that are held out for the decisions of growth: a share of all, or one of several parts, "
-        "`{fold: 2, of: 5}`, or all those of a file or folder of their own, `held_out.csv`, relative to the spec. A "
-        "fifth of the other samples is always kept for the test, the same for every seed.",
+        description=(
+            "Samples held out for growth decisions: a share of all samples; one of several folds, `{fold: 2, "
+            "of: 5}`; or those of a separate file or folder, `held_out.csv`, relative to the spec. A fifth of "
+            "the other samples is always the test part, the same for every seed."
+        ),
     )
     metrics: Annotated[tuple[Metric, ...], BeforeValidator(as_tuple)] = Field(
         (),
-        description="Measures of the validation part after each epoch, beside the loss and the accuracy; at the end of "
-        "a run all that fit are measured.",
+        description=(
+            "Measures of the validation part after each epoch, in addition to loss and accuracy; at the end "
+            "of a run, all measures that apply are computed."
+        ),
     )
     threshold: Annotated[
         Annotated[float, Field(gt=0, lt=1), Tag("number")] | Annotated[Literal["tuned"], Tag("word")],
         Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
     ] = Field(
         0.5,
-        description="Probability of the second of two classes above which it is predicted: a number, or `tuned` for "
-        "the one with the highest macro F1 on the validation part after the training.",
+        description=(
+            "Probability above which the second of two classes is predicted: a number, or `tuned` for the "
+            "threshold with the highest macro F1 on the validation part after the training."
+        ),
     )
     allow_unused_outputs: bool = Field(
-        False, description="Whether the output may have more features than the data have classes."
+        False, description="Allow the output to have more features than the data have classes."
     )
     retries: int = Field(
         3,
         ge=0,
-        description="Times that an epoch with a loss that is not finite is done again, at half the learning rate from "
-        "then on; the next such epoch ends the run.",
+        description=(
+            "Number of times that an epoch with a non-finite loss is repeated, at half the learning rate from "
+            "then on; the next such epoch ends the run."
+        ),
     )
 
     @property

@@ -43,13 +43,18 @@ class Block(Frozen):
 
     params: dict[str, Default] = Field(
         default_factory=dict,
-        description="Names for `${...}` inside, each with a default; left empty, a use must say it.",
+        description=(
+            "Parameters for `${...}` in the block, each with a default; a parameter left empty must be given "
+            "by each use."
+        ),
     )
-    inputs: Names = Field(min_length=1, description="Names for what a use gives in `from`, in this order.")
+    inputs: Names = Field(
+        min_length=1, description="Names for the nodes that a use gives in `from`, in this order."
+    )
     nodes: dict[str, Any] = Field(min_length=1, description="Nodes, and uses of other blocks.")
     output: str | None = Field(None, description="The node that stands for the block.")
     outputs: Names | None = Field(
-        None, min_length=1, description="Several such nodes, read as `use.node` from outside."
+        None, min_length=1, description="Several output nodes, read as `use.node` from outside."
     )
 
     @property
@@ -69,8 +74,14 @@ class Use(Frozen):
     """
 
     use: str = Field(description="The name of a block.")
-    sources: Sources = Field(alias="from", min_length=1, description="What it reads: a node for each input.")
-    params: dict[str, Given] = Field(
-        default_factory=dict, alias="with", description="Params for this use; the others keep their defaults."
+    sources: Sources = Field(
+        alias="from", min_length=1, description="The nodes that it reads, one for each input of the block."
     )
-    repeat: Count | None = Field(None, description="How many of them in a row, each reading the one before.")
+    params: dict[str, Given] = Field(
+        default_factory=dict,
+        alias="with",
+        description="Parameters of this use; the others keep their defaults.",
+    )
+    repeat: Count | None = Field(
+        None, description="Number of copies in a row, each of which reads the one before."
+    )

@@ -34,14 +34,14 @@ ActivationName = Literal[
 class SetActivation(Frozen):
     """An activation with a setting: one of these keys."""
 
-    leaky_relu: float | None = Field(None, description="Its slope below 0, torch's `negative_slope`.")
-    gelu: Literal["tanh"] | None = Field(None, description="Its approximation by tanh.")
-    softplus: Annotated[float, Field(gt=0)] | None = Field(None, description="Its steepness, torch's `beta`.")
-    elu: float | None = Field(None, description="Its lowest value with the opposite sign, torch's `alpha`.")
+    leaky_relu: float | None = Field(None, description="Slope below 0, torch's `negative_slope`.")
+    gelu: Literal["tanh"] | None = Field(None, description="Form of GELU: exact, or approximated by tanh.")
+    softplus: Annotated[float, Field(gt=0)] | None = Field(None, description="Steepness, torch's `beta`.")
+    elu: float | None = Field(None, description="Lowest value with the opposite sign, torch's `alpha`.")
     celu: Annotated[float, Field(gt=0)] | None = Field(None, description="Torch's `alpha`.")
     hardtanh: (
         Annotated[tuple[float, ...], BeforeValidator(as_tuple), Field(min_length=2, max_length=2)] | None
-    ) = Field(None, description="Its lowest and its highest value.")
+    ) = Field(None, description="Lowest and highest value.")
 
     @model_validator(mode="after")
     def _check_single(self) -> SetActivation:

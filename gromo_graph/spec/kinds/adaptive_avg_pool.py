@@ -9,14 +9,14 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class AdaptiveAvgPool1d(AdaptivePool):
-    """Means of a sequence."""
+    """Adaptive average pooling of a sequence."""
 
     dimensions: ClassVar[int] = 1
     kind: Literal["adaptive_avg_pool1d"] = "adaptive_avg_pool1d"
 
 
 class AdaptiveAvgPool2d(AdaptivePool):
-    """Means of an image."""
+    """Adaptive average pooling of an image."""
 
     dimensions: ClassVar[int] = 2
     kind: Literal["adaptive_avg_pool2d"] = "adaptive_avg_pool2d"

@@ -9,14 +9,14 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class AdaptiveMaxPool1d(AdaptivePool):
-    """The largest values of a sequence."""
+    """Adaptive max pooling of a sequence."""
 
     dimensions: ClassVar[int] = 1
     kind: Literal["adaptive_max_pool1d"] = "adaptive_max_pool1d"
 
 
 class AdaptiveMaxPool2d(AdaptivePool):
-    """The largest values of an image."""
+    """Adaptive max pooling of an image."""
 
     dimensions: ClassVar[int] = 2
     kind: Literal["adaptive_max_pool2d"] = "adaptive_max_pool2d"

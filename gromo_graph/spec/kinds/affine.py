@@ -14,15 +14,15 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Affine(Weighted, Operation):
-    """weight · x + bias, with a number for each feature (layer scale), or one for all of them.
+    """A trained affine map, weight · x + bias, with one number for each feature (layer scale) or one for all.
 
-    New features get a factor of 1 and an offset of 0.
+    New features start with a weight of 1 and a bias of 0.
     """
 
     family: ClassVar[Family] = "norm"
     kind: Literal["affine"] = "affine"
-    weight: bool = Field(True, description="Whether features are multiplied.")
-    bias: bool = Field(True, description="Whether something is added to them.")
+    weight: bool = Field(True, description="Multiply the features by trained weights.")
+    bias: bool = Field(True, description="Add a trained bias to the features.")
     shared: bool = Field(False, description="One number for all features instead of one for each.")
 
     @model_validator(mode="after")

@@ -32,21 +32,28 @@ class Attention(Operation):
     )
     heads: Features = Field(
         1,
-        description="Heads in this node, each with its share of the features of query, key and value; they grow "
-        "together, one more feature each. A head in a node of its own grows by itself, and is what `new_head` adds.",
+        description=(
+            "Number of heads, each with its share of the features of query, key and value. Heads of one node "
+            "grow together by one feature each; a head in a node of its own, as `new_head` adds, grows "
+            "independently."
+        ),
     )
     scale: float | None = Field(
         None,
         gt=0,
-        description="What products of query and key are multiplied by; by default 1/√(features of a head). Growth "
-        "writes it down, so that old products stay what they were.",
+        description=(
+            "Factor of the products of query and key; by default 1/√(features of a head). Growth writes the "
+            "factor into the spec, so that the products of old features do not change."
+        ),
     )
     causal: bool = Field(
         False,
         description="Whether each position sees itself and those before it alone, as where the next one is to be told; "
         "those of images count along their rows.",
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the weights set to zero in training.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the attention weights set to zero in training."
+    )
 
     @property
     def details(self) -> tuple[str, ...]:

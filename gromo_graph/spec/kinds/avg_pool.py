@@ -13,7 +13,7 @@ from gromo_graph.spec.kinds.registry import register_kind
 class AvgPool(Pool):
     """A pool that takes means."""
 
-    count_include_pad: bool = Field(True, description="Whether the zeros of the padding count in the mean.")
+    count_include_pad: bool = Field(True, description="Count the zeros of the padding in the mean.")
 
 
 class AvgPool1d(AvgPool):

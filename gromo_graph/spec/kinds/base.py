@@ -70,16 +70,16 @@ class Grow(Frozen):
         tie: a name; nodes with the same one keep the same width.
     """
 
-    max: Features | None = Field(None, description="The node never gets wider than this.")
-    min: Features | None = Field(None, description="Grow here first until this width is reached.")
+    max: Features | None = Field(None, description="Largest width of the node.")
+    min: Features | None = Field(None, description="Width up to which this node grows before others.")
     step: Features | None = Field(None, description="Neurons added at once at this node.")
     ratio: float = Field(1.0, gt=0, description="Target width relative to the other growing nodes.")
     kernel: Literal["full", "centre"] | None = Field(
-        None, description="Kernels that convolutions get for the new features; by default `growth.kernel`."
+        None, description="Kernels of convolutions for new features; by default `growth.kernel`."
     )
-    target: Features | None = Field(None, description="The width that growth leads to: reached when it ends.")
+    target: Features | None = Field(None, description="Width that is reached when growth ends.")
     tie: str | None = Field(
-        None, min_length=1, description="A name of your own: nodes that share one keep the same width."
+        None, min_length=1, description="Any name; nodes with the same name keep the same width."
     )
 
 
@@ -137,7 +137,7 @@ class Node(Frozen):
     """True if the compiler draws its first weights; others begin as torch makes them."""
 
     kind: str
-    sources: Sources = Field(alias="from", min_length=1, description="The node or nodes this one reads.")
+    sources: Sources = Field(alias="from", min_length=1, description="The node or nodes that this one reads.")
 
     @property
     def symbol(self) -> str | None:
@@ -204,7 +204,7 @@ class Node(Frozen):
 class Weighted(Node):
     """A node with weights of its own."""
 
-    frozen: bool = Field(False, description="Whether training and growth leave its weights as they are.")
+    frozen: bool = Field(False, description="Keep the weights unchanged in training and growth.")
 
 
 def is_frozen(node: Node) -> bool:
@@ -230,9 +230,11 @@ class Layer(Weighted):
     """True if it reads token ids instead of features."""
 
     features: Features = Field(description="Width of the output.")
-    bias: bool = Field(True, description="Whether a number is added to each feature.")
-    activation: Activation = Field("identity", description="Function that the output passes.")
-    grow: GrowField = Field(default_factory=Grow, description="May the features grow, and how far.")
+    bias: bool = Field(True, description="Add a bias to each feature.")
+    activation: Activation = Field("identity", description="Activation applied to the output.")
+    grow: GrowField = Field(
+        default_factory=Grow, description="Growth of the features: allowed or not, and its limits."
+    )
 
     def pointwise(self) -> Layer:
         """The same kind of layer at each position by itself."""

@@ -14,11 +14,13 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class BatchNorm(Norm):
-    """Each feature by its mean and variance over the batch; in evaluation by running ones."""
+    """Batch normalisation: each feature by its mean and variance over the batch, in evaluation by running ones."""
 
     kind: Literal["batch_norm"] = "batch_norm"
     eps: Eps = 1e-5
-    momentum: float = Field(0.1, ge=0, le=1, description="Share of a batch in the running mean and variance.")
+    momentum: float = Field(
+        0.1, ge=0, le=1, description="Weight of a new batch in the running mean and variance."
+    )
 
     def needs_company(self, inputs: Sequence[Shape]) -> bool:
         """If a feature has one position alone."""

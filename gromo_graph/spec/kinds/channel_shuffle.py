@@ -12,11 +12,11 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class ChannelShuffle(Operation):
-    """The first features of all groups, then the second ones, and so on; nothing grows through it."""
+    """Takes the first feature of every group, then the second of every group, and so on; nothing grows through it."""
 
     width_rule: ClassVar[WidthRule] = WidthRule.FIXED
     kind: Literal["channel_shuffle"] = "channel_shuffle"
-    groups: Features = Field(description="Number of groups; it divides the features.")
+    groups: Features = Field(description="Number of groups; must divide the number of features.")
 
     @property
     def details(self) -> tuple[str, ...]:

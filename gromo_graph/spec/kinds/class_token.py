@@ -13,11 +13,11 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class ClassToken(Weighted, Operation):
-    """Learned positions, alike for each sample, stand before those of a sequence; new features have zeros there."""
+    """Prepends learned positions, the same for each sample, to a sequence; new features are 0 there."""
 
     has_first_weights: ClassVar[bool] = True
     kind: Literal["class_token"] = "class_token"
-    count: Positions = Field(1, description="Positions that are put in front.")
+    count: Positions = Field(1, description="Number of positions prepended to the input.")
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -22,9 +22,9 @@ class ConvTranspose(Sliding, Layer):
     family: ClassVar[Family] = "convolution"
 
     stride: PositionsPerAxis = Field(1, description="Positions of the output between two of the input.")
-    padding: MarginPerAxis = Field(0, description="Positions of the output that are cut off at either end.")
+    padding: MarginPerAxis = Field(0, description="Positions of the output that are cut off at each end.")
     output_padding: MarginPerAxis = Field(
-        0, description="Further positions at the end of the output; fewer than the stride or the dilation."
+        0, description="Additional positions at the end of the output; fewer than the stride or the dilation."
     )
     dilation: PositionsPerAxis = Field(1, description="Positions between two taps of the kernel.")
 

@@ -26,9 +26,11 @@ class Depthwise(Convolving, Weighted, Operation):
 
     has_first_weights: ClassVar[bool] = True
 
-    group_width: Features = Field(1, description="Channels that a kernel reads, and that each group gives.")
-    bias: bool = Field(True, description="Whether a number is added to each feature.")
-    activation: Activation = Field("identity", description="Function that the output passes.")
+    group_width: Features = Field(
+        1, description="Number of channels that each kernel reads, and that each group outputs."
+    )
+    bias: bool = Field(True, description="Add a bias to each feature.")
+    activation: Activation = Field("identity", description="Activation applied to the output.")
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -12,14 +12,16 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Dropout(Operation):
-    """Dropout with probability p; nothing in evaluation, in which growth is measured."""
+    """Dropout with probability p; inactive in evaluation mode, in which growth is measured."""
 
     kind: Literal["dropout"] = "dropout"
-    p: float = Field(0.5, ge=0, lt=1, description="Share of what is set to zero.")
+    p: float = Field(0.5, ge=0, lt=1, description="Probability of being set to zero.")
     drop: Literal["values", "features", "samples"] = Field(
         "values",
-        description="Each value by itself, a feature at all its positions (`Dropout2d`), or a sample as a whole "
-        "(stochastic depth).",
+        description=(
+            "Unit that is dropped: single values, features at all their positions (`Dropout2d`), or whole "
+            "samples (stochastic depth)."
+        ),
     )
 
     @property

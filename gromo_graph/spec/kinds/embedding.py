@@ -22,16 +22,16 @@ NoBias = Annotated[Literal[False], BeforeValidator(_read_no_bias)]
 
 
 class Embedding(Layer):
-    """The vectors of a row of tokens: [length] becomes [features, length].
+    """An embedding of a sequence of tokens: [length] becomes [features, length].
 
-    It reads an input of the shape [length] that nothing else reads: whole numbers from 0 to `vocabulary` − 1, which are
+    It reads an input of shape [length] that no other node reads: integers from 0 to `vocabulary` − 1, which are
     not standardised.
     """
 
     reads_tokens: ClassVar[bool] = True
     kind: Literal["embedding"] = "embedding"
-    vocabulary: Features = Field(description="Number of different tokens; their ids count from 0.")
-    bias: NoBias = Field(False, description="There is none: each token has numbers of its own.")
+    vocabulary: Features = Field(description="Number of different tokens; ids start at 0.")
+    bias: NoBias = Field(False, description="Always false: an embedding has no bias.")
 
     @property
     def tokens(self) -> int | None:

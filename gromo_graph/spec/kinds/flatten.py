@@ -11,7 +11,7 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Flatten(Operation):
-    """Every position of a channel becomes a feature of its own; the features of a channel stay neighbours."""
+    """Turns each position of a channel into a feature; the features of a channel stay adjacent."""
 
     width_rule: ClassVar[WidthRule] = WidthRule.REPEATED
 

@@ -15,11 +15,11 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class GroupNorm(Norm):
-    """The features of a sample in groups; it grows by whole groups."""
+    """Group normalisation of each sample; it grows by whole groups."""
 
     kind: Literal["group_norm"] = "group_norm"
     eps: Eps = 1e-5
-    groups: Features = Field(description="Number of groups; it divides the features.")
+    groups: Features = Field(description="Number of groups; must divide the number of features.")
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -24,8 +24,10 @@ class GroupedConv(Convolving, Operation):
     has_first_weights: ClassVar[bool] = True
 
     features: Features = Field(description="Channels of the output.")
-    groups: Features = Field(description="Number of groups; it divides the channels on both sides.")
-    bias: bool = Field(True, description="Whether a number is added to each feature.")
+    groups: Features = Field(
+        description="Number of groups; must divide the number of channels on both sides."
+    )
+    bias: bool = Field(True, description="Add a bias to each feature.")
 
     @property
     def details(self) -> tuple[str, ...]:
@@ -57,14 +59,14 @@ class GroupedConv(Convolving, Operation):
 
 
 class GroupedConv1d(GroupedConv):
-    """Over sequences."""
+    """A grouped convolution over sequences."""
 
     dimensions: ClassVar[int] = 1
     kind: Literal["grouped_conv1d"] = "grouped_conv1d"
 
 
 class GroupedConv2d(GroupedConv):
-    """Over images."""
+    """A grouped convolution over images."""
 
     dimensions: ClassVar[int] = 2
     kind: Literal["grouped_conv2d"] = "grouped_conv2d"

@@ -13,7 +13,7 @@ from gromo_graph.spec.kinds.registry import add_to_language
 
 
 class Input(Node):
-    """The shape of one sample, without the batch."""
+    """An input, with the shape of one sample, without the batch dimension."""
 
     width_rule: ClassVar[WidthRule] = WidthRule.FIXED
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "input"

@@ -14,17 +14,21 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class LayerNorm(Norm):
-    """All values of a sample together, or those of each position."""
+    """Layer normalisation over all values of a sample, or over the features of each position."""
 
     jumps: ClassVar[bool] = True
     kind: Literal["layer_norm"] = "layer_norm"
     eps: Eps = 1e-5
     over: Literal["all", "features"] = Field(
         "all",
-        description="All values of a sample together, or the `features` of each position by themselves, as in "
-        "transformers.",
+        description=(
+            "Values normalised together: all values of a sample, or the `features` of each position, as in "
+            "transformers."
+        ),
     )
-    elementwise_affine: bool = Field(True, description="Whether each value, or feature, gets a factor.")
+    elementwise_affine: bool = Field(
+        True, description="Multiply each value, or feature, by a trained weight."
+    )
     bias: bool = Field(True, description="Whether it also gets an offset; without factors there are none.")
 
     @property

@@ -10,7 +10,7 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Linear(Layer):
-    """A fully connected layer, its activation included."""
+    """A fully connected layer with its activation."""
 
     family: ClassVar[Family] = "linear"
 

@@ -17,9 +17,9 @@ _SYMBOLS: dict[MergeKind, str] = {"sum": "+", "product": "×", "concat": "‖"}
 
 
 class Merge(Node):
-    """A merge node, its activation included.
+    """A merge node with its activation.
 
-    A product takes sources of one size at a position as that size everywhere: a row of features, or an image of one
+    In a product, a source with a single position is broadcast over all positions: a row of features, or an image of one
     position, multiplies each channel of an image as a whole (squeeze-and-excitation).
     """
 
@@ -27,8 +27,8 @@ class Merge(Node):
     max_sources: ClassVar[int | None] = None
 
     kind: Literal["merge"] = "merge"
-    merge: MergeKind = Field("sum", description="How the sources become one.")
-    activation: Activation = Field("identity", description="Function that the output passes.")
+    merge: MergeKind = Field("sum", description="How the sources are combined.")
+    activation: Activation = Field("identity", description="Activation applied to the output.")
 
     @property
     def width_rule(self) -> WidthRule:  # type: ignore[override]  # it depends on the field `merge`

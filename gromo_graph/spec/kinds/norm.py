@@ -19,7 +19,7 @@ class Norm(Weighted, Operation):
 
     family: ClassVar[Family] = "norm"
 
-    activation: Activation = Field("identity", description="Function that the output passes.")
+    activation: Activation = Field("identity", description="Activation applied to the output.")
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The shape of the input."""

@@ -17,9 +17,9 @@ _Side = Annotated[int, Field(ge=-MOST, le=MOST)]
 
 
 class Pad(Operation):
-    """Positions before and behind; a number below 0 cuts off so many.
+    """Adds positions before and after the input; a negative number crops instead.
 
-    The order is torch's: the last axis comes first, [left, right] or [left, right, top, bottom].
+    The order is that of torch, last axis first: [left, right] or [left, right, top, bottom].
     """
 
     kind: Literal["pad"] = "pad"
@@ -27,7 +27,7 @@ class Pad(Operation):
         Field(description="Positions on each side: [left, right] or [left, right, top, bottom].")
     )
     mode: Literal["constant", "reflect", "replicate", "circular"] = Field(
-        "constant", description="Zeros, or the values that torch takes by this word."
+        "constant", description="Padding values: zeros, or those of torch's mode of this name."
     )
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ class Pool(Sliding, Operation):
     )
     padding: MarginPerAxis = Field(0, description="Positions added around the input.")
     ceil_mode: bool = Field(
-        False, description="Whether a last window counts that begins inside and reaches beyond the end."
+        False, description="Include a last window that starts inside the input and extends beyond its end."
     )
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Positions(Weighted, Operation):
-    """A learned number for each feature at each position is added, so that layers behind can tell where they read.
+    """Adds a learned number to each feature at each position, so that later layers can tell positions apart.
 
     It reads sequences and images, and keeps their shape.
     """

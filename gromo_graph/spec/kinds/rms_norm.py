@@ -14,20 +14,27 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class RMSNorm(Norm):
-    """All values of a sample together, or those of each position; no mean is taken off (Zhang and Sennrich, 2019)."""
+    """RMS normalisation over all values of a sample, or over those of each position (Zhang and Sennrich, 2019)."""
 
     jumps: ClassVar[bool] = True
     kind: Literal["rms_norm"] = "rms_norm"
     eps: float | None = Field(
         None,
         gt=0,
-        description="Added to the mean square before its root is taken; by default the precision of the numbers.",
+        description=(
+            "Added to the mean square before its root is taken; by default the machine epsilon of the data "
+            "type."
+        ),
     )
-    elementwise_affine: bool = Field(True, description="Whether each value, or feature, gets a factor.")
+    elementwise_affine: bool = Field(
+        True, description="Multiply each value, or feature, by a trained weight."
+    )
     over: Literal["all", "features"] = Field(
         "all",
-        description="All values of a sample together, or the `features` of each position by themselves, as in "
-        "transformers.",
+        description=(
+            "Values normalised together: all values of a sample, or the `features` of each position, as in "
+            "transformers."
+        ),
     )
 
     @property

@@ -12,11 +12,11 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Scale(Operation):
-    """factor · x + offset, with numbers that are not trained."""
+    """Multiplies by a constant and adds a constant: factor · x + offset."""
 
     kind: Literal["scale"] = "scale"
     factor: float = Field(1.0, description="Number that every value is multiplied by.")
-    offset: float = Field(0.0, description="Number that is added to every value then.")
+    offset: float = Field(0.0, description="Number that is then added to every value.")
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class AsSequence(Operation):
-    """An image becomes a sequence, row after row: [features, height, width] becomes [features, height · width].
+    """Turns an image into a sequence, row by row: [features, height, width] becomes [features, height · width].
 
-    Each channel by itself, so that new channels pass.
+    Channels are kept apart, so that new channels pass through.
     """
 
     kind: Literal["sequence"] = "sequence"

@@ -13,12 +13,12 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Slice(Operation):
-    """The features from `start` on and before `stop`, counted from 0; nothing grows through it."""
+    """Takes the features from `start` up to but not including `stop`; nothing grows through it."""
 
     width_rule: ClassVar[WidthRule] = WidthRule.FIXED
     kind: Literal["slice"] = "slice"
-    start: Annotated[int, Field(ge=0, le=MAX_FEATURES)] = Field(0, description="The first feature.")
-    stop: Annotated[int, Field(ge=1, le=MAX_FEATURES)] = Field(description="The feature behind the last.")
+    start: Annotated[int, Field(ge=0, le=MAX_FEATURES)] = Field(0, description="Index of the first feature.")
+    stop: Annotated[int, Field(ge=1, le=MAX_FEATURES)] = Field(description="Index one past the last feature.")
 
     @model_validator(mode="after")
     def _check_order(self) -> Slice:

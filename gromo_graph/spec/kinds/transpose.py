@@ -10,9 +10,9 @@ from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Transpose(Operation):
-    """Features become positions and positions features: [features, length] becomes [length, features].
+    """Swaps features and positions: [features, length] becomes [length, features].
 
-    The length is fixed, so nothing grows through it. It reads sequences; `sequence` makes one of an image.
+    The length is fixed, so nothing grows through it. It reads sequences; `sequence` turns an image into one.
     """
 
     width_rule: ClassVar[WidthRule] = WidthRule.FIXED

@@ -18,12 +18,14 @@ class Upsample(WithAxes, Operation):
     """A multiple of the positions, or a given number of them."""
 
     mode: Any = "nearest"
-    scale: PositionsPerAxis = Field(2, description="Positions that each one becomes along each axis.")
+    scale: PositionsPerAxis = Field(
+        2, description="Number of output positions for each input position along each axis."
+    )
     size: PositionsPerAxis | None = Field(
         None, description="Positions of the output along each axis, instead of `scale`."
     )
     align_corners: bool = Field(
-        False, description="Whether an interpolation keeps the values of the corners, as torch says it."
+        False, description="Keep the values at the corners when interpolating, torch's `align_corners`."
     )
 
     @model_validator(mode="after")
@@ -50,21 +52,19 @@ class Upsample(WithAxes, Operation):
 
 
 class Upsample1d(Upsample):
-    """A longer sequence."""
+    """Upsampling of a sequence."""
 
     dimensions: ClassVar[int] = 1
     kind: Literal["upsample1d"] = "upsample1d"
-    mode: Literal["nearest", "linear"] = Field("nearest", description="How values between are made.")
+    mode: Literal["nearest", "linear"] = Field("nearest", description="Method of interpolation.")
 
 
 class Upsample2d(Upsample):
-    """A larger image."""
+    """Upsampling of an image."""
 
     dimensions: ClassVar[int] = 2
     kind: Literal["upsample2d"] = "upsample2d"
-    mode: Literal["nearest", "bilinear", "bicubic"] = Field(
-        "nearest", description="How values between are made."
-    )
+    mode: Literal["nearest", "bilinear", "bicubic"] = Field("nearest", description="Method of interpolation.")
 
 
 register_kind(Upsample1d, "gromo_graph.layers.upsample:TORCH")
