@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 VERSION = "0.1.0"
-"""Of this release."""
+"""The version of this release."""
 
 
 def process_count() -> int:

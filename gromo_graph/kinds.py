@@ -1,4 +1,4 @@
-"""For authors of kinds: the bases of both halves, and the helpers they are written with.
+"""The public names for authors of kinds: `register_kind`, the bases of both halves, and helpers.
 
 The torch-free ones are there at once; the others are imported when they are first asked for, so that a module which
 registers kinds can be loaded without torch.

@@ -22,9 +22,9 @@ if sys.platform == "win32":
     import msvcrt
 
 MOVES_OPEN_FILES = os.name != "nt"
-"""Whether a file that is open can be moved and removed."""
+"""True if an open file can be moved and removed."""
 REMOVES_IN_OPEN_FOLDERS = os.unlink in os.supports_dir_fd and os.open in os.supports_dir_fd
-"""Whether files are reached through an open folder, which stays the same folder whatever its path leads to."""
+"""True if files can be reached through an open folder, which stays the same whatever its path leads to."""
 
 BINARY = getattr(os, "O_BINARY", 0)  # Windows would change the ends of lines
 NO_WAITING = getattr(os, "O_NONBLOCK", 0)

@@ -24,7 +24,7 @@ _LINES = 10  # plain lines of a training, beside those of growth
 
 @contextmanager
 def watching(name: str, *, silent: bool, brief: bool = False) -> Iterator[OnProgress | None]:
-    """What is called after each epoch, and on a terminal for each batch.
+    """The callback for each epoch, and on a terminal for each batch.
 
     Args:
         silent: nothing is shown, as in all processes but the first.

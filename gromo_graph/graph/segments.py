@@ -59,7 +59,7 @@ class Classes(Generic[Maker]):
         return root
 
     def refuse(self, row: Row[Maker], reason: str) -> None:
-        """None of these segments can grow; the first reason stays."""
+        """Record why these segments cannot grow; the first reason is kept."""
         for segment in row:
             self.refused.setdefault(segment.atom, reason)
 
@@ -80,7 +80,7 @@ class Classes(Generic[Maker]):
             self._union.union(atoms[0], atom)
 
     def reasons(self) -> dict[Maker, str]:
-        """Why a class cannot grow, by the atom that stands for it."""
+        """The reasons why classes cannot grow, by the atoms that stand for them."""
         found: dict[Maker, str] = {}
         for atom, reason in self.refused.items():
             found.setdefault(self.of(atom), reason)

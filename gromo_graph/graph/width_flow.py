@@ -192,7 +192,7 @@ def _places(unit: FlowUnit[Key], flow: WidthFlow[Key]) -> Iterator[tuple[Key, Gr
 def _sources(
     unit: FlowUnit[Key], places: Mapping[str, Sequence[tuple[Key, GroupPlace]]]
 ) -> Mapping[int, list[GroupPlace]]:
-    """For each segment of an output the places that it is the sum of."""
+    """The places that each segment of an output is the sum of."""
     found: dict[int, list[GroupPlace]] = {}
     before = 0
     for source in unit.reads:

@@ -16,7 +16,7 @@ _ROUNDING = 8.0
 
 
 def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
-    """Why the shift of some consumer cannot be taken back, or None (docs/maths.md, "Exact slopes")."""
+    """The reason why the shift of some consumer cannot be taken back, or None (docs/maths.md, "Exact slopes")."""
     lost = _lost_in_a_product(linked) or _moves_all_positions(graph, linked)
     if lost is not None:
         return lost

@@ -50,7 +50,7 @@ class Clock(ABC):
 
     @abstractmethod
     def over(self, moment: int) -> str | None:
-        """Why nothing grows at this moment or later, or None."""
+        """The reason why nothing grows at this moment or later, or None."""
 
 
 @dataclass(frozen=True)

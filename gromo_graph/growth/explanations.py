@@ -1,4 +1,4 @@
-"""Why a proposal was taken, and what was done, in words and plain numbers."""
+"""Explanations of decisions and changes in words and plain numbers."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Kinks:
             self.sums[name] = there, everywhere
 
     def share(self, name: str) -> float:
-        """Of the gradient behind the activation of a node."""
+        """The share of the gradient behind the activation of a node that lies at a kink."""
         there, everywhere = self.sums.get(name, (0.0, 0.0))
         return there / everywhere if everywhere else 0.0
 

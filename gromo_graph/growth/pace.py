@@ -59,7 +59,7 @@ class Unpaced(Pace):
         return group.features / group.grow.ratio
 
     def is_negligible(self, slope: float | None, steepest: float) -> bool:
-        """None is."""
+        """False for every group."""
         return False
 
     def missing(self, group: WidthGroup) -> int:

@@ -226,7 +226,7 @@ class Planner:
         return planned
 
     def too_large(self, network: GrowingNetwork, policy: Growth) -> str | None:
-        """Why no step can be measured any more: a network that has grown needs no less memory than before."""
+        """The reason why no step can be measured any more: a network that has grown needs no less memory."""
         if self.max_memory is None:
             return None
         needed = expected_memory(network, policy)
@@ -236,7 +236,7 @@ class Planner:
         return f"the statistics of a growth step would take {size(needed)}, and {allowed} are allowed"
 
     def does_not_fit(self, error: Exception) -> str | None:
-        """Why a plan has failed, if all processes know that there is too little memory; None for other errors."""
+        """The reason why a plan failed, if all processes know that memory is too small; None for other errors."""
         known_to_all = self.processes.count == 1 or isinstance(error, SharedMemoryError)
         if not (out_of_memory(error) and known_to_all):
             return None
@@ -331,7 +331,7 @@ class _Passes:
 
 
 def _in_one_order(proposals: Sequence[Applicable], processes: Processes) -> Sequence[Applicable]:
-    """In the order of the first process: slopes that are equal to rounding must not part the others from it."""
+    """Sort as the first process does: slopes that are equal to rounding must not give processes different orders."""
     if processes.count == 1:
         return proposals
     known = sorted(proposals, key=lambda proposal: (proposal.kind, proposal.target))

@@ -36,7 +36,7 @@ class Processes:
 
     @staticmethod
     def current() -> Processes:
-        """Those of torch.distributed, where it has been initialised."""
+        """The processes of torch.distributed, if it has been initialised."""
         if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
             return Processes()
         on_gpu = dist.get_backend() == "nccl"
@@ -142,7 +142,7 @@ class Processes:
             raise RunError("another process of the run has failed: its own message says why")
 
     def _shapes(self, own: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """Those of the first process, of as many tensors."""
+        """The shapes of the tensors of the first process."""
         words = torch.tensor([word for shape in own for word in (len(shape), *shape)], dtype=torch.int64)
         length = int(self._sent(torch.tensor(len(words))))
         sent = iter(self._sent(words if self.is_first else torch.empty(length, dtype=torch.int64)).tolist())

@@ -77,7 +77,7 @@ class Counter(Protocol):
         """All that was counted."""
 
     def of_gradients(self) -> Sequence[TensorStatistic]:
-        """Those of `statistics` that are linear in the gradients."""
+        """The `statistics` that are linear in the gradients."""
 
     def share(self, processes: Processes) -> None:
         """Add what the other processes have counted beside the statistics."""

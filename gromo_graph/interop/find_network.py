@@ -34,7 +34,7 @@ def network_in(module: torch.nn.Module, name: str | None = None) -> GrowingNetwo
 def optimizers_of(
     network: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> list[torch.optim.Optimizer]:
-    """Those of some optimizers that train the network, or a part of it.
+    """The optimizers that train the network or a part of it.
 
     Raises:
         GrowthError: none does.

@@ -28,7 +28,7 @@ _OPERATORS: Mapping[Any, str] = {
     operator.matmul: "@",
     operator.pow: "**",
 }
-"""Those beside +, whose terms are listed."""
+"""The operators besides +, whose terms are listed."""
 
 _SOURCE = '''\
 """A network as plain PyTorch: {parameters:,} parameters. `load()` gives it with its weights.

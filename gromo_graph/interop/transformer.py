@@ -1,4 +1,4 @@
-"""torch's transformer encoders as nodes: several for one module."""
+"""Transformer encoders of torch as nodes: several for one module."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Shuffled(torch.nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of any number of positions."""
+        """Shuffle the channels, for any number of positions."""
         grouped = x.reshape(x.shape[0], self.groups, -1, *x.shape[2:])
         return grouped.transpose(1, 2).flatten(1, 2)
 

@@ -240,7 +240,7 @@ def convolution(
     *,
     padding_mode: str = "zeros",
 ) -> ModelValue:
-    """Of one group, of groups that keep their width, or of others, through which nothing grows."""
+    """Read a convolution: of one group, of groups that keep their width, or of other, fixed groups."""
     weights = weights_of(call, weight=weight, bias=bias)
     out, own, *kernel = sizes_of(weights["weight"])
     padding = 0 if padding == "valid" else padding
@@ -260,7 +260,7 @@ def convolution(
 def _padded(
     call: TorchCall, input: Any, padding: Any, mode: str, kernel: Sequence[int], dilation: Any
 ) -> ModelValue:
-    """What a convolution reads that does not pad with zeros: a node of its own."""
+    """The padding node of a convolution that does not pad with zeros."""
     axes = len(kernel)
     if padding == "same":
         sides = [

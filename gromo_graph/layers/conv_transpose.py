@@ -160,7 +160,7 @@ def transposed_convolution(
     groups: int = 1,
     dilation: Any = 1,
 ) -> ModelValue:
-    """Of one group; torch keeps its weight as (in, out, ...)."""
+    """Read a transposed convolution of one group; torch keeps its weight as (in, out, ...)."""
     weights = weights_of(call, weight=weight, bias=bias)
     channels, own, *kernel = sizes_of(weights["weight"])
     if groups != 1:

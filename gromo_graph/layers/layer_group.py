@@ -109,7 +109,7 @@ class LayerGroup(Generic[Layer_co]):
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name of the group in messages."""
         return " and ".join(producer.name for producer in self.producers[:3]) + (
             " and others" if len(self.producers) > 3 else ""
         )
@@ -176,5 +176,5 @@ class LayerGroup(Generic[Layer_co]):
 
 
 def repeats_of(group: LayerGroup[Layer], consumer: Layer) -> tuple[int, ...]:
-    """For each place that a consumer reads the inputs that one new channel becomes."""
+    """The number of inputs that one new channel becomes, for each place that a consumer reads."""
     return tuple(place.repeat for place in group.reads[consumer])

@@ -94,7 +94,7 @@ def _in_projections(module: nn.MultiheadAttention) -> tuple[list[Tensor], list[T
 
 
 def _parts(parameter: nn.Parameter) -> list[Tensor]:
-    """Those of query, key and value, trained as the whole is."""
+    """The parts for query, key and value, trained if the whole is."""
     return [_copied(parameter, part) for part in parameter.detach().chunk(3)]
 
 

@@ -22,7 +22,7 @@ def same_rank(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def resting_factors(resting: Sequence[float]) -> list[float]:
-    """For each factor of a product the product of the others: its slope at rest.
+    """The product of the other factors for each factor of a product: its slope at rest.
 
     >>> resting_factors([0.0, 0.5]), resting_factors([2.0, 3.0, 5.0])
     ([0.5, 0.0], [15.0, 10.0, 6.0])

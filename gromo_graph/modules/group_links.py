@@ -75,7 +75,7 @@ def all_links(consumer: LayerModule) -> Sequence[GrowthLink[LayerModule]]:
 
 
 def growable_links(consumer: LayerModule) -> list[GrowthLink[LayerModule]]:
-    """Those of them whose groups can grow."""
+    """The links whose groups can grow."""
     return [link for link in all_links(consumer) if link.group.reason is None]
 
 

@@ -270,7 +270,7 @@ def _asked_by_operations(members: Iterable[Linkable]) -> tuple[list[str], list[i
 
 
 def _why_not_read(group: Group) -> str | None:
-    """Why a consumer does not let the group grow, or None."""
+    """The reason why a consumer prevents the group from growing, or None."""
     for consumer in group.consumers:
         if not consumer.allow_growing:
             return f"{consumer.name} may not grow (allow_growing=False): expected a module that may"

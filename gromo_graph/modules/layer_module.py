@@ -261,7 +261,7 @@ class LayerModule(Linkable):
     # Being a neighbour, being moved
 
     def inputs(self) -> Sequence[Linkable | int]:
-        """None: a layer makes its own features."""
+        """No inputs: a layer makes its own features."""
         return ()
 
     def readers(self) -> Iterable[torch.nn.Module]:

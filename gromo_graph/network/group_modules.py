@@ -56,7 +56,7 @@ class GroupsOfGraph:
 
     @cached_property
     def _read(self) -> Mapping[str, list[tuple[WidthGroup, str | None]]]:
-        """For each layer the groups it reads, each with the reason why it cannot grow."""
+        """The groups that each layer reads, with the reasons why they cannot grow."""
         found: dict[str, list[tuple[WidthGroup, str | None]]] = {}
         for group in self._graph.groups:
             reason = obstacle(self._graph, group)

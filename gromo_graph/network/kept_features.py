@@ -14,7 +14,7 @@ from gromo_graph.spec.kinds import Layer
 
 
 def largest_features(network: GrowingNetwork, graph: Graph, edited: Edited) -> dict[str, list[int]]:
-    """For each layer that gets narrower the features that stay: those of its width group with the largest weights.
+    """The features that stay in each layer that gets narrower: those of its width group with the largest weights.
 
     Args:
         network: before the edit. graph: after it.

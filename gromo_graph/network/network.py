@@ -174,7 +174,7 @@ class GrowingNetwork(Displayed, torch.nn.Module):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """As of any torch module.
+        """As in any torch module.
 
         Raises:
             RuntimeError: the weights are those of another network; says how one of their sizes is made.

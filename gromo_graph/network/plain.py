@@ -119,7 +119,7 @@ def plain_module(graph: Graph, parts: Parts, *, training: bool) -> fx.GraphModul
 
 
 def identifiers(names: Iterable[str]) -> dict[str, str]:
-    """For each name an identifier of Python like it, different for different names.
+    """A Python identifier for each name, different for different names.
 
     None is a keyword, a builtin, a name that a torch module has itself, or one that the exported source uses.
 

@@ -76,7 +76,7 @@ class Transaction:
 
     @property
     def spec(self) -> Spec:
-        """As it is after the edits so far."""
+        """The spec after the edits so far."""
         return self._edited.spec
 
     @property

@@ -65,7 +65,7 @@ def follow_spec(
 def origins(
     network: GrowingNetwork, edited: Edited, followed: TransferredWeights
 ) -> dict[Parameter, Parameter]:
-    """For fresh parameters the old ones of the same name in the node that theirs is a copy of, or replaces.
+    """The old parameters for fresh ones: of the same name in the node that theirs is a copy of, or replaces.
 
     Args:
         network: before the edit.

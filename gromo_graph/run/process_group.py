@@ -45,7 +45,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
 
 
 def _finish_together() -> None:
-    """None leaves while another still sends, nor with a DistributedDataParallel that nobody holds any more."""
+    """Wait until no process sends any more, after unused instances of DistributedDataParallel are collected."""
     gc.collect()
     with suppress(RunError):  # what has been done is done
         Processes.current().any(False)

@@ -204,7 +204,7 @@ class Run(Displayed):
         return parts["test"] if "test" in parts else parts["all"]
 
     def measure(self, data: Source = None) -> dict[str, Measures]:
-        """As `evaluate`, by part: train, validation and test of the run's own data, or "all" of others."""
+        """Evaluate by part: train, validation and test of the run's own data, or "all" of other data."""
         return {name: self._measure(part) for name, part in self.parts(data).items()}
 
     def samples(self, raw: Raw) -> Samples:

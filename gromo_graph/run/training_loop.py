@@ -421,7 +421,7 @@ class Loop:
             self.branch_point = None
 
     def _histograms(self) -> Histograms:
-        """Those of weights, and of outputs for the first held-out samples, unless these come out of a loader."""
+        """Histograms of the weights, and of outputs for the first held-out samples unless a loader gives them."""
         inputs = None
         if not isinstance(self.data.parts["validation"], Stream):
             x, _ = next(iter(self.measured["validation"]))
@@ -458,7 +458,7 @@ class Loop:
         return judge_of(prepared, EVEN if written == "tuned" else written)
 
     def _ending(self) -> dict[str, Any]:
-        """Why the training ended early, and the epoch whose weights are kept, as far as that is to be told."""
+        """The reason why the training ended early and the epoch whose weights are kept, if there are such."""
         stopped = self.watch.stopped
         return {
             **({} if stopped is None else {"stopped": stopped}),

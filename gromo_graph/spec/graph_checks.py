@@ -196,7 +196,7 @@ class GraphChecks:
             self.report((*_node(name), "grow", "tie"), message)
 
     def _check_room(self, names: Sequence[str]) -> None:
-        """Of nodes that are tied no `min` is above another's `max`."""
+        """Check that no `min` of tied nodes is above another's `max`."""
         grows = {
             name: grow for name in names if isinstance(grow := getattr(self.sound[name], "grow", None), Grow)
         }
@@ -230,7 +230,7 @@ class GraphChecks:
 
 
 def batch_size_problem(nodes: Mapping[str, Node], batch_size: int) -> str | None:
-    """Why a batch of one sample cannot be trained on, or None; of nodes that fit together."""
+    """The reason why a batch of one sample cannot be trained on, or None; for nodes that fit together."""
     if batch_size != 1:
         return None
     shapes = infer_shapes(nodes, topological_order(nodes)).known

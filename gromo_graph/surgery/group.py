@@ -34,7 +34,7 @@ class Insertion:
 def insertions(
     function: torch.nn.Module, positions: int, place: GroupPlace, size: int
 ) -> Iterator[Insertion]:
-    """For each operation of a function where the new features of a place stand.
+    """The places of the new features of a place, for each operation of a function.
 
     Args:
         positions: values that a flatten in the function makes of each feature, else 1. size: new channels of the group.

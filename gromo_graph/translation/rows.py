@@ -58,5 +58,5 @@ def as_function(function: FunctionRow, *attributes: str) -> ModuleRow:
 
 
 def _names(module: nn.Module) -> set[str]:
-    """Those of its parameters and buffers, which may be None."""
+    """The names of its parameters and buffers, which may be None."""
     return {*module._parameters, *module._buffers}

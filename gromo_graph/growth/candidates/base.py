@@ -81,7 +81,7 @@ class Applicable(Proposal, ABC):
 
     @property
     def whole(self) -> str | None:
-        """Why it is done as a whole or not at all; None if it has a step size that is searched."""
+        """The reason why it is applied as a whole or not at all; None if a step size is searched."""
         return None
 
     @property

@@ -156,7 +156,7 @@ class MatchStatistics:
         return {id(self): self.heads * (1 + columns[0] * columns[1])}
 
     def _mixing(self) -> tuple[Tensor, Tensor]:
-        """Of the last batch what the softmax gives, (n, heads, i, j), and the value of each head."""
+        """The softmax of the last batch, (n, heads, i, j), and the value of each head."""
         attend = self.attention.attend
         query, key, value = self.attention.mixing.seen
         return attend.weights(query, key), by_head(value, attend.heads)
@@ -287,14 +287,14 @@ class SolvedMatching(Solved):
         return Watched(match.layers, [match.attention], parameters=False)
 
     def batch_slopes(self, seen: Observation) -> Sums:
-        """Of each pair, those of all heads together, (pairs / heads,)."""
+        """The slopes of each pair, all heads together, (pairs / heads,)."""
         match = self.prospect.match
         moment = match.moment_of(seen)
         query, key = (side.unflatten(0, (-1, match.heads)) for side in (self.pairs.query, self.pairs.key))
         return {"pairs": -torch.einsum("phc,hck,phk->p", query.to(moment), moment, key.to(moment))}
 
     def sample_slopes(self, seen: Observation) -> Tensor:
-        """Of each pair, (samples, pairs / heads)."""
+        """The slopes of each pair, (samples, pairs / heads)."""
         match = self.prospect.match
         query, key = (side.unflatten(0, (-1, match.heads)) for side in (self.pairs.query, self.pairs.key))
         return -match.slopes_of(seen, query, key)

@@ -103,7 +103,7 @@ class NeuronSlopes:
         return torch.cat(parts, dim=1)
 
     def along(self, found: Ordered, count: int) -> Tensor:
-        """What the first units have of each of `of_samples`."""
+        """The direction that takes the first units: 1 for their entries of `sample_slopes`, else 0."""
         neurons = self.solution.neurons.size
         taken = found.places(count)
         signs = found.sign[found.order[:count]].repeat_interleave(found.unit)

@@ -139,7 +139,7 @@ class SolvedEdge(Solved):
         return watched_of(network, self.source, target, [network.growing(n) for n in self.entering])
 
     def batch_slopes(self, seen: Observation) -> Sums:
-        """Of the edge with all that changes with it."""
+        """The slope of the edge with everything that changes with it."""
         gradient = image_of(seen.gradients[self.prospect.bridge.target])
         slope = total(image_of(self.source.value(self.layer, seen)) * gradient)
         for name, layer in self.entering.items():
@@ -147,7 +147,7 @@ class SolvedEdge(Solved):
         return {"slope": slope}
 
     def sample_slopes(self, seen: Observation) -> Tensor:
-        """Of the edge with all that changes with it, (samples, 1)."""
+        """The slopes of the edge with everything that changes with it, (samples, 1)."""
         gradient = image_of(seen.gradients[self.prospect.bridge.target])
         change = image_of(self.source.value(self.layer, seen))
         for name, layer in self.entering.items():

@@ -324,7 +324,7 @@ class SolvedNeurons(Solved):
         return self.prospect.watched(self.source)
 
     def batch_slopes(self, seen: Observation) -> Sums:
-        """Of each neuron, as it is and with the opposite sign on both sides."""
+        """The slopes of each neuron, as it is and with the opposite sign on both sides."""
         gradient = image_of(seen.gradients[self.prospect.bridge.target])
         t = image_of(self.source.value(self.layer, seen))
         pull = torch.einsum("nohw,ok->nkhw", gradient, self.solution.found.omega.to(gradient))
@@ -335,7 +335,7 @@ class SolvedNeurons(Solved):
         }
 
     def sample_slopes(self, seen: Observation) -> Tensor:
-        """Of each neuron as it is, then with the opposite sign, (samples, 2 · neurons)."""
+        """The slopes of each neuron as it is, then with the opposite sign, (samples, 2 · neurons)."""
         gradient = image_of(seen.gradients[self.prospect.bridge.target])
         t = image_of(self.source.value(self.layer, seen))
         pull = torch.einsum("nohw,ok->nkhw", gradient, self.solution.found.omega.to(gradient))

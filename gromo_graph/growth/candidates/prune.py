@@ -99,7 +99,7 @@ class PruneProspect(Prospect[Removal]):
     def judged(
         self, solution: Removal, gathered: Gathered, generator: torch.Generator | None
     ) -> Solved | LeftOut:
-        """As many as are hardly missed; if the policy says what a smaller network is worth, as many as are wanted."""
+        """Remove neurons that are hardly missed, or as many as are wanted if the policy sets `when.worth`."""
         try:
             without(self.linked, solution.order, solution.changes[-1])
         except GrowthError as error:  # an operation cannot lose features
@@ -114,7 +114,7 @@ class PruneProspect(Prospect[Removal]):
 
 
 def _why_whole(group: WidthGroup) -> str | None:
-    """Why single neurons cannot be taken out."""
+    """The reason why single neurons cannot be removed."""
     if group.parts:
         return "groups that are tied to one width are not pruned"
     if group.matches:

@@ -111,7 +111,7 @@ def total(products: Tensor) -> Tensor:
 
 
 def best_signs(kept: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor]:
-    """For each neuron the better of its two slopes, and the sign that has it.
+    """The better of the two slopes of each neuron, and the sign that has it.
 
     Slopes that differ by rounding alone are equal: behind an odd activation both signs are as good, and several
     processes that add up in another order have to take the same one.

@@ -178,7 +178,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
     def _without_measuring(
         self, solution: Sequence[PartSolution], none: str, *, drawn: bool
     ) -> Widening | LeftOut:
-        """As many neurons as are wanted, in the order of their singular values.
+        """The wanted number of neurons, in the order of their singular values.
 
         Args:
             none: the reason if there are none. drawn: they change nothing yet, for their fan-in is 0.
@@ -266,7 +266,7 @@ def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth, pace: Pace) 
 
 
 def affordable_neurons(graph: Graph, group: WidthGroup, wanted: int, policy: Growth) -> int:
-    """As many neurons as the budgets allow.
+    """The most neurons that the budgets allow.
 
     Raises:
         InfeasibleError: they allow none, or the group grows by more at once than are wanted.
@@ -314,7 +314,7 @@ class SolvedWidening(Solved):
         return Watched([*linked.producers, *linked.consumers], parameters=False)
 
     def batch_slopes(self, seen: Observation) -> Sums:
-        """Of each neuron of each part with both signs, and of the delta of each consumer."""
+        """The slopes of each neuron of each part with both signs, and of the delta of each consumer."""
         return {
             name if name[0] == "delta" else (index, *name): value
             for index, part in enumerate(self.parts)
@@ -322,7 +322,7 @@ class SolvedWidening(Solved):
         }
 
     def sample_slopes(self, seen: Observation) -> Tensor:
-        """Of each neuron of each part with both signs, and of the deltas."""
+        """The slopes of each neuron of each part with both signs, and of the deltas."""
         return torch.cat([part.of_samples(seen) for part in self.parts], dim=1)
 
     def measured(self, slopes: Sums) -> Widening | LeftOut:

@@ -76,7 +76,7 @@ class DecisionCost:
     solutions: float
 
     def of(self, samples: int) -> float:
-        """Of a decision on so many samples."""
+        """The cost of a decision on this many samples."""
         return self.solutions + samples * self.a_sample
 
     def samples_within(self, allowed: float) -> int:

@@ -55,7 +55,7 @@ class Attempts:
         self._waiting = [each for each in waiting if self._goes_with_applied(each, graph)]
 
     def _trials(self, tester: Tester) -> Iterator[Trial]:
-        """In the order of the policy; if the realised loss decides, the best of several is the first."""
+        """The trials in the order of the policy; if the realised loss decides, the best of several comes first."""
         growing = [each for each in self._waiting if not isinstance(each, Pruning)]
         prunings = [each for each in self._waiting if isinstance(each, Pruning)]
         tries = [*growing[:_MOST_TRIES], *prunings[:_MOST_PRUNED]]

@@ -20,7 +20,7 @@ from gromo_graph.spec.settings import Growth
 LossOf = Callable[[GrowingNetwork], float]
 """The held-out loss of a network."""
 ZERO = "γ = 0"
-"""Why a candidate is not applied that lowers the loss at no step size."""
+"""The reason for a candidate that lowers the loss at no step size."""
 # A mean loss is known to some units in the last place of float32.
 _ULPS, _EPS = 4, 2.0**-23
 
@@ -138,7 +138,7 @@ def _check(candidate: Applicable, gamma: float | None) -> None:
 
 
 def gain_per_parameter(trial: Trial, before: float) -> tuple[bool, float]:
-    """Those that may be applied first, by what they truly gain."""
+    """Sort the trials that may be applied first by their realised gain."""
     gain = 0.0 if trial.loss is None else before - trial.loss
     return trial.refusal is None, gain / max(1, trial.candidate.delta_parameters)
 
@@ -151,7 +151,7 @@ def in_words(refused: Sequence[Trial]) -> str:
 
 
 def why_refused(refused: Sequence[Trial]) -> str:
-    """Why nothing that was tried is applied; empty if nothing was tried."""
+    """The reason why nothing that was tried is applied; empty if nothing was tried."""
     if refused and all(trial.refusal == ZERO for trial in refused):
         tried = ", ".join(f"`{trial.candidate.target}`" for trial in refused)
         return f"{ZERO}: no step size lowers the held-out loss for {tried}"

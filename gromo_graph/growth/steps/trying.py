@@ -85,7 +85,7 @@ class Trying:
         return dead if dead and self.commit.held_out.is_constant(self.commit.network) else []
 
     def _keep_state(self, applied_before: int) -> None:
-        """Before the first change of the step; all its groups are undone together."""
+        """Keep the state before the first change of the step; all its groups are undone together."""
         if self.commit.time.applied == applied_before:
             with self.shrinking.taken_back():
                 self.last.keep(self.commit)

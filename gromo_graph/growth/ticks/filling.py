@@ -81,7 +81,7 @@ class Filler:
         return next(each for each in self.network.graph.groups if each.target == target)
 
     def _drawn(self, group: WidthGroup, count: int) -> Widening | None:
-        """So many neurons with random fan-in and a fan-out of 0.
+        """Draw this many neurons with random fan-in and a fan-out of 0.
 
         Returns:
             None if they are none, or new neurons of the group would change the network at once.

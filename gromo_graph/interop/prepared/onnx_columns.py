@@ -5,7 +5,7 @@ Categories and class names are looked up by the operator LabelEncoder of `ai.onn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -69,18 +69,6 @@ def inputs_of(network: PreparedNetwork, values: Sequence[Array]) -> dict[str, Ar
         column.name: _texts(column, array) if isinstance(column, CategoryColumn) else array
         for column, array in zip(network.columns, values, strict=True)
     }
-
-
-def told_inputs(network: PreparedNetwork) -> Mapping[str, str]:
-    """What each input of the ONNX model holds, in words."""
-    if not network.columns:
-        return dict.fromkeys(network.input_names, "raw samples, float64")
-    words = {
-        "number": "float64, NaN for a gap",
-        "date": "days since 1970-01-01, float64, NaN for a gap",
-        "category": "text, empty for a gap",
-    }
-    return {column.name: words[column.kind] for column in network.columns}
 
 
 def _entrance(column: EncodedColumn | None, name: str, value: Any) -> Any:

@@ -77,7 +77,7 @@ class PreparedNetwork(torch.nn.Module):
         return self.judged(scores.double())
 
     def judged(self, scores: Tensor) -> tuple[Tensor, ...]:
-        """What the outputs of the network, (samples, outputs) in float64, speak for."""
+        """The prediction for the outputs of the network, (samples, outputs) in float64."""
         match self.preparation.task:
             case "classification":
                 return self._class(scores), torch.softmax(scores, dim=1)

@@ -120,7 +120,7 @@ def _places_of_new(
     optimizers: Optimizers,
     newest: Mapping[Parameter, Parameter],
 ) -> dict[Parameter, tuple[int, int]]:
-    """For each new parameter the optimizer that trains it and its group there, by their places.
+    """The optimizer that trains each new parameter and its group there, by their places.
 
     Raises:
         GrowthError: all optimizers are for parameters of another form.

@@ -23,7 +23,7 @@ class Order:
         object.__setattr__(self, "_places", {p: place for place, p in enumerate(self.names)})
 
     def sorted(self, parameters: Iterable[Parameter]) -> list[Parameter]:
-        """Those of the network in its order; those of others stay at their places among them."""
+        """Sort the parameters of the network in its order; those of others keep their places among them."""
         places: Mapping[Parameter, int] = vars(self)["_places"]
         found = list(parameters)
         own = iter(sorted((p for p in found if p in places), key=places.__getitem__))

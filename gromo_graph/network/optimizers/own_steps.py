@@ -23,7 +23,7 @@ BORN = "born"
 """The name of births in the state of a parameter."""
 
 Born = list[list[int]]
-"""For each dimension the step at which its entries came; empty if all have been there from the beginning."""
+"""The steps at which entries were added, for each dimension; empty if all have been there from the beginning."""
 
 _CLOSE = 1e-3  # a bias correction that is as near to 1 is not told from 1
 

@@ -13,7 +13,7 @@ from gromo_graph.render.pages.page import page_html, policy_of
 from gromo_graph.render.pages.svg_plot import svg_plot
 
 MOST_RUNS = 12
-"""As many as the style of the page has looks for."""
+"""The number of runs for which the page has line styles."""
 
 Row = tuple[str, Sequence[str]]
 """A label, and a text for each run."""

@@ -323,7 +323,7 @@ def _columns_of(raw: Raw, outputs: Sequence[str]) -> list[Raw]:
 
 
 def _prepare_several(raw: Raw, spec: Spec, parts: Split | None) -> Data:
-    """As `prepare`, for a network with several outputs; of the first one with classes each part has its share."""
+    """Prepare data for a network with several outputs; parts are stratified by the first output with classes."""
     columns = _columns_of(raw, spec.outputs)
     shapes = build_graph(spec).shapes
     tasks = [TASKS[spec.train.loss_of(name).name] for name in spec.outputs]

@@ -291,7 +291,7 @@ class _Moments:
     constant: Array
 
     def without(self, switches: tuple[bool, ...]) -> _Moments:
-        """Those that leave some columns as they are."""
+        """The same preparation, with some columns left unchanged."""
         if not any(switches):
             return self
         kept = np.array(switches)

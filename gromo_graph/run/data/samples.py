@@ -73,7 +73,7 @@ class MappedPart:
 
     @property
     def forms(self) -> tuple[InputForm, ...]:
-        """As of `Part`."""
+        """As in `Part`."""
         return self.preparation.several_inputs
 
     def to(self, device: torch.device | str) -> MappedPart:

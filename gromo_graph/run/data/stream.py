@@ -142,7 +142,7 @@ class StreamLoader(SharedLoader):
         return len(self.part.loader)
 
     def weighted(self) -> Iterator[Batch]:
-        """As of `SharedLoader`."""
+        """As in `SharedLoader`."""
         for x, y in self._joined():
             own, weight = self.own(len(y))
             yield Batch(x[own].to(self.device), y[own].to(self.device), weight, len(y))

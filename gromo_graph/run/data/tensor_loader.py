@@ -117,7 +117,7 @@ class TensorLoader(SharedLoader):
         return len(self.part) // self.shares
 
     def weighted(self) -> Iterator[Batch]:
-        """As of `SharedLoader`."""
+        """As in `SharedLoader`."""
         drawn = self._generator(self.seed or 0)
         for rows in torch.split(self._order(), self._sizes()):
             own, weight = self.own(len(rows))

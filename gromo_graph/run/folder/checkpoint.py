@@ -95,7 +95,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """Those of a run, the oldest first."""
+    """The checkpoints of a run, the oldest first."""
     return sorted((run / CHECKPOINTS).glob("[0-9]*.safetensors"))
 
 

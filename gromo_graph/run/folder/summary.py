@@ -20,7 +20,7 @@ class Measures(BaseModel):
 
 
 class Confusion(BaseModel):
-    """How often each true class, a row, was taken for each class, a column.
+    """The number of times that each true class, a row, was predicted as each class, a column.
 
     Attributes:
         part: of the data. classes: their names. counts: a row for each.

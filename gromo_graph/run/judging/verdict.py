@@ -14,7 +14,7 @@ _MOST_CLASSES = 30  # of a matrix that a page can show
 
 
 def confusion_matrix(judge: Judge, seen: Predictions, classes: Sequence[str | int]) -> dict[str, Any] | None:
-    """How often each class (row) was taken for each (column); None of very many classes, or without classes.
+    """The number of times that each class (row) was predicted as each class (column); None for very many or no classes.
 
     Returns:
         `classes`, their names, and `counts`, a list for each true class.

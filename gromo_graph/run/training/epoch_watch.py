@@ -61,7 +61,7 @@ class EpochWatch:
 
     @property
     def stopped(self) -> str | None:
-        """Why the training ended early, or None."""
+        """The reason why the training ended early, or None."""
         return self._state.stopped
 
     def see(self, epoch: int, value: float | None, *, grown: bool, growing: bool) -> bool:

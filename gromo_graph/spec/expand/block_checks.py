@@ -15,7 +15,7 @@ from gromo_graph.spec.wording import shown
 
 
 class EnoughProblems(Exception):  # noqa: N818 - it ends the expansion
-    """So many problems were found that nothing more is read."""
+    """Raised if there are too many problems to read on."""
 
 
 @dataclass

@@ -148,7 +148,7 @@ class _PathReader:
         return list(dict.fromkeys([*written, *(keys_of(section) if section is not None else ())]))
 
     def params(self) -> list[str]:
-        """Those of the block that the use at hand stands for."""
+        """The parameters of the block that the current use stands for."""
         data = self.document
         for step in self.taken[:-1]:
             data = data[step]

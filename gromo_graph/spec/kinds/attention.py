@@ -16,10 +16,10 @@ from gromo_graph.spec.kinds.registry import register_kind
 class Attention(Operation):
     """Scaled dot-product attention (Vaswani et al., 2017): `from: [query, key, value]`, in this order.
 
-    The query and the key need the same features, the key and the value the same positions, as a rule those of one node
-    that all three read through layers of their own. Out come the features of the value at the positions of the query.
-    With `causal` a position sees none behind it. `heads` divides the features of all three: feature f belongs to head f
-    modulo `heads`, so that new ones stand behind the old ones and give each head the same.
+    Query and key must have the same features, key and value the same positions; usually all three are layers that read
+    the same node. The output has the features of the value at the positions of the query. With `causal` a position does
+    not attend to later ones. `heads` must divide the features of all three. Feature f belongs to head f modulo `heads`,
+    so new features are appended and each head gets equally many.
     """
 
     width_rule: ClassVar[WidthRule] = WidthRule.LAST

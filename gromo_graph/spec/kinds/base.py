@@ -184,7 +184,7 @@ class Node(Frozen):
         return self
 
     def why_ends(self, name: str) -> tuple[str, str]:
-        """Of a width rule FIXED: why what the node reads cannot grow, and why its output cannot.
+        """The reasons, for a width rule FIXED, why what the node reads cannot grow and why its output cannot.
 
         Args:
             name: the node's own.
@@ -192,7 +192,7 @@ class Node(Frozen):
         return f"`{name}` reads it as it is", f"its width is that of `{name}`"
 
     def why_fixed(self, segments: int, repeated: bool) -> str | None:
-        """Why features that pass through it cannot grow, or None.
+        """The reason why features that pass through it cannot grow, or None.
 
         Args:
             segments: number of layers whose features lie side by side in its input.

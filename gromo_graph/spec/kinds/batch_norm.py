@@ -23,7 +23,7 @@ class BatchNorm(Norm):
     )
 
     def needs_company(self, inputs: Sequence[Shape]) -> bool:
-        """If a feature has one position alone."""
+        """True if each feature has a single position."""
         return prod(inputs[0][1:]) == 1
 
 

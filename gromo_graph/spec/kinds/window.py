@@ -54,12 +54,12 @@ class Axis:
         return outputs - ((outputs - 1) * self.stride >= size + self.before)
 
     def reached(self, tap: int, size: int) -> tuple[float, ...]:
-        """For each position 1 if some output reads it through that tap, else 0."""
+        """1 for each position that some output reads through that tap, else 0."""
         read = {self.stride * r + self.offsets[tap] for r in range(self.outputs(size))}
         return tuple(float(self.spread * position in read) for position in range(size))
 
     def reads(self, size: int, taps: tuple[int, ...]) -> tuple[float, ...]:
-        """For each position the number of those taps that read it.
+        """The number of those taps that read each position.
 
         >>> Axis(3, before=1, after=1).reads(4, (0, 1, 2))
         (2.0, 3.0, 3.0, 2.0)

@@ -52,7 +52,7 @@ class NumberColumn:
 
     @property
     def switches(self) -> tuple[bool, ...]:
-        """For each feature, whether it is 0 or 1 and is not standardised."""
+        """True for each feature that is 0 or 1 and is not standardised."""
         return (False, True)[: len(self.features)]
 
     def read(self, column: Any, decimal: Decimal) -> Array:
@@ -96,7 +96,7 @@ class DateColumn:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """As of `NumberColumn`."""
+        """As in `NumberColumn`."""
         parts = ("days", "year", "month", "weekday", *(["hour"] if self.hours else []))
         return (
             *(f"{self.name}: {part}" for part in parts),
@@ -105,7 +105,7 @@ class DateColumn:
 
     @property
     def switches(self) -> tuple[bool, ...]:
-        """As of `NumberColumn`."""
+        """As in `NumberColumn`."""
         return (*(False,) * (len(self.features) - self.gaps), *(True,) * self.gaps)
 
     def read(self, column: Any, decimal: Decimal) -> Array:
@@ -117,7 +117,7 @@ class DateColumn:
         return sound(date_cells(column, self.form), column, "a date").values
 
     def encode(self, values: Tensor) -> Tensor:
-        """As of `NumberColumn`: days, year and month of the Gregorian calendar, and the weekday, 0 on Monday."""
+        """As in `NumberColumn`: days, year and month of the Gregorian calendar, and the weekday, 0 on Monday."""
         days, *missing = _filled(values, self.fill, gaps=self.gaps).unbind(dim=1)
         whole = days.floor()
         year, month = _calendar(whole.long())
@@ -170,7 +170,7 @@ class CategoryColumn:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """As of `NumberColumn`."""
+        """As in `NumberColumn`."""
         if self.embedded:
             return (self.name,)
         names = {self.unseen: "other", self.gap: "missing"}
@@ -183,7 +183,7 @@ class CategoryColumn:
 
     @property
     def switches(self) -> tuple[bool, ...]:
-        """As of `NumberColumn`."""
+        """As in `NumberColumn`."""
         return (True,) * len(self.features)
 
     def read(self, column: Any, decimal: Decimal) -> Array:
@@ -194,7 +194,7 @@ class CategoryColumn:
         return np.fromiter(found, dtype=np.int64, count=len(texts))
 
     def encode(self, values: Tensor) -> Tensor:
-        """As of `NumberColumn`: 1 at the place of the category, else 0; or the place."""
+        """As in `NumberColumn`: 1 at the place of the category, else 0; or the place."""
         return (
             values[:, None].double()
             if self.embedded

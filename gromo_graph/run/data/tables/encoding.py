@@ -48,7 +48,7 @@ class TableEncoding:
 
     @property
     def switches(self) -> tuple[bool, ...]:
-        """For each of these numbers, whether it is 0 or 1 and is not standardised."""
+        """True for each of these numbers that is 0 or 1 and is not standardised."""
         return tuple(each for column in self.columns for each in column.switches)
 
     def raw(self, rows: Rows, task: Task, *, target: bool = True) -> Raw:

@@ -84,7 +84,7 @@ class Said:
 
     @staticmethod
     def by(section: TableData) -> Said:
-        """Those of a section `data`."""
+        """The kinds that a section `data` lists."""
         return Said(section.columns, section.date_format)
 
 

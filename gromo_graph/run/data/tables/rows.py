@@ -185,7 +185,7 @@ def is_gap(values: Array) -> Array:
 
 
 def counted(values: Sequence[str | None]) -> dict[str, int]:
-    """How often each text occurs, the most frequent first; equally frequent ones by the alphabet.
+    """The number of times that each text occurs, the most frequent first; equally frequent ones by the alphabet.
 
     >>> counted(["b", "a", None, "b"])
     {'b': 2, 'a': 1}
