@@ -78,7 +78,10 @@ def _rows(run: Run, raw: Raw) -> Iterator[list[str]]:
         return
     values = found.reshape(len(found), -1)
     several = values.shape[1] > 1
-    yield [f"prediction_{number + 1}" if several else "prediction" for number in range(values.shape[1])]
+    table = run.preparation.table
+    named = () if table is None or isinstance(table.target, str) else table.target
+    titles = named or [str(number + 1) for number in range(values.shape[1])]
+    yield [f"prediction_{title}" for title in titles] if several else ["prediction"]
     for row in values.tolist():
         yield [f"{value:.9g}" for value in row]
 

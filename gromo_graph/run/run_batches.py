@@ -37,15 +37,16 @@ class RunBatches:
 
     def training(self) -> AnyLoader:
         """The training data, in an order of each epoch."""
-        size = self.network.spec.train.batch_size
+        train = self.network.spec.train
         return batches_of(
             self.data.train,
-            size,
+            train.batch_size,
             seed=self.seed,
             device=self._device,
             share=self._share,
             least=self._least,
             augment=self.data.augment,
+            workers=train.workers,
         )
 
     def measured(self) -> dict[str, AnyLoader]:

@@ -6,7 +6,7 @@ import codecs
 from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.frozen import Frozen
@@ -19,6 +19,13 @@ LISTS = ("drop", "numeric", "categorical", "embedding", "dates")
 """The lists of columns by their kind."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+
+
+Target = Annotated[
+    Annotated[str, Field(min_length=1), Tag("name")]
+    | Annotated[tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=1), Tag("names")],
+    Discriminator(lambda value: "names" if isinstance(value, list | tuple) else "name"),
+]
 
 
 class TableData(Frozen):
@@ -37,7 +44,10 @@ class TableData(Frozen):
     file: str = Field(
         min_length=1, description="The file, relative to the spec: .csv, .tsv, .txt, .parquet or .xlsx."
     )
-    target: str = Field(min_length=1, description="The column to predict.")
+    target: Target = Field(
+        description="The column to predict; or a list of columns of numbers, of labels (0 and 1), or of numbers for "
+        "several outputs with the names of the columns."
+    )
     drop: Names = Field((), description="Columns to ignore.")
     numeric: Names = Field((), description="Columns of numbers.")
     categorical: Names = Field((), description="Columns of categories, which are one-hot encoded.")
@@ -83,13 +93,18 @@ class TableData(Frozen):
         return self.file
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
     def columns(self) -> dict[str, str]:
         """The key of the list that names a column, by column."""
         return {name: key for key in LISTS for name in getattr(self, key)}
 
     @model_validator(mode="after")
     def _each_column_once(self) -> TableData:
-        apart = (self.target, *([self.sample_weight] if self.sample_weight else []))
+        apart = (*self.targets, *([self.sample_weight] if self.sample_weight else []))
         named = Counter((*apart, *(name for key in LISTS for name in getattr(self, key))))
         twice = [name for name, times in named.items() if times > 1]
         if twice:

@@ -323,6 +323,15 @@ class Train(Frozen):
             "Batches whose gradients are accumulated for one training step, as if they were one batch."
         ),
     )
+    workers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description=(
+            "Processes that read and prepare training batches ahead, for images and for files that stay on "
+            "the disk. The result is the same to the bit with any number of them."
+        ),
+    )
     epochs: Count = Field(60, description="Number of passes over the training data.")
     validation: Validation = Field(
         0.2,

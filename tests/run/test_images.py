@@ -108,6 +108,22 @@ def test_a_run_with_augmentation_goes_on_to_the_bit(tmp_path: Path) -> None:
     assert one == other
 
 
+def test_workers_give_the_same_run_to_the_bit_also_resumed(tmp_path: Path) -> None:
+    photos, options = _photos(tmp_path / "photos"), ", augment: {flip: true, crop: 1}"
+    spec = _spec(photos, options=options, epochs=2)
+    helped = parse_spec(dump_spec(spec).replace("workers: 0", "workers: 2"))
+    assert helped.train.workers == 2
+
+    def stop(progress: object) -> None:
+        raise KeyboardInterrupt
+
+    alone = grow(spec, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        grow(helped, out=tmp_path / "run", device="cpu", on_progress=stop)
+    for name, weights in resume(tmp_path / "run").network.state_dict().items():
+        assert torch.equal(weights, alone.network.state_dict()[name])
+
+
 def test_images_stay_bytes_until_they_are_used(tmp_path: Path) -> None:
     run = grow(_spec(_photos(tmp_path / "photos"), epochs=1), device="cpu")
     assert run.data is not None

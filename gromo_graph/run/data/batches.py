@@ -22,6 +22,7 @@ def batches_of(
     share: tuple[int, int] = (0, 1),
     least: int = 1,
     augment: Augment = UNCHANGED,
+    workers: int = 0,
 ) -> AnyLoader:
     """The loader for a part of the data; one that comes out of a loader has batches of its own size.
 
@@ -30,10 +31,20 @@ def batches_of(
         device: where the batches are. share: the share of this process (loader.py).
         least: samples of a batch; a smaller one is joined to the one before it.
         augment: random changes of samples that are images; those of a loader are left as they are.
+        workers: processes that take samples ahead; a loader has its own.
     """
     if isinstance(part, Stream):
         return StreamLoader(part, seed=seed, device=device, share=share, least=least)
-    return TensorLoader(part, batch_size, seed=seed, device=device, share=share, least=least, augment=augment)
+    return TensorLoader(
+        part,
+        batch_size,
+        seed=seed,
+        device=device,
+        share=share,
+        least=least,
+        augment=augment,
+        workers=workers,
+    )
 
 
 def needs_company(graph: Graph) -> bool:

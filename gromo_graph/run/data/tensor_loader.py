@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from gromo_graph.run.data.augmentation import augmented
 from gromo_graph.run.data.samples import MappedPart, Part
@@ -73,6 +74,7 @@ class TensorLoader(SharedLoader):
         share: see `SharedLoader`.
         least: samples of a batch; a smaller last one is joined to the one before it.
         augment: random changes of samples that are images, drawn anew each epoch as the order is.
+        workers: processes that take samples ahead, of a part that is prepared late; they draw nothing.
 
     >>> part = Part(torch.arange(5.0)[:, None], torch.arange(5))
     >>> [y.tolist() for _, y in TensorLoader(part, 2)]
@@ -91,9 +93,11 @@ class TensorLoader(SharedLoader):
         share: tuple[int, int] = (0, 1),
         least: int = 1,
         augment: Augment = UNCHANGED,
+        workers: int = 0,
     ) -> None:
         super().__init__(share)
         self.least, self.augment = least, augment
+        self.workers = workers if isinstance(part, MappedPart) else 0
         self.part = part.to(device)
         self.batch_size = batch_size
         self.seed = seed
@@ -119,10 +123,27 @@ class TensorLoader(SharedLoader):
     def weighted(self) -> Iterator[Batch]:
         """As in `SharedLoader`."""
         drawn = self._generator(self.seed or 0)
-        for rows in torch.split(self._order(), self._sizes()):
-            own, weight = self.own(len(rows))
-            x, y = augmented(*self.part.take(rows[own]), self.augment, drawn)
+        batches = torch.split(self._order(), self._sizes())
+        shares = [self.own(len(rows)) for rows in batches]
+        taken = self._taken([rows[own] for rows, (own, _) in zip(batches, shares, strict=True)])
+        for rows, (_, weight), samples in zip(batches, shares, taken, strict=True):
+            x, y = augmented(*samples, self.augment, drawn)
             yield Batch(parted(x, self.part.forms), y, weight, len(rows))
+
+    def _taken(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The samples of each batch, on the device; chance is drawn from here alone, whoever takes them."""
+        if not self.workers:
+            yield from map(self.part.take, batches)
+            return
+        device = self.part.y.device
+        ahead = DataLoader(
+            _Batches(self.part.to("cpu"), [rows.cpu() for rows in batches]),
+            batch_size=None,
+            num_workers=self.workers,
+            generator=torch.Generator(),
+        )
+        for x, y in ahead:
+            yield x.to(device), y.to(device)
 
     def _sizes(self) -> list[int]:
         whole, rest = divmod(len(self.part), self.batch_size)
@@ -140,3 +161,16 @@ class TensorLoader(SharedLoader):
     def _generator(self, seed: int) -> torch.Generator:
         """Seeds are hashed by the generator, so neighbouring epochs and seeds draw unrelated orders."""
         return torch.Generator().manual_seed((seed * 1_000_003 + self.epoch) % 2**63)
+
+
+class _Batches(Dataset[tuple[Tensor, Tensor]]):
+    """The samples of each batch, by its number."""
+
+    def __init__(self, part: Part | MappedPart, batches: Sequence[Tensor]) -> None:
+        self.part, self.batches = part, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        return self.part.take(self.batches[number])

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from gromo_graph import grow, load_run, resume
+from gromo_graph.cli.predict import as_csv
 from gromo_graph.errors import RunError, SpecError
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.tables.starter import table_starter
@@ -207,3 +208,30 @@ def test_the_preparation_is_json(table: Path) -> None:
         "category",
     ]
     assert load_spec(table.parent / "run/spec.yaml").data == spec.data
+
+
+def test_several_targets_of_numbers_and_of_labels(table: Path) -> None:
+    frame = shop().assign(double=lambda rows: 2.0 * rows["price"], is_old=lambda rows: rows["kind"] == "old")
+    frame["is_new"] = (~frame["is_old"]).astype(int)
+    frame["is_old"] = frame["is_old"].astype(int)
+    section = "{file: shop.csv, target: [price, double], drop: [customer_id, kind, is_old, is_new]}"
+    spec = parse_spec(dump_spec(shop_spec(12, section)).replace("loss: cross_entropy", "loss: mse"))
+    run = grow(spec, data=frame, out=table.parent / "run", device="cpu")
+    assert load_run(table.parent / "run").preparation == run.preparation
+    assert run.predict(frame.drop(columns=["price", "double"])).shape == (len(frame), 2)
+    header, *_ = as_csv(run, run.read(frame, target=False)).splitlines()
+    assert header == "prediction_price,prediction_double"
+    wrong = frame.assign(price=frame["price"].where(frame.index != 3)).drop(columns="double")
+    with pytest.raises(RunError, match=r"`price`: row 4 is empty(.|\n)*`double`: the target is missing"):
+        grow(spec, data=wrong)
+    labels = "{file: shop.csv, target: [is_old, is_new], drop: [customer_id, kind, price, double]}"
+    text = dump_spec(shop_spec(12, labels)).replace("loss: cross_entropy", "loss: binary_cross_entropy")
+    run = grow(parse_spec(text), data=frame, device="cpu")
+    assert run.preparation.classes == ("is_old", "is_new")
+    with pytest.raises(RunError, match="several targets are numbers or labels"):
+        grow(shop_spec(12, section), data=frame)
+    text = dump_spec(spec).replace("output: y", "outputs: [price, double]")
+    text = text.replace("loss: mse", "loss: {price: mse, double: l1}")
+    heads = (f"  {name}: {{kind: linear, from: hidden, features: 1}}\n" for name in ("price", "double"))
+    two = parse_spec(re.sub(r"  y: .*\n", "".join(heads), text))
+    assert sorted(grow(two, data=frame, device="cpu").predict(frame)) == ["double", "price"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw
 from gromo_graph.run.data.several_inputs import InputForm
+from gromo_graph.run.data.several_targets import with_several_targets
 from gromo_graph.run.data.tables.encoded_columns import (
     CategoryColumn,
     DateColumn,
@@ -30,13 +31,13 @@ class TableEncoding:
     """The form of a table's rows; part of `data.json` of a run.
 
     Attributes:
-        target: the column to predict; empty if targets are given apart.
+        target: the column to predict, or several; empty if targets are given apart.
         columns: that are read, in the order of their features; those for an embedding come last.
         refuses_gaps: whether no cell may be empty.
         weight: the column with the weights of rows; empty if all weigh the same.
     """
 
-    target: str
+    target: str | tuple[str, ...]
     columns: tuple[EncodedColumn, ...]
     refuses_gaps: bool
     weight: str = ""
@@ -64,11 +65,11 @@ class TableEncoding:
         """
         problems: list[str] = []
         values = self.read(rows, problems)
-        y = target_of(rows, self.target, task, problems) if target else None
+        y = targets_of(rows, self.target, task, problems) if target else None
         weights = weights_of(rows, self.weight, problems) if target and self.weight in rows.header else None
         check(rows.name, problems)
         x = self.encode([torch.tensor(column) for column in values]).numpy()
-        return Raw(
+        raw = Raw(
             rows.name,
             x,
             y,
@@ -77,7 +78,12 @@ class TableEncoding:
             task=task if target else None,
             weights=weights,
             inputs=self.inputs,
+            classes=() if isinstance(self.target, str) else self.target,
         )
+        if task != "several" or y is None:
+            return raw
+        names = (self.target,) if isinstance(self.target, str) else self.target
+        return with_several_targets(raw, dict(zip(names, y.reshape(len(y), -1).T, strict=True)))
 
     @property
     def inputs(self) -> tuple[InputForm, ...]:
@@ -149,6 +155,20 @@ def _learned(column: Column, values: Array, *, gaps: bool) -> EncodedColumn:
             return DateColumn.learned(column.name, values, form=column.form, gaps=gaps)
         case _:
             return CategoryColumn.learned(column.name, values, gaps=gaps, embedded=column.kind == "embedded")
+
+
+def targets_of(rows: Rows, names: str | tuple[str, ...], task: Task, problems: list[str]) -> Array | None:
+    """The target of all rows (`target_of`), or several targets of numbers, (rows, targets)."""
+    if isinstance(names, str):
+        return target_of(rows, names, task, problems)
+    if task == "classification":
+        problems.append(
+            f"`{', '.join(names)}`: several targets are numbers or labels: write `train.loss: mse`"
+        )
+        return None
+    found = [target_of(rows, name, task, problems) for name in names]
+    known = [values for values in found if values is not None]
+    return np.stack(known, axis=1) if len(known) == len(found) else None
 
 
 def target_of(rows: Rows, name: str, task: Task, problems: list[str]) -> Array | None:

@@ -16,7 +16,7 @@ from gromo_graph.run.data.tables.encoding import (
     check,
     learn_columns,
     new_categories,
-    target_of,
+    targets_of,
     weights_of,
 )
 from gromo_graph.run.data.tables.kinds import Column, Said, kinds_of
@@ -55,9 +55,9 @@ def learn_table(
         RunError: with everything that is wrong with the columns and the target; or a class has too few rows.
     """
     problems: list[str] = []
-    names = [name for name in rows.header if name not in (section.target, section.sample_weight)]
+    names = [name for name in rows.header if name not in (*section.targets, section.sample_weight)]
     columns = kinds_of(rows, names, Said.by(section), problems)
-    y = target_of(rows, section.target, task, problems)
+    y = targets_of(rows, section.target, task, problems)
     if section.sample_weight is not None:
         weights_of(rows, section.sample_weight, problems)
     labels = None

@@ -184,7 +184,8 @@ def _input_nodes(inputs: Sequence[InputForm]) -> tuple[list[str], str]:
 
 def _data_lines(rows: Rows, section: TableData, columns: Sequence[Column], task: Task) -> Iterator[str]:
     yield _line(f"  file: {flow_text(section.file)}", "relative to this file")
-    yield _line(f"  target: {flow_text(section.target)}", _about_target(rows, section.target, task))
+    (target,) = section.targets
+    yield _line(f"  target: {flow_text(target)}", _about_target(rows, target, task))
     for key, kind in _LISTS.items():
         listed = [column for column in columns if column.kind == kind]
         if not listed:
