@@ -19,6 +19,7 @@ from gromo_graph import (
     render,
 )
 from gromo_graph.network.example_inputs import random_inputs
+from gromo_graph.spec.data_sections import TextData
 
 SPECS = sorted((Path(__file__).resolve().parent.parent / "specs").glob("*.yaml"))
 
@@ -49,6 +50,7 @@ def test_there_is_one_of_each_kind() -> None:
         "u",
         "mixer",
         "tokens",
+        "gpt",
         "two_inputs",
     }
 
@@ -61,7 +63,10 @@ def test_flat_text_gives_the_same_spec(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_spec(path: Path, tmp_path: Path) -> None:
-    spec = load_spec(path, overrides=["train.epochs=4", "growth.statistics={samples: 256}"])
+    overrides = ["train.epochs=4", "growth.statistics={samples: 256}"]
+    spec = load_spec(path, overrides=overrides)
+    if isinstance(spec.data, TextData):  # a part of the text is enough
+        spec = load_spec(path, overrides=[*overrides, "data.limit=6000", "growth.stop={parameters: 10500}"])
     if len(spec.inputs) == 1:
         run = grow(spec, seed=0)
         applied = [event for event in run.events if event.decision is not None]

@@ -25,7 +25,7 @@ from gromo_graph.run.run import Run, load_run
 from gromo_graph.run.session import InMemory, NewFolder, Past, SameFolder, Start, carried_out
 from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec import Spec
-from gromo_graph.spec.data_sections import ImageData
+from gromo_graph.spec.data_sections import ImageData, TextData
 from gromo_graph.spec.expand.overrides import Overrides
 from gromo_graph.spec.python_values import plain
 
@@ -285,7 +285,7 @@ def _follow(
 def _name_of(source: SpecSource, data: Source) -> str | None:
     """The name by which a later command finds the data; None for objects of Python."""
     named = named_data(source.spec) if data is None else data
-    if is_file(named) or (isinstance(source.spec.data, ImageData) and is_place(named)):
+    if is_file(named) or (isinstance(source.spec.data, ImageData | TextData) and is_place(named)):
         folder = source.folder if data is None else None
         return str(((folder or Path()) / os.fspath(named)).resolve())
     return named if isinstance(named, str) else None

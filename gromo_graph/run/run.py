@@ -32,6 +32,7 @@ from gromo_graph.run.data.several_inputs import parted, with_several_inputs
 from gromo_graph.run.data.sources import Source, find_source, is_place, read_source
 from gromo_graph.run.data.tables.reading import rows_of_frame
 from gromo_graph.run.data.tables.sources import is_table, rows_of
+from gromo_graph.run.data.text import read_text
 from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS, RunFolder, open_folder, why_no_spec
 from gromo_graph.run.folder.weights_file import load_weights, spec_of_weights
 from gromo_graph.run.judging.measures import Judge, Measures, judge_of
@@ -40,7 +41,7 @@ from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.run_plot import plot_run
 from gromo_graph.run.training.objective import joined_outputs, prepared_objective
 from gromo_graph.spec import Spec, dump_spec, load_spec
-from gromo_graph.spec.data_sections import ImageData
+from gromo_graph.spec.data_sections import ImageData, TextData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -257,6 +258,9 @@ class Run(Displayed):
     def _of_section(self, source: Source, *, target: bool) -> Raw | None:
         """Rows of a table, or images, as the section `data` of the run says; None of anything else."""
         table, section = self.preparation.table, self.spec.data
+        if isinstance(section, TextData):
+            length = self.preparation.shape[-1]
+            return read_text(source, length, limit=section.limit) if is_place(source) else None
         if isinstance(section, ImageData):
             return read_images(Path(source), section, target=target) if is_place(source) else None
         if table is None or section is None or not is_table(source):

@@ -213,8 +213,8 @@ class _Sums:
         share = self.objective.share(prediction, y)
         self.loss += value * share
         self.share += share
-        self.samples += len(y)
         right = self.objective.right(prediction, y)
+        self.samples += len(y if right is None else right)
         if right is not None:
             self.judged = True
             self.right += right.sum()

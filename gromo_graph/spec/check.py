@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gromo_graph.errors import Problem
-from gromo_graph.spec.data_sections import DataSection, ImageData, TableData, section_model
+from gromo_graph.spec.data_sections import DataSection, ImageData, TableData, TextData, section_model
 from gromo_graph.spec.defaults import CURRENT, with_defaults
 from gromo_graph.spec.explain import not_a_map, read_section, report_key
 from gromo_graph.spec.foreign_words import (
@@ -43,7 +43,7 @@ class DocumentModel(Frozen):
     nodes: Any = None
     output: Any = None
     outputs: Any = None
-    data: TableData | ImageData | None = None
+    data: TableData | ImageData | TextData | None = None
     growth: Growth | None = None
     train: Train | None = None
 

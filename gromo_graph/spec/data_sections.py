@@ -214,14 +214,52 @@ class ImageData(Frozen):
         return self
 
 
-DataSection = TableData | ImageData | None
+class TextData(Frozen):
+    """A text to train on: the third form of the section `data` of a spec.
+
+    Its bytes are the tokens: samples are windows as long as the input, and at each position the next byte is to tell.
+
+    Raises:
+        pydantic.ValidationError: an unknown key, or a value of another type.
+
+    >>> TextData(text="novel.txt").source
+    'novel.txt'
+    """
+
+    text: str = Field(
+        min_length=1,
+        description="A file, relative to the spec; or `python_docs`, the documentation that comes with Python.",
+    )
+    limit: Count | None = Field(None, description="Bytes at its start that are read; by default all.")
+
+    @property
+    def source(self) -> str:
+        """The name of the file."""
+        return self.text
+
+    @model_validator(mode="after")
+    def _a_place_of_this_machine(self) -> TextData:
+        """A spec is untrusted: it names a place in the file system, never code or an address."""
+        if "://" in self.text:
+            raise PydanticCustomError(
+                "contradiction",
+                "`text: {text}` is an address: expected the path of a file",
+                {"text": self.text},
+            )
+        return self
+
+
+DataSection = TableData | ImageData | TextData | None
 """The data that a spec names in a section of their own; None leaves it to `train.data`."""
 
 
-def section_model(written: object) -> type[TableData] | type[ImageData]:
+def section_model(written: object) -> type[TableData] | type[ImageData] | type[TextData]:
     """The form of a section `data` that its keys speak for.
 
     >>> section_model({"images": "photos"}).__name__, section_model({"file": "a.csv"}).__name__
     ('ImageData', 'TableData')
     """
-    return ImageData if isinstance(written, dict) and "images" in written else TableData
+    keys = written if isinstance(written, dict) else {}
+    if "text" in keys and "file" not in keys:
+        return TextData
+    return ImageData if "images" in keys else TableData

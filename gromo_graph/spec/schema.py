@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gromo_graph.spec.data_sections import ImageData, TableData
+from gromo_graph.spec.data_sections import ImageData, TableData, TextData
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.kinds.base import SWITCHES
@@ -48,7 +48,7 @@ def json_schema() -> Schema:
     for kind, model in KINDS.items():
         work.node(kind, model)
     growth, train = work.section(Growth), work.section(Train)
-    data = {"anyOf": [work.section(TableData), work.section(ImageData)]}
+    data = {"anyOf": [work.section(form) for form in (TableData, ImageData, TextData)]}
     use = work.use()
     nodes: Schema = {"type": "object", "minProperties": 1, "additionalProperties": _ref("node")}
     definitions = {

@@ -29,9 +29,10 @@ from gromo_graph.run.data.tables.encoding import TableEncoding
 from gromo_graph.run.data.tables.learning import learn_table
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.run.data.tables.sources import is_table, rows_of
-from gromo_graph.run.data.targets import class_indices, class_names, label_names, target_values
+from gromo_graph.run.data.targets import IGNORED, class_indices, class_names, label_names, target_values
+from gromo_graph.run.data.text import read_text
 from gromo_graph.run.spec_source import SpecSource
-from gromo_graph.spec.data_sections import UNCHANGED, Augment, ImageData, TableData
+from gromo_graph.spec.data_sections import UNCHANGED, Augment, ImageData, TableData, TextData
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
 from gromo_graph.spec.train_settings import TASKS, Task
@@ -113,6 +114,9 @@ def load_data(
         if validation is not None:
             raw = with_validation(raw, read_images(validation, spec.data))
         return replace(prepare(raw, spec), augment=spec.data.augment)
+    if isinstance(spec.data, TextData) and is_place(source):
+        shape, _ = _reads(spec, ())
+        return prepare(read_text(source, shape[-1], folder=folder, limit=spec.data.limit), spec)
     found = find_source(source, folder=folder, trusted=trusted)
     if not isinstance(found, Raw):
         return of_loaders(found, spec)
@@ -212,6 +216,11 @@ def _gives(spec: Spec) -> int:
     return build_graph(spec).shapes[spec.outputs[0]][0]
 
 
+def _positions(spec: Spec) -> tuple[int, ...]:
+    """The positions of the one output, each with a class of its own; () if a sample has one."""
+    return build_graph(spec).shapes[spec.outputs[0]][1:]
+
+
 def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
     """Check, split and standardise raw data.
 
@@ -232,7 +241,7 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         )
     outputs, forms = _gives(spec), forms_for(raw, spec)
     shape, vocabulary = _reads(spec, forms)
-    task = _task(raw, spec)
+    task, positions = _task(raw, spec), _positions(spec)
     classes: tuple[str | int, ...] = ()
     labels: Array | None = None
     notes: list[str] = []
@@ -240,18 +249,25 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
     if task == "classification":
         assert raw.y is not None
         classes = class_names(raw, outputs)
-        labels = class_indices(raw.y, classes, raw.name)
-        notes, unused = single_class(raw), unused_outputs(raw, outputs)
+        labels = class_indices(raw.y, classes, raw.name, positions)
+        notes = single_class(raw)
+        unused = None if positions else unused_outputs(raw, outputs)  # a text seldom has all tokens
     elif task == "labels":
         classes = label_names(raw, outputs)
-    rows = _rows(raw, spec, labels, classes) if parts is None else parts
+    if positions and raw.weights is not None:
+        raise RunError(
+            f"{raw.name}: samples with a class for each position cannot have weights: leave them out"
+        )
+    rows = _rows(raw, spec, None if positions else labels, classes) if parts is None else parts
     wanted = labels
     if task == "labels":
         assert raw.y is not None
         wanted = target_values(raw.y, outputs, raw.name, task)
     weights: tuple[float, ...] = ()
     if wanted is not None:
-        weights = class_weights(spec.train.class_weight, classes, wanted[rows.train], name=raw.name)
+        seen = wanted[rows.train]
+        seen = seen[seen != IGNORED] if positions else seen
+        weights = class_weights(spec.train.class_weight, classes, seen, name=raw.name)
     learned = learn_preparation(
         raw,
         rows.train,
@@ -259,6 +275,7 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         shape=shape,
         classes=classes,
         outputs=outputs,
+        positions=positions,
         vocabulary=vocabulary,
         class_weight=weights,
         inputs=forms,
@@ -366,7 +383,7 @@ def _prepare_several(raw: Raw, spec: Spec, parts: Split | None) -> Data:
 
 
 def check_trainable(spec: Spec) -> None:
-    """Refuse a spec with outputs that have positions.
+    """Refuse a spec with outputs that have positions and no class for each.
 
     Raises:
         RunError: the spec has such.
@@ -376,7 +393,7 @@ def check_trainable(spec: Spec) -> None:
     check_goals(graph)
     for output in spec.outputs:
         shape = graph.shapes[output]
-        if len(shape) != 1:
+        if len(shape) != 1 and (len(spec.outputs) > 1 or spec.train.task != "classification"):
             raise RunError(
                 f"the output `{output}` has the shape {list(shape)}: expected [features]; put a `flatten` and a "
                 "`linear` node behind it"

@@ -46,6 +46,7 @@ class Preparation:
         class_weight: of each class or label in the loss; () if all weigh 1.
         several_inputs: the forms of several inputs, side by side in samples of `shape`; () of one.
         several: the forms of the targets of several outputs, in their order; () of a network with one output.
+        positions: of the output, each with a class of its own; () if a sample has one.
     """
 
     task: Task
@@ -62,6 +63,7 @@ class Preparation:
     class_weight: tuple[_Scale, ...] = ()
     several: tuple[TargetForm, ...] = ()
     several_inputs: tuple[InputForm, ...] = ()
+    positions: tuple[PositiveInt, ...] = ()
 
     def inputs(self, x: Array, *, name: str = "data") -> Tensor:
         """float32 (samples, *shape) from raw samples.
@@ -108,6 +110,7 @@ class Preparation:
             self.target_mean,
             self.target_scale,
             self.class_weight,
+            self.positions,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -171,6 +174,7 @@ def learn_preparation(
     vocabulary: int | None = None,
     class_weight: tuple[float, ...] = (),
     inputs: tuple[InputForm, ...] = (),
+    positions: tuple[int, ...] = (),
 ) -> Learned:
     """The preparation that the training rows teach.
 
@@ -212,6 +216,7 @@ def learn_preparation(
         vocabulary=vocabulary,
         class_weight=class_weight,
         several_inputs=inputs,
+        positions=positions,
     )
     return Learned(preparation, tuple(notes))
 

@@ -16,6 +16,9 @@ from gromo_graph.run.data.raw import Array, Raw, is_text
 from gromo_graph.run.judging.probabilities import EVEN, chosen_classes, sigmoid
 from gromo_graph.spec.train_settings import Task
 
+IGNORED = -100
+"""The class of positions that count for nothing; torch's default."""
+
 _Scale = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -34,15 +37,20 @@ class TargetForm:
     target_mean: tuple[FiniteFloat, ...] = ()
     target_scale: tuple[_Scale, ...] = ()
     class_weight: tuple[_Scale, ...] = ()
+    positions: tuple[PositiveInt, ...] = ()
 
     def targets(self, y: Array, *, name: str = "data") -> Tensor:
-        """int64 class indices (samples,), float32 0 and 1 (samples, labels), or standardised values (samples, outputs).
+        """Targets as the loss takes them.
+
+        Returns:
+            int64 class indices (samples, *positions), float32 0 and 1 (samples, labels), or standardised values
+            (samples, outputs).
 
         Raises:
             RunError: labels outside the classes, or another number of values than the network gives.
         """
         if self.task == "classification":
-            return torch.from_numpy(class_indices(y, self.classes, name))
+            return torch.from_numpy(class_indices(y, self.classes, name, self.positions))
         values = target_values(y, self.outputs, name, self.task)
         if self.task == "labels":
             return torch.from_numpy(values.astype(np.float32))
@@ -50,11 +58,14 @@ class TargetForm:
         return torch.from_numpy(standardised.astype(np.float32))
 
     def labels(self, prediction: Tensor, threshold: float = EVEN) -> Array:
-        """The labels of predictions: class labels (samples,), 0 and 1 (samples, labels), or values in their own unit.
+        """The labels of predictions.
 
         Args:
-            prediction: (samples, outputs) of the network.
+            prediction: (samples, outputs, *positions) of the network.
             threshold: the probability of the second of two classes, or of a label, above which it is predicted.
+
+        Returns:
+            Class labels (samples, *positions), 0 and 1 (samples, labels), or values in their own unit.
         """
         found = prediction.detach().cpu().double().numpy()
         if self.task == "labels":
@@ -85,12 +96,19 @@ def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
     return (*named, *range(len(named), outputs))
 
 
-def class_indices(y: Array, classes: tuple[str | int, ...], name: str) -> Array:
-    """The index of each label: text by name, numbers as they are.
+def class_indices(
+    y: Array, classes: tuple[str | int, ...], name: str, positions: tuple[int, ...] = ()
+) -> Array:
+    """The index of each label: text by name, numbers as they are, −100 at positions that count for nothing.
+
+    Args:
+        y: (samples, *positions). positions: of a sample, each with a label of its own.
 
     Raises:
-        RunError: labels outside the classes, or values that are no labels.
+        RunError: labels outside the classes, or values that are no labels; or all positions of a sample are ignored.
     """
+    if positions:
+        return _of_positions(y, classes, name, positions)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
@@ -116,6 +134,23 @@ def class_indices(y: Array, classes: tuple[str | int, ...], name: str) -> Array:
             f"{name}: labels outside the classes: found {listed} in {int((indices < 0).sum())} of {len(y)} "
             f"samples, expected {expected}, as the output of the spec has {len(classes)} features"
         )
+    return indices
+
+
+def _of_positions(y: Array, classes: tuple[str | int, ...], name: str, positions: tuple[int, ...]) -> Array:
+    if y.shape[1:] != positions:
+        raise RunError(
+            f"{name}: y has shape {y.shape}: expected a class for each position of the output, (samples, "
+            f"{', '.join(map(str, positions))}); for one class a sample put a `flatten` and a `linear` node behind it"
+        )
+    counted = np.ones(y.shape, dtype=bool) if is_text(y) else y != IGNORED
+    empty = np.flatnonzero(~counted.reshape(len(y), -1).any(axis=1))
+    if len(empty):
+        raise RunError(
+            f"{name}: all targets of sample {empty[0] + 1} are {IGNORED}, which counts for nothing: leave it out"
+        )
+    indices = np.full(y.shape, IGNORED, dtype=np.int64)
+    indices[counted] = class_indices(y[counted], classes, name)
     return indices
 
 

@@ -13,6 +13,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.network.forward import evaluation_mode, inputs_of
 from gromo_graph.run.training.objective import Objective, joined_outputs
+from gromo_graph.run.training.output_losses import class_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class Predictions:
     """A part of the data as a network sees it.
 
     Attributes:
-        outputs: of the network, (samples, outputs), on the CPU.
+        outputs: of the network, (samples, outputs), on the CPU; a row for each position that counts, if there are any.
         targets: class indices (samples,), or values (samples, outputs).
         loss: mean over the samples.
     """
@@ -52,8 +53,9 @@ def predictions_of(
             share = loss.share(prediction, y)
             total += float(loss(prediction, y) * share)  # rounded as after an epoch
             count += share
-            outputs.append(prediction.detach().cpu())
-            targets.append(loss.targets(y).cpu())
+            rows, wanted = class_rows(prediction.detach(), loss.targets(y))
+            outputs.append(rows.cpu())
+            targets.append(wanted.cpu())
     total, count = processes.totals(total, count)
     if not count:
         raise RunError("there are no samples to measure")

@@ -59,7 +59,7 @@ class Objective:
         return not self.weighted and not self.loss.weighs_samples
 
     def right(self, prediction: Any, target: Tensor) -> Tensor | None:
-        """True for each sample predicted correctly, (samples,); None for numbers."""
+        """True for each sample, or position that counts, predicted correctly; None for numbers."""
         return self.loss.right(joined_outputs(prediction), self.targets(target))
 
     def targets(self, target: Tensor) -> Tensor:
@@ -80,6 +80,7 @@ def objective_of(
     class_weight: tuple[float, ...] = (),
     weighted: bool = False,
     several: Sequence[TargetForm] = (),
+    positions: bool = False,
 ) -> Objective:
     """The objective that a spec asks for.
 
@@ -87,18 +88,26 @@ def objective_of(
         train: its section. class_weight: of each class or label, as learned from the training part; () for none.
         weighted: whether targets end with the weights of samples.
         several: the forms of the targets of several outputs; () of a network with one.
+        positions: whether each position of a sample has a class.
     """
     if several:
         return Objective(joint_loss(train, several), weighted)
     asked = train.loss_of("")
-    loss = output_loss(asked.name, class_weight=class_weight, smoothing=train.label_smoothing)
+    loss = output_loss(
+        asked.name, class_weight=class_weight, smoothing=train.label_smoothing, positions=positions
+    )
     return Objective(loss, weighted)
 
 
 def prepared_objective(train: Train, preparation: Preparation, *, weighted: bool) -> Objective:
     """The objective for data that are prepared, whose weights it takes."""
-    weights, several = preparation.class_weight, preparation.several
-    return objective_of(train, class_weight=weights, weighted=weighted, several=several)
+    return objective_of(
+        train,
+        class_weight=preparation.class_weight,
+        weighted=weighted,
+        several=preparation.several,
+        positions=bool(preparation.positions),
+    )
 
 
 def joined_outputs(output: Any) -> Tensor:

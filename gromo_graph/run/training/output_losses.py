@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gromo_graph.run.data.targets import IGNORED
+
 ByElement = Callable[..., Tensor]
 """A loss of torch that takes `reduction`."""
 
@@ -17,7 +19,8 @@ ByElement = Callable[..., Tensor]
 class OutputLoss(Protocol):
     """The loss of one output: a sum over samples, divided by the sum of their weights.
 
-    Predictions are (samples, outputs); targets are class indices (samples,), or values (samples, outputs).
+    Predictions are (samples, outputs); targets are class indices (samples,), or values (samples, outputs). Classes may
+    have positions behind: (samples, outputs, *positions) and (samples, *positions).
     """
 
     def mean(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -34,7 +37,7 @@ class OutputLoss(Protocol):
         """True if not all of these weights are 1."""
 
     def right(self, prediction: Tensor, target: Tensor) -> Tensor | None:
-        """True for each sample predicted correctly, (samples,); None for numbers."""
+        """True for each sample, or position that counts, predicted correctly; None for numbers."""
 
     def read(self, columns: Tensor) -> Tensor:
         """The targets from columns of numbers, (samples, columns), that may be part of a wider tensor."""
@@ -47,10 +50,12 @@ class Classes:
     Attributes:
         class_weight: (classes,), or None for weights of 1.
         smoothing: the share of the target that is spread over all classes.
+        positions: whether each position has a class, −100 if it counts for nothing; a sample's loss is their sum.
     """
 
     class_weight: Tensor | None = None
     smoothing: float = 0.0
+    positions: bool = False
 
     def mean(self, prediction: Tensor, target: Tensor) -> Tensor:
         """See `OutputLoss`."""
@@ -58,10 +63,16 @@ class Classes:
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
         """See `OutputLoss`."""
-        return self._entropy(prediction, target, "none")
+        return self._of_samples(self._entropy(prediction, target, "none"))
 
     def weights(self, target: Tensor) -> Tensor:
-        """See `OutputLoss`."""
+        """See `OutputLoss`; of a sample with positions the sum over those that count."""
+        if self.positions:
+            counted = target != IGNORED
+            own = (
+                1.0 if self.class_weight is None else self.class_weight.to(target.device)[target.clamp_min(0)]
+            )
+            return self._of_samples(counted * own)
         if self.class_weight is None:
             return torch.ones(len(target), device=target.device)
         return self.class_weight.to(target.device)[target]
@@ -69,15 +80,19 @@ class Classes:
     @property
     def weighs_samples(self) -> bool:
         """See `OutputLoss`."""
-        return self.class_weight is not None
+        return self.positions or self.class_weight is not None
 
     def right(self, prediction: Tensor, target: Tensor) -> Tensor:
         """See `OutputLoss`."""
-        return prediction.argmax(dim=1) == target
+        outputs, classes = class_rows(prediction, target)
+        return outputs.argmax(dim=1) == classes
 
     def read(self, columns: Tensor) -> Tensor:
         """The class indices of one column, (samples,)."""
         return columns[:, 0].long()
+
+    def _of_samples(self, values: Tensor) -> Tensor:
+        return values.flatten(1).sum(dim=1) if self.positions else values
 
     def _entropy(self, prediction: Tensor, target: Tensor, reduction: str) -> Tensor:
         weight = self.class_weight
@@ -85,9 +100,22 @@ class Classes:
             prediction,
             target,
             weight=None if weight is None else weight.to(prediction),
+            ignore_index=IGNORED,
             reduction=reduction,
             label_smoothing=self.smoothing,
         )
+
+
+def class_rows(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs and targets with a row for each position that counts, if there are positions; else as they are.
+
+    >>> class_rows(torch.zeros(2, 5, 3), torch.tensor([[0, 1, -100], [4, 2, 2]]))[0].shape
+    torch.Size([5, 5])
+    """
+    if prediction.dim() == 2:
+        return prediction, target
+    counted = target.flatten() != IGNORED
+    return prediction.movedim(1, -1).flatten(0, -2)[counted], target.flatten()[counted]
 
 
 class EqualSamples:
@@ -169,16 +197,19 @@ _OF_NUMBERS: Mapping[str, ByElement] = {
 }
 
 
-def output_loss(name: str, *, class_weight: tuple[float, ...] = (), smoothing: float = 0.0) -> OutputLoss:
+def output_loss(
+    name: str, *, class_weight: tuple[float, ...] = (), smoothing: float = 0.0, positions: bool = False
+) -> OutputLoss:
     """The loss with a name of a spec.
 
     Args:
         class_weight: one for each class or label; () for none. smoothing: of the labels of classes.
+        positions: whether each position of a sample has a class.
 
     >>> float(output_loss("l1").mean(torch.zeros(2, 1), torch.tensor([[1.0], [3.0]])))
     2.0
     """
     weight = torch.tensor(class_weight) if class_weight else None
     if name == "cross_entropy":
-        return Classes(weight, smoothing)
+        return Classes(weight, smoothing, positions)
     return Labels(weight) if name == "binary_cross_entropy" else Values(_OF_NUMBERS[name])
