@@ -150,3 +150,13 @@ def test_numbers_at_positions_are_refused() -> None:
 def test_an_address_is_no_text() -> None:
     with pytest.raises(SpecError, match="is an address: expected the path of a file"):
         spec("http://example.org/a.txt")
+
+
+def test_a_text_of_its_own_for_validation(tmp_path: Path) -> None:
+    for name, content in (("a.txt", "abcabc " * 20), ("b.txt", "cbacba " * 10)):
+        (tmp_path / name).write_text(content)
+    text = SMALL.replace("TEXT", "a.txt").replace("train: {", "train: {validation: b.txt, ")
+    data = load_data("a.txt", parse_spec(text), folder=tmp_path)
+    assert len(data.validation) == (7 * 10 - 1) // 6
+    first, _ = data.validation.take(torch.arange(1))
+    assert bytes(first[0].byte().tolist()) == b"cbacba"

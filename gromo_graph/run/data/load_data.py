@@ -116,7 +116,10 @@ def load_data(
         return replace(prepare(raw, spec), augment=spec.data.augment)
     if isinstance(spec.data, TextData) and is_place(source):
         shape, _ = _reads(spec, ())
-        return prepare(read_text(source, shape[-1], folder=folder, limit=spec.data.limit), spec)
+        raw = read_text(source, shape[-1], folder=folder, limit=spec.data.limit)
+        if validation is not None:
+            raw = with_validation(raw, read_text(validation, shape[-1], limit=spec.data.limit))
+        return prepare(raw, spec)
     found = find_source(source, folder=folder, trusted=trusted)
     if not isinstance(found, Raw):
         return of_loaders(found, spec)
