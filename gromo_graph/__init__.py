@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from gromo_graph.graph.diff import Difference, diff
     from gromo_graph.graph.edits import (
+        AddAdapter,
         AddEdge,
         AddNode,
         DuplicateBlock,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         SetOptions,
         SetOutput,
         SetSection,
+        WidenOutputs,
     )
     from gromo_graph.growth import GrowthScheduler
     from gromo_graph.interop import export, from_torch
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 _HOME = {
+    "AddAdapter": "graph.edits",
     "AddEdge": "graph.edits",
     "AddNode": "graph.edits",
     "Candidate": "records",
@@ -118,6 +121,7 @@ _HOME = {
     "TorchImportError": "errors",
     "Train": "spec.train_settings",
     "When": "spec.settings",
+    "WidenOutputs": "graph.edits",
     "branch": "run",
     "check_spec": "spec",
     "compile_network": "network",
@@ -140,6 +144,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AddAdapter",
     "AddEdge",
     "AddNode",
     "Candidate",
@@ -191,6 +196,7 @@ __all__ = [
     "TorchImportError",
     "Train",
     "When",
+    "WidenOutputs",
     "branch",
     "check_spec",
     "compile_network",

@@ -27,6 +27,7 @@ FORMS = {
     "insert": "NODE NODE NAME KIND key=value ...",
     "set": "NODE key=value ..., or growth.key=value or train.key=value",
     "duplicate": "NODE ...",
+    "widen-outputs": "FEATURES [freeze]",
     "take": "RUN or RUN@STEP",
 }
 _HELP = "; ".join(f"{action} {form}" for action, form in FORMS.items())
@@ -183,6 +184,16 @@ def _set(words: Sequence[str]) -> SpecEdit:
     return Edits(edits)
 
 
+def _widen_outputs(words: Sequence[str]) -> SpecEdit:
+    from gromo_graph.graph.edits import WidenOutputs
+
+    freeze = words[1:] == ["freeze"]
+    (features,) = _exactly(words[:1] if freeze else words, 1, "widen-outputs")
+    if not features.isdecimal():
+        raise GraphError(f"`widen-outputs` takes {FORMS['widen-outputs']}: found {' '.join(words)}")
+    return WidenOutputs(int(features), freeze=freeze)
+
+
 _ACTIONS: Mapping[str, Callable[[Sequence[str]], SpecEdit]] = {
     "add-node": _add_node,
     "remove-node": _remove_node,
@@ -192,6 +203,7 @@ _ACTIONS: Mapping[str, Callable[[Sequence[str]], SpecEdit]] = {
     "insert": _insert,
     "set": _set,
     "duplicate": _duplicate,
+    "widen-outputs": _widen_outputs,
 }
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from gromo_graph.errors import Obstacle, TorchImportError
 from gromo_graph.graph import path_cost
 from gromo_graph.graph.adapters import adapter_path, adapter_place, is_linear_map
-from gromo_graph.graph.edits.adapters import AddAdapter
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.transaction import Transaction, edit
 from gromo_graph.spec.kinds import Layer
@@ -43,7 +42,7 @@ def adapt(network: GrowingNetwork, adapters: Adapters) -> None:
             if name in chosen or (isinstance(node, Weighted) and _is_frozen_whole(network, name)):
                 e.set_options(name, frozen=True)
         for name in chosen if rank else ():
-            e.apply(AddAdapter(name, rank))
+            e.add_adapter(name, rank)
         _set_policy(e, network, chosen, adapters.get("parameters"))
 
 

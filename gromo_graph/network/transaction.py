@@ -13,6 +13,7 @@ from torch import Tensor
 from gromo_graph.errors import GraphError, SpecError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.graph.edits import (
+    AddAdapter,
     AddEdge,
     AddNode,
     DuplicateBlock,
@@ -30,6 +31,7 @@ from gromo_graph.graph.edits import (
     SetOutput,
     SetSection,
     SpecEdit,
+    WidenOutputs,
     then,
 )
 from gromo_graph.network.draft import Draft, install
@@ -132,6 +134,14 @@ class Transaction:
     def duplicate(self, names: Sequence[str], prefix: str = "copy.") -> Transaction:
         """Put a copy of some nodes behind them (DuplicateBlock)."""
         return self.apply(DuplicateBlock(names, prefix))
+
+    def add_adapter(self, name: str, rank: int) -> Transaction:
+        """Freeze a layer, and put an adapter beside it (AddAdapter)."""
+        return self.apply(AddAdapter(name, rank))
+
+    def widen_outputs(self, features: int, *, output: str | None = None, freeze: bool = False) -> Transaction:
+        """Give the network more outputs, such as new classes (WidenOutputs)."""
+        return self.apply(WidenOutputs(features, output, freeze))
 
     def set_output(self, *names: str, named: bool = False) -> Transaction:
         """Give the network other outputs (SetOutput)."""

@@ -3,6 +3,7 @@
 Nodes are given as they stand in a document, `{"kind": "linear", "features": 8}`, or as models.
 """
 
+from gromo_graph.graph.edits.adapters import AddAdapter
 from gromo_graph.graph.edits.base import Edited, NodeLike, SpecEdit, Start, then
 from gromo_graph.graph.edits.blocks import DuplicateBlock
 from gromo_graph.graph.edits.edges import AddEdge, InsertBetween, RemoveEdge
@@ -14,9 +15,11 @@ from gromo_graph.graph.edits.nodes import (
     SetFeatures,
     SetOptions,
 )
+from gromo_graph.graph.edits.outputs import WidenOutputs
 from gromo_graph.graph.edits.whole import Edits, Restore, SetOutput, SetSection
 
 __all__ = [
+    "AddAdapter",
     "AddEdge",
     "AddNode",
     "DuplicateBlock",
@@ -35,5 +38,6 @@ __all__ = [
     "SetSection",
     "SpecEdit",
     "Start",
+    "WidenOutputs",
     "then",
 ]
