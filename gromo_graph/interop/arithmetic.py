@@ -83,6 +83,11 @@ def div(call: TorchCall, input: Any, other: Any, *, rounding_mode: Any = None) -
     raise Unmapped("it divides by something that changes: expected a number, or a buffer")
 
 
+def addcmul(call: TorchCall, input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> ModelValue:
+    """input + value · tensor1 · tensor2."""
+    return add(call, input, mul(call, tensor1, tensor2), alpha=value)
+
+
 def square(call: TorchCall, input: Any) -> ModelValue:
     view = call.view(input)
     return _multiplied(call, view, view)

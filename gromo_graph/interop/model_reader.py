@@ -18,11 +18,11 @@ from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import FORMS, HINTS, SEVERAL, VIEWS, function_row
 from gromo_graph.interop.tracing import Seen, Trace, line_of
 from gromo_graph.interop.written_attention import Scores, module_of_scores, row_of_scores
-from gromo_graph.layers.reparametrized import reparametrized
+from gromo_graph.layers.reparametrized import plain_weights, reparametrized
 from gromo_graph.spec.kinds import Input
 from gromo_graph.translation.arrangement import Arranged
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Unmapped
-from gromo_graph.translation.torch_call import Constant, TorchCall, Weight
+from gromo_graph.translation.torch_call import Constant, TorchCall, Weight, trained_like
 
 _ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "truediv"}
 
@@ -212,12 +212,15 @@ class _Reader:
         return Weight(path, value) if isinstance(value, Tensor) else value
 
     def _constant(self, node: fx.Node, name: str, leaves: list[Any], arguments: Any, named: Any) -> Any:
-        """A tensor made of buffers alone is worked out; of a parameter another shape is another form of it."""
+        """A tensor made of weights alone is worked out; if it has parameters in it, it becomes one of its own.
+
+        So a standardised weight, or the product of a norm and a direction, is the weight that a layer has from now on.
+        """
         weights = [leaf for leaf in leaves if isinstance(leaf, Weight)]
         trained = [weight for weight in weights if isinstance(weight.tensor, nn.Parameter)]
         known = not any(isinstance(leaf, Constant) for leaf in leaves)
         is_form = name in FORMS and len(weights) == 1
-        if not known or not weights or node.op == "call_module" or (trained and not is_form):
+        if not known or not weights or node.op == "call_module":
             return Constant()
 
         def computed(*tensors: Tensor) -> Tensor:
@@ -236,7 +239,12 @@ class _Reader:
             if is_form:
                 return weights[0].converted(computed)
             found = computed(*[weight.tensor for weight in weights])
-        return Weight(weights[0].path, found) if isinstance(found, Tensor) else Constant()
+        if not isinstance(found, Tensor):
+            return Constant()
+        if not trained or not found.is_floating_point():
+            return Weight(weights[0].path, found)
+        main = max(trained, key=lambda weight: weight.tensor.numel())
+        return Weight(main.path, trained_like(main.tensor, found.clone()), main.owned)
 
     # Calls
 
@@ -290,7 +298,7 @@ class _Reader:
     def _layer(self, path: str, module: nn.Module) -> Any:
         layer = module_row(module)
         known = _module_at(self.model, path)
-        original = module if known is None else known
+        original = plain_weights(module if known is None else known)
         if path in self.fixed:
             return self._module_as_it_is(path)
         if layer is None:
@@ -459,6 +467,8 @@ def standing_in_the_way(model: nn.Module) -> list[Obstacle]:
     for path, module in model.named_modules():
         hooks = ("_forward_hooks", "_forward_pre_hooks")
         if any(getattr(module, name, None) for name in hooks):
+            if plain_weights(module) is not module:
+                continue
             hooked = "it has forward hooks, which a spec cannot hold: remove them first"
             found.append(Obstacle(path, reparametrized(module) or hooked))
         if any(nn.parameter.is_lazy(tensor) for tensor in module._parameters.values() if tensor is not None):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrizations, parametrize, remove_weight_norm
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -30,3 +32,30 @@ def reparametrized(module: torch.nn.Module) -> str | None:
                 "its weights are parametrized by spectral_norm: remove_spectral_norm(layer) makes them plain"
             )
     return None
+
+
+def plain_weights(module: torch.nn.Module) -> torch.nn.Module:
+    """The module itself; of one with weight norm a copy whose weights are what the norm makes of them.
+
+    >>> layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2))
+    >>> sorted(name for name, _ in plain_weights(layer).named_parameters())
+    ['bias', 'weight']
+    """
+    hooks = [hook for hook in module._forward_pre_hooks.values() if isinstance(hook, WeightNorm)]
+    normed = [name for name, chain in _parametrized(module).items() if _is_weight_norm(chain)]
+    if not hooks and not normed:
+        return module
+    plain = copy.deepcopy(module)
+    for hook in hooks:
+        remove_weight_norm(plain, hook.name)
+    for name in normed:
+        parametrize.remove_parametrizations(plain, name)
+    return plain
+
+
+def _parametrized(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    return dict(module.parametrizations.items()) if parametrize.is_parametrized(module) else {}
+
+
+def _is_weight_norm(chain: torch.nn.Module) -> bool:
+    return all(isinstance(each, parametrizations._WeightNorm) for each in chain)

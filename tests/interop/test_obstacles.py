@@ -119,7 +119,7 @@ MODULES: list[tuple[nn.Module, Tensor, str]] = [
     (nn.MaxPool2d(2, dilation=2), torch.zeros(2, 4, 6, 6), "its dilation is 2"),
     (nn.MaxPool2d(2, return_indices=True), torch.zeros(2, 4, 6, 6), "it gives several values"),
     (nn.AvgPool2d(2, divisor_override=3), torch.zeros(2, 4, 6, 6), "divides by 3"),
-    (nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), ROW, "its weights are parametrized"),
+    (nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)), ROW, "its weights are parametrized"),
 ]  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_everything_at_once_by_path() -> None:
     class Many(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.stem = nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 4, 1))
+            self.stem = nn.utils.parametrizations.spectral_norm(nn.Conv2d(1, 4, 1))
             self.body = nn.Sequential(nn.PReLU(), nn.Conv2d(4, 4, 1), nn.Softmax(1), nn.Softmin(1))
             self.head = nn.Linear(4, 2)
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from gromo_graph import GrowthScheduler, compile_network, dump_spec, export, from_torch, parse_spec
 from gromo_graph.interop.tracing import trace_by_export
+from tests.interop.test_importing import agree, grown
 
 ROW, SEQUENCE, IMAGE = (4,), (4, 7), (4, 6, 6)
 
@@ -413,3 +414,54 @@ output: y
 def test_a_trace_by_export_knows_its_operations() -> None:
     model, x = made(*OPERATIONS["square"][:2])
     assert not isinstance(trace_by_export(model, {"x": x}), tuple)
+
+
+class Standardised(nn.Conv2d):
+    """A weight of mean 0 and variance 1 for each channel, times a learned gain."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 6, 3)
+        self.gain = nn.Parameter(torch.ones(6, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = functional.batch_norm(
+            self.weight.reshape(1, 6, -1), None, None, weight=(self.gain * 0.3).view(-1), training=True
+        ).reshape_as(self.weight)
+        return functional.conv2d(x, weight, self.bias)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Standardised, lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 6, 3))],
+    ids=["standardised", "weight norm"],
+)
+def test_weights_computed_from_weights_are_folded_into_the_layer(layer: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(layer(), nn.ReLU(), nn.Conv2d(6, 3, 1), nn.Flatten()).double()
+    network = from_torch(model, torch.zeros(1, *IMAGE).double())
+    agree(model, network, IMAGE)
+    assert network.parts["conv2d.0"].weight.requires_grad
+    assert [name for name, _ in network.parts["conv2d.0"].named_parameters()] == ["weight", "bias"]
+    grown(network, IMAGE)
+    agree(network, network.to_torch(), IMAGE)
+
+
+class Mixed(nn.Module):
+    """Tokens are mixed and scaled by a factor for each feature, as ResMLP does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.rand(4)), nn.Parameter(torch.rand(1, 1, 4))
+        self.tokens, self.out = nn.Linear(6, 6), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.addcmul(self.shift, self.scale, x.transpose(1, 2))
+        x = x + self.scale.sin() * self.tokens(x.transpose(1, 2)).transpose(1, 2)
+        return self.out(x.mean(1))
+
+
+def test_factors_of_features_behind_mixed_positions() -> None:
+    torch.manual_seed(0)
+    model = Mixed().double()
+    network = from_torch(model, torch.zeros(1, *SEQUENCE).double())
+    agree(model, network, SEQUENCE)
