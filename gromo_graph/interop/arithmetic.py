@@ -254,11 +254,6 @@ def _behind_each_other(call: TorchCall, views: Sequence[ModelValue]) -> ModelVal
     return ModelValue(node, own, call.shape, turned=last)
 
 
-def addcmul(call: TorchCall, input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> ModelValue:
-    """input + value · tensor1 · tensor2."""
-    return add(call, input, mul(call, tensor1, tensor2), alpha=value)
-
-
 def merged(call: TorchCall, how: str, views: Sequence[ModelValue], *, by_features: bool) -> ModelValue:
     """A merge of values; if one has its features last in the model, the others are brought to that order."""
     blueprint = call.blueprint

@@ -113,7 +113,7 @@ def _checked(model: nn.Module, reading: Reading, inputs: Mapping[str, Tensor], n
     if reading.obstacles:
         raise TorchImportError(reading.obstacles, _ADVICE)
     network = _network(model, reading, name)
-    apart = disagreement(model, network, inputs, train=reading.trains)
+    apart = disagreement(model, network, inputs, train=reading.trains, folded=reading.folded)
     if apart is not None:
         raise TorchImportError([Obstacle("", apart)])
     return network

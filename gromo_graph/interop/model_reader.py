@@ -51,6 +51,7 @@ class Reading:
         keys: of the outputs, if the model returns a dict. several: whether it returns more than a tensor.
         functional_dropout: whether the model calls dropout without a module.
         trains: whether it is also of what the model computes in training, dropout left out.
+        folded: whether it has weights that the model computes from others, rounded to its precision.
     """
 
     blueprint: Blueprint = field(default_factory=Blueprint)
@@ -59,6 +60,7 @@ class Reading:
     several: bool = False
     functional_dropout: bool = False
     trains: bool = True
+    folded: bool = False
 
 
 def read(
@@ -243,6 +245,7 @@ class _Reader:
             return Constant()
         if not trained or not found.is_floating_point():
             return Weight(weights[0].path, found)
+        self.result.folded = True
         main = max(trained, key=lambda weight: weight.tensor.numel())
         return Weight(main.path, trained_like(main.tensor, found.clone()), main.owned)
 

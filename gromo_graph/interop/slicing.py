@@ -60,6 +60,10 @@ def _taken(call: TorchCall, value: Arranged, dim: int, which: int | slice) -> Ar
         raise Unmapped("it takes some samples of the batch: expected all of them")
     if step < 1 or stop <= start:
         raise Unmapped(f"it takes {which} of {size}: expected one at least, in their order")
+    if len(value.dims[dim]) != 1 and all(factor.axis == FEATURES for factor in value.dims[dim]):
+        value = call.in_turns(
+            value, value.dims[dim]
+        )  # features that were shuffled: the part is one of them in turns
     if len(value.dims[dim]) != 1:
         raise Unmapped(
             f"it takes a part of dimension {dim} of {list(value.sizes)}, which is several of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch.nn.utils import parametrizations, parametrize, remove_weight_norm
@@ -43,19 +44,28 @@ def plain_weights(module: torch.nn.Module) -> torch.nn.Module:
     """
     hooks = [hook for hook in module._forward_pre_hooks.values() if isinstance(hook, WeightNorm)]
     normed = [name for name, chain in _parametrized(module).items() if _is_weight_norm(chain)]
-    if not hooks and not normed:
+    if not hooks and (not normed or len(normed) < len(_parametrized(module))):
         return module
     plain = copy.deepcopy(module)
     for hook in hooks:
         remove_weight_norm(plain, hook.name)
-    for name in normed:
-        parametrize.remove_parametrizations(plain, name)
+    return _without_parametrizations(plain, normed) if normed else plain
+
+
+def _without_parametrizations(module: torch.nn.Module, names: list[str]) -> torch.nn.Module:
+    """A module of the class that was parametrized; torch's own removal would change the class of the original too."""
+    values = {name: getattr(module, name).detach().clone() for name in names}
+    plain: torch.nn.Module = object.__new__(type(module).__bases__[0])
+    plain.__dict__ = module.__dict__
+    del plain._modules["parametrizations"]
+    for name, value in values.items():
+        plain.register_parameter(name, torch.nn.Parameter(value))
     return plain
 
 
-def _parametrized(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
+def _parametrized(module: Any) -> dict[str, Any]:
     return dict(module.parametrizations.items()) if parametrize.is_parametrized(module) else {}
 
 
-def _is_weight_norm(chain: torch.nn.Module) -> bool:
+def _is_weight_norm(chain: Any) -> bool:
     return all(isinstance(each, parametrizations._WeightNorm) for each in chain)

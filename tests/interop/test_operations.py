@@ -451,12 +451,13 @@ class Mixed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.rand(4)), nn.Parameter(torch.rand(1, 1, 4))
-        self.tokens, self.out = nn.Linear(6, 6), nn.Linear(4, 2)
+        self.scale, self.factor = nn.Parameter(torch.rand(4)), nn.Parameter(torch.rand(4))
+        self.shift = nn.Parameter(torch.rand(1, 1, 4))
+        self.tokens, self.out = nn.Linear(7, 7), nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.addcmul(self.shift, self.scale, x.transpose(1, 2))
-        x = x + self.scale.sin() * self.tokens(x.transpose(1, 2)).transpose(1, 2)
+        x = x + self.factor.sin() * self.tokens(x.transpose(1, 2)).transpose(1, 2)
         return self.out(x.mean(1))
 
 
@@ -465,3 +466,22 @@ def test_factors_of_features_behind_mixed_positions() -> None:
     model = Mixed().double()
     network = from_torch(model, torch.zeros(1, *SEQUENCE).double())
     agree(model, network, SEQUENCE)
+
+
+def test_features_that_were_shuffled_are_split() -> None:
+    class Halves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.out = nn.Conv2d(4, 6, 1), nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            size, channels, height, width = x.shape
+            x = x.view(size, 2, channels // 2, height, width).transpose(1, 2).contiguous()
+            one, other = x.view(size, channels, height, width).chunk(2, dim=1)
+            return torch.cat([one, self.out(other)], dim=1).mean((2, 3))
+
+    torch.manual_seed(0)
+    model = Halves().double()
+    network = from_torch(model, torch.zeros(1, *IMAGE).double())
+    agree(model, network, IMAGE)
