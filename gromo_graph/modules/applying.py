@@ -222,7 +222,6 @@ def delete_update(
         )
     if delete_delta:
         module.optimal_delta_layer = module.parameter_update_decrease = module.delta_raw = None
-        module.delta_partners = ()
     if delete_output:
         module.extended_output_layer = None
         module.passed[0].clear()

@@ -112,7 +112,6 @@ def compute_delta(
         start = columns.stop
         delta = result.delta[:, columns]
         decrease = (m[columns] * delta.T).sum()
-        module.delta_partners = modules
         weight, bias, _ = keep_delta(module, delta, decrease, result.solver, update=update)
         found.append((weight, bias))
     return found

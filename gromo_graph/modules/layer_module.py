@@ -52,7 +52,6 @@ class LayerModule(Linkable):
             "growth_links",
             "network_groups",
             "joint_partners",
-            "delta_partners",
             *_PENDING_LAYERS,
             *_PENDING_TENSORS,
         )
@@ -102,7 +101,6 @@ class LayerModule(Linkable):
         self.eigenvalues_extension: Tensor | None = None
         self.parameter_update_decrease: Tensor | None = None
         self.delta_raw: Tensor | None = None  # the δ solved for last, (out, columns), never scaled
-        self.delta_partners: tuple[LayerModule, ...] = ()  # whose δ were solved for together with it
         self.extension_applied = False  # what is pending has become weights already
         self.delta_solver: str | None = None
         self.extension_solver: str | None = None

@@ -22,7 +22,6 @@ def compute_delta(
             ridge=ridge,
             force_pseudo_inverse=force_pseudo_inverse,
         )
-    module.delta_partners = (module,)
     return keep_delta(module, result.delta, result.decrease, result.solver, update=update)
 
 

@@ -551,6 +551,22 @@ def test_every_curve_is_saved_as_csv(page: Page, journal: Journal) -> None:
         assert values["parameters"] == epoch.parameters
 
 
+def test_the_curves_of_a_node_are_saved_as_csv(page: Page, journal: Journal) -> None:
+    named(page, "hidden").first.click()
+    with page.expect_download() as download:
+        page.locator("#save-selected").click()
+    assert download.value.suggested_filename == "hidden.csv"
+    first, *rows = (line.split(",") for line in Path(download.value.path()).read_text().splitlines())
+    assert first == ["curve", "across", "at", "value"]
+    widths = [int(value) for curve, across, _, value in rows if (curve, across) == ("features", "step")]
+    assert len(widths) == 1 + sum(event.decision is not None for event in journal.events)
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]
+    slopes = [row for row in rows if row[0] == "slope of widening it"]
+    assert slopes
+    assert all(float(value) > 0.0 for *_, value in slopes)
+
+
 def test_the_result_comes_first_at_the_end_and_terms_are_explained(page: Page) -> None:
     def place(selector: str) -> tuple[float, float]:
         box = page.locator(selector).bounding_box()

@@ -191,7 +191,7 @@ function selectionPanel(selected, at, select) {
 function nodePanel(index, at) {
   const node = data.graph.nodes[index], state = nodeAt(index, at);
   const title = html("h2", {}, name(node.what === "output" && !(state || {}).named ? `output of ${node.name}` : node.name));
-  if (!state) return [title, html("p", {}, "It is not there at this step."), widthsPlot(node.states, at)];
+  if (!state) return [title, html("p", {}, "It is not there at this step."), ...figures([widthsPlot(node.states, at)])];
   const total = data.states[at].parameters, part = total ? percent(state.parameters / total) : "";
   const group = groupOf(state), given = optionsOf(state);
   const options = Object.entries(given).filter(([key, value]) => key !== "kind" && key !== "grow" && value !== null && value !== "identity");
@@ -207,7 +207,7 @@ function nodePanel(index, at) {
     group ? html("p", { class: "why" }, state.fixed ? [html("b", {}, "It does not grow: "), name(state.fixed)] : ["It may grow", given.grow && given.grow.max ? ` up to ${count(given.grow.max)} features.` : "."]) : null,
     options.length ? html("p", { class: "quiet options" }, name(options.map(([key, value]) => `${key}: ${shown(value)}`).join(" · "))) : null,
     node.what === "node" ? histogramsPart(node.name, at) : null,
-    howItGrew(widthsPlot(node.states, at), slopesPart(group ? group[0] : node.name, node.name)),
+    howItGrew(node.name, widthsPlot(node.states, at), slopesPart(group ? group[0] : node.name, node.name)),
   ];
 }
 
@@ -220,13 +220,21 @@ function edgePanel(index, at, select) {
     html("h2", {}, name(edgeName(edge))),
     html("p", {}, "from ", ends[0], " to ", ends[1]),
     state ? facts([["carries", state.words], ["since", sinceWords(edge.states)]]) : html("p", {}, "It is not there at this step."),
-    howItGrew(widthsPlot(data.graph.nodes[edge.ends[0]].states, at, edge.states),
+    howItGrew(edgeName(edge), widthsPlot(data.graph.nodes[edge.ends[0]].states, at, edge.states),
       slopesPart(group, data.graph.nodes[edge.ends[0]].name)),
   ];
 }
 
 const listWords = (names) => (names.length > 6 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", "));
-const howItGrew = (widths, [slopes, table]) => [html("div", { class: "small-plots" }, widths, slopes), table];
+const figures = (plots) => plots.filter(Boolean).map((plot) => plot.figure);
+
+// The curves of a node or edge, a button that saves them, and the table of its candidates.
+function howItGrew(owner, widths, [slopes, table]) {
+  const rows = [widths, slopes].filter(Boolean).flatMap((plot) => plot.rows);
+  const save = () => saveCsv(`${owner}.csv`, [["curve", "across", "at", "value"], ...rows]);
+  return [html("div", { class: "small-plots" }, figures([widths, slopes])),
+    rows.length ? html("p", {}, html("button", { type: "button", id: "save-selected", click: save }, "Save these curves as CSV")) : null, table];
+}
 
 function sinceWords(states) {
   const first = states.find(([, state]) => state)[0];
@@ -244,7 +252,7 @@ function widthsPlot(states, at, within) {
   const line = { name: "", role: "size", points, stairs: true, until: lastState() };
   const plot = linePlot({ box: SMALL, title: "features", across: "step", lines: [line], marks: [], fromZero: true, hover: (x) => plot && plot.point(x) });
   if (plot) plot.point(at);
-  return plot && plot.figure;
+  return plot;
 }
 
 // What widening it would have brought, and in the table pruning it too: slopes over the steps tried, the applied ones marked.
@@ -262,7 +270,7 @@ function slopesPart(target, own) {
     lines: [{ name: "", role: "slope", points, dots: true }] }) : null;
   const listed = rows.filter((each) => each.touches || each.row.chosen);
   return [
-    plot && plot.figure,
+    plot,
     listed.length ? html("details", {}, html("summary", {}, `${amount(listed.length, "time")} a candidate`),
       scrolling("when it was a candidate", html("table", {}, head(["epoch", "n"], ["candidate"], ["slope", "n"], ["predicted", "n"], ["solved by"], ["remarks"]),
         html("tbody", {}, listed.map(({ event, row }) => html("tr", { class: row.chosen ? "chosen" : row.reason ? "quiet" : null },

@@ -52,7 +52,7 @@ function linePlot({ title, across, lines, marks, fromZero, powers, hover, pick, 
     drawn.map((line) => curve(line, x, y)), guide, dots, endNames(drawn, y, box));
   const readout = html("span", { class: "readout" });
   const found = {
-    title, marks: drawnMarks,
+    title, marks: drawnMarks, rows: drawn.flatMap((line) => line.points.map(([at, value]) => [title, across, at, value])),
     figure: html("figure", { class: "card plotted" }, html("figcaption", {}, html("b", {}, title), readout), root),
     point(at) {
       const on = known(at) && at >= low && at <= high;

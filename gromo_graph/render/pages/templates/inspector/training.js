@@ -45,13 +45,15 @@ function promises() {
 }
 
 // A row for each epoch with every value of the curves, as they are recorded and not as they are drawn.
-function curvesAsCsv() {
+function curveRows() {
   const keys = Object.keys(data.epochs);
   const rows = data.epochs.epoch.map((_, index) => keys.map((key) => (known(data.epochs[key][index]) ? data.epochs[key][index] : "")));
-  return `${[keys, ...rows].map((row) => row.join(",")).join("\n")}\n`;
+  return [keys, ...rows];
 }
-function saveCurves() {
-  const link = html("a", { download: "curves.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(curvesAsCsv())}` });
+const saveCurves = () => saveCsv("curves.csv", curveRows());
+function saveCsv(file, rows) {
+  const text = `${rows.map((row) => row.join(",")).join("\n")}\n`;
+  const link = html("a", { download: file, href: `data:text/csv;charset=utf-8,${encodeURIComponent(text)}` });
   document.body.append(link);
   link.click();
   link.remove();
