@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from gromo_graph.records import Candidate, GrowthEvent, Plan, Size
     from gromo_graph.render import render, render_steps
     from gromo_graph.run import Picked, Progress, Run, branch, grow, load_run, pick, replay, resume
+    from gromo_graph.run.experiment_trackers import MLflowWriter, WandbWriter
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.kinds.registry import register_kind
@@ -93,6 +94,7 @@ _HOME = {
     "InsertBetween": "graph.edits",
     "LinearGrowingModule": "modules",
     "LinearMergeGrowingModule": "modules",
+    "MLflowWriter": "run.experiment_trackers",
     "MergeGrowingModule": "modules",
     "Neurons": "spec.settings",
     "NotFiniteError": "errors",
@@ -120,6 +122,7 @@ _HOME = {
     "TensorStatistic": "modules",
     "TorchImportError": "errors",
     "Train": "spec.train_settings",
+    "WandbWriter": "run.experiment_trackers",
     "When": "spec.settings",
     "WidenOutputs": "graph.edits",
     "branch": "run",
@@ -168,6 +171,7 @@ __all__ = [
     "InsertBetween",
     "LinearGrowingModule",
     "LinearMergeGrowingModule",
+    "MLflowWriter",
     "MergeGrowingModule",
     "Neurons",
     "NotFiniteError",
@@ -195,6 +199,7 @@ __all__ = [
     "TensorStatistic",
     "TorchImportError",
     "Train",
+    "WandbWriter",
     "When",
     "WidenOutputs",
     "branch",

@@ -11,6 +11,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal
 from gromo_graph.run.branch_point import BranchPoint
+from gromo_graph.run.data.image_sets.torchvision_sets import is_torchvision
 from gromo_graph.run.data.load_data import Data, load_data
 from gromo_graph.run.data.sources import Source
 from gromo_graph.run.folder.command import Command
@@ -53,7 +54,8 @@ class KeptRun:
         path, named = self.folder.path, self.command.data
         if given is None and named is None:
             raise RunError(f"{path}: the data of the run came from Python: give them with --data")
-        if given is None and ":" in str(named) and not Path(str(named)).exists():
+        is_code = ":" in str(named) and not is_torchvision(named)
+        if given is None and is_code and not Path(str(named)).exists():
             raise RunError(
                 f"{path}: the data of the run came from code, `{named}`: give them with --data again"
             )

@@ -23,7 +23,8 @@ from gromo_graph.records.sizes import Size, sizes_of
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.frames import is_frame, read_frame
 from gromo_graph.run.data.held_out import with_validation
-from gromo_graph.run.data.images import read_images
+from gromo_graph.run.data.image_sets.images import read_images
+from gromo_graph.run.data.image_sets.torchvision_sets import is_torchvision, read_torchvision
 from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
@@ -262,6 +263,8 @@ class Run(Displayed):
             length = self.preparation.shape[-1]
             return read_text(source, length, limit=section.limit) if is_place(source) else None
         if isinstance(section, ImageData):
+            if is_torchvision(source):
+                return read_torchvision(source, section)
             return read_images(Path(source), section, target=target) if is_place(source) else None
         if table is None or section is None or not is_table(source):
             return None

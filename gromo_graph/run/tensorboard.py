@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 _DPI = 72
 
 
+def scalars_of(progress: Progress) -> dict[str, float]:
+    """The numbers of an epoch by their names: measures, parameters, widths, and those of its last growth step."""
+    scalars: dict[str, float | None] = {"parameters": progress.parameters}
+    for part in ("train", "validation"):
+        scalars |= {f"{name}/{part}": value for name, value in getattr(progress, part).items()}
+    scalars |= {f"width/{name}": width for name, width in progress.features.items()}
+    for event in progress.events:
+        if event.decision is not None:
+            scalars |= {"growth/gamma": event.gamma, "growth/slope": event.slope}
+    return {name: value for name, value in scalars.items() if value is not None}
+
+
 class TensorBoardWriter:
     """Writes event files; give it to `grow` as `on_progress`. A context manager.
 
@@ -69,18 +81,12 @@ class TensorBoardWriter:
 
     def __call__(self, progress: Progress) -> None:
         """An epoch is over."""
-        scalars: dict[str, float | None] = {"parameters": progress.parameters}
-        for part in ("train", "validation"):
-            scalars |= {f"{name}/{part}": value for name, value in getattr(progress, part).items()}
-        scalars |= {f"width/{name}": width for name, width in progress.features.items()}
         for event, spec in zip(progress.events, progress.specs, strict=True):
             if event.decision is not None:
-                scalars |= {"growth/gamma": event.gamma, "growth/slope": event.slope}
                 self._draw(event, spec)
         with self._writing():
-            for name, number in scalars.items():
-                if number is not None:
-                    self._writer.add_scalar(name, number, progress.epoch)
+            for name, number in scalars_of(progress).items():
+                self._writer.add_scalar(name, number, progress.epoch)
             self._writer.flush()
 
     def _draw(self, event: GrowthEvent, spec: Spec) -> None:

@@ -175,8 +175,8 @@ class ImageData(Frozen):
     images: str = Field(
         min_length=1,
         description=(
-            "A folder with one folder of images for each class, or an .npz file with `y` and an `x` of bytes; "
-            "relative to the spec."
+            "A folder with one folder of images for each class, or an .npz file with `y` and an `x` of bytes, "
+            "relative to the spec; or a data set of torchvision, `torchvision:CIFAR10`, with its own test part."
         ),
     )
     size: Annotated[tuple[Count, ...], BeforeValidator(as_tuple)] | None = Field(

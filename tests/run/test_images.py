@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,8 @@ from PIL import Image
 
 from gromo_graph import grow, load_run, resume
 from gromo_graph.errors import RunError, SpecError
-from gromo_graph.run.data.augmentation import augmented
-from gromo_graph.run.data.images import read_images
+from gromo_graph.run.data.image_sets.augmentation import augmented
+from gromo_graph.run.data.image_sets.images import read_images
 from gromo_graph.run.data.samples import MappedPart, Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.spec import Spec, dump_spec, parse_spec
@@ -275,3 +277,50 @@ def test_changes_follow_from_seed_and_epoch() -> None:
     plain = TensorLoader(part, 8, seed=1)
     changed = TensorLoader(part, 8, seed=1, augment=Augment(erase=1.0))
     assert [y.tolist() for _, y in plain] == [y.tolist() for _, y in changed]
+
+
+class _VisionDataset:
+    """Stands for torchvision's base class."""
+
+
+class _Toy(_VisionDataset):
+    """Bright and dark images, 16 for training and 4 for the test."""
+
+    classes = ("bright", "dark")
+
+    def __init__(self, root: str, train: bool = True) -> None:
+        self.size = 16 if train else 4
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, place: int) -> tuple[Any, int]:
+        return Image.new("RGB", (6, 4), (200 - 150 * (place % 2) + place,) * 3), place % 2
+
+
+class _Missing(_VisionDataset):
+    def __init__(self, root: str, split: str) -> None:
+        raise RuntimeError("Dataset not found or corrupted.")
+
+
+def test_a_data_set_of_torchvision_has_its_own_test_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = SimpleNamespace(VisionDataset=_VisionDataset, Toy=_Toy, Missing=_Missing)
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(datasets=sets))
+    run = grow(_spec("torchvision:Toy", epochs=4), out=tmp_path / "run", device="cpu")
+    assert run.data is not None
+    assert [len(part) for part in run.data.parts.values()] == [12, 4, 4]
+    assert run.preparation.classes == ("bright", "dark")
+    again = load_run(tmp_path / "run")
+    assert again.measure() == run.measure()
+    assert resume(tmp_path / "run").summary == run.summary
+    with pytest.raises(RunError, match=r"torchvision has no such data set: did you mean `Toy`\?"):
+        grow(_spec("torchvision:Toys"), device="cpu")
+    with pytest.raises(
+        RunError, match=r"Dataset not found or corrupted.; download it once, in Python: torchvision"
+    ):
+        grow(_spec("torchvision:Missing"), device="cpu")
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(RunError, match="torchvision is missing: pip install torchvision"):
+        grow(_spec("torchvision:Toy"), device="cpu")

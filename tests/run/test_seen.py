@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import pytest
 
-from gromo_graph import GrowthEvent, Plan, RunError, TensorBoardWriter, grow, load_run, resume
+from gromo_graph import (
+    GrowthEvent,
+    MLflowWriter,
+    Plan,
+    Progress,
+    RunError,
+    TensorBoardWriter,
+    WandbWriter,
+    grow,
+    load_run,
+    resume,
+)
 from gromo_graph.records import Candidate
 from gromo_graph.run.run import Run
 from tests.render.samples import NOTHING, WIDENED
@@ -111,3 +124,64 @@ def test_an_event_has_its_drawing(run: Run) -> None:
     html = run.events[0]._repr_html_()
     assert html is not None
     assert html.count("<svg") == 1
+
+
+class _Client:
+    """What MLflowWriter calls of MLflow."""
+
+    calls: ClassVar[list[Any]] = []
+
+    def __init__(self, store: str) -> None:
+        assert store.startswith("sqlite:///")
+
+    def get_experiment_by_name(self, name: str) -> None:
+        return None
+
+    def create_experiment(self, name: str) -> str:
+        return f"place of {name}"
+
+    def create_run(self, place: str, run_name: str | None) -> Any:
+        self.calls.append((place, run_name))
+        return SimpleNamespace(info=SimpleNamespace(run_id="7"))
+
+    def log_metric(self, run: str, name: str, value: float, step: int) -> None:
+        self.calls.append((name, value, step))
+
+    def set_terminated(self, run: str, status: str) -> None:
+        self.calls.append(status)
+
+
+def test_mlflow_and_wandb_get_the_numbers_of_each_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[Any] = []
+    tracked = SimpleNamespace(
+        log=lambda values, step: logged.append((step, values)),
+        finish=lambda exit_code: logged.append(exit_code),
+    )
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=_Client))
+    monkeypatch.setitem(
+        sys.modules, "wandb", SimpleNamespace(init=lambda **given: logged.append(given) or tracked)
+    )
+    with MLflowWriter(tmp_path / "a", name="first") as mlflow, WandbWriter(tmp_path / "b") as wandb:
+
+        def both(progress: Progress) -> None:
+            mlflow(progress)
+            wandb(progress)
+
+        run = grow(iris(), device="cpu", on_progress=both)
+    began, *numbers, ended = _Client.calls
+    assert (began, ended) == (("place of gromo_graph", "first"), "FINISHED")
+    losses = [(epoch.validation["loss"], epoch.epoch) for epoch in run.epochs]
+    assert [(value, step) for name, value, step in numbers if name == "loss/validation"] == losses
+    options, *epochs, code = logged
+    assert (options["mode"], code) == ("offline", 0)
+    assert [(values["loss/validation"], step) for step, values in epochs] == losses
+    assert epochs[-1][1]["width/hidden"] == run.network.graph.features("hidden")
+
+
+@pytest.mark.parametrize(("writer", "module"), [(MLflowWriter, "mlflow"), (WandbWriter, "wandb")])
+def test_without_a_tracker(writer: Any, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(RunError, match=rf"is missing: pip install 'gromo_graph\[{module}\]'"):
+        writer(tmp_path)

@@ -16,7 +16,8 @@ from gromo_graph.graph import build_graph
 from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.run.data.class_weights import class_weights
 from gromo_graph.run.data.held_out import split_of, validation_file, with_validation
-from gromo_graph.run.data.images import read_images
+from gromo_graph.run.data.image_sets.images import read_images
+from gromo_graph.run.data.image_sets.torchvision_sets import is_torchvision, read_torchvision
 from gromo_graph.run.data.notes import single_class, unused_outputs
 from gromo_graph.run.data.preparation import Preparation, learn_form, learn_preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, is_prepared_late
@@ -109,8 +110,9 @@ def load_data(
     if isinstance(spec.data, TableData) and is_table(source):
         held_out = None if validation is None else rows_of(validation, spec.data)
         return of_table(rows_of(source, spec.data, folder), spec, spec.data, held_out)
-    if isinstance(spec.data, ImageData) and is_place(source):
-        raw = read_images(below(folder, source), spec.data)
+    if isinstance(spec.data, ImageData) and (is_place(source) or is_torchvision(source)):
+        named = is_torchvision(source)
+        raw = read_torchvision(source, spec.data) if named else read_images(below(folder, source), spec.data)
         if validation is not None:
             raw = with_validation(raw, read_images(validation, spec.data))
         return replace(prepare(raw, spec), augment=spec.data.augment)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gromo_graph.run.data.augmentation import augmented
+from gromo_graph.run.data.image_sets.augmentation import augmented
 from gromo_graph.run.data.samples import MappedPart, Part
 from gromo_graph.run.data.several_inputs import parted
 from gromo_graph.spec.data_sections import UNCHANGED, Augment

@@ -48,7 +48,7 @@ def read_images(path: Path, section: ImageData, *, target: bool = True) -> Raw:
     named = [file for found in files.values() for file in found]
     pixels = _read(named, section, problems)
     if problems:
-        _refuse(str(path), problems)
+        refuse(str(path), problems)
     classes = [folder.name for folder, found in files.items() for _ in found]
     return Raw(str(path), np.stack(pixels), np.array(classes, dtype=np.str_) if target else None)
 
@@ -58,10 +58,10 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _read(files: Sequence[Path], section: ImageData, problems: list[str]) -> list[Array]:
-    """(channels, height, width) of each file in bytes: one channel if all images are grey, else three."""
+    """The images of files (`pixels_of`)."""
     from PIL import Image
 
-    found: list[tuple[Path, Any]] = []
+    found: list[tuple[str, Any]] = []
     broken: list[str] = []
     for file in files:
         try:
@@ -69,17 +69,29 @@ def _read(files: Sequence[Path], section: ImageData, problems: list[str]) -> lis
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 with Image.open(file) as image:
                     image.load()
-                    found.append((file, image.convert("L" if image.mode in ("1", "L") else "RGB")))
+                    found.append((_called(file), image.copy()))
         except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
             broken.append(_called(file))
     if broken:
         problems.append(f"{_some(broken)} cannot be read as images")
+    return pixels_of(found, section, problems)
+
+
+def pixels_of(images: Sequence[tuple[str, Any]], section: ImageData, problems: list[str]) -> list[Array]:
+    """(channels, height, width) of each image in bytes: one channel if all are grey, else three.
+
+    Args:
+        images: with their names, of Pillow. section: the size that is asked for. problems: takes what is wrong.
+    """
+    from PIL import Image
+
+    found = [(name, image.convert("L" if image.mode in ("1", "L") else "RGB")) for name, image in images]
     if section.size is not None:
         height, width = section.size
-        found = [(file, image.resize((width, height), Image.Resampling.BILINEAR)) for file, image in found]
+        found = [(name, image.resize((width, height), Image.Resampling.BILINEAR)) for name, image in found]
     sizes: dict[tuple[int, int], str] = {}
-    for file, image in found:
-        sizes.setdefault((image.height, image.width), _called(file))
+    for name, image in found:
+        sizes.setdefault((image.height, image.width), name)
     if len(sizes) > 1:
         listed = ", ".join(f"{h} × {w} ({name})" for (h, w), name in list(sizes.items())[:_SHOWN])
         problems.append(
@@ -132,7 +144,11 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_SHOWN])}{more}"
 
 
-def _refuse(name: str, problems: Sequence[str]) -> None:
+def refuse(name: str, problems: Sequence[str]) -> None:
+    """
+    Raises:
+        RunError: with all problems.
+    """
     if len(problems) == 1:
         raise RunError(f"{name}: {problems[0]}")
     raise RunError(f"{name}: these images cannot be used:" + "".join(f"\n  {each}" for each in problems))

@@ -1,0 +1,1 @@
+"""Images: read from folders, files and torchvision, and changed at random."""
