@@ -94,10 +94,11 @@ def square(call: TorchCall, input: Any) -> ModelValue:
 
 
 def power(call: TorchCall, input: Any, exponent: Any) -> ModelValue:
-    """A square; other powers have no slope at 0, or none but 0."""
-    if exponent != 2:
-        raise Unmapped(f"it takes the power {exponent!r}: expected 2")
-    return square(call, input)
+    """A square or a cube; other powers have no slope at 0, or none but 0."""
+    if exponent not in (2, 3):
+        raise Unmapped(f"it takes the power {exponent!r}: expected 2 or 3")
+    found = square(call, input)
+    return found if exponent == 2 else mul(call, found, input)
 
 
 def _is_number(value: Any) -> bool:
@@ -222,6 +223,9 @@ def total(call: TorchCall, input: Any, dim: Any = None, keepdim: bool = False) -
 
 def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None) -> ModelValue:
     along = dim if axis is None else axis
+    tensors = [each for each in tensors if not isinstance(each, Weight) or each.tensor.numel()]
+    if len(tensors) == 1:
+        return call.in_any_order(tensors[0])
     tokens = list(takewhile(lambda tensor: isinstance(tensor, Weight), tensors))
     if tokens and len(tensors) == len(tokens) + 1:
         value = call.view(tensors[-1])
@@ -237,8 +241,6 @@ def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None)
         return _behind_each_other(call, views)
     if along != 1 and not by_features:
         raise Unmapped(f"it concatenates along dimension {along}: expected the features, first or last")
-    if len(views) == 1:
-        return views[0]
     return merged(call, "concat", views, by_features=by_features)
 
 

@@ -17,7 +17,7 @@ from gromo_graph.interop.kept_call import kept_call
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import FORMS, HINTS, SEVERAL, VIEWS, function_row
 from gromo_graph.interop.tracing import Seen, Trace, line_of
-from gromo_graph.interop.written_attention import Scores, module_of_scores, row_of_scores
+from gromo_graph.interop.written_attention import ATTENTION, Scores, module_of_scores, row_of_scores
 from gromo_graph.layers.reparametrized import plain_weights, reparametrized
 from gromo_graph.spec.kinds import Input
 from gromo_graph.translation.arrangement import Arranged
@@ -33,6 +33,13 @@ class _Memory:
 
     version: int = 0
     changed_by: str = ""
+
+
+class _Unread:
+    """A tensor behind an obstacle that has not the batch first."""
+
+
+_UNREAD = _Unread()
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,8 @@ class _Reader:
         """A stand-in for a tensor that could not be mapped, so that the calls behind it are read too."""
         if not isinstance(value, Seen):
             return value
+        if value.shape[:1] != (self.batch,):
+            return _UNREAD
         shape = value.shape[1:] or (1,)
         name = self.result.blueprint.lost(shape)
         return ModelValue(name, shape, value.shape[1:])
@@ -180,17 +189,24 @@ class _Reader:
         if not any(isinstance(leaf, Seen) for leaf in pytree.tree_leaves(seen)):
             return seen  # a size, a number, a check: it was worked out
         name, in_place = _name_of(node)
-        if not any(isinstance(leaf, ModelValue | Stacked | Scores) for leaf in leaves):
+        if not any(isinstance(leaf, ModelValue | Stacked | Scores | _Unread) for leaf in leaves):
             counts = any(isinstance(leaf, Weight) and "num_batches_tracked" in leaf.path for leaf in leaves)
             if in_place and not counts:
                 raise Unmapped(
                     "it changes a tensor of the model: expected parameters that only training changes"
                 )
             return self._constant(node, name, leaves, arguments, named)
+        if any(self._hides(leaf, name) for leaf in leaves):
+            return pytree.tree_map(self._lost, seen)
         self._check_memory(node)
         result = self._mapped(node, name, seen, arguments, named)
         self._remember(node, name, in_place or bool(named.get("inplace")))
         return result
+
+    def _hides(self, leaf: Any, name: str) -> bool:
+        """True for what stands for an obstacle, if nothing can be told of this call before that is removed."""
+        lost = isinstance(leaf, ModelValue) and self.result.blueprint.is_lost(leaf.node)
+        return isinstance(leaf, _Unread) or (lost and name in ATTENTION)
 
     # Inputs and weights
 
@@ -218,6 +234,9 @@ class _Reader:
 
         So a standardised weight, or the product of a norm and a direction, is the weight that a layer has from now on.
         """
+        rows = self._looked_up(node, name, arguments)
+        if rows is not None:
+            return rows
         weights = [leaf for leaf in leaves if isinstance(leaf, Weight)]
         trained = [weight for weight in weights if isinstance(weight.tensor, nn.Parameter)]
         known = not any(isinstance(leaf, Constant) for leaf in leaves)
@@ -248,6 +267,25 @@ class _Reader:
         self.result.folded = True
         main = max(trained, key=lambda weight: weight.tensor.numel())
         return Weight(main.path, trained_like(main.tensor, found.clone()), main.owned)
+
+    def _looked_up(self, node: fx.Node, name: str, arguments: Any) -> Weight | None:
+        """The rows of a table for ids that no input changes, each of them once, or one for all; None for others."""
+        module = _module_at(self.model, str(node.target)) if node.op == "call_module" else None
+        if type(module) is nn.Embedding:
+            table = Weight(f"{node.target}.weight", module.weight)
+        elif name == "embedding" and len(arguments) > 1 and isinstance(arguments[1], Weight):
+            table = arguments[1]
+        else:
+            return None
+        ids = arguments[0].tensor if isinstance(arguments[0], Weight) else torch.zeros(0)
+        if ids.dim() == 2 and bool((ids == ids[:1]).all()):
+            ids = ids[:1]
+        different = ids.unique().numel()
+        if different == 1:
+            ids = ids.flatten()[:1]
+        elif different < max(ids.numel(), 1) or ids.is_floating_point():
+            return None
+        return table.converted(lambda rows: rows[ids])
 
     # Calls
 

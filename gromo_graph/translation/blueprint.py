@@ -108,6 +108,10 @@ class Blueprint:
         self._lost.add(name)
         return name
 
+    def is_lost(self, node: str) -> bool:
+        """True for a node that stands for something that could not be mapped."""
+        return node in self._lost
+
     def known(self, view: ModelValue) -> ModelValue:
         """The view itself; of what could not be mapped something new in its shape, for which nothing is to blame."""
         if view.node not in self._lost or view.own == view.shape:

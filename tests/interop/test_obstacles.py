@@ -65,7 +65,7 @@ LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
     (lambda x: x / (1 + x.exp()), ROW, "`exp`: a spec has nothing like it"),
     (lambda x: x / x.tanh(), ROW, "`div`: it divides by something that changes: expected a number, or a buffer"),
     (lambda x: torch.div(x, 2, rounding_mode="floor"), ROW, "it rounds what it divides (floor)"),
-    (lambda x: x**3, ROW, "`pow`: it takes the power 3: expected 2"),
+    (lambda x: x**4, ROW, "`pow`: it takes the power 4: expected 2 or 3"),
     (lambda x: x.expand(-1, -1, 6, 6) + x.mean(3, keepdim=True), IMAGE, "`mean`"),
     (lambda x: (x, x.sum(1)), ROW, "output 1: it has the batch as its only dimension"),
     (lambda x: {"a": x, "b": 3}, ROW, "the output 'b': it is no tensor"),
