@@ -250,7 +250,9 @@ class _Reader:
                 lambda leaf: next(at) if isinstance(leaf, Weight) else leaf, (arguments, named)
             )
             called: Any = node.target
-            function = getattr(type(args[0]), called) if node.op == "call_method" else called
+            function = called
+            if node.op == "call_method":  # ~x is recorded by the name of its operator
+                function = getattr(type(args[0]), called, None) or getattr(operator, called)
             found: Tensor = function(*args, **kwargs)
             # A parameter that is repeated for each sample is the same for all.
             repeated = name in ("expand", "repeat", "expand_as") and found.shape[0] == self.batch

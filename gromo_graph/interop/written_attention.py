@@ -20,6 +20,7 @@ from torch import nn
 
 from gromo_graph.interop.arithmetic import ARITHMETIC
 from gromo_graph.layers.linear import linear
+from gromo_graph.layers.multihead import is_causal
 from gromo_graph.spec.kinds import Attention, Shape
 from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.translation.arrangement import (
@@ -192,7 +193,6 @@ def attend(call: TorchCall, scores: Scores, value: Arranged) -> ModelValue:
     scale = scores.scale * by_query * by_key
     features = query.sizes[-1]
     is_default = isclose(scale, 1 / sqrt(features), rel_tol=1e-9)
-    causal: dict[str, Any] = {"causal": True} if scores.causal else {}
     plain = [ModelValue(side.node, side.own, side.own) for side in sides]
     mixed = call.inside("mixed", call.shape).add(
         Attention,
@@ -200,7 +200,7 @@ def attend(call: TorchCall, scores: Scores, value: Arranged) -> ModelValue:
         heads=heads,
         scale=None if is_default else scale,
         dropout=scores.dropout,
-        **causal,
+        causal=scores.causal,
     )
     dims = [
         tuple(replace(each, step=1) if each.axis == FEATURES else each for each in dim)
@@ -323,26 +323,10 @@ def masked(scores: Scores, mask: Any) -> Scores:
         raise Unmapped(
             "it adds something that is learned or computed to products: expected a mask of a buffer"
         )
-    values = mask.tensor
-    seen = values if values.dtype is torch.bool else _seen(values)
-    if seen is None:
-        raise Unmapped(
-            f"it adds the numbers of `{mask.path}` to products of queries and keys: expected a mask"
-        )
-    seen = seen.broadcast_to(scores.sizes[-2:] if seen.dim() <= 2 else (*seen.shape[:-2], *scores.sizes[-2:]))
-    if bool(seen.all()):
-        return scores
-    if scores.sizes[-2] != scores.sizes[-1] or not bool(
-        (seen == seen.new_ones(scores.sizes[-2:]).tril()).all()
-    ):
+    causal = is_causal(mask.tensor, scores.sizes[-2:])
+    if causal is None:
         raise Unmapped(f"its mask `{mask.path}` is not causal: expected none, or one of all positions before")
-    return replace(scores, causal=True)
-
-
-def _seen(added: torch.Tensor) -> torch.Tensor | None:
-    """Of a mask that is added, true for 0 and false for a number far below all products; None if it has others."""
-    low = added <= torch.finfo(torch.float16).min
-    return ~low if bool(((added == 0) | low).all()) else None
+    return replace(scores, causal=causal or scores.causal)
 
 
 def masked_fill(call: TorchCall, input: Any, mask: Any, value: Any) -> Scores:

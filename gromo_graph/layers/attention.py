@@ -1,6 +1,7 @@
 """`attention`: each position takes a mean of values, weighted by the products of its query with the keys.
 
-The multi-head attention of torch, which it is read from, stands in `multihead.py`.
+The multi-head attention of torch, which it is read from, stands in `multihead.py`; attention that a model writes out is
+read by `interop/written_attention.py`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from gromo_graph.layers.operation import Features, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.refusals import MIXED_HEADS
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import PlainTorch
-from gromo_graph.translation.torch_call import TorchCall
 
 
 class Attend(torch.nn.Module):
@@ -191,31 +190,6 @@ class OneHeadAdapter(OperationAdapter[OneHead]):
         return OneHead(operation.mixing.of(part), operation.head)
 
 
-def dot_product_attention(
-    call: TorchCall,
-    query: Any,
-    key: Any,
-    value: Any,
-    attn_mask: Any = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> ModelValue:
-    """One head: query, key and value with the features last."""
-    if attn_mask is not None or dropout_p:
-        raise Unmapped("it has a mask or dropout: expected attention to all positions, or is_causal=True")
-    views = [call.view(each) for each in (query, key, value)]
-    if not all(view.features_last and view.shape[:-2] in ((), (1,)) for view in views):
-        raise Unmapped(
-            f"it reads {[list(view.shape) for view in views]} of a sample: expected (positions, features) of one head; "
-            "several heads are read of nn.MultiheadAttention"
-        )
-    sources = tuple(call.blueprint.by_features(view) for view in views)
-    return call.behind_positions(call.add(kinds.Attention, sources=sources, scale=scale, causal=is_causal))
-
-
 def _plain(part: Attend) -> PlainTorch:
     heads, scale, (sizes, of_key) = part.heads, part.scale, part.positions
 
@@ -246,7 +220,6 @@ def _plain(part: Attend) -> PlainTorch:
 TORCH = TorchHalf(
     build,
     [MixingAdapter(), OneHeadAdapter()],
-    import_functions={"scaled_dot_product_attention": dot_product_attention},
     import_modules={torch.nn.MultiheadAttention: multihead_attention},
     export={Attend: _plain},
 )

@@ -6,7 +6,7 @@ into that order, and the columns of what reads them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,17 +32,18 @@ def multihead_attention(
     """Three layers, an attention and the layer that reads it; the weights of attention are not handed on.
 
     Raises:
-        Unmapped: it is told of masks, or has options that a spec does not know.
+        Unmapped: its mask is not causal, or it has options that a spec does not know.
     """
-    if key_padding_mask is not None or attn_mask is not None or is_causal:
-        raise Unmapped("it is given a mask: expected attention to all positions")
+    if key_padding_mask is not None:
+        raise Unmapped("it is given a mask of padding: expected attention to all positions, or a causal mask")
+    views = [call.view(each) for each in (query, key, value)]
+    causal = _mask(attn_mask, [view.shape[0] for view in views[:2]], hinted=is_causal)
     if not module.batch_first:
         raise Unmapped("it has the batch behind the positions: expected batch_first=True")
     if module.bias_k is not None or module.add_zero_attn:
         raise Unmapped("it adds positions of its own: expected add_bias_kv=False and add_zero_attn=False")
     call.claim(module)
     turns = _turns(module.embed_dim, module.num_heads)
-    views = [call.view(each) for each in (query, key, value)]
     weights, biases = _in_projections(module)
     sides = []
     for name, view, weight, bias in zip(("query", "key", "value"), views, weights, biases, strict=True):
@@ -54,6 +55,7 @@ def multihead_attention(
         sources=tuple(sides),
         heads=module.num_heads,
         dropout=float(module.dropout),
+        causal=causal,
     )
     out = module.out_proj
     tensors = {"weight": _columns(out.weight, turns)} | (
@@ -64,6 +66,38 @@ def multihead_attention(
     )
     own = call.blueprint.shapes[node]
     return ModelValue(node, own, own[::-1], turned=True), None
+
+
+def _mask(given: Any, sizes: Sequence[int], *, hinted: bool) -> bool:
+    """Whether the mask is causal; torch takes `is_causal` as a hint, beside the mask, of which true is not seen."""
+    if given is None and not hinted:
+        return False
+    if not isinstance(given, Weight) or isinstance(given.owned, nn.Parameter):
+        raise Unmapped("it is given a mask that is computed: expected none, or a buffer")
+    values = ~given.tensor if given.tensor.dtype is torch.bool else given.tensor
+    causal = is_causal(values, sizes)
+    if causal is None:
+        raise Unmapped("it is given a mask that is not causal: expected none, or one of all positions before")
+    return causal
+
+
+def is_causal(mask: Tensor, sizes: Sequence[int]) -> bool | None:
+    """True for a causal mask, False for one that hides nothing, None for others.
+
+    Args:
+        mask: (..., queries, keys), true where a key is seen; or numbers that are added to the products, 0 where it is
+            seen and far below them where it is not. sizes: queries and keys.
+    """
+    if mask.dtype is not torch.bool:
+        hidden = mask <= torch.finfo(torch.float16).min
+        if not bool(((mask == 0) | hidden).all()):
+            return None
+        mask = ~hidden
+    if bool(mask.all()):
+        return False
+    wide = mask.broadcast_to(torch.broadcast_shapes(mask.shape, tuple(sizes)))
+    square = len(set(sizes)) == 1 and wide.shape[-2:] == tuple(sizes)
+    return True if square and bool((wide == torch.ones_like(wide).tril()).all()) else None
 
 
 def _projection(call: TorchCall, name: str, view: ModelValue, tensors: Mapping[str, Tensor]) -> str:

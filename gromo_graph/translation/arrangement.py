@@ -187,3 +187,12 @@ def turned_to_front(value: Arranged, node: str, first: Factor) -> tuple[Arranged
         step //= factor.size
         instead[factor] = Factor(FEATURES, factor.size, step)
     return value.of(node, value.own, instead), instead[first]
+
+
+def exchanged(value: Arranged, node: str) -> Arranged:
+    """The value of a node that has the features and the positions of a sequence exchanged."""
+    dims = [
+        [replace(each, axis=1 - each.axis) if each.axis != BATCH else each for each in dim]
+        for dim in value.dims
+    ]
+    return Arranged(node, value.own[::-1], ()).with_dims(map(tuple, dims))

@@ -15,6 +15,7 @@ from gromo_graph.translation.arrangement import (
     Factor,
     along,
     arranged,
+    exchanged,
     reshaped,
     settled,
     turn_of_features,
@@ -140,6 +141,8 @@ class TorchCall:
         if not isinstance(view, Arranged):
             node = self.blueprint.by_features(view)
             return ModelValue(node, self.blueprint.shapes[node], view.shape, turned=True)
+        if len(view.own) == 2 and view.dims[-1] == along(1, view.own[1]):
+            view = exchanged(view, self.blueprint.transposed(view.node))
         features = along(FEATURES, view.own[0])
         if view.dims[-1] == features:
             return view

@@ -121,11 +121,21 @@ class Attending(nn.Module):
         return self.call(self.attend, x)[0].mean(dim=1)
 
 
+LATER = torch.ones(5, 5).triu(1).bool()
+
 ATTENTION: dict[str, tuple[Callable[[Any, torch.Tensor], Any], dict[str, Any], str | None]] = {
     "plain": (lambda m, x: m(x, x, x), {}, None),
     "without biases": (lambda m, x: m(x, x, x, need_weights=False), {"bias": False}, None),
     "other keys": (lambda m, x: m(x, x.tanh(), x.tanh()), {}, None),
-    "a mask": (lambda m, x: m(x, x, x, attn_mask=torch.zeros(5, 5)), {}, "is given a mask"),
+    "a mask of nothing": (lambda m, x: m(x, x, x, attn_mask=torch.zeros(5, 5)), {}, None),
+    "causal": (lambda m, x: m(x, x, x, attn_mask=LATER, is_causal=True), {}, None),
+    "causal by numbers": (
+        lambda m, x: m(x, x, x, attn_mask=torch.zeros(5, 5).masked_fill(LATER, -1e9)),
+        {},
+        None,
+    ),
+    "a mask": (lambda m, x: m(x, x, x, attn_mask=LATER.T), {}, "is not causal"),
+    "a padding": (lambda m, x: m(x, x, x, key_padding_mask=x[:, :, 0] > 9), {}, "mask of padding"),
     "the batch behind": (lambda m, x: m(x, x, x), {"batch_first": False}, "batch_first=True"),
     "positions of its own": (lambda m, x: m(x, x, x), {"add_bias_kv": True}, "positions of its own"),
 }

@@ -125,11 +125,62 @@ def test_written_attention_is_the_same_in_onnx(tmp_path: Any) -> None:
     assert export(network, tmp_path / "net.onnx").difference < 1e-5
 
 
+CAUSAL: Mapping[str, Callable[..., Any]] = {
+    "is_causal": lambda m, q, k, v: functional.scaled_dot_product_attention(q, k, v, is_causal=True),
+    "attn_mask": lambda m, q, k, v: functional.scaled_dot_product_attention(q, k, v, attn_mask=m.mask),
+    "masked_fill": lambda m, q, k, v: (q @ k.mT / 2).masked_fill(~m.mask, -torch.inf).softmax(-1) @ v,
+    "where": lambda m, q, k, v: (
+        torch.where(m.mask[None, None], q @ k.mT, torch.tensor(-1e30)).softmax(-1) @ v
+    ),
+    "added": lambda m, q, k, v: (q @ k.mT + torch.zeros(5, 5).masked_fill(~m.mask, -1e9)).softmax(-1) @ v,
+}
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_causal_mask_is_told_by_its_values(name: str) -> None:
+    model, x = Block(by_unbind, CAUSAL[name]).eval(), torch.randn(2, LENGTH, WIDTH)
+    network = from_torch(model, x)
+    (attention,) = (node for node in network.spec.nodes.values() if node.kind == "attention")
+    assert attention.causal
+    torch.testing.assert_close(network(x), model(x), rtol=0, atol=1e-5)
+
+
+class Language(nn.Module):
+    """Tokens and places looked up, rows of samples and positions together, matrices the other way round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(11, WIDTH), nn.Embedding(9, WIDTH)
+        self.types = nn.Embedding(2, WIDTH)
+        self.register_buffer("ids", torch.arange(9)[None])
+        self.weight, self.bias = nn.Parameter(torch.randn(WIDTH, 6)), nn.Parameter(torch.randn(6))
+        self.head = nn.Linear(6, 11, bias=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.words(ids) + self.places(self.ids[:, : ids.shape[1]])
+        x = x + self.types(torch.zeros_like(self.ids[:, : ids.shape[1]]))
+        wide = torch.addmm(self.bias, x.view(-1, WIDTH), self.weight)
+        return self.head(wide.view(*ids.shape, 6) ** 3).mean(1)
+
+
+def test_places_are_looked_up_and_rows_of_all_samples_are_read() -> None:
+    model, ids = Language().double(), torch.randint(11, (3, 7))
+    network = from_torch(model, ids)
+    torch.testing.assert_close(network(ids), model(ids), rtol=0, atol=1e-10)
+    kinds = [node.kind for node in network.spec.nodes.values()]
+    assert kinds[:5] == ["input", "embedding", "positions", "affine", "conv1d"]
+    torch.testing.assert_close(network.to_torch()(ids), model(ids), rtol=0, atol=1e-10)
+
+
 NOT_ATTENTION: Mapping[str, tuple[Callable[..., Any], str]] = {
     "over features": (lambda m, q, k, v: ((q.mT @ k).softmax(-1) @ v.mT).mT, "over positions"),
     "no softmax": (lambda m, q, k, v: q @ k.mT @ v, "expected a softmax between"),
     "the other dimension": (lambda m, q, k, v: (q @ k.mT).softmax(-2) @ v, "its dim is -2: expected that of the keys"),
     "another function": (lambda m, q, k, v: (q @ k.mT).relu() @ v, "for the products of queries and keys"),
+    "a mask of others": (
+        lambda m, q, k, v: (q @ k.mT).masked_fill(m.mask, -torch.inf).softmax(-1) @ v, "is not causal",
+    ),
+    "a learned bias": (lambda m, q, k, v: (q @ k.mT + m.proj.weight[:5, :5]).softmax(-1) @ v, "learned or computed"),
     "twice": (lambda m, q, k, v: (q @ k.mT).softmax(-1).softmax(-1) @ v, "second softmax"),
     "shares times two": (lambda m, q, k, v: ((q @ k.mT).softmax(-1) * 2) @ v, "before the softmax"),
     "positions turned": (lambda m, q, k, v: (q @ k.mT).softmax(-1) @ v.flip(1), "has nothing like it"),
@@ -143,3 +194,24 @@ def test_other_products_are_told_of(mix: Callable[..., Any], told: str) -> None:
     with pytest.raises(TorchImportError, match=told) as caught:
         from_torch(model, torch.randn(2, LENGTH, WIDTH))
     assert "test_written_attention.py:" in str(caught.value)
+
+
+class Windows(nn.Module):
+    """Attention among neighbours, which stand in the dimension of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block, self.after = Block(by_unbind, by_function), nn.Linear(WIDTH, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, length, width = x.shape
+        q, k, v = by_unbind(self.block, x.reshape(-1, 4, width))
+        found = self.block.proj((q @ k.mT).softmax(-1).matmul(v).transpose(1, 2).reshape(-1, 4, width))
+        return self.after((found + 1).tanh().reshape(n, length, width)).mean(1)
+
+
+def test_nothing_is_told_of_what_stands_behind_an_obstacle_in_the_batch() -> None:
+    with pytest.raises(TorchImportError) as caught:
+        from_torch(Windows(), torch.randn(2, 12, WIDTH))
+    (obstacle,) = caught.value.obstacles
+    assert "expected the batch and the heads, then all positions" in obstacle.reason
