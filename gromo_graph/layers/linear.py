@@ -16,7 +16,6 @@ from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis
-from gromo_graph.translation.arrangement import Arranged
 from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.rows import as_function
 from gromo_graph.translation.torch_call import TorchCall, sizes_of, weights_of
@@ -95,7 +94,7 @@ def linear(call: TorchCall, input: Any, weight: Any, bias: Any = None) -> ModelV
     """Along the last of several dimensions it is a convolution with a kernel of 1."""
     view, weights = call.in_any_order(input), weights_of(call, weight=weight, bias=bias)
     fields = {"features": sizes_of(weights["weight"])[0], "bias": weights["bias"] is not None}
-    if len(view.shape) == 1 and not isinstance(view, Arranged):
+    if len(view.shape) == 1 and call.sizes[0] == call.batch:
         return call.add(kinds.Linear, weights, sources=(call.exact(view),), **fields)
     source = call.by_features(view)
     axes = len(source.own) - 1

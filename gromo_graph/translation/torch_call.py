@@ -120,7 +120,7 @@ class TorchCall:
             Unmapped: it normalises others.
         """
         view = self.in_any_order(value)
-        if normalized == view.shape and not isinstance(view, Arranged):
+        if normalized == view.shape and self.sizes[0] == self.batch:
             return self.add(kind, weights, sources=(self.exact(view),), **fields)
         if normalized != view.shape[-1:]:
             raise Unmapped(
