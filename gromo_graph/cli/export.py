@@ -54,6 +54,13 @@ def export(
             "or values in their unit. Source gets a file more for it.",
         ),
     ] = False,
+    any_length: Annotated[
+        bool,
+        typer.Option(
+            "--any-length",
+            help="Of onnx and torchexport: read shorter sequences too, as a language model does.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,6 +78,7 @@ def export(
         preparation=chosen.preparation,
         with_preprocessing=with_preprocessing,
         threshold=chosen.threshold,
+        any_length=any_length,
     )
     if as_json:
         told = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from gromo_graph.errors import RunError
 from gromo_graph.interop.onnx_files import (
@@ -71,6 +72,7 @@ def export(
     preparation: Preparation | None = None,
     with_preprocessing: bool = False,
     threshold: float = EVEN,
+    any_length: bool = False,
 ) -> Exported:
     """Write a network as files that need no gromo_graph.
 
@@ -94,6 +96,7 @@ def export(
             and gives classes and probabilities, or values in their unit. ONNX has an input for each column by its name,
             with categories as text; a program takes the columns in their order, categories by their places; source has
             a file more, `NAME_rows.py` or `rows.py`, whose `predict` takes a list for each column.
+        any_length: let a file of onnx or torchexport also take inputs with fewer positions along the last dimension.
         threshold: with it, the probability of the second of two classes above which it is predicted.
 
     Raises:
@@ -117,6 +120,8 @@ def export(
     chosen = format_of(path) if format is None else format
     if chosen not in get_args(Format):
         raise RunError(f"there is no format {chosen!r}: expected one of {', '.join(get_args(Format))}")
+    if any_length and (chosen in ("torch", "source") or with_preprocessing):
+        raise RunError("`any_length` is for onnx and torchexport without preprocessing: leave it out")
     files = _files(path, chosen, with_preprocessing=with_preprocessing)
     _check_free(path, chosen, files, force=force)
     network = network.merged()
@@ -128,9 +133,9 @@ def export(
             case "torch" | "source":
                 return _write_source(network, chosen, files, told)
             case "torchexport":
-                return _write_program(network, files, told)
+                return _write_program(network, files, told, any_length=any_length)
             case _:
-                return _write_onnx(network, files, told)
+                return _write_onnx(network, files, told, any_length=any_length)
 
 
 def _write_prepared(
@@ -217,32 +222,36 @@ def _write_source(
     return Exported(chosen, files, difference, f"torch {torch.__version__}, the same steps as a module")
 
 
-def _write_program(network: GrowingNetwork, files: tuple[Path, ...], preparation: str | None) -> Exported:
-    plain = network.to_torch()
+def _write_program(
+    network: GrowingNetwork, files: tuple[Path, ...], preparation: str | None, *, any_length: bool
+) -> Exported:
+    plain = _plain(network, any_length)
     with by_torch():
         program = torch.export.export(
-            plain, random_inputs(network, _SAMPLES), dynamic_shapes=_any_batch(network)
+            plain, random_inputs(network, _SAMPLES), dynamic_shapes=_dynamic(network, any_length)
         )
         content = io.BytesIO()
         extra = None if preparation is None else {f"{PREPARATION}.json": preparation}
         torch.export.save(program, content, extra_files=extra)
         content.seek(0)
         again: Any = torch.export.load(content).module()
-    difference = _compared(network, "torchexport", again)
+    difference = _compared(network, "torchexport", again, any_length=any_length)
     write_atomically(files[0], content.getvalue())
     return Exported("torchexport", files, difference, f"torch {torch.__version__}")
 
 
-def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...], preparation: str | None) -> Exported:
+def _write_onnx(
+    network: GrowingNetwork, files: tuple[Path, ...], preparation: str | None, *, any_length: bool
+) -> Exported:
     check_installed()
     given = network.spec.inputs  # an output may be one of these
     ends = [f"{name} output" if name in given else name for name in network.spec.outputs]
     names = identifiers(dict.fromkeys((*given, *ends)))
     called = [names[name] for name in given]
     model = onnx_model(
-        network.to_torch(),
+        _plain(network, any_length),
         random_inputs(network, _SAMPLES),
-        dynamic_shapes=_any_batch(network),
+        dynamic_shapes=_dynamic(network, any_length),
         input_names=called,
         output_names=[names[name] for name in ends],
     )
@@ -263,25 +272,55 @@ def _write_onnx(network: GrowingNetwork, files: tuple[Path, ...], preparation: s
                 else found[0]
             )
 
-        difference = _compared(network, "onnx", run)
+        difference = _compared(network, "onnx", run, any_length=any_length)
     write_atomically(files[0], content)
     return Exported("onnx", files, difference, runtime)
 
 
-def _any_batch(network: GrowingNetwork) -> tuple[Any, ...]:
-    batch = torch.export.Dim("batch")
-    return tuple({0: batch} for _ in network.spec.inputs)
+def _plain(network: GrowingNetwork, any_length: bool) -> torch.nn.Module:
+    """The network in plain torch; with any length numbers of positions are cut to what they are added to."""
+    plain = network.to_torch()
+    if any_length:
+        assert isinstance(plain, fx.GraphModule)
+        for node in plain.graph.find_nodes(op="get_attr"):
+            for reader in [each for each in node.users if each.target is operator.add]:
+                with plain.graph.inserting_before(reader):
+                    length = plain.graph.call_method("size", (reader.args[0], 2))
+                    device = plain.get_parameter(str(node.target)).device
+                    first = plain.graph.call_function(torch.arange, (length,), {"device": device})
+                    cut = plain.graph.call_method("index_select", (node, 1, first))
+                reader.replace_input_with(node, cut)
+        plain.recompile()
+    return plain
 
 
-def _compared(network: GrowingNetwork, chosen: Format, run: Any) -> float:
+def _dynamic(network: GrowingNetwork, any_length: bool) -> tuple[Any, ...]:
+    """For `torch.export`: any batch size, and lengths up to those of the spec."""
+    sizes: dict[str, Any] = {"batch": torch.export.Dim("batch")}
+
+    def of(shape: tuple[int, ...]) -> dict[int, Any]:
+        if not any_length:
+            return {0: sizes["batch"]}
+        name = f"length_{shape[-1]}"
+        length = sizes.setdefault(name, torch.export.Dim(name, min=2, max=shape[-1]))
+        return {0: sizes["batch"], len(shape): length}
+
+    return tuple(of(network.graph.shapes[name]) for name in network.spec.inputs)
+
+
+def _compared(network: GrowingNetwork, chosen: Format, run: Any, *, any_length: bool = False) -> float:
     """The largest difference of the outputs from the network's, on another batch size than was exported.
 
     Raises:
         RunError: it is more than rounding.
     """
     inputs = random_inputs(network, _OTHER_SAMPLES, seed=1)
+    reference: torch.nn.Module = network
+    if any_length:  # the network itself reads one length alone
+        inputs = tuple(x[..., : max(2, x.shape[-1] // 2)].contiguous() for x in inputs)
+        reference = _plain(network, any_length)
     with torch.no_grad():
-        expected, found = network(*inputs), run(*inputs)
+        expected, found = reference(*inputs), run(*inputs)
     one = expected if isinstance(expected, dict) else {"": expected}
     other = found if isinstance(found, dict) else {"": found}
     largest = 0.0

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from gromo_graph import RunError, SpecError, grow, load_run
+from gromo_graph import RunError, SpecError, compile_network, grow, load_run
+from gromo_graph.interop.exporting import export
 from gromo_graph.run.data.load_data import load_data
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.targets import IGNORED
@@ -150,6 +151,25 @@ def test_numbers_at_positions_are_refused() -> None:
 def test_an_address_is_no_text() -> None:
     with pytest.raises(SpecError, match="is an address: expected the path of a file"):
         spec("http://example.org/a.txt")
+
+
+@pytest.mark.parametrize("ending", ["pt2", "onnx"])
+def test_a_language_model_is_exported_for_any_length(tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("onnxscript")
+    network = compile_network(spec(), seed=0)
+    with torch.no_grad():  # they begin with 0, and would not be missed
+        for parameter in network.parameters():
+            if parameter.shape == (4, 6):
+                parameter.normal_(generator=torch.Generator().manual_seed(0))
+    done = export(network, tmp_path / f"model.{ending}", any_length=True)
+    assert done.difference is not None
+    assert done.difference <= 1e-5
+    if ending == "pt2":
+        program: Any = torch.export.load(tmp_path / "model.pt2").module()
+        x = torch.tensor([[1, 2, 3, 4, 5, 6]])
+        torch.testing.assert_close(program(x[:, :3]), network.eval()(x)[:, :, :3], rtol=0, atol=1e-5)
+    with pytest.raises(RunError, match="is for onnx and torchexport"):
+        export(network, tmp_path / "model.py", any_length=True)
 
 
 def test_a_text_of_its_own_for_validation(tmp_path: Path) -> None:
