@@ -66,7 +66,7 @@ def test_spec(path: Path, tmp_path: Path) -> None:
     overrides = ["train.epochs=4", "growth.statistics={samples: 256}"]
     spec = load_spec(path, overrides=overrides)
     if isinstance(spec.data, TextData):  # a part of the text is enough
-        spec = load_spec(path, overrides=[*overrides, "data.limit=6000", "growth.stop={parameters: 10500}"])
+        spec = load_spec(path, overrides=[*overrides, "data.limit=2500", "growth.stop={parameters: 9700}"])
     if len(spec.inputs) == 1:
         run = grow(spec, seed=0)
         applied = [event for event in run.events if event.decision is not None]

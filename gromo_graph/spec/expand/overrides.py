@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gromo_graph.errors import Problem
+from gromo_graph.spec.data_sections import section_model
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.field_names import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
@@ -170,6 +171,8 @@ class _PathReader:
                 return Block
             case ["defaults"]:
                 return KINDS.get(step)
+            case [] if step == "data" and isinstance(data, dict):
+                return section_model(data.get(step))
             case _:
                 return section_of(section, step) if section is not None else None
 
