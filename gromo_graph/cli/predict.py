@@ -71,6 +71,11 @@ def _rows(run: Run, raw: Raw) -> Iterator[list[str]]:
         for row, probabilities in zip(found.tolist(), run.probabilities(raw).tolist(), strict=True):
             yield [*map(str, row), *(f"{value:.6g}" for value in probabilities)]
         return
+    if run.preparation.positions:  # a probability for each class at each position would be too many columns
+        rows = found.reshape(len(found), -1)
+        yield [f"prediction_{number + 1}" for number in range(rows.shape[1])]
+        yield from ([_harmless(str(label)) for label in row] for row in rows.tolist())
+        return
     if run.preparation.task == "classification":
         yield ["prediction", *(f"probability_{label}" for label in classes)]
         for label, probabilities in zip(found.tolist(), run.probabilities(raw).tolist(), strict=True):

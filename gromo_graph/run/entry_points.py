@@ -13,6 +13,7 @@ from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.held_out import validation_file
 from gromo_graph.run.data.load_data import check_trainable, data_of, named_data
 from gromo_graph.run.data.sources import Source, is_file, is_place
+from gromo_graph.run.data.text import PYTHON_DOCS
 from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.folder.command import Command
@@ -285,7 +286,8 @@ def _follow(
 def _name_of(source: SpecSource, data: Source) -> str | None:
     """The name by which a later command finds the data; None for objects of Python."""
     named = named_data(source.spec) if data is None else data
-    if is_file(named) or (isinstance(source.spec.data, ImageData | TextData) and is_place(named)):
+    by_section = isinstance(source.spec.data, ImageData | TextData) and is_place(named)
+    if named != PYTHON_DOCS and (is_file(named) or by_section):
         folder = source.folder if data is None else None
         return str(((folder or Path()) / os.fspath(named)).resolve())
     return named if isinstance(named, str) else None

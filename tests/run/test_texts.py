@@ -11,6 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from gromo_graph import RunError, SpecError, compile_network, grow, load_run
+from gromo_graph.cli.predict import as_csv
 from gromo_graph.interop.exporting import export
 from gromo_graph.run.data.load_data import load_data
 from gromo_graph.run.data.preparation import Preparation
@@ -101,9 +102,16 @@ def test_a_language_model_grows_from_a_text(tmp_path: Path) -> None:
     assert again.preparation.positions == (6,)
     x = np.frombuffer(b"abcab ", dtype=np.uint8)[None].astype(np.int64)
     assert again.predict(x).shape == (1, 6)
+    assert as_csv(again, again.read(str(text))).splitlines()[0].split(",")[-1] == "prediction_6"
     other = tmp_path / "other.txt"
     other.write_text("cabba " * 20)
     assert set(again.measure(other)) == {"all"}
+
+
+def test_the_text_of_python_is_found_again(tmp_path: Path) -> None:
+    small = spec("python_docs, limit: 1000")
+    grow(small, seed=0, out=tmp_path / "run")
+    assert load_run(tmp_path / "run").evaluate()["loss"] > 0.0
 
 
 def test_positions_that_count_for_nothing() -> None:
