@@ -115,7 +115,7 @@ def own_tables(folder: Path) -> Iterator[tuple[str, str]]:
 def split_of(seed: int) -> Callable[..., Split]:
     """A split as that of a run, but drawn from a seed."""
 
-    def split(name: str, samples: int, labels: Any, classes: tuple[str, ...] = ()) -> Split:
+    def split(name: str, samples: int, labels: Any, *_: object, **given: object) -> Split:
         random = np.random.RandomState(seed)
         groups = [np.arange(samples)]
         if labels is not None:
