@@ -40,6 +40,7 @@ def _split(blueprint: Blueprint, name: str) -> None:
     slices = {reader: node for reader in readers if isinstance(node := blueprint.nodes[reader], Slice)}
     if (
         len(slices) < len(readers)
+        or not _is_layer(layer)
         or name in blueprint.outputs
         or getattr(layer, "activation", "") != "identity"
     ):

@@ -485,3 +485,21 @@ def test_features_that_were_shuffled_are_split() -> None:
     model = Halves().double()
     network = from_torch(model, torch.zeros(1, *IMAGE).double())
     agree(model, network, IMAGE)
+
+
+def test_features_behind_a_norm_are_split() -> None:
+    class Partly(nn.Module):
+        """The first features of a block are added to what it reads."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.norm = nn.Conv2d(4, 6, 1), nn.BatchNorm2d(6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            inside = self.norm(self.stem(x))
+            return torch.cat([inside[:, :4] + x, inside[:, 4:]], dim=1).mean((2, 3))
+
+    torch.manual_seed(0)
+    model = Partly().double()
+    network = from_torch(model, torch.zeros(1, *IMAGE).double())
+    agree(model, network, IMAGE)
