@@ -18,6 +18,7 @@ from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
 from gromo_graph.interop.recording import trace_by_run
 from gromo_graph.interop.tracing import Trace, run_once, trace_by_export
 from gromo_graph.interop.verifying import disagreement
+from gromo_graph.layers.reparametrized import copy_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.adapting import Adapters, adapt
 from gromo_graph.network.assembly import part_of
@@ -217,10 +218,10 @@ def _readings(model: nn.Module, inputs: Mapping[str, Tensor], *, allow_fixed: bo
 def _read(model: nn.Module, inputs: Mapping[str, Tensor], training: bool) -> Reading:
     """Read by running it, or by export if that fails; if neither can, the obstacles of both are given."""
     batch = len(next(iter(inputs.values())))
-    trace = trace_by_run(copy.deepcopy(model).train(training), inputs)
+    trace = trace_by_run(copy_of(model).train(training), inputs)
     if isinstance(trace, Trace):
         return read(trace, model, batch=batch)
-    other = trace_by_export(copy.deepcopy(model).train(training), inputs)
+    other = trace_by_export(copy_of(model).train(training), inputs)
     if isinstance(other, Trace):
         return read(other, model, batch=batch)
     return Reading(obstacles=[*trace, *other])
@@ -233,7 +234,7 @@ def _read_around(
     batch = len(next(iter(inputs.values())))
     fixed: set[str] = set()
     while True:
-        trace = trace_by_run(copy.deepcopy(model).train(training), inputs, fixed)
+        trace = trace_by_run(copy_of(model).train(training), inputs, fixed)
         if isinstance(trace, Trace):
             reading = read(trace, model, batch=batch, fixed=fixed, keep_calls=keep_calls)
         else:

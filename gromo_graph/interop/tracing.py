@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import traceback
 import warnings
@@ -16,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
+from gromo_graph.layers.reparametrized import copy_of
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def run_once(
     model: nn.Module, inputs: Mapping[str, Tensor], change: Callable[[nn.Module], object] | None = None
 ) -> Any:
     """The output of a copy of a model for an input; the model itself stays untouched."""
-    copied = copy.deepcopy(model)
+    copied = copy_of(model)
     if change is not None:
         change(copied)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

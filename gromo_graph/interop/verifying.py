@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from gromo_graph.layers.attention import Attend
 from gromo_graph.layers.registry import rows
+from gromo_graph.layers.reparametrized import copy_of
 from gromo_graph.network import GrowingNetwork
 
 _EXACT = (
@@ -86,7 +86,7 @@ def _apart(
 
 
 def _prepared(module: nn.Module, training: bool, double: bool) -> nn.Module:
-    copied = copy.deepcopy(module).train(training)
+    copied = copy_of(module).train(training)
     for inner in copied.modules():
         if isinstance(inner, _DropoutNd):
             inner.p = 0.0

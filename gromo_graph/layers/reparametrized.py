@@ -35,6 +35,18 @@ def reparametrized(module: torch.nn.Module) -> str | None:
     return None
 
 
+def copy_of(module: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy, without the graph of weights that the old weight norm has computed: torch copies no such tensor.
+
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> copy_of(layer).weight is layer.weight
+    False
+    """
+    kept = [value for part in module.modules() for value in vars(part).values()]
+    computed = {id(value): value.detach() for value in kept if isinstance(value, torch.Tensor)}
+    return copy.deepcopy(module, computed)
+
+
 def plain_weights(module: torch.nn.Module) -> torch.nn.Module:
     """The module itself; of one with weight norm a copy whose weights are what the norm makes of them.
 
@@ -46,7 +58,7 @@ def plain_weights(module: torch.nn.Module) -> torch.nn.Module:
     normed = [name for name, chain in _parametrized(module).items() if _is_weight_norm(chain)]
     if not hooks and (not normed or len(normed) < len(_parametrized(module))):
         return module
-    plain = copy.deepcopy(module)
+    plain = copy_of(module)
     for hook in hooks:
         remove_weight_norm(plain, hook.name)
     return _without_parametrizations(plain, normed) if normed else plain

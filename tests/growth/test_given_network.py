@@ -139,6 +139,7 @@ def test_a_network_without_weights_cannot_grow() -> None:
         GrowthScheduler(network, nn.functional.mse_loss)
 
 
+WEIGHT_NORMS = (nn.utils.parametrizations.weight_norm, nn.utils.weight_norm)
 REPARAMETRIZED: dict[str, Callable[[nn.Module], object]] = {
     "weight_norm": nn.utils.parametrizations.weight_norm,
     "spectral_norm": nn.utils.parametrizations.spectral_norm,
@@ -164,7 +165,20 @@ def test_weights_that_are_computed_from_others_are_refused_by_name(change: Calla
             GrowthError, match=r"`h` cannot change: its weights are (parametrized|masked).*plain"
         ):
             refused()
+    if change in WEIGHT_NORMS:
+        return
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     change(model[2])
     with pytest.raises(TorchImportError, match=r"`2`: .*its weights are (parametrized|masked).*plain"):
         from_torch(model, X[:2])
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("change", WEIGHT_NORMS)
+@pytest.mark.parametrize("called", [False, True])
+def test_a_weight_norm_is_folded_in(change: Callable, called: bool) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    change(model[2])
+    if called:
+        model(X[:2])
+    assert torch.allclose(from_torch(model, X[:2])(X), model(X), atol=1e-6)

@@ -30,7 +30,7 @@ from gromo_graph import (
     edit,
     parse_spec,
 )
-from gromo_graph.graph.edits import Restore, SpecEdit
+from gromo_graph.graph.edits import AddAdapter, Restore, SpecEdit, WidenOutputs
 
 CHAIN = """
 nodes:
@@ -101,6 +101,10 @@ def edits(spec: Spec) -> Iterator[SpecEdit]:
     yield SetOutput(["h"])
     yield SetOutput(["y", "h"], named=True)
     yield SetSection("growth", {"actions": ["new_edge"]})
+    yield AddAdapter("h", 1)
+    yield AddAdapter("n", 1)
+    yield WidenOutputs(7)
+    yield WidenOutputs(8, output="h", freeze=True)
     yield Restore(spec)
 
 

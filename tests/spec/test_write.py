@@ -84,6 +84,7 @@ train:
   keep: last
   batch_size: 64
   accumulate: 1
+  workers: 0
   epochs: 20
   validation: 0.2
   metrics: []
