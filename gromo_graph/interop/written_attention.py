@@ -274,6 +274,8 @@ def dropout(
         return input
     if not input.are_shares:
         raise Unmapped("it drops products of queries and keys: expected their shares, behind the softmax")
+    if input.dropout:
+        raise Unmapped("it drops shares of attention twice: expected one dropout")
     return replace(input, dropout=float(p))
 
 
@@ -354,6 +356,15 @@ def same(call: TorchCall, input: Scores, *arguments: Any, **named: Any) -> Score
     return input
 
 
+def cast(call: TorchCall, input: Scores, *arguments: Any, **named: Any) -> Scores:
+    lower = {torch.float16, torch.bfloat16}.intersection(
+        each for each in (*arguments, *named.values()) if isinstance(each, torch.dtype)
+    )
+    if lower:
+        raise Unmapped(f"it computes attention in {lower.pop()}: expected the precision of the model")
+    return input
+
+
 def _refused(call: TorchCall, *arguments: Any, **named: Any) -> Any:
     raise Unmapped(
         "it is called for the products of queries and keys: expected a factor, a mask, a softmax and a dropout, then "
@@ -378,7 +389,8 @@ _OF_SCORES: Mapping[str, Callable[..., Any]] = {
     "add": add,
     "masked_fill": masked_fill,
     "where": where,
-    **dict.fromkeys(("contiguous", "clone", "to", "float", "type_as"), same),
+    **dict.fromkeys(("contiguous", "clone", "float", "type_as"), same),
+    "to": cast,
 }
 
 

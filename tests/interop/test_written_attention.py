@@ -182,6 +182,13 @@ NOT_ATTENTION: Mapping[str, tuple[Callable[..., Any], str]] = {
     ),
     "a learned bias": (lambda m, q, k, v: (q @ k.mT + m.proj.weight[:5, :5]).softmax(-1) @ v, "learned or computed"),
     "twice": (lambda m, q, k, v: (q @ k.mT).softmax(-1).softmax(-1) @ v, "second softmax"),
+    "dropped twice": (
+        lambda m, q, k, v: nn.functional.dropout(nn.functional.dropout((q @ k.mT).softmax(-1)), 0.1) @ v,
+        "drops shares of attention twice",
+    ),
+    "half precision": (
+        lambda m, q, k, v: (q @ k.mT).to(torch.float16).float().softmax(-1) @ v, "in torch.float16",
+    ),
     "shares times two": (lambda m, q, k, v: ((q @ k.mT).softmax(-1) * 2) @ v, "before the softmax"),
     "positions turned": (lambda m, q, k, v: (q @ k.mT).softmax(-1) @ v.flip(1), "has nothing like it"),
     "other heads": (lambda m, q, k, v: (q @ k.mT).softmax(-1) @ v[:, :1], "many positions"),
