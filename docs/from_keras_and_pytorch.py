@@ -64,7 +64,7 @@ network = from_torch(model, torch.randn(2, 4))
 print(dump_spec(network.spec))
 ```
 
-- An activation is no module of its own but a word of the node before it: `activation: relu`.
+- An activation is not a node of its own but a key of the node before it: `activation: relu`.
 - A sum or a concatenation is a node: `kind: merge, merge: sum`.
 - `network` is a `torch.nn.Module`; `network.to_torch()` gives a plain one without gromo_graph.
   [Import and export](interop.md) has the rest.
