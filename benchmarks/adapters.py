@@ -49,8 +49,8 @@ def task(first: int, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Te
     chosen = (y >= first) & (y < first + 5)
     x, y = x[chosen], y[chosen] - first
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
-    parts = order[:450], order[450:600], order[600:]
-    return tuple((x[part], y[part]) for part in parts)  # type: ignore[return-value]
+    training, held_out, test = ((x[part], y[part]) for part in order.split([450, 150, len(order) - 600]))
+    return training, held_out, test
 
 
 def train(

@@ -117,15 +117,11 @@ class _Reader:
             self._refuse(node, reason)
             return pytree.tree_map(self._lost, seen)
 
-    def _call_as_it_is(self, node: fx.Node, seen: Any) -> ModelValue:
-        arguments: tuple[Any, ...] = fx.map_arg(node.args, self.values.__getitem__)
-        named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
-        name, in_place = _name_of(node)
-        if in_place or named.get("inplace") or not isinstance(seen, Seen) or seen.shape[:1] != (self.batch,):
-            raise Unmapped("it gives something else than a new tensor with a row for each sample")
-        self._check_memory(node)
+    def _torch_call(self, node: fx.Node, seen: Seen) -> TorchCall:
+        """The call of a node that gave a tensor."""
+        name, _ = _name_of(node)
         is_module = node.op == "call_module"
-        call = TorchCall(
+        return TorchCall(
             self.result.blueprint,
             batch=self.batch,
             sizes=seen.shape,
@@ -135,6 +131,16 @@ class _Reader:
             training=self._mode(node),
             owners=self.owners,
         )
+
+    def _call_as_it_is(self, node: fx.Node, seen: Any) -> ModelValue:
+        arguments: tuple[Any, ...] = fx.map_arg(node.args, self.values.__getitem__)
+        named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
+        name, in_place = _name_of(node)
+        if in_place or named.get("inplace") or not isinstance(seen, Seen) or seen.shape[:1] != (self.batch,):
+            raise Unmapped("it gives something else than a new tensor with a row for each sample")
+        self._check_memory(node)
+        is_module = node.op == "call_module"
+        call = self._torch_call(node, seen)
         if is_module:
             kept: ModelValue = self._module_as_it_is(str(node.target))(call, *arguments, **named)
         else:
@@ -315,16 +321,7 @@ class _Reader:
             raise Unmapped("it gives several values: expected one tensor")
         if name == "dropout" and not is_module and self._dropout_module(node) is None:
             self.result.functional_dropout = True
-        call = TorchCall(
-            self.result.blueprint,
-            batch=self.batch,
-            sizes=seen.shape,
-            where=str(node.target) if is_module else self.trace.owner(node),
-            operator=name.removeprefix("aten::"),
-            is_module=is_module,
-            training=self._mode(node),
-            owners=self.owners,
-        )
+        call = self._torch_call(node, seen)
         try:
             view = handler(call, *arguments, **named)
         except TypeError as error:

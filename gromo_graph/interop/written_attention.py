@@ -249,7 +249,7 @@ def _heads(sides: Sequence[Arranged]) -> int:
 
 
 def _unscaled(call: TorchCall, side: Arranged) -> tuple[Arranged, float]:
-    """What a positive factor multiplies, and the factor."""
+    """The value that a positive factor multiplies, and the factor."""
     found = call.blueprint.nodes[side.node]
     if isinstance(found, Scale) and found.offset == 0 and found.factor > 0:
         return replace(side, node=found.sources[0]), found.factor

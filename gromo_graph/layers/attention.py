@@ -70,7 +70,7 @@ class Attend(torch.nn.Module):
 
 
 def _later(products: Any) -> Any:
-    """What takes from products (..., i, j) all positions j behind i: −∞ there, 0 elsewhere."""
+    """The mask added to products (..., i, j): −∞ for all positions j after i, 0 elsewhere."""
     return torch.full_like(products, float("-inf")).triu(1)
 
 

@@ -69,7 +69,7 @@ def multihead_attention(
 
 
 def _mask(given: Any, sizes: Sequence[int], *, hinted: bool) -> bool:
-    """Whether the mask is causal; torch takes `is_causal` as a hint, beside the mask, of which true is not seen."""
+    """True if the mask is causal; torch's `is_causal` is only a hint, and needs a mask beside it."""
     if given is None and not hinted:
         return False
     if not isinstance(given, Weight) or isinstance(given.owned, nn.Parameter):

@@ -238,7 +238,7 @@ class TorchCall:
         return self.behind_positions(found) if is_turned else found
 
     def _features_first(self, view: ModelValue) -> ModelValue:
-        """What a node has whose features a model reads last."""
+        """The value of a node, for a model that reads features last."""
         node = self.blueprint.by_features(view)
         shape = self.blueprint.shapes[node]
         return ModelValue(node, shape, shape)

@@ -127,7 +127,7 @@ def test_an_event_has_its_drawing(run: Run) -> None:
 
 
 class _Client:
-    """What MLflowWriter calls of MLflow."""
+    """The functions of MLflow that MLflowWriter calls."""
 
     calls: ClassVar[list[Any]] = []
 
