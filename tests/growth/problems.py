@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gromo_graph import GrowingNetwork, compile_network, parse_spec
+from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, parse_spec
 from gromo_graph.modules.pending import put
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.network.linked_groups import linked_group
+from gromo_graph.records import Candidate
+from gromo_graph.spec.settings import Growth
 
 ACTIVATIONS = (
     "identity",
@@ -127,3 +129,16 @@ def loss_of(network: GrowingNetwork, loader: Loader, loss: Any = torch.nn.functi
     network.eval()
     with torch.no_grad():
         return float(loss(network(x), y))
+
+
+Begun = tuple[GrowingNetwork, GrowthScheduler, list[Candidate], Loader]
+"""A network in double precision, its scheduler, the candidates of its first plan, and the samples of that."""
+
+
+def planned(text: str, shape: tuple[int, ...], **policy: Any) -> Begun:
+    """A plan of two neurons a step for `three_classes`."""
+    network = compile_network(parse_spec(text), seed=0, dtype=torch.float64)
+    wanted = Growth(**{"neurons": {"per_step": 2}, **policy})
+    scheduler = GrowthScheduler(network, torch.nn.functional.cross_entropy, policy=wanted, training_steps=100)
+    loader = three_classes(shape)
+    return network, scheduler, list(scheduler.plan(loader).candidates), loader

@@ -11,11 +11,9 @@ import torch
 from gromo_graph import GrowthScheduler, compile_network, dump_spec, edit, parse_spec
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.adapters import adapters
-from gromo_graph.network import GrowingNetwork
-from gromo_graph.records import Candidate
 from gromo_graph.spec.kinds import is_frozen
 from gromo_graph.spec.settings import Growth
-from tests.growth.problems import Loader, loss_of, three_classes
+from tests.growth.problems import Begun, loss_of, planned, three_classes
 
 F64 = torch.float64
 CE = torch.nn.functional.cross_entropy
@@ -73,13 +71,9 @@ SPECS = {
 }
 
 
-def begun(name: str, **policy: Any) -> tuple[GrowingNetwork, GrowthScheduler, list[Candidate], Loader]:
+def begun(name: str, **policy: Any) -> Begun:
     text, shape, _ = SPECS[name]
-    network = compile_network(parse_spec(text), seed=0, dtype=F64)
-    wanted = Growth(**{"actions": ["adapt"], "neurons": {"per_step": 2}, **policy})
-    scheduler = GrowthScheduler(network, CE, policy=wanted, training_steps=100)
-    loader = three_classes(shape)
-    return network, scheduler, list(scheduler.plan(loader).candidates), loader
+    return planned(text, shape, **{"actions": ["adapt"], **policy})
 
 
 @pytest.mark.parametrize("criterion", ["tiny", "natural"])

@@ -13,12 +13,11 @@ from gromo_graph import GrowthScheduler, compile_network, dump_spec, grow, parse
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.deepening import Deepen, deep_places
-from gromo_graph.network import GrowingNetwork
-from gromo_graph.records import Candidate, GrowthEvent
+from gromo_graph.records import GrowthEvent
 from gromo_graph.spec.kinds import Linear
 from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.text.write_back import write_back_text
-from tests.growth.problems import TOKENS, Loader, loss_of, three_classes
+from tests.growth.problems import TOKENS, Begun, loss_of, planned, three_classes
 
 F64 = torch.float64
 CE = torch.nn.functional.cross_entropy
@@ -60,13 +59,9 @@ SPECS = {
 }
 
 
-def begun(name: str, **policy: Any) -> tuple[GrowingNetwork, GrowthScheduler, list[Candidate], Loader]:
+def begun(name: str, **policy: Any) -> Begun:
     text, shape = SPECS[name]
-    network = compile_network(parse_spec(text), seed=0, dtype=F64)
-    wanted = Growth(**{"actions": ["deepen"], "neurons": {"per_step": 2}, **policy})
-    scheduler = GrowthScheduler(network, CE, policy=wanted, training_steps=100)
-    loader = three_classes(shape)
-    return network, scheduler, list(scheduler.plan(loader).candidates), loader
+    return planned(text, shape, **{"actions": ["deepen"], **policy})
 
 
 @pytest.mark.parametrize("criterion", ["tiny", "natural"])
