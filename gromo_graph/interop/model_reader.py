@@ -307,7 +307,7 @@ class _Reader:
         handler: Any = function_row(name)
         of_scores = any(isinstance(leaf, Scores) for leaf in pytree.tree_leaves((arguments, named)))
         if of_scores:
-            handler = row_of_scores(name) if module is None else module_of_scores(module)
+            handler = row_of_scores(name) if module is None else module_of_scores(module, self.model.training)
         elif module is not None:
             handler = self._layer(str(node.target), module)
         elif handler is None or not _is_of_torch(node):

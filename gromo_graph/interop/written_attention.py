@@ -365,6 +365,13 @@ def cast(call: TorchCall, input: Scores, *arguments: Any, **named: Any) -> Score
     return input
 
 
+def _in_mode(call: TorchCall, training: bool) -> TorchCall:
+    """A call of a module that is in the mode of the model: the dropout of an attention has none of its own."""
+    if call.training != training:
+        raise Unmapped("its mode is not that of the model: call train() or eval() of the whole model first")
+    return call
+
+
 def _refused(call: TorchCall, *arguments: Any, **named: Any) -> Any:
     raise Unmapped(
         "it is called for the products of queries and keys: expected a factor, a mask, a softmax and a dropout, then "
@@ -399,13 +406,17 @@ def row_of_scores(name: str) -> Callable[..., Any]:
     return _OF_SCORES.get(name, _refused)
 
 
-def module_of_scores(module: nn.Module) -> Callable[..., Any]:
-    """The same of a module."""
+def module_of_scores(module: nn.Module, training: bool) -> Callable[..., Any]:
+    """The same of a module.
+
+    Args:
+        training: the mode of the model, which is that of its attentions too.
+    """
     match module:
         case nn.Softmax():
             return lambda call, scores: softmax(call, scores, module.dim)
         case nn.Dropout():
-            return lambda call, scores: dropout(call, scores, module.p)
+            return lambda call, scores: dropout(_in_mode(call, training), scores, module.p)
         case nn.Identity():
             return same
     return _refused

@@ -203,6 +203,27 @@ def test_other_products_are_told_of(mix: Callable[..., Any], told: str) -> None:
     assert "test_written_attention.py:" in str(caught.value)
 
 
+class Dropping(nn.Module):
+    """Attention with a module that drops its shares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop((self.query(x) @ self.key(x).mT).softmax(-1)) @ self.value(x)
+
+
+def test_a_dropout_in_another_mode_than_the_model_is_told_of() -> None:
+    x = torch.randn(2, LENGTH, WIDTH)
+    assert from_torch(Dropping(), x).training
+    model = Dropping()
+    model.drop.eval()
+    with pytest.raises(TorchImportError, match="drop.*its mode is not that of the model"):
+        from_torch(model, x)
+
+
 class Windows(nn.Module):
     """Attention among neighbours, which stand in the dimension of the batch."""
 
