@@ -287,7 +287,7 @@ def _name_of(source: SpecSource, data: Source) -> str | None:
     """The name by which a later command finds the data; None for objects of Python."""
     named = named_data(source.spec) if data is None else data
     by_section = isinstance(source.spec.data, ImageData | TextData) and is_place(named)
-    if named != PYTHON_DOCS and (is_file(named) or by_section):
+    if (is_file(named) or by_section) and named != PYTHON_DOCS:
         folder = source.folder if data is None else None
         return str(((folder or Path()) / os.fspath(named)).resolve())
     return named if isinstance(named, str) else None

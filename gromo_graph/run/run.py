@@ -268,7 +268,7 @@ class Run(Displayed):
             return read_images(Path(source), section, target=target) if is_place(source) else None
         if table is None or section is None or not is_table(source):
             return None
-        rows = rows_of(source, section)
+        rows = rows_of(source, section, other=True)
         for words in table.unseen(rows):
             warnings.warn(f"{rows.name}: {words}", stacklevel=4)
         return table.raw(rows, self.preparation.task, target=target)

@@ -220,7 +220,7 @@ def test_a_dropout_in_another_mode_than_the_model_is_told_of() -> None:
     assert from_torch(Dropping(), x).training
     model = Dropping()
     model.drop.eval()
-    with pytest.raises(TorchImportError, match="drop.*its mode is not that of the model"):
+    with pytest.raises(TorchImportError, match=r"drop.*its mode is not that of the model"):
         from_torch(model, x)
 
 

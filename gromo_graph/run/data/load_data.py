@@ -108,7 +108,7 @@ def load_data(
     check_trainable(spec)
     validation = validation or validation_file(spec, folder)
     if isinstance(spec.data, TableData) and is_table(source):
-        held_out = None if validation is None else rows_of(validation, spec.data)
+        held_out = None if validation is None else rows_of(validation, spec.data, other=True)
         return of_table(rows_of(source, spec.data, folder), spec, spec.data, held_out)
     if isinstance(spec.data, ImageData) and (is_place(source) or is_torchvision(source)):
         named = is_torchvision(source)

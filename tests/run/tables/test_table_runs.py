@@ -235,3 +235,22 @@ def test_several_targets_of_numbers_and_of_labels(table: Path) -> None:
     heads = (f"  {name}: {{kind: linear, from: hidden, features: 1}}\n" for name in ("price", "double"))
     two = parse_spec(re.sub(r"  y: .*\n", "".join(heads), text))
     assert sorted(grow(two, data=frame, device="cpu").predict(frame)) == ["double", "price"]
+
+
+def test_new_rows_may_be_utf8_where_the_training_file_was_not(tmp_path: Path) -> None:
+    rows = "".join(f"{city};{place % 7};{place % 3}\n" for place in range(60) for city in ("Köln", "Zürich"))
+    (tmp_path / "old.csv").write_text("Stadt;Größe;y\n" + rows, encoding="cp1252")
+    spec = tmp_path / "spec.yaml"
+    text = table_starter(tmp_path / "old.csv", "y").text
+    assert "encoding: cp1252" in text
+    spec.write_text(text.partition("epochs:")[0] + "epochs: 2\n", encoding="utf-8")
+    run = grow(spec, device="cpu")
+    new = "Stadt;Größe\nKöln;1\nZürich;5\n"
+    for encoding in ("cp1252", "utf-8", "utf-16"):
+        (tmp_path / f"{encoding}.csv").write_text(new, encoding=encoding)
+    found = [
+        np.asarray(run.predict(run.read(tmp_path / f"{each}.csv", target=False)))
+        for each in ("cp1252", "utf-8", "utf-16")
+    ]
+    assert (found[0] == found[1]).all()
+    assert (found[0] == found[2]).all()

@@ -107,6 +107,19 @@ def _read_text(path: Path, section: TableData, pandas: Any) -> Rows:
     return Rows(str(path), frame, decimal, separator, encoding)
 
 
+def in_own_encoding(path: Path, section: TableData) -> TableData:
+    """The section, without its encoding if the file is plainly in another one: UTF-8 with more than ASCII, or UTF-16.
+
+    Text in an encoding of one byte a character is practically never valid UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return section  # reading it will say why
+    plain = content.isascii() or _encoding(path) == "cp1252"
+    return section if plain else section.model_copy(update={"encoding": None})
+
+
 def _encoding(path: Path) -> str:
     """UTF-8, or UTF-16 if the file says so at its beginning; else that of Windows in Western Europe."""
     content = path.read_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 
 from gromo_graph.run.data.frames import is_frame
 from gromo_graph.run.data.sources import below
-from gromo_graph.run.data.tables.reading import read_rows, rows_of_frame
+from gromo_graph.run.data.tables.reading import in_own_encoding, read_rows, rows_of_frame
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TABLES, TableData
 
@@ -23,15 +23,17 @@ def is_table(source: Any) -> bool:
     return named or is_frame(source)
 
 
-def rows_of(source: Any, section: TableData, folder: Path | None = None) -> Rows:
+def rows_of(source: Any, section: TableData, folder: Path | None = None, *, other: bool = False) -> Rows:
     """The rows of a file or a DataFrame, or of anything that pandas makes one of.
 
     Args:
         source: where they are. section: how a text file is read. folder: relative file names are below it.
+        other: whether the section was written for another file, whose encoding this one need not have.
 
     Raises:
         RunError: they cannot be read.
     """
     if isinstance(source, (str, os.PathLike)):
-        return read_rows(below(folder, source), section)
+        path = below(folder, source)
+        return read_rows(path, in_own_encoding(path, section) if other else section)
     return rows_of_frame(source)
