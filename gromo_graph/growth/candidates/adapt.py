@@ -6,28 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gromo_graph.graph import Graph, path_cost
+from gromo_graph.graph import Graph
 from gromo_graph.graph.adapters import AdapterPlace, adapter_path
 from gromo_graph.graph.growth_edits import AddPath
-from gromo_graph.growth.candidates.base import InfeasibleError
-from gromo_graph.growth.candidates.budget import neurons_at_once, within
 from gromo_graph.growth.candidates.new_node import tangent_around_zero
-from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
+from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect, feasible_neurons
 from gromo_graph.growth.statistics_pass import Wanted
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 
 
 def feasible_rank(graph: Graph, policy: Growth, place: AdapterPlace) -> int:
-    """The largest rank that an adapter could begin with, within the budgets.
-
-    Raises:
-        InfeasibleError: rank 1 would pass the budget.
-    """
-    for rank in range(neurons_at_once(policy, None), 0, -1):
-        if within(graph, path_cost(graph, adapter_path(graph, place, rank)), policy.stop):
-            return rank
-    raise InfeasibleError("an adapter of rank 1 there would pass the budget")
+    """The largest rank that an adapter could begin with within the budgets, as `feasible_neurons`."""
+    _, rank = feasible_neurons(graph, policy, place.bridge, lambda _, rank: adapter_path(graph, place, rank))
+    return rank
 
 
 class AdaptProspect(NeuronsProspect):
