@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
     """Run the command line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+    try:
+        _run()
+    except KeyboardInterrupt:  # before a verb has begun
+        _end_interrupted()
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """End at once in the middle of an import, which would make another error of Ctrl-C, or swallow it."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            _end_interrupted()
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+def _end_interrupted() -> NoReturn:
+    print("error: interrupted", file=sys.stderr)
+    leave(INTERRUPTED)
+
+
+def _run() -> None:
     # A verb that draws is over in half a second, most of it imports, whose objects are no garbage: look for
     # garbage less often, and do not search the installed packages for plugins of pydantic.
     gc.set_threshold(100_000, 20, 20)

@@ -46,6 +46,26 @@ def test_verbs_that_do_not_compute_import_no_torch(spec: Path, verb: str) -> Non
     assert result.stderr.splitlines()[-1] == "[]"
 
 
+def test_ctrl_c_in_the_middle_of_an_import(spec: Path, tmp_path: Path) -> None:
+    """An import may make another error of it."""
+    (tmp_path / "unlucky.py").write_text(
+        "import os, signal, time\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(10)\n"
+        "except BaseException:\n"
+        "    raise RecursionError from None\n"
+    )
+    result = subprocess.run(
+        [*_COMMAND, "validate", str(spec), "--plugin", "unlucky"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        preexec_fn=interruptible,
+    )
+    assert (result.returncode, result.stderr) == (130, "error: interrupted\n")
+
+
 def test_ctrl_c(spec: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
