@@ -1,5 +1,7 @@
 """Tests run side by side on few cores: one thread for each, or they wait for each other.
 
+Their files lie in memory where there is enough of it: runs are written with care, and a disk takes its time for that.
+
 Random examples are the same in every run, so that a change is what makes a test fail. New ones are looked for by
 `HYPOTHESIS_PROFILE=explore make slow`.
 """
@@ -7,16 +9,23 @@ Random examples are the same in every run, so that a change is what makes a test
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# No deadline: machines differ, and no test asserts a time.
-settings.register_profile("steady", derandomize=True, deadline=None)
-settings.register_profile("explore", deadline=None)
+# No deadline and no word on slow drawing: machines differ, and no test asserts a time.
+settings.register_profile("explore", deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("steady", settings.get_profile("explore"), derandomize=True, max_examples=40)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 torch.set_num_threads(1)
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures are drawn without a screen

@@ -63,7 +63,7 @@ def test_flat_text_gives_the_same_spec(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_spec(path: Path, tmp_path: Path) -> None:
-    overrides = ["train.epochs=4", "growth.statistics={samples: 256}"]
+    overrides = ["train.epochs=2", "growth.statistics={samples: 128}"]
     spec = load_spec(path, overrides=overrides)
     if isinstance(spec.data, TextData):  # a part of the text is enough
         spec = load_spec(path, overrides=[*overrides, "data.limit=2500", "growth.stop={parameters: 9700}"])

@@ -89,14 +89,14 @@ def without_constants(left: Patches, image: Tensor, view: View) -> Tensor:
 # -- the sums -----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=25)
 @given(some=patches(rising))
 def test_second_moment_is_that_of_unfolded_rows(some: Patches) -> None:
     rows = unfolded_rows(some)
     torch.testing.assert_close(patch_second_moment(some), dense(rows, rows))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=25)
 @given(case=weighted())
 def test_second_moment_counts_each_position_with_its_weight(case: tuple[Patches, AxisWeights]) -> None:
     some, weights = case
@@ -106,7 +106,7 @@ def test_second_moment_counts_each_position_with_its_weight(case: tuple[Patches,
     assert torch.equal(some.image, before)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=30)
 @given(case=two_images())
 def test_cross_moment_pairs_the_rows_at_the_same_position(case: tuple[Patches, Tensor, list[View]]) -> None:
     left, image, (view, *_) = case
@@ -116,7 +116,7 @@ def test_cross_moment_pairs_the_rows_at_the_same_position(case: tuple[Patches, T
     torch.testing.assert_close(found, expected_of(left, image, view))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=25)
 @given(case=two_images())
 def test_several_readings_at_once_are_each_the_dense_sum(case: tuple[Patches, Tensor, list[View]]) -> None:
     left, image, views = case
@@ -129,7 +129,7 @@ def test_several_readings_at_once_are_each_the_dense_sum(case: tuple[Patches, Te
     assert torch.equal(image, before[1])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=20)
 @given(case=two_images())
 def test_exchanging_the_two_images_transposes_the_sum(case: tuple[Patches, Tensor, list[View]]) -> None:
     left, image, (view, *_) = case
@@ -139,7 +139,7 @@ def test_exchanging_the_two_images_transposes_the_sum(case: tuple[Patches, Tenso
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=15)
 @given(some=patches(), other=images)
 def test_sums_of_batches_add_up_to_the_sum_of_all_samples(some: Patches, other: Tensor) -> None:
     channels, (height, width) = some.image.shape[1], some.image.shape[2:]
@@ -161,7 +161,7 @@ def test_a_position_of_weight_zero_counts_for_nothing() -> None:
 # -- each way, forced ---------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=40)
 @given(case=two_images(sliding_by_one=True))
 def test_by_distance_is_the_dense_sum_also_where_it_does_not_pay(
     case: tuple[Patches, Tensor, list[View]],
@@ -179,7 +179,7 @@ def test_by_distance_is_the_dense_sum_also_where_it_does_not_pay(
         torch.testing.assert_close(flat, without_constants(left, image, view))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=25)
 @given(case=two_images())
 def test_row_by_row_at_weighted_positions_is_the_dense_sum(case: tuple[Patches, Tensor, list[View]]) -> None:
     left, image, (view, *_) = case
@@ -197,7 +197,7 @@ def test_row_by_row_at_weighted_positions_is_the_dense_sum(case: tuple[Patches, 
     assert torch.equal(image, before[1])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=25)
 @given(
     left=patches(),
     right=images,
@@ -463,7 +463,7 @@ def test_view_of_patches_counts_each_position_once(constant: bool) -> None:
 # -- sums to be added to a statistic -----------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=20)
 @given(case=two_images())
 def test_summed_moments_are_those_over_the_whole_grid(case: tuple[Patches, Tensor, list[View]]) -> None:
     left, image, (view, *_) = case

@@ -77,7 +77,7 @@ def test_padded_rows_are_detached_and_in_the_dtype_of_sums(columns: int, dtype: 
     assert torch.equal(found.values, torch.ones(2, columns, dtype=found.padded.dtype))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=25)
 @given(
     n=st.integers(0, 5),
     p=st.integers(0, 35),
@@ -132,7 +132,7 @@ def test_equal_rows_made_twice_are_added_as_a_whole() -> None:
     torch.testing.assert_close(total[:260, :260], outer_products(x, x))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=20)
 @given(
     batches=st.lists(st.integers(0, 4), min_size=1, max_size=4),
     p=st.sampled_from((1, 15, 16, 20)),
@@ -184,7 +184,7 @@ def test_products_of_single_precision_are_summed_in_single_precision() -> None:
     assert moment.zeros().dtype == moment.value().dtype == torch.float32
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=20)
 @given(out=st.integers(0, 4), fan_in=st.integers(0, 4), bias=st.booleans(), seed=st.integers(0, 99))
 def test_parameter_gradient_is_its_weight_and_bias_transposed(
     out: int, fan_in: int, bias: bool, seed: int

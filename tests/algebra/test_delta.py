@@ -18,7 +18,7 @@ def problem(fan_in: int, out: int, rows: int, seed: int = 0) -> tuple[Tensor, Te
     return b.T @ b / max(rows, 1), b.T @ g / max(rows, 1)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=20)
 @given(fan_in=st.integers(0, 6), out=st.integers(0, 4), rows=st.integers(1, 12), seed=st.integers(0, 3))
 def test_equals_the_pseudo_inverse_whatever_the_rank(fan_in: int, out: int, rows: int, seed: int) -> None:
     s, m = problem(fan_in, out, rows, seed)

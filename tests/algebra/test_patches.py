@@ -33,7 +33,7 @@ from tests.algebra.geometries import (
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=30)
 @given(some=patches(rising))
 def test_rows_are_those_of_unfold(some: Patches) -> None:
     found = patch_matrix(some)
@@ -60,7 +60,7 @@ def test_grid_of_a_convolution_gives_what_unfold_gives(
     assert (found[:, expected.shape[1] :] == 1.0).all()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=30)
 @given(some=patches())
 def test_offsets_of_any_order_and_distance_are_read_value_by_value(some: Patches) -> None:
     before = some.image.clone()
@@ -70,7 +70,7 @@ def test_offsets_of_any_order_and_distance_are_read_value_by_value(some: Patches
     assert torch.equal(some.image, before)  # the rows are no view of the image
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=15)
 @given(some=patches(rising))
 def test_descending_offsets_read_the_same_in_reverse(some: Patches) -> None:
     backwards = Patches(
@@ -102,7 +102,7 @@ def test_every_value_is_written() -> None:
     assert not spread.isnan().any()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=25)
 @given(
     image=images,
     taps=st.tuples(offsets, offsets),
@@ -205,7 +205,7 @@ def test_counts_of_taps_columns_and_positions() -> None:
     assert some.everywhere == ((1.0, 1.0), (1.0, 1.0, 1.0))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=20)
 @given(image=images, stride=strides)
 def test_spread_out_moves_each_position_to_its_stride(image: Tensor, stride: tuple[int, int]) -> None:
     before = image.clone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 import networkx as nx
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import Spec, parse_spec
@@ -27,7 +27,7 @@ from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
-GRAPHS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+GRAPHS = settings(max_examples=60)
 
 
 @GRAPHS

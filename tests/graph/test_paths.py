@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import Spec, check_spec, parse_spec
@@ -28,7 +28,7 @@ from gromo_graph.spec.kinds import Attention, Convolution, Embedding, Layer, Mer
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
-GRAPHS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+GRAPHS = settings(max_examples=40)
 
 
 def graph_of(nodes: str, output: str = "y") -> Graph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import Spec, check_spec, parse_spec
@@ -14,9 +14,7 @@ from gromo_graph.spec.kinds.base import Node, WidthRule
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
-GRAPHS = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+GRAPHS = settings(max_examples=60)
 
 Row = list[tuple[str, int, int]]
 """For each feature of an output: the node that made it, its place there, and which of its values a flatten put here."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, Spec, compile_network
@@ -107,18 +107,14 @@ def check(spec: Spec, policy: Growth) -> int:
     return len(able)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=20)
 @given(specs(names=PLAIN, max_nodes=11), POLICIES)
 def test_slopes_of_random_graphs(spec: Spec, policy: Growth) -> None:
     check(spec, policy)
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=250)
 @given(specs(names=PLAIN, max_nodes=20), POLICIES)
 def test_slopes_of_hundreds_of_random_graphs(spec: Spec, policy: Growth) -> None:
     check(spec, policy)

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -84,7 +84,7 @@ def test_other_errors_are_not_swallowed() -> None:
 
 
 @given(specs(), POLICIES, st.booleans())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20)
 def test_it_is_known_beforehand(drawn: Spec, policy: Growth, everything: bool) -> None:
     if everything:
         actions = ("widen", "new_edge", "new_node", "prune")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import GrowthScheduler, Spec, compile_network
@@ -211,17 +211,16 @@ def check(spec: Spec, kind: Any, applied: bool) -> None:
 
 
 RANDOM = specs(names=st.sampled_from([f"n{place}" for place in range(12)]), max_nodes=8)
-QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=12)
 @given(RANDOM, st.sampled_from(BOTH), st.booleans())
 def test_slopes_of_random_graphs(spec: Spec, kind: Any, applied: bool) -> None:
     check(spec, kind, applied)
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=100)
 @given(RANDOM, st.sampled_from(BOTH), st.booleans())
 def test_slopes_of_hundreds_of_random_graphs(spec: Spec, kind: Any, applied: bool) -> None:
     check(spec, kind, applied)

@@ -76,7 +76,7 @@ def test_the_last_turn_uses_the_budget_and_does_not_pass_it(path: Path) -> None:
     st.integers(1, 12),
     st.integers(50, 5000),
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_growth_over_all_ticks_ends_within_one_neuron_of_the_budget(
     begin: list[int], ticks: int, more: int
 ) -> None:

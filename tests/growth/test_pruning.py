@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -312,9 +312,7 @@ def test_the_value_of_a_unit_that_is_constant_goes_into_the_bias() -> None:
     close(outputs(network, data), before, rtol=1e-4, atol=1e-4)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=12)
 @given(specs(names=st.sampled_from([f"n{place}" for place in range(12)]), max_nodes=9), st.integers(1, 3))
 def test_random_graphs_get_smaller_as_was_promised(spec: Spec, neurons: int) -> None:
     network = compile_network(able_to_grow(spec), seed=0, dtype=F64).eval()

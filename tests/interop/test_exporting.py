@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from gromo_graph import GrowingNetwork, RunError, Spec, compile_network, from_torch, load_spec, parse_spec
 from gromo_graph.interop import exporting
@@ -73,7 +73,7 @@ def test_source_and_program_of_every_spec_of_the_gallery(path: Path, tmp_path: P
     assert apart(network, torch.export.load(tmp_path / "model.pt2").module(), samples=1) <= 1e-6
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20)
 @given(specs(names=NAMES, max_nodes=9))
 def test_the_source_of_any_spec_is_python(spec: Spec) -> None:
     network = without_dropout(compile_network(spec, seed=0, dtype=torch.float64))

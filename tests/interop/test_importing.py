@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -453,7 +453,7 @@ def test_arguments_that_are_left_out_have_their_defaults() -> None:
     assert [node.kind for node in network.spec.nodes.values()] == ["input", "linear", "merge", "linear"]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(specs(max_nodes=10, tokens=False, attention=False))
 def test_any_network_comes_out_and_in_again(spec: Spec) -> None:
     network = without_dropout(compile_network(spec, seed=0, dtype=torch.float64))

@@ -37,7 +37,7 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
     return found | {"output_padding": draw(st.integers(0, max(found["stride"], found["dilation"]) - 1))}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=50)
 @given(options(), st.sampled_from([1, 2]), st.integers(1, 5), st.booleans())
 def test_values_and_sizes_are_those_of_torch(
     given_options: dict[str, Any], axes: int, size: int, bias: bool

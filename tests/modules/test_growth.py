@@ -39,7 +39,7 @@ def test_forward_after_growth_is_what_extended_forward_predicted(activation: str
         torch.testing.assert_close(found.net(found.x), predicted)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=12)
 @given(
     widths=st.lists(st.integers(1, 5), min_size=3, max_size=5),
     bias=st.booleans(),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, Spec, compile_network, load_spec
@@ -67,7 +67,7 @@ def check(network: GrowingNetwork) -> int:
     return growable
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(specs(names=PLAIN, max_nodes=11))
 def test_places_and_reads_of_random_networks(spec: Spec) -> None:
     check(compile_network(spec, seed=0))

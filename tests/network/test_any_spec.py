@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gromo_graph import GrowingNetwork, Spec, compile_network
@@ -13,7 +13,7 @@ from gromo_graph.network.linked_groups import linked_group
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
-ANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANY = settings(max_examples=40)
 
 
 def batch(network: GrowingNetwork, samples: int = 4, seed: int = 0) -> list[torch.Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -61,7 +61,7 @@ def without_dropout(network: GrowingNetwork) -> GrowingNetwork:
     return network
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(specs(names=NAMES, max_nodes=10))
 def test_any_spec(spec: Spec) -> None:
     network = without_dropout(compile_network(spec, seed=0, dtype=torch.float64))

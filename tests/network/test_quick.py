@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from gromo_graph import (
     GraphError,
@@ -36,7 +36,7 @@ def warmed(network: GrowingNetwork) -> GrowingNetwork:
     return network
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(specs(names=NAMES, max_nodes=10))
 def test_any_spec(spec: Spec) -> None:
     network = without_dropout(compile_network(spec, seed=0, dtype=torch.float64))

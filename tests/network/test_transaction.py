@@ -248,7 +248,7 @@ def test_a_step_on_the_way_need_not_be_sound() -> None:
 # Any sequence
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10**6), name=st.sampled_from(GALLERY), length=st.integers(1, 5))
 def test_any_sequence_keeps_every_invariant_and_is_taken_back(seed: int, name: str, length: int) -> None:
     spec = load_spec(f"specs/{name}.yaml")

@@ -120,7 +120,7 @@ def test_merges_with_odd_names() -> None:
     assert '"<&>\\N · relu' in picture.texts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25)
 @given(specs())
 def test_any_graph_with_any_names_is_well_formed_and_complete(spec: Spec) -> None:
     root = ElementTree.fromstring(render(spec))

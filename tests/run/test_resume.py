@@ -87,13 +87,21 @@ def same_runs(one: Path, two: Path) -> None:
         assert (one / "steps" / name).read_bytes() == (two / "steps" / name).read_bytes()
 
 
+class WholeRuns(dict[str, Path]):
+    """The runs that never were broken off, each made when it is first asked for."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self.factory = factory
+
+    def __missing__(self, name: str) -> Path:
+        self[name] = self.factory.mktemp("whole") / "run"
+        grow(parse_spec(RUNS[name]), out=self[name], seed=5, device="cpu")
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    found = {}
-    for name, text in RUNS.items():
-        found[name] = tmp_path_factory.mktemp("whole") / "run"
-        grow(parse_spec(text), out=found[name], seed=5, device="cpu")
-    return found
+def whole(tmp_path_factory: pytest.TempPathFactory) -> WholeRuns:
+    return WholeRuns(tmp_path_factory)
 
 
 @pytest.mark.parametrize("name", RUNS)

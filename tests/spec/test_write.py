@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from ruamel.yaml import YAML
 
 from gromo_graph import Spec, check_spec, dump_spec, load_spec, parse_spec
@@ -14,7 +14,7 @@ from gromo_graph.spec.text.scalars import represent, resolve
 from tests.spec.strategies import NAMES, specs
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(specs())
 def test_a_dumped_spec_reads_back_as_itself(spec: Spec) -> None:
     text = dump_spec(spec)
@@ -26,7 +26,7 @@ def test_a_dumped_spec_reads_back_as_itself(spec: Spec) -> None:
     assert check_spec(spec) == ()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25)
 @given(specs())
 def test_other_readers_understand_it_too(spec: Spec) -> None:
     data = YAML(typ="safe", pure=True).load(StringIO(dump_spec(spec)))
@@ -34,7 +34,7 @@ def test_other_readers_understand_it_too(spec: Spec) -> None:
     assert [node["kind"] for node in data["nodes"].values()] == [node.kind for node in spec.nodes.values()]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60)
 @given(NAMES)
 def test_text_is_written_so_that_it_stays_text(text: str) -> None:
     written = represent(text)

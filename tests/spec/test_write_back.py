@@ -229,7 +229,7 @@ def test_what_shares_an_anchor_is_set_free() -> None:
 # Any spec, any edits
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(specs(), specs())
 def test_any_spec_can_be_written_into_any_document(one: Spec, two: Spec) -> None:
     from dataclasses import replace
@@ -253,7 +253,7 @@ def commented(text: str, chance: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), path=st.sampled_from(SPECS), length=st.integers(1, 4))
 def test_any_edits_of_the_gallery_keep_its_comments(seed: int, path: Path, length: int) -> None:
     chance = random.Random(seed)
@@ -283,7 +283,7 @@ def test_each_step_of_a_grown_spec_is_written_back(tmp_path: Path) -> None:
         path.write_text((SPECS[0].parent / f"{name}.yaml").read_text())
         before = path.read_text()
         author = load_spec(path)
-        run = grow(load_spec(path, overrides=["train.epochs=8", "growth.statistics={samples: 256}"]), seed=0)
+        run = grow(load_spec(path, overrides=["train.epochs=3", "growth.statistics={samples: 128}"]), seed=0)
         assert run.events
         for event in run.events:
             found = write_back(path, parse_spec_nodes(event.spec, author))

@@ -30,7 +30,7 @@ from tests.spec.odd_documents import OddDocument
 from tests.spec.test_write_back import SPECS
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10**9), path=st.sampled_from(SPECS), length=st.integers(1, 3))
 def test_an_edit_keeps_every_comment_of_what_it_does_not_touch(seed: int, path: Path, length: int) -> None:
     chance = random.Random(seed)
