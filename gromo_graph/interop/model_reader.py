@@ -16,7 +16,7 @@ from gromo_graph.interop.arithmetic import Stacked
 from gromo_graph.interop.kept_call import kept_call
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import FORMS, HINTS, SEVERAL, VIEWS, function_row
-from gromo_graph.interop.tracing import Seen, Trace, line_of
+from gromo_graph.interop.tracing import Seen, Trace, line_of, without_extras
 from gromo_graph.interop.written_attention import ATTENTION, Scores, module_of_scores, row_of_scores
 from gromo_graph.layers.reparametrized import plain_weights, reparametrized
 from gromo_graph.spec.kinds import Input
@@ -404,7 +404,7 @@ class _Reader:
     # What the model returns
 
     def _outputs(self) -> None:
-        found = self._returned(self.trace.outputs)
+        found = self._returned(without_extras(self.trace.outputs))
         if isinstance(found, Mapping):
             told = {f"the output {key!r}": value for key, value in found.items()}
             self.result.keys = tuple(map(str, found))

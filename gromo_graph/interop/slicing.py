@@ -27,7 +27,7 @@ from gromo_graph.translation.torch_call import TorchCall
 def getitem(call: TorchCall, input: Any, index: Any) -> ModelValue:
     """`x[...]` with numbers, slices and None; the batch stays whole."""
     value = call.arranged(input)
-    given = list(index) if isinstance(index, tuple) else [index]
+    given = [_as_slice(each) for each in (index if isinstance(index, tuple) else (index,))]
     if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in given):
         raise Unmapped("it takes values by a tensor: expected numbers and slices")
     taken = sum(each is not None and each is not Ellipsis for each in given)
@@ -44,6 +44,13 @@ def getitem(call: TorchCall, input: Any, index: Any) -> ModelValue:
     return settled(
         value.with_dims(dim for dim, each in zip(dims, given, strict=True) if not isinstance(each, int))
     )
+
+
+def _as_slice(index: Any) -> Any:
+    """`[-1]` keeps its dimension, as `-1:` does."""
+    if isinstance(index, list) and len(index) == 1 and isinstance(index[0], int):
+        return slice(index[0], index[0] + 1 or None)
+    return index
 
 
 def _taken(call: TorchCall, value: Arranged, dim: int, which: int | slice) -> Arranged:

@@ -97,6 +97,27 @@ def _run(graph: fx.Graph, root: nn.Module, values: Sequence[Tensor]) -> Trace:
     return Trace(graph, root, recorder.seen, end.args[0])
 
 
+def without_extras(outputs: Any) -> Any:
+    """What a model returns, without what is no output of a network: None, and caches for a later call.
+
+    A single value that is left of several values and None is returned as itself.
+
+    >>> without_extras((1, None)), without_extras((1, None, 2)), without_extras({"a": None, "b": 1})
+    (1, [1, 2], {'b': 1})
+    """
+    if isinstance(outputs, Mapping):
+        return {key: value for key, value in outputs.items() if not _is_extra(value)}
+    if not isinstance(outputs, tuple | list):
+        return outputs
+    kept = [value for value in outputs if not _is_extra(value)]
+    return kept[0] if len(kept) == 1 < len(outputs) else kept
+
+
+def _is_extra(value: Any) -> bool:
+    """True also for caches of keys and values: several libraries end the names of their classes alike."""
+    return value is None or type(value).__name__.endswith("Cache")
+
+
 def why_it_ended(error: Exception) -> str:
     """Why a forward pass ended, with the line of the user's code."""
     return f"{_first_line(error)}{_place(error)}"

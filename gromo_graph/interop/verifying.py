@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from gromo_graph.interop.tracing import without_extras
 from gromo_graph.layers.attention import Attend
 from gromo_graph.layers.registry import rows
 from gromo_graph.layers.reparametrized import copy_of
@@ -101,7 +102,8 @@ def _prepared(module: nn.Module, training: bool, double: bool) -> nn.Module:
 def _outputs(module: nn.Module, arguments: Any, named: Mapping[str, Tensor]) -> list[Tensor]:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        found = module(*(value.clone() for value in arguments), **{k: v.clone() for k, v in named.items()})
+        given = (value.clone() for value in arguments)
+        found = without_extras(module(*given, **{k: v.clone() for k, v in named.items()}))
     if isinstance(found, Mapping):
         return list(found.values())
     return [found] if isinstance(found, Tensor) else list(found)

@@ -32,6 +32,7 @@ class TokenVectors(torch.nn.Module):
 
     Args:
         vocabulary: number of different tokens. features: numbers for each.
+        padding_idx: the id that fills rows up; it is looked up as others are, but training leaves its vector alone.
         device, dtype: of the weight. Its values are for the caller to draw.
     """
 
@@ -43,10 +44,12 @@ class TokenVectors(torch.nn.Module):
         vocabulary: int,
         features: int,
         *,
+        padding_idx: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.padding_idx = padding_idx
         self.weight = Parameter(torch.empty(features, vocabulary, device=device, dtype=dtype))
         self.register_parameter("bias", None)
 
@@ -60,12 +63,13 @@ class TokenVectors(torch.nn.Module):
             problem = ids_problem(ids, self.weight.shape[1])
             if problem is not None:
                 raise GrowthError(f"{self}: {problem}")
-        return functional.embedding(ids.long(), self.weight.T).transpose(1, 2)
+        return functional.embedding(ids.long(), self.weight.T, self.padding_idx).transpose(1, 2)
 
     def extra_repr(self) -> str:
         """Its sizes."""
         features, vocabulary = self.weight.shape
-        return f"{vocabulary}, {features}"
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{vocabulary}, {features}{padding}"
 
 
 def ids_problem(ids: Tensor, vocabulary: int) -> str | None:
@@ -86,7 +90,7 @@ def ids_problem(ids: Tensor, vocabulary: int) -> str | None:
 
 def build(node: kinds.Embedding, inputs: Sequence[kinds.Shape]) -> TokenVectors:
     """The torch layer of an embedding; its weights are drawn by the compiler, from a generator."""
-    return TokenVectors(node.vocabulary, node.features)
+    return TokenVectors(node.vocabulary, node.features, padding_idx=node.padding_idx)
 
 
 class EmbeddingAdapter(Weighted[TokenVectors]):
@@ -112,7 +116,17 @@ class EmbeddingAdapter(Weighted[TokenVectors]):
         dtype = accumulation_dtype(layer.weight.dtype)
         image = torch.zeros(n, self.in_neurons(layer), 1, length, device=x.device, dtype=dtype)
         image.scatter_(1, x.detach().long()[:, None, None, :], 1.0)
+        if layer.padding_idx is not None:  # no gradient reaches its vector
+            image[:, layer.padding_idx] = 0.0
         return Patches(image, grid=(1, length))
+
+    def weight_and_bias(self, layer: TokenVectors, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
+        """New features of the padding are 0: its statistics are, so that nothing else was solved for."""
+        weight, bias = super().weight_and_bias(layer, matrix)
+        if layer.padding_idx is not None:
+            weight = weight.clone()
+            weight[:, layer.padding_idx] = 0.0
+        return weight, bias
 
     def output_image(self, layer: TokenVectors, a: Tensor) -> Tensor:
         features = self.out_neurons(layer)
@@ -131,7 +145,7 @@ class EmbeddingAdapter(Weighted[TokenVectors]):
     def empty_like(self, layer: TokenVectors, weight: Tensor, bias: bool) -> TokenVectors:
         if bias:
             raise GrowthError(f"{layer} has no bias, and cannot get one")
-        return bare(TokenVectors)
+        return bare(TokenVectors, padding_idx=layer.padding_idx)
 
     def write_sizes(self, layer: TokenVectors) -> None:
         """It notes none down."""
@@ -165,22 +179,25 @@ def embedding(
     sparse: bool = False,
 ) -> ModelValue:
     """torch's operator of export says −1 for no padding."""
-    if padding_idx not in (None, -1) or max_norm is not None or scale_grad_by_freq or sparse:
+    if max_norm is not None or scale_grad_by_freq or sparse:
         raise Unmapped(
-            f"its padding_idx is {padding_idx}, its max_norm {max_norm}, scale_grad_by_freq {scale_grad_by_freq}, "
-            f"sparse {sparse}: expected none of these"
+            f"its max_norm is {max_norm}, scale_grad_by_freq {scale_grad_by_freq}, sparse {sparse}: expected none of "
+            "these"
         )
     weights = weights_of(call, weight=weight)
     vocabulary, features = sizes_of(weights["weight"])
     if weights["weight"] is not None:  # torch keeps it as (tokens, features)
         weights["weight"] = weights["weight"].converted(lambda table: table.T)
-    fields = {"vocabulary": vocabulary, "features": features}
+    fields: dict[str, Any] = {"vocabulary": vocabulary, "features": features}
+    if padding_idx not in (None, -1):
+        fields["padding_idx"] = padding_idx
     return call.behind_positions(call.add(kinds.Embedding, weights, sources=(call.exact(input),), **fields))
 
 
 def _plain(part: TokenVectors) -> PlainTorch:
     weight = part.weight
-    table = torch.nn.Embedding.from_pretrained(weight.detach().T, freeze=not weight.requires_grad)
+    frozen = not weight.requires_grad
+    table = torch.nn.Embedding.from_pretrained(weight.detach().T, frozen, part.padding_idx)
     table.train(part.training)
     return PlainTorch({"": table}, lambda call, ids: call("", ids.long()).transpose(1, 2))
 

@@ -56,6 +56,9 @@ def initialize(layer: torch.nn.Module, generator: torch.Generator | None) -> Non
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.uniform_(-bound, bound, generator=generator)
+        padding = getattr(layer, "padding_idx", None)
+        if padding is not None:  # of an embedding, as torch has it
+            weight[:, padding] = 0.0
 
 
 def assembled(graph: Graph, parts: Parts) -> dict[str, torch.nn.Module]:

@@ -14,7 +14,7 @@ from tests.network.test_transaction import inputs_of
 
 SEQUENCE = """
 x: {kind: input, shape: [6]}
-e: {kind: embedding, from: x, vocabulary: 5, features: 3, activation: tanh}
+e: {kind: embedding, from: x, vocabulary: 5, padding_idx: 1, features: 3, activation: tanh}
 p: {kind: positions, from: e}
 c: {kind: conv1d, from: p, features: 4, kernel: 3, padding: same, activation: tanh}
 m: {kind: avg_pool1d, from: c, kernel: 2}

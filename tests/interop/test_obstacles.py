@@ -114,7 +114,7 @@ MODULES: list[tuple[nn.Module, Tensor, str]] = [
     (nn.GroupNorm(2, 4, affine=False), ROW, "expected affine=True"),
     (nn.GroupNorm(4, 4), torch.zeros(2, 4, 2), ""),
     (nn.Dropout(1.0), ROW, "Dropout: p: Input should be less than 1"),
-    (nn.Embedding(9, 4, padding_idx=0), torch.zeros(2, 3, dtype=torch.long), "its padding_idx is 0"),
+    (nn.Embedding(9, 4, max_norm=1.0), torch.zeros(2, 3, dtype=torch.long), "its max_norm is 1.0"),
     (nn.PReLU(), ROW, "PReLU: the language has no such kind"),
     (nn.MaxPool2d(2, dilation=2), torch.zeros(2, 4, 6, 6), "its dilation is 2"),
     (nn.MaxPool2d(2, return_indices=True), torch.zeros(2, 4, 6, 6), "it gives several values"),

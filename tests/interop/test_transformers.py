@@ -189,6 +189,45 @@ def test_embeddings_come_in_and_out(function: bool) -> None:
     torch.testing.assert_close(network.to_torch()(ids), network(ids))
 
 
-def test_an_embedding_with_a_padding_index_is_refused() -> None:
-    with pytest.raises(TorchImportError, match="its padding_idx is 0"):
-        from_torch(Reader(padding_idx=0).double(), torch.zeros(2, 6, dtype=torch.long))
+@pytest.mark.parametrize("function", [False, True])
+def test_training_leaves_the_vector_of_the_padding_alone(function: bool) -> None:
+    model = Reader(padding_idx=2, function=function).double()
+    with torch.no_grad():
+        model.table.weight[2] = 0.5
+    ids = torch.randint(9, (5, 6), generator=torch.Generator().manual_seed(0))
+    network = from_torch(model, ids)
+    assert (ids == 2).any()
+    (table,) = (node for node in network.spec.nodes.values() if node.kind == "embedding")
+    assert table.padding_idx == (None if function else 2)  # type: ignore[attr-defined]
+    for made in (network, network.to_torch()):
+        made(ids).square().sum().backward()
+        (weight,) = (p for p in made.parameters() if p.dim() == 2 and 9 in p.shape)
+        assert weight.grad is not None
+        gradient = weight.grad if weight.shape[0] == 9 else weight.grad.T
+        assert bool(gradient[2].any()) == function
+    torch.testing.assert_close(network.to_torch()(ids), model(ids))
+
+
+class Several(nn.Module):
+    """Returns a tensor with whatever it is given."""
+
+    def __init__(self, extra: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.layer, self.extra = nn.Linear(4, 3), extra
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.extra(self.layer(x))
+
+
+class DynamicCache:
+    """No output: what a later call would read."""
+
+
+def test_none_and_caches_are_no_outputs() -> None:
+    x = torch.randn(2, 4)
+    for extra in (lambda y: (y, None), lambda y: (None, y, DynamicCache())):
+        model = Several(extra)
+        assert torch.equal(from_torch(model, x)(x), model.layer(x))
+    found = from_torch(Several(lambda y: {"y": y, "cache": DynamicCache()}), x)(x)
+    assert isinstance(found, dict)
+    assert list(found) == ["y"]

@@ -312,10 +312,12 @@ def attentions(draw: st.DrawFn, known: dict[str, Shape]) -> Node | None:
 @st.composite
 def embeddings(draw: st.DrawFn, source: str, features: int) -> Node:
     """A layer that reads token ids."""
+    vocabulary = draw(st.integers(1, 9))
     return Embedding(
         sources=(source,),
         features=features,
-        vocabulary=draw(st.integers(1, 9)),
+        vocabulary=vocabulary,
+        padding_idx=draw(maybe(st.integers(0, vocabulary - 1))),
         activation=draw(ACTIVATIONS),
         grow=draw(grows(features)),
     )

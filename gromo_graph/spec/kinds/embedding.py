@@ -31,6 +31,11 @@ class Embedding(Layer):
     reads_tokens: ClassVar[bool] = True
     kind: Literal["embedding"] = "embedding"
     vocabulary: Features = Field(description="Number of different tokens; ids start at 0.")
+    padding_idx: int | None = Field(
+        None,
+        ge=0,
+        description="Id of the token that fills rows up: its vector begins with zeros, and training leaves it alone.",
+    )
     bias: NoBias = Field(False, description="Always false: an embedding has no bias.")
 
     @property
@@ -40,11 +45,18 @@ class Embedding(Layer):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """Vocabulary and activation."""
-        return (f"{self.vocabulary:,} tokens", *super().details)
+        """Vocabulary, padding and activation."""
+        padding = () if self.padding_idx is None else (f"padding {self.padding_idx}",)
+        return (f"{self.vocabulary:,} tokens", *padding, *super().details)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(features, length) from (length,)."""
+        if self.padding_idx is not None and self.padding_idx >= self.vocabulary:
+            raise ShapeMismatch(
+                f"`padding_idx` is a token id below the vocabulary of {self.vocabulary}",
+                "write one of these ids, or leave it out",
+                key="padding_idx",
+            )
         if len(inputs[0]) != 1:
             raise ShapeMismatch(
                 "an embedding node reads a row of token ids [length]",
