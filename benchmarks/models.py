@@ -123,7 +123,7 @@ def _of_transformers(name: str) -> Any:
 
     kind = getattr(transformers, name)
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
-    sizes |= {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100}
+    sizes |= {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100, "num_key_value_heads": 2}
     return kind(kind.config_class(**sizes))
 
 

@@ -20,7 +20,7 @@ from gromo_graph.layers.class_token import token_in_front
 from gromo_graph.layers.positions import add_parameter
 from gromo_graph.layers.scale import scaled
 from gromo_graph.spec.kinds import Merge
-from gromo_graph.translation.arrangement import Arranged
+from gromo_graph.translation.arrangement import FEATURES, Arranged, Factor
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import TorchCall, Weight
 
@@ -177,8 +177,44 @@ def _factor(call: TorchCall, view: ModelValue, by_features: bool) -> str:
     return call.blueprint.by_features(view) if by_features else call.exact(view)
 
 
+def repeated_heads(call: TorchCall, value: Arranged, dim: int, times: int) -> Arranged:
+    """Each of the keys and values of a dimension several times, for the queries that share them.
+
+    A repeated value is concatenated with itself; the copies of a feature become neighbours.
+
+    Raises:
+        Unmapped: it is no dimension of heads.
+    """
+    if times == 1:
+        return value
+    features = [
+        each for part in (*value.dims[-1:], *value.dims[:-1]) for each in part if each.axis == FEATURES
+    ]
+    value = call.in_turns(value, features)
+    if any(each.axis != FEATURES for each in value.dims[dim]):
+        raise Unmapped("it repeats positions: expected the heads of keys and values")
+    blueprint = call.blueprint
+    plain = ModelValue(value.node, value.own, value.own)
+    joined = blueprint.merge(f"{value.node}.repeated", "concat", [plain] * times)
+    node = blueprint.shuffled(joined.node, times)
+    wider = {
+        each: replace(each, step=each.step * times)
+        for part in value.dims
+        for each in part
+        if each.axis == FEATURES
+    }
+    found = value.of(node, blueprint.shapes[node], wider)
+    dims = [(*part, Factor(FEATURES, times)) if at == dim else part for at, part in enumerate(found.dims)]
+    return found.with_dims(dims)
+
+
 def expand(call: TorchCall, input: Any, *sizes: Any) -> ModelValue:
     """A value of one position in the place of many: a product says the same without it."""
+    value = call.in_any_order(input)
+    if isinstance(value, Arranged) and len(value.sizes) == len(call.sizes):
+        wider = [dim for dim, size in enumerate(call.sizes) if value.sizes[dim] != size]
+        if len(wider) == 1 and value.sizes[wider[0]] == 1:
+            return repeated_heads(call, value, wider[0], call.sizes[wider[0]])
     view = call.view(input)
     if view.shape == call.shape:
         return view

@@ -15,16 +15,16 @@ from gromo_graph.errors import Obstacle
 from gromo_graph.interop.arithmetic import Stacked
 from gromo_graph.interop.kept_call import kept_call
 from gromo_graph.interop.module_rows import module_row
-from gromo_graph.interop.operators import FORMS, HINTS, SEVERAL, VIEWS, function_row
-from gromo_graph.interop.tracing import Seen, Trace, line_of, without_extras
+from gromo_graph.interop.operators import CASTS, FORMS, HINTS, SEVERAL, VIEWS, function_row
+from gromo_graph.interop.root_mean_square import MeanSquare, row_of_squares
+from gromo_graph.interop.rotary_positions import Region, rotary, rotary_regions
+from gromo_graph.interop.tracing import ITSELF, Seen, Trace, line_of, name_of, without_extras
 from gromo_graph.interop.written_attention import ATTENTION, Scores, module_of_scores, row_of_scores
 from gromo_graph.layers.reparametrized import plain_weights, reparametrized
 from gromo_graph.spec.kinds import Input
 from gromo_graph.translation.arrangement import Arranged
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Unmapped
 from gromo_graph.translation.torch_call import Constant, TorchCall, Weight, trained_like
-
-_ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "truediv"}
 
 
 @dataclass
@@ -40,6 +40,8 @@ class _Unread:
 
 
 _UNREAD = _Unread()
+_READ = (ModelValue, Stacked, Scores, MeanSquare, _Unread)
+"""Values that depend on the inputs."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Reading:
         keys: of the outputs, if the model returns a dict. several: whether it returns more than a tensor.
         functional_dropout: whether the model calls dropout without a module.
         trains: whether it is also of what the model computes in training, dropout left out.
-        folded: whether it has weights that the model computes from others, rounded to its precision.
+        folded: whether it has weights that the model computes from others, or it casts values: rounded otherwise.
     """
 
     blueprint: Blueprint = field(default_factory=Blueprint)
@@ -96,15 +98,32 @@ class _Reader:
         self.called: dict[str, str] = {}
 
     def read(self) -> Reading:
+        regions = rotary_regions(self.trace)
+        inside = {node for region in regions.values() for node in region.nodes}
         for node in self.trace.graph.nodes:
-            if node.op == "output":
-                continue
-            try:
-                self.values[node] = self._value(node)
-            except Unmapped as reason:
-                self.values[node] = self._kept(node, str(reason))
+            if node in regions:
+                self._rotary(regions[node])
+            elif node.op != "output" and node not in inside:
+                self._read(node)
         self._outputs()
         return self.result
+
+    def _read(self, node: fx.Node) -> None:
+        try:
+            self.values[node] = self._value(node)
+        except Unmapped as reason:
+            self.values[node] = self._kept(node, str(reason))
+
+    def _rotary(self, region: Region) -> None:
+        """The calls that turn pairs of features as one node; if they do something else, they are read one by one."""
+        end = region.nodes[-1]
+        try:
+            call = self._torch_call(end, self.trace.seen[end])
+            self.values[end] = rotary(call, region, self.values)
+            self.result.folded = True  # the model may make its tables in another precision
+        except Unmapped:
+            for node in region.nodes:
+                self._read(node)
 
     def _kept(self, node: fx.Node, reason: str) -> Any:
         """The call as a node that is the call itself, or a stand-in and an obstacle."""
@@ -119,7 +138,7 @@ class _Reader:
 
     def _torch_call(self, node: fx.Node, seen: Seen) -> TorchCall:
         """The call of a node that gave a tensor."""
-        name, _ = _name_of(node)
+        name, _ = name_of(node)
         is_module = node.op == "call_module"
         return TorchCall(
             self.result.blueprint,
@@ -135,7 +154,7 @@ class _Reader:
     def _call_as_it_is(self, node: fx.Node, seen: Any) -> ModelValue:
         arguments: tuple[Any, ...] = fx.map_arg(node.args, self.values.__getitem__)
         named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
-        name, in_place = _name_of(node)
+        name, in_place = name_of(node)
         if in_place or named.get("inplace") or not isinstance(seen, Seen) or seen.shape[:1] != (self.batch,):
             raise Unmapped("it gives something else than a new tensor with a row for each sample")
         self._check_memory(node)
@@ -165,7 +184,7 @@ class _Reader:
                 path, reason = path.rpartition(".")[0], f"`{path}` cannot be kept as it is, {reason}"
             obstacle = Obstacle(path, f"{type(module).__name__}: {reason}")
         else:
-            named = f"`{_name_of(node)[0]}`: " if node.op.startswith("call") else ""
+            named = f"`{name_of(node)[0]}`: " if node.op.startswith("call") else ""
             obstacle = Obstacle(self.trace.owner(node), f"{named}{reason}{line_of(node)}")
         if obstacle not in self.result.obstacles:
             self.result.obstacles.append(obstacle)
@@ -194,8 +213,8 @@ class _Reader:
             raise Unmapped(f"it assigns to a part of a tensor: {HINTS['setitem']}")
         if not any(isinstance(leaf, Seen) for leaf in pytree.tree_leaves(seen)):
             return seen  # a size, a number, a check: it was worked out
-        name, in_place = _name_of(node)
-        if not any(isinstance(leaf, ModelValue | Stacked | Scores | _Unread) for leaf in leaves):
+        name, in_place = name_of(node)
+        if not any(isinstance(leaf, _READ) for leaf in leaves):
             counts = any(isinstance(leaf, Weight) and "num_batches_tracked" in leaf.path for leaf in leaves)
             if in_place and not counts:
                 raise Unmapped(
@@ -308,10 +327,12 @@ class _Reader:
         of_scores = any(isinstance(leaf, Scores) for leaf in pytree.tree_leaves((arguments, named)))
         if of_scores:
             handler = row_of_scores(name) if module is None else module_of_scores(module, self.model.training)
+        elif any(isinstance(leaf, MeanSquare) for leaf in (*arguments, *named.values())):
+            handler = row_of_squares(name)
         elif module is not None:
             handler = self._layer(str(node.target), module)
         elif handler is None or not _is_of_torch(node):
-            hint = HINTS.get(_ITSELF.get(name, name))
+            hint = HINTS.get(ITSELF.get(name, name))
             raise Unmapped(f"a spec has nothing like it{f': {hint}' if hint else ''}")
         if isinstance(module, nn.MultiheadAttention):
             seen = seen[0]  # its weights are handed on to nobody
@@ -321,13 +342,15 @@ class _Reader:
             raise Unmapped("it gives several values: expected one tensor")
         if name == "dropout" and not is_module and self._dropout_module(node) is None:
             self.result.functional_dropout = True
+        if name in CASTS:
+            self.result.folded = True  # it may compute in another precision than that of the model
         call = self._torch_call(node, seen)
         try:
             view = handler(call, *arguments, **named)
         except TypeError as error:
             raise Unmapped(f"it is called in a way that is not known: {error}") from error
         first = view[0] if isinstance(view, tuple) else view
-        if not isinstance(first, Arranged | Scores) and seen.shape[:1] != (self.batch,):
+        if not isinstance(first, Arranged | Scores | MeanSquare) and seen.shape[:1] != (self.batch,):
             raise Unmapped(f"it gives the shape {seen.shape}: expected the batch of {self.batch} first")
         if first.shape != call.shape:
             raise Unmapped(f"it gives {list(call.shape)} of a sample: expected {list(first.shape)}")
@@ -451,27 +474,6 @@ class _Reader:
         self.result.blueprint.outputs += self.result.blueprint.different(
             [value], self.result.blueprint.outputs
         )
-
-
-def _name_of(node: fx.Node) -> tuple[str, bool]:
-    """The name of the function that a node calls, and True if it works in place.
-
-    Functions, methods and operators of torch.export go by one name; the batch norm of the last has another order of
-    arguments.
-    """
-    if node.op == "call_module":
-        return "module", False
-    target: Any = node.target
-    if isinstance(target, torch._ops.OpOverload):
-        name = target._schema.name.removeprefix("aten::")
-        name = "aten::batch_norm" if name == "batch_norm" else name
-    else:
-        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-    if name in _ITSELF:
-        return _ITSELF[name], True
-    if name.endswith("_") and not name.endswith("__"):
-        return name[:-1], True
-    return name, False
 
 
 def _is_of_torch(node: fx.Node) -> bool:

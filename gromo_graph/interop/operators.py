@@ -6,14 +6,17 @@ take their arguments in the same order, one row serves all. Those of kinds stand
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
+import torch
 from torch import nn
 
 from gromo_graph.interop.arithmetic import ARITHMETIC
 from gromo_graph.interop.dimension_order import ORDERS
+from gromo_graph.interop.root_mean_square import mean_square
 from gromo_graph.interop.slicing import SLICING
 from gromo_graph.interop.written_attention import ATTENTION
 from gromo_graph.layers import activation as activations
@@ -24,6 +27,9 @@ from gromo_graph.spec.kinds.activation import Activation, ActivationName
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.rows import FunctionRow, ModuleRow, as_function
 from gromo_graph.translation.torch_call import TorchCall
+
+CASTS = ("to", "float", "double", "type_as", "_to_copy")
+"""Functions that give the same numbers in another precision."""
 
 # Activations: each value alone, so that they do not care as which shape a value is read
 
@@ -76,8 +82,24 @@ def same(call: TorchCall, input: Any, *arguments: Any, **named: Any) -> ModelVal
     return call.in_any_order(input)
 
 
+def cast(call: TorchCall, input: Any, *arguments: Any, **named: Any) -> ModelValue:
+    """The same in another precision, if that is not a lower one."""
+    lower = {torch.float16, torch.bfloat16}.intersection(
+        each for each in (*arguments, *named.values()) if isinstance(each, torch.dtype)
+    )
+    if lower:
+        raise Unmapped(f"it computes in {lower.pop()}: expected the precision of the model")
+    return call.in_any_order(input)
+
+
+def mean(call: TorchCall, input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    """Of squares, along the features, or of all positions."""
+    squares = mean_square(call, input, dim, keepdim)
+    return rows().functions["mean"](call, input, dim, keepdim, dtype) if squares is None else squares
+
+
 ACTIVATIONS: Mapping[str, FunctionRow] = {
-    name: activation(cast(ActivationName, name), row) for name, row in activations.ACTIVATIONS.items()
+    name: activation(typing.cast(ActivationName, name), row) for name, row in activations.ACTIVATIONS.items()
 }
 
 _FUNCTIONS: Mapping[str, FunctionRow] = {
@@ -89,6 +111,8 @@ _FUNCTIONS: Mapping[str, FunctionRow] = {
         ("view", "view_as", "reshape", "unflatten", "squeeze", "unsqueeze", "_unsafe_view"), reshaped
     ),
     **dict.fromkeys(("contiguous", "clone", "long", "int"), same),
+    **dict.fromkeys(CASTS, cast),
+    "mean": mean,
     **ORDERS,
     **SLICING,
     **ATTENTION,

@@ -17,6 +17,9 @@ from torch.utils import _pytree as pytree
 from gromo_graph.errors import Obstacle
 from gromo_graph.layers.reparametrized import copy_of
 
+ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "truediv"}
+"""Operators of Python that change their left side, by the name of the one that does not."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -45,6 +48,27 @@ class Trace:
         stack = node.meta.get("nn_module_stack") or {}
         path = str(next(reversed(stack.values()))[0]) if stack else ""
         return path.removeprefix("L['self']").lstrip(".")
+
+
+def name_of(node: fx.Node) -> tuple[str, bool]:
+    """The name of the function that a node calls, and True if it works in place.
+
+    Functions, methods and operators of torch.export go by one name; the batch norm of the last has another order of
+    arguments.
+    """
+    if node.op == "call_module":
+        return "module", False
+    target: Any = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        name = target._schema.name.removeprefix("aten::")
+        name = "aten::batch_norm" if name == "batch_norm" else name
+    else:
+        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+    if name in ITSELF:
+        return ITSELF[name], True
+    if name.endswith("_") and not name.endswith("__"):
+        return name[:-1], True
+    return name, False
 
 
 def trace_by_export(model: nn.Module, inputs: Mapping[str, Tensor]) -> Trace | tuple[Obstacle, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gromo_graph.interop.arithmetic import ARITHMETIC
+from gromo_graph.interop.arithmetic import ARITHMETIC, repeated_heads
 from gromo_graph.layers.linear import linear
 from gromo_graph.layers.multihead import is_causal
 from gromo_graph.spec.kinds import Attention, Shape
@@ -161,9 +161,10 @@ def dot_product_attention(
     enable_gqa: bool = False,
 ) -> ModelValue:
     """`functional.scaled_dot_product_attention`, of any number of heads."""
-    if enable_gqa:
-        raise Unmapped("it shares keys and values between heads (enable_gqa): expected as many as queries")
     views = [call.arranged(each) for each in (query, key, value)]
+    if enable_gqa and len(views[0].dims) > 2:
+        times = views[0].sizes[-3] // views[1].sizes[-3]
+        views[1:] = [repeated_heads(call, view, len(view.dims) - 3, times) for view in views[1:]]
     scores = products(*views[:2])
     scale = scores.query.sizes[-1] ** -0.5 if scale is None else scale
     scores = replace(scores, scale=float(scale), causal=bool(is_causal), dropout=float(dropout_p))

@@ -48,6 +48,7 @@ from gromo_graph.spec.kinds.class_token import ClassToken
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
 from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
+from gromo_graph.spec.kinds.rotary import Rotary
 from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.spec.kinds.slice import Slice
 from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
@@ -164,6 +165,9 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         groups = [number for number in divisors(shape[0]) if number < prod(shape)]
         choices.append(GroupNorm(sources=(source,), groups=draw(st.sampled_from(groups))))
     if len(shape) == 2:
+        if shape[0] % 2 == 0:
+            dim = draw(maybe(st.just(2)))
+            choices.append(Rotary(sources=(source,), dim=dim, interleaved=draw(st.booleans())))
         choices.append(ClassToken(sources=(source,), count=draw(st.integers(1, 2))))
     if len(shape) > 1:
         place = len(shape) - 2
