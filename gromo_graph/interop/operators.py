@@ -16,9 +16,9 @@ from torch import nn
 
 from gromo_graph.interop.arithmetic import ARITHMETIC
 from gromo_graph.interop.dimension_order import ORDERS
-from gromo_graph.interop.root_mean_square import mean_square
 from gromo_graph.interop.slicing import SLICING
-from gromo_graph.interop.written_attention import ATTENTION
+from gromo_graph.interop.written.attention import ATTENTION
+from gromo_graph.interop.written.rms_norm import mean_square
 from gromo_graph.layers import activation as activations
 from gromo_graph.layers.activation import ActivationRow, in_words
 from gromo_graph.layers.registry import rows

@@ -1,7 +1,7 @@
 """`attention`: each position takes a mean of values, weighted by the products of its query with the keys.
 
 The multi-head attention of torch, which it is read from, stands in `multihead.py`; attention that a model writes out is
-read by `interop/written_attention.py`.
+read by `interop/written/attention.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`rotary`: pairs of features are turned by an angle that grows with the position. Nothing grows through it.
 
-How models write it is read by `interop/rotary_positions.py`.
+How models write it is read by `interop/written/rotary.py`.
 """
 
 from __future__ import annotations

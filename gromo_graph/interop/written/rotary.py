@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from gromo_graph.interop.tracing import Seen, Trace, name_of
-from gromo_graph.interop.written_attention import ATTENTION
+from gromo_graph.interop.written.attention import ATTENTION
 from gromo_graph.layers.rotary import Turned, tables
 from gromo_graph.spec.kinds.rotary import Rotary
 from gromo_graph.translation.arrangement import BATCH, FEATURES, Arranged, Factor, settled, size_of

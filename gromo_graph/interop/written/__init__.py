@@ -1,0 +1,1 @@
+"""Kinds that models write out as several calls: attention, rotary positions, RMS norms."""
