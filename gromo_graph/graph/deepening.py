@@ -13,6 +13,7 @@ from gromo_graph.graph.paths import Bridge, NoBridge, out_layer, sum_of
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Conv1d, Conv2d, Convolution, Input, Layer, Linear, Merge, Node
 from gromo_graph.spec.kinds.activation import Activation
+from gromo_graph.spec.kinds.again import shared_by
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
 
@@ -56,9 +57,9 @@ def deep_places(graph: Graph) -> Iterator[Bridge | NoBridge]:
 
     A layer that merely enters a sum is none: a branch behind the sum does the same.
     """
-    ids = vocabularies(graph.spec.nodes)
+    taken = {*vocabularies(graph.spec.nodes), *shared_by(graph.spec.nodes)}
     for name, node in graph.spec.nodes.items():
-        if name not in graph.ends or isinstance(node, Input) or name in ids or not graph.readers(name):
+        if name not in graph.ends or isinstance(node, Input) or name in taken or not graph.readers(name):
             continue
         if sum_of(graph, name) is not None:
             continue

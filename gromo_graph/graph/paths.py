@@ -24,6 +24,7 @@ from gromo_graph.spec.kinds import (
     Shape,
 )
 from gromo_graph.spec.kinds.activation import Activation, activation_of
+from gromo_graph.spec.kinds.again import shared_by
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.token_inputs import vocabularies
 
@@ -74,9 +75,10 @@ def bridges(graph: Graph) -> Iterator[Bridge | NoBridge]:
     sources = [
         name for name in graph.spec.nodes if name in graph.ends and name not in parts and name not in ids
     ]
+    shared = shared_by(graph.spec.nodes)
     for target, node in graph.spec.nodes.items():
         adds = isinstance(node, Merge) and node.merge == "sum"
-        if target in parts or not (adds or isinstance(node, Layer)):
+        if target in parts or target in shared or not (adds or isinstance(node, Layer)):
             continue
         behind = nx.descendants(graph.digraph, target) | {target}
         entering = _entering(graph, target)

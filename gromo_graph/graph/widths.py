@@ -18,6 +18,7 @@ from gromo_graph.graph.width_flow import (
 )
 from gromo_graph.spec.kinds import Layer, Merge, Node, Shape, WidthRule, is_frozen
 from gromo_graph.spec.kinds.activation import activation_of
+from gromo_graph.spec.kinds.again import shared_by
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.wording import listed
@@ -81,6 +82,9 @@ def width_groups(
     flow = follow_widths(_step(name, spec.nodes[name], shapes) for name in order)
     for output in spec.outputs:
         flow.classes.refuse(flow.rows[output], f"its width is that of the output `{output}`")
+    for other, name in shared_by(spec.nodes).items():
+        for source in spec.nodes[other].sources:
+            flow.classes.refuse(flow.rows[source], f"`{name}` has the weights of `{other}`, which reads it")
     found = _groups(spec, units, flow)
     ties = ties_of(spec)
     if not ties:

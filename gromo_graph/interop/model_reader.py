@@ -340,7 +340,8 @@ class _Reader:
             seen = seen[0]
         if not isinstance(seen, Seen):
             raise Unmapped("it gives several values: expected one tensor")
-        if name == "dropout" and not is_module and self._dropout_module(node) is None:
+        drops = name == "dropout" and not is_module and self._dropout_module(node) is None
+        if drops or (name == "scaled_dot_product_attention" and _drops(arguments, named)):
             self.result.functional_dropout = True
         if name in CASTS:
             self.result.folded = True  # it may compute in another precision than that of the model
@@ -369,11 +370,7 @@ class _Reader:
         computed = reparametrized(original)
         if computed is not None:
             raise Unmapped(computed)
-        if (path in self.called or self.called.get(f"#{id(original)}")) and list(original.parameters()):
-            raise Unmapped(
-                "it is called more than once, so its weights are shared: expected one module for each call"
-            )
-        self.called[path] = self.called[f"#{id(original)}"] = path
+        self.called[path] = path
         return lambda call, *arguments, **named: layer(call, original, *arguments, **named)
 
     def _dropout_module(self, node: fx.Node) -> nn.Module | None:
@@ -487,6 +484,11 @@ def _is_of_torch(node: fx.Node) -> bool:
         or target in vars(operator).values()
         or not home
     )
+
+
+def _drops(arguments: Any, named: Any) -> bool:
+    """True if a function of attention is told to drop shares."""
+    return bool(named.get("dropout_p", arguments[4] if len(arguments) > 4 else 0.0))
 
 
 def _at(module: nn.Module, path: str) -> Any:

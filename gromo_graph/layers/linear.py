@@ -15,10 +15,11 @@ from gromo_graph.layers.base import Kernel
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare
 from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.again import TiedLinear
 from gromo_graph.spec.kinds.window import Axis
 from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall, sizes_of, weights_of
+from gromo_graph.translation.torch_call import TorchCall, Weight, sizes_of, weights_of
 
 
 def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
@@ -92,6 +93,9 @@ def make_identity(layer: Linear) -> bool:
 
 def linear(call: TorchCall, input: Any, weight: Any, bias: Any = None) -> ModelValue:
     """Along the last of several dimensions it is a convolution with a kernel of 1."""
+    owner = call.owner_of(weight) if isinstance(weight, Weight) else None
+    if owner is not None and isinstance(call.blueprint.nodes.get(owner), kinds.Embedding):
+        return _tied(call, input, bias, owner)
     view, weights = call.in_any_order(input), weights_of(call, weight=weight, bias=bias)
     fields = {"features": sizes_of(weights["weight"])[0], "bias": weights["bias"] is not None}
     if len(view.shape) == 1 and call.sizes[0] == call.batch:
@@ -106,6 +110,15 @@ def linear(call: TorchCall, input: Any, weight: Any, bias: Any = None) -> ModelV
         weights["weight"] = weights["weight"].converted(lambda matrix: matrix[(..., *[None] * axes)])
     kind = (kinds.Conv1d, kinds.Conv2d)[axes - 1]
     return call.behind_positions(call.add(kind, weights, sources=(source.node,), kernel=1, **fields), source)
+
+
+def _tied(call: TorchCall, input: Any, bias: Any, table: str) -> ModelValue:
+    """With the weights of an embedding."""
+    source, weights = call.by_features(input), weights_of(call, bias=bias)
+    features, has_bias = call.sizes[-1], weights["bias"] is not None
+    sources = (source.node, table)
+    node = call.add(TiedLinear, weights, sources=sources, features=features, bias=has_bias)
+    return call.behind_positions(node, source)
 
 
 TORCH = TorchHalf(

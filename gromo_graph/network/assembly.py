@@ -14,6 +14,7 @@ from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph, Unit, obstacle
 from gromo_graph.layers import build_module
 from gromo_graph.layers.activation import activation_module
+from gromo_graph.layers.again import AppliedAgain, TokenProducts
 from gromo_graph.layers.attention import Attend
 from gromo_graph.modules import GrowingModule, MergeGrowingModule
 from gromo_graph.modules.attention_module import AttentionModule
@@ -45,6 +46,23 @@ def part_of(graph: Graph, name: str, generator: torch.Generator | None) -> torch
     if is_frozen(node):
         module.requires_grad_(False)
     return module
+
+
+def bound_part(graph: Graph, parts: Parts, name: str) -> torch.nn.Module:
+    """The torch half of a node as a network runs it: one that shares the weights of another node knows its module.
+
+    Raises:
+        CompileError: the other node has no weights of that kind.
+    """
+    part = parts[name]
+    if not isinstance(part, AppliedAgain | TokenProducts):
+        return part
+    other = graph.sources(name)[1]
+    if other not in parts:
+        raise CompileError(
+            f"`{name}` has the weights of `{other}`, which has none: expected a layer or an operation"
+        )
+    return part.bound(parts[other])
 
 
 def initialize(layer: torch.nn.Module, generator: torch.Generator | None) -> None:
@@ -83,7 +101,7 @@ def _module(graph: Graph, unit: Unit, parts: Parts) -> torch.nn.Module:
             assert isinstance(attend, Attend)
             return AttentionModule(attend, _chain(after), name=unit.key)
         case "fixed":
-            return parts[unit.node]
+            return bound_part(graph, parts, unit.node)
         case _:
             return _chain(after)
 

@@ -16,7 +16,8 @@ from torch import fx
 
 from gromo_graph.graph import Call, Graph
 from gromo_graph.layers.activation import in_torch
-from gromo_graph.network.assembly import Parts
+from gromo_graph.layers.again import AppliedAgain
+from gromo_graph.network.assembly import Parts, bound_part
 from gromo_graph.network.export_rules import in_plain_torch
 from gromo_graph.network.forward import merged, run
 from gromo_graph.spec.kinds import Merge
@@ -71,7 +72,10 @@ def plain_forward(graph: Graph, parts: Parts) -> PlainForward:
             ranks = [1 + len(shape) for shape in graph.input_shapes(name)]
             value = merged(plan, taken, node.merge, ranks=ranks)
         else:
-            value, modules[name] = _planned(plan, names[name], parts[name], taken)
+            part = bound_part(graph, parts, name)
+            if isinstance(part, AppliedAgain):
+                part, taken = part.other, taken[:1]
+            value, modules[name] = _planned(plan, names[name], part, taken)
         activation = activation_of(node)
         if activation == "identity":
             return value

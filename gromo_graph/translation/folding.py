@@ -12,7 +12,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gromo_graph.spec.kinds import Attention, Conv1d, Conv2d, Linear, Node
+from gromo_graph.spec.kinds import Attention, Conv1d, Conv2d, Linear
+from gromo_graph.spec.kinds.again import Shares
 from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
 from gromo_graph.spec.kinds.slice import Slice
 from gromo_graph.translation.blueprint import Blueprint, free
@@ -29,8 +30,11 @@ def fold_orders(blueprint: Blueprint) -> None:
                 fold(blueprint, name)
 
 
-def _is_layer(node: Node) -> bool:
-    return isinstance(node, Linear | Conv1d | Conv2d) and getattr(node, "groups", 1) == 1
+def _is_layer(blueprint: Blueprint, name: str) -> bool:
+    """True for a layer whose weights nobody else has."""
+    node = blueprint.nodes[name]
+    shares = any(isinstance(blueprint.nodes[reader], Shares) for reader in blueprint.readers(name))
+    return isinstance(node, Linear | Conv1d | Conv2d) and getattr(node, "groups", 1) == 1 and not shares
 
 
 def _split(blueprint: Blueprint, name: str) -> None:
@@ -40,7 +44,7 @@ def _split(blueprint: Blueprint, name: str) -> None:
     slices = {reader: node for reader in readers if isinstance(node := blueprint.nodes[reader], Slice)}
     if (
         len(slices) < len(readers)
-        or not _is_layer(layer)
+        or not _is_layer(blueprint, name)
         or name in blueprint.outputs
         or getattr(layer, "activation", "") != "identity"
     ):
@@ -81,11 +85,7 @@ def _into_producer(blueprint: Blueprint, name: str) -> None:
     if not isinstance(shuffle, ChannelShuffle):
         return
     (before,) = shuffle.sources
-    if (
-        not _is_layer(blueprint.nodes[before])
-        or blueprint.readers(before) != [name]
-        or before in blueprint.outputs
-    ):
+    if not _is_layer(blueprint, before) or blueprint.readers(before) != [name] or before in blueprint.outputs:
         return
     order = _order(shuffle, blueprint.shapes[name][0])
     _change(blueprint, before, {key: tensor[order] for key, tensor in _detached(blueprint, before).items()})
@@ -97,7 +97,7 @@ def _into_readers(blueprint: Blueprint, name: str) -> None:
     shuffle, readers = blueprint.nodes[name], blueprint.readers(name)
     if not isinstance(shuffle, ChannelShuffle) or name in blueprint.outputs:
         return
-    if not all(_is_layer(blueprint.nodes[reader]) for reader in readers):
+    if not all(_is_layer(blueprint, reader) for reader in readers):
         return
     columns = _order(shuffle, blueprint.shapes[name][0]).argsort()
     for reader in readers:

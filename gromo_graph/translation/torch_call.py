@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gromo_graph.spec.kinds import Fixed, Node, Shape
+from gromo_graph.spec.kinds.again import Again
 from gromo_graph.translation.arrangement import (
     FEATURES,
     Arranged,
@@ -91,17 +93,45 @@ class TorchCall:
             Unmapped: the language has no such node, or another node has these weights already.
         """
         tensors = {key: weight for key, weight in (weights or {}).items() if weight is not None}
-        for weight in tensors.values():
-            if weight.owned in self._owners:
-                raise Unmapped(
-                    f"it shares its weights with `{self._owners[weight.owned]}`: expected weights of its own"
-                )
+        owner = next(
+            (self._owners[each.owned] for each in tensors.values() if each.owned in self._owners), None
+        )
+        if owner is not None:
+            return self._again(owner, kind, tensors, fields)
         name = self.named(kind, tensors)
         source = Source({key: weight.tensor for key, weight in tensors.items()}, self.training)
         view = self.blueprint.add(name, kind, source, **fields)
         for weight in tensors.values():
             self._owners[weight.owned] = view.node
         return view
+
+    def _again(
+        self, owner: str, kind: type[Node], tensors: Mapping[str, Weight], fields: Mapping[str, Any]
+    ) -> ModelValue:
+        """A node whose weights are those of another one.
+
+        Raises:
+            Unmapped: it uses them otherwise than that.
+        """
+        node, known = self.blueprint.nodes.get(owner), self.blueprint.sources.get(owner, Source()).tensors
+        sources, shapes = fields["sources"], self.blueprint.shapes
+        same = (
+            type(node) is kind
+            and node.model_copy(update={"sources": sources}) == kind(**fields)
+            and shapes[sources[0]] == shapes[node.sources[0]]
+            and known.keys() == tensors.keys()
+            and all(torch.equal(known[key], weight.tensor) for key, weight in tensors.items())
+        )
+        if not same:
+            raise Unmapped(
+                f"it shares its weights with `{owner}`, and uses them otherwise: expected weights of its own"
+            )
+        return self.blueprint.add(f"{owner}.again", Again, sources=(*sources, owner))
+
+    def owner_of(self, weight: Weight) -> str | None:
+        """The node that has a weight already, as it stands in the model; None for a weight of another form."""
+        as_it_stands = weight.tensor.shape == weight.owned.shape and torch.equal(weight.tensor, weight.owned)
+        return self._owners.get(weight.owned) if as_it_stands else None
 
     def add_norm(
         self,
