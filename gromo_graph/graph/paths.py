@@ -78,7 +78,7 @@ def bridges(graph: Graph) -> Iterator[Bridge | NoBridge]:
     shared = shared_by(graph.spec.nodes)
     for target, node in graph.spec.nodes.items():
         adds = isinstance(node, Merge) and node.merge == "sum"
-        if target in parts or target in shared or not (adds or isinstance(node, Layer)):
+        if target in parts or target in shared or not (adds or (isinstance(node, Layer) and node.is_affine)):
             continue
         behind = nx.descendants(graph.digraph, target) | {target}
         entering = _entering(graph, target)
@@ -106,7 +106,9 @@ def _reads(graph: Graph, layers: frozenset[str], source: str) -> bool:
 def sum_of(graph: Graph, name: str) -> str | None:
     """The sum that a layer enters and does nothing else, without an activation of its own; None for other nodes."""
     node, readers = graph.spec.nodes[name], graph.readers(name)
-    if not isinstance(node, Layer) or node.activation != "identity" or len(readers) != 1:
+    if not isinstance(node, Layer) or not node.is_affine:
+        return None
+    if node.activation != "identity" or len(readers) != 1:
         return None
     reader = graph.spec.nodes[readers[0]]
     adds = isinstance(reader, Merge) and reader.merge == "sum"

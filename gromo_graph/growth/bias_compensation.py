@@ -85,7 +85,7 @@ def compensations(linked: LinkedGroup, neurons: GroupNeurons) -> dict[str, Tenso
     found = {}
     for (consumer, places), fan_out in zip(linked.reads.items(), neurons.fan_out, strict=True):
         moved = [
-            part.flatten(1).sum(dim=1) * linked.linear_paths.resting[place]
+            consumer.adapter.matrix(part.flatten(1, 2), None).sum(dim=1) * linked.linear_paths.resting[place]
             for place, part in zip(places, fan_out.by_place(), strict=True)
             if linked.linear_paths.resting[place] != 0.0
         ]

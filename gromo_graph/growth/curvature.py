@@ -111,7 +111,7 @@ def _reads(network: GrowingNetwork, group: LinkedGroup) -> list[_Reads]:
     """The consumers of a group in the order of the columns of N."""
     found, start = [], 0
     for consumer, places in group.reads.items():
-        out, parts = consumer.out_neurons, []
+        out, parts = consumer.pre_activations, []
         readings = [readings_of(consumer, group, place) for place in places]
         for reading in readings:
             parts.append(start + torch.arange(out * reading).reshape(out, reading))

@@ -325,7 +325,7 @@ def _curvatures(network: GrowingNetwork, wanted: Wanted, policy: Growth) -> list
         outputs = [at_values[name] for name in names if name in at_values]
         units = [network.unit(name) for name in names if name not in at_values]
         size = sum(network.graph.features(node) for node in outputs)
-        size += sum(unit.own_width for unit in units if isinstance(unit, Linkable))
+        size += sum(unit.pre_activations for unit in units if isinstance(unit, Linkable))
         found.append(CurvatureStatistics(names, size, policy.curvature == "empirical", outputs))
     return found
 

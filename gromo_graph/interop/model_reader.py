@@ -24,7 +24,7 @@ from gromo_graph.layers.reparametrized import plain_weights, reparametrized
 from gromo_graph.spec.kinds import Input
 from gromo_graph.translation.arrangement import Arranged
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Unmapped
-from gromo_graph.translation.torch_call import Constant, TorchCall, Weight, trained_like
+from gromo_graph.translation.torch_call import Absent, Constant, TorchCall, Weight, trained_like
 
 
 @dataclass
@@ -214,6 +214,10 @@ class _Reader:
         if not any(isinstance(leaf, Seen) for leaf in pytree.tree_leaves(seen)):
             return seen  # a size, a number, a check: it was worked out
         name, in_place = name_of(node)
+        picks = name == "getitem" and isinstance(arguments[0], list | tuple)
+        absent = next((leaf for leaf in leaves if isinstance(leaf, Absent)), None)
+        if absent is not None and not picks:
+            raise Unmapped(f"it takes {absent.what}, which no node gives")
         if not any(isinstance(leaf, _READ) for leaf in leaves):
             counts = any(isinstance(leaf, Weight) and "num_batches_tracked" in leaf.path for leaf in leaves)
             if in_place and not counts:
@@ -334,8 +338,9 @@ class _Reader:
         elif handler is None or not _is_of_torch(node):
             hint = HINTS.get(ITSELF.get(name, name))
             raise Unmapped(f"a spec has nothing like it{f': {hint}' if hint else ''}")
-        if isinstance(module, nn.MultiheadAttention):
-            seen = seen[0]  # its weights are handed on to nobody
+        gives_more = isinstance(module, nn.MultiheadAttention | nn.RNNBase)
+        if gives_more and str(node.target) not in self.fixed:
+            seen = seen[0]  # the row knows what else it gives
         if isinstance(seen, list | tuple) and name in SEVERAL:
             seen = seen[0]
         if not isinstance(seen, Seen):
@@ -451,6 +456,8 @@ class _Reader:
         if not isinstance(returned, _Returned):
             raise Unmapped("it is no tensor: expected a tensor, or a tuple or a dict of tensors")
         value = returned.value
+        if isinstance(value, Absent):
+            raise Unmapped(f"it is {value.what}, which no node gives")
         if not isinstance(value, ModelValue):
             raise Unmapped("it does not depend on the inputs")
         end = TorchCall(

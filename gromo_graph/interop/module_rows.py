@@ -22,7 +22,7 @@ def module_row(module: nn.Module) -> ModuleRow | None:
 
     Some modules are in several libraries and not in torch; they go by the name of their class.
 
-    >>> module_row(nn.Conv2d(1, 2, 3)) is rows().modules[nn.Conv2d], module_row(nn.LSTM(2, 3))
+    >>> module_row(nn.Conv2d(1, 2, 3)) is rows().modules[nn.Conv2d], module_row(nn.RNN(2, 3))
     (True, None)
     """
     known = {**rows().modules, **operators.MODULES, **_COMPOSED}

@@ -209,6 +209,8 @@ def _expression(value: Any, known: Mapping[fx.Node, str]) -> str:
         case "call_method":
             of = _operand(value.args[0], known)
             return f"{of}.{value.target}({', '.join([*arguments[1:], *keywords])})"
+        case "call_function" if value.target is operator.getitem:
+            return f"{arguments[0]}[{arguments[1]}]"
         case "call_function" if value.target in _OPERATORS:
             return f" {_OPERATORS[value.target]} ".join(_operand(each, known) for each in value.args)
         case "get_attr":
@@ -304,8 +306,10 @@ def _arguments(module: nn.Module) -> list[str] | None:
     None for a module that does not keep them.
     """
     found: list[str] = []
-    parameters = inspect.signature(type(module).__init__).parameters.values()
-    for place, parameter in enumerate(list(parameters)[1:]):
+    recurrent = isinstance(module, nn.RNNBase)  # their own constructors tell no names
+    made_by = nn.RNNBase if recurrent else type(module)
+    parameters = inspect.signature(made_by.__init__).parameters.values()
+    for place, parameter in enumerate(list(parameters)[2 if recurrent else 1 :]):
         if parameter.name in ("device", "dtype") or parameter.name.startswith("_"):
             continue
         if not hasattr(module, parameter.name):
@@ -321,7 +325,7 @@ def _arguments(module: nn.Module) -> list[str] | None:
 def _argument(module: nn.Module, parameter: inspect.Parameter) -> Any:
     value = getattr(module, parameter.name)
     if parameter.name == "bias":
-        return value is not None
+        return value is not None and value is not False
     if parameter.name == "normalized_shape":
         return tuple(value)
     if parameter.name == "stride" and parameter.default is None and _one(value) == _one(module.kernel_size):

@@ -6,7 +6,13 @@
 from gromo_graph.layers.base import Kernel, LayerAdapter
 from gromo_graph.layers.operation import OperationAdapter
 from gromo_graph.layers.operations import operations_of, operations_with_repeats
-from gromo_graph.layers.registry import adapter_for, build_module, make_identity, operation_adapter
+from gromo_graph.layers.registry import (
+    adapter_for,
+    build_module,
+    make_identity,
+    operation_adapter,
+    operations_behind,
+)
 from gromo_graph.layers.replaced import Kept, ParameterChange, Replaced
 from gromo_graph.layers.torch_half import TorchHalf
 
@@ -22,6 +28,7 @@ __all__ = [
     "build_module",
     "make_identity",
     "operation_adapter",
+    "operations_behind",
     "operations_of",
     "operations_with_repeats",
 ]

@@ -51,6 +51,9 @@ class LayerAdapter(Protocol[M_contra]):
 
     def out_neurons(self, layer: M_contra) -> int: ...
 
+    def pre_activations(self, layer: M_contra) -> int:
+        """Values of its output at one position: one for each output, or for each gate of one."""
+
     def fan_in(self, layer: M_contra) -> int:
         """Number of weights into one output, without the bias."""
 
@@ -72,13 +75,19 @@ class LayerAdapter(Protocol[M_contra]):
         """A tensor shaped like the layer's output as an image whose positions are those of `patches`."""
 
     def matrix(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """[weight | bias] as matrix, (out, columns)."""
+        """[weight | bias] as matrix, (pre-activations, columns)."""
 
     def weight_and_bias(self, layer: M_contra, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
         """The inverse of `matrix` for a layer like this one, any number of outputs."""
 
+    def fan_in_weight(self, layer: M_contra, alpha: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias that give k new outputs, from α (k, columns)."""
+
+    def alpha(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The inverse of `fan_in_weight`: α of outputs with these weights."""
+
     def fan_out_weight(self, layer: M_contra, omega: Tensor, kernel: Kernel) -> Tensor:
-        """The weight that reads k new inputs, from ω (out, values read of one input, k)."""
+        """The weight that reads k new inputs, from ω (pre-activations, values read of one input, k)."""
 
     def layer_of(self, layer: M_contra, weight: Tensor, bias: Tensor | None) -> torch.nn.Module:
         """A new layer like this one but with copies of these parameters."""
@@ -88,6 +97,9 @@ class LayerAdapter(Protocol[M_contra]):
 
     def out_extension_shape(self, layer: M_contra, size: int) -> tuple[int, ...]:
         """Shape of the weight that gives `size` further outputs."""
+
+    def bias_extension_shape(self, layer: M_contra, size: int) -> tuple[int, ...]:
+        """Shape of the bias of `size` further outputs, if the layer has one."""
 
     def extend_in(self, layer: M_contra, weight: Tensor, at: int) -> list[Replaced]:
         """Insert inputs before place `at`, in place; the old weights keep their bits."""

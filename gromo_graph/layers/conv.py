@@ -97,7 +97,7 @@ class SlidingAdapter(Weighted[M]):
         )
 
     def output_image(self, layer: M, a: Tensor) -> Tensor:
-        return self._image(a, self.out_neurons(layer), "a gradient")
+        return self._image(a, self.pre_activations(layer), "a gradient")
 
     def fan_out_weight(self, layer: M, omega: Tensor, kernel: Kernel) -> Tensor:
         out, _, neurons = omega.shape

@@ -83,6 +83,10 @@ class GrowingLayer(FeatureModule, Protocol):
         """Width of the output."""
 
     @property
+    def pre_activations(self) -> int:
+        """Values of the layer's output at one position (see `LayerAdapter`)."""
+
+    @property
     def device(self) -> torch.device:
         """The device of the weight."""
 

@@ -95,6 +95,12 @@ def build_module(node: Node, inputs: Sequence[Shape]) -> torch.nn.Module:
     return torch_half(node.kind).build(node, inputs)
 
 
+def operations_behind(kind: str, part: torch.nn.Module) -> list[torch.nn.Module]:
+    """The operation that the output of a layer passes before its activation, if its kind has one."""
+    make = torch_half(kind).behind
+    return [] if make is None else [make(part)]
+
+
 def make_identity(kind: str, part: torch.nn.Module) -> bool:
     """Give a new part, in place, the weights with which it passes its input unchanged; False if there are none."""
     make = torch_half(kind).identity

@@ -28,6 +28,7 @@ class TorchHalf:
         adapters: how modules of these torch classes grow; none for an operation on each value alone.
         identity: gives a new module, in place, the weights with which it passes what it reads unchanged, and says
             whether there are such; None if there never are. An edit that inserts a node asks for it.
+        behind: makes, of the module of a layer, the operation that its output passes first; None if there is none.
         import_functions: by the name of a function of `torch.nn.functional`, of a tensor method or of an operator.
         import_modules: by the class of torch; a subclass with the same forward pass is read as that.
         import_named: by the name of a class that torch has not, but several libraries. That it computes what the row
@@ -38,6 +39,7 @@ class TorchHalf:
     build: Builder
     adapters: Sequence[Adapter] = ()
     identity: Callable[[Any], bool] | None = None
+    behind: Callable[[Any], torch.nn.Module] | None = None
     import_functions: Mapping[str, FunctionRow] = field(default_factory=dict)
     import_modules: Mapping[type[torch.nn.Module], ModuleRow] = field(default_factory=dict)
     import_named: Mapping[str, ModuleRow] = field(default_factory=dict)

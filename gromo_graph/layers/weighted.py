@@ -42,6 +42,9 @@ class Weighted(Generic[M]):
     def out_neurons(self, layer: M) -> int:
         return weight_of(layer).shape[0]
 
+    def pre_activations(self, layer: M) -> int:
+        return self.out_neurons(layer)
+
     def outputs(self, layer: M, x: Tensor) -> Tensor:
         found: Tensor = layer(x)
         return found
@@ -69,6 +72,12 @@ class Weighted(Generic[M]):
         weight, bias = (matrix[:, :-1], matrix[:, -1]) if self.has_bias(layer) else (matrix, None)
         return weight.reshape(matrix.shape[0], *weight_of(layer).shape[1:]), bias
 
+    def fan_in_weight(self, layer: M, alpha: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.weight_and_bias(layer, alpha)
+
+    def alpha(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return self.matrix(weight, bias)
+
     def layer_of(self, layer: M, weight: Tensor, bias: Tensor | None) -> torch.nn.Module:
         new = self.empty_like(layer, weight, bias is not None)
         new.weight = like(weight_of(layer), weight.clone())
@@ -86,6 +95,9 @@ class Weighted(Generic[M]):
 
     def out_extension_shape(self, layer: M, size: int) -> tuple[int, ...]:
         return (size, *weight_of(layer).shape[1:])
+
+    def bias_extension_shape(self, layer: M, size: int) -> tuple[int, ...]:
+        return (size,)
 
     def extend_in(self, layer: M, weight: Tensor, at: int) -> list[Replaced]:
         replaced = [grown(layer, "weight", weight, dim=1, at=at)]

@@ -72,7 +72,7 @@ def extend_out(module: LayerModule, weight: Tensor, bias: Tensor | None) -> None
     if not module.use_bias:
         bias = None  # "if needed" says the document, and it is not
     if bias is not None:
-        expect_shape(module, "bias", bias, (size,))
+        expect_shape(module, "bias", bias, adapter.bias_extension_shape(module.layer, size))
     if size == 0:
         return
     new_bias = None if bias is None else bias.to(module.weight)
@@ -90,9 +90,10 @@ def outputs_appended(module: LayerModule, size: int) -> None:
     _forget_pass(module)
     for layer in (module.optimal_delta_layer, module.extended_input_layer):
         if layer is not None:
-            zeros = module.weight.new_zeros(module.adapter.out_extension_shape(layer, size))
-            no_bias = zeros.new_zeros(size) if module.adapter.has_bias(layer) else None
-            module.adapter.extend_out(layer, zeros, no_bias)
+            adapter = module.adapter
+            zeros = module.weight.new_zeros(adapter.out_extension_shape(layer, size))
+            shape = adapter.bias_extension_shape(layer, size)
+            adapter.extend_out(layer, zeros, zeros.new_zeros(shape) if adapter.has_bias(layer) else None)
 
 
 def _forget_pass(module: LayerModule) -> None:

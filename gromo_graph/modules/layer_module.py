@@ -109,7 +109,7 @@ class LayerModule(Linkable):
         self.delta_factor: Tensor | None = None  # None: the square of the input's
 
     def _check_shapes(self, s: tuple[int, int] | None, m: tuple[int, int] | None) -> None:
-        columns, out = self.adapter.columns(self.layer), self.out_neurons
+        columns, out = self.adapter.columns(self.layer), self.pre_activations
         for what, found, expected in (("S", s, (columns, columns)), ("M", m, (columns, out))):
             if found is not None and tuple(found) != expected:
                 raise GrowthError(f"{self.name}: the shape of {what} is {found}: expected {expected}")
@@ -140,6 +140,11 @@ class LayerModule(Linkable):
     def out_neurons(self) -> int:
         """Width of the output."""
         return self.adapter.out_neurons(self.layer)
+
+    @property
+    def pre_activations(self) -> int:
+        """Values of the layer's output at one position: as many as outputs, or as their gates."""
+        return self.adapter.pre_activations(self.layer)
 
     in_features = in_neurons
     own_width = out_neurons

@@ -91,6 +91,11 @@ class Linkable(torch.nn.Module):
         raise NotImplementedError
 
     @property
+    def pre_activations(self) -> int:
+        """Values before the function at one position: one for each feature, unless a layer says otherwise."""
+        return self.own_width
+
+    @property
     def out_features(self) -> int:
         """Width of the output (channels for images)."""
         return self.own_width * self.positions

@@ -199,14 +199,15 @@ def _check(group: Group, neurons: GroupNeurons) -> None:
     for producer, fan_in in zip(group.producers, neurons.fan_in, strict=True):
         shape = producer.adapter.out_extension_shape(producer.layer, size)
         expect_shape(producer, "alpha", fan_in.weight, shape)
+        of_bias = producer.adapter.bias_extension_shape(producer.layer, size)
         if producer.use_bias != (fan_in.bias is not None):
             found = "none" if fan_in.bias is None else "one"
             raise GrowthError(
                 f"the new neurons of {producer.name} come with {found} for a bias: expected "
-                f"{'one of shape ' + str((size,)) if producer.use_bias else 'none'}, as the layer has"
+                f"{'one of shape ' + str(of_bias) if producer.use_bias else 'none'}, as the layer has"
             )
         if fan_in.bias is not None:
-            expect_shape(producer, "the bias of alpha", fan_in.bias, (size,))
+            expect_shape(producer, "the bias of alpha", fan_in.bias, of_bias)
     for consumer, fan_out in zip(group.consumers, neurons.fan_out, strict=True):
         inputs = size * sum(fan_out.repeats)
         shape = consumer.adapter.in_extension_shape(consumer.layer, inputs)

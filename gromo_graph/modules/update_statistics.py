@@ -167,7 +167,9 @@ def _m_of_batch(
     samples = stored_input(module).shape[0]
     if weight_gradient is None:
         return _m_product(module, stored_gradient(module, desired_activation)), samples
-    if module.use_bias and bias_gradient is None:
+    if not module.use_bias:
+        bias_gradient = None
+    elif bias_gradient is None:
         g = stored_gradient(module, desired_activation)
         bias_gradient = module.adapter.output_image(module.layer, g).sum(dim=(0, 2, 3))
     expected = tuple(module.weight.shape)
@@ -175,4 +177,5 @@ def _m_of_batch(
         raise GrowthError(
             f"the gradient of the weight has shape {tuple(weight_gradient.shape)}: expected {expected}"
         )
-    return ParameterGradient(weight_gradient.flatten(1), bias_gradient if module.use_bias else None), samples
+    matrix = module.adapter.matrix(weight_gradient, None)
+    return ParameterGradient(matrix, None if bias_gradient is None else bias_gradient.flatten()), samples

@@ -12,7 +12,7 @@ import torch
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph, Unit, obstacle
-from gromo_graph.layers import build_module
+from gromo_graph.layers import build_module, operations_behind
 from gromo_graph.layers.activation import activation_module
 from gromo_graph.layers.again import AppliedAgain, TokenProducts
 from gromo_graph.layers.attention import Attend
@@ -92,8 +92,10 @@ def _module(graph: Graph, unit: Unit, parts: Parts) -> torch.nn.Module:
     node = graph.spec.nodes[unit.node]
     match unit.role:
         case "layer":
-            function = _chain([activation_module(activation_of(node)), *after])
-            return GrowingModule(parts[unit.node], post_layer_function=function, name=unit.key)
+            part = parts[unit.node]
+            own = [*operations_behind(node.kind, part), activation_module(activation_of(node))]
+            function = _chain([*own, *after])
+            return GrowingModule(part, post_layer_function=function, name=unit.key)
         case "merge" | "fan_out" | "operation":
             return _merge(graph, unit, after, parts)
         case "attention":

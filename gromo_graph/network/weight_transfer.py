@@ -200,7 +200,11 @@ class _Following:
                 with torch.no_grad():
                     tensor.copy_(old)
                 continue
-            by_dim = {0: rows, 1: columns} if len(columns) and tensor.dim() > 1 else {0: rows}
+            by_rows = getattr(fresh, "by_rows", {}).get(key)
+            if by_rows is not None:
+                by_dim = dict.fromkeys(by_rows, rows)
+            else:
+                by_dim = {0: rows, 1: columns} if len(columns) and tensor.dim() > 1 else {0: rows}
             _filled(tensor, old, by_dim)
             if isinstance(tensor, Parameter) and isinstance(old, Parameter):
                 tensor.requires_grad_(old.requires_grad)

@@ -64,20 +64,20 @@ def split(group: ObservedGroup, found: OptimalExtension, columns: Tensor) -> Gro
     size = found.singular_values.shape[0]
     alpha = found.alpha.new_zeros(size, spans[group.producers[-1]].stop)
     alpha[:, columns] = found.alpha
-    outputs = [consumer.out_neurons for consumer in group.consumers]
+    outputs = [consumer.pre_activations for consumer in group.consumers]
     readings = [
         [readings_of(consumer, group, place) for place in places] for consumer, places in group.reads.items()
     ]
     omegas = found.omega.split([out * sum(each) for out, each in zip(outputs, readings, strict=True)])
     fan_in = []
     for producer in group.producers:
-        weight, bias = producer.adapter.weight_and_bias(producer.layer, alpha[:, spans[producer]])
+        weight, bias = producer.adapter.fan_in_weight(producer.layer, alpha[:, spans[producer]])
         kind = producer.weight.dtype
         fan_in.append(FanIn(weight.to(kind), None if bias is None else bias.to(kind)))
     fan_out = []
     for consumer, omega, each in zip(group.consumers, omegas, readings, strict=True):
         kernel = group.kernel_of(consumer)
-        out = consumer.out_neurons
+        out = consumer.pre_activations
         parts = [
             consumer.adapter.fan_out_weight(consumer.layer, part.reshape(out, reading, size), kernel)
             for part, reading in zip(omega.split([out * reading for reading in each]), each, strict=True)

@@ -23,6 +23,7 @@ from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operation_adapter, operations_of
+from gromo_graph.layers.growing import GrowingLayer
 from gromo_graph.statistics.cross_moments import readings_of
 from gromo_graph.statistics.forward_new_channels import measured_spreads
 from gromo_graph.statistics.group_problem import problem_of
@@ -40,6 +41,9 @@ from gromo_graph.statistics.neuron_parts import split
 
 Layer = TypeVar("Layer", bound=GatheringLayer)
 
+
+Rule = Callable[[Tensor, int], float]
+"""(weights into each pre-activation (out, fan-in), inputs) -> the standard deviation of new ones."""
 
 Criterion = Literal["tiny", "gradmax", "random", "variance_transfer"]
 
@@ -205,15 +209,19 @@ def _drawn(group: GatheringGroup, search: Search, neurons: int) -> GroupNeurons:
 
 def first_spread(group: GatheringGroup) -> Spread:
     """The standard deviation of the first weights of layers, uniform in ±1/√fan_in."""
-    return _spread(group, lambda weight: (3.0 * max(weight[:1].numel(), 1)) ** -0.5)
+    return _spread(group, lambda rows, _: _of_first_weights(rows))
+
+
+def _of_first_weights(rows: Tensor) -> float:
+    return float((3.0 * max(rows.shape[1], 1)) ** -0.5)
 
 
 def old_spread(group: GatheringGroup) -> Spread:
     """The standard deviation of the weights as they are now; of first weights if there are none."""
 
-    def of(weight: Tensor) -> float:
-        found = float(weight.detach().std()) if weight.numel() > 1 else 0.0
-        return found if found > 0.0 else (3.0 * max(weight[:1].numel(), 1)) ** -0.5
+    def of(rows: Tensor, inputs: int) -> float:
+        found = float(rows.std()) if rows.numel() > 1 else 0.0
+        return found if found > 0.0 else _of_first_weights(rows)
 
     return _spread(group, of)
 
@@ -225,29 +233,32 @@ def kept_signal_spread(group: GatheringGroup, neurons: int) -> Spread:
         neurons: that are new, and widen what consumers read.
     """
 
-    def of_consumer(weight: Tensor) -> float:
-        return math.sqrt(2.0 / (weight[:1].numel() + neurons * weight[:1, :1].numel()))
+    def of_consumer(rows: Tensor, inputs: int) -> float:
+        fan_in = rows.shape[1]
+        return math.sqrt(2.0 / (fan_in + neurons * fan_in // inputs))
 
-    return _spread(group, lambda weight: math.sqrt(2.0 / max(weight[:1].numel(), 1)), of_consumer)
+    return _spread(group, lambda rows, _: math.sqrt(2.0 / max(rows.shape[1], 1)), of_consumer)
 
 
-def _spread(
-    group: GatheringGroup, of: Callable[[Tensor], float], of_consumer: Callable[[Tensor], float] | None = None
-) -> Spread:
+def _spread(group: GatheringGroup, of: Rule, of_consumer: Rule | None = None) -> Spread:
     """The standard deviations that a rule gives to the new weights of each layer.
 
     Args:
-        of: the rule, from the weight of a layer as it is. of_consumer: that of consumers, if it is another one.
+        of: the rule. of_consumer: that of consumers, if it is another one.
     """
+
+    def given(rule: Rule, layer: GrowingLayer) -> float:
+        return rule(layer.adapter.matrix(layer.weight.detach(), None), layer.in_neurons)
+
     of_consumer = of_consumer or of
     like = group.producers[0].weight
     fan_in = like.new_zeros(spans_of(group)[group.producers[-1]].stop)
     for producer, span in spans_of(group).items():
-        fan_in[span] = of(producer.weight)
+        fan_in[span] = given(of, producer)
     fan_out = []
     for consumer, places in group.reads.items():
         readings = sum(readings_of(consumer, group, place) for place in places)
-        fan_out.append(like.new_full((consumer.out_neurons * readings,), of_consumer(consumer.weight)))
+        fan_out.append(like.new_full((consumer.pre_activations * readings,), given(of_consumer, consumer)))
     return Spread(fan_in, torch.cat(fan_out))
 
 

@@ -154,7 +154,7 @@ def with_step(layer: torch.nn.Module, delta: Tensor) -> Replacements:
 def _append_outputs(layer: torch.nn.Module, size: int) -> list[ParameterChange]:
     """Append outputs whose weights are 0."""
     adapter = adapter_for(layer)
-    bias = _zeros(layer, (size,)) if adapter.has_bias(layer) else None
+    bias = _zeros(layer, adapter.bias_extension_shape(layer, size)) if adapter.has_bias(layer) else None
     return [*adapter.extend_out(layer, _zeros(layer, adapter.out_extension_shape(layer, size)), bias)]
 
 
@@ -201,7 +201,7 @@ def _old_entries(
         found.append(Scaled(new.weight.detach()[:outputs], terms))
         bias += [] if of_bias is None else [(1.0, -of_bias)]
     if shift is not None:
-        bias.append((0.5, -shift))
+        bias.append((0.5, -shift.reshape(old.bias.shape)))
     if bias:
         found.append(Scaled(new.bias.detach()[:outputs], [(0.0, old.bias.detach().clone()), *bias]))
     return found

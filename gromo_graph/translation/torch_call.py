@@ -55,6 +55,17 @@ class Constant:
     """A tensor that does not depend on the inputs and is no weight as it stands."""
 
 
+@dataclass(frozen=True)
+class Absent:
+    """A tensor that a call gives and no node: whoever takes it is in the way.
+
+    Attributes:
+        what: its name in messages.
+    """
+
+    what: str
+
+
 class TorchCall:
     """The call that a row reads, and the spec in the making.
 

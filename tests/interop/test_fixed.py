@@ -228,10 +228,10 @@ def test_a_module_that_gives_several_values_is_kept_with_the_one_around_it() -> 
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm = nn.LSTM(4, 4, batch_first=True)
+            self.rnn = nn.RNN(4, 4, batch_first=True)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.lstm(x)[0]
+            return self.rnn(x)[0]
 
     class Steps(nn.Module):
         def __init__(self) -> None:

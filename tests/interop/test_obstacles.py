@@ -99,7 +99,7 @@ def test_what_a_spec_cannot_say(function: Callable[[Tensor], Any], example: Tens
 
 
 MODULES: list[tuple[nn.Module, Tensor, str]] = [
-    (nn.LSTM(4, 4, batch_first=True), ROW, "LSTM: the language has no such kind"),
+    (nn.RNN(4, 4, batch_first=True), ROW, "RNN: the language has no such kind"),
     (nn.Softmax(1), ROW, "Softmax: the language has no such kind"),
     (nn.Linear(4, 4), torch.zeros(2, 3, 4, 4), "it reads the last of the dimensions [3, 4, 4], alike"),
     (nn.ConvTranspose2d(4, 6, 2, groups=2), torch.zeros(2, 4, 6, 6), "it has 2 groups of 2 channels that give 6"),

@@ -47,6 +47,7 @@ from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
 from gromo_graph.spec.kinds.class_token import ClassToken
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
 from gromo_graph.spec.kinds.pad import Pad
+from gromo_graph.spec.kinds.recurrent import GRU, LSTM
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.kinds.rotary import Rotary
 from gromo_graph.spec.kinds.scale import Scale
@@ -270,6 +271,8 @@ def layers(draw: st.DrawFn, source: str, shape: Shape, features: int) -> Node:
     if len(shape) == 1:
         return Linear(**fields)
     place = len(shape) - 2
+    if place == 0 and shape[1] <= 8 and draw(st.sampled_from([False, False, False, True])):
+        return draw(st.sampled_from([GRU, LSTM]))(**fields)
     if max(shape[1:]) <= 8 and draw(st.sampled_from([False, False, True])):
         return (ConvTranspose1d, ConvTranspose2d)[place](**fields, **draw(transposing(shape)))
     return (Conv1d, Conv2d)[place](**fields, **draw(convolving(shape)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import accumulation_dtype
-from gromo_graph.algebra.neuron_weights import GroupNeurons, taking_turns
+from gromo_graph.algebra.neuron_weights import FanIn, GroupNeurons, taking_turns
 from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.growth.candidates.base import joined
 from gromo_graph.growth.curvature import NO_CURVATURE
@@ -175,12 +175,9 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
     """
     s = links_of_group(linked)[linked.consumers[0]].s_growth.statistic()
     constant = _constant_column(linked)
-    old = _deviations(
-        s, _joined([p.weight for p in linked.producers], [p.bias for p in linked.producers]), constant
-    )
-    new = _deviations(
-        s, _joined([f.weight for f in neurons.fan_in], [f.bias for f in neurons.fan_in]), constant
-    )
+    own = [FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers]
+    old = _deviations(s, _joined(linked, own), constant)
+    new = _deviations(s, _joined(linked, neurons.fan_in), constant)
     target = old.mean()
     if not target > 0:
         return neurons
@@ -188,13 +185,10 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
     return neurons.scaled(factor, 1.0 / factor)
 
 
-def _joined(weights: list[Tensor], biases: list[Tensor | None]) -> Tensor:
-    """[weight | bias] of all producers side by side, (channels, columns)."""
-    parts = []
-    for weight, bias in zip(weights, biases, strict=True):
-        parts.append(weight.detach().flatten(1))
-        if bias is not None:
-            parts.append(bias.detach()[:, None])
+def _joined(linked: LinkedGroup, fan_in: Sequence[FanIn]) -> Tensor:
+    """α of all producers side by side, (channels, columns)."""
+    pairs = zip(linked.producers, fan_in, strict=True)
+    parts = [producer.adapter.alpha(fan.weight, fan.bias).detach() for producer, fan in pairs]
     return torch.cat(parts, dim=1)
 
 

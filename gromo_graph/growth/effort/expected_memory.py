@@ -25,7 +25,7 @@ def expected_bytes(sums: Sums, network: GrowingNetwork, samples: int | None) -> 
     for module in sums.measured:
         columns = _columns(module)
         entries[id(module.tensor_s)] = columns**2
-        entries[id(module.tensor_m)] = columns * module.adapter.out_neurons(module.layer)
+        entries[id(module.tensor_m)] = columns * module.adapter.pre_activations(module.layer)
     for module in sums.modules:
         for link in module.growth_links or ():
             entries |= _of_link(module, link, network.graph, samples)
@@ -49,7 +49,7 @@ def _of_link(
     if link.follows == "rows":
         (producer,) = group.producers
         (place, *_) = group.reads[consumer]
-        gradient = consumer.adapter.out_neurons(consumer.layer) * readings_of(consumer, group, place)
+        gradient = consumer.adapter.pre_activations(consumer.layer) * readings_of(consumer, group, place)
         return {id(link): samples * (_columns(producer) + gradient)}
     producers = sum(_columns(producer) for producer in group.producers)
     readings = sum(readings_of(consumer, group, place) for place in group.reads[consumer])
@@ -60,7 +60,7 @@ def _of_link(
     else:
         read = producers * readings
     found: dict[Hashable, int] = {
-        id(link.m_prev): producers * readings * consumer.adapter.out_neurons(consumer.layer),
+        id(link.m_prev): producers * readings * consumer.adapter.pre_activations(consumer.layer),
         id(link.s_growth.statistic): producers**2,
     }
     if link.follows == "crossed":

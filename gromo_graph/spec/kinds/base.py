@@ -226,6 +226,8 @@ class Layer(Weighted):
     has_first_weights: ClassVar[bool] = True
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "layer"
 
+    is_affine: ClassVar[bool] = True
+    """True if its output, before the activation, is an affine function of its input."""
     reads_tokens: ClassVar[bool] = False
     """True if it reads token ids instead of features."""
 
