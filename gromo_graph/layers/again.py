@@ -22,15 +22,19 @@ from gromo_graph.translation.rows import PlainTorch
 
 
 class AppliedAgain(torch.nn.Module):
-    """(input, value of the other node) -> the other module, applied to the input."""
+    """(input, value of the other node) -> the other module, applied to the input.
 
-    def __init__(self, other: torch.nn.Module | None = None) -> None:
+    Args:
+        other: the module. behind: operations that belong to it (`TorchHalf.behind`).
+    """
+
+    def __init__(self, other: torch.nn.Module | None = None, behind: Sequence[torch.nn.Module] = ()) -> None:
         super().__init__()
-        self._other = (other,)
+        self._other, self._behind = (other,), tuple(behind)
 
-    def bound(self, other: torch.nn.Module) -> AppliedAgain:
+    def bound(self, other: torch.nn.Module, behind: Sequence[torch.nn.Module]) -> AppliedAgain:
         """The same with the module of the other node."""
-        return AppliedAgain(other)
+        return AppliedAgain(other, behind)
 
     @property
     def other(self) -> torch.nn.Module:
@@ -42,6 +46,8 @@ class AppliedAgain(torch.nn.Module):
     def forward(self, x: Tensor, value: Tensor) -> Tensor:
         """The value of the other node says only where the weights are."""
         found: Tensor = self.other(x)
+        for operation in self._behind:
+            found = operation(found)
         return found
 
 

@@ -62,7 +62,9 @@ def bound_part(graph: Graph, parts: Parts, name: str) -> torch.nn.Module:
         raise CompileError(
             f"`{name}` has the weights of `{other}`, which has none: expected a layer or an operation"
         )
-    return part.bound(parts[other])
+    if isinstance(part, TokenProducts):
+        return part.bound(parts[other])
+    return part.bound(parts[other], operations_behind(graph.spec.nodes[other].kind, parts[other]))
 
 
 def initialize(layer: torch.nn.Module, generator: torch.Generator | None) -> None:

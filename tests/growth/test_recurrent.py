@@ -183,3 +183,19 @@ def test_candidates_of_other_kinds_leave_gates_alone(kind: str) -> None:
     for candidate in (each for each in plan.candidates if each.reason is None and each.kind != "prune"):
         moved = float(MSE(outputs(candidate.draft(network, policy).at(1e-7), data), target))
         assert (before - moved) / 1e-7 == pytest.approx(candidate.slope, rel=1e-3, abs=1e-6), candidate
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_may_be_applied_again(kind: str) -> None:
+    network = compiled(f"""
+        x: {{kind: input, shape: [3, 6]}}
+        z: {{kind: input, shape: [3, 6]}}
+        a: {{kind: {kind}, from: x, features: 4}}
+        b: {{kind: again, from: [z, a]}}
+        m: {{kind: merge, from: [a, b]}}
+        f: {{kind: flatten, from: m}}
+        y: {{kind: linear, from: f, features: 2}}
+    """)
+    ((inputs, _),) = data_of(network, samples=5)
+    torch.testing.assert_close(network(*inputs), network(*inputs[::-1]))
+    torch.testing.assert_close(network.to_torch()(*inputs), network(*inputs))
