@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from gromo_graph.layers.affine import affine
-from gromo_graph.layers.class_token import token_in_front
+from gromo_graph.layers.class_token import token_in_front, token_itself
 from gromo_graph.layers.positions import add_parameter
 from gromo_graph.layers.scale import scaled
 from gromo_graph.spec.kinds import Merge
@@ -35,8 +35,10 @@ def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValu
         return view if number == 0 else scaled(call, view, offset=number)
     if isinstance(input, Weight) and alpha == 1:
         return add(call, other, input)
-    if isinstance(other, Weight):
+    token = token_itself(call, other) if isinstance(other, Weight) and alpha == 1 else None
+    if isinstance(other, Weight) and token is None:
         return _with_parameter(call, call.view(input), "bias", _times(other, alpha))
+    other = other if token is None else token
     a, b = _alike(call, input, other)
     b = _scaled(call, b, alpha)
     if isinstance(a, Arranged):

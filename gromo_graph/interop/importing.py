@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -208,35 +208,52 @@ def _readings(model: nn.Module, inputs: Mapping[str, Tensor], *, allow_fixed: bo
     modes = (True,) if model.training else (True, False)
     around = (_read_around, partial(_read_around, keep_calls=False)) if allow_fixed else ()
     readers: tuple[Callable[..., Reading], ...] = (_read, *around)
+    runs = {training: _Runs(model, inputs, training) for training in modes}
     for reader in readers:
         for training in modes:
-            reading = reader(model, inputs, training)
+            reading = reader(runs[training])
             reading.trains = training and not reading.functional_dropout
             yield reading
 
 
-def _read(model: nn.Module, inputs: Mapping[str, Tensor], training: bool) -> Reading:
+class _Runs:
+    """Records of a model in one mode, each made once."""
+
+    def __init__(self, model: nn.Module, inputs: Mapping[str, Tensor], training: bool) -> None:
+        self.model, self.inputs, self.training = model, inputs, training
+        self.batch = len(next(iter(inputs.values())))
+        self._known: dict[frozenset[str], Trace | tuple[Obstacle, ...]] = {}
+
+    def copied(self) -> nn.Module:
+        """A copy of the model in this mode."""
+        return copy_of(self.model).train(self.training)
+
+    def recorded(self, opaque: Collection[str] = ()) -> Trace | tuple[Obstacle, ...]:
+        """Its calls, with modules at some paths taken as they are."""
+        key = frozenset(opaque)
+        if key not in self._known:
+            self._known[key] = trace_by_run(self.copied(), self.inputs, key)
+        return self._known[key]
+
+
+def _read(runs: _Runs) -> Reading:
     """Read by running it, or by export if that fails; if neither can, the obstacles of both are given."""
-    batch = len(next(iter(inputs.values())))
-    trace = trace_by_run(copy_of(model).train(training), inputs)
+    trace = runs.recorded()
     if isinstance(trace, Trace):
-        return read(trace, model, batch=batch)
-    other = trace_by_export(copy_of(model).train(training), inputs)
+        return read(trace, runs.model, batch=runs.batch)
+    other = trace_by_export(runs.copied(), runs.inputs)
     if isinstance(other, Trace):
-        return read(other, model, batch=batch)
+        return read(other, runs.model, batch=runs.batch)
     return Reading(obstacles=[*trace, *other])
 
 
-def _read_around(
-    model: nn.Module, inputs: Mapping[str, Tensor], training: bool, *, keep_calls: bool = True
-) -> Reading:
+def _read_around(runs: _Runs, *, keep_calls: bool = True) -> Reading:
     """Read the model with calls that are obstacles kept as they are, or the modules around them if need be."""
-    batch = len(next(iter(inputs.values())))
     fixed: set[str] = set()
     while True:
-        trace = trace_by_run(copy_of(model).train(training), inputs, fixed)
+        trace = runs.recorded(fixed)
         if isinstance(trace, Trace):
-            reading = read(trace, model, batch=batch, fixed=fixed, keep_calls=keep_calls)
+            reading = read(trace, runs.model, batch=runs.batch, fixed=fixed, keep_calls=keep_calls)
         else:
             reading = Reading(obstacles=list(trace))
         paths = {obstacle.path for obstacle in reading.obstacles}

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,7 @@ def line_of(node: fx.Node) -> str:
     return told_line(*lines[-1]) if lines else ""
 
 
+@cache
 def is_users(file: str) -> bool:
     """True for a file that is neither torch's nor of this package; torchvision's folder begins with torch's name."""
     homes = (f"{Path(module).parent}/" for module in (torch.__file__, __file__))

@@ -21,6 +21,7 @@ from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.class_token import ClassToken
+from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.translation.blueprint import ModelValue
 from gromo_graph.translation.rows import PlainCall, PlainTorch
 from gromo_graph.translation.torch_call import TorchCall, Weight
@@ -85,6 +86,18 @@ def token_in_front(call: TorchCall, weight: Weight, value: ModelValue) -> ModelV
     source = call.blueprint.sequence(call.blueprint.by_features(value))
     node = call.add(ClassToken, {"weight": own}, sources=(source,), count=own.tensor.shape[1])
     return call.behind_positions(node)
+
+
+def token_itself(call: TorchCall, weight: Weight) -> ModelValue | None:
+    """The first positions of what a parameter was put before, as a model reads them that adds to its token alone."""
+    owner = call.owner_of(weight)
+    node = None if owner is None else call.blueprint.nodes.get(owner)
+    if owner is None or not isinstance(node, ClassToken):
+        return None
+    features, length = call.blueprint.shapes[owner]
+    found = call.add(Pad, sources=(owner,), padding=(0, node.count - length))
+    is_last = weight.tensor.shape[-1] == features
+    return ModelValue(found.node, found.own, (node.count, features) if is_last else found.own, turned=is_last)
 
 
 def _plain(part: TokenInFront) -> PlainTorch:

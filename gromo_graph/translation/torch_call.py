@@ -281,6 +281,8 @@ class TorchCall:
     def _features_first(self, view: ModelValue) -> ModelValue:
         """The value of a node, for a model that reads features last."""
         node = self.blueprint.by_features(view)
+        if len(view.shape) == 2:  # of an image the model reads the sequence of its positions
+            node = self.blueprint.sequence(node)
         shape = self.blueprint.shapes[node]
         return ModelValue(node, shape, shape)
 

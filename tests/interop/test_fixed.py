@@ -255,3 +255,26 @@ def test_modes_inside_them_are_taken_over() -> None:
     network = from_torch(model, EXAMPLE, allow_fixed=True)
     assert network.parts["up.0"].training
     assert not network.parts["up.1"].training
+
+
+def test_a_kept_module_reads_the_positions_of_an_image_in_a_row() -> None:
+    class Talking(nn.Module):
+        """Reads (n, positions, features) and refuses anything else."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            _, _, width = x.shape
+            return x.flip(1) * width
+
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 2, stride=2), nn.Flatten(2), Rows(), nn.LayerNorm(4), Talking(), nn.Linear(4, 3)
+    )
+    example = torch.randn(2, *SHAPE)
+    network = from_torch(model, example, allow_fixed=True)
+    torch.testing.assert_close(network(example), model(example))
+
+
+class Rows(nn.Module):
+    """Features behind positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)

@@ -147,6 +147,36 @@ def test_a_repeated_layer_comes_in() -> None:
     assert (kinds.count("again"), kinds.count("attention")) == (6, 3)
 
 
+class ClassAttention(nn.Module):
+    """A class token that alone asks, and to which the answer is added (CaiT)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(2, WIDTH, 2, stride=2), nn.LayerNorm(WIDTH)
+        self.token = nn.Parameter(torch.randn(1, 1, WIDTH))
+        self.q, self.k, self.v, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
+        self.head = nn.Linear(WIDTH, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        token = self.token.expand(x.shape[0], -1, -1)
+        x = self.norm(torch.cat((token, self.patches(x).flatten(2).transpose(1, 2)), dim=1))
+        n, length, width = x.shape
+        q = self.q(x[:, 0]).unsqueeze(1).reshape(n, 1, 2, width // 2).permute(0, 2, 1, 3)
+        k, v = (layer(x).reshape(n, length, 2, width // 2).permute(0, 2, 1, 3) for layer in (self.k, self.v))
+        answer = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, 1, width)
+        return self.head((token + self.out(answer))[:, 0])
+
+
+def test_a_class_token_asks_alone_and_is_added_to_the_answer() -> None:
+    model, x = ClassAttention(), images(0)
+    network = from_torch(model, x)
+    torch.testing.assert_close(network(x), model(x))
+    theirs, ours = gradients(model, x), gradients(network, x)
+    torch.testing.assert_close(ours[(WIDTH,)], theirs[(WIDTH,)])
+    free = {group.target for group in network.graph.groups if obstacle(network.graph, group) is None}
+    assert {"q", "v"} <= free
+
+
 def test_weights_that_are_used_otherwise_are_refused() -> None:
     class Otherwise(nn.Module):
         def __init__(self) -> None:

@@ -21,7 +21,7 @@ from torch import nn
 from gromo_graph.interop.arithmetic import ARITHMETIC, repeated_heads
 from gromo_graph.layers.linear import linear
 from gromo_graph.layers.multihead import is_causal
-from gromo_graph.spec.kinds import Attention, Shape
+from gromo_graph.spec.kinds import Attention, Conv1d, Flatten, Linear, Shape
 from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.translation.arrangement import (
     BATCH,
@@ -35,7 +35,7 @@ from gromo_graph.translation.arrangement import (
     size_of,
 )
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import TorchCall, Weight
+from gromo_graph.translation.torch_call import TorchCall, Weight, trained_like
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def attend(call: TorchCall, scores: Scores, value: Arranged) -> ModelValue:
             f"it multiplies {list(scores.sizes)} and {list(value.sizes)}: expected as many positions"
         )
     (query, by_query), (key, by_key) = _unscaled(call, scores.query), _unscaled(call, scores.key)
-    sides = [_in_heads(call, side) for side in (query, key, value)]
+    sides = [_in_heads(call, side) for side in (_at_one_position(call, query), key, value)]
     heads = _heads(sides)
     query, key, value = sides
     if key.dims[-2] != value.dims[-2]:
@@ -209,6 +209,28 @@ def attend(call: TorchCall, scores: Scores, value: Arranged) -> ModelValue:
     ]
     last = (Factor(FEATURES, value.sizes[-1], heads),)
     return settled(Arranged(mixed.node, mixed.own, ()).with_dims((*dims, last)))
+
+
+def _at_one_position(call: TorchCall, query: Arranged) -> Arranged:
+    """A query that a layer makes of the row of one position, such as that of a class token, as a sequence of one."""
+    blueprint = call.blueprint
+    node = blueprint.nodes[query.node]
+    before = blueprint.nodes[node.sources[0]] if isinstance(node, Linear) else None
+    if not isinstance(node, Linear) or not isinstance(before, Flatten) or blueprint.readers(query.node):
+        return query
+    if len(blueprint.shapes[before.sources[0]]) != 2 or blueprint.shapes[before.sources[0]][1] != 1:
+        return query
+    source = blueprint.sources[query.node]
+    weights = {
+        key: trained_like(tensor, tensor.detach()[..., None].clone()) if key == "weight" else tensor
+        for key, tensor in source.tensors.items()
+    }
+    blueprint.nodes[query.node] = Conv1d(
+        sources=before.sources, features=node.features, bias=node.bias, kernel=1
+    )
+    blueprint.shapes[query.node] = (node.features, 1)
+    blueprint.sources[query.node] = replace(source, tensors=weights)
+    return replace(query, own=(node.features, 1))
 
 
 def _in_heads(call: TorchCall, side: Arranged) -> Arranged:
