@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from gromo_graph import (
     GrowthEvent,
@@ -22,6 +24,12 @@ from gromo_graph.network.example_inputs import random_inputs
 from gromo_graph.spec.data_sections import TextData
 
 SPECS = sorted((Path(__file__).resolve().parent.parent / "specs").glob("*.yaml"))
+
+
+def some_digits() -> tuple[np.ndarray, np.ndarray]:
+    """A part of the digits is enough to see a network grow."""
+    bunch = load_digits()
+    return bunch.data[:400].reshape(-1, 1, 8, 8), bunch.target[:400]
 
 
 def stepped(spec: Spec) -> GrowthEvent:
@@ -63,12 +71,12 @@ def test_flat_text_gives_the_same_spec(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_spec(path: Path, tmp_path: Path) -> None:
-    overrides = ["train.epochs=2", "growth.statistics={samples: 128}"]
+    overrides = ["train.epochs=4", "growth.statistics={samples: 128}"]
     spec = load_spec(path, overrides=overrides)
     if isinstance(spec.data, TextData):  # a part of the text is enough
         spec = load_spec(path, overrides=[*overrides, "data.limit=2500", "growth.stop={parameters: 9700}"])
     if len(spec.inputs) == 1:
-        run = grow(spec, seed=0)
+        run = grow(spec, data=some_digits() if spec.data is None else None, seed=0)
         applied = [event for event in run.events if event.decision is not None]
         drawn = render(run, tmp_path / "grown.svg").read_text()
     else:

@@ -14,6 +14,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers.base import Kernel, like
 from gromo_graph.layers.pad import pad
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.layers.weighted import Weighted, bare, bias_of, weight_of
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
@@ -43,7 +44,7 @@ class PointConv1d(Conv1d):
 def build(node: kinds.Convolution, inputs: Sequence[kinds.Shape]) -> torch.nn.Module:
     """The torch layer of a convolution; its weights are drawn by the compiler, from a generator."""
     at_each = node.dimensions == 1 and (node.kernel, node.stride) == (1, 1) and not node.axis(0).before
-    layer: torch.nn.Module = torch.nn.utils.skip_init(
+    return undrawn(
         PointConv1d if at_each else (Conv1d, Conv2d)[node.dimensions - 1],
         inputs[0][0],
         node.features,
@@ -53,7 +54,6 @@ def build(node: kinds.Convolution, inputs: Sequence[kinds.Shape]) -> torch.nn.Mo
         dilation=node.dilation,
         bias=node.bias,
     )
-    return layer
 
 
 M = TypeVar("M", bound=torch.nn.Module)
@@ -277,7 +277,9 @@ def _padded(
 
 
 def _plain_point(part: PointConv1d) -> PlainTorch:
-    layer = torch.nn.Linear(part.in_channels, part.out_channels, bias=part.bias is not None, device="meta")
+    layer = undrawn(
+        torch.nn.Linear, part.in_channels, part.out_channels, bias=part.bias is not None, device="meta"
+    )
     layer.weight = like(part.weight, part.weight[:, :, 0])
     if part.bias is not None:
         layer.bias = like(part.bias, part.bias)

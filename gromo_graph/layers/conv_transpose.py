@@ -16,6 +16,7 @@ from torch.nn import functional
 from gromo_graph.layers.base import like
 from gromo_graph.layers.conv import FLAT, SlidingAdapter, sliding_fields
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.layers.weighted import bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis, TransposedAxis
@@ -68,7 +69,7 @@ class TransposedConvolution(torch.nn.Module):
 
     def as_torch(self) -> torch.nn.Module:
         """The same as a layer of torch, with copies of the weights."""
-        new: Any = torch.nn.utils.skip_init(
+        new: Any = undrawn(
             self.plain, self.in_channels, self.out_channels, bias=self.bias is not None, **self.options
         )
         new.weight = like(self.weight, self.weight.transpose(0, 1).contiguous())

@@ -22,6 +22,7 @@ from gromo_graph.layers.operation import (
 )
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.spec.kinds import Depthwise, Shape
 from gromo_graph.spec.kinds.refusals import MIXED_GROUPS, no_middle_tap
 
@@ -29,7 +30,7 @@ from gromo_graph.spec.kinds.refusals import MIXED_GROUPS, no_middle_tap
 def build(node: Depthwise, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch convolution with as many groups as there are; its weights are drawn by the compiler."""
     channels = inputs[0][0]
-    module: torch.nn.Module = torch.nn.utils.skip_init(
+    return undrawn(
         (torch.nn.Conv1d, torch.nn.Conv2d)[node.dimensions - 1],
         channels,
         channels,
@@ -40,7 +41,6 @@ def build(node: Depthwise, inputs: Sequence[Shape]) -> torch.nn.Module:
         groups=channels // node.group_width,
         bias=node.bias,
     )
-    return module
 
 
 C = TypeVar("C", torch.nn.Conv1d, torch.nn.Conv2d)

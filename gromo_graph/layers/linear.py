@@ -13,6 +13,7 @@ from gromo_graph.algebra import Patches, as_rows, rows_of_matrix, with_constant
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.base import Kernel
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.layers.weighted import Weighted, bare
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.again import TiedLinear
@@ -24,8 +25,7 @@ from gromo_graph.translation.torch_call import TorchCall, Weight, sizes_of, weig
 
 def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
     """The torch layer of a `linear` node; its weights are drawn by the compiler, from a generator."""
-    layer: Linear = torch.nn.utils.skip_init(Linear, inputs[0][0], node.features, bias=node.bias)
-    return layer
+    return undrawn(Linear, inputs[0][0], node.features, bias=node.bias)
 
 
 class LinearAdapter(Weighted[Linear]):

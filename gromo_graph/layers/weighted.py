@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gromo_graph.layers.base import like
 from gromo_graph.layers.replaced import Replaced, grown
+from gromo_graph.layers.undrawn import undrawn
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -136,5 +137,5 @@ def bare(kind: type[M], **options: Any) -> M:
 
 @cache
 def _prototype(kind: Any, **options: Any) -> torch.nn.Module:
-    layer: torch.nn.Module = kind(1, 1, device="meta", **options)
+    layer: torch.nn.Module = undrawn(kind, 1, 1, device="meta", **options)
     return layer
