@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+ON_TWO := -n 2 --dist worksteal -q
 
 .PHONY: demo test slow coverage lint examples package docs benchmarks picture clean help
 
@@ -17,13 +18,13 @@ demo: $(READY)  ## grow a network on the digits and say where the pictures are
 	$(BIN)/gromo-graph grow specs/digits_mlp.yaml --out runs/demo --force
 
 test: $(READY)  ## the tests, a few minutes at most
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest $(ON_TWO)
 
 slow: $(READY)  ## the tests marked slow: whole trainings
-	$(BIN)/python -m pytest -n 2 -q -m slow
+	$(BIN)/python -m pytest $(ON_TWO) -m slow
 
-coverage: $(READY)  ## the tests of `make test`, and how much of the code they run
-	$(BIN)/python -m pytest -n 2 -q --cov=gromo_graph --cov-report=term:skip-covered
+coverage: $(READY)  ## all tests, the slow ones too, and how much of the code those of `make test` run
+	$(BIN)/python -m pytest $(ON_TWO) -m "slow or not slow" --cov=gromo_graph --cov-report=term:skip-covered
 
 lint: $(READY)  ## style, types and the floors of the house
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from gromo_graph.spec.settings import Growth
 
 
 def obstacle(graph: Graph, group: WidthGroup, policy: Growth | None = None) -> str | None:
-    """The reason why the group cannot grow, or None.
+    """Say why the group cannot grow; None if it can.
 
     Args:
         graph, group: what would grow.
@@ -24,7 +24,7 @@ def obstacle(graph: Graph, group: WidthGroup, policy: Growth | None = None) -> s
 
 
 def why_discontinuous(operation: str, remedy: str) -> str:
-    """The reason why nothing grows through an operation that sees all features at once.
+    """Say why nothing grows through an operation that sees all features at once.
 
     Args:
         operation: its name in messages. remedy: how growing it can be allowed.

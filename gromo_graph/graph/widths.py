@@ -136,7 +136,7 @@ def _with_parts(group: WidthGroup, connected: Sequence[WidthGroup]) -> WidthGrou
 
 
 def _why_tied(part: WidthGroup, first: WidthGroup) -> str | None:
-    """The reason why a part of tied widths cannot grow, or None."""
+    """Say why a part of tied widths cannot grow; None if it can."""
     if part.matches:
         return (
             f"`{part.target}` makes what `{part.matches[0]}` compares, which cannot be tied to other widths"
@@ -233,7 +233,7 @@ def _group(
 
 
 def _why_fixed(spec: Spec, found: _Members, producers: Sequence[Layer]) -> str | None:
-    """The reason why a group that no node forbids to grow cannot, or None."""
+    """Say why a group cannot grow that no node forbids to; None if it can."""
     for name, layer in zip(found.producers, producers, strict=True):
         if not isinstance(layer.grow, Grow):
             return f"`{name}` says `grow: false`"
@@ -255,7 +255,7 @@ def _unit(spec: Spec, flow: WidthFlow[str], found: _Members, features: int) -> i
 
 
 def _why_no_match(spec: Spec, found: _Members) -> str | None:
-    """The reason why the query and the key of an attention cannot grow, or None.
+    """Say why the query and the key of an attention cannot grow; None if they can.
 
     A new feature of both adds a product to their old ones only where a layer makes each of the two for this alone.
     """

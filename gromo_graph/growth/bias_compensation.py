@@ -16,7 +16,7 @@ _ROUNDING = 8.0
 
 
 def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
-    """The reason why the shift of some consumer cannot be taken back, or None (docs/maths.md, "Exact slopes")."""
+    """Say why the shift of some consumer cannot be taken back; None if it can (docs/maths.md, "Exact slopes")."""
     lost = _lost_in_a_product(linked) or _moves_all_positions(graph, linked)
     if lost is not None:
         return lost
@@ -40,7 +40,7 @@ def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
 
 
 def _lost_in_a_product(linked: LinkedGroup) -> str | None:
-    """Why nothing of new channels is read, if all factors of a product start at 0; or None."""
+    """Say why nothing of new channels is read, if all factors of a product start at 0; else give None."""
     products = [merge.name for merge in linked.merges if merge.multiplies]
     if linked.linear_paths.gain or not products:
         return None
@@ -48,7 +48,7 @@ def _lost_in_a_product(linked: LinkedGroup) -> str | None:
 
 
 def _moves_all_positions(graph: Graph, linked: LinkedGroup) -> str | None:
-    """Why a factor of one position, which multiplies all positions of another, cannot grow with it; or None.
+    """Say why a factor of one position, which multiplies all positions of another, cannot grow with it; or None.
 
     As long as the other rests at 0, the new channels of such a factor have no effect at first order.
     """

@@ -50,7 +50,7 @@ class Clock(ABC):
 
     @abstractmethod
     def over(self, moment: int) -> str | None:
-        """The reason why nothing grows at this moment or later, or None."""
+        """Say why nothing grows at this moment or later; None if it may."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ Names = tuple[str, ...]
 """Layers or sums whose outputs stand at the same positions, and so have a curvature together."""
 
 NO_CURVATURE = "no curvature reaches its outputs"
-"""The reason why nothing can be found by natural gradient at a place."""
+"""A place at which nothing can be found by natural gradient, in words."""
 
 
 @dataclass

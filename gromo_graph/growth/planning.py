@@ -226,7 +226,7 @@ class Planner:
         return planned
 
     def too_large(self, network: GrowingNetwork, policy: Growth) -> str | None:
-        """The reason why no step can be measured any more: a network that has grown needs no less memory."""
+        """Say why no step can be measured any more: a network that has grown needs no less memory."""
         if self.max_memory is None:
             return None
         needed = expected_memory(network, policy)
@@ -236,7 +236,7 @@ class Planner:
         return f"the statistics of a growth step would take {size(needed)}, and {allowed} are allowed"
 
     def does_not_fit(self, error: Exception) -> str | None:
-        """The reason why a plan failed, if all processes know that memory is too small; None for other errors."""
+        """Say why a plan failed, if all processes know that memory is too small; None for other errors."""
         known_to_all = self.processes.count == 1 or isinstance(error, SharedMemoryError)
         if not (out_of_memory(error) and known_to_all):
             return None

@@ -63,7 +63,7 @@ def information(candidate: Applicable, samples: int) -> float:
 
 
 def why_not_worth(candidate: Applicable, policy: Growth, samples: int | None) -> str | None:
-    """The reason why `select: information` leaves a candidate out; None if it does not."""
+    """Say why `select: information` leaves a candidate out; None if it does not."""
     if policy.select != "information" or samples is None:
         return None
     if isinstance(candidate, Pruning) or candidate.rescue or information(candidate, samples) > 0.0:

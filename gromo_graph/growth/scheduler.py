@@ -355,7 +355,7 @@ class GrowthScheduler:
         return Filler(self.network, self.policy, self.generator, pace, left == 1)
 
     def _why_never(self) -> str | None:
-        """The reason why nothing can grow, if it is known before the training."""
+        """Say why nothing can grow, if it is known before the training."""
         return None if self.policy.counts_epochs else over_budget(self.network.graph, self.policy)
 
     def _steps(self, given: int | None) -> int | None:

@@ -15,7 +15,7 @@ _ROUNDING = 1e-6
 
 
 def goal_reached(error: float, policy: Growth) -> str | None:
-    """The reason if the held-out accuracy is enough, else None."""
+    """Words if the held-out accuracy is enough, else None."""
     goal = policy.stop.accuracy
     if goal is None or 1.0 - error < goal:
         return None
@@ -23,7 +23,7 @@ def goal_reached(error: float, policy: Growth) -> str | None:
 
 
 def gained_little(before: float, after: float, policy: Growth) -> str | None:
-    """The reason if the last step lowered the held-out loss so little that no further one is tried, else None."""
+    """Words if the last step lowered the held-out loss so little that no further one is tried, else None."""
     least = policy.stop.improvement
     if least is None or before - after >= least * abs(before):
         return None
@@ -32,7 +32,7 @@ def gained_little(before: float, after: float, policy: Growth) -> str | None:
 
 
 def not_worth(graph: Graph, proposal: Applicable, before: float, after: float, policy: Growth) -> str | None:
-    """The reason if the held-out loss would fall too little for the cost, or rise too much, else None."""
+    """Words if the held-out loss would fall too little for the cost, or rise too much, else None."""
     least = policy.when.worth
     cost = proposal.delta_parameters / max(1, graph.parameter_count)
     if least is None or before == 0.0:
@@ -49,7 +49,7 @@ def not_worth(graph: Graph, proposal: Applicable, before: float, after: float, p
 
 
 def budget_reached(graph: Graph, policy: Growth) -> str | None:
-    """The reason if a budget leaves no room for one feature of any group, nor for a new path, else None."""
+    """Words if a budget leaves no room for one feature of any group, nor for a new path, else None."""
     stop = policy.stop
     if (stop.parameters is None and stop.madds is None) or "prune" in policy.actions:
         return None

@@ -87,7 +87,7 @@ def valid_bytes(model: Any) -> bytes:
 
 
 def runner(content: bytes) -> tuple[Callable[[Mapping[str, Any]], list[Any]], str] | None:
-    """What runs a model on arrays by name, and its version; None if onnxruntime is not installed."""
+    """A function that runs a model on arrays by name, and the name of its library; None without onnxruntime."""
     try:
         import onnxruntime
     except ImportError:

@@ -144,7 +144,7 @@ def _is_extra(value: Any) -> bool:
 
 
 def why_it_ended(error: Exception) -> str:
-    """Why a forward pass ended, with the line of the user's code."""
+    """Describe the end of a forward pass, with the line of the user's code."""
     return f"{_first_line(error)}{_place(error)}"
 
 

@@ -20,7 +20,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers.replaced import Replaced
 
 NO_WEIGHTS = "it has no weights with which a new channel could start as the identity (affine=True)"
-"""The reason why a norm cannot grow."""
+"""A norm that cannot grow, in words."""
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -95,7 +95,7 @@ class OperationAdapter(Generic[M]):
     sees_samples: bool = False
 
     def obstacle(self, operation: M, entering: Features) -> str | None:
-        """The reason why features that pass cannot grow, or None (as `why_fixed` of the kind in the spec)."""
+        """Say why features that pass cannot grow; None if they can (as `why_fixed` of the kind in the spec)."""
         return None
 
     def unit(self, operation: M) -> int:

@@ -13,7 +13,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 
 def reparametrized(module: torch.nn.Module) -> str | None:
-    """The reason why weights of the module itself are not plain parameters, and what to do; None if they are.
+    """Say why weights of the module itself are not plain parameters, and what to do; None if they are.
 
     >>> layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2))
     >>> reparametrized(layer)

@@ -270,7 +270,7 @@ def _asked_by_operations(members: Iterable[Linkable]) -> tuple[list[str], list[i
 
 
 def _why_not_read(group: Group) -> str | None:
-    """The reason why a consumer prevents the group from growing, or None."""
+    """Say why a consumer prevents the group from growing; None if it does not."""
     for consumer in group.consumers:
         if not consumer.allow_growing:
             return f"{consumer.name} may not grow (allow_growing=False): expected a module that may"

@@ -35,7 +35,7 @@ def check_plain_weights(network: GrowingNetwork) -> None:
 
 
 def _no_plain_tensor(parameter: Parameter) -> str | None:
-    """The reason why a parameter cannot be widened."""
+    """Say why a parameter cannot be widened."""
     if hasattr(parameter, "device_mesh"):
         return _SHARDED.format("fully_shard")
     if parameter.is_meta:

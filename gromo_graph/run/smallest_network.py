@@ -135,7 +135,7 @@ def _halving(
 
 
 def _why_ended(picked: Trained, last: Size, within: float) -> str | None:
-    """The reason why growth ended in the picked run; None if it is the whole run again, which has its own reason."""
+    """Say why growth ended in the picked run; None if it is the whole run again, which has its own reason."""
     if picked.step == last.step:
         return None
     return (

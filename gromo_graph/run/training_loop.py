@@ -458,7 +458,7 @@ class Loop:
         return judge_of(prepared, EVEN if written == "tuned" else written)
 
     def _ending(self) -> dict[str, Any]:
-        """The reason why the training ended early and the epoch whose weights are kept, if there are such."""
+        """Say why the training ended early and which epoch's weights are kept, if either is so."""
         stopped = self.watch.stopped
         return {
             **({} if stopped is None else {"stopped": stopped}),

@@ -230,7 +230,7 @@ class GraphChecks:
 
 
 def batch_size_problem(nodes: Mapping[str, Node], batch_size: int) -> str | None:
-    """The reason why a batch of one sample cannot be trained on, or None; for nodes that fit together."""
+    """Say why a batch of one sample cannot be trained on, or give None; for nodes that fit together."""
     if batch_size != 1:
         return None
     shapes = infer_shapes(nodes, topological_order(nodes)).known

@@ -59,7 +59,7 @@ def infer_shapes(nodes: Mapping[str, Node], order: Iterable[str]) -> Shapes:
 
 
 def count_problem(node: Node) -> str | None:
-    """The reason why a node cannot read as many nodes as it does, or None."""
+    """Say why a node cannot read as many nodes as it does; None if it can."""
     found, most = len(node.sources), node.max_sources
     if (most is None or found <= most) and found >= len(node.source_names):
         return None

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 
 import pytest
+
+with contextlib.suppress(
+    ImportError, AttributeError
+):  # torch parses the source of 500 functions for each ONNX file
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))  # type: ignore
 
 
 @pytest.fixture

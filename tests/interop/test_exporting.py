@@ -426,7 +426,8 @@ def test_attention_in_every_format(
     pytest.importorskip("onnxscript")
     text = ATTENTION.format(shape=shape, layer=layer, heads=heads, dropout=dropout, causal=causal)
     network = compile_network(parse_spec(text), seed=0).eval()
-    for ending in ("py", "pt2", "onnx"):
+    with_onnx = (heads, dropout) in ((1, 0.0), (2, 0.5))  # it takes most of the time
+    for ending in ("py", "pt2", "onnx") if with_onnx else ("py", "pt2"):
         done = export(network, tmp_path / f"model.{ending}")
         assert done.difference is not None
         assert done.difference <= 1e-5

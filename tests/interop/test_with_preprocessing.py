@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.run.tables.tables import shop, shop_spec
 _TABLE = "{file: shop.csv, target: TARGET, drop: [customer_id, price]}"
 
 
+@cache
 def _run(*, classes: bool = True, **overrides: str) -> Run:
     frame = shop().assign(value=shop()["price"] * 100)
     frame.loc[:2, "city"] = "Ulm"  # rare

@@ -81,7 +81,7 @@ class Applicable(Proposal, ABC):
 
     @property
     def whole(self) -> str | None:
-        """The reason why it is applied as a whole or not at all; None if a step size is searched."""
+        """Say why it is applied as a whole or not at all; None if a step size is searched."""
         return None
 
     @property

@@ -114,7 +114,7 @@ class PruneProspect(Prospect[Removal]):
 
 
 def _why_whole(group: WidthGroup) -> str | None:
-    """The reason why single neurons cannot be removed."""
+    """Say why single neurons cannot be removed."""
     if group.parts:
         return "groups that are tied to one width are not pruned"
     if group.matches:

@@ -67,7 +67,7 @@ class Allowance:
         return found if found or self.strict else cost.least
 
     def why_it_waits(self, cost: DecisionCost) -> str:
-        """The reason of a tick at which nothing is measured."""
+        """Words for a tick at which nothing is measured."""
         return (
             f"the tick waits: deciding on {cost.least} samples takes {cost.of(cost.least):.3g} multiply-adds, and "
             f"{self.left:.3g} are left of {self.share:g} times the {self.trained:.3g} of training so far "

@@ -20,7 +20,7 @@ from gromo_graph.spec.settings import Growth
 LossOf = Callable[[GrowingNetwork], float]
 """The held-out loss of a network."""
 ZERO = "γ = 0"
-"""The reason for a candidate that lowers the loss at no step size."""
+"""A candidate that lowers the loss at no step size, in words."""
 # A mean loss is known to some units in the last place of float32.
 _ULPS, _EPS = 4, 2.0**-23
 
@@ -151,7 +151,7 @@ def in_words(refused: Sequence[Trial]) -> str:
 
 
 def why_refused(refused: Sequence[Trial]) -> str:
-    """The reason why nothing that was tried is applied; empty if nothing was tried."""
+    """Say why nothing that was tried is applied; empty if nothing was tried."""
     if refused and all(trial.refusal == ZERO for trial in refused):
         tried = ", ".join(f"`{trial.candidate.target}`" for trial in refused)
         return f"{ZERO}: no step size lowers the held-out loss for {tried}"

@@ -94,7 +94,7 @@ class Timekeeper:
         self._plateau.start_again()
 
     def why_over(self, graph: Graph, processes: Processes, *, ahead: int = 0) -> str | None:
-        """The reason why no further growth step is tried, by count, time and budget; None while growth goes on.
+        """Say why no further growth step is tried, by count, time and budget; None while growth goes on.
 
         Args:
             ahead: moments from now on that are meant.

@@ -61,7 +61,7 @@ class EpochWatch:
 
     @property
     def stopped(self) -> str | None:
-        """The reason why the training ended early, or None."""
+        """Say why the training ended early; None if it did not."""
         return self._state.stopped
 
     def see(self, epoch: int, value: float | None, *, grown: bool, growing: bool) -> bool:

@@ -192,7 +192,7 @@ class Node(Frozen):
         return f"`{name}` reads it as it is", f"its width is that of `{name}`"
 
     def why_fixed(self, segments: int, repeated: bool) -> str | None:
-        """The reason why features that pass through it cannot grow, or None.
+        """Say why features that pass through it cannot grow; None if they can.
 
         Args:
             segments: number of layers whose features lie side by side in its input.

@@ -7,7 +7,7 @@ MIXED_HEADS = "its heads would mix the features of several layers"
 
 
 def no_middle_tap(kernel: object) -> str:
-    """The reason why channels cannot grow through an even kernel.
+    """Say why channels cannot grow through an even kernel.
 
     Args:
         kernel: its size, as it is written.
