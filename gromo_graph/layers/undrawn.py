@@ -16,7 +16,8 @@ def undrawn(kind: type[M], *arguments: Any, **options: Any) -> M:
     `torch.nn.utils.skip_init` does the same by way of the meta device, which takes five times as long, and half a
     second the first time.
     """
-    layer: M = _without_drawing(kind)(*arguments, **options)
+    hashed: Any = kind  # a class is hashable, which mypy does not see
+    layer: M = _without_drawing(hashed)(*arguments, **options)
     layer.__class__ = kind
     return layer
 
