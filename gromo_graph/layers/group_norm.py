@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import GroupNorm as TorchGroupNorm
 from torch.nn import functional
 
+from gromo_graph.algebra import Tangent
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.operation import (
     NO_WEIGHTS,
@@ -68,6 +69,10 @@ class GroupNormAdapter(OperationAdapter[TorchGroupNorm]):
         grouped = channels.values.unflatten(1, (-1, self.unit(operation)))
         mean = grouped.mean(dim=tuple(range(2, grouped.dim())), keepdim=True)
         return Channels((grouped - mean).flatten(1, 2), 0.0)
+
+    def gain(self, operation: TorchGroupNorm, resting: float) -> Tangent:
+        """A new group subtracts the value at which its channels rest."""
+        return Tangent(0.0, 1.0, 1.0)
 
     def average(self, operation: TorchGroupNorm, maps: Tensor) -> Tensor:
         return maps

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gromo_graph import GrowthScheduler, compile_network
+from gromo_graph import GrowthScheduler, compile_network, parse_spec
 from tests.growth.problems import ACTIVATIONS, batches, chain, loss_over, pend, sizes_agree
 
 MSE = torch.nn.functional.mse_loss
@@ -105,3 +105,67 @@ def test_few_samples_use_the_raw_gradient_and_say_so() -> None:
     (candidate,) = [c for c in scheduler.plan(data).candidates if c.target == "h1"]
     assert "few samples" in candidate.note
     assert finite_difference(scheduler, candidate, data, 1e-6) == pytest.approx(candidate.slope, rel=1e-2)
+
+
+RESTING = """
+nodes:
+  x: {{kind: input, shape: {shape}}}
+  a: {{kind: {layer}, from: x, features: 4, activation: {activation}}}
+  n: {{{behind}, from: a}}
+  b: {{kind: {layer}, from: n, features: 3, activation: tanh, grow: false}}
+  f: {{kind: flatten, from: b}}
+  y: {{kind: linear, from: f, features: 2}}
+output: y
+"""
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", "tanh"])
+@pytest.mark.parametrize(
+    ("behind", "shape"),
+    [
+        ("kind: group_norm, groups: 2", (5,)),
+        ("kind: group_norm, groups: 4", (2, 3, 3)),
+        ("kind: group_norm, groups: 2, activation: softplus", (2, 3, 3)),
+        ("kind: batch_norm", (2, 3, 3)),
+        ("kind: affine", (2, 3, 3)),
+        ("kind: prelu, shared: false", (2, 3, 3)),
+        ("kind: depthwise_conv2d, kernel: 3", (2, 3, 3)),
+        ("kind: upsample2d, size: 5, mode: bilinear", (2, 3, 3)),
+    ],
+)
+def test_slopes_of_new_channels_that_rest_at_another_value_than_0(
+    behind: str, shape: tuple[int, ...], activation: str
+) -> None:
+    layer = "linear" if len(shape) == 1 else "conv2d, kernel: 1"
+    text = RESTING.format(shape=list(shape), layer=layer, behind=behind, activation=activation)
+    network = compile_network(parse_spec(text), seed=0, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, *shape, generator=generator, dtype=torch.float64)
+    data = [(x, torch.stack([x.flatten(1)[:, 0].square(), x.flatten(1)[:, 1].tanh()], dim=1))]
+    scheduler = GrowthScheduler(network, MSE)
+    (candidate,) = [each for each in scheduler.plan(data).candidates if each.target == "a"]
+    assert candidate.reason is None
+    assert finite_difference(scheduler, candidate, data, 1e-7) == pytest.approx(candidate.slope, rel=1e-2)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("features", [1, 4])
+def test_a_trained_slope_grows_with_its_features(shared: bool, features: int) -> None:
+    """New features pass it at 0, its kink; of a single feature too it is told whether each has a slope of its own."""
+    behind = f"kind: prelu, shared: {str(shared).lower()}"
+    text = RESTING.format(shape=[5], layer="linear", behind=behind, activation="identity")
+    network = compile_network(
+        parse_spec(text.replace("features: 4", f"features: {features}")), seed=0
+    ).double()
+    with torch.no_grad():
+        network.parts["n"].weight.fill_(0.5)
+    data = [(x, y[:, :2]) for x, y in batches()]
+    scheduler = GrowthScheduler(network, MSE)
+    (candidate,) = [each for each in scheduler.plan(data).candidates if each.target == "a"]
+    assert finite_difference(scheduler, candidate, data, 1e-7) == pytest.approx(candidate.slope, rel=1e-2)
+    scheduler.apply(candidate, 0.01)
+    slopes = network.parts["n"].weight
+    assert slopes.tolist() == ([0.5] if shared else [0.5] * features + [0.25] * candidate.neurons)
+    assert network.graph.parameter_count == sum(parameter.numel() for parameter in network.parameters())
+    x = data[0][0]
+    torch.testing.assert_close(network.to_torch()(x), network(x))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from gromo_graph.spec.kinds.prelu import PReLU
 from hypothesis import strategies as st
 
 from gromo_graph.spec import Spec
@@ -99,7 +100,10 @@ NAMES = st.one_of(st.sampled_from(ODD_NAMES), st.text(LETTERS, max_size=12)).fil
 )
 FEATURES = st.integers(1, 12)
 ACTIVATIONS = st.sampled_from(
-    ["identity", "relu", "gelu", "elu", "mish", SetActivation(leaky_relu=0.2), SetActivation(elu=0.5)]
+    [
+        *("identity", "relu", "gelu", "elu", "mish", "sigmoid"),
+        *(SetActivation(leaky_relu=0.2), SetActivation(elu=0.5), SetActivation(softplus=2.0)),
+    ]
 )
 
 
@@ -146,6 +150,7 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         ),
         Affine(sources=(source,), weight=draw(st.booleans()), bias=True, shared=draw(st.booleans())),
         Affine(sources=(source,), bias=False, shared=draw(st.booleans())),
+        PReLU(sources=(source,), shared=draw(st.booleans())),
         Slice(sources=(source,), start=0, stop=draw(st.integers(1, shape[0]))),
         ChannelShuffle(sources=(source,), groups=draw(st.sampled_from(divisors(shape[0])))),
         BatchNorm(sources=(source,), activation=activation, momentum=draw(st.sampled_from([0.1, 0.5]))),
