@@ -16,7 +16,6 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from gromo_graph.algebra import tangent_of
 from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.growth.process_sums import Processes
@@ -85,7 +84,8 @@ def watching(network: GrowingNetwork) -> Iterator[Kinks]:
 
 def _has_kink(operation: torch.nn.Module) -> bool:
     """True if it is an activation, and one whose sides differ at 0."""
-    return isinstance(operation_adapter(operation), Elementwise) and tangent_of(operation).has_kink
+    adapter = operation_adapter(operation)
+    return isinstance(adapter, Elementwise) and adapter.gain(operation, 0.0).has_kink
 
 
 def _counter(kinks: Kinks, name: str) -> Callable[[torch.nn.Module, tuple[Tensor, ...], Tensor], None]:

@@ -23,6 +23,7 @@ from gromo_graph.spec.kinds.affine import Affine
 from gromo_graph.spec.kinds.class_token import ClassToken
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv
 from gromo_graph.spec.kinds.norm import Norm
+from gromo_graph.spec.kinds.prelu import PReLU
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from tests.spec.strategies import specs
 
@@ -132,6 +133,8 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
             assert graph.parameters(name) == shape[0] * node.count
         elif isinstance(node, Affine):
             assert graph.parameters(name) == (node.weight + node.bias) * (1 if node.shared else shape[0])
+        elif isinstance(node, PReLU):
+            assert graph.parameters(name) == (1 if node.shared else shape[0])
         elif isinstance(node, Norm):
             whole = isinstance(node, LayerNorm | RMSNorm) and node.over != "features"
             each = prod(shape[1:]) if whole else 1

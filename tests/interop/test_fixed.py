@@ -34,7 +34,9 @@ EXAMPLE = torch.zeros(1, *SHAPE, dtype=torch.float64)
 
 def unet(*, seed: int = 0) -> tuple[nn.Module, GrowingNetwork]:
     torch.manual_seed(seed)
-    up = nn.Sequential(nn.ConvTranspose2d(8, 8, 2, stride=2, groups=2), nn.AlphaDropout(0.0), nn.PReLU())
+    up = nn.Sequential(
+        nn.ConvTranspose2d(8, 8, 2, stride=2, groups=2), nn.AlphaDropout(0.0), nn.Hardshrink(0.01)
+    )
     model = UNet(up=up).double()
     return model, from_torch(model, EXAMPLE, allow_fixed=True)
 
@@ -42,7 +44,7 @@ def unet(*, seed: int = 0) -> tuple[nn.Module, GrowingNetwork]:
 def test_modules_without_a_kind_are_kept_each_as_a_node() -> None:
     model, network = unet()
     fixed = {name: node.details for name, node in network.spec.nodes.items() if node.kind == "fixed"}
-    assert fixed == {"up.0": ("ConvTranspose2d",), "up.1": ("AlphaDropout",), "up.2": ("PReLU",)}
+    assert fixed == {"up.0": ("ConvTranspose2d",), "up.1": ("AlphaDropout",), "up.2": ("Hardshrink",)}
     agree(model, network, SHAPE)
     assert network.graph.parameter_count == sum(p.numel() for p in network.parameters())
     assert network.parts["up.0"] is not model.get_submodule("up.0")
@@ -73,7 +75,7 @@ def test_new_edges_and_nodes_beside_them() -> None:
     class Rows(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.a, self.odd, self.b = nn.Linear(6, 5), nn.PReLU(5), nn.Linear(5, 4)
+            self.a, self.odd, self.b = nn.Linear(6, 5), nn.Hardshrink(0.1), nn.Linear(5, 4)
             self.out = nn.Linear(4, 2)
 
         def forward(self, x: Tensor) -> Tensor:
@@ -116,7 +118,7 @@ def test_edits_keep_them() -> None:
 def test_such_a_spec_is_drawn_and_exported_but_neither_written_as_source_nor_read(tmp_path: Path) -> None:
     _, network = unet()
     render(network, tmp_path / "u.svg")
-    assert "PReLU" in (tmp_path / "u.svg").read_text()
+    assert "Hardshrink" in (tmp_path / "u.svg").read_text()
     assert export(network, tmp_path / "u.pt2").difference == 0.0
     with pytest.raises(
         CompileError, match=r"`up.1` is a torch.nn.modules.dropout.AlphaDropout that was imported"

@@ -104,6 +104,11 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
     "alpha": (lambda m, x: torch.add(x, x.tanh(), alpha=2), ROW, ["merge", "scale", "merge"], {}),
     "in place": (lambda m, x: x.tanh().mul_(2).sub_(1).div_(4), ROW, ["scale"] * 3, {}),
     "clamp": (lambda m, x: x.clamp(-0.5, 2), ROW, [], {}),
+    "a trained slope": (
+        lambda m, x: m.act(x.transpose(1, 2)).transpose(1, 2), SEQUENCE, ["prelu"], {"act": nn.PReLU()},
+    ),
+    "trained slopes": (lambda m, x: m.act(x), IMAGE, ["prelu"], {"act": nn.PReLU(4, init=0.4)}),
+    "slopes as a function": (lambda m, x: functional.prelu(x, m.a), ROW, ["prelu"], {"a": parameter(4)}),
     "clamp from 0": (lambda m, x: x.clamp(min=0), ROW, [], {}),
     "leaky": (lambda m, x: functional.leaky_relu(x, 0.3), IMAGE, [], {}),
     "hard swish": (lambda m, x: m.act(x), IMAGE, [], {"act": nn.Hardswish()}),
@@ -308,6 +313,7 @@ def test_an_operation_comes_in_by_torch_export(name: str) -> None:
             "each second",
             "shuffled",
             "a class token",
+            "trained slopes",
         ),
     ],
 )

@@ -257,9 +257,17 @@ def test_foreign_previous_modules_are_refused() -> None:
 
 
 def test_operations_with_weights_of_their_own_are_refused_unless_known() -> None:
-    first = GrowingModule(torch.nn.Linear(3, 4), post_layer_function=torch.nn.PReLU(4), name="first")
+    class Slopes(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.prelu(x, self.weight)
+
+    first = GrowingModule(torch.nn.Linear(3, 4), post_layer_function=Slopes(), name="first")
     second = GrowingModule(torch.nn.Linear(4, 2), previous_module=first, name="second")
-    with pytest.raises(GrowthError, match="PReLU of first: it has weights for each channel"):
+    with pytest.raises(GrowthError, match="Slopes of first: it has weights for each channel"):
         second.create_layer_extensions(1)
     first.post_layer_function = torch.nn.PReLU()  # one weight for all channels
     second.create_layer_extensions(1)
