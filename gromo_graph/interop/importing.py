@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
 from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
-from gromo_graph.interop.recording import trace_by_run
+from gromo_graph.interop.repeating import record
 from gromo_graph.interop.tracing import Trace, run_once, trace_by_export
 from gromo_graph.interop.verifying import disagreement
 from gromo_graph.layers.reparametrized import copy_of
@@ -232,7 +232,7 @@ class _Runs:
         """Its calls, with modules at some paths taken as they are."""
         key = frozenset(opaque)
         if key not in self._known:
-            self._known[key] = trace_by_run(self.copied(), self.inputs, key)
+            self._known[key] = record(self.copied(), self.inputs, key)
         return self._known[key]
 
 

@@ -106,6 +106,7 @@ class _Reader:
             elif node.op != "output" and node not in inside:
                 self._read(node)
         self._outputs()
+        self.result.obstacles = [*self.trace.unsteady, *self.result.obstacles]
         return self.result
 
     def _read(self, node: fx.Node) -> None:
@@ -118,6 +119,8 @@ class _Reader:
         """The calls that turn pairs of features as one node; if they do something else, they are read one by one."""
         end = region.nodes[-1]
         try:
+            if any("refused" in node.meta for node in region.nodes):
+                raise Unmapped("one of them cannot be read")
             call = self._torch_call(end, self.trace.seen[end])
             self.values[end] = rotary(call, region, self.values)
             self.result.folded = True  # the model may make its tables in another precision
@@ -128,6 +131,9 @@ class _Reader:
     def _kept(self, node: fx.Node, reason: str) -> Any:
         """The call as a node that is the call itself, or a stand-in and an obstacle."""
         seen = self.trace.seen[node]
+        if "obstacle" in node.meta:
+            self._note(node.meta["obstacle"])
+            return pytree.tree_map(self._lost, seen)
         try:
             if not self.keep_calls or not node.op.startswith("call") or node.target in self.fixed:
                 raise Unmapped(reason)
@@ -186,6 +192,9 @@ class _Reader:
         else:
             named = f"`{name_of(node)[0]}`: " if node.op.startswith("call") else ""
             obstacle = Obstacle(self.trace.owner(node), f"{named}{reason}{line_of(node)}")
+        self._note(obstacle)
+
+    def _note(self, obstacle: Obstacle) -> None:
         if obstacle not in self.result.obstacles:
             self.result.obstacles.append(obstacle)
 
@@ -204,7 +213,7 @@ class _Reader:
             case "placeholder":
                 return self._input(node)
             case "get_attr":
-                return self._attribute(str(node.target))
+                return self._attribute(node)
         arguments: tuple[Any, ...] = fx.map_arg(node.args, self.values.__getitem__)
         named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
         seen = self.trace.seen[node]
@@ -214,6 +223,8 @@ class _Reader:
         if not any(isinstance(leaf, Seen) for leaf in pytree.tree_leaves(seen)):
             return seen  # a size, a number, a check: it was worked out
         name, in_place = name_of(node)
+        if "refused" in node.meta:
+            raise Unmapped(node.meta["refused"])
         picks = name == "getitem" and isinstance(arguments[0], list | tuple)
         absent = next((leaf for leaf in leaves if isinstance(leaf, Absent)), None)
         if absent is not None and not picks:
@@ -251,11 +262,11 @@ class _Reader:
             )
         return self.result.blueprint.add(str(node.target), Input, shape=shape)
 
-    def _attribute(self, path: str) -> Any:
+    def _attribute(self, node: fx.Node) -> Any:
+        path = str(node.target)
         value = _at(self.model, path)
         if value is None:
-            value = _at(self.trace.root, path)
-            return Weight(path, value) if isinstance(value, Tensor) else value
+            value = self.trace.constants.get(node, _at(self.trace.root, path))
         return Weight(path, value) if isinstance(value, Tensor) else value
 
     def _constant(self, node: fx.Node, name: str, leaves: list[Any], arguments: Any, named: Any) -> Any:

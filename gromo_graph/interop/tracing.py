@@ -6,7 +6,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,16 @@ class Trace:
         graph: of the calls. root: where their modules and weights are.
         seen: what each of them gave, tensors by shape.
         outputs: what the model returns, with nodes of the graph in the place of tensors.
+        constants: what those nodes gave that no input changes, weights too.
+        unsteady: places that compute something else at the next call.
     """
 
     graph: fx.Graph
     root: nn.Module
     seen: Mapping[fx.Node, Any]
     outputs: Any
+    constants: Mapping[fx.Node, Tensor] = field(default_factory=dict)
+    unsteady: tuple[Obstacle, ...] = ()
 
     def owner(self, node: fx.Node) -> str:
         """The path of the module whose forward pass makes a call."""

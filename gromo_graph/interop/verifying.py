@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -52,15 +55,17 @@ def disagreement(
 def _with_a_random_sample(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """An example may be all zeros, and its batch is the one that was traced."""
     generator = torch.Generator().manual_seed(_SEED)
+    return {name: torch.cat([value, random_samples(value, 1, generator)]) for name, value in inputs.items()}
 
-    def sample(value: Tensor) -> Tensor:
-        if value.is_floating_point():
-            return torch.randn(1, *value.shape[1:], generator=generator).to(value)
-        # Which token ids there are is not known: those of the example in another order.
-        order = torch.randperm(value[0].numel(), generator=generator).to(value.device)
-        return value[:1].flatten()[order].reshape(value[:1].shape)
 
-    return {name: torch.cat([value, sample(value)]) for name, value in inputs.items()}
+def random_samples(value: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+    """Other samples of the shape and kind of an example (batch, ...)."""
+    if value.is_floating_point():
+        return torch.randn(samples, *value.shape[1:], generator=generator).to(value)
+    # Which token ids there are is not known: those of the example in other orders.
+    first = value[0].flatten()
+    orders = [torch.randperm(first.numel(), generator=generator) for _ in range(samples)]
+    return torch.stack([first[order.to(value.device)] for order in orders]).reshape(-1, *value.shape[1:])
 
 
 def _apart(
@@ -86,6 +91,21 @@ def _apart(
     return None
 
 
+@contextmanager
+def seeded() -> Iterator[None]:
+    """A context with random numbers that are always the same, those of Python and numpy too."""
+    others = random.getstate(), np.random.get_state()
+    random.seed(_SEED)
+    np.random.seed(_SEED)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_SEED)
+            yield
+    finally:
+        random.setstate(others[0])
+        np.random.set_state(others[1])
+
+
 def _prepared(module: nn.Module, training: bool, double: bool) -> nn.Module:
     copied = copy_of(module).train(training)
     for inner in copied.modules():
@@ -100,8 +120,7 @@ def _prepared(module: nn.Module, training: bool, double: bool) -> nn.Module:
 
 
 def _outputs(module: nn.Module, arguments: Any, named: Mapping[str, Tensor]) -> list[Tensor]:
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
+    with torch.no_grad(), seeded():
         given = (value.clone() for value in arguments)
         found = without_extras(module(*given, **{k: v.clone() for k, v in named.items()}))
     if isinstance(found, Mapping):

@@ -60,7 +60,7 @@ def _residual(model: Any, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", FEATURES_LAST)
 def test_features_behind_positions(name: str, by_export: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if by_export:
-        monkeypatch.setattr(importing, "trace_by_run", lambda *_: [])
+        monkeypatch.setattr(importing, "record", lambda *_: [])
     function, kinds = FEATURES_LAST[name]
     torch.manual_seed(0)
     model = FeaturesLast(function).double()
