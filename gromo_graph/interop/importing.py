@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
 from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
-from gromo_graph.interop.repeating import record
-from gromo_graph.interop.tracing import Trace, run_once, trace_by_export
+from gromo_graph.interop.traces.repeating import record
+from gromo_graph.interop.traces.trace import Trace, run_once, trace_by_export
 from gromo_graph.interop.verifying import disagreement
 from gromo_graph.layers.reparametrized import copy_of
 from gromo_graph.network import GrowingNetwork

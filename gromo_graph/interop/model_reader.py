@@ -16,7 +16,7 @@ from gromo_graph.interop.arithmetic import Stacked
 from gromo_graph.interop.kept_call import kept_call
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import CASTS, FORMS, HINTS, SEVERAL, VIEWS, function_row
-from gromo_graph.interop.tracing import ITSELF, Seen, Trace, line_of, name_of, without_extras
+from gromo_graph.interop.traces.trace import ITSELF, Seen, Trace, line_of, name_of, without_extras
 from gromo_graph.interop.written.attention import ATTENTION, Scores, module_of_scores, row_of_scores
 from gromo_graph.interop.written.rms_norm import MeanSquare, row_of_squares
 from gromo_graph.interop.written.rotary import Region, rotary, rotary_regions

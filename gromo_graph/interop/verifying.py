@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from gromo_graph.interop.tracing import without_extras
+from gromo_graph.interop.traces.trace import without_extras
 from gromo_graph.layers.attention import Attend
 from gromo_graph.layers.registry import rows
 from gromo_graph.layers.reparametrized import copy_of

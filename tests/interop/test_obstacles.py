@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gromo_graph import GromoGraphError, TorchImportError, compile_network, from_torch, parse_spec
-from gromo_graph.interop.tracing import is_users
+from gromo_graph.interop.traces.trace import is_users
 
 
 def obstacles(model: Any, example: Any) -> dict[str, str]:
@@ -55,7 +55,7 @@ LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
     (lambda x: torch.cat([x, x.relu()], 0), ROW, "`cat`: it concatenates along dimension 0: expected the"),
     (lambda x: torch.cat([x, x.relu()], -2), IMAGE, "along dimension 2: expected the features"),
     (lambda x: x[:, [1, 2]], ROW, "`getitem`: it takes values by a tensor: expected numbers and slices"),
-    (lambda x: x[:1], ROW, "gives the shape (1, 4): expected the batch of 2 first"),
+    (lambda x: x[:1], ROW, "`getitem`: it takes some samples of the batch: expected all of them"),
     (lambda x: x[:, ::2], ROW, "`getitem`: it takes features at a distance of 2: expected neighbours"),
     (lambda x: torch.stack([x, x.relu()]).tanh(), ROW, "`tanh`: it takes stacked values: expected values of nodes"),
     (lambda x: x.mean(1), ROW, "takes the mean over 1 of [4]"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gromo_graph import GrowthScheduler, compile_network, dump_spec, export, from_torch, parse_spec
-from gromo_graph.interop.tracing import trace_by_export
+from gromo_graph.interop.traces.trace import trace_by_export
 from tests.interop.test_importing import agree, grown
 
 ROW, SEQUENCE, IMAGE = (4,), (4, 7), (4, 6, 6)

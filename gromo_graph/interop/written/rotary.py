@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from gromo_graph.interop.tracing import Seen, Trace, name_of
+from gromo_graph.interop.traces.trace import Seen, Trace, name_of
 from gromo_graph.interop.written.attention import ATTENTION
 from gromo_graph.layers.rotary import Turned, tables
 from gromo_graph.spec.kinds.rotary import Rotary

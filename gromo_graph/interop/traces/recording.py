@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.module_rows import module_row
-from gromo_graph.interop.tracing import Seen, Trace, is_users, told_line, why_it_ended
+from gromo_graph.interop.traces.trace import Seen, Trace, is_users, told_line, why_it_ended
 
 _VALUES = frozenset(
     (

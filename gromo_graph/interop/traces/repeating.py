@@ -18,8 +18,8 @@ from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.arithmetic import ARITHMETIC
-from gromo_graph.interop.recording import DRAWS, trace_by_run
-from gromo_graph.interop.tracing import Seen, Trace, line_of
+from gromo_graph.interop.traces.recording import DRAWS, trace_by_run
+from gromo_graph.interop.traces.trace import Seen, Trace, line_of
 from gromo_graph.interop.verifying import random_samples
 from gromo_graph.layers.reparametrized import copy_of
 
