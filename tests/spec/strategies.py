@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from gromo_graph.spec.kinds.prelu import PReLU
 from hypothesis import strategies as st
 
 from gromo_graph.spec import Spec
@@ -48,6 +47,7 @@ from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
 from gromo_graph.spec.kinds.class_token import ClassToken
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
 from gromo_graph.spec.kinds.pad import Pad
+from gromo_graph.spec.kinds.prelu import PReLU
 from gromo_graph.spec.kinds.recurrent import GRU, LSTM
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.kinds.rotary import Rotary
