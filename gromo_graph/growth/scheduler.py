@@ -135,13 +135,13 @@ class GrowthScheduler:
         self.policy = network.spec.growth if policy is None else growth_of(policy)
         _check_goals(network, self.policy)
         self.untrained = tuple(untrained)
-        self.optimizer = optimizer
         self.on_event = on_event
         self.generator = generator
         self.processes = Processes.current() if processes is None else processes
         self.statistics = statistics
         self.epochs = network.spec.train.epochs if epochs is None else epochs
         self._time = Timekeeper(self.policy, self.epochs, self._steps(training_steps))
+        self.optimizer = optimizer
         self.reason = self._why_never()
         self._first_widths = {group.target: group.features for group in network.graph.groups}
         self._recent = RecentBatches(samples_for(self.policy).total or _MOST_KEPT)
@@ -179,7 +179,7 @@ class GrowthScheduler:
     @optimizer.setter
     def optimizer(self, given: OptimizerChoice) -> None:
         given = list(given) if isinstance(given, Iterable) else given
-        optimizers = Optimizers(given)
+        optimizers = Optimizers(given, warm_up=self._time.warm_up)
         adds_layers = not {"new_edge", "new_node", "deepen", "adapt"}.isdisjoint(self.policy.actions)
         check_coverage(self.network, optimizers, self.untrained, adds_layers=adds_layers)
         self._optimizer, self._optimizers = given, optimizers
@@ -444,6 +444,7 @@ class GrowthScheduler:
         if not same_data:
             self._planner.known.forget()
         self._time.use(policy, epochs, self._steps(training_steps))
+        self.optimizer = self.optimizer  # its warm-up is a share of the training
 
     def saved(self) -> Snapshot:
         """The state of growth, to go on with later: an optimizer and a network are saved by themselves."""

@@ -33,6 +33,7 @@ GROWTH_1: Mapping[str, Any] = {
     "rescue": True,
     "shrink": 1.0,
     "optimizer_state": "matched",
+    "warm_up": 0.0,
 }
 """The section `growth` of version 1. A setting that is new gets the value here that changes nothing."""
 

@@ -17,6 +17,7 @@ from gromo_graph.layers import Kept, ParameterChange, Replaced
 from gromo_graph.layers.replaced import inserted
 from gromo_graph.network.optimizers import BORN, Followed, Optimizers, OptimizerStateWarning, check_births
 from gromo_graph.network.optimizers import follow as follow_network
+from gromo_graph.network.optimizers.own_steps import OwnSteps
 from gromo_graph.spec.settings import Growth, When
 from tests.network.test_optimizers_follow import LOSS, SPEC, TRAIN, train
 
@@ -37,21 +38,25 @@ class Reference:
             "decay": 0.0,
             "coupled": 0.0,
             "kind": "adam",
+            "warm_up": 0,
         } | options
         self.weight = start.clone()
         self.mean, self.square, self.largest, self.age = (torch.zeros_like(start) for _ in range(4))
+        self.first = torch.ones_like(start)
 
     def grow(self, change: ParameterChange) -> None:
-        for name in ("weight", "mean", "square", "largest", "age"):
+        for name in ("weight", "mean", "square", "largest", "age", "first"):
             setattr(self, name, change.of(getattr(self, name)))
 
     def step(self, gradient: Tensor) -> None:
         rate, (first, second) = self.options["lr"], self.options["betas"]
         gradient = gradient + self.options["coupled"] * self.weight
         self.age = self.age + 1
+        if self.options["warm_up"]:
+            rate = rate * torch.maximum(self.first, (self.age / self.options["warm_up"]).clamp(max=1))
         self.mean = first * self.mean + (1 - first) * gradient
         mean = self.mean / (1 - first**self.age)
-        self.weight = self.weight * (1 - rate * self.options["decay"])
+        self.weight = self.weight * (1 - self.options["lr"] * self.options["decay"])
         if self.options["kind"] == "adamax":
             self.square = torch.maximum(second * self.square, gradient.abs() + TINY)
             self.weight = self.weight - rate * mean / self.square
@@ -112,6 +117,11 @@ CASES: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = 
         {"decay": 0.4},
     ),
     "other betas": (lambda p: optim.Adam(p, lr=0.01, eps=TINY, betas=(0.0, 0.99)), {"betas": (0.0, 0.99)}),
+    "warm-up": (lambda p: optim.AdamW(p, lr=0.01, eps=TINY, weight_decay=2.0), {"decay": 2.0, "warm_up": 8}),
+    "warm-up that outlasts the correction": (
+        lambda p: optim.Adamax(p, lr=0.01, eps=TINY, betas=(0.0, 0.99)),
+        {"kind": "adamax", "betas": (0.0, 0.99), "warm_up": 25},
+    ),
 }
 
 
@@ -122,6 +132,7 @@ def test_each_entry_is_trained_as_by_adam_with_a_counter_for_each_entry(name: st
     start = torch.randn(3, 4, dtype=torch.float64)
     weight, other = Parameter(start.clone()), Parameter(torch.ones(2, dtype=torch.float64))
     optimizer = make([{"params": [other], "lr": 0.5}, {"params": [weight]}])
+    Optimizers(optimizer, warm_up=options.get("warm_up"))  # as a scheduler does; others leave it as it is
     reference = Reference(start, **options)
     for step in range(40):
         if step in CHANGES:
@@ -325,6 +336,26 @@ def test_births_of_a_file_are_checked(found: Any) -> None:
     check_births([[0, 4], []], parameter)
     with pytest.raises(ValueError, match="births"):
         check_births(found, parameter)
+
+
+def test_a_warm_up_is_a_share_of_the_training_that_the_scheduler_knows() -> None:
+    network = compile_network(parse_spec(OWN), seed=0)
+    optimizer = optim.AdamW(network.parameters(), lr=0.02)
+    growth = Growth(warm_up=0.1)
+
+    def warm_up() -> int:
+        owners = [getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_pre_hooks.values()]
+        (own,) = [owner for owner in owners if isinstance(owner, OwnSteps)]
+        return own.warm_up
+
+    scheduler = GrowthScheduler(
+        network, LOSS, optimizer=optimizer, policy=growth, epochs=10, training_steps=200
+    )
+    assert warm_up() == 20
+    scheduler.use(growth, epochs=20, training_steps=400)
+    assert warm_up() == 40
+    GrowthScheduler(network, LOSS, optimizer=optimizer, policy=growth, epochs=10)
+    assert warm_up() == 0, "nobody has said how many steps there are"
 
 
 def test_new_weights_count_their_own_steps_unless_growth_counts_epochs() -> None:

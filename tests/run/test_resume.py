@@ -54,7 +54,7 @@ RUNS = {
     "random": mlp("{criterion: random, when: {until: 0.9}}"),
     "plateau and error": mlp("{when: {plateau: 2, until: 1.0}, statistics: {error: 0.2}}"),
     "pruning": mlp("{actions: [widen, prune], when: {until: 1.0}, stop: {parameters: 60}}"),
-    "own steps": mlp("{optimizer_state: own_steps, when: {until: 0.9}}"),
+    "own steps": mlp("{optimizer_state: own_steps, warm_up: 0.3, when: {until: 0.9}}"),
     "convolutions": CNN,
 }
 

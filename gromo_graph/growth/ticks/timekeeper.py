@@ -76,6 +76,11 @@ class Timekeeper:
         return self.clock.moment(self.done)
 
     @property
+    def warm_up(self) -> int:
+        """Training steps over which the moves of new weights rise to their full size; 0 if nobody counts steps."""
+        return round(self.policy.warm_up * (self.training_steps or 0))
+
+    @property
     def ticks_left(self) -> int | None:
         """Ticks that are left, one that is due now included; None in a clock without a pace."""
         return self.clock.left(self.moment)

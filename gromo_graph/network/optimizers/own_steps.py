@@ -3,7 +3,8 @@
 The state of a parameter says when its entries were born, as numbers of its own step counter: `state["born"]` has a list
 for each dimension, empty if nothing is young along it. An entry is there since the later one of its row and its column.
 Lists of integers are what `state_dict` and checkpoints keep to the bit in each precision. A hook before and one after
-each step of the optimizer scale the moves of young entries (docs/maths.md, "Own steps").
+each step of the optimizer scale the moves of young entries (docs/maths.md, "Own steps"), which begin small if the
+training has a warm-up.
 """
 
 from __future__ import annotations
@@ -73,14 +74,23 @@ def check_births(found: Any, parameter: Tensor) -> None:
         )
 
 
-def attend(optimizer: torch.optim.Optimizer) -> None:
-    """Let young entries take the steps of their own age; once is enough, and a copy of an optimizer needs it again."""
-    hooks = optimizer._optimizer_step_pre_hooks.values()
-    attended = any(isinstance(getattr(hook, "__self__", None), OwnSteps) for hook in hooks)
-    if has_own_steps(optimizer) and not attended:
+def attend(optimizer: torch.optim.Optimizer, warm_up: int | None = None) -> None:
+    """Let young entries take the steps of their own age; once is enough, and a copy of an optimizer needs it again.
+
+    Args:
+        warm_up: steps over which the moves of a new entry rise to their full size; None leaves it as it is, and 0 at
+            first.
+    """
+    if not has_own_steps(optimizer):
+        return
+    owners = (getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_pre_hooks.values())
+    own = next((each for each in owners if isinstance(each, OwnSteps)), None)
+    if own is None:
         own = OwnSteps()
         optimizer.register_step_pre_hook(own.before)
         optimizer.register_step_post_hook(own.after)
+    if warm_up is not None:
+        own.warm_up = warm_up
 
 
 @dataclass(frozen=True)
@@ -130,9 +140,14 @@ class _Before:
 
 
 class OwnSteps:
-    """The two hooks around the steps of an optimizer."""
+    """The two hooks around the steps of an optimizer.
+
+    Attributes:
+        warm_up: steps over which the moves of a new entry rise to their full size.
+    """
 
     def __init__(self) -> None:
+        self.warm_up = 0
         self._young: dict[Parameter, _Young] = {}
         self._before: dict[Parameter, _Before] = {}
 
@@ -156,7 +171,10 @@ class OwnSteps:
         for (parameter, before), count, step in zip(waiting.items(), counts, steps, strict=True):
             if step == count:
                 continue  # it had no gradient, or a gradient scaler has left the step out
-            young, correction = self._young[parameter], _correction_of(optimizer, groups[parameter])
+            young, correction = (
+                self._young[parameter],
+                _correction_of(optimizer, groups[parameter], self.warm_up),
+            )
             factors = [correction.factor(step - birth, step) if birth else 1.0 for birth in young.births]
             table = torch.tensor(factors, dtype=parameter.dtype, device=parameter.device)
             for box, values in zip(young.boxes, before.values, strict=True):
@@ -173,22 +191,29 @@ class _Correction:
 
     first: float
     second: float
+    warm_up: int
 
     def factor(self, age: int, step: int) -> float:
         """The factor on the move of an entry of this age, in a parameter whose counter stands at `step`."""
-        return 1.0 if self.is_close(age) else self._after(max(age, 1)) / self._after(step)
+        age = max(age, 1)
+        rise = min(1.0, age / self.warm_up) if self.warm_up else 1.0
+        return rise if self._is_corrected(age) else rise * self._after(age) / self._after(step)
 
     def is_close(self, age: int) -> bool:
-        """True if the age makes no difference any more: to first order the correction is β₁ᵃ + ½β₂ᵃ away from 1."""
+        """True if the age makes no difference any more."""
+        return age >= self.warm_up and self._is_corrected(age)
+
+    def _is_corrected(self, age: int) -> bool:
+        """True if the correction is close to 1: to first order it is β₁ᵃ + ½β₂ᵃ away."""
         return bool(self.first**age + self.second**age / 2 < _CLOSE)
 
     def _after(self, steps: int) -> float:
         return math.sqrt(1 - self.second**steps) / (1 - self.first**steps)
 
 
-def _correction_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> _Correction:
+def _correction_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], warm_up: int) -> _Correction:
     first, second = map(float, group["betas"])
-    return _Correction(first, 0.0 if isinstance(optimizer, torch.optim.Adamax) else second)
+    return _Correction(first, 0.0 if isinstance(optimizer, torch.optim.Adamax) else second, warm_up)
 
 
 def _with_births(optimizer: torch.optim.Optimizer) -> Iterator[tuple[Parameter, Mapping[str, Any]]]:

@@ -26,6 +26,7 @@ class Optimizers:
 
     Args:
         given: one optimizer, several, or none.
+        warm_up: steps over which the moves of new entries rise to their full size; None leaves it as it is.
 
     Raises:
         GrowthError: something is no optimizer.
@@ -34,7 +35,7 @@ class Optimizers:
         given: all of them, in their order.
     """
 
-    def __init__(self, given: OptimizerChoice = None) -> None:
+    def __init__(self, given: OptimizerChoice = None, *, warm_up: int | None = None) -> None:
         if given is None:
             given = ()
         elif isinstance(given, torch.optim.Optimizer) or not isinstance(given, Iterable):
@@ -45,6 +46,7 @@ class Optimizers:
                 raise GrowthError(
                     f"optimizer={each!r}: expected an optimizer of torch.optim, or a list of several"
                 )
+        self.warm_up = warm_up
         self._said: set[str] = set()
         self._attend()
 
@@ -55,7 +57,7 @@ class Optimizers:
     def _attend(self) -> None:
         for each in self.given:
             for inner in layered(each):
-                attend(inner)
+                attend(inner, self.warm_up)
 
     def __iter__(self) -> Iterator[torch.optim.Optimizer]:
         return iter(self.given)
