@@ -104,6 +104,8 @@ def page() -> str:
     for key, values in words._VALUES.items():
         lines += [f"### Values of `{key}`", ""]
         lines += table(values, lambda word, key=key: words.advice_for_value(key, word))
+    lines += ["### Maps", "", "These keys take a map; a plain value is answered with the map to write.", ""]
+    lines += table(words._MAPS, lambda word: words.advice_for_map(word, "..."))
     return "\n".join(lines).rstrip() + "\n"
 
 

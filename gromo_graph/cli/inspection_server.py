@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gromo_graph.cli.messages import failure
 from gromo_graph.errors import GromoGraphError, RunError
-from gromo_graph.records.journal import Journal, read_journal
+from gromo_graph.records.journal import Journal, journal_file, read_journal
 from gromo_graph.render.pages.inspection import Inspection, news, seen, shown_results
 from gromo_graph.render.pages.inspector import page_of, policy
 
@@ -36,7 +36,7 @@ class Following:
 
     def __init__(self, run: Path, results: Results) -> None:
         self.run, self.results = run, results
-        self._file = run / "journal.jsonl" if run.is_dir() else run
+        self._file = journal_file(run)
         self._inspection = Inspection()
         self._journal: Journal | None = None
         self._signature: tuple[int, int, int] | None = None
@@ -74,8 +74,8 @@ class Following:
         """The journal, read again if the file is not as it was."""
         try:
             state = self._file.stat()
-        except OSError as error:
-            raise RunError(f"{self._file}: the journal cannot be read: {error.strerror or error}") from error
+        except OSError:
+            return read_journal(self._file)  # says why it cannot
         signature = (state.st_mtime_ns, state.st_size, state.st_ino)
         if self._journal is None or signature != self._signature:
             self._journal = read_journal(self._file)

@@ -7,6 +7,7 @@ seed gives one journal.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -22,6 +23,7 @@ from gromo_graph.records.atomic_files import read_file
 from gromo_graph.records.events import GrowthEvent
 from gromo_graph.records.validation import Count, Loss, first_problem
 
+JOURNAL = "journal.jsonl"
 VERSION = 1
 """Of the format. Fields that are added later have a default, so that older journals stay readable."""
 
@@ -120,6 +122,30 @@ class Journal:
         return tuple(event for event in self.events if event.decision is not None)
 
 
+def check_is_folder(path: Path) -> None:
+    """Refuse a path that cannot be the folder of a run, in the words that all verbs have for it.
+
+    Raises:
+        RunError: there is nothing, or a file.
+    """
+    if not os.path.lexists(path):  # False for a name that is too long, too
+        raise RunError(f"{path}: there is no such folder: expected the folder of a run")
+    if not path.is_dir():
+        raise RunError(f"{path}: this is a file, expected the folder of a run")
+
+
+def journal_file(path: Path) -> Path:
+    """The journal of a run folder, or the file itself.
+
+    Raises:
+        RunError: the path can be neither.
+    """
+    if path.suffix == Path(JOURNAL).suffix:
+        return path
+    check_is_folder(path)
+    return path / JOURNAL
+
+
 def read_journal(path: str | PathLike[str], *, first: int | None = None) -> Journal:
     """The journal of a run folder, or the file itself.
 
@@ -130,17 +156,17 @@ def read_journal(path: str | PathLike[str], *, first: int | None = None) -> Jour
     Raises:
         RunError: it cannot be read, or a line other than a torn last one is damaged: `file:line: what is wrong`.
     """
-    file = Path(fspath(path))
-    if file.is_dir():
-        file = file / "journal.jsonl"
+    file = journal_file(Path(fspath(path)))
     try:
         data = read_file(file)
     except FileNotFoundError as error:
-        raise RunError(f"{file}: the journal cannot be read: {error.strerror or error}") from error
+        raise RunError(f"{file.parent}: this is no run: it holds no {JOURNAL}") from error
     lines, torn = _whole_lines(data)
     lines = lines[:first]
     if not lines:
-        raise RunError(f"{file}: the journal is empty: expected a header line; the run never started")
+        lost = "the header is cut off" if torn else "the journal is empty"
+        why = "it was damaged, or its disk was full" if torn else "the run never started"
+        raise RunError(f"{file}: {lost}: expected a header line; {why}")
     header: Header | None = None
     epochs: list[Epoch] = []
     setbacks: list[Setback] = []

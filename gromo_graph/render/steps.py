@@ -13,7 +13,6 @@ from gromo_graph.records.journal import Journal, read_journal
 from gromo_graph.render.drawing.graphviz import draw, write
 from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.render.placing.step_drawings import StepDrawing, drawings_of_steps
-from gromo_graph.render.target import JOURNAL
 
 ANIMATIONS = ("gif", "webp")
 
@@ -26,16 +25,14 @@ def journal_of(target: Any) -> Journal:
     """The journal of a run: its folder, or a run that has one.
 
     Raises:
-        RenderError: it is no run, or one that left no folder.
-        RunError: the journal is damaged.
+        RenderError: the object is no run, or one that left no folder.
+        RunError: the path leads to no run, or its journal is damaged.
     """
     path = target if isinstance(target, (str, PathLike)) else getattr(target, "path", None)
     if path is None:
         raise RenderError(
             f"a {type(target).__name__} has no steps to draw: expected a run that has a folder, or its path"
         )
-    if not (Path(fspath(path)) / JOURNAL).is_file():
-        raise RenderError(f"{path}: no run folder with a {JOURNAL}: its steps cannot be drawn")
     return read_journal(Path(fspath(path)))
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from gromo_graph.errors import RenderError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import GrowthEvent
+from gromo_graph.records.journal import JOURNAL
 from gromo_graph.spec.model import Spec
 
-JOURNAL = "journal.jsonl"
 SPEC = "spec.yaml"
 
 _LONGEST_STEP = 15  # digits; no run has so many steps, and Python reads no number of thousands of digits
@@ -61,7 +61,7 @@ def _of_path(path: Path, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent 
         return build_graph(load_spec(path)), event
     if not (path / SPEC).is_file():
         raise RenderError(
-            f"{path}: no run folder: it holds no {SPEC}; give a spec file or the folder of a run"
+            f"{path}: this is no run: it holds no {SPEC}; give a spec file or the folder of a run"
         )
     if event is None and (path / JOURNAL).is_file():
         from gromo_graph.records.journal import read_journal

@@ -10,7 +10,7 @@ from typing import Any
 from gromo_graph.errors import Problem
 from gromo_graph.spec.data_sections import DataSection, ImageData, TableData, TextData, section_model
 from gromo_graph.spec.defaults import CURRENT, with_defaults
-from gromo_graph.spec.explain import not_a_map, read_section, report_key
+from gromo_graph.spec.explain import not_a_map, read_section
 from gromo_graph.spec.foreign_words import (
     advice_for_key,
     advice_for_kind,
@@ -133,11 +133,10 @@ class _Check:
             if data is not UNKNOWN:
                 self.report((), f"found {shown(data)}, expected a map with `nodes` and `output`")
             return None
-        meant = self.check_keys(data)
         version = self.version(data.get("version", VERSION))
         name = self.name(data)
-        outputs, named = self.outputs(data, meant)
-        nodes = self.nodes(data, meant, outputs)
+        outputs, named = self.outputs(data)
+        nodes = self.nodes(data, outputs)
         growth = self.section(Growth, data, "growth")
         train = self.section(Train, data, "train")
         self.data(data.get("train"))
@@ -177,13 +176,6 @@ class _Check:
             advice = advice_for_shape(shape) if isinstance(shape, list) else None
             if advice is not None:
                 self.report(("nodes", name, "shape"), advice)
-
-    def check_keys(self, data: dict[str, Any]) -> set[str | None]:
-        return {
-            report_key(key, DocumentModel, (), value=data[key], report=self.report, suggester=self.suggester)
-            for key in data
-            if key not in DocumentModel.model_fields
-        }
 
     def version(self, value: Any) -> int:
         if value is not UNKNOWN and (value != VERSION or not isinstance(value, int) or value is True):
@@ -228,11 +220,11 @@ class _Check:
         if message is not None:
             self.report(("train", "data"), message)
 
-    def outputs(self, data: dict[str, Any], meant: set[str | None]) -> tuple[list[tuple[str, Path]], bool]:
+    def outputs(self, data: dict[str, Any]) -> tuple[list[tuple[str, Path]], bool]:
         if "output" in data and "outputs" in data:
             self.complete = False
             self.report(("outputs",), "`output` stands there too: keep one of the two", key=True)
-        elif not {"output", "outputs"} & (data.keys() | meant):
+        elif not {"output", "outputs"} & data.keys():
             self.complete = False
             self.report((), "`output` is missing: name the node whose value the network returns")
         found: list[tuple[str, Path]] = []
@@ -261,15 +253,13 @@ class _Check:
                 advice = ": several outputs are written `outputs: [a, b]`"
             self.report(path, f"found {shown(value)}, expected the name of a node{advice}")
 
-    def nodes(
-        self, data: dict[str, Any], meant: set[str | None], outputs: Sequence[tuple[str, Path]]
-    ) -> dict[str, Node]:
+    def nodes(self, data: dict[str, Any], outputs: Sequence[tuple[str, Path]]) -> dict[str, Node]:
         section = data.get("nodes", UNKNOWN)
         if not isinstance(section, dict) or not section:
             if section is not UNKNOWN:
                 found = "an empty map" if section == {} else shown(section)
                 self.report(("nodes",), f"found {found}, expected a map from names to nodes")
-            elif "nodes" not in data and "nodes" not in meant:
+            elif "nodes" not in data:
                 self.report(("nodes",), "`nodes` is missing: a map from names to nodes")
             return {}
         sound = {name: node for name in section if (node := self.node(name, section[name])) is not None}

@@ -38,15 +38,23 @@ def read_section(
         return None
     unknown = [key for key in data if key not in keys_of(model)]
     meant = {
-        report_key(key, model, path, value=data[key], report=report, suggester=suggester) for key in unknown
+        report_key(key, model, path, value=data[key], report=report, suggester=suggester): key
+        for key in unknown
     }
     known = {key: value for key, value in data.items() if key not in unknown}
+    written = {near: key for near, key in meant.items() if near is not None and near not in known}
+
+    def report_as_written(place: Path, message: str, *, key: bool = False) -> None:
+        step, *inner = place[len(path) :] or ("",)
+        report((*path, written.get(str(step), step), *inner) if step else place, message, key=key)
+
+    known.update((near, _spelt(model, near, data[key]) or data[key]) for near, key in written.items())
     try:
         read = model.model_validate(known)
     except ValidationError as error:
         for details in error.errors(include_url=False):
-            if not _follows_from_another(details, meant):
-                _report_details(details, known, model, path, report=report, suggester=suggester)
+            if not _follows_from_another(details):
+                _report_details(details, known, model, path, report=report_as_written, suggester=suggester)
         return None
     return None if unknown else read
 
@@ -60,7 +68,7 @@ def wrong_values(
     except ValidationError as error:
         wrong = [each for each in error.errors(include_url=False) if each["loc"] and each["loc"][0] in data]
         for details in wrong:
-            if not _follows_from_another(details, set()):
+            if not _follows_from_another(details):
                 _report_details(details, data, model, path, report=report, suggester=suggester)
         return {str(details["loc"][0]) for details in wrong}
     return set()
@@ -115,9 +123,7 @@ def not_a_map(value: Any, keys: Sequence[str]) -> str:
     return f"found {shown(value)}, expected a map with {listed(keys)}"
 
 
-def _follows_from_another(details: ErrorDetails, meant: set[str | None]) -> bool:
-    if details["type"] == "missing":
-        return details["loc"][-1] in meant
+def _follows_from_another(details: ErrorDetails) -> bool:
     # The models count the right items of a list alone, and the wrong ones are reported themselves.
     too_short = details["type"] == "too_short" and len(details["input"]) > 0
     return details["input"] is UNKNOWN or too_short
@@ -139,7 +145,8 @@ def _report_details(
         inner_model = section_of(section, str(inner[-1])) or section
         value = details["input"]
         advice = advice_for_map(str(full[-1]), represent(value)) if isinstance(value, str | int) else None
-        report(full, not_a_map(value, keys_of(inner_model)) + (f": {advice}" if advice else ""))
+        told = not_a_map(value, keys_of(inner_model)) if advice is None else f"found {shown(value)}: {advice}"
+        report(full, told)
     else:
         message = _MESSAGES.get(kind)
         text = message(details, full) if message else f"found {shown(details['input'])}: {_said(details)}"

@@ -105,7 +105,27 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
             ("categorical_crossentropy", "sparse_categorical_crossentropy", "nll", "nll_loss"),
             "write `cross_entropy`",
         ),
+        "cross_entropy_loss": "write `cross_entropy`",
+        **dict.fromkeys(
+            ("bce", "bce_loss", "bce_with_logits", "bce_with_logits_loss"), "write `binary_cross_entropy`"
+        ),
         **dict.fromkeys(("mean_squared_error", "mse_loss", "l2"), "write `mse`"),
+        **dict.fromkeys(("mean_absolute_error", "mae", "l1_loss"), "write `l1`"),
+    },
+    "metrics": {
+        **dict.fromkeys(("f1", "f1_score", "macro_f1"), "write `f1_macro`"),
+        **dict.fromkeys(("acc", "categorical_accuracy", "binary_accuracy"), "write `accuracy`"),
+        **dict.fromkeys(("auc", "auroc", "roc_auc_score"), "write `roc_auc`"),
+        **dict.fromkeys(("mse", "mean_squared_error", "root_mean_squared_error"), "write `rmse`"),
+        **dict.fromkeys(("mean_absolute_error", "l1"), "write `mae`"),
+        **dict.fromkeys(("r2_score", "r_squared"), "write `r2`"),
+        **dict.fromkeys(("cross_entropy", "nll"), "write `log_loss`"),
+    },
+    "schedule": {
+        **dict.fromkeys(("cosine_annealing", "cosine_annealing_lr", "cosine_decay"), "write `cosine`"),
+        **dict.fromkeys(("step_lr", "multi_step_lr"), "write `step`"),
+        "reduce_lr_on_plateau": "write `plateau`",
+        "one_cycle_lr": "write `one_cycle`",
     },
 }
 """Words for the values of a key, with what to do."""

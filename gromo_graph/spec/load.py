@@ -11,6 +11,7 @@ from gromo_graph.spec.defaults import CURRENT
 from gromo_graph.spec.expand.expand_blocks import unfold
 from gromo_graph.spec.expand.include import include
 from gromo_graph.spec.expand.overrides import Overrides, apply_overrides
+from gromo_graph.spec.meant_keys import with_meant_keys
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.text.locations import Document
 from gromo_graph.spec.text.parse_yaml import parse_document
@@ -125,6 +126,7 @@ def _examine(
     if document.broken:
         return None, document.problems
     suggester = Suggester()
+    document = with_meant_keys(document, root=DocumentModel, suggester=suggester)
     document = apply_overrides(document, overrides, root=DocumentModel, suggester=suggester)
     document = include(document)
     return check_document(unfold(document, suggester), suggester, between=between, defaults=defaults)

@@ -77,13 +77,15 @@ class Suggester:
         return close[0] if close else None
 
     def hint(self, word: str, known: Sequence[str], what: str) -> str:
-        """Advice for an unknown name: the nearest name, and all names if the list is short.
+        """Advice for an unknown name: the nearest name; and all names if the list is short and the nearest is a guess.
 
         >>> Suggester().hint("rleu", ["relu", "tanh"], "activations")
         'did you mean `relu`? Known activations: relu, tanh'
         """
         near = self.nearest(word, known)
         parts = [_did_you_mean(word, near)] if near is not None else []
+        if near is not None and folded(near) == folded(word):
+            return parts[0]
         if known and (near is None or len(known) <= _SHORT_LIST):
             parts.append(f"{'K' if parts else 'k'}nown {what}: {listed(known)}")
         return " ".join(parts) or f"there are no {what}"

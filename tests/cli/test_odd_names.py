@@ -56,7 +56,6 @@ def told(place: Path, *words: str) -> str:
         ("grow", "s.yaml", "-o", "new", "--data", f"{LONG}.csv"),
         ("replay", "run", "--to", "1", "-o", LONG),
         ("export", "run", "-o", LONG),
-        ("history", LONG),
     ],
     ids=" ".join,
 )
@@ -66,9 +65,22 @@ def test_names_of_more_than_255_bytes(place: Path, words: tuple[str, ...]) -> No
     assert "free some space" not in said
 
 
-@pytest.mark.parametrize("words", [("evaluate", LONG), ("resume", LONG)], ids=" ".join)
-def test_no_run_has_such_a_name(place: Path, words: tuple[str, ...]) -> None:
-    assert "there is no such folder: expected the folder of a run" in told(place, *words)
+OF_RUNS = [
+    *(("evaluate",), ("resume",), ("history",), ("inspect",), ("inspect", "--serve"), ("curve",), ("pick",)),
+    *(("replay", "--to", "1", "-o", "new"), ("branch", "--at", "1", "-o", "new")),
+    *(("predict", "--data", "s.yaml"), ("compare", "run")),
+]
+"""Verbs that take a run, each with the options that it has to have."""
+
+
+@pytest.mark.parametrize("words", OF_RUNS, ids=" ".join)
+def test_all_verbs_have_one_answer_to_a_path_that_is_no_run(
+    place: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    for none in (LONG, "none"):
+        assert f"{none}: there is no such folder: expected the folder of a run" in told(place, *words, none)
+    assert "s.yaml: this is a file, expected the folder of a run" in told(place, *words, "s.yaml")
+    assert f"{tmp_path}: this is no run: it holds no journal.jsonl" in told(place, *words, str(tmp_path))
 
 
 @pytest.mark.parametrize("verb", ["render", "show", "export"])

@@ -145,7 +145,7 @@ def test_show_of_a_run_is_the_network_as_it_stands(run: Path) -> None:
 
 
 def test_show_refused(tmp_path: Path) -> None:
-    assert "no run folder" in failed(call("show", tmp_path), 1)
+    assert "this is no run" in failed(call("show", tmp_path), 1)
     failed(call("show", tmp_path / "missing.yaml"), 2)
 
 

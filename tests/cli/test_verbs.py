@@ -116,7 +116,7 @@ def test_render_on_stdout(spec: Path) -> None:
 
 
 def test_render_refused(spec: Path, tmp_path: Path) -> None:
-    assert "no run folder" in failed(call("render", spec, "-o", tmp_path / "x.gif"), 1)
+    assert "expected the folder of a run" in failed(call("render", spec, "-o", tmp_path / "x.gif"), 1)
     assert "'.bmp' names no drawing format" in failed(call("render", spec, "-o", tmp_path / "x.bmp"), 1)
     assert "into a folder" in failed(call("render", spec, "--steps"), 2)
     assert "no block `bodi`" in failed(call("render", spec, "--collapse", "bodi"), 1)
@@ -135,7 +135,7 @@ def test_render_looks_and_steps(spec: Path, run: Path, tmp_path: Path) -> None:
     assert call("render", run, "-o", tmp_path / "x.gif", "--seconds", "0.1").exit_code == 0
     assert (tmp_path / "x.gif").read_bytes()[:3] == b"GIF"
     assert "no such file" in failed(call("render", tmp_path / "none.yaml", "-o", tmp_path / "x.svg"), 2)
-    assert "no run folder" in failed(call("render", tmp_path, "-o", tmp_path / "x.svg"), 1)
+    assert "this is no run" in failed(call("render", tmp_path, "-o", tmp_path / "x.svg"), 1)
 
 
 def test_grow_ends_with_a_summary(spec: Path, tmp_path: Path) -> None:

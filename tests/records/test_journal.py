@@ -124,12 +124,17 @@ def test_one_header_in_the_first_line(file: Path) -> None:
 
 
 def test_missing_empty_and_never_started(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"journal\.jsonl: the journal cannot be read: No such file"):
+    with pytest.raises(RunError, match=r"none: there is no such folder: expected the folder of a run"):
+        read_journal(tmp_path / "none")
+    with pytest.raises(RunError, match=r"this is no run: it holds no journal\.jsonl"):
         read_journal(tmp_path)
     file = tmp_path / "journal.jsonl"
-    for content in (b"", b'{"type": "hea'):
+    for content, words in (
+        (b"", "the journal is empty.*never started"),
+        (b'{"type": "hea', "header is cut off"),
+    ):
         file.write_bytes(content)
-        with pytest.raises(RunError, match="the journal is empty"):
+        with pytest.raises(RunError, match=words):
             read_journal(file)
 
 

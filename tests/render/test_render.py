@@ -157,7 +157,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path, run_folder: Path) -> No
         render(3)
     with pytest.raises(SpecError, match=r"gone\.yaml"):
         render(tmp_path / "gone.yaml")
-    with pytest.raises(RenderError, match=r"no run folder: it holds no spec\.yaml"):
+    with pytest.raises(RenderError, match=r"this is no run: it holds no spec\.yaml"):
         render(tmp_path)
     with pytest.raises(GraphError, match="`y` reads `x`, which does not exist"):
         render(Spec("broken", {"y": Linear(sources=("x",), features=2)}, ("y",)))

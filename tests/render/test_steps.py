@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gromo_graph import RenderError, render_steps
+from gromo_graph import RenderError, RunError, render_steps
 from gromo_graph.render import render
 from gromo_graph.spec import dump_spec
 from tests.render.samples import RESIDUAL, Picture, write_journal
@@ -53,7 +53,7 @@ def test_an_animation(run: Path, tmp_path: Path, format: str) -> None:
 def test_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RenderError, match="a Spec has no steps to draw: expected a run"):
         render(RESIDUAL, tmp_path / "x.gif")
-    with pytest.raises(RenderError, match="no run folder"):
+    with pytest.raises(RunError, match="this is no run"):
         render_steps(tmp_path, tmp_path / "steps")
     with pytest.raises(RenderError, match=r"expected 0\.02 to 60"):
         render(run, tmp_path / "x.gif", seconds=0)

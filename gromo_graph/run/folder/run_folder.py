@@ -20,6 +20,7 @@ from gromo_graph import operating_system as system
 from gromo_graph.errors import RunError, SpecError
 from gromo_graph.records import Journal, checksum, read_journal
 from gromo_graph.records.atomic_files import read_file, replace_file, sync_folder, writing
+from gromo_graph.records.journal import JOURNAL, check_is_folder
 from gromo_graph.records.validation import first_problem
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.summary import Summary
@@ -28,7 +29,6 @@ from gromo_graph.spec import Spec, parse_spec
 _Model = TypeVar("_Model", bound=BaseModel)
 
 SPEC = "spec.yaml"
-JOURNAL = "journal.jsonl"
 COMMAND = "command.json"
 DATA = "data.json"
 WEIGHTS = "weights.safetensors"
@@ -283,10 +283,7 @@ def open_folder(path: Path) -> RunFolder:
     Raises:
         RunError: there is none.
     """
-    if not os.path.lexists(path):  # also of a name that is too long
-        raise RunError(f"{path}: there is no such folder: expected the folder of a run")
-    if not path.is_dir():
-        raise RunError(f"{path}: this is a file, expected the folder of a run")
+    check_is_folder(path)
     if not holds_run(path):
         if _is_unborn(path):
             raise RunError(

@@ -34,6 +34,7 @@ _MAX_DIRECTIVES = 100
 MERGE_KEY = (
     "merge keys are no part of YAML 1.2: write the values out, or use `defaults`; quote it if it is a name"
 )
+NO_COLON = "this line has no `:`: write `key: value`, or remove it"
 EMPTY = "the document is empty: `gromo-graph new` prints one to start from"
 
 
@@ -50,9 +51,8 @@ def parse_document(text: str, file: str) -> Document:
     except _LimitPassed:
         return Document(file, None, Location(1, 1), tuple(builder.problems), broken=True)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
-        return broken(file, _syntax_message(error, text), place=place, before=builder.problems)
+        place, message = _syntax_problem(error, text.splitlines())
+        return broken(file, f"not YAML: {message}", place=place, before=builder.problems)
     except yaml.reader.ReaderError as error:
         return broken(file, _character_message(error))
     except yaml.YAMLError as error:
@@ -89,23 +89,39 @@ def _character_message(error: yaml.reader.ReaderError) -> str:
     return f"{found} is not allowed in YAML: remove it, or write it as an escape inside double quotes"
 
 
-def _syntax_message(error: yaml.MarkedYAMLError, text: str) -> str:
-    problem, mark = error.problem or "it cannot be read", error.problem_mark
-    lines = text.splitlines()
-    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+def _syntax_problem(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[tuple[int, int], str]:
+    """The line and the column, from 1, of what is wrong, and the words for it."""
+    problem, mark, begun = error.problem or "it cannot be read", error.problem_mark, error.context_mark
+    if mark is None:
+        return (1, 1), problem
+    if begun is not None and "could not find expected ':'" in problem:
+        return (begun.line + 1, begun.column + 1), NO_COLON
+    line = lines[mark.line] if mark.line < len(lines) else ""
     hint = ""
     if "${" in line and '"${' not in line:
         hint = ': write "${...}" in double quotes'
     elif "\t" in line[: len(line) - len(line.lstrip())]:
         hint = ": indent with spaces, not with a tab"
     elif "mapping values" in problem:
+        stray = _text_before(lines, mark.line) if line.find(":") == mark.column else None
+        if stray is not None:
+            return (stray + 1, 1 + len(lines[stray]) - len(lines[stray].lstrip())), NO_COLON
         hint = ": text with `: ` in it needs quotes, or the indentation of this line is off"
     elif "cannot start any token" in problem:
         hint = ": text that begins with this character needs quotes"
-    begun = error.context_mark
     since = f" that begins in line {begun.line + 1}" if begun is not None and mark != begun else ""
     context = f" {error.context}{since}" if error.context else ""
-    return f"not YAML: {problem}{context}{hint}"
+    return (mark.line + 1, mark.column + 1), f"{problem}{context}{hint}"
+
+
+def _text_before(lines: Sequence[str], number: int) -> int | None:
+    """The first of the lines without a colon just before a line: YAML reads them and its key as one text."""
+    first = None
+    for before in range(number - 1, -1, -1):
+        if set(lines[before]) & set(":#"):
+            break
+        first = before if lines[before].strip() else first
+    return first
 
 
 class _LimitPassed(Exception):  # noqa: N818 - it ends the reading; the problem is in the builder's list
