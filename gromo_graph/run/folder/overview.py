@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from gromo_graph.errors import RunError
 from gromo_graph.records import Journal, sizes_of
+from gromo_graph.records.journal import JOURNAL
 from gromo_graph.run.folder.run_folder import (
     CHECKPOINTS,
-    JOURNAL,
     STEPS,
     SUMMARY,
     RunFolder,

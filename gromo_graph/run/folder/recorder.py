@@ -12,6 +12,7 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Epoch, GrowthEvent
 from gromo_graph.records.atomic_files import remove_parts
 from gromo_graph.records.histograms import Histograms
+from gromo_graph.records.journal import JOURNAL
 from gromo_graph.render.drawing.dot import direction_of
 from gromo_graph.run.data.load_data import Data
 from gromo_graph.run.data.samples import size_of
@@ -23,7 +24,6 @@ from gromo_graph.run.folder.run_folder import (
     CHECKPOINTS,
     COMMAND,
     DATA,
-    JOURNAL,
     SPEC,
     STEPS,
     SUMMARY,
