@@ -74,7 +74,7 @@ def test_open_shows_it_or_says_where_it_is(run: Path, monkeypatch: pytest.Monkey
 def test_wrong_usage(run: Path, tmp_path: Path) -> None:
     assert "--port is for --serve" in failed(call("inspect", run, "--port", 1), 2)
     assert "writes no file" in failed(call("inspect", run, "--serve", "-o", tmp_path / "x.html"), 2)
-    assert "cannot be read" in failed(call("inspect", tmp_path / "none"), 1)
+    assert "there is no such folder" in failed(call("inspect", tmp_path / "none"), 1)
     assert "cannot be read" in failed(call("inspect", tmp_path / "none", "--serve"), 1)
     assert "cannot be written" in failed(call("inspect", run, "-o", tmp_path / "none" / "x.html"), 1)
     (run / "journal.jsonl").write_text("no journal\n")
