@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gromo_graph.amounts import amount
+
 
 class GromoGraphError(Exception):
     """Base of every error this library raises on purpose."""
@@ -96,7 +98,7 @@ class TorchImportError(GromoGraphError):
 
     def __init__(self, obstacles: Sequence[Obstacle], advice: str = "") -> None:
         self.obstacles = tuple(obstacles)
-        count = "1 obstacle" if len(self.obstacles) == 1 else f"{len(self.obstacles)} obstacles"
+        count = amount(len(self.obstacles), "obstacle")
         lines = [f"this model cannot be imported, {count}:", *(f"  {each}" for each in self.obstacles)]
         super().__init__("\n".join([*lines, advice] if advice else lines))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -21,7 +22,7 @@ def size(number: int) -> str:
         scale = _UNITS[unit.lower()]
         if number >= scale:
             return f"{number / scale:.3g} {unit}B"
-    return f"{number} bytes"
+    return amount(number, "byte")
 
 
 def bytes_of(text: str) -> int:

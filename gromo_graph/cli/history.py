@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson
 from gromo_graph.memory_sizes import size
@@ -34,7 +35,7 @@ def history(
     if verify:
         torn = "; the last line was cut off while it was written, and is left out" if journal.torn else ""
         lines = 1 + len(journal.epochs) + len(journal.events) + len(journal.setbacks)
-        typer.echo(f"{printable(str(run))}: {lines} lines are as they were written{torn}")
+        typer.echo(f"{printable(str(run))}: {amount(lines, 'line')} are as they were written{torn}")
     elif as_json:
         events = [event.to_dict() for event in journal.events]
         epochs, setbacks = ([asdict(each) for each in lines] for lines in (journal.epochs, journal.setbacks))
@@ -76,7 +77,8 @@ def _show(journal: Journal) -> None:
         then = "it was done again at half the learning rate" if setback.again else "the run ended there"
         typer.echo(f"epoch {setback.epoch}: {printable(setback.reason)}: {then}")
     typer.echo(
-        f"{len(journal.epochs)} epochs, {len(journal.applied)} growth steps applied of {len(journal.events)} tried"
+        f"{amount(len(journal.epochs), 'epoch')}, {len(journal.applied)} growth steps applied of "
+        f"{len(journal.events)} tried"
     )
 
 

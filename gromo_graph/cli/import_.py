@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import reported, say
 from gromo_graph.cli.options import AsJson
 
@@ -91,7 +92,7 @@ def import_(
         return
     say(f"written: {', '.join(map(str, filter(None, (out, weights))))}")
     say(
-        f"{len(network.spec.nodes)} nodes, {network.graph.parameter_count:,} parameters, of which "
+        f"{amount(len(network.spec.nodes), 'node')}, {amount(network.graph.parameter_count, 'parameter')}, of which "
         f"{network.growing_share:.0%} are in layers that can grow; outputs are the model's"
     )
     if weights is None:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.environment import process_rank
 from gromo_graph.errors import (
     CompileError,
@@ -194,7 +195,7 @@ def show_problems(problems: tuple[Problem, ...]) -> None:
         typer.echo(_excerpt(problem), err=True, nl=False)
     if any("unknown kind" in problem.message for problem in problems):
         typer.echo(PLUGIN_HINT, err=True)
-    number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    number = amount(len(problems), "problem")
     typer.echo(styled(number, fg="red", bold=True), err=True)
 
 

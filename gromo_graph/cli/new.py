@@ -18,7 +18,8 @@ def new(
         str | None, typer.Option(metavar="FILE", help="Of a table: the file, .csv, .parquet or .xlsx.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column to predict.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Of a table: the column to predict; may be repeated."),
     ] = None,
 ) -> None:
     """Print a commented starter spec: gromo-graph new > my.yaml"""
@@ -34,16 +35,16 @@ def new(
             f"there is no starter {kind!r}: {hint}Known: {', '.join(known)}.", param_hint="'KIND'"
         )
     if kind == _TABLE:
-        if data is None or target is None:
+        if data is None or not target:
             raise typer.BadParameter("a table needs both: --data FILE --target COLUMN", param_hint="'KIND'")
         typer.echo(_for_table(data, target), nl=False)
         return
-    if data is not None or target is not None:
+    if data is not None or target:
         raise typer.BadParameter("--data and --target are for a table: new table", param_hint="'KIND'")
     typer.echo(starter(kind), nl=False)
 
 
-def _for_table(data: str, target: str) -> str:
+def _for_table(data: str, targets: list[str]) -> str:
     """The spec of a table; columns that are not read are told."""
     from gromo_graph.errors import RunError
     from gromo_graph.run.data.tables.sources import is_table
@@ -52,7 +53,7 @@ def _for_table(data: str, target: str) -> str:
 
     if not is_table(data):
         raise RunError(f"{data}: this is no table: expected a file that ends in {', '.join(TABLES)}")
-    found = table_starter(data, target)
+    found = table_starter(data, *targets)
     for note in found.notes:
         say(f"note: {note}")
     return found.text

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.followed_run import Telling, followed
 from gromo_graph.cli.messages import reported, say
 from gromo_graph.cli.options import AsJson, Force, Log, SameData, SameDevice, device_name
@@ -54,7 +55,9 @@ def pick(
     found: list[Picked] = []
 
     def told(size: Size) -> None:
-        say(f"training the network after step {size.step}, of {size.parameters:,} parameters, to the end")
+        say(
+            f"training the network after step {size.step}, of {amount(size.parameters, 'parameter')}, to the end"
+        )
 
     def work(watch: Any) -> Run:
         found.append(

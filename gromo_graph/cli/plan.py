@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson, Compute, Device, Overrides, Seed
 from gromo_graph.memory_sizes import size
@@ -109,7 +110,7 @@ def _show(plan: Plan) -> None:
     for why in dict.fromkeys(each.inexact for each in able if each.inexact):
         typer.echo(f"≈: the slope may be off: {printable(why)}")
     if plan.samples:
-        typer.echo(f"statistics of {plan.samples:,} samples in {size(plan.memory)}")
+        typer.echo(f"statistics of {amount(plan.samples, 'sample')} in {size(plan.memory)}")
     for each in plan.candidates:
         if each.reason is not None:
             typer.echo(_left_out(each))

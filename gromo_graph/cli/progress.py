@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import Loudness, loudness, printable, say
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.highlights import decision_words
@@ -82,7 +83,7 @@ def decision(event: GrowthEvent) -> str:
     return (
         f"epoch {event.epoch}, step {event.step}: {decision_words(event.decision)}; "
         f"held-out loss {event.loss_before:.4g} → {event.loss_after:.4g}; "
-        f"{event.parameters_before:,} → {event.parameters:,} parameters"
+        f"{event.parameters_before:,} → {amount(event.parameters, 'parameter')}"
     )
 
 
@@ -152,7 +153,7 @@ def epoch_line(progress: Progress) -> str:
     parts = [
         f"training {measures(progress.train)}",
         f"validation {measures(progress.validation)}",
-        f"{progress.parameters:,} parameters",
+        amount(progress.parameters, "parameter"),
         widths(progress.features),
         pace(progress),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import printable
 
 
@@ -41,7 +42,7 @@ def tell_repeated(
     stdout.print(table)
     for name, title in (("parameters", "parameters"), ("steps", "growth steps")):
         stdout.print(f"{title}: {_words(name, summary[name])}")
-    stdout.print(f"{len(summary['runs'])} runs in {printable(summary['run'])}")
+    stdout.print(f"{amount(len(summary['runs']), 'run')} in {printable(summary['run'])}")
 
 
 def _words(name: str, found: Mapping[str, Any] | None) -> str:

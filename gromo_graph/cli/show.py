@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson
 from gromo_graph.graph import Graph, WidthGroup, obstacle
@@ -107,7 +108,7 @@ def _show_nodes(graph: Graph, rows: list[dict[str, Any]]) -> None:
     stdout = console()
     stdout.print(table)
     stdout.print(
-        f"{graph.parameter_count:,} parameters, {graph.multiply_adds:,} multiply-adds for one sample"
+        f"{amount(graph.parameter_count, 'parameter')}, {amount(graph.multiply_adds, 'multiply-add')} for one sample"
     )
 
 
@@ -137,7 +138,7 @@ def _block(block: str, depth: int, rows: list[dict[str, Any]]) -> list[str]:
     parameters, madds = (sum(row[cost] for row in own) for cost in ("parameters", "madds"))
     outer = block.rpartition(".")[0] if depth else ""
     name = f"{_STEP * depth}{printable(block.removeprefix(f'{outer}.'))}"
-    return [name, f"{len(own)} nodes", "", "", "", f"{parameters:,}", f"{madds:,}", ""]
+    return [name, amount(len(own), "node"), "", "", "", f"{parameters:,}", f"{madds:,}", ""]
 
 
 def _indented(name: str, around: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import WRONG, printable, reported
 from gromo_graph.cli.options import Overrides
 from gromo_graph.cli.watch import Watch, watched
@@ -48,8 +49,9 @@ def _sound(spec: str, overrides: Overrides) -> None:
         raise SpecError(problems)
     graph = build_graph(loaded)
     typer.echo(
-        f"{printable(spec)}: sound: {printable(loaded.name)} has {len(loaded.nodes)} nodes, "
-        f"{graph.parameter_count:,} parameters and {graph.multiply_adds:,} multiply-adds before any growth"
+        f"{printable(spec)}: sound: {printable(loaded.name)} has {amount(len(loaded.nodes), 'node')}, "
+        f"{amount(graph.parameter_count, 'parameter')} and {amount(graph.multiply_adds, 'multiply-add')} "
+        "before any growth"
     )
     for group in graph.groups:
         reason = obstacle(graph, group)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.widths import WidthGroup
 from gromo_graph.spec.kinds import Layer, Merge, Node
@@ -57,7 +58,9 @@ class _Resize:
                 raise GraphError(f"the width of `{name}` cannot change: it is no layer of this spec")
             before = node.features
             if before + change < 1:
-                raise GraphError(f"`{name}` has {before} features: {-change} cannot be taken from them")
+                raise GraphError(
+                    f"`{name}` has {amount(before, 'feature')}: {-change} cannot be taken from them"
+                )
             nodes[name] = node.model_copy(update={"features": before + change})
         for name in (*self.operations, *self.matches):
             _check_known(spec, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.costs import cost_at_widths
 from gromo_graph.graph.growability import obstacle
@@ -77,7 +78,8 @@ def _of_group(graph: Graph, group: WidthGroup, policy: Growth) -> Iterator[tuple
     elif target < group.features:
         yield (
             path,
-            f"found {target:,}, below the {group.features:,} features the node begins with: write {group.features} "
+            f"found {target:,}, below the {amount(group.features, 'feature')} the node begins with: write "
+            f"{group.features} "
             "or more",
         )
     elif (target - group.features) % group.unit:

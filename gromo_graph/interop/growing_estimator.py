@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from gromo_graph.amounts import amount
 from gromo_graph.graph import build_graph
 from gromo_graph.interop.sizing import default_spec, default_widths, sized, spec_of, with_settings
 from gromo_graph.network import GrowingNetwork
@@ -193,7 +194,8 @@ class GrowingEstimator(BaseEstimator):  # type: ignore[misc]
             and "prune" not in spec.growth.actions
         ):
             raise ValueError(
-                f"max_parameters={self.max_parameters}, but the network begins with {begins} for {features} features "
+                f"max_parameters={self.max_parameters}, but the network begins with {begins} for "
+                f"{amount(features, 'feature')} "
                 f"and {outputs} output(s): expected a narrower one to begin with (hidden, spec), or a larger budget"
             )
         return spec
@@ -278,6 +280,6 @@ def _tell(progress: Progress) -> None:
             grown = event.decision
             what = (
                 f"{grown.kind} {grown.target} by {grown.neurons}, held-out loss {event.loss_before:.4g} -> "
-                f"{event.loss_after:.4g}, {event.parameters:,} parameters"
+                f"{event.loss_after:.4g}, {amount(event.parameters, 'parameter')}"
             )
         print(f"epoch {progress.epoch} of {progress.epochs}: {what}")

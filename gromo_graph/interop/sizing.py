@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.edits import Edits, SetFeatures, SetSection
@@ -96,7 +97,8 @@ def sized(spec: Spec, features: int, outputs: int) -> Spec:
         spec = replace(spec, nodes={**spec.nodes, source: first.model_copy(update={"shape": (features,)})})
     elif math.prod(first.shape) != features:
         raise RunError(
-            f"X has {features} features, but the input `{source}` of `{spec.name}` has the shape {list(first.shape)}, "
+            f"X has {amount(features, 'feature')}, but the input `{source}` of `{spec.name}` has the shape "
+            f"{list(first.shape)}, "
             f"{math.prod(first.shape)} numbers: expected as many columns, or another `shape`"
         )
     layer = output
@@ -107,7 +109,7 @@ def sized(spec: Spec, features: int, outputs: int) -> Spec:
     found = build_graph(spec).shapes[output][0]
     if found != outputs:
         raise RunError(
-            f"the output `{output}` of `{spec.name}` would have {found} features where {outputs} are needed: "
+            f"the output `{output}` of `{spec.name}` would have {amount(found, 'feature')} where {outputs} are needed: "
             "expected a linear layer as the output"
         )
     return spec

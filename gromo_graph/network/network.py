@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gromo_graph.amounts import amount
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Call, Graph
@@ -189,7 +190,8 @@ class GrowingNetwork(Displayed, torch.nn.Module):
 
     def extra_repr(self) -> str:
         """Name and size."""
-        return f"{self.spec.name}: {len(self.spec.nodes)} nodes, {self.graph.parameter_count:,} parameters"
+        nodes, parameters = len(self.spec.nodes), self.graph.parameter_count
+        return f"{self.spec.name}: {amount(nodes, 'node')}, {amount(parameters, 'parameter')}"
 
     def _inputs(self, inputs: Sequence[Tensor], named: Mapping[str, Tensor]) -> dict[str, Tensor]:
         names = self.spec.inputs

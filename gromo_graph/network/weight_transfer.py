@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
 from gromo_graph.graph.edits import Edited, Start
@@ -111,7 +112,9 @@ class _Following:
                 self.result.parts[name] = self.part(name, fresh)
         for name, stay in self.kept.items():
             gone = self.network.graph.features(name) - len(stay)
-            self.result.reasons.append(f"`{name}` loses {gone} features: those with the largest weights stay")
+            self.result.reasons.append(
+                f"`{name}` loses {amount(gone, 'feature')}: those with the largest weights stay"
+            )
         return self.result
 
     def made_by(self, name: str) -> Sequence[Feature]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import Decision, GrowthEvent
@@ -84,7 +85,7 @@ def decision_words(decision: Decision) -> str:
     if len(names) > _NAMES_LISTED:
         listed += f" and {len(names) - _NAMES_LISTED} more"
     target = isolated(shortened(clean(decision.target), 2 * _NAME_EMS))
-    features = f"{decision.neurons} {plural('feature', decision.neurons)}"
+    features = amount(decision.neurons, "feature")
     match decision.kind:
         case "widen":
             return f"{listed or target}: +{features}{_at_random(decision)}"
@@ -108,12 +109,3 @@ def _at_random(decision: Decision) -> str:
     if not decision.random:
         return ""
     return ", all random" if decision.random == decision.neurons else f", {decision.random} of them random"
-
-
-def plural(word: str, number: int) -> str:
-    """`word`, with an s if there are several.
-
-    >>> plural("step", 1), plural("step", 0)
-    ('step', 'steps')
-    """
-    return word if number == 1 else f"{word}s"

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from gromo_graph.amounts import amount
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.render.drawing.text import clean
 from gromo_graph.render.drawing.title_block import outcome, step_words
-from gromo_graph.render.numbers import change, count, real
+from gromo_graph.render.numbers import change, real
 from gromo_graph.render.text_tables import CANDIDATE_COLUMNS, candidate_cells, plan_heading
 
 
@@ -32,9 +33,7 @@ def html_of(value: Any) -> str:
 def _event(event: GrowthEvent) -> str:
     told = f"{step_words(event)}: {outcome(event)}"
     loss = change(event.loss_before, event.loss_after) if event.decision else real(event.loss_before)
-    rest = (
-        f"held-out loss {loss}, γ {real(event.gamma)}, {count(event.parameters)} parameters; {event.reason}"
-    )
+    rest = f"held-out loss {loss}, γ {real(event.gamma)}, {amount(event.parameters, 'parameter')}; {event.reason}"
     head = f"<p><b>{_text(told)}</b><br/>{_text(rest)}</p>"
     return f"{head}{_drawing(event)}{_table(event.candidates)}"
 

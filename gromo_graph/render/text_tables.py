@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gromo_graph.amounts import amount
 from gromo_graph.graph.diff import Difference, NodeChange
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.render.drawing.difference import value_words
 from gromo_graph.render.drawing.text import clean
 from gromo_graph.render.drawing.title_block import outcome, step_words
-from gromo_graph.render.highlights import plural
 from gromo_graph.render.numbers import change, count, real, shape, shape_change, signed
 
 _SIGNS = {"added": "+", "removed": "−", "changed": "~"}
@@ -54,8 +54,8 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def plan_heading(plan: Plan) -> str:
     """The number of candidates and of samples."""
     many = len(plan.candidates)
-    on = f", measured on {count(plan.samples)} samples" if plan.samples else ""
-    return f"{count(many)} {plural('candidate', many)}{on}"
+    on = f", measured on {amount(plan.samples, 'sample')}" if plan.samples else ""
+    return f"{amount(many, 'candidate')}{on}"
 
 
 def plan_text(plan: Plan) -> str:
@@ -105,7 +105,7 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         for part in parts
     ]
     facts = [
-        f"{summary['parameters']:,} parameters after {summary['steps']} growth steps",
+        f"{amount(summary['parameters'], 'parameter')} after {amount(summary['steps'], 'growth step')}",
         f"growth ended: {clean(str(summary['reason']))}",
         f"run folder: {clean(str(summary['run']))}" if summary.get("run") else "",
     ]

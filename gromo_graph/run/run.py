@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gromo_graph.amounts import amount
 from gromo_graph.display import Displayed, printed
 from gromo_graph.errors import RunError, SpecError
 from gromo_graph.network import GrowingNetwork, compile_network
@@ -330,7 +331,8 @@ def _check_same(folder: RunFolder, network: GrowingNetwork, preparation: Prepara
     if reads != prepared or (len(spec.outputs) == 1 and gives != preparation.outputs):
         raise RunError(
             f"{folder.file(DATA)}: this file is of another network: it prepares samples of shape {preparation.shape} "
-            f"for {preparation.outputs} outputs, and the network reads {', '.join(map(str, reads))} and gives {gives}"
+            f"for {amount(preparation.outputs, 'output')}, and the network reads "
+            f"{', '.join(map(str, reads))} and gives {gives}"
         )
 
 
@@ -374,7 +376,7 @@ def _so_far(journal: Journal) -> dict[str, Any]:
     last = journal.epochs[-1] if journal.epochs else None
     return {
         "steps": len(journal.applied),
-        "reason": f"not finished: {last.epoch if last else 0} epochs done",
+        "reason": f"not finished: {amount(last.epoch if last else 0, 'epoch')} done",
         "train": {**NOT_MEASURED, **(last.train if last else {})},
         "validation": {**NOT_MEASURED, **(last.validation if last else {})},
         "test": dict(NOT_MEASURED),

@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
 from gromo_graph.run.data.load_data import Data
@@ -241,5 +242,5 @@ def check_shares(spec: Spec, data: Data, processes: Processes) -> None:
         samples = size_of(part)
         if samples is not None and samples < processes.count:
             raise RunError(
-                f"the {name} part has {samples} samples for {processes.count} processes: start fewer"
+                f"the {name} part has {amount(samples, 'sample')} for {processes.count} processes: start fewer"
             )

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import NotFiniteError, RunError
 from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
@@ -481,7 +482,7 @@ class Loop:
             "reason": replayed
             or self.ended
             or self.scheduler.reason
-            or f"the training is over: {self.train.epochs} epochs",
+            or f"the training is over: {amount(self.train.epochs, 'epoch')}",
             "parameters": self.network.graph.parameter_count,
             **self._ending(),
             **dict.fromkeys(OWN_PARTS, NOT_MEASURED),

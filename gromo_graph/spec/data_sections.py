@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -125,6 +126,19 @@ class TableData(Frozen):
                 "`file: {file}` is no table: expected the path of a file that ends in {endings}",
                 {"file": self.file, "endings": ", ".join(TABLES)},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_format_of_dates(self) -> TableData:
+        some_day = datetime(2024, 12, 31, tzinfo=UTC)
+        try:
+            datetime.strptime(some_day.strftime(self.date_format or ""), self.date_format or "")
+        except ValueError:
+            raise PydanticCustomError(
+                "contradiction",
+                "`date_format: {format}` is no format of dates: write one such as %d.%m.%Y",
+                {"format": self.date_format},
+            ) from None
         return self
 
     @model_validator(mode="after")

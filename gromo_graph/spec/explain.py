@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.field_names import Model, field_of, keys_of, section_of
 from gromo_graph.spec.foreign_words import advice_for_key, advice_for_map, advice_for_value
 from gromo_graph.spec.text.locations import UNKNOWN, Path, clipped, path_text
@@ -248,14 +249,14 @@ def _bound_message(words: str, bound: str) -> Callable[[ErrorDetails, Path], str
 
 def _short_message(details: ErrorDetails, path: Path) -> str:
     least = details["ctx"]["min_length"]
-    return f"found {details['ctx']['actual_length']} values, expected at least {least}"
+    return f"found {amount(details['ctx']['actual_length'], 'value')}, expected at least {least}"
 
 
 def _long_message(details: ErrorDetails, path: Path) -> str:
     most, actual = details["ctx"]["max_length"], details["ctx"]["actual_length"]
     if most == 0:
-        return f"found {actual} values, expected none: leave `{path[-1]}` out"
-    return f"found {actual} values, expected at most {most}"
+        return f"found {amount(actual, 'value')}, expected none: leave `{path[-1]}` out"
+    return f"found {amount(actual, 'value')}, expected at most {most}"
 
 
 def _empty_text_message(details: ErrorDetails, path: Path) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import networkx as nx
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.explain import Report
 from gromo_graph.spec.kinds import Input, Layer, Node
 from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
@@ -130,12 +131,14 @@ class GraphChecks:
     def _check_limits(self, name: str, node: Layer, grow: Grow) -> None:
         path = (*_node(name), "grow")
         if grow.max is not None and grow.max < node.features:
-            message = f"found {grow.max:,}, below the {node.features:,} features the node begins with"
+            message = f"found {grow.max:,}, below the {amount(node.features, 'feature')} the node begins with"
             self.report((*path, "max"), message)
         elif grow.max is not None and grow.min is not None and grow.min > grow.max:
             self.report((*path, "min"), f"found {grow.min:,}, above `max`, which is {grow.max:,}")
         if grow.target is not None and grow.target < node.features:
-            message = f"found {grow.target:,}, below the {node.features:,} features the node begins with"
+            message = (
+                f"found {grow.target:,}, below the {amount(node.features, 'feature')} the node begins with"
+            )
             self.report((*path, "target"), message)
         elif grow.target is not None and grow.max is not None and grow.target > grow.max:
             self.report((*path, "target"), f"found {grow.target:,}, above `max`, which is {grow.max:,}")
@@ -190,7 +193,8 @@ class GraphChecks:
         assert isinstance(other, Layer)
         if other.features != node.features:
             message = (
-                f"`{clipped(name)}` has {node.features:,} features and `{clipped(first)}`, to which it is tied, "
+                f"`{clipped(name)}` has {amount(node.features, 'feature')} and `{clipped(first)}`, to which "
+                "it is tied, "
                 f"{other.features:,}: give both the same `features`, or tie them by different names"
             )
             self.report((*_node(name), "grow", "tie"), message)

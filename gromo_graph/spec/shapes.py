@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.kinds import Node, Shape, ShapeMismatch
 from gromo_graph.spec.text.locations import clipped
 from gromo_graph.spec.wording import listed, with_article
@@ -65,7 +66,7 @@ def count_problem(node: Node) -> str | None:
         return None
     kind = with_article(node.kind)
     if most is not None and found > most:
-        wanted = {0: "nothing", 1: "one node"}.get(most, f"at most {most} nodes")
+        wanted = {0: "nothing", 1: "one node"}.get(most, f"at most {amount(most, 'node')}")
         advice = "put a `merge` node between" if most else "leave `from` out"
         return f"{kind} node reads {wanted}, found {found}: {advice}"
     return f"{kind} node reads {listed(node.source_names)}, found {found} of them: name all in `from`"

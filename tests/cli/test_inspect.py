@@ -75,7 +75,7 @@ def test_wrong_usage(run: Path, tmp_path: Path) -> None:
     assert "--port is for --serve" in failed(call("inspect", run, "--port", 1), 2)
     assert "writes no file" in failed(call("inspect", run, "--serve", "-o", tmp_path / "x.html"), 2)
     assert "there is no such folder" in failed(call("inspect", tmp_path / "none"), 1)
-    assert "cannot be read" in failed(call("inspect", tmp_path / "none", "--serve"), 1)
+    assert "there is no such folder" in failed(call("inspect", tmp_path / "none", "--serve"), 1)
     assert "cannot be written" in failed(call("inspect", run, "-o", tmp_path / "none" / "x.html"), 1)
     (run / "journal.jsonl").write_text("no journal\n")
     assert "damaged line" in failed(call("inspect", run), 1)
@@ -156,7 +156,10 @@ def test_a_journal_that_cannot_be_read_just_now(server: Server, run: Path) -> No
     told = json.loads(asked(server, "/news?seen=")[1])["all"]["seen"]
     text = (run / "journal.jsonl").read_text()
     (run / "journal.jsonl").unlink()
-    assert "cannot be read" in json.loads(asked(server, f"/news?seen={told}")[1])["waiting"]
+    assert (
+        "this is no run: it holds no journal.jsonl"
+        in json.loads(asked(server, f"/news?seen={told}")[1])["waiting"]
+    )
     assert asked(server, "/")[0] == 503
     (run / "journal.jsonl").write_text(text)
     assert json.loads(asked(server, f"/news?seen={told}")[1]) == {"results": None}

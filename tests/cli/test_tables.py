@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gromo_graph.spec import parse_spec
 from tests.cli.test_verbs import call, failed
 from tests.run.tables.tables import shop, written
 
@@ -22,7 +23,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_from_a_table_to_predictions_of_new_rows(place: Path) -> None:
     made = call("new", "table", "--data", "shop.csv", "--target", "kind")
-    assert "note: customer_id: another number in each row" in made.stderr
+    assert "note: customer_id: a different whole number in each row" in made.stderr
     (place / "shop.yaml").write_text(made.stdout)
     assert call("validate", "shop.yaml").exit_code == 0
     grown = call("grow", "shop.yaml", "--set", "train.epochs=2", "-o", "run", "--json")
@@ -36,6 +37,22 @@ def test_from_a_table_to_predictions_of_new_rows(place: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["prediction"] in ("old", "new") for row in rows] == [True, True]
     assert json.loads(call("evaluate", "run", "--json").stdout)["test"]["loss"] > 0
+
+
+def test_several_targets(place: Path) -> None:
+    rows = "".join(f"0.{n},{n % 2},{n // 2 % 2},{n}\n" for n in range(40))
+    (place / "both.csv").write_text(f"x,a,b,c\n{rows}")
+    labels = call("new", "table", "--data", "both.csv", "--target", "a", "--target", "b").stdout
+    assert "target: [a, b]" in labels
+    assert "loss: binary_cross_entropy" in labels
+    numbers = parse_spec(call("new", "table", "--data", "both.csv", "--target", "a", "--target", "c").stdout)
+    assert (numbers.train.loss, numbers.nodes["value"].features) == ("mse", 2)
+
+
+def test_a_format_of_dates_that_is_none_is_refused(place: Path) -> None:
+    text = call("new", "table", "--data", "shop.csv", "--target", "kind").stdout
+    (place / "shop.yaml").write_text(text.replace("  missing:", '  date_format: "%Q"\n  missing:'))
+    assert "`date_format: %Q` is no format of dates" in failed(call("validate", "shop.yaml"), 2)
 
 
 def test_new_rows_that_cannot_be_read(place: Path) -> None:

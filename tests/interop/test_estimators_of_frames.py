@@ -26,7 +26,7 @@ def test_a_classifier_of_a_frame() -> None:
     model = GrowingClassifier(**QUICK).fit(frame, y)
     assert model.score(frame, y) > 0.75
     assert model.feature_names_in_.tolist() == list(frame.columns)
-    assert "column `customer_id`: another number in each row" in str(model.run_.summary["notes"])
+    assert "column `customer_id`: a different whole number in each row" in str(model.run_.summary["notes"])
     new = frame.head(4).copy()
     new["city"], new["age"] = "Kyiv", None
     assert np.isfinite(model.predict_proba(new)).all()

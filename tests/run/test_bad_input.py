@@ -79,7 +79,10 @@ def _images(folder: Path) -> str:
             ),
             ["there is no column beside the target that can be read"],
         ),
-        (_of_table(_put("since", 3, "2024-13-45")), ["`since`: '2024-13-45' in row 4: expected a date"]),
+        (
+            _of_table(_put("since", 3, "2024-13-45")),
+            ["`since`: '2024-13-45' in row 4: expected a date such as 2024-12-31"],
+        ),
         (_of_table(_put("age", 5, "old")), ["`age`: 'old' in row 6: expected a number, as in most rows"]),
         (
             _of_table(_all_at_once),

@@ -134,7 +134,7 @@ def test_it_ends_after_so_many_retries(monkeypatch: pytest.MonkeyPatch, tmp_path
         (2, True),
         (2, False),
     ]
-    assert load_run(tmp_path / "run").summary["reason"] == "not finished: 1 epochs done"
+    assert load_run(tmp_path / "run").summary["reason"] == "not finished: 1 epoch done"
 
 
 def test_none_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import torch
 from gromo_graph import RunError, grow, load_run, resume
 from gromo_graph.interop.exporting import export
 from gromo_graph.run.data.load_data import load_data
-from gromo_graph.run.data.tables.encoded_columns import CategoryColumn
+from gromo_graph.run.data.tables.encoded_columns import CategoryColumn, most_places
 from gromo_graph.run.data.tables.starter import table_starter
 from gromo_graph.spec import Spec, dump_spec, parse_spec
 from tests.run.test_resume import same_runs
@@ -178,6 +178,17 @@ def test_every_cell_of_an_embedded_column_has_a_place() -> None:
     rare = CategoryColumn.learned("x", np.array([*texts, "d", None], dtype=object), gaps=True, embedded=True)
     assert rare.read(pd.Series(["c", "d", "new", None]), ".").tolist() == [2, 3, 3, 4]
     assert rare.encode(torch.tensor([3, 0])).tolist() == [[3.0], [0.0]]
+
+
+def test_the_vocabulary_of_a_starter_is_enough_for_any_split() -> None:
+    rng = np.random.default_rng(0)
+    texts = np.array(rng.choice(["a", "b", "c", "d", None], 60, p=[0.5, 0.3, 0.1, 0.06, 0.04]), dtype=object)
+    places = [
+        CategoryColumn.learned("x", rng.permutation(texts)[:36], gaps=True, embedded=True).places
+        for _ in range(50)
+    ]
+    assert len(set(places)) > 1, "other splits have other rare categories"
+    assert most_places(texts) >= max(places)
 
 
 def test_an_embedding_that_is_too_small_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,3 +188,11 @@ def test_a_text_of_its_own_for_validation(tmp_path: Path) -> None:
     assert len(data.validation) == (7 * 10 - 1) // 6
     first, _ = data.validation.take(torch.arange(1))
     assert bytes(first[0].byte().tolist()) == b"cbacba"
+
+
+def test_a_byte_that_the_network_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("Größe " * 100, encoding="utf-8")
+    with pytest.raises(
+        RunError, match=r"found the byte 195, and the spec knows 128: write `vocabulary: 256` for its"
+    ):
+        load_data(tmp_path / "words.txt", spec("words.txt"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import WidthGroup, obstacle, widening_cost
 from gromo_graph.growth.candidates.base import (
@@ -120,7 +121,7 @@ def _why_whole(group: WidthGroup) -> str | None:
     if group.matches:
         return f"what `{group.matches[0]}` compares has no readers that could make up for it"
     if group.unit > 1:
-        return f"a group norm or the heads of an attention hold {group.unit} features together"
+        return f"a group norm or the heads of an attention hold {amount(group.unit, 'feature')} together"
     return f"the norm `{group.jumps[0]}` sees all features at once" if group.jumps else None
 
 

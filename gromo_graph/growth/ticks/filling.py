@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from gromo_graph.amounts import amount
 from gromo_graph.graph import WidthGroup
 from gromo_graph.growth.candidates.base import Applicable, InfeasibleError
 from gromo_graph.growth.candidates.widen import Widening, WideningProspect
@@ -118,7 +119,7 @@ def begun_anew(decision: Decision, dead: Sequence[str]) -> tuple[Decision, str]:
     named = ", ".join(f"`{name}`" for name in dead)
     return replace(decision, random=decision.neurons), (
         f"rescue: every unit of {named} is dead, and the network gives one prediction for all samples: "
-        f"{decision.neurons} neurons with first weights on both sides"
+        f"{amount(decision.neurons, 'neuron')} with first weights on both sides"
     )
 
 
@@ -134,5 +135,5 @@ def told_as_one(decision: Decision, drawn: Widening) -> tuple[Decision, str]:
     )
     return (
         total,
-        f"the last {drawn.neurons} of {both} neurons are random and change nothing yet: as many were due",
+        f"the last {drawn.neurons} of {amount(both, 'neuron')} are random and change nothing yet: as many were due",
     )

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph
 from gromo_graph.growth.clock import Clock, Elapsed, EpochClock, TickClock
@@ -121,7 +122,7 @@ class Timekeeper:
         epochs = self._plateau.epochs
         if epochs is None or self._plateau.seen:
             return ""
-        return f"; {self.policy.when.watch} never came to a plateau of {epochs} epochs"
+        return f"; {self.policy.when.watch} never came to a plateau of {amount(epochs, 'epoch')}"
 
     def saved(self) -> dict[str, Any]:
         """Plain values to go on with later."""

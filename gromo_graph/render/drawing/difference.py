@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gromo_graph.amounts import amount
 from gromo_graph.graph.diff import Difference, NodeChange, ValueChange
 from gromo_graph.render.drawing.style import GROWN, QUIET, REMOVED
 from gromo_graph.render.drawing.text import clean
@@ -82,7 +83,7 @@ def _shown(value: object) -> str:
 
 
 def _amount(nodes: int, edges: int | None = None) -> str:
-    told = [f"{nodes} {'node' if nodes == 1 else 'nodes'}"]
+    told = [amount(nodes, "node")]
     if edges is not None:
-        told.append(f"{edges} {'edge' if edges == 1 else 'edges'}")
+        told.append(amount(edges, "edge"))
     return ", ".join(told)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from gromo_graph.amounts import amount
 from gromo_graph.graph import Graph, obstacle
-from gromo_graph.render.highlights import plural
 from gromo_graph.render.numbers import count, shape
 from gromo_graph.spec.kinds import Layer, Node
 
@@ -15,7 +15,7 @@ _WINDOW = re.compile(r"(\d+(×\d+)*|(stride|dilation) \d.*)$")
 
 def features_added(added: int) -> str:
     """`+4 features`, `−1 feature`."""
-    return f"{'+' if added > 0 else '−'}{count(abs(added))} {plural('feature', abs(added))}"
+    return f"{'+' if added > 0 else '−'}{amount(abs(added), 'feature')}"
 
 
 def output_amount(graph: Graph, name: str) -> str:

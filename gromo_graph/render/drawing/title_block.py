@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gromo_graph.amounts import amount
 from gromo_graph.graph import Graph
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.drawing.labels import Cell, Text, table
@@ -19,7 +20,7 @@ from gromo_graph.render.drawing.style import (
     TITLE_SIZE,
 )
 from gromo_graph.render.drawing.text import clean, shortened
-from gromo_graph.render.highlights import decision_words, plural
+from gromo_graph.render.highlights import decision_words
 from gromo_graph.render.numbers import change, count, real, rises, share
 
 _TITLE_EMS = 40.0
@@ -92,7 +93,7 @@ def sentence(graph: Graph, event: GrowthEvent | None) -> str:
     numbers = ", ".join(f"{fact.word} {fact.value}" for fact in facts(graph, event))
     if event is None:
         nodes = len(graph.order)
-        return f"{nodes} {plural('node', nodes)}, {numbers}"
+        return f"{amount(nodes, 'node')}, {numbers}"
     return f"{step_words(event)}: {outcome(event)}; {numbers}"
 
 

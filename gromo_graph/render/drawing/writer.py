@@ -11,6 +11,7 @@ from dataclasses import replace
 import graphviz
 import networkx as nx
 
+from gromo_graph.amounts import amount
 from gromo_graph.graph import Edge, Graph, obstacle
 from gromo_graph.render.drawing import style
 from gromo_graph.render.drawing.collapse import NodeBlock, blocks_of
@@ -30,7 +31,7 @@ from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.render.drawing.text import clean, shortened
 from gromo_graph.render.drawing.trunk import STRAIGHT, trunk_of
 from gromo_graph.render.highlights import Highlights
-from gromo_graph.render.numbers import count, shape, shape_change
+from gromo_graph.render.numbers import shape, shape_change
 from gromo_graph.spec.kinds import Layer
 
 _DEEP = 6
@@ -176,7 +177,7 @@ class DotWriter:
         names = block.nodes
         repeats = repeats_of(block.name, names)
         parameters = sum(self.graph.parameters(name) for name in names)
-        words = f"{len(names)} nodes · {count(parameters)} parameters"
+        words = f"{amount(len(names), 'node')} · {amount(parameters, 'parameter')}"
         title = [Text(shortened(clean(block.name), NAME_EMS), style.NAME_SIZE, bold=True)]
         if repeats > 1:
             title.append(Text(f" ×{repeats}", style.NAME_SIZE, style.QUIET))
@@ -223,7 +224,7 @@ class DotWriter:
         node = self.graph.spec.nodes[name]
         words = [f"{name}: {node.kind}", *details_of(node), f"output {shape(self.graph.shapes[name])}"]
         if isinstance(node, Layer):
-            words.append(f"{count(self.graph.parameters(name))} parameters")
+            words.append(amount(self.graph.parameters(name), "parameter"))
             group = self.graph.group_of(name)
             words.append(
                 "may grow"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gromo_graph.amounts import amount
 from gromo_graph.render.drawing.frames import every_frame, frames_of, repeats_of
 from gromo_graph.render.drawing.trunk import Trunk
 from gromo_graph.render.pages.parts import Parts, Values
@@ -49,7 +50,7 @@ def _block(name: str, inside: Sequence[str], parts: Parts) -> Values:
     return {
         "role": "layer",
         "kind": "block" if repeats == 1 else f"block ×{repeats}",
-        "words": f"{len(inside)} nodes",
+        "words": amount(len(inside), "node"),
         "shape": states[-1]["shape"],
         "parameters": parameters,
         "madds": sum(state["madds"] for state in states),

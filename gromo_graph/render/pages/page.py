@@ -15,8 +15,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from gromo_graph.amounts import plural
 from gromo_graph.render import numbers
-from gromo_graph.render.highlights import decision_words, plural
+from gromo_graph.render.highlights import decision_words
 
 _FOLDER = Path(__file__).parent / "templates"
 _SCRIPTS = (

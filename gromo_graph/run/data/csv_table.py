@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.columns import TARGET, choose_columns
 from gromo_graph.run.data.raw import Array, Raw, raw_from
@@ -90,7 +91,7 @@ def read_table(path: Path) -> Table:
     for line, row in numbered:
         if len(row) != len(first):
             raise RunError(
-                f"{name}:{line}: {len(row)} cells: expected {len(first)}, as many as line {first_line} has"
+                f"{name}:{line}: {amount(len(row), 'cell')}: expected {len(first)}, as many as line {first_line} has"
             )
     header = tuple(cell.strip() for cell in first) if _is_header(first) else None
     body = numbered if header is None else numbered[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,12 @@ def load_data(
             raw = with_validation(raw, read_images(validation, spec.data))
         return replace(prepare(raw, spec), augment=spec.data.augment)
     if isinstance(spec.data, TextData) and is_place(source):
-        shape, _ = _reads(spec, ())
-        raw = read_text(source, shape[-1], folder=folder, limit=spec.data.limit)
+        shape, vocabulary = _reads(spec, ())
+        read = partial(read_text, length=shape[-1], limit=spec.data.limit)
+        known = min(vocabulary or _gives(spec), _gives(spec))
+        raw = read(source, folder=folder, known=known)
         if validation is not None:
-            raw = with_validation(raw, read_text(validation, shape[-1], limit=spec.data.limit))
+            raw = with_validation(raw, read(validation, known=known))
         return prepare(raw, spec)
     found = find_source(source, folder=folder, trusted=trusted)
     if not isinstance(found, Raw):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gromo_graph.amounts import amount
 from gromo_graph.run.data.raw import Array, Raw, is_text
 
 _NAMED = 5
@@ -77,8 +78,8 @@ def unused_outputs(raw: Raw, outputs: int) -> str | None:
     classes = classes_in(raw)
     if outputs <= classes:
         return None
-    found = "1 class" if classes == 1 else f"{classes} classes"
+    found = amount(classes, "class")
     return (
-        f"{raw.name}: the output of the spec has {outputs} features for {found}: no sample teaches the other "
+        f"{raw.name}: the output of the spec has {amount(outputs, 'feature')} for {found}: no sample teaches the other "
         f"{outputs - classes}"
     )

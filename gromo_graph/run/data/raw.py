@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.spec.train_settings import Task
 
@@ -115,7 +116,8 @@ def raw_from(name: str, x: Any, y: Any, **names: Any) -> Raw:
     targets = None if y is None else targets_from(name, y)
     if targets is not None and len(targets) != len(samples):
         raise RunError(
-            f"{name}: {len(samples)} samples in x but {len(targets)} targets in y: expected one for each"
+            f"{name}: {amount(len(samples), 'sample')} in x but {amount(len(targets), 'target')} in y: "
+            "expected one for each"
         )
     return Raw(name, samples, targets, **names)
 
@@ -128,7 +130,9 @@ def sample_weights(values: Any, samples: int, name: str) -> Array:
     """
     weights = _numbers(name, "sample_weight", values).reshape(-1)
     if len(weights) != samples:
-        raise RunError(f"{name}: {len(weights)} weights for {samples} samples: expected one for each")
+        raise RunError(
+            f"{name}: {amount(len(weights), 'weight')} for {amount(samples, 'sample')}: expected one for each"
+        )
     if not (np.isfinite(weights).all() and (weights >= 0.0).all() and weights.any()):
         wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0.0)))
         found = f"{weights[wrong[0]]:g} in row {wrong[0] + 1}" if len(wrong) else "0 in all rows"
@@ -165,7 +169,7 @@ def _check_finite(raw: Raw, array: Array, what: str) -> None:
         place = f"column `{raw.features[column]}`"
     else:
         place = f"column {column + 1}"
-    number = "1 value that is" if found == 1 else f"{found} values that are"
+    number = "1 value that is" if found == 1 else f"{amount(found, 'value')} that are"
     raise RunError(
         f"{raw.name}: {number} missing, NaN or infinite, the first in row {row + 1}, {place}: "
         "leave out those rows or fill them in"

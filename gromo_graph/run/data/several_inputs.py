@@ -125,7 +125,7 @@ def _check(raw: Raw, found: InputForm, form: InputForm) -> None:
     if found.vocabulary > form.vocabulary:
         raise RunError(
             f"{where} holds {found.vocabulary} categories, and its embedding has a vocabulary of {form.vocabulary}: "
-            f"write `vocabulary: {found.vocabulary}`"
+            f"write `vocabulary: {found.vocabulary}` or more"
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array
 from gromo_graph.spec.train_settings import Fold
@@ -64,7 +65,9 @@ def split(
                 f"{fewest}, {one_each if fewest == len(named) else 'one a fold'}"
             )
     elif samples < fewest:
-        raise RunError(f"{name}: {samples} samples: at least {fewest} are needed, one for each part")
+        raise RunError(
+            f"{name}: {amount(samples, 'sample')}: at least {fewest} are needed, one for each part"
+        )
     # RandomState's stream is frozen by numpy: the split stays the same with every version of it.
     random = np.random.RandomState(0)
     parts: list[list[Array]] = [[], [], []]

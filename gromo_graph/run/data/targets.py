@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw, is_text
 from gromo_graph.run.judging.probabilities import EVEN, chosen_classes, sigmoid
@@ -90,7 +91,7 @@ def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
         named = sorted(set(raw.y.tolist()))
     if len(named) > outputs:
         raise RunError(
-            f"{raw.name}: {len(named)} classes, but the output of the spec has {outputs} features: "
+            f"{raw.name}: {amount(len(named), 'class')}, but the output of the spec has {amount(outputs, 'feature')}: "
             f"expected one feature for each class, write `features: {len(named)}`"
         )
     return (*named, *range(len(named), outputs))
@@ -132,7 +133,7 @@ def class_indices(
         listed = ", ".join(outside[:8]) + (", ..." if len(outside) > 8 else "")
         raise RunError(
             f"{name}: labels outside the classes: found {listed} in {int((indices < 0).sum())} of {len(y)} "
-            f"samples, expected {expected}, as the output of the spec has {len(classes)} features"
+            f"samples, expected {expected}, as the output of the spec has {amount(len(classes), 'feature')}"
         )
     return indices
 
@@ -175,7 +176,7 @@ def target_values(y: Array, outputs: int, name: str, task: Task) -> Array:
     if values.shape[1] != outputs:
         raise RunError(
             f"{name}: {values.shape[1]} target value(s) for each sample, but the output of the spec has "
-            f"{outputs} features: write `features: {values.shape[1]}`"
+            f"{amount(outputs, 'feature')}: write `features: {values.shape[1]}`"
         )
     if task == "labels" and not np.isin(values, (0.0, 1.0)).all():
         wrong = values[~np.isin(values, (0.0, 1.0))][0]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.train_settings import LOWER_IS_BETTER, EarlyStopping, Schedule, Train
 
 _PLATEAU_GAIN = 1e-4  # the relative one of torch.optim.lr_scheduler.ReduceLROnPlateau
@@ -111,7 +112,7 @@ class EpochWatch:
 
     def _reason(self, epoch: int, patience: int) -> str:
         watched, epochs = self.train.watch.replace("_", " "), self.train.epochs
-        waited = f"{patience} {'epoch' if patience == 1 else 'epochs'}"
+        waited = amount(patience, "epoch")
         return f"epoch {epoch} of {epochs}: the validation {watched} has not improved for {waited}"
 
     def saved(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.expand.interpolation import Expansion
 from gromo_graph.spec.explain import read_section
@@ -140,7 +141,8 @@ class Blocks:
         outputs = len(block.all_outputs)
         if use.repeat is not None and use.repeat > 1 and outputs != wanted:
             message = (
-                f"`{clipped(use.use)}` has {outputs} outputs and {wanted} inputs: to read each other in a row they "
+                f"`{clipped(use.use)}` has {amount(outputs, 'output')} and {amount(wanted, 'input')}: to "
+                "read each other in a row they "
                 "need as many of one as of the other"
             )
             self.report((*path, "repeat"), message)

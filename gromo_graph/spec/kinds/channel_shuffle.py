@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, WidthRule
 from gromo_graph.spec.kinds.registry import register_kind
 
@@ -21,7 +22,7 @@ class ChannelShuffle(Operation):
     @property
     def details(self) -> tuple[str, ...]:
         """Groups."""
-        return (f"{self.groups} groups",)
+        return (amount(self.groups, "group"),)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The shape of the input.

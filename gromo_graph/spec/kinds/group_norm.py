@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.kinds.base import Features, Shape, ShapeMismatch
 from gromo_graph.spec.kinds.norm import Eps, Norm
 from gromo_graph.spec.kinds.refusals import MIXED_GROUPS
@@ -24,7 +25,7 @@ class GroupNorm(Norm):
     @property
     def details(self) -> tuple[str, ...]:
         """Groups and activation."""
-        return (f"{self.groups} groups", *super().details)
+        return (amount(self.groups, "group"), *super().details)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The shape of the input.
@@ -34,13 +35,14 @@ class GroupNorm(Norm):
         """
         if inputs[0][0] % self.groups:
             raise ShapeMismatch(
-                f"{self.groups} groups need a number of features that they divide",
+                f"{amount(self.groups, 'group')} need a number of features that they divide",
                 f"write `groups:` with a divisor of {inputs[0][0]}",
                 key="groups",
             )
         if prod(inputs[0]) == self.groups:
             raise ShapeMismatch(
-                f"{self.groups} groups leave one value in each, whose norm is always 0; they need more values",
+                f"{amount(self.groups, 'group')} leave one value in each, whose norm is always 0; they need "
+                "more values",
                 "write fewer `groups:`",
                 key="groups",
             )

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.kinds.base import Family, Features, Operation, Shape, ShapeMismatch, WidthRule
 from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving
@@ -32,7 +33,7 @@ class GroupedConv(Convolving, Operation):
     @property
     def details(self) -> tuple[str, ...]:
         """Kernel and groups."""
-        return (*self.sliding_details, f"{self.groups} groups")
+        return (*self.sliding_details, amount(self.groups, "group"))
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(features, *sizes).

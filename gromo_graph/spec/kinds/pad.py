@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
 from gromo_graph.spec.kinds.frozen import as_tuple
 from gromo_graph.spec.kinds.per_axis import MOST
@@ -64,12 +65,12 @@ class Pad(Operation):
         for size, (before, behind) in zip(sizes, self.margins(len(sizes)), strict=True):
             if size + before + behind < 1 or min(before, behind) < -size:
                 raise ShapeMismatch(
-                    f"{size} positions have nothing left", "cut off fewer positions", key="padding"
+                    f"{amount(size, 'position')} have nothing left", "cut off fewer positions", key="padding"
                 )
             reach = {"reflect": size - 1, "circular": size}.get(self.mode)
             if reach is not None and max(before, behind) > reach:
                 raise ShapeMismatch(
-                    f"`mode: {self.mode}` has at most {reach} positions to put beside {size}",
+                    f"`mode: {self.mode}` has at most {amount(reach, 'position')} to put beside {size}",
                     "take less padding",
                     key="padding",
                 )

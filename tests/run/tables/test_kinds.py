@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from gromo_graph.run.data.tables.kinds import Column, Said, kinds_of
+from gromo_graph.run.data.tables.kinds import DATES, Column, Said, free_texts, kinds_of
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TableData
 
@@ -31,14 +32,15 @@ def _repeated(*texts: Any, times: int = 30) -> list[Any]:
         (_repeated("1.5", "", "-2"), "number", "-2 to 1.5; 30 gaps"),
         (_repeated("3", "4"), "number", "3 to 4, 2 whole numbers: `categorical` if they stand for names"),
         (_repeated("a", "b", "NA"), "category", "2 categories: a, b; 30 gaps"),
+        (_repeated("a, b", "c"), "category", '2 categories: "a, b", c'),
         (_repeated(True, False), "category", "2 categories: False, True"),
         (_repeated("2024-02-29", "2023-01-01"), "date", "2023-01-01 to 2024-02-29"),
         (_repeated("31.12.2024 10:30", "01.01.2024 00:00"), "date", "2024-01-01 to 2024-12-31"),
         (_repeated("12/31/2024", "01/02/2024"), "date", "2024-01-02 to 2024-12-31"),
         (_repeated("x"), "drop", "always 'x': not read"),
         (_repeated("", None), "drop", "all cells are empty: not read"),
-        ([str(n) for n in range(60)], "drop", "another number in each row, as an id has: not read"),
-        ([f"k{n}x" for n in range(60)], "drop", "another text in each row, as an id has: not read"),
+        ([str(n) for n in range(60)], "drop", "a different whole number in each row, like an id: not read"),
+        ([f"k{n}x" for n in range(60)], "drop", "a different text in each row, like an id: not read"),
     ],
 )
 def test_a_column_that_nothing_is_said_about(cells: list[Any], kind: str, about: str) -> None:
@@ -59,6 +61,20 @@ def test_day_and_month_that_could_be_either_are_told() -> None:
     assert 'date_format: "%m/%d/%Y"` if the month is first' in found["a"].about
     found, _ = _kinds({"a": _repeated("01/02/2024", "03/04/2024")}, date_format="%m/%d/%Y")
     assert found["a"].about == "2024-01-02 to 2024-03-04"
+
+
+@pytest.mark.parametrize("other", ["%m-%d-%Y", "%Y/%m/%d %Hh%M"])
+def test_dates_of_no_form_that_is_known_are_told_as_dates(other: str) -> None:
+    days = [datetime(2024, 1 + n % 12, 1 + n % 28, tzinfo=UTC) for n in range(60)]
+    cells = [day.strftime(other if n % 2 else "%d.%m.%Y") for n, day in enumerate(days)]
+    rows = Rows("t", pd.DataFrame({"a": cells}))
+    assert free_texts(rows, ["a"]) == {"a": DATES}
+    _, problems = _kinds({"a": cells})
+    assert (
+        "`a`: dates of no form that is known, such as '01.01.2024': use one form in all rows" in problems[0]
+    )
+    _, problems = _kinds({"a": cells}, dates=["a"], date_format=other)
+    assert f"expected a date of the form {other}" in problems[0]
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

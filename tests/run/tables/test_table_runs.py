@@ -60,7 +60,7 @@ def test_the_starter_names_every_column(table: Path, monkeypatch: pytest.MonkeyP
     spec = parse_spec(starter.text)
     assert spec.data is not None
     assert set(spec.data.columns) == {"customer_id", "since", "age", "city", "active", "price"}
-    assert starter.notes == ("customer_id: another number in each row, as an id has: not read",)
+    assert starter.notes == ("customer_id: a different whole number in each row, like an id: not read",)
     assert re.search(r"\n    - city +# 3 categories: Lyon, Oslo, Rome; 9 gaps\n", starter.text)
     assert parse_spec(dump_spec(spec)) == spec
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.records.atomic_files import check_regular
 from gromo_graph.run.data.raw import Array, Raw, targets_from
@@ -122,7 +123,9 @@ def _from_npz(path: Path, *, target: bool) -> Raw:
         )
     targets = None if y is None else targets_from(name, y)
     if targets is not None and len(targets) != len(x):
-        raise RunError(f"{name}: {len(x)} images in x but {len(targets)} targets in y: expected one for each")
+        raise RunError(
+            f"{name}: {amount(len(x), 'image')} in x but {amount(len(targets), 'target')} in y: expected one for each"
+        )
     return Raw(name, _channels_first(x), targets)
 
 

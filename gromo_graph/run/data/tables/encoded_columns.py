@@ -15,8 +15,15 @@ from pydantic import Field, FiniteFloat, NonNegativeInt
 from torch import Tensor
 
 from gromo_graph.run.data.raw import Array
-from gromo_graph.run.data.tables.kinds import sound
-from gromo_graph.run.data.tables.rows import Decimal, counted, date_cells, number_cells, text_cells
+from gromo_graph.run.data.tables.kinds import date_of, sound
+from gromo_graph.run.data.tables.rows import (
+    Decimal,
+    counted,
+    date_cells,
+    is_gap,
+    number_cells,
+    text_cells,
+)
 
 MOST_CATEGORIES = 50
 _FEWEST_ROWS = 5  # of a category in the training part; rarer ones share a place with those that are new
@@ -114,7 +121,7 @@ class DateColumn:
         Raises:
             UnreadableError: a cell is no date.
         """
-        return sound(date_cells(column, self.form), column, "a date").values
+        return sound(date_cells(column, self.form), column, date_of(self.form)).values
 
     def encode(self, values: Tensor) -> Tensor:
         """As in `NumberColumn`: days, year and month of the Gregorian calendar, and the weekday, 0 on Monday."""
@@ -200,6 +207,19 @@ class CategoryColumn:
             if self.embedded
             else (values[:, None] == torch.arange(self.places)).double()
         )
+
+
+def most_places(texts: Array) -> int:
+    """The most places that an embedded column may have, whichever rows are the training part.
+
+    Each category of enough rows has one, the rare and the new ones share one, and gaps have one.
+
+    >>> most_places(np.array(["a"] * 6 + ["b"] * 5 + ["rare", None], dtype=object))
+    4
+    """
+    counts = counted(texts.tolist())
+    frequent = sum(count >= _FEWEST_ROWS for count in counts.values())
+    return (frequent or len(counts)) + 1 + bool(is_gap(texts).any())
 
 
 EncodedColumn = Annotated[NumberColumn | DateColumn | CategoryColumn, Field(discriminator="kind")]

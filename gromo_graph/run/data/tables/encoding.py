@@ -228,7 +228,7 @@ def _check_target(gaps: Array) -> None:
         raise UnreadableError("all cells of the target are empty")
     if gaps.any():
         raise UnreadableError(
-            f"{_rows(np.flatnonzero(gaps))} empty, and a target is needed: leave these rows out"
+            f"{_rows(np.flatnonzero(gaps))} empty, and a target is needed: fill it in, or leave the row out"
         )
 
 
@@ -251,7 +251,7 @@ def new_categories(column: CategoryColumn, texts: Sequence[str]) -> list[str]:
     elif column.unseen < len(column.categories):
         place = f"as `{column.categories[column.unseen]}`, the least frequent one"
     else:
-        place = "as one category, with the other rare ones"
+        place = "as one category, together with all that are rare"
     return [f"column `{column.name}`: {shown} read {place}"]
 
 

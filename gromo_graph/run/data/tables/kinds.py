@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gromo_graph.amounts import amount
 from gromo_graph.run.data.tables.rows import (
     ISO,
     Cells,
@@ -35,8 +36,10 @@ _FEW = 20  # different texts that are always categories
 _REPEATED = 0.5  # texts are categories if there are at most so many different ones for each cell
 FEW_NUMBERS = 10  # different whole numbers that may be names of something
 _LONGEST_ID = 40
-_ID = re.compile(r"(.*[_\s-])?(id|uuid|guid|index)|unnamed: 0|.*[a-z]ID|.*[a-z]Id", re.DOTALL)
+_LONGEST_SHOWN = 20  # of a category in a comment
+_ID = re.compile(r"(.*[_\s-])?(id|uuid|guid|index)|id[_\s-].+|unnamed: 0|.*[a-z]ID|.*[a-z]Id", re.DOTALL)
 _DAYS = (ISO, "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y")
+_LIKE_A_DATE = re.compile(r"\d{1,4}([-./ ])\d{1,2}\1\d{2,4}(?!\d)")
 _TIMES = ("", " %H:%M", " %H:%M:%S")
 _DAY_FIRST, _MONTH_FIRST = "%d/%m/%Y", "%m/%d/%Y"
 
@@ -66,8 +69,20 @@ class UnreadableError(Exception):
     """A column that cannot be read, with what is wrong and what to do."""
 
 
+FREE_TEXT = "free text, of which nothing is read"
+DATES = "dates of no form that is known: list them under `dates`, and write their `date_format`"
+
+
 class FreeTextError(UnreadableError):
-    """A column of free text, of which nothing is read."""
+    """A column of free text, of which nothing is read.
+
+    Args:
+        told: what is wrong and what to do. about: the column, in a comment beside it.
+    """
+
+    def __init__(self, told: str, about: str = FREE_TEXT) -> None:
+        super().__init__(told)
+        self.about = about
 
 
 @dataclass(frozen=True)
@@ -109,22 +124,22 @@ def kinds_of(rows: Rows, names: Sequence[str], said: Said, problems: list[str]) 
     return tuple(found)
 
 
-def free_texts(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
-    """The columns of free text.
+def free_texts(rows: Rows, names: Sequence[str]) -> dict[str, str]:
+    """The columns of free text, with the reason why nothing is read of them.
 
     >>> import pandas
     >>> free_texts(Rows("t", pandas.DataFrame({"note": [f"one {n} more" for n in range(40)]})), ["note"])
-    ('note',)
+    {'note': 'free text, of which nothing is read'}
     """
-    found = []
+    found = {}
     for name in names:
         try:
             _column(rows, name, Said())
-        except FreeTextError:
-            found.append(name)
+        except FreeTextError as error:
+            found[name] = error.about
         except UnreadableError:
             continue
-    return tuple(found)
+    return found
 
 
 def near(name: str, known: Sequence[str]) -> str:
@@ -154,7 +169,7 @@ def _column(rows: Rows, name: str, said: Said) -> Column:
     if kind == "date":
         form = said.date_format or _form_of(column)
         return Column(
-            name, kind, sound(date_cells(column, form), column, _date(form)), _dates(column, form), form
+            name, kind, sound(date_cells(column, form), column, date_of(form)), _dates(column, form), form
         )
     cells = sound(number_cells(column, rows.decimal), column, "a number")
     return Column(name, kind, cells, _range(cells))
@@ -184,23 +199,29 @@ def _found(rows: Rows, name: str, said: Said) -> Column:
     if _share(numbers, present) >= MOST:
         sound(numbers, column, "a number, as in most rows", _CATEGORY)
         if _is_id(name, numbers, len(different)):
-            return dropped("another number in each row, as an id has: not read")
+            return dropped("a different whole number in each row, like an id: not read")
         return Column(name, "number", numbers, _range(numbers))
     form = said.date_format or _form_of(column)
     days = date_cells(column, form)
     if _share(days, present) >= MOST:
-        sound(days, column, f"{_date(form)}, as in most rows", _CATEGORY)
+        sound(days, column, f"{date_of(form)}, as in most rows", _CATEGORY)
         return Column(name, "date", days, _dates(column, form), form)
+    if sum(bool(_LIKE_A_DATE.match(text)) for text in present) >= MOST * len(present):
+        raise FreeTextError(f"dates of no form that is known, such as {present[0][:40]!r}: {_FORM}", DATES)
     if len(different) <= max(_FEW, _REPEATED * len(present)):
         return Column(name, "category", texts, _counted(texts))
     if len(different) == len(present) and all(_is_token(text) for text in present):
-        return dropped("another text in each row, as an id has: not read")
+        return dropped("a different text in each row, like an id: not read")
     raise FreeTextError(
-        f"free text ({len(different):,} different texts in {len(present):,} rows), of which nothing is read: list it "
+        f"free text ({len(different):,} different texts in {amount(len(present), 'row')}), of which nothing "
+        "is read: list it "
         "under `data.drop`, or under `data.categorical` if these are categories"
     )
 
 
+_FORM = (
+    'use one form in all rows, list the column under `data.dates`, and write its `date_format: "%d.%m.%Y"`'
+)
 _CATEGORY = "correct it, or list the column under `data.categorical`"
 
 
@@ -252,7 +273,12 @@ def _form_of(column: Any) -> str:
     return best
 
 
-def _date(form: str) -> str:
+def date_of(form: str) -> str:
+    """The words for a date of a form.
+
+    >>> date_of("%d.%m.%Y")
+    'a date of the form %d.%m.%Y'
+    """
     return "a date such as 2024-12-31" if form == ISO else f"a date of the form {form}"
 
 
@@ -286,8 +312,18 @@ def _counted(cells: Cells) -> str:
     different = list(counted(cells.values.tolist()))
     if not different:
         raise UnreadableError("all cells are empty: list it under `data.drop`")
-    shown = ", ".join(text[:20] for text in different[:4]) + (", ..." if len(different) > 4 else "")
+    shown = ", ".join(_in_a_row(text) for text in different[:4]) + (", ..." if len(different) > 4 else "")
     return f"{len(different)} categories: {shown}{_with_gaps(cells)}"
+
+
+def _in_a_row(text: str) -> str:
+    """A text as it stands between commas.
+
+    >>> _in_a_row("red"), _in_a_row("Paris, France")
+    ('red', '"Paris, France"')
+    """
+    short = text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+    return short if text.replace(" ", "").isalnum() else f'"{short}"'
 
 
 def _with_gaps(cells: Cells) -> str:

@@ -18,6 +18,8 @@ _SEPARATORS = ",;\t|"
 _LOOKED_AT = 1000  # rows that tell the decimal mark
 _COMMA = re.compile(r"[+-]?\d[\d.]*,\d+")
 _POINT = re.compile(r"[+-]?\d[\d,]*\.\d+")
+_CELLS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+_QUOTED = re.compile(r"inside string starting at row (\d+)")
 _NEEDS = {".parquet": "pyarrow", ".xlsx": "openpyxl"}
 
 
@@ -55,8 +57,24 @@ def read_rows(path: Path, section: TableData) -> Rows:
     except RunError:
         raise
     except (ValueError, KeyError) as error:  # ParserError and EmptyDataError are ValueErrors
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{name}: this is no sound table: {text}") from error
+        raise RunError(f"{name}: {_fault(str(error))}") from error
+
+
+def _fault(told: str) -> str:
+    """The fault of a file in other words than those of pandas.
+
+    >>> _fault("Error tokenizing data. C error: Expected 3 fields in line 4, saw 5")
+    'line 4 has 5 cells, and the lines before it have 3: put cells that contain the separator in quotes'
+    """
+    cells = _CELLS.search(told)
+    if cells is not None:
+        fewer, line, more = cells.groups()
+        advice = "put cells that contain the separator in quotes"
+        return f"line {line} has {more} cells, and the lines before it have {fewer}: {advice}"
+    quoted = _QUOTED.search(told)
+    if quoted is not None:
+        return f'row {quoted[1]} has a cell that begins with `"` and never ends: end it with another, or remove it'
+    return "this file holds no table that can be read: expected a file of the kind that its ending names"
 
 
 def rows_of_frame(frame: Any, name: str = "data") -> Rows:

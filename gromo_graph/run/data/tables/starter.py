@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from gromo_graph.amounts import amount
 from gromo_graph.run.data.several_inputs import InputForm
-from gromo_graph.run.data.tables.encoded_columns import MOST_CATEGORIES
+from gromo_graph.run.data.tables.encoded_columns import MOST_CATEGORIES, most_places
 from gromo_graph.run.data.tables.kinds import FEW_NUMBERS, MOST, Column, free_texts
 from gromo_graph.run.data.tables.learning import LearnedTable, learn_table
 from gromo_graph.run.data.tables.reading import read_rows
@@ -25,6 +26,7 @@ _LISTS = {
     "dates": "date",
     "drop": "drop",
 }
+_LOSSES = {"classification": "cross_entropy", "labels": "binary_cross_entropy", "regression": "mse"}
 _COMMENT = 45  # the column in which comments begin
 _BUDGET = 500  # parameters, at least
 _STEPS = 2000  # of training, at least
@@ -72,21 +74,21 @@ class TableStarter:
     notes: tuple[str, ...]
 
 
-def table_starter(file: str, target: str) -> TableStarter:
+def table_starter(file: str, *targets: str) -> TableStarter:
     """A spec for a file, each column in a list and with a comment.
 
     Args:
-        file: as it is to stand in the spec. target: the column to predict.
+        file: as it is to stand in the spec. targets: the columns to predict; several are numbers, or labels of 0 and 1.
 
     Raises:
         RunError: the file cannot be read, or with everything that is wrong with its columns.
         pydantic.ValidationError: it has another ending than tables have.
     """
-    section = TableData(file=file, target=target)
+    section = TableData(file=file, target=targets if len(targets) > 1 else targets[0])
     rows = read_rows(Path(file), section)
-    text = free_texts(rows, [name for name in rows.header if name != target])
-    task = task_of(rows, target)
-    told = section.model_copy(update={"drop": text})
+    text = free_texts(rows, [name for name in rows.header if name not in targets])
+    task = task_of(rows, *targets)
+    told = section.model_copy(update={"drop": tuple(text)})
     learned = learn_table(rows, told, task)
     many = _of_many_categories(learned)
     if many:
@@ -96,14 +98,20 @@ def table_starter(file: str, target: str) -> TableStarter:
     return TableStarter(_text(rows, section, learned, columns, task), dropped)
 
 
-def task_of(rows: Rows, target: str) -> Task:
+def task_of(rows: Rows, target: str, *others: str) -> Task:
     """Classification if the target holds texts, or no more than ten different whole numbers.
+
+    Several targets are labels if all hold 0 and 1 alone, else numbers.
 
     >>> import pandas
     >>> rows = Rows("t", pandas.DataFrame({"kind": ["a", "b"] * 6, "size": [n / 7 for n in range(12)]}))
     >>> task_of(rows, "kind"), task_of(rows, "size")
     ('classification', 'regression')
     """
+    if others:
+        known = [name for name in (target, *others) if name in rows.header]
+        numbers = [number_cells(rows.column(name), rows.decimal).values for name in known]
+        return "labels" if np.isin(numbers, (0.0, 1.0)).all() else "regression"
     if target not in rows.header:
         return "classification"  # it is told with everything else that is wrong
     cells = number_cells(rows.column(target), rows.decimal)
@@ -114,10 +122,8 @@ def task_of(rows: Rows, target: str) -> Task:
     return "classification" if few else "regression"
 
 
-def _with_reason(column: Column, text: Sequence[str]) -> Column:
-    if column.name not in text:
-        return column
-    return Column(column.name, "drop", column.cells, "free text, of which nothing is read")
+def _with_reason(column: Column, text: Mapping[str, str]) -> Column:
+    return replace(column, about=text.get(column.name, column.about))
 
 
 def _text(
@@ -125,7 +131,7 @@ def _text(
 ) -> str:
     classes = task == "classification"
     features, path = len(learned.encoding.features), Path(section.file)
-    inputs, read = _input_nodes(learned.encoding.inputs)
+    inputs, read = _input_nodes(learned.encoding.inputs, {column.name: column for column in columns})
     names = np.unique(learned.raw.y) if classes and learned.raw.y is not None else ()
     tuned = [_line("  threshold: tuned", "of the second class, for the highest F1 of the validation part")]
     steps = -(-len(learned.parts.train) // _BATCH)
@@ -135,14 +141,12 @@ def _text(
         data="\n".join(_data_lines(rows, section, columns, task)),
         inputs="\n".join(inputs),
         read=read,
-        output="logits" if classes else "value",
-        outputs=len(names) if classes else 1,
+        output="value" if task == "regression" else "logits",
+        outputs=len(names) if classes else len(section.targets),
         stop=_line(
             f"  stop: {{parameters: {max(_BUDGET, 20 * features)}}}", "the network gets no larger than this"
         ),
-        loss="\n".join(
-            ["  loss: cross_entropy" if classes else "  loss: mse", *(tuned if len(names) == 2 else [])]
-        ),
+        loss="\n".join([f"  loss: {_LOSSES[task]}", *(tuned if len(names) == 2 else [])]),
         batch=_BATCH,
         epochs=min(100, max(20, -(-_STEPS // steps))),
     )
@@ -160,8 +164,11 @@ def _of_many_categories(learned: LearnedTable) -> tuple[str, ...]:
     )
 
 
-def _input_nodes(inputs: Sequence[InputForm]) -> tuple[list[str], str]:
-    """The lines of the nodes that read the columns, and the name of the one that gives them all."""
+def _input_nodes(inputs: Sequence[InputForm], columns: Mapping[str, Column]) -> tuple[list[str], str]:
+    """The lines of the nodes that read the columns, and the name of the one that gives them all.
+
+    Another split of the rows may make other categories rare: the vocabularies hold what any split may have.
+    """
     lines, parts = [], []
     for form in inputs:
         name = flow_text(form.name or "columns")
@@ -173,8 +180,9 @@ def _input_nodes(inputs: Sequence[InputForm]) -> tuple[list[str], str]:
             parts.append(name)
             continue
         looked_up, flat = (flow_text(f"{form.name}{suffix}") for suffix in (" embedded", " flat"))
-        sizes = f"vocabulary: {form.vocabulary}, features: 2"
-        lines.append(f"  {looked_up}: {{kind: embedding, from: {name}, {sizes}}}")
+        most = most_places(columns[form.name].cells.values)
+        embedding = f"  {looked_up}: {{kind: embedding, from: {name}, vocabulary: {most}, features: 2}}"
+        lines.append(_line(embedding, "enough places for any split of the rows"))
         lines.append(f"  {flat}: {{kind: flatten, from: {looked_up}}}")
         parts.append(flat)
     if len(parts) == 1:
@@ -184,8 +192,9 @@ def _input_nodes(inputs: Sequence[InputForm]) -> tuple[list[str], str]:
 
 def _data_lines(rows: Rows, section: TableData, columns: Sequence[Column], task: Task) -> Iterator[str]:
     yield _line(f"  file: {flow_text(section.file)}", "relative to this file")
-    (target,) = section.targets
-    yield _line(f"  target: {flow_text(target)}", _about_target(rows, target, task))
+    abouts = [_about_target(rows, target, task) for target in section.targets]
+    named = section.target if isinstance(section.target, str) else list(section.target)
+    yield _line(f"  target: {flow_text(named)}", "; ".join(abouts))
     for key, kind in _LISTS.items():
         listed = [column for column in columns if column.kind == kind]
         if not listed:
@@ -205,7 +214,9 @@ def _about_target(rows: Rows, name: str, task: Task) -> str:
         return f"{np.nanmin(values):.6g} to {np.nanmax(values):.6g}"
     counts = counted(text_cells(rows.column(name)).values.tolist())
     shares = [f"{text[:20]} ({count / len(rows):.0%})" for text, count in list(counts.items())[:3]]
-    return f"{len(counts)} classes: {', '.join(shares)}{', ...' if len(counts) > len(shares) else ''}"
+    return (
+        f"{amount(len(counts), 'class')}: {', '.join(shares)}{', ...' if len(counts) > len(shares) else ''}"
+    )
 
 
 def _line(text: str, comment: str) -> str:
