@@ -39,7 +39,8 @@ from sklearn.metrics import f1_score, r2_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from gromo_graph import grow, parse_spec
-from gromo_graph.run.data.load_data import Data, load_data
+from gromo_graph.run.data.load_data import load_data
+from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.split import Split
 from gromo_graph.run.data.tables import learning
 from gromo_graph.run.data.tables.starter import table_starter

@@ -63,9 +63,10 @@ if TYPE_CHECKING:
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.kinds.registry import register_kind
+    from gromo_graph.spec.optimizer_settings import Optimizer
     from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
     from gromo_graph.spec.text.author_file import write_back
-    from gromo_graph.spec.train_settings import Optimizer, Train
+    from gromo_graph.spec.train_settings import Train
 
 __version__ = VERSION
 

@@ -28,7 +28,9 @@ from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.policy import ranked, why_not_worth
 from gromo_graph.growth.process_sums import ALONE, Processes
-from gromo_graph.growth.statistics_pass import Gathered, Wanted, curvature_of, gather, let_go, sums_of
+from gromo_graph.growth.statistics_pass import Gathered, gather, let_go
+from gromo_graph.growth.statistics_sums import curvature_of, sums_of
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.memory_sizes import size
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork

@@ -20,7 +20,7 @@ from gromo_graph.interop.sizing import default_spec, default_widths, sized, spec
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
 from gromo_graph.run.data.frames import has_other_columns, is_frame
-from gromo_graph.run.data.load_data import Data, as_parts, prepare
+from gromo_graph.run.data.prepare_data import Data, as_parts, prepare
 from gromo_graph.run.data.raw import Array, Raw, is_masked, raw_from
 from gromo_graph.run.data.split import Split, hold_out
 from gromo_graph.run.data.tables.learning import learn_rows

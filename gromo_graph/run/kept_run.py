@@ -12,7 +12,8 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.image_sets.torchvision_sets import is_torchvision
-from gromo_graph.run.data.load_data import Data, load_data
+from gromo_graph.run.data.load_data import load_data
+from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.sources import Source
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.run_folder import RunFolder

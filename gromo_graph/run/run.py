@@ -26,8 +26,9 @@ from gromo_graph.run.data.frames import is_frame, read_frame
 from gromo_graph.run.data.held_out import with_validation
 from gromo_graph.run.data.image_sets.images import read_images
 from gromo_graph.run.data.image_sets.torchvision_sets import is_torchvision, read_torchvision
-from gromo_graph.run.data.load_data import Data, as_parts, of_loaders, prepare
+from gromo_graph.run.data.load_data import of_loaders
 from gromo_graph.run.data.preparation import Preparation
+from gromo_graph.run.data.prepare_data import Data, as_parts, prepare
 from gromo_graph.run.data.raw import Array, Raw, check_finite, raw_from
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.several_inputs import parted, with_several_inputs

@@ -13,7 +13,7 @@ from gromo_graph.growth.observe import is_sized
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.run.data.batches import AnyLoader, batches_of, needs_company
-from gromo_graph.run.data.load_data import Data
+from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.samples import Stream
 
 _EVALUATION_BATCH = (

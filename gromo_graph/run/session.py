@@ -20,7 +20,7 @@ from torch import Tensor
 from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
-from gromo_graph.run.data.load_data import Data
+from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.data.stream import dead_workers_told
 from gromo_graph.run.epoch_progress import OnProgress

@@ -18,7 +18,7 @@ from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
 from gromo_graph.records.sizes import Size, sizes_of
 from gromo_graph.run.branch_point import BranchPoint
-from gromo_graph.run.data.load_data import Data
+from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.sources import Source
 from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.command import Command, Leaves

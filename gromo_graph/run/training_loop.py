@@ -26,7 +26,7 @@ from gromo_graph.records import GrowthEvent
 from gromo_graph.records.histograms import Histograms
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.branch_point import BranchPoint
-from gromo_graph.run.data.load_data import Data
+from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.samples import Stream, size_of
 from gromo_graph.run.epoch_progress import OnProgress, Progress, Watcher
 from gromo_graph.run.folder.checkpoint import (

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.frozen import Frozen
+from gromo_graph.spec.optimizer_settings import Optimizer
 from gromo_graph.spec.settings import Count, as_tuple
 
 BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
@@ -18,7 +19,9 @@ BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 Task = Literal["classification", "labels", "regression", "several"]
 """The task of an output; `several` is that of several outputs together."""
 
+
 LossName = Literal["cross_entropy", "binary_cross_entropy", "mse", "l1", "huber", "smooth_l1"]
+
 
 TASKS: Mapping[str, Task] = {
     "cross_entropy": "classification",
@@ -30,6 +33,7 @@ TASKS: Mapping[str, Task] = {
 }
 """The task of each loss."""
 
+
 MEASURES: Mapping[Task, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"),
     "labels": ("accuracy", "f1_macro", "log_loss"),
@@ -38,82 +42,18 @@ MEASURES: Mapping[Task, tuple[str, ...]] = {
 }
 """The measures of each task, beside the loss."""
 
+
 LOWER_IS_BETTER = frozenset(("loss", "log_loss", "rmse", "mae"))
 """The measures of which less is better."""
 
+
 Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc", "r2", "rmse", "mae"]
+
 
 Watched = Literal[
     "loss", "accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc", "r2", "rmse", "mae"
 ]
 """A measure that a training can go by."""
-
-
-OPTIMIZER_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "sgd": ("momentum", "nesterov"),
-    "adam": ("betas", "eps", "amsgrad"),
-    "adamw": ("betas", "eps", "amsgrad"),
-    "rmsprop": ("momentum", "alpha", "eps", "centered"),
-    "adagrad": ("eps",),
-    "muon": ("momentum", "nesterov", "eps"),
-}
-"""The options of each optimizer, beside the learning rate and the weight decay."""
-
-_Decay = Annotated[float, Field(ge=0, lt=1)]
-_MUON_MOMENTUM = 0.95  # torch's default
-
-
-class Optimizer(Frozen):
-    """The optimizer of the built-in training. Options that are not given have torch's defaults."""
-
-    name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "muon"] = Field(
-        "adamw",
-        description=(
-            "One of torch's optimizers; `muon` trains matrices, and adamw then trains all other parameters."
-        ),
-    )
-    lr: float = Field(0.003, gt=0, description="Learning rate at the start.")
-    weight_decay: float = Field(
-        0.0, ge=0, description="Weight decay; decoupled from the gradient for adamw and muon."
-    )
-    momentum: float = Field(
-        0.0, ge=0, lt=1, description="Momentum, for sgd, rmsprop and muon; 0.95 by default for muon."
-    )
-    nesterov: bool | None = Field(None, description="Nesterov's momentum, for sgd and muon.")
-    betas: (
-        Annotated[tuple[_Decay, ...], Field(min_length=2, max_length=2), BeforeValidator(as_tuple)] | None
-    ) = Field(None, description="Decay of the first and the second moment, for adam and adamw.")
-    eps: float | None = Field(
-        None, gt=0, description="Added to the denominator, for adam, adamw, rmsprop, adagrad and muon."
-    )
-    alpha: _Decay | None = Field(None, description="Decay of the squared gradients, for rmsprop.")
-    centered: bool | None = Field(None, description="Divide by the variance of the gradients, for rmsprop.")
-    amsgrad: bool | None = Field(
-        None, description="Use the largest second moment so far, for adam and adamw."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _momentum_of_muon(cls, data: Any) -> Any:
-        alone = isinstance(data, dict) and data.get("name") == "muon" and "momentum" not in data
-        return {**data, "momentum": _MUON_MOMENTUM} if alone else data
-
-    @model_validator(mode="after")
-    def _has_its_options(self) -> Optimizer:
-        own = OPTIMIZER_OPTIONS[self.name]
-        options = {option for names in OPTIMIZER_OPTIONS.values() for option in names} - {"momentum"}
-        foreign = sorted(name for name in options.difference(own) if getattr(self, name) is not None)
-        if foreign:
-            raise PydanticCustomError(
-                "contradiction",
-                "{name} has no `{option}`: its options are lr, weight_decay, {own}",
-                {"name": self.name, "option": foreign[0], "own": ", ".join(own)},
-            )
-        if self.name == "sgd" and self.nesterov and not self.momentum:
-            raise PydanticCustomError(
-                "contradiction", "`nesterov` needs a `momentum` above 0: write `momentum: 0.9`"
-            )
-        return self
 
 
 ScheduleName = Literal["cosine", "constant", "linear", "step", "plateau", "one_cycle"]

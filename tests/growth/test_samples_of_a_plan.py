@@ -141,7 +141,7 @@ def test_kept_rows_give_the_neurons_of_sums(name: str, monkeypatch: pytest.Monke
     y = torch.randn(60, 3, generator=generator, dtype=torch.float64)
     data = list(zip(x.split(20), y.split(20), strict=True))
     kept = GrowthScheduler(network, MSE, policy=Growth(project="never")).plan(data)
-    monkeypatch.setattr("gromo_graph.growth.statistics_pass.rows_can_be_kept", lambda group: False)
+    monkeypatch.setattr("gromo_graph.growth.statistics_sums.rows_can_be_kept", lambda group: False)
     summed = GrowthScheduler(network, MSE, policy=Growth(project="never")).plan(data)
     assert kept.memory != summed.memory
     one, other = (next(c for c in plan.candidates if c.target == "a") for plan in (kept, summed))

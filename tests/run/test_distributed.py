@@ -18,7 +18,7 @@ import torch
 
 from gromo_graph import load_run
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.run.data.load_data import Part
+from gromo_graph.run.data.samples import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 from tests.run.together import attending, grown
 

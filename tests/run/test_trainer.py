@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from gromo_graph.errors import RunError
-from gromo_graph.run.data.load_data import Part
+from gromo_graph.run.data.samples import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.run.trainer import evaluate, train_epoch
 from gromo_graph.run.training.objective import objective_of
 from gromo_graph.run.training.optimizers import make_optimizers
 from gromo_graph.run.training.schedules import learning_rate
-from gromo_graph.spec.train_settings import Optimizer, Train
+from gromo_graph.spec.optimizer_settings import Optimizer
+from gromo_graph.spec.train_settings import Train
 
 
 def _part(samples: int = 10) -> Part:

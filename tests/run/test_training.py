@@ -18,7 +18,8 @@ from gromo_graph.run.training.epoch_watch import EpochWatch
 from gromo_graph.run.training.objective import objective_of
 from gromo_graph.run.training.optimizers import make_optimizers
 from gromo_graph.run.training.schedules import learning_rate
-from gromo_graph.spec.train_settings import Fold, Optimizer, Train
+from gromo_graph.spec.optimizer_settings import Optimizer
+from gromo_graph.spec.train_settings import Fold, Train
 from tests.run.test_resume import broken_off, same_runs
 
 TEXT = """

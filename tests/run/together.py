@@ -15,7 +15,7 @@ from gromo_graph.__main__ import leave
 from gromo_graph.errors import GromoGraphError, NotFiniteError
 from gromo_graph.growth import process_sums as messages
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.run.data.load_data import Part
+from gromo_graph.run.data.samples import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 from gromo_graph.run.process_group import joined, wrapped
 from gromo_graph.run.trainer import train_epoch

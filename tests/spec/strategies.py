@@ -53,8 +53,9 @@ from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.kinds.rotary import Rotary
 from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.spec.kinds.slice import Slice
+from gromo_graph.spec.optimizer_settings import Optimizer
 from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
-from gromo_graph.spec.train_settings import Optimizer, Train
+from gromo_graph.spec.train_settings import Train
 
 ODD_NAMES = [
     *("12", "1.5", "true", "no", "null", "~", "", "x", "a.b", "a: b", "a #b", "- a", "? a", "*a", "&a", "!a"),

@@ -11,7 +11,7 @@ from gromo_graph.graph.adapters import AdapterPlace, adapter_path
 from gromo_graph.graph.growth_edits import AddPath
 from gromo_graph.growth.candidates.new_node import tangent_around_zero
 from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect, feasible_neurons
-from gromo_graph.growth.statistics_pass import Wanted
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 

@@ -19,7 +19,8 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Cost, Graph, WidthGroup
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.statistics_pass import Gathered, Wanted
+from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft
 from gromo_graph.records import Candidate

@@ -16,7 +16,8 @@ from gromo_graph.growth.candidates.new_node import tangent_around_zero
 from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect, feasible_neurons
 from gromo_graph.growth.observe import Watched, at_output
 from gromo_graph.growth.source_statistics import SourceStatistics
-from gromo_graph.growth.statistics_pass import Gathered, Wanted
+from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.layers import build_module
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth

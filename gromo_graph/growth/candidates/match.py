@@ -29,7 +29,8 @@ from gromo_graph.growth.candidates.widen import Widening, affordable_neurons, ne
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.statistics_pass import Gathered, Wanted
+from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.layers import ParameterChange, build_module
 from gromo_graph.layers.attention import by_head
 from gromo_graph.modules.attention_module import AttentionModule

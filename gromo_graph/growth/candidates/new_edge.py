@@ -18,7 +18,8 @@ from gromo_graph.growth.candidates.slopes import newton_step, total
 from gromo_graph.growth.curvature import NO_CURVATURE
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.source_statistics import SourceStatistics, image_of
-from gromo_graph.growth.statistics_pass import Gathered, Wanted
+from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.extensions import layer_of_matrix
 from gromo_graph.network import GrowingNetwork

@@ -31,7 +31,8 @@ from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers
-from gromo_graph.growth.statistics_pass import Gathered, Wanted
+from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.layers import adapter_for, build_module
 from gromo_graph.layers.attention import Attend
 from gromo_graph.network import GrowingNetwork

@@ -8,7 +8,7 @@ from gromo_graph.algebra import Tangent, tangent_of
 from gromo_graph.graph import AddPath, Bridge, Graph, Middle, NoBridge, new_node
 from gromo_graph.graph.paths import middle_name, usual_activation
 from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect, feasible_neurons
-from gromo_graph.growth.statistics_pass import Wanted
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.layers.activation import activation_module
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.kinds.activation import Activation

@@ -20,7 +20,8 @@ from gromo_graph.growth.candidates.base import (
 from gromo_graph.growth.candidates.budget import neurons_at_once
 from gromo_graph.growth.candidates.slopes import total
 from gromo_graph.growth.observe import Observation, Watched
-from gromo_graph.growth.statistics_pass import Gathered, Wanted
+from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.modules.extensions import layer_of_matrix
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, narrowed_draft

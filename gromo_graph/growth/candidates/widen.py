@@ -38,7 +38,8 @@ from gromo_graph.growth.candidates.slopes import enough, newton_step
 from gromo_graph.growth.curvature import curved, whitening_of_group
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
-from gromo_graph.growth.statistics_pass import Gathered, Wanted
+from gromo_graph.growth.statistics_pass import Gathered
+from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.modules.growing_module import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, widened_draft

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.graph import Graph
 from gromo_graph.growth.effort.group_sizes import values_read
-from gromo_graph.growth.statistics_pass import Sums
+from gromo_graph.growth.statistics_sums import Sums
 from gromo_graph.modules.layer_module import LayerModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.statistics.cross_moments import readings_of, window_of

@@ -14,7 +14,7 @@ from gromo_graph.records.atomic_files import remove_parts
 from gromo_graph.records.histograms import Histograms
 from gromo_graph.records.journal import JOURNAL
 from gromo_graph.render.drawing.dot import direction_of
-from gromo_graph.run.data.load_data import Data
+from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.folder.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
 from gromo_graph.run.folder.command import Command

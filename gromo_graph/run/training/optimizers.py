@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.errors import RunError
-from gromo_graph.spec.train_settings import OPTIMIZER_OPTIONS, Optimizer
+from gromo_graph.spec.optimizer_settings import OPTIMIZER_OPTIONS, Optimizer
 
 _CLASSES: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
