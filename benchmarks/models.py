@@ -46,13 +46,18 @@ TIMM = (
     "poolformer_s12 regnetx_002 repvgg_a0 resmlp_12_224 resnet18 resnetv2_50 rexnet_100 selecsls42b tinynet_e"
 )
 SMP = "fpn_resnet18 linknet_resnet18 unet_resnet18"
+TRANSFORMERS = (
+    "AlbertModel BertForMaskedLM BertModel DistilBertModel ElectraModel GPT2LMHeadModel GPT2Model GPTNeoXModel "
+    "GemmaModel LlamaForCausalLM LlamaModel MistralModel OPTForCausalLM Qwen2Model RobertaModel"
+)
 MODELS = (
     *(f"tv.{name}" for name in TORCHVISION.split()),
     *(f"seg.{name}" for name in SEGMENTATION.split()),
     *(f"timm.{name}" for name in TIMM.split()),
     *(f"smp.{name}" for name in SMP.split()),
+    *(f"hf.{name}" for name in TRANSFORMERS.split()),
 )
-"""The models of the table; --only takes others of the same libraries too, and transformers' by `hf.CLASS`."""
+"""The models of the table; --only takes others of the same libraries too. Those of transformers are small ones."""
 
 LIBRARIES = {
     "tv": "torchvision",
@@ -189,8 +194,10 @@ def measured(name: str, *, plan: bool) -> Row:
 def _difference(model: Any, network: Any, x: Any) -> float:
     import torch
 
+    from gromo_graph.interop.traces.trace import without_extras
+
     with torch.no_grad():
-        expected, found = _tensors(model(x)), _tensors(network(x))
+        expected, found = _tensors(without_extras(model(x))), _tensors(network(x))
     return max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True))
 
 
@@ -277,20 +284,36 @@ def sorts_of(obstacles: Sequence[str]) -> list[str]:
 
 
 def total(rows: list[Row]) -> str:
-    """The sums in a sentence."""
+    """The sums in a sentence, and the largest numbers."""
     count = {result: sum(row.result == result for row in rows) for result in ("whole", "fixed", "fails")}
     free, groups = sum(row.free for row in rows), sum(row.groups for row in rows)
+    known = [row for row in rows if row.result != "fails"]
+    difference = max((row.difference for row in known), default=0.0)
+    seconds = max(row.seconds for row in rows)
     return (
         f"{len(rows)} models: {count['whole']} come in whole, {count['fixed']} with calls kept as they are, "
-        f"{count['fails']} not at all; {free} of {groups} width groups may grow"
+        f"{count['fails']} not at all; {free} of {groups} width groups ({free / max(1, groups):.0%}) may grow; the "
+        f"largest difference is {difference:.0e}, the longest import took {seconds:.0f} s of CPU"
     )
+
+
+def totals(rows: list[Row]) -> list[str]:
+    """The sums for models of images, and for those of language."""
+    of_language = [row.name.startswith("hf.") for row in rows]
+    parts = (
+        [row for row, is_so in zip(rows, of_language, strict=True) if is_so == wanted]
+        for wanted in (False, True)
+    )
+    return [total(part) for part in parts if part]
 
 
 def markdown(rows: list[Row]) -> str:
     """The table as a document has it."""
     header = (*HEADER, "plan / pass") if any(row.plan is not None for row in rows) else HEADER
     lines = [header, ("---",) * len(header), *map(cells, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{total(rows)}.\n"
+    return "\n".join(
+        (*(f"| {' | '.join(line)} |" for line in lines), "", *(f"{each}.\n" for each in totals(rows)))
+    )
 
 
 def chosen_models(library: str | None, only: list[str] | None) -> Iterator[str]:
@@ -338,7 +361,7 @@ def main() -> int:
             )
             for obstacle in sorts_of(row.obstacles) if chosen.obstacles else ():
                 print(f"    {obstacle[:200]}")
-    print(total(rows))
+    print(*totals(rows), sep="\n")
     if chosen.markdown:
         chosen.markdown.write_text(markdown(rows), encoding="utf-8")
     return int(any(row.result == "fails" or row.difference > 1e-5 for row in rows))

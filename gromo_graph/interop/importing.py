@@ -257,9 +257,14 @@ def _read_around(runs: _Runs, *, keep_calls: bool = True) -> Reading:
         else:
             reading = Reading(obstacles=list(trace))
         paths = {obstacle.path for obstacle in reading.obstacles}
-        if "" in paths or paths <= fixed:
+        if paths <= fixed | {""}:
             return reading
-        fixed |= paths
+        fixed |= _innermost(paths - fixed - {""})
+
+
+def _innermost(paths: set[str]) -> set[str]:
+    """Those with no other inside: an obstacle of a module around may be due to theirs."""
+    return {path for path in paths if not any(other.startswith(f"{path}.") for other in paths)}
 
 
 def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:

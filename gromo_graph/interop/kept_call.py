@@ -8,9 +8,10 @@ from types import EllipsisType
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from gromo_graph.interop.traces.trace import is_extra
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 from gromo_graph.translation.torch_call import Weight
 
@@ -32,7 +33,7 @@ _OF_SHAPES = frozenset(("view", "reshape", "expand", "repeat"))
 
 
 class KeptCall(nn.Module):
-    """Calls a function or a method of tensors with values in their places, and all else as it was in the model.
+    """Calls a function, a method of tensors or a module with values in their places, all else as it was in the model.
 
     Attributes:
         called: its name.
@@ -74,13 +75,13 @@ class KeptCall(nn.Module):
 
 
 def kept_call(
-    name: str, node: fx.Node, arguments: Sequence[Any], named: Mapping[str, Any], *, batch: int
+    name: str, target: Any, arguments: Sequence[Any], named: Mapping[str, Any], *, batch: int
 ) -> tuple[KeptCall, list[ModelValue]]:
-    """The call of a node as a module, and the values that it reads.
+    """A call as a module, and the values that it reads. Caches for a later call are left out.
 
     Args:
-        name: of the function. node: that calls it. arguments, named: with values of the model in the place of nodes.
-        batch: samples in them.
+        name: of what is called. target: a module, a function, or the name of a method.
+        arguments, named: with values of the model in the place of nodes. batch: samples in them.
 
     Raises:
         Unmapped: it reads something that is neither a value nor a weight of the model.
@@ -96,6 +97,10 @@ def kept_call(
             case Weight():
                 key = f"weight{len(weights)}"
                 weights[key] = leaf.tensor
+                return _Place(key)
+            case Tensor():
+                key = f"constant{len(weights)}"
+                weights[key] = leaf
                 return _Place(key)
             case (
                 None
@@ -113,8 +118,12 @@ def kept_call(
 
     if name in _OF_SHAPES:
         arguments = _for_any_batch(arguments, batch)
-    given = pytree.tree_map(placed, (tuple(arguments), dict(named)))
-    return KeptCall(name, node.target, given, weights), values
+    arguments = tuple(None if is_extra(each) else each for each in arguments)
+    named = {key: None if is_extra(each) else each for key, each in named.items()}
+    kept = KeptCall(name, target, pytree.tree_map(placed, (arguments, named)), weights)
+    if isinstance(target, nn.Module):
+        kept.training = target.training
+    return kept, values
 
 
 def _for_any_batch(arguments: Sequence[Any], batch: int) -> tuple[Any, ...]:

@@ -169,7 +169,7 @@ class _Reader:
         if is_module:
             kept: ModelValue = self._module_as_it_is(str(node.target))(call, *arguments, **named)
         else:
-            module, values = kept_call(call.operator, node, arguments, named, batch=self.batch)
+            module, values = kept_call(call.operator, node.target, arguments, named, batch=self.batch)
             kept = call.keep(module, values)
         self._remember(node, name, False)
         return kept
@@ -179,7 +179,15 @@ class _Reader:
             raise Unmapped("it is called more than once")
         self.called[path] = path
         module = self.model.get_submodule(path)
-        return lambda call, *arguments: call.keep(module, arguments)
+        batch = self.batch
+
+        def keep(call: TorchCall, *arguments: Any, **named: Any) -> ModelValue:
+            if not named and all(isinstance(each, ModelValue) for each in arguments):
+                return call.keep(module, arguments)
+            called = type(module).__name__
+            return call.keep(*kept_call(called, module, arguments, named, batch=batch))
+
+        return keep
 
     def _refuse(self, node: fx.Node, reason: str) -> None:
         """Module and reason, once."""

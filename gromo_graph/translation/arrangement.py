@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+import torch
+from torch import Tensor
+
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.translation.blueprint import ModelValue, Unmapped
 
@@ -162,6 +165,18 @@ def reshaped(value: Arranged, shape: Sequence[int]) -> Arranged:
 def permuted(value: Arranged, order: Sequence[int]) -> Arranged:
     """Its dimensions in another order."""
     return value.with_dims(value.dims[dim] for dim in order)
+
+
+def places(value: Arranged) -> Tensor:
+    """The place in a flat sample of the node for each number of the model, in the shape that the model has, (...)."""
+    found = torch.zeros((), dtype=torch.long)
+    for dim in value.dims[1:]:
+        along_dim = torch.zeros(1, dtype=torch.long)
+        for factor in dim:
+            step = factor.step * prod(value.own[factor.axis + 1 :])
+            along_dim = (along_dim[:, None] + torch.arange(factor.size) * step).flatten()
+        found = found[..., None] + along_dim
+    return found
 
 
 def factors_of(value: Arranged, axis: int) -> list[Factor]:

@@ -1,4 +1,4 @@
-"""A module of a model that has the features last, among nodes that have them first."""
+"""Modules of a model that has the features last, or in any order, among nodes that have them first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
+
+
+class InOrder(nn.Module):
+    """Hands the values of a node to a module in another order, and brings those of its result back.
+
+    Attributes:
+        module: is called. called: its name.
+        places: in a flat sample of the node, of each number that the module reads, (...); all of them, each once.
+    """
+
+    places: Tensor
+
+    def __init__(self, module: nn.Module, places: Tensor) -> None:
+        super().__init__()
+        self.module = module
+        self.called: str = getattr(module, "called", type(module).__name__)
+        self.register_buffer("places", places)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, features, ...), shaped like the input."""
+        result = self.module(x.flatten(1)[:, self.places]).flatten(1)
+        found: Tensor = result[:, self.places.flatten().argsort()].unflatten(1, x.shape[1:])
+        return found
 
 
 class FeaturesLast(nn.Module):

@@ -1,7 +1,8 @@
-"""Slices and shuffles of features that stand beside a layer become part of its weights, so that growth passes.
+"""Slices, shuffles and factors of features that stand beside a node become part of its weights, so that growth passes.
 
 A layer of which others read slices becomes a layer for each of them, as query, key and value of one layer do. A
 `channel_shuffle` behind a layer is another order of the rows of its weight, one in front of it another of the columns.
+Factors behind an RMS norm without any are its own.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor
 
 from gromo_graph.spec.kinds import Attention, Conv1d, Conv2d, Linear
+from gromo_graph.spec.kinds.affine import Affine
 from gromo_graph.spec.kinds.again import Shares
 from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
+from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.kinds.slice import Slice
 from gromo_graph.translation.blueprint import Blueprint, free
 from gromo_graph.translation.torch_call import trained_like
@@ -23,8 +26,8 @@ _Layer = Linear | Conv1d | Conv2d
 
 
 def fold_orders(blueprint: Blueprint) -> None:
-    """Take slices and shuffles into the layers beside them, if nobody else reads what lies between."""
-    for fold in (_into_producer, _split, _into_producer, _into_readers):
+    """Take slices, shuffles and factors into the nodes beside them, if nobody else reads what lies between."""
+    for fold in (_into_producer, _split, _into_producer, _into_readers, _with_norm):
         for name in list(blueprint.nodes):
             if name in blueprint.nodes:
                 fold(blueprint, name)
@@ -103,6 +106,22 @@ def _into_readers(blueprint: Blueprint, name: str) -> None:
     for reader in readers:
         _change(blueprint, reader, {"weight": _detached(blueprint, reader)["weight"][:, columns]})
     blueprint.take_out(name, shuffle.sources[0])
+
+
+def _with_norm(blueprint: Blueprint, name: str) -> None:
+    """Factors of features as those of the RMS norm before, if nobody else reads that."""
+    factors = blueprint.nodes[name]
+    if not isinstance(factors, Affine) or factors.shared or factors.bias:
+        return
+    (before,) = factors.sources
+    norm, readers = blueprint.nodes[before], blueprint.readers(before)
+    if not isinstance(norm, RMSNorm) or norm.elementwise_affine:
+        return
+    by_feature = norm.over == "features" or len(blueprint.shapes[before]) == 1
+    if not by_feature or readers != [name] or before in blueprint.outputs:
+        return
+    blueprint.nodes[name] = norm.model_copy(update={"elementwise_affine": True})
+    del blueprint.nodes[before]
 
 
 def _order(shuffle: ChannelShuffle, features: int) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -12,19 +13,21 @@ from torch import Tensor, nn
 from gromo_graph.spec.kinds import Fixed, Node, Shape
 from gromo_graph.spec.kinds.again import Again
 from gromo_graph.translation.arrangement import (
+    BATCH,
     FEATURES,
     Arranged,
     Factor,
     along,
     arranged,
     exchanged,
+    places,
     reshaped,
     settled,
     turn_of_features,
     turned_to_front,
 )
 from gromo_graph.translation.blueprint import Blueprint, ModelValue, Source, Unmapped
-from gromo_graph.translation.features_last import FeaturesLast
+from gromo_graph.translation.features_last import FeaturesLast, InOrder
 
 
 @dataclass(frozen=True)
@@ -256,15 +259,20 @@ class TorchCall:
         """
         if not 1 <= len(self.shape) <= 3:
             raise Unmapped(f"it gives {list(self.shape)} of a sample: expected 1 to 3 dimensions")
-        views = [self.view(value) for value in values]
+        try:
+            views = [self.view(value) for value in values]
+            turned = tuple(view.features_last for view in views)
+            plain = [
+                self._features_first(view) if last else view for view, last in zip(views, turned, strict=True)
+            ]
+            sources = self.blueprint.different(plain)
+        except Unmapped:
+            if len(values) != 1:
+                raise
+            return self._keep_in_order(module, self.arranged(values[0]))
         self.claim(module)
-        turned = tuple(view.features_last for view in views)
         if any(turned):
             module = FeaturesLast(module, turned)
-        plain = [
-            self._features_first(view) if last else view for view, last in zip(views, turned, strict=True)
-        ]
-        sources = self.blueprint.different(plain)
         is_turned = any(turned) and len(self.shape) > 1
         found = self.blueprint.add(
             self.named(Fixed, {}),
@@ -277,6 +285,37 @@ class TorchCall:
             parameters=sum(parameter.numel() for parameter in module.parameters()),
         )
         return self.behind_positions(found) if is_turned else found
+
+    def _keep_in_order(self, module: nn.Module, value: Arranged) -> ModelValue:
+        """A node that is a module which reads and gives the values of another in some order, such as that of heads.
+
+        Raises:
+            Unmapped: it gives another shape, or reads a part, or several samples as one.
+        """
+        inside = [factor for dim in value.dims[1:] for factor in dim]
+        at = places(value)
+        if (
+            value.sizes != self.sizes
+            or at.numel() != prod(value.own)
+            or any(each.axis == BATCH for each in inside)
+        ):
+            raise Unmapped(
+                f"it reads {list(value.sizes)} and gives {list(self.sizes)}: expected the same shape"
+            )
+        self.claim(module)
+        kept = InOrder(module, at)
+        kept.training = module.training
+        found = self.blueprint.add(
+            self.named(Fixed, {}),
+            Fixed,
+            Source(training=self.training, module=kept),
+            sources=(value.node,),
+            module=kept.called,
+            takes=(value.own,),
+            shape=value.own,
+            parameters=sum(parameter.numel() for parameter in module.parameters()),
+        )
+        return replace(value, node=found.node)
 
     def _features_first(self, view: ModelValue) -> ModelValue:
         """The value of a node, for a model that reads features last."""

@@ -117,6 +117,7 @@ def test_a_llama_comes_in_whole_grows_and_goes_out(
     network = from_torch(model, ids)
     kinds = [node.kind for node in network.spec.nodes.values()]
     assert (kinds.count("rotary"), kinds.count("attention"), kinds.count("rms_norm")) == (2, 1, 3)
+    assert "affine" not in kinds
     torch.testing.assert_close(network(ids), model(ids), rtol=0, atol=1e-6)
     plain = network.to_torch()
     torch.testing.assert_close(plain(ids), model(ids), rtol=0, atol=1e-6)
@@ -128,6 +129,41 @@ def test_a_llama_comes_in_whole_grows_and_goes_out(
         (candidate,) = (each for each in scheduler.plan([(ids, y)]).candidates if each.target == "v")
         assert scheduler.apply(candidate, 0.1).decision is not None
         torch.testing.assert_close(network.to_torch()(ids), network(ids), rtol=0, atol=1e-6)
+
+
+class HeadNorm(nn.Module):
+    """Norms the features of each head, which a spec cannot; it is called by a keyword, with more than values."""
+
+    def forward(self, *, states: Tensor, eps: Tensor, cache: object) -> Tensor:
+        return states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + eps)
+
+
+class DynamicCache:
+    """Stands for keys and values of earlier calls."""
+
+
+class NormedHeads(Llama):
+    def __init__(self) -> None:
+        super().__init__(by_halves, groups=HEADS)
+        self.head_norms = nn.ModuleList(HeadNorm() for _ in range(2))
+        self.turn, self.at = self.turned, 0
+
+    def turned(self, x: Tensor) -> Tensor:
+        self.at = 1 - self.at
+        norm = self.head_norms[self.at]
+        normed = norm(states=x.transpose(1, 2), eps=torch.full((1,), 1e-5), cache=DynamicCache())
+        return by_halves(normed.transpose(1, 2))
+
+
+def test_a_norm_of_each_head_is_kept_and_all_behind_it_is_read() -> None:
+    torch.manual_seed(0)
+    model, ids = NormedHeads(), ids_of()
+    network = from_torch(model, ids, allow_fixed=True)
+    torch.testing.assert_close(network(ids), model(ids), rtol=0, atol=1e-6)
+    kinds = [node.kind for node in network.spec.nodes.values()]
+    assert (kinds.count("fixed"), kinds.count("rotary"), kinds.count("attention")) == (2, 2, 1)
+    plain = network.to_torch()
+    torch.testing.assert_close(plain(ids), model(ids), rtol=0, atol=1e-6)
 
 
 def test_rotary_positions_are_those_of_the_model() -> None:

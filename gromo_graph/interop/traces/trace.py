@@ -135,14 +135,14 @@ def without_extras(outputs: Any) -> Any:
     (1, [1, 2], {'b': 1})
     """
     if isinstance(outputs, Mapping):
-        return {key: value for key, value in outputs.items() if not _is_extra(value)}
+        return {key: value for key, value in outputs.items() if not is_extra(value)}
     if not isinstance(outputs, tuple | list):
         return outputs
-    kept = [value for value in outputs if not _is_extra(value)]
+    kept = [value for value in outputs if not is_extra(value)]
     return kept[0] if len(kept) == 1 < len(outputs) else kept
 
 
-def _is_extra(value: Any) -> bool:
+def is_extra(value: Any) -> bool:
     """True also for caches of keys and values: several libraries end the names of their classes alike."""
     return value is None or type(value).__name__.endswith("Cache")
 

@@ -18,7 +18,7 @@ from gromo_graph.interop.traces.trace import Seen, Trace, name_of
 from gromo_graph.interop.written.attention import ATTENTION
 from gromo_graph.layers.rotary import Turned, tables
 from gromo_graph.spec.kinds.rotary import Rotary
-from gromo_graph.translation.arrangement import BATCH, FEATURES, Arranged, Factor, settled, size_of
+from gromo_graph.translation.arrangement import BATCH, FEATURES, Arranged, Factor, places, settled, size_of
 from gromo_graph.translation.blueprint import ModelValue, Source, Unmapped
 from gromo_graph.translation.torch_call import TorchCall, Weight
 
@@ -176,14 +176,14 @@ def rotary(call: TorchCall, region: Region, values: Mapping[fx.Node, Any]) -> Mo
     heads = [each for each in of_sample if each.axis == FEATURES and each not in inner]
     count, features = size_of(heads), view.own[0]
     view = call.in_turns(view, [*inner, *heads])
-    places = _places(view)
+    at = places(view)
     if len(heads) > 1 or not _take_turns(view, count):
         raise Unmapped("its heads do not stand beside each other: expected one dimension for them")
 
     def run(value: Tensor) -> Tensor:
         """(samples, features, length), of which the calls take each number where it stands in the model."""
         found = torch.empty_like(value).flatten(1)
-        found[:, places.flatten()] = region.run(value.flatten(1)[:, places], values).flatten(1)
+        found[:, at.flatten()] = region.run(value.flatten(1)[:, at], values).flatten(1)
         by_feature: Tensor = found.unflatten(1, view.own)
         return by_feature
 
@@ -199,19 +199,6 @@ def rotary(call: TorchCall, region: Region, values: Mapping[fx.Node, Any]) -> Mo
         interleaved=interleaved,
     )
     return settled(replace(view, node=node.node))
-
-
-def _places(view: Arranged) -> Tensor:
-    """The places (…) in a flat sample of the node that the values of the model stand at, without the batch."""
-    length = view.own[1]
-    found = torch.zeros(())
-    for dim in view.dims[1:]:
-        along_dim = torch.zeros(1)
-        for factor in dim:
-            step = factor.step * (length if factor.axis == FEATURES else 1)
-            along_dim = (along_dim[:, None] + torch.arange(factor.size) * step).flatten()
-        found = found[..., None] + along_dim
-    return found.long()
 
 
 def _take_turns(view: Arranged, heads: int) -> bool:
