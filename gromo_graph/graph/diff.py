@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from gromo_graph.display import Displayed, printed
+from gromo_graph.errors import GraphError
 from gromo_graph.graph.view import Graph, build_graph
 from gromo_graph.spec.kinds import Layer, Node, Shape
 from gromo_graph.spec.model import Spec
@@ -132,6 +133,14 @@ class HasSpec(Protocol):
     def spec(self) -> Spec: ...
 
 
+def _spec_of(given: Spec | HasSpec) -> Spec:
+    spec = given if isinstance(given, Spec) else getattr(given, "spec", None)
+    if not isinstance(spec, Spec):
+        found = f"cannot compare {type(given).__name__}: expected a spec, a network or a run"
+        raise GraphError(f"{found}, such as load_spec(path) or load_run(path)")
+    return spec
+
+
 def diff(old: Spec | HasSpec, new: Spec | HasSpec) -> Difference:
     """The differences between two specs. Nodes of the same name are compared.
 
@@ -139,9 +148,9 @@ def diff(old: Spec | HasSpec, new: Spec | HasSpec) -> Difference:
         old, new: specs, or what has one: networks, runs.
 
     Raises:
-        GraphError: a spec that was put together in Python is no graph.
+        GraphError: one has no spec, or a spec that was put together in Python is no graph.
     """
-    old, new = (each if isinstance(each, Spec) else each.spec for each in (old, new))
+    old, new = _spec_of(old), _spec_of(new)
     before, after = build_graph(old), build_graph(new)
     changes = [_node_change(name, before, after) for name in new.nodes]
     gone = [_node_change(name, before, after) for name in old.nodes if name not in new.nodes]

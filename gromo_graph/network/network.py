@@ -202,11 +202,13 @@ class GrowingNetwork(Displayed, torch.nn.Module):
                 f"found {len(inputs)} by position and {sorted(named)} by name"
             )
         for name, value in values.items():
-            if tuple(value.shape[1:]) != self._graph.shapes[name]:
+            expected = f"(batch, {', '.join(map(str, self._graph.shapes[name]))})"
+            if not isinstance(value, Tensor):
                 raise GraphError(
-                    f"input `{name}` has shape {tuple(value.shape)}: "
-                    f"expected (batch, {', '.join(map(str, self._graph.shapes[name]))})"
+                    f"input `{name}` is a {type(value).__name__}: expected a tensor of shape {expected}"
                 )
+            if tuple(value.shape[1:]) != self._graph.shapes[name]:
+                raise GraphError(f"input `{name}` has shape {tuple(value.shape)}: expected {expected}")
         if len({len(value) for value in values.values()}) > 1:
             sizes = ", ".join(f"{len(value)} of `{name}`" for name, value in values.items())
             raise GraphError(f"the inputs have batches of different sizes, {sizes}: expected one size")

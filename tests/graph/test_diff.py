@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given
 
-from gromo_graph import Difference, Spec, diff, parse_spec
+from gromo_graph import Difference, GraphError, Spec, diff, parse_spec
 from gromo_graph.graph import build_graph
 from gromo_graph.render.drawing.difference import highlights_of_difference, phrases_of_difference
 from tests.spec.strategies import specs
@@ -134,3 +134,8 @@ def test_names_are_escaped(name: str) -> None:
     svg = str(render(diff(old, parse_spec(TEXT))))
     assert "<script>" not in svg
     assert 'class="removed"' in svg or "removed" in svg
+
+
+def test_paths_are_no_networks() -> None:
+    with pytest.raises(GraphError, match=r"cannot compare str: expected a spec, .*load_run\(path\)"):
+        diff("runs/one@0", "runs/one")  # type: ignore[arg-type]

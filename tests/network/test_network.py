@@ -130,6 +130,8 @@ outputs: [b, a]
     for arguments, named in [((left,), {}), ((left, right, right), {}), ((left,), {"left": left})]:
         with pytest.raises(GraphError, match="reads 2 input"):
             network(*arguments, **named)
+    with pytest.raises(GraphError, match=r"is a list: expected a tensor of shape \(batch, 2, 3\)"):
+        network([[1.0]], right)
     with pytest.raises(GraphError, match=r"input `right` has shape \(6, 5\): expected \(batch, 4\)"):
         network(left, torch.randn(6, 5))
 

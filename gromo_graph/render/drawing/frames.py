@@ -130,14 +130,21 @@ def titles_in_frames(names: Sequence[str]) -> dict[str, str]:
 
 
 def repeats_of(block: str, names: Sequence[str]) -> int:
-    """The number of numbered copies in a block; 1 if its parts are not numbers.
+    """The number of numbered copies in a block; 1 if its parts are not numbers, or differ in the names inside them.
 
     >>> repeats_of("body", ["body.1.a", "body.2.a"]), repeats_of("body", ["body.a", "body.b"])
     (2, 1)
+    >>> repeats_of("features", ["features.0", "features.3"])  # two layers of a torch.nn.Sequential
+    1
     """
-    inside = [name.removeprefix(f"{block}.") for name in names if name.startswith(f"{block}.")]
-    parts = {name.split(".")[0] for name in inside}
-    return len(parts) if len(parts) > 1 and all(part.isdecimal() for part in parts) else 1
+    copies: dict[str, set[str]] = {}
+    for name in names:
+        if name.startswith(f"{block}."):
+            number, _, inner = name.removeprefix(f"{block}.").partition(".")
+            copies.setdefault(number, set()).add(inner)
+    first = next(iter(copies.values()), {""})
+    alike = all(number.isdecimal() and inner == first for number, inner in copies.items())
+    return len(copies) if alike and "" not in first else 1
 
 
 def _innermost(name: str, blocks: AbstractSet[str]) -> str | None:
