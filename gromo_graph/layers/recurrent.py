@@ -39,6 +39,7 @@ class GatesOfInput(nn.Module):
 
     Args:
         read: features of the input. units: of the state. bias: whether both have biases.
+        reverse: whether the last position comes first.
 
     Attributes:
         weight, bias: of the input, (units, read, gates) and (units, gates).
@@ -49,8 +50,9 @@ class GatesOfInput(nn.Module):
     by_rows: ClassVar[Mapping[str, tuple[int, ...]]] = {"weight_hh": (0, 1), "bias": (0,), "bias_hh": (0,)}
     """The dimensions of parameters that stand for the features of the node, where they are not just the first."""
 
-    def __init__(self, read: int, units: int, *, bias: bool) -> None:
+    def __init__(self, read: int, units: int, *, bias: bool, reverse: bool = False) -> None:
         super().__init__()
+        self.reverse = reverse
         self.weight = Parameter(torch.empty(units, read, self.gates))
         self.weight_hh = Parameter(torch.empty(units, units, self.gates))
         self.bias = Parameter(torch.empty(units, self.gates)) if bias else None
@@ -72,14 +74,18 @@ class GatesOfInput(nn.Module):
         torch's own loop over the positions computes it: it reads the gates through weights that are the identity.
         """
         units = self.weight_hh.shape[0]
-        inputs = gates.unflatten(1, (units, self.gates)).permute(3, 0, 2, 1).flatten(2)
+        inputs = self.in_time(gates).unflatten(1, (units, self.gates)).permute(3, 0, 2, 1).flatten(2)
         identity = torch.eye(inputs.shape[2], dtype=inputs.dtype, device=inputs.device)
         weights = [identity, _by_gate(self.weight_hh)]
         if self.bias_hh is not None:
             bias = _by_gate(self.bias_hh)
             weights += [torch.zeros_like(bias), bias]
         start = inputs.new_zeros(1, inputs.shape[1], units)
-        return self.loop(inputs, start, weights).permute(1, 2, 0)
+        return self.in_time(self.loop(inputs, start, weights).permute(1, 2, 0))
+
+    def in_time(self, values: Tensor) -> Tensor:
+        """Values (n, ..., length) in the order in which they are read, and back."""
+        return values.flip(-1) if self.reverse else values
 
     def loop(self, inputs: Tensor, start: Tensor, weights: list[Tensor]) -> Tensor:
         """torch's loop over the positions.
@@ -94,7 +100,7 @@ class GatesOfInput(nn.Module):
         raise NotImplementedError
 
     def alone(self, entering: Tensor) -> Tensor:
-        """The states of units whose other gates get 0, and that read no state, (n, units, length).
+        """The states, in time, of units whose other gates get 0, and that read no state, (n, units, length).
 
         Args:
             entering: what their gate `_NEW` gets, shaped like the result.
@@ -191,14 +197,16 @@ class RecurrenceAdapter(OperationAdapter[Recurrence]):
     slides = separable = True
 
     def new_alone(self, operation: Recurrence, new: NewChannels) -> Tensor:
-        return operation.layer.alone(_entering(operation, new.values))
+        layer = operation.layer
+        return layer.in_time(layer.alone(layer.in_time(_entering(operation, new.values))))
 
     def tangent(self, operation: Recurrence, channels: Channels) -> Channels:
-        return Channels(operation.layer.linear_alone(_entering(operation, channels.values)))
+        return Channels(self.average(operation, _entering(operation, channels.values)))
 
     def average(self, operation: Recurrence, maps: Tensor) -> Tensor:
         """Of values that enter the state."""
-        return operation.layer.linear_alone(maps)
+        layer = operation.layer
+        return layer.in_time(layer.linear_alone(layer.in_time(maps)))
 
     def left(self, operation: Recurrence, places: Tensor) -> nn.Module:
         raise GrowthError("the units of a recurrent layer read each other: none can be taken out alone")
@@ -285,7 +293,7 @@ _KINDS: Mapping[type[Recurrent], type[GatesOfInput]] = {LSTM: GatesOfLSTM, GRU: 
 
 def build(node: Recurrent, inputs: Sequence[Shape]) -> GatesOfInput:
     """The torch layer of the node; its weights are drawn by the compiler, from a generator."""
-    return _KINDS[type(node)](inputs[0][0], node.features, bias=node.bias)
+    return _KINDS[type(node)](inputs[0][0], node.features, bias=node.bias, reverse=node.reverse)
 
 
 def recurrent(call: TorchCall, module: nn.RNNBase, input: Any, hx: Any = None) -> tuple[ModelValue, Any]:
@@ -297,8 +305,6 @@ def recurrent(call: TorchCall, module: nn.RNNBase, input: Any, hx: Any = None) -
     given = () if hx is None else hx if isinstance(hx, tuple | list) else (hx,)
     if not all(isinstance(each, Weight) and _is_zero(each.tensor) for each in given):
         raise Unmapped("it is given a first state: expected none, or zeros")
-    if module.bidirectional:
-        raise Unmapped("it reads in both directions: expected bidirectional=False")
     if module.proj_size:
         raise Unmapped(f"its proj_size is {module.proj_size}: expected 0")
     if len(call.sizes) != 3:
@@ -307,8 +313,14 @@ def recurrent(call: TorchCall, module: nn.RNNBase, input: Any, hx: Any = None) -
     value = call.view(settled(permuted(call.arranged(input), order)))
     ends: list[Arranged] = []
     for layer in range(module.num_layers):
-        value = _read_layer(call, module, layer, value)
-        ends.append(_last_state(call, layer, value))
+        node = _before_layer(call, module, layer, value)
+        found = [
+            _read(call, module, layer, node, reverse) for reverse in (False, True)[: 1 + module.bidirectional]
+        ]
+        ends += [_last_state(call, each) for each in found]
+        if len(found) == 2:
+            found = [call.blueprint.merge(f"{found[0].node}.both", "concat", found)]
+        value = ModelValue(found[0].node, found[0].own, found[0].own[::-1], turned=True)
     # torch has a dimension for the layers in front of the batch.
     states = ends[0].with_dims(((), *ends[0].dims)) if len(ends) == 1 else tuple(map(settled, ends))
     told = states if isinstance(module, nn.GRU) else (states, Absent("the cell state of an LSTM"))
@@ -319,31 +331,37 @@ def _is_zero(state: Tensor) -> bool:
     return not isinstance(state, Parameter) and not bool(state.any())
 
 
-def _read_layer(call: TorchCall, module: nn.RNNBase, layer: int, value: ModelValue) -> ModelValue:
-    """A node for one layer, which reads (positions, features), behind a dropout if there is one."""
+def _before_layer(call: TorchCall, module: nn.RNNBase, layer: int, value: ModelValue) -> str:
+    """The node that a layer reads, which reads (positions, features); there may be a dropout before it."""
     node = call.blueprint.sequence(call.blueprint.by_features(value))
-    if layer and module.dropout:
-        inner = call.inside(f"dropout{layer}", call.blueprint.shapes[node])
-        node = inner.add(Dropout, sources=(node,), p=float(module.dropout)).node
+    if not layer or not module.dropout:
+        return node
+    inner = call.inside(f"dropout{layer}", call.blueprint.shapes[node])
+    return inner.add(Dropout, sources=(node,), p=float(module.dropout)).node
+
+
+def _read(call: TorchCall, module: nn.RNNBase, layer: int, source: str, reverse: bool) -> ModelValue:
+    """A node for one direction of one layer."""
     kind = LSTM if isinstance(module, nn.LSTM) else GRU
-    gates = kind.gates
+    gates, end = kind.gates, f"_l{layer}{'_reverse' if reverse else ''}"
     weights: dict[str, Weight | None] = {}
     for of_torch, name in _NAMES.items():
-        given = call.weight_in(module, f"{of_torch}_l{layer}") if module.bias or "weight" in name else None
+        given = call.weight_in(module, of_torch + end) if module.bias or "weight" in name else None
         weights[name] = None if given is None else given.converted(lambda tensor: _by_unit(tensor, gates))
-    inner = call.inside(str(layer), call.shape) if layer else call
-    found = inner.add(kind, weights, sources=(node,), features=module.hidden_size, bias=module.bias)
-    return ModelValue(found.node, found.own, found.own[::-1], turned=True)
+    called = ".".join([*([str(layer)] if layer else []), *(["reverse"] if reverse else [])])
+    inner = call.inside(called, call.shape) if called else call
+    fields = {"features": module.hidden_size, "bias": module.bias, "reverse": reverse}
+    return inner.add(kind, weights, sources=(source,), **fields)
 
 
-def _last_state(call: TorchCall, layer: int, value: ModelValue) -> Arranged:
-    """The state at the last position, (n, units)."""
-    features, length = value.own
-    node = value.node
+def _last_state(call: TorchCall, states: ModelValue) -> Arranged:
+    """The state that was reached last, (n, units)."""
+    (features, length), node = states.own, states.node
     if length > 1:
-        node = (
-            call.inside(f"last{layer}", (features,)).add(Pad, sources=(node,), padding=(1 - length, 0)).node
+        padding = (
+            (0, 1 - length) if getattr(call.blueprint.nodes[node], "reverse", False) else (1 - length, 0)
         )
+        node = call.blueprint.add(f"{node}.last", Pad, sources=(node,), padding=padding).node
     return Arranged(node, (features, 1), ()).with_dims((along(BATCH, call.batch), along(FEATURES, features)))
 
 
@@ -365,7 +383,13 @@ def _plain(part: GatesOfInput) -> PlainTorch:
         if own is not None:
             setattr(module, f"{of_torch}_l0", like(own, _by_gate(own)))
     module.train(part.training)
-    return PlainTorch({"": module}, lambda call, x: call("", x.transpose(1, 2))[0].transpose(1, 2))
+
+    def compute(call: Any, x: Any) -> Any:
+        x = x.flip(2) if part.reverse else x
+        states = call("", x.transpose(1, 2))[0].transpose(1, 2)
+        return states.flip(2) if part.reverse else states
+
+    return PlainTorch({"": module}, compute)
 
 
 TORCH = TorchHalf(

@@ -26,7 +26,7 @@ from gromo_graph.spec.kinds.activation import activation_of
 _FIXED = ("stride", "padding", "dilation", "p", "kernel_size", "output_size", "num_groups")
 """Attributes of a torch module with which its weights mean something else."""
 
-_FREE = ("eps", "momentum", "heads", "scale", "dropout")
+_FREE = ("eps", "momentum", "heads", "scale", "dropout", "reverse")
 """Attributes that may change while the weights mean the same."""
 
 

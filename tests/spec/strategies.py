@@ -278,7 +278,7 @@ def layers(draw: st.DrawFn, source: str, shape: Shape, features: int) -> Node:
         return Linear(**fields)
     place = len(shape) - 2
     if place == 0 and shape[1] <= 8 and draw(st.sampled_from([False, False, False, True])):
-        return draw(st.sampled_from([GRU, LSTM]))(**fields)
+        return draw(st.sampled_from([GRU, LSTM]))(**fields, reverse=draw(st.booleans()))
     if max(shape[1:]) <= 8 and draw(st.sampled_from([False, False, True])):
         return (ConvTranspose1d, ConvTranspose2d)[place](**fields, **draw(transposing(shape)))
     return (Conv1d, Conv2d)[place](**fields, **draw(convolving(shape)))

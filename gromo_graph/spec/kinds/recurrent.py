@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from gromo_graph.spec.kinds.base import Layer, Shape, ShapeMismatch
 from gromo_graph.spec.kinds.registry import register_kind
 
@@ -18,6 +20,13 @@ class Recurrent(Layer):
 
     is_affine: ClassVar[bool] = False
     gates: ClassVar[int]
+
+    reverse: bool = Field(False, description="Read from the last position to the first.")
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The direction, if it is not the usual one, and the activation."""
+        return (*(("reverse",) if self.reverse else ()), *super().details)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """(features, length).
@@ -43,11 +52,11 @@ class Recurrent(Layer):
 
 
 class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter and Schmidhuber, 1997), from the first position to the last.
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997): [features, length] becomes [features, length].
 
-    [features, length] becomes [features, length], the hidden state at each position; the state before the first one is
-    0. The last state alone is a `pad` that cuts off the positions before it. New units read the input, and are read by
-    the old ones through weights that begin at 0.
+    The output is the hidden state at each position; the state before the first one is 0. The last state alone is a
+    `pad` that cuts off the positions before it. Both directions are two nodes, one with `reverse`, and a concat. New
+    units read the input, and are read by the old ones through weights that begin at 0.
     """
 
     gates: ClassVar[int] = 4
