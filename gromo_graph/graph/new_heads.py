@@ -10,7 +10,7 @@ from gromo_graph.graph.growth_edits import AddPath
 from gromo_graph.graph.paths import Bridge, NoBridge, out_layer, sum_of
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Attention, Layer, Merge
-from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.kinds.base import Grow, is_affine
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def head_places(graph: Graph) -> Iterator[HeadPlace | NoBridge]:
             continue
         out = _out_of(graph, name)
         makers = [graph.spec.nodes[source] for source in node.sources]
-        if out is None or not all(isinstance(maker, Layer) for maker in makers):
+        if out is None or not all(map(is_affine, makers)):
             continue
         read = tuple(source for maker in makers for source in maker.sources)
         target = sum_of(graph, out) or out
@@ -57,7 +57,7 @@ def _out_of(graph: Graph, name: str) -> str | None:
     readers = graph.readers(name)
     if len(readers) == 1:
         reader = graph.spec.nodes[readers[0]]
-        if isinstance(reader, Layer):
+        if is_affine(reader):
             return readers[0]
         if isinstance(reader, Merge) and reader.merge == "concat" and reader.activation == "identity":
             return _out_of(graph, readers[0])

@@ -25,7 +25,7 @@ from gromo_graph.spec.kinds import (
 )
 from gromo_graph.spec.kinds.activation import Activation, activation_of
 from gromo_graph.spec.kinds.again import shared_by
-from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.kinds.base import Grow, is_affine
 from gromo_graph.spec.token_inputs import vocabularies
 
 
@@ -78,7 +78,7 @@ def bridges(graph: Graph) -> Iterator[Bridge | NoBridge]:
     shared = shared_by(graph.spec.nodes)
     for target, node in graph.spec.nodes.items():
         adds = isinstance(node, Merge) and node.merge == "sum"
-        if target in parts or target in shared or not (adds or (isinstance(node, Layer) and node.is_affine)):
+        if target in parts or target in shared or not (adds or is_affine(node)):
             continue
         behind = nx.descendants(graph.digraph, target) | {target}
         entering = _entering(graph, target)
@@ -106,9 +106,7 @@ def _reads(graph: Graph, layers: frozenset[str], source: str) -> bool:
 def sum_of(graph: Graph, name: str) -> str | None:
     """The sum that a layer enters and does nothing else, without an activation of its own; None for other nodes."""
     node, readers = graph.spec.nodes[name], graph.readers(name)
-    if not isinstance(node, Layer) or not node.is_affine:
-        return None
-    if node.activation != "identity" or len(readers) != 1:
+    if not is_affine(node) or node.activation != "identity" or len(readers) != 1:
         return None
     reader = graph.spec.nodes[readers[0]]
     adds = isinstance(reader, Merge) and reader.merge == "sum"

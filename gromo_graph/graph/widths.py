@@ -19,7 +19,7 @@ from gromo_graph.graph.width_flow import (
 from gromo_graph.spec.kinds import Layer, Merge, Node, Shape, WidthRule, is_frozen
 from gromo_graph.spec.kinds.activation import activation_of
 from gromo_graph.spec.kinds.again import shared_by
-from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.kinds.base import Grow, is_affine
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.wording import listed
 
@@ -270,7 +270,10 @@ def _why_no_match(spec: Spec, found: _Members) -> str | None:
     if set(found.producers) != set(makers) or len(found.producers) != 2:
         return f"{which} must be two layers that make nothing else"
     for name in makers:
-        activation = activation_of(spec.nodes[name])
+        node = spec.nodes[name]
+        if not is_affine(node):
+            return f"`{name}` is no affine function of its input: expected one where `{attention}` compares"
+        activation = activation_of(node)
         if activation != "identity":
             return f"`{name}` has the activation {activation}: expected none where `{attention}` compares"
     return None

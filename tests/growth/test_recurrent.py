@@ -11,7 +11,7 @@ from gromo_graph import GrowthScheduler, compile_network, dump_spec, edit, parse
 from gromo_graph.graph.paths import bridges
 from gromo_graph.layers.recurrent import GRU, LSTM, Recurrence, build
 from gromo_graph.spec.settings import Growth, Neurons
-from tests.growth.paths import MSE, compiled, data_of, outputs
+from tests.growth.paths import MSE, able, compiled, data_of, outputs
 
 KINDS = ("lstm", "gru")
 STACK = """
@@ -173,6 +173,30 @@ def test_edits_keep_the_weights(kind: str) -> None:
     again = compile_network(parse_spec(dump_spec(network.spec)), dtype=torch.float64)
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(outputs(again, data), before)
+
+
+def test_what_an_attention_compares_does_not_grow() -> None:
+    network = compiled("""
+        x: {kind: input, shape: [3, 6]}
+        q: {kind: lstm, from: x, features: 4}
+        k: {kind: gru, from: x, features: 4}
+        v: {kind: gru, from: x, features: 3}
+        m: {kind: attention, from: [q, k, v]}
+        o: {kind: gru, from: m, features: 2}
+        f: {kind: flatten, from: o}
+        y: {kind: linear, from: f, features: 2}
+    """)
+    data = data_of(network)
+    plan = GrowthScheduler(network, MSE, policy=Growth(actions=("widen", "new_head"))).plan(data)
+    reason = "`q` is no affine function of its input: expected one where `m` compares"
+    assert [each.reason for each in plan.candidates if each.target == "q"] == [reason]
+    found = able(plan.candidates)
+    assert {(each.kind, each.target) for each in found} == {("widen", "v"), ("widen", "o")}
+    target = torch.cat([y for _, y in data])
+    before = float(MSE(outputs(network, data), target))
+    for each in found:
+        moved = float(MSE(outputs(each.draft(network, Growth()).at(1e-7), data), target))
+        assert (before - moved) / 1e-7 == pytest.approx(each.slope, rel=1e-3)
 
 
 def test_candidates_of_other_kinds_leave_gates_alone() -> None:

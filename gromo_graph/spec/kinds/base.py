@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeGuard
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
@@ -212,6 +212,11 @@ def is_frozen(node: Node) -> bool:
     return isinstance(node, Weighted) and node.frozen
 
 
+def is_affine(node: Node) -> TypeGuard[Layer]:
+    """True for a layer whose output, before the activation, is an affine function of its input."""
+    return isinstance(node, Layer) and node.affine
+
+
 class Operation(Node):
     """A node without a width of its own: what passes through it keeps its features."""
 
@@ -226,7 +231,7 @@ class Layer(Weighted):
     has_first_weights: ClassVar[bool] = True
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "layer"
 
-    is_affine: ClassVar[bool] = True
+    affine: ClassVar[bool] = True
     """True if its output, before the activation, is an affine function of its input."""
     reads_tokens: ClassVar[bool] = False
     """True if it reads token ids instead of features."""

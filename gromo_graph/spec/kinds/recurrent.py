@@ -18,7 +18,7 @@ class Recurrent(Layer):
         gates: values that each unit computes at a position from the input and the state before.
     """
 
-    is_affine: ClassVar[bool] = False
+    affine: ClassVar[bool] = False
     gates: ClassVar[int]
 
     reverse: bool = Field(False, description="Read from the last position to the first.")
