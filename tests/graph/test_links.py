@@ -24,6 +24,7 @@ from gromo_graph.spec.kinds.class_token import ClassToken
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv
 from gromo_graph.spec.kinds.norm import Norm
 from gromo_graph.spec.kinds.prelu import PReLU
+from gromo_graph.spec.kinds.recurrent import Recurrent
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from tests.spec.strategies import specs
 
@@ -123,6 +124,9 @@ def test_the_view_agrees_with_the_spec(spec: Spec) -> None:
             assert graph.parameters(name) == node.features * node.vocabulary
         elif isinstance(node, Positions):
             assert graph.parameters(name) == prod(shape)
+        elif isinstance(node, Recurrent):
+            read = shape[0] + node.features + 2 * node.bias
+            assert graph.parameters(name) == node.gates * node.features * read
         elif isinstance(node, Layer):
             assert graph.parameters(name) == node.features * (shape[0] * taps + node.bias)
         elif isinstance(node, Depthwise):
