@@ -1,7 +1,8 @@
 """The defaults of `growth` and `train` by their version, so that runs of earlier releases go on as they would have.
 
 Version 1 is that of release 0.1. It holds for a spec that counts growth in epochs (`growth.when.every` or `plateau`),
-and for a run whose journal names no version. Version 2, the current one, is that of the fields themselves.
+and for a run whose journal names no version. Version 2 is from before `warm_up`. Version 3, the current one, is that
+of the fields themselves.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-CURRENT = 2
+CURRENT = 3
 """The version that new runs name."""
 
 GROWTH_1: Mapping[str, Any] = {
@@ -51,7 +52,8 @@ TRAIN_1: Mapping[str, Any] = {
 
 _TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     1: {"growth": GROWTH_1, "train": TRAIN_1},
-    CURRENT: {"growth": {}, "train": {}},
+    2: {"growth": {"warm_up": 0.0}},
+    CURRENT: {},
 }
 
 

@@ -285,12 +285,13 @@ class Growth(Frozen):
     )
 
     warm_up: float = Field(
-        0.0,
+        0.1,
         ge=0,
         le=1,
         description=(
             "Share of the training steps over which the moves of new weights rise to their full size, with "
-            "`optimizer_state: own_steps` and an optimizer that has such a count; 0 for full size at once."
+            "`optimizer_state: own_steps` and an optimizer that has such a count; 0, the default with `when.every`, "
+            "for full size at once."
         ),
     )
 

@@ -76,6 +76,12 @@ def test_a_text_without_a_version_has_the_defaults_of_the_first_release() -> Non
     assert old == Growth(when=When(every=1, until=0.5))
 
 
+def test_a_run_from_before_the_warm_up_goes_on_without_one() -> None:
+    assert parse_spec(SPEC).growth.warm_up == 0.1
+    assert parse_spec(SPEC, defaults=2).growth == Growth(warm_up=0.0)
+    assert parse_spec(SPEC + "growth: {warm_up: 0.5}", defaults=2).growth.warm_up == 0.5
+
+
 @pytest.mark.parametrize(
     ("when", "words"),
     [
