@@ -6,7 +6,6 @@ import errno
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from gromo_graph import GromoGraphError, grow, load_run, parse_spec, resume
 from gromo_graph.errors import RunError
 from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.run import Run
+from tests.run.killing import killed
 from tests.run.test_resume import broken_off, mlp, same_runs
 
 TEXT = mlp()
@@ -133,14 +133,14 @@ def _state(run: Run) -> list[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*going on from the one before")
-def test_two_hundred_damaged_folders(broken: Path, whole: Path, tmp_path: Path) -> None:
+def test_many_damaged_folders(broken: Path, whole: Path, tmp_path: Path) -> None:
     """Each is read and resumed to the bit, or refused in words: nothing else is raised, and no weights are wrong."""
     dice = random.Random(0)
     files = [path for path in broken.rglob("*") if path.is_file() and path.stat().st_size]
     names = sorted(str(path.relative_to(broken)) for path in files)
     held, over = load_run(broken), load_run(whole)
     read = resumed = refused = 0
-    for number in range(200):
+    for number in range(120):
         path = tmp_path / str(number)
         shutil.copytree(broken, path)
         _damage(path, names, dice)
@@ -170,23 +170,6 @@ def _tried(do: Callable[[Path], Run], path: Path) -> tuple[Run | None, str | Non
         return None, str(error)
 
 
-_KILLED = """
-import os, signal, sys
-from gromo_graph.__main__ import main
-
-calls, last, real = [0], int(sys.argv.pop(1)), os.fsync
-
-def fsync(descriptor):
-    calls[0] += 1
-    if calls[0] == last:  # in the middle of what is being written: journal, weights, spec, drawing or checkpoint
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(descriptor)
-
-os.fsync = fsync
-main()
-"""
-
-
 @pytest.mark.slow
 def test_killed_while_it_writes(whole: Path, tmp_path: Path) -> None:
     """Thirty times, at another write each time; between them the run gets only as far as that."""
@@ -195,14 +178,7 @@ def test_killed_while_it_writes(whole: Path, tmp_path: Path) -> None:
     run, dice = tmp_path / "run", random.Random(1)
     for turn in range(31):
         at = 10**9 if turn == 30 else dice.randrange(1, 14 if turn % 3 else 40)
-        done = subprocess.run(
-            [sys.executable, "-c", _KILLED, str(at), *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        killed(tmp_path, at, *words, everywhere=False)
         if (run / "summary.json").is_file():
             break
         if (run / "journal.jsonl").is_file() and (run / "journal.jsonl").stat().st_size:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,37 +11,11 @@ import pytest
 
 from gromo_graph import grow, load_spec, parse_spec
 from gromo_graph.run.folder.run_folder import SUMMARY
+from tests.run.killing import killed
 from tests.run.specs import IRIS
 from tests.run.test_resume import same_runs
 
 pytestmark = pytest.mark.slow
-
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-from gromo_graph.__main__ import main
-
-left = [int(sys.argv.pop(1))]
-
-def mortal(real):
-    def call(*arguments, **options):
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments, **options)
-    return call
-
-os.fsync, os.unlink, Path.replace = mortal(os.fsync), mortal(os.unlink), mortal(Path.replace)
-main()
-"""
-
-
-def killed(folder: Path, at: int, *words: str) -> bool:
-    """True if the verb was killed, at its `at`-th write."""
-    command = [sys.executable, "-W", "ignore", "-c", _KILLED, str(at), *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
 
 
 def left_beside(folder: Path) -> list[str]:
