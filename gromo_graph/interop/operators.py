@@ -164,7 +164,6 @@ FORMS = VIEWS | {
 """Functions that give a parameter in another form, of which there is a copy."""
 
 HINTS: Mapping[str, str] = {
-    **dict.fromkeys(("softmax", "log_softmax"), "leave it to the loss"),
     "t": "a spec keeps the batch first",
     **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
     "detach": "a spec does not cut the gradient",

@@ -133,7 +133,7 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
 _MAPS = {"optimizer": "name", "neurons": "per_step", "when": "every", "stop": "parameters"}
 """Keys with a map of their own, and the key in it that a plain value is meant for."""
 
-_FUNCTIONS = ("relu", "leaky_relu", "gelu", "selu", "silu", "tanh", "sigmoid", "softplus", "elu", "softmax")
+_FUNCTIONS = ("relu", "leaky_relu", "gelu", "selu", "silu", "tanh", "sigmoid", "softplus", "elu")
 
 _FEW_CHANNELS = (1, 3)
 

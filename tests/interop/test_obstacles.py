@@ -51,7 +51,8 @@ output: y
 ROW, IMAGE = torch.zeros(2, 4), torch.zeros(2, 1, 6, 6)
 
 LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
-    (lambda x: x.softmax(1), ROW, "`softmax`: a spec has nothing like it: leave it to the loss"),
+    (lambda x: x.softmax(0), ROW, "`softmax`: it is taken along dimension 0: expected the features"),
+    (lambda x: x.softmax(2), IMAGE, "`softmax`: it is taken along dimension 2: expected the features"),
     (lambda x: torch.cat([x, x.relu()], 0), ROW, "`cat`: it concatenates along dimension 0: expected the"),
     (lambda x: torch.cat([x, x.relu()], -2), IMAGE, "along dimension 2: expected the features"),
     (lambda x: x[:, [1, 2]], ROW, "`getitem`: it takes values by a tensor: expected numbers and slices"),
@@ -100,7 +101,7 @@ def test_what_a_spec_cannot_say(function: Callable[[Tensor], Any], example: Tens
 
 MODULES: list[tuple[nn.Module, Tensor, str]] = [
     (nn.RNN(4, 4, batch_first=True), ROW, "RNN: the language has no such kind"),
-    (nn.Softmax(1), ROW, "Softmax: the language has no such kind"),
+    (nn.Softmin(1), ROW, "Softmin: the language has no such kind"),
     (nn.Linear(4, 4), torch.zeros(2, 3, 4, 4), "it reads the last of the dimensions [3, 4, 4], alike"),
     (nn.ConvTranspose2d(4, 6, 2, groups=2), torch.zeros(2, 4, 6, 6), "it has 2 groups of 2 channels that give 6"),
     (nn.ConvTranspose1d(4, 4, 2, stride=2), torch.zeros(4, 6), "ConvTranspose1d"),
@@ -158,7 +159,7 @@ def test_everything_at_once_by_path() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.stem = nn.utils.parametrizations.spectral_norm(nn.Conv2d(1, 4, 1))
-            self.body = nn.Sequential(nn.Hardshrink(), nn.Conv2d(4, 4, 1), nn.Softmax(1), nn.Softmin(1))
+            self.body = nn.Sequential(nn.Hardshrink(), nn.Conv2d(4, 4, 1), nn.Softmin(1), nn.Softmin(1))
             self.head = nn.Linear(4, 2)
 
         def forward(self, x: Tensor) -> Tensor:

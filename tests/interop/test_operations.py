@@ -108,6 +108,11 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
         lambda m, x: m.act(x.transpose(1, 2)).transpose(1, 2), SEQUENCE, ["prelu"], {"act": nn.PReLU()},
     ),
     "trained slopes": (lambda m, x: m.act(x), IMAGE, ["prelu"], {"act": nn.PReLU(4, init=0.4)}),
+    "shares": (lambda m, x: x.softmax(-1), ROW, ["softmax"], {}),
+    "shares at each position": (lambda m, x: m.end(x), IMAGE, ["log_softmax"], {"end": nn.LogSoftmax(1)}),
+    "shares behind the positions": (
+        lambda m, x: functional.log_softmax(x.permute(0, 2, 3, 1), dim=3).permute(0, 3, 1, 2), IMAGE, ["log_softmax"], {},
+    ),
     "slopes as a function": (lambda m, x: functional.prelu(x, m.a), ROW, ["prelu"], {"a": parameter(4)}),
     "clamp from 0": (lambda m, x: x.clamp(min=0), ROW, [], {}),
     "leaky": (lambda m, x: functional.leaky_relu(x, 0.3), IMAGE, [], {}),

@@ -133,3 +133,18 @@ def test_weights_of_another_network_name_all_that_differs(tmp_path: Path) -> Non
     ):
         assert words in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["softmax", "log_softmax"])
+def test_shares_are_left_to_the_loss(tmp_path: Path, kind: str) -> None:
+    text = f"""
+nodes:
+  x: {{kind: input, shape: [4]}}
+  y: {{kind: linear, from: x, features: 3}}
+  z: {{kind: {kind}, from: y}}
+output: z
+train: {{data: iris, epochs: 1}}
+"""
+    with pytest.raises(GromoGraphError, match=f"`{kind}` with `cross_entropy`: leave it out, the loss applies"):
+        grow(parse_spec(text), out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -53,6 +53,7 @@ from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.kinds.rotary import Rotary
 from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.spec.kinds.slice import Slice
+from gromo_graph.spec.kinds.softmax import LogSoftmax, Softmax
 from gromo_graph.spec.optimizer_settings import Optimizer
 from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
 from gromo_graph.spec.train_settings import Train
@@ -152,6 +153,7 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         Affine(sources=(source,), weight=draw(st.booleans()), bias=True, shared=draw(st.booleans())),
         Affine(sources=(source,), bias=False, shared=draw(st.booleans())),
         PReLU(sources=(source,), shared=draw(st.booleans())),
+        draw(st.sampled_from([Softmax, LogSoftmax]))(sources=(source,)),
         Slice(sources=(source,), start=0, stop=draw(st.integers(1, shape[0]))),
         ChannelShuffle(sources=(source,), groups=draw(st.sampled_from(divisors(shape[0])))),
         BatchNorm(sources=(source,), activation=activation, momentum=draw(st.sampled_from([0.1, 0.5]))),

@@ -26,6 +26,7 @@ from gromo_graph.run.data.tables.sources import is_table, rows_of
 from gromo_graph.run.data.text import read_text
 from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec.data_sections import ImageData, TableData, TextData
+from gromo_graph.spec.kinds.softmax import Softmax
 from gromo_graph.spec.model import Spec
 
 
@@ -167,7 +168,7 @@ def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:
 
 
 def check_trainable(spec: Spec) -> None:
-    """Refuse a spec with outputs that have positions and no class for each.
+    """Refuse a spec with outputs that have positions and no class for each, or shares that the loss makes again.
 
     Raises:
         RunError: the spec has such.
@@ -181,4 +182,11 @@ def check_trainable(spec: Spec) -> None:
             raise RunError(
                 f"the output `{output}` has the shape {list(shape)}: expected [features]; put a `flatten` and a "
                 "`linear` node behind it"
+            )
+        node, loss = spec.nodes[output], spec.train.loss_of(output).name
+        if isinstance(node, Softmax) and TASKS[loss] != "regression":
+            made = "softmax" if TASKS[loss] == "classification" else "sigmoid"
+            raise RunError(
+                f"the output `{output}` is a `{node.kind}`. `{node.kind}` with `{loss}`: leave it out, the loss "
+                f"applies a {made} itself"
             )
