@@ -145,7 +145,7 @@ VIEWS = frozenset(
 )
 """Functions that may give the same memory under another shape."""
 
-SEVERAL = frozenset(("chunk", "split", "split_with_sizes", "unbind"))
+SEVERAL = frozenset(("chunk", "split", "split_with_sizes", "unbind", "max"))
 """Functions that give several values."""
 
 FORMS = VIEWS | {

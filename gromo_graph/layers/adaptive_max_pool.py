@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from torch import Tensor
 from torch.nn import AdaptiveMaxPool1d, AdaptiveMaxPool2d, functional
@@ -11,6 +12,8 @@ from torch.nn import AdaptiveMaxPool1d, AdaptiveMaxPool2d, functional
 from gromo_graph.layers.adaptive_pool import adaptive_half
 from gromo_graph.layers.pool import Resampling
 from gromo_graph.spec.kinds import adaptive_max_pool as kind
+from gromo_graph.translation.blueprint import Unmapped
+from gromo_graph.translation.torch_call import Absent, TorchCall
 
 P = TypeVar("P", AdaptiveMaxPool1d, AdaptiveMaxPool2d)
 
@@ -27,10 +30,23 @@ class AdaptiveMaxPoolAdapter(Resampling[P]):
         return mean(maps, operation.output_size)
 
 
-TORCH = adaptive_half(
+_HALF = adaptive_half(
     (kind.AdaptiveMaxPool1d, kind.AdaptiveMaxPool2d),
     (AdaptiveMaxPool1d, AdaptiveMaxPool2d),
     AdaptiveMaxPoolAdapter,
     whole="amax",
     taken="largest value",
 )
+
+
+def largest(call: TorchCall, input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """`x.max(dim)`, which gives the values and their places."""
+    if not isinstance(dim, int):
+        raise Unmapped(
+            "it takes the largest of all values, or of two tensors: expected a dimension, or `amax`"
+        )
+    values = _HALF.import_functions["amax"](call, input, dim, keepdim)
+    return values, Absent("the places of the largest values")
+
+
+TORCH = replace(_HALF, import_functions={**_HALF.import_functions, "max": largest})

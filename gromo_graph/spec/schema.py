@@ -34,6 +34,7 @@ _SAMPLES: Mapping[str, Any] = {
     "stop": 4,
     "from": "stem",
     "shape": [64],
+    "sizes": [8, 4, 4],
 }
 
 

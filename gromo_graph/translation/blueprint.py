@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from gromo_graph.spec.graph_checks import name_problem
 from gromo_graph.spec.kinds import AsSequence, Flatten, Input, Merge, Node, Shape, ShapeMismatch, Transpose
 from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
+from gromo_graph.spec.kinds.unflatten import Unflatten
 
 _CALLED: Mapping[type[Node], str] = {
     Flatten: "flat",
     AsSequence: "sequence",
     Transpose: "turned",
     ChannelShuffle: "shuffled",
+    Unflatten: "unflat",
 }
 
 
@@ -137,7 +139,7 @@ class Blueprint:
         return tuple(found)
 
     def exact(self, view: ModelValue) -> str:
-        """The node whose shape is that of the view; a flatten, sequence or transpose is added if need be.
+        """The node whose shape is that of the view; a flatten, unflatten, sequence or transpose is added if need be.
 
         Raises:
             Unmapped: no node has such a shape.
@@ -157,6 +159,10 @@ class Blueprint:
             return self._once(node, Flatten)
         if len(own) == 3 and view.shape == (own[0], prod(own[1:])):
             return self.sequence(node)
+        if len(own) == 1 < len(view.shape):
+            return self._once(node, Unflatten, dim=1, sizes=view.shape)
+        if len(own) == 2 and view.shape[:1] == own[:1]:
+            return self._once(node, Unflatten, dim=2, sizes=view.shape[1:])
         raise Unmapped(
             f"it reads {list(own)} of each sample as {list(view.shape)}: expected them as they are, or flat"
         )

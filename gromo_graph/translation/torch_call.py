@@ -385,19 +385,8 @@ class TorchCall:
         return self.blueprint.exact(self.view(value))
 
     def reshaped(self, value: Any) -> ModelValue:
-        """The same numbers in the same order, in the shape that the call gives.
-
-        Raises:
-            Unmapped: a sequence becomes an image, of which no node could be made.
-        """
-        found = settled(reshaped(self.arranged(value), self.sizes))
-        becomes_image = len(found.own) == 2 and len(self.shape) == 3 and 1 not in self.shape[1:]
-        if becomes_image and type(found) is ModelValue and not found.turned and self.shape[0] == found.own[0]:
-            # Refused here and not where it is read, so that a module around it can be kept as it is.
-            raise Unmapped(
-                f"it makes an image {list(self.shape)} of a sequence: expected it to stay a sequence"
-            )
-        return found
+        """The same numbers in the same order, in the shape that the call gives."""
+        return settled(reshaped(self.arranged(value), self.sizes))
 
     def weight_in(self, module: nn.Module, name: str) -> Weight | None:
         """A parameter or a buffer of the module that is called, or None if it has none."""

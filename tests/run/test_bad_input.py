@@ -145,6 +145,8 @@ nodes:
 output: z
 train: {{data: iris, epochs: 1}}
 """
-    with pytest.raises(GromoGraphError, match=f"`{kind}` with `cross_entropy`: leave it out, the loss applies"):
+    with pytest.raises(
+        GromoGraphError, match=f"`{kind}` with `cross_entropy`: leave it out, the loss applies"
+    ):
         grow(parse_spec(text), out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()

@@ -54,6 +54,7 @@ from gromo_graph.spec.kinds.rotary import Rotary
 from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.spec.kinds.slice import Slice
 from gromo_graph.spec.kinds.softmax import LogSoftmax, Softmax
+from gromo_graph.spec.kinds.unflatten import Unflatten
 from gromo_graph.spec.optimizer_settings import Optimizer
 from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
 from gromo_graph.spec.train_settings import Train
@@ -173,7 +174,12 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
     if prod(shape) > 1:
         groups = [number for number in divisors(shape[0]) if number < prod(shape)]
         choices.append(GroupNorm(sources=(source,), groups=draw(st.sampled_from(groups))))
+    if len(shape) == 1:
+        channels = draw(st.sampled_from(divisors(shape[0])))
+        choices.append(Unflatten(sources=(source,), sizes=(channels, shape[0] // channels)))
     if len(shape) == 2:
+        height = draw(st.sampled_from(divisors(shape[1])))
+        choices.append(Unflatten(sources=(source,), dim=2, sizes=(height, shape[1] // height)))
         if shape[0] % 2 == 0:
             dim = draw(maybe(st.just(2)))
             choices.append(Rotary(sources=(source,), dim=dim, interleaved=draw(st.booleans())))

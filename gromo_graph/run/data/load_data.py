@@ -28,6 +28,7 @@ from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec.data_sections import ImageData, TableData, TextData
 from gromo_graph.spec.kinds.softmax import Softmax
 from gromo_graph.spec.model import Spec
+from gromo_graph.spec.train_settings import TASKS
 
 
 def load_data(
