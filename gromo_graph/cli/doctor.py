@@ -12,6 +12,7 @@ from importlib import import_module, metadata
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import FAILED, reported
 from gromo_graph.cli.options import AsJson
 from gromo_graph.environment import VERSION
@@ -77,7 +78,9 @@ def _torch() -> Part:
     cuda = torch.cuda.is_available()
     device = f"cuda: {torch.cuda.get_device_name(0)}" if cuda else "cpu"
     return Part(
-        "device", f"{device}, {torch.get_num_threads()} threads of {os.cpu_count()} cores", needed=True
+        "device",
+        f"{device}, {amount(torch.get_num_threads(), 'thread')} of {os.cpu_count()} cores",
+        needed=True,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import reported, say
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def predict(
         typer.echo(text, nl=False)
         return
     write_atomically(out, text)
-    say(f"written: {out}, {text.count(chr(10)) - 1} predictions")
+    say(f"written: {out}, {amount(text.count(chr(10)) - 1, 'prediction')}")
 
 
 def as_csv(run: Run, raw: Raw) -> str:

@@ -47,7 +47,7 @@ def tell_repeated(
 
 def _words(name: str, found: Mapping[str, Any] | None) -> str:
     """A mean and its standard error."""
-    from gromo_graph.run.comparison import measure_text
+    from gromo_graph.render.numbers import measure_text
 
     if found is None:
         return "–"

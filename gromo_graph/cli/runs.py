@@ -96,7 +96,7 @@ def _title(measure: str) -> str:
 
 
 def _cell(name: str, value: Any) -> str:
-    from gromo_graph.run.comparison import measure_text
+    from gromo_graph.render.numbers import measure_text
 
     match name, value:
         case _, None:

@@ -37,6 +37,16 @@ def real(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}".replace("-", "−")
 
 
+def measure_text(name: str, value: float | None) -> str:
+    """A measure in a readable form: shares in percent.
+
+    >>> measure_text("accuracy", 0.975), measure_text("loss", 0.084693), measure_text("loss", None)
+    ('97.50 %', '0.08469', '–')
+    """
+    share = name.rpartition(".")[2] in ("accuracy", "balanced_accuracy", "majority_rate")
+    return f"{value:.2%}".replace("%", " %") if share and value is not None else real(value, 4)
+
+
 def change(before: float | None, after: float | None) -> str:
     """`before → after`, with enough digits to show the difference.
 

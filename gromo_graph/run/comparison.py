@@ -9,7 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import RunError
 from gromo_graph.records import Journal
-from gromo_graph.render.numbers import count, real
+from gromo_graph.render.numbers import count, measure_text
 from gromo_graph.run.folder.overview import Overview, overview_of
 from gromo_graph.run.folder.run_folder import open_folder
 from gromo_graph.spec.differences import Key, differing
@@ -111,16 +111,6 @@ def labels_of(paths: Sequence[Path]) -> tuple[str, ...]:
     """
     names = tuple(path.resolve().name for path in paths)
     return names if len(set(names)) == len(names) else tuple(map(str, paths))
-
-
-def measure_text(name: str, value: float | None) -> str:
-    """A measure in a readable form: shares in percent.
-
-    >>> measure_text("accuracy", 0.975), measure_text("loss", 0.084693), measure_text("loss", None)
-    ('97.50 %', '0.08469', '–')
-    """
-    share = name.rpartition(".")[2] in ("accuracy", "balanced_accuracy", "majority_rate")
-    return f"{value:.2%}".replace("%", " %") if share and value is not None else real(value, 4)
 
 
 def _count(value: int | None) -> str:

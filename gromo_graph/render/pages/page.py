@@ -84,6 +84,7 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "change": numbers.change,
+        "measure_text": numbers.measure_text,
         "share": numbers.share,
         "rises": numbers.rises,
         "plural": plural,

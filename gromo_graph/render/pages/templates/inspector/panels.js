@@ -25,6 +25,8 @@ function summaryFacts() {
   const rows = ["train", "validation", "test"].map((part) => [part, metrics.map((metric) =>
     (results[part] ? told(part, metric) : part === "test" ? null : last(`${part}.${metric}`)))]);
   const shownRows = rows.filter(([, values]) => values.some(known));
+  const shares = ["accuracy", "balanced_accuracy", "majority_rate"];  // in percent, as in the terminal
+  const text = (metric, value) => (shares.includes(metric) && known(value) ? `${(100 * value).toFixed(2)} %` : real(value, 4));
   return [
     facts([
       ["parameters", count(data.states[lastState()].parameters)],
@@ -36,7 +38,7 @@ function summaryFacts() {
     shownRows.length ? scrolling("measures", html("table", { class: "small" },
       head(["data"], ...metrics.map((metric) => [metric.replace(/_/g, " "), "n"])),
       html("tbody", {}, shownRows.map(([part, values]) => html("tr", {}, html("th", { scope: "row" }, part),
-        values.map((value) => cell(real(value, 4), "n"))))))) : null,
+        values.map((value, place) => cell(text(metrics[place], value), "n"))))))) : null,
     results.matrix ? confusionTable(results.matrix) : null,
     ...(results.notes || []).map((note) => html("p", { class: "note" }, note)),
   ];
