@@ -24,7 +24,8 @@ from gromo_graph.graph import (
     path_cost,
 )
 from gromo_graph.graph.paths import middle_name, sum_of, usual_activation
-from gromo_graph.spec.kinds import Attention, Convolution, Embedding, Layer, Merge
+from gromo_graph.spec.kinds import Attention, Convolution, Embedding, Merge
+from gromo_graph.spec.kinds.base import is_affine
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
@@ -95,7 +96,7 @@ def expected_pairs(graph: Graph) -> list[tuple[str, str]]:
 
     def merely_enters(name: str) -> bool:
         node = nodes[name]
-        return isinstance(node, Layer) and node.activation == "identity" and is_sum(only_reader(name))
+        return is_affine(node) and node.activation == "identity" and is_sum(only_reader(name))
 
     def joins_an_operation(name: str) -> bool:
         reader = only_reader(name)
@@ -119,9 +120,7 @@ def expected_pairs(graph: Graph) -> list[tuple[str, str]]:
         name for name in nodes if not merely_enters(name) and not joins_an_operation(name) and name not in ids
     ]
     targets = [
-        name
-        for name, node in nodes.items()
-        if (isinstance(node, Layer) or is_sum(name)) and not merely_enters(name)
+        name for name, node in nodes.items() if (is_affine(node) or is_sum(name)) and not merely_enters(name)
     ]
     return [(source, target) for target in targets for source in sources if source not in reachable(target)]
 

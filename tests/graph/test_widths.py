@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gromo_graph import Spec, check_spec, parse_spec
 from gromo_graph.graph import Graph, apply, build_graph, widening
 from gromo_graph.spec.kinds import Attention, Depthwise, Flatten, GroupNorm, Input, Layer, Merge
-from gromo_graph.spec.kinds.base import Node, WidthRule
+from gromo_graph.spec.kinds.base import Node, WidthRule, is_affine
 from tests.spec.strategies import specs
 
 PLAIN = st.sampled_from([f"n{place}" for place in range(12)])
@@ -97,7 +97,7 @@ def is_a_pair(graph: Graph, attentions: tuple[str, ...]) -> bool:
     (attention, *others), nodes = attentions, graph.spec.nodes
     makers = nodes[attention].sources[:2]
     return not others and all(
-        isinstance(nodes[name], Layer)
+        is_affine(nodes[name])
         and nodes[name].activation == "identity"  # type: ignore[attr-defined]
         and graph.readers(name) == (attention,)
         for name in makers
