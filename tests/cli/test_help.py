@@ -136,7 +136,7 @@ def test_doctor_of_a_sound_installation() -> None:
         parts
     )
     assert "pytest" not in parts
-    assert "threads" in parts["device"]["found"]
+    assert "thread" in parts["device"]["found"]
     assert parts["torch"]["needed"]
     assert not parts["skorch"]["needed"]
     table = call("doctor").stdout
