@@ -287,20 +287,19 @@ class TorchCall:
         return self.behind_positions(found) if is_turned else found
 
     def _keep_in_order(self, module: nn.Module, value: Arranged) -> ModelValue:
-        """A node that is a module which reads and gives the values of another in some order, such as that of heads.
+        """A node that is a module which reads and gives a sequence with its features cut into heads.
 
         Raises:
-            Unmapped: it gives another shape, or reads a part, or several samples as one.
+            Unmapped: it gives another shape, or reads something else: what is behind it could not be read either.
         """
-        inside = [factor for dim in value.dims[1:] for factor in dim]
         at = places(value)
-        if (
-            value.sizes != self.sizes
-            or at.numel() != prod(value.own)
-            or any(each.axis == BATCH for each in inside)
-        ):
+        batch, *rest = value.dims
+        has_batch = batch == along(BATCH, self.batch)
+        has_positions = len(value.own) == 2 and along(1, value.own[1]) in rest
+        if value.sizes != self.sizes or at.numel() != prod(value.own) or not (has_batch and has_positions):
             raise Unmapped(
-                f"it reads {list(value.sizes)} and gives {list(self.sizes)}: expected the same shape"
+                f"it reads {list(value.sizes)} and gives {list(self.sizes)}: expected a sequence with its features cut "
+                "into heads, and the same shape"
             )
         self.claim(module)
         kept = InOrder(module, at)

@@ -280,3 +280,30 @@ class Rows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2)
+
+
+class Windows(nn.Module):
+    """Mixes the positions of windows with learned numbers, which a spec cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.wide, self.narrow = nn.LayerNorm(4), nn.Linear(4, 8), nn.Linear(8, 4)
+        self.mix = nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        cut = x.reshape(n, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 3, 5, 1)
+        rows = cut.reshape(n, -1, 4, channels)
+        rows = rows + self.mix @ self.norm(rows)
+        rows = rows + self.narrow(torch.relu(self.wide(self.norm(rows))))
+        back = rows.reshape(n, height // 2, width // 2, 2, 2, channels).permute(0, 5, 1, 3, 2, 4)
+        return back.reshape(n, channels, height, width)
+
+
+def test_windows_are_kept_as_a_whole_and_the_layers_around_them_are_read() -> None:
+    blocks = [nn.Conv2d(1, 4, 1), nn.ReLU(), Windows(), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Conv2d(6, 2, 1)]
+    model, example = nn.Sequential(*blocks), torch.randn(2, *SHAPE)
+    network = from_torch(model, example, allow_fixed=True)
+    torch.testing.assert_close(network(example), model(example))
+    assert network.spec.nodes["fixed.2"].details == ("Windows",)
+    assert {group.target for group in network.graph.groups if group.reason is None} <= {"conv2d.3"}
