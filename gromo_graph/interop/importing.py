@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
 from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
+from gromo_graph.interop.traces.recording import trace_by_run
 from gromo_graph.interop.traces.repeating import record
 from gromo_graph.interop.traces.trace import Trace, run_once, trace_by_export
 from gromo_graph.interop.verifying import disagreement
@@ -222,7 +223,7 @@ class _Runs:
     def __init__(self, model: nn.Module, inputs: Mapping[str, Tensor], training: bool) -> None:
         self.model, self.inputs, self.training = model, inputs, training
         self.batch = len(next(iter(inputs.values())))
-        self._known: dict[frozenset[str], Trace | tuple[Obstacle, ...]] = {}
+        self._whole: Trace | tuple[Obstacle, ...] | None = None
 
     def copied(self) -> nn.Module:
         """A copy of the model in this mode."""
@@ -230,10 +231,15 @@ class _Runs:
 
     def recorded(self, opaque: Collection[str] = ()) -> Trace | tuple[Obstacle, ...]:
         """Its calls, with modules at some paths taken as they are."""
-        key = frozenset(opaque)
-        if key not in self._known:
-            self._known[key] = record(self.copied(), self.inputs, key)
-        return self._known[key]
+        if opaque:
+            return record(self.copied(), self.inputs, opaque)
+        if self._whole is None:
+            self._whole = record(self.copied(), self.inputs)
+        return self._whole
+
+    def traced(self, opaque: Collection[str]) -> Trace | tuple[Obstacle, ...]:
+        """The same, without a look at whether they are the same for other inputs."""
+        return trace_by_run(self.copied(), self.inputs, opaque) if opaque else self.recorded()
 
 
 def _read(runs: _Runs) -> Reading:
@@ -250,12 +256,16 @@ def _read(runs: _Runs) -> Reading:
 def _read_around(runs: _Runs, *, keep_calls: bool = True) -> Reading:
     """Read the model with calls that are obstacles kept as they are, or the modules around them if need be."""
     fixed: set[str] = set()
+
+    def reading_of(trace: Trace | tuple[Obstacle, ...]) -> Reading:
+        if not isinstance(trace, Trace):
+            return Reading(obstacles=list(trace))
+        return read(trace, runs.model, batch=runs.batch, fixed=fixed, keep_calls=keep_calls)
+
     while True:
-        trace = runs.recorded(fixed)
-        if isinstance(trace, Trace):
-            reading = read(trace, runs.model, batch=runs.batch, fixed=fixed, keep_calls=keep_calls)
-        else:
-            reading = Reading(obstacles=list(trace))
+        reading = reading_of(runs.traced(fixed))
+        if not reading.obstacles:
+            reading = reading_of(runs.recorded(fixed))
         paths = {obstacle.path for obstacle in reading.obstacles}
         if paths <= fixed | {""}:
             return reading
