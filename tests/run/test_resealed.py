@@ -196,6 +196,18 @@ def test_data_of_wrong_types_are_told(
         load_run(path)
 
 
+@pytest.mark.parametrize("version", [0, 99])
+def test_defaults_of_an_unknown_version_are_refused(whole: Path, tmp_path: Path, version: int) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    header, *rest = (path / "journal.jsonl").read_text().splitlines()
+    values = json.loads(header) | {"defaults": version}
+    values["checksum"] = checksum(values)
+    (path / "journal.jsonl").write_text("\n".join([json.dumps(values), *rest]) + "\n")
+    with pytest.raises(GromoGraphError, match=f"version {version} of the defaults"):
+        resume(path)
+
+
 def test_moments_of_another_dtype_are_refused() -> None:
     network = torch.nn.Linear(2, 1)
     optimizer = torch.optim.Adam(network.parameters())

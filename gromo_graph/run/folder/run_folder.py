@@ -25,6 +25,7 @@ from gromo_graph.records.validation import first_problem
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.summary import Summary
 from gromo_graph.spec import Spec, parse_spec
+from gromo_graph.spec.defaults import CURRENT
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -91,8 +92,17 @@ class RunFolder:
 
     @cached_property
     def defaults(self) -> int:
-        """The version of the defaults by which the specs of the run are read."""
-        return self.journal(first=1).header.defaults
+        """The version of the defaults by which the specs of the run are read.
+
+        Raises:
+            RunError: a later release wrote it.
+        """
+        found = self.journal(first=1).header.defaults
+        if not 1 <= found <= CURRENT:
+            raise RunError(
+                f"{self.path / JOURNAL}:1: version {found} of the defaults, this release knows 1 to {CURRENT}"
+            )
+        return found
 
     def command(self) -> Command:
         """The options of the run.
