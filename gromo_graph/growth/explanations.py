@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.paths import NewPath
 from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.stages import Applicable
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.policy import RULES
 from gromo_graph.growth.steps.trials import Trial, in_words

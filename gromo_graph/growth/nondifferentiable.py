@@ -16,7 +16,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from gromo_graph.growth.candidates.base import Applicable, LeftOut
+from gromo_graph.growth.candidates.stages import Applicable, LeftOut
 from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.layers import operation_adapter, operations_of

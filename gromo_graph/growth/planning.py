@@ -9,17 +9,17 @@ from typing import Any
 import torch
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates.base import Applicable, LeftOut, Proposal, Prospect, Solved
 from gromo_graph.growth.candidates.group_neurons import SPARE_DIRECTIONS
 from gromo_graph.growth.candidates.projection import project
 from gromo_graph.growth.candidates.propose import Feasible, propose
-from gromo_graph.growth.candidates.slopes import measure
+from gromo_graph.growth.candidates.slope_scores import measure
+from gromo_graph.growth.candidates.stages import Applicable, LeftOut, Proposal, Prospect, Solved
+from gromo_graph.growth.effort.batch_progress import OnBatch, told
 from gromo_graph.growth.effort.decision_cost import DecisionCost, decision_cost, size_of
 from gromo_graph.growth.effort.expected_memory import expected_bytes
 from gromo_graph.growth.effort.sample_parts import SampleParts, sample_parts
 from gromo_graph.growth.effort.sample_size import SampleSize
 from gromo_graph.growth.effort.spending import Allowance
-from gromo_graph.growth.effort.told_batches import OnBatch, told
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.nondifferentiable import marked, watching

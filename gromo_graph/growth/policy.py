@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.stages import Applicable
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.spec.settings import Growth

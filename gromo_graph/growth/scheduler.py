@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gromo_graph.errors import GraphError, GrowthError
 from gromo_graph.graph.growth_goals import check_goals
-from gromo_graph.growth.candidates.base import Applicable, Proposal
+from gromo_graph.growth.candidates.stages import Applicable, Proposal
 from gromo_graph.growth.effort.sample_parts import samples_of
 from gromo_graph.growth.effort.sample_size import samples_for
 from gromo_graph.growth.effort.spending import Allowance, Spending

@@ -27,8 +27,8 @@ from gromo_graph.network.linked_groups import gather_for
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.cross_moments import window_of
 from gromo_graph.statistics.growth_link import Followed, GrowthLink
-from gromo_graph.statistics.kept_rows import rows_can_be_kept
 from gromo_graph.statistics.running_mean import TensorStatistic
+from gromo_graph.statistics.sample_rows import rows_can_be_kept
 
 # Entries of a cross covariance that are worth their memory.
 _MOST_CROSSED = 1 << 24

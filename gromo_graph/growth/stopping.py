@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gromo_graph.graph import Graph, obstacle
-from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.propose import path_places
+from gromo_graph.growth.candidates.stages import Applicable
 from gromo_graph.spec.settings import Growth
 
 # A budget that is used up to this share counts as used.

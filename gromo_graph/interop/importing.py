@@ -22,7 +22,7 @@ from gromo_graph.interop.verifying import disagreement
 from gromo_graph.layers.reparametrized import copy_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.adapting import Adapters, adapt
-from gromo_graph.network.assembly import part_of
+from gromo_graph.network.link_modules import part_of
 from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.kinds import Input
 from gromo_graph.spec.train_settings import Train

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.arithmetic import Stacked
-from gromo_graph.interop.kept_call import kept_call
+from gromo_graph.interop.fixed_call import kept_call
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import CASTS, FORMS, HINTS, SEVERAL, VIEWS, function_row
 from gromo_graph.interop.traces.trace import ITSELF, Seen, Trace, line_of, name_of, without_extras

@@ -23,7 +23,14 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers import Kernel
 from gromo_graph.layers.channel_propagation import as_factor
 from gromo_graph.layers.layer_group import repeats_of
-from gromo_graph.modules import applying, extensions, own_delta, scaling, target_widths, update_statistics
+from gromo_graph.modules import (
+    apply_pending,
+    extensions,
+    own_delta,
+    scaling,
+    target_widths,
+    update_statistics,
+)
 from gromo_graph.modules.group_links import growing_link, growing_links
 from gromo_graph.modules.measured_module import MeasuredModule
 from gromo_graph.modules.pending import put
@@ -444,7 +451,7 @@ class GrowingModule(MeasuredModule):
         Raises:
             TypeError: include_previous, and the previous module is of a foreign kind.
         """
-        applying.delete_update(
+        apply_pending.delete_update(
             self,
             include_previous=include_previous,
             delete_delta=delete_delta,
@@ -491,7 +498,7 @@ class GrowingModule(MeasuredModule):
             input_extension=input_extension_scaling,
             output_extension=output_extension_scaling,
         )
-        applying.apply_change(
+        apply_pending.apply_change(
             self,
             apply_previous=apply_previous,
             apply_delta=apply_delta,

@@ -6,7 +6,7 @@ import torch
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import build_graph
-from gromo_graph.network.assembly import part_of
+from gromo_graph.network.link_modules import part_of
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec.model import Spec
 

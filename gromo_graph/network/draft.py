@@ -27,7 +27,7 @@ from gromo_graph.network.snapshot import snapshot
 from gromo_graph.spec.kinds import Layer
 from gromo_graph.surgery.prune import without
 from gromo_graph.surgery.scaled_entries import Scaled
-from gromo_graph.surgery.widen import Step, WidenedOperation, widened
+from gromo_graph.surgery.write_weights import Step, WidenedOperation, widened
 
 
 @dataclass(frozen=True)

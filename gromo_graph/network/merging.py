@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.graph.adapters import Adapter, adapters
-from gromo_graph.network.assembly import Parts
+from gromo_graph.network.link_modules import Parts
 from gromo_graph.spec.kinds import Merge, Node
 from gromo_graph.spec.model import Spec
 

@@ -16,9 +16,9 @@ from gromo_graph.graph import Call, Graph
 from gromo_graph.graph.adapters import adapters
 from gromo_graph.graph.growability import growing_share
 from gromo_graph.modules import GrowingModule, Linkable, MergeGrowingModule
-from gromo_graph.network.assembly import Parts, assembled
 from gromo_graph.network.fast_forward import FastForward
 from gromo_graph.network.forward import run
+from gromo_graph.network.link_modules import Parts, assembled
 from gromo_graph.network.merging import merged_adapters
 from gromo_graph.network.module_keys import module_key
 from gromo_graph.network.plain import plain_module

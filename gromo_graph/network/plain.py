@@ -17,9 +17,9 @@ from torch import fx
 from gromo_graph.graph import Call, Graph
 from gromo_graph.layers.activation import in_torch
 from gromo_graph.layers.again import AppliedAgain
-from gromo_graph.network.assembly import Parts, bound_part
 from gromo_graph.network.export_rules import in_plain_torch
 from gromo_graph.network.forward import merged, run
+from gromo_graph.network.link_modules import Parts, bound_part
 from gromo_graph.spec.kinds import Merge
 from gromo_graph.spec.kinds.activation import activation_of
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from gromo_graph.graph import Graph
-from gromo_graph.network.assembly import Parts
+from gromo_graph.network.link_modules import Parts
 from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers import OptimizerMemory, Optimizers, bring_back, remembered
 from gromo_graph.network.optimizers.heirs import inherit_unchanged

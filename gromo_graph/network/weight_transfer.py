@@ -17,9 +17,9 @@ from gromo_graph.graph import Graph
 from gromo_graph.graph.edits import Edited, Start
 from gromo_graph.graph.lineage import Feature, lineage, places
 from gromo_graph.layers import Kept, make_identity
-from gromo_graph.network.assembly import part_of
-from gromo_graph.network.kept_features import largest_features
+from gromo_graph.network.link_modules import part_of
 from gromo_graph.network.network import GrowingNetwork
+from gromo_graph.network.remaining_features import largest_features
 from gromo_graph.spec.kinds import Fixed, Layer, Node, WidthRule, is_frozen
 from gromo_graph.spec.kinds.activation import activation_of
 

@@ -13,9 +13,9 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.statistics.capture import ObservedLayer, stored_input, stored_rows
 from gromo_graph.statistics.cross_moments import cross_of_batch, m_prev_of_batch
 from gromo_graph.statistics.growth_moment import growth_moment_of_batch, is_input_moment
-from gromo_graph.statistics.kept_rows import KeptRows, gradient_of_each_sample, row_of_each_sample
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.running_mean import SharedMoment, TensorStatistic
+from gromo_graph.statistics.sample_rows import KeptRows, gradient_of_each_sample, row_of_each_sample
 
 
 class GatheringLayer(ObservedLayer, Protocol):

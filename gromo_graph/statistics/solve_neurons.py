@@ -35,9 +35,9 @@ from gromo_graph.statistics.growth_link import (
     links_of_group,
 )
 from gromo_graph.statistics.growth_moment import spans_of
-from gromo_graph.statistics.kept_rows import gain_at, times_read
 from gromo_graph.statistics.measured_group import MeasuredGroup
 from gromo_graph.statistics.neuron_parts import split
+from gromo_graph.statistics.sample_rows import gain_at, times_read
 
 Layer = TypeVar("Layer", bound=GatheringLayer)
 

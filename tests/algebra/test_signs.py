@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gromo_graph.algebra.optimal_neurons import optimal_extension
-from gromo_graph.growth.candidates.slopes import best_signs
+from gromo_graph.growth.candidates.slope_scores import best_signs
 
 
 @pytest.mark.parametrize("seed", range(5))

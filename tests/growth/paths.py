@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, dump_spec, parse_spec
-from gromo_graph.growth.candidates.base import Applicable
+from gromo_graph.growth.candidates.stages import Applicable
 from gromo_graph.growth.losses import mean_loss
 from gromo_graph.network.example_inputs import random_inputs
 

@@ -12,7 +12,7 @@ from torch.nn.functional import mse_loss
 
 from gromo_graph import GraphError, GrowingNetwork, GrowthScheduler, compile_network, edit, parse_spec
 from gromo_graph.algebra import match_moment, optimal_match, product_gradient
-from gromo_graph.growth.candidates.base import Proposal
+from gromo_graph.growth.candidates.stages import Proposal
 from gromo_graph.layers.attention import Attend, by_head
 from gromo_graph.spec.kinds import Attention
 from gromo_graph.spec.settings import Growth

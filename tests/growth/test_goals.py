@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gromo_graph import GrowingNetwork, GrowthScheduler
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.budget import neurons_at_once
-from gromo_graph.growth.candidates.slopes import enough
+from gromo_graph.growth.candidates.slope_scores import enough
 from gromo_graph.growth.ticks.plateau import PlateauWatch
 from gromo_graph.records import GrowthEvent
 from gromo_graph.spec.settings import Growth, Neurons, When

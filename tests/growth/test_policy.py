@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gromo_graph import compile_network, parse_spec
-from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.candidates.budget import neurons_at_once
 from gromo_graph.growth.candidates.propose import propose
+from gromo_graph.growth.candidates.stages import Applicable, LeftOut
 from gromo_graph.growth.policy import ranked
 from gromo_graph.spec.settings import Growth, Neurons, Stop
 

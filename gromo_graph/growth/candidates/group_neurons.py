@@ -11,7 +11,7 @@ from torch import Tensor
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.algebra.neuron_weights import FanIn, GroupNeurons, taking_turns
 from gromo_graph.algebra.output_whitening import OutputWhitening
-from gromo_graph.growth.candidates.base import joined
+from gromo_graph.growth.candidates.stages import joined
 from gromo_graph.growth.curvature import NO_CURVATURE
 from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup

@@ -23,8 +23,8 @@ from gromo_graph.algebra import (
 from gromo_graph.algebra.initialization import copy_uniform
 from gromo_graph.algebra.neuron_weights import FanIn, GroupNeurons
 from gromo_graph.graph import Graph, WidthGroup, build_graph, widening, widening_cost
-from gromo_graph.growth.candidates.base import InfeasibleError, LeftOut, Prospect, Solved, Sums
-from gromo_graph.growth.candidates.slopes import enough, newton_step
+from gromo_graph.growth.candidates.slope_scores import enough, newton_step
+from gromo_graph.growth.candidates.stages import InfeasibleError, LeftOut, Prospect, Solved, Sums
 from gromo_graph.growth.candidates.widen import Widening, affordable_neurons, neurons_wanted
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
@@ -41,7 +41,7 @@ from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows
 from gromo_graph.statistics.running_mean import TensorStatistic
 from gromo_graph.surgery.scaled_entries import Scaled
-from gromo_graph.surgery.widen import with_outputs
+from gromo_graph.surgery.write_weights import with_outputs
 
 SOLVED = ("tiny", "natural")
 """Criteria that solve for pairs; GradMax says nothing of them, so that they are drawn."""

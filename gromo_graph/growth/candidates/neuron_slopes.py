@@ -11,9 +11,9 @@ from torch import Tensor
 
 from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.graph.width_flow import GroupPlace
-from gromo_graph.growth.candidates.base import Sums
 from gromo_graph.growth.candidates.group_neurons import PartSolution
-from gromo_graph.growth.candidates.slopes import best_signs, total
+from gromo_graph.growth.candidates.slope_scores import best_signs, total
+from gromo_graph.growth.candidates.stages import Sums
 from gromo_graph.growth.observe import Observation
 from gromo_graph.modules.extensions import layer_of_matrix
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from gromo_graph.algebra import optimal_delta
 from gromo_graph.graph import AddPath, Bridge, Graph, NoBridge, new_edge, path_cost
-from gromo_graph.growth.candidates.base import InfeasibleError, LeftOut, Solved, Sums
 from gromo_graph.growth.candidates.budget import within
 from gromo_graph.growth.candidates.paths import FirstWeights, NewPath, PathProspect, watched_of
-from gromo_graph.growth.candidates.slopes import newton_step, total
+from gromo_graph.growth.candidates.slope_scores import newton_step, total
+from gromo_graph.growth.candidates.stages import InfeasibleError, LeftOut, Solved, Sums
 from gromo_graph.growth.curvature import NO_CURVATURE
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.source_statistics import SourceStatistics, image_of

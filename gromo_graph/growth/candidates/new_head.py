@@ -25,9 +25,9 @@ from gromo_graph.graph import (
     path_cost,
     with_inputs,
 )
-from gromo_graph.growth.candidates.base import InfeasibleError
 from gromo_graph.growth.candidates.budget import within
 from gromo_graph.growth.candidates.paths import FirstWeights, NeuronsProspect
+from gromo_graph.growth.candidates.stages import InfeasibleError
 from gromo_graph.growth.observe import Observation
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.source_statistics import SourceStatistics, entering_layers

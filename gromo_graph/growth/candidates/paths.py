@@ -15,7 +15,15 @@ from gromo_graph.algebra import OptimalExtension, Tangent, optimal_extension
 from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.graph import Bridge, Graph, NoBridge, path_cost, with_inputs
 from gromo_graph.graph.growth_edits import NewNodes, linear_name
-from gromo_graph.growth.candidates.base import (
+from gromo_graph.growth.candidates.budget import neurons_at_once, within
+from gromo_graph.growth.candidates.group_neurons import (
+    FEW_SAMPLES,
+    ROWS_PER_INPUT,
+    SPARE_DIRECTIONS,
+    compute_delta,
+)
+from gromo_graph.growth.candidates.slope_scores import best_signs, enough, newton_step
+from gromo_graph.growth.candidates.stages import (
     Applicable,
     InfeasibleError,
     LeftOut,
@@ -25,14 +33,6 @@ from gromo_graph.growth.candidates.base import (
     Sums,
     joined,
 )
-from gromo_graph.growth.candidates.budget import neurons_at_once, within
-from gromo_graph.growth.candidates.group_neurons import (
-    FEW_SAMPLES,
-    ROWS_PER_INPUT,
-    SPARE_DIRECTIONS,
-    compute_delta,
-)
-from gromo_graph.growth.candidates.slopes import best_signs, enough, newton_step
 from gromo_graph.growth.curvature import NO_CURVATURE, whitening_of_target
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.source_statistics import SourceStatistics, image_of
@@ -44,7 +44,7 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, drafted
 from gromo_graph.spec.settings import Growth
 from gromo_graph.surgery.scaled_entries import Scaled
-from gromo_graph.surgery.widen import with_step
+from gromo_graph.surgery.write_weights import with_step
 
 NO_NEURON = "no new neuron would lower the loss"
 

@@ -11,7 +11,6 @@ from gromo_graph.graph.adapters import adapter_places
 from gromo_graph.graph.deepening import deep_places
 from gromo_graph.growth.candidates import match, widen
 from gromo_graph.growth.candidates.adapt import AdaptProspect
-from gromo_graph.growth.candidates.base import Drawn, InfeasibleError, LeftOut, Prospect
 from gromo_graph.growth.candidates.deepen import DeepenProspect, branch_of
 from gromo_graph.growth.candidates.match import MatchProspect
 from gromo_graph.growth.candidates.new_edge import EdgeProspect, edge_target
@@ -19,6 +18,7 @@ from gromo_graph.growth.candidates.new_head import HeadProspect, head_target
 from gromo_graph.growth.candidates.new_node import NodeProspect, middle_of, node_target
 from gromo_graph.growth.candidates.paths import PathProspect
 from gromo_graph.growth.candidates.prune import PruneProspect
+from gromo_graph.growth.candidates.stages import Drawn, InfeasibleError, LeftOut, Prospect
 from gromo_graph.growth.candidates.widen import WideningProspect
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.source_statistics import form_of

@@ -9,7 +9,9 @@ import torch
 from gromo_graph.amounts import amount
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import WidthGroup, obstacle, widening_cost
-from gromo_graph.growth.candidates.base import (
+from gromo_graph.growth.candidates.budget import neurons_at_once
+from gromo_graph.growth.candidates.slope_scores import total
+from gromo_graph.growth.candidates.stages import (
     InfeasibleError,
     LeftOut,
     OfGroup,
@@ -17,8 +19,6 @@ from gromo_graph.growth.candidates.base import (
     Solved,
     Sums,
 )
-from gromo_graph.growth.candidates.budget import neurons_at_once
-from gromo_graph.growth.candidates.slopes import total
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.growth.wanted_statistics import Wanted

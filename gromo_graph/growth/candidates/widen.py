@@ -15,16 +15,6 @@ from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
 from gromo_graph.growth.bias_compensation import cannot_be_taken_back, compensations
-from gromo_graph.growth.candidates.base import (
-    Applicable,
-    InfeasibleError,
-    LeftOut,
-    OfGroup,
-    Prospect,
-    Solved,
-    Sums,
-    joined,
-)
 from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.group_neurons import (
     PartSolution,
@@ -34,7 +24,17 @@ from gromo_graph.growth.candidates.group_neurons import (
     solve_views,
 )
 from gromo_graph.growth.candidates.neuron_slopes import NeuronSlopes
-from gromo_graph.growth.candidates.slopes import enough, newton_step
+from gromo_graph.growth.candidates.slope_scores import enough, newton_step
+from gromo_graph.growth.candidates.stages import (
+    Applicable,
+    InfeasibleError,
+    LeftOut,
+    OfGroup,
+    Prospect,
+    Solved,
+    Sums,
+    joined,
+)
 from gromo_graph.growth.curvature import curved, whitening_of_group
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
@@ -48,7 +48,7 @@ from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.head_views import head_views
 from gromo_graph.statistics.neuron_parts import united
 from gromo_graph.statistics.solve_neurons import first_neurons
-from gromo_graph.surgery.widen import Step
+from gromo_graph.surgery.write_weights import Step
 
 SOLVED = ("tiny", "natural", "gradmax")
 """Criteria that need statistics."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from gromo_graph.graph import Graph, widening_cost
 from gromo_graph.graph.costs import Cost
-from gromo_graph.growth.candidates.base import Applicable
 from gromo_graph.growth.candidates.budget import within
 from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.stages import Applicable
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.steps.trials import Tester, Trial, gain_per_parameter
 from gromo_graph.spec.settings import Growth

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gromo_graph.growth.candidates.base import Proposal
+from gromo_graph.growth.candidates.stages import Proposal
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.effort.held_out_parts import JUDGED
 from gromo_graph.growth.explanations import decision_of, why_chosen

@@ -9,8 +9,8 @@ from functools import partial
 from numbers import Real
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.growth.candidates.base import Applicable, LeftOut
 from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.stages import Applicable, LeftOut
 from gromo_graph.growth.steps.line_search import LARGEST, USUAL, search
 from gromo_graph.growth.stopping import not_worth
 from gromo_graph.network import GrowingNetwork

@@ -13,7 +13,7 @@ import torch
 
 from gromo_graph.amounts import amount
 from gromo_graph.graph import WidthGroup
-from gromo_graph.growth.candidates.base import Applicable, InfeasibleError
+from gromo_graph.growth.candidates.stages import Applicable, InfeasibleError
 from gromo_graph.growth.candidates.widen import Widening, WideningProspect
 from gromo_graph.growth.pace import Pace, TickPace, growing_groups
 from gromo_graph.network import GrowingNetwork

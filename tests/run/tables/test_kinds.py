@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gromo_graph.run.data.tables.kinds import DATES, Column, Said, free_texts, kinds_of
+from gromo_graph.run.data.tables.column_kinds import DATES, Column, Said, free_texts, kinds_of
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TableData
 

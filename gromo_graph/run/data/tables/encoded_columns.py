@@ -15,7 +15,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt
 from torch import Tensor
 
 from gromo_graph.run.data.raw import Array
-from gromo_graph.run.data.tables.kinds import date_of, sound
+from gromo_graph.run.data.tables.column_kinds import date_of, sound
 from gromo_graph.run.data.tables.rows import (
     Decimal,
     counted,

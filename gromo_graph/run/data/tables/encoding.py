@@ -13,13 +13,13 @@ from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw
 from gromo_graph.run.data.several_inputs import InputForm
 from gromo_graph.run.data.several_targets import with_several_targets
+from gromo_graph.run.data.tables.column_kinds import Column, UnreadableError, near, sound
 from gromo_graph.run.data.tables.encoded_columns import (
     CategoryColumn,
     DateColumn,
     EncodedColumn,
     NumberColumn,
 )
-from gromo_graph.run.data.tables.kinds import Column, UnreadableError, near, sound
 from gromo_graph.run.data.tables.rows import Cells, Rows, is_gap, number_cells, text_cells
 from gromo_graph.spec.train_settings import Task
 

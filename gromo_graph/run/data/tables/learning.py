@@ -10,6 +10,7 @@ import numpy as np
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw
 from gromo_graph.run.data.split import Split, split
+from gromo_graph.run.data.tables.column_kinds import Column, Said, kinds_of
 from gromo_graph.run.data.tables.encoded_columns import CategoryColumn, EncodedColumn
 from gromo_graph.run.data.tables.encoding import (
     TableEncoding,
@@ -19,7 +20,6 @@ from gromo_graph.run.data.tables.encoding import (
     targets_of,
     weights_of,
 )
-from gromo_graph.run.data.tables.kinds import Column, Said, kinds_of
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TableData
 from gromo_graph.spec.train_settings import Fold, Task

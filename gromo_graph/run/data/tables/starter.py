@@ -10,8 +10,8 @@ import numpy as np
 
 from gromo_graph.amounts import amount
 from gromo_graph.run.data.several_inputs import InputForm
+from gromo_graph.run.data.tables.column_kinds import FEW_NUMBERS, MOST, Column, free_texts
 from gromo_graph.run.data.tables.encoded_columns import MOST_CATEGORIES, most_places
-from gromo_graph.run.data.tables.kinds import FEW_NUMBERS, MOST, Column, free_texts
 from gromo_graph.run.data.tables.learning import LearnedTable, learn_table
 from gromo_graph.run.data.tables.reading import read_rows
 from gromo_graph.run.data.tables.rows import Rows, counted, number_cells, text_cells

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from gromo_graph.growth.candidates.base import Solved, Sums
+from gromo_graph.growth.candidates.stages import Solved, Sums
 from gromo_graph.growth.observe import Curvature, Loader, Loss, Observation, Watched, observe
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork

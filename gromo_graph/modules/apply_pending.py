@@ -1,7 +1,7 @@
 """Turning pending growth into weights, through everything that grows together, and forgetting it.
 
-`surgery.widen` writes the weights, as it does for a draft. Only the public API and the tests reach this file: the
-scheduler commits drafts.
+`surgery.write_weights` writes the weights, as it does for a draft. Only the public API and the tests reach this file:
+the scheduler commits drafts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gromo_graph.modules.pending import (
 from gromo_graph.modules.scaling import give_factor
 from gromo_graph.statistics.forward_new_channels import flow
 from gromo_graph.surgery.group import insertions, take_over
-from gromo_graph.surgery.widen import Step, widened
+from gromo_graph.surgery.write_weights import Step, widened
 
 
 @torch.no_grad()
