@@ -148,7 +148,7 @@ def test_nothing_is_written_before_the_run_is_sound(tmp_path: Path) -> None:
         train__allow_unused_outputs="true",
     )
     with (
-        pytest.warns(UserWarning, match="1000000 features for 3 classes"),
+        pytest.warns(UserWarning, match="1,000,000 features for 3 classes"),
         pytest.raises(RunError, match="does not fit into memory"),
     ):
         grow(wide, out=tmp_path / "new")
