@@ -120,7 +120,7 @@ _SHUFFLED = pd.Series([0, 1], index=[1, 0])
         (pd.DataFrame({"a": [1.0, 2.0], "b": ["u", None]}), "row 2: column `b` is empty: expected a class"),
         (pd.DataFrame([[1, 2, 3]], columns=["a", "a", "b"]), "several columns are called `a`"),
         ((pd.DataFrame({"a": [1.0, 2.0]}), _SHUFFLED), "same index in different orders"),
-        ((pd.DataFrame({"a": [1.0, 2.0]}), pd.Series([1.0])), "2 samples in x but 1 targets in y"),
+        ((pd.DataFrame({"a": [1.0, 2.0]}), pd.Series([1.0])), "2 samples in x but 1 target in y"),
     ],
 )
 def test_refused(value: object, message: str | None) -> None:
