@@ -127,7 +127,7 @@ def _run(graph: fx.Graph, root: nn.Module, values: Sequence[Tensor]) -> Trace:
 
 
 def without_extras(outputs: Any) -> Any:
-    """What a model returns, without what is no output of a network: None, and caches for a later call.
+    """The outputs of a model, without None and without caches for a later call.
 
     A single value that is left of several values and None is returned as itself.
 

@@ -33,7 +33,7 @@ class Again(Shares):
     kind: Literal["again"] = "again"
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """That of the other node."""
+        """The shape of the other node's output."""
         return inputs[1]
 
 

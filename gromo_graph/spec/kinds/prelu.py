@@ -20,7 +20,7 @@ class PReLU(Weighted, Operation):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """Whether there is a weight for each feature."""
+        """True if there is a weight for each feature."""
         return () if self.shared else ("one for each feature",)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
