@@ -15,8 +15,12 @@ from gromo_graph.statistics.cross_moments import window_of
 _ROUNDING = 8.0
 
 
-def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
-    """Say why the shift of some consumer cannot be taken back; None if it can (docs/maths.md, "Exact slopes")."""
+def cannot_be_taken_back(graph: Graph, linked: LinkedGroup, *, frozen: bool = False) -> str | None:
+    """Say why the shift of some consumer cannot be taken back; None if it can (docs/maths.md, "Exact slopes").
+
+    Args:
+        frozen: whether the biases that are there have to stay as they are.
+    """
     lost = _lost_in_a_product(linked) or _moves_all_positions(graph, linked)
     if lost is not None:
         return lost
@@ -31,6 +35,11 @@ def cannot_be_taken_back(graph: Graph, linked: LinkedGroup) -> str | None:
         if not consumer.use_bias:
             return f"its new units start at {moved[0]:g} and `{consumer.name}` has no bias to take it back"
         sizes = graph.shapes[graph.sources(consumer.name)[0]][1:]
+        if frozen:
+            return (
+                f"its new units start at {moved[0]:g}, which the bias of `{consumer.name}` would take back, and "
+                "`growth.freeze: old` keeps that bias"
+            )
         if not _same_everywhere(linked, consumer, sizes):
             return (
                 f"its new units start at {moved[0]:g}, which the zeros around what `{consumer.name}` reads make differ "

@@ -30,12 +30,18 @@ from gromo_graph.growth.steps.commit import Commit
 from gromo_graph.growth.steps.trials import ZERO
 from gromo_graph.growth.steps.trying import Trying, tester_of
 from gromo_graph.growth.steps.undo import LastStep
-from gromo_graph.growth.stopping import goal_reached, over_budget
+from gromo_graph.growth.stopping import can_grow, goal_reached, over_budget
 from gromo_graph.growth.ticks.filling import Filler
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.optimizers import OptimizerChoice, Optimizers, Untrained, check_coverage
+from gromo_graph.network.optimizers import (
+    OptimizerChoice,
+    Optimizers,
+    Untrained,
+    check_coverage,
+    parameters_of,
+)
 from gromo_graph.network.shrinking import Shrinking
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec.fragments import growth_of
@@ -72,6 +78,8 @@ class GrowthScheduler:
         processes: that grow the network together, each calling `step` with its share of the data; None takes those of
             torch.distributed where it has been initialised. What they decide is one decision.
         untrained: what the optimizers leave out on purpose: parameters, modules, or names of either or of nodes.
+        new: with `freeze: old` in the policy, what is trained although it is there already, such as outputs for new
+            classes, given as for `untrained`. All else that is there is old.
 
     Raises:
         GrowthError: a network that cannot grow, a loss that says it is no mean, a training without length, or
@@ -114,6 +122,7 @@ class GrowthScheduler:
         max_memory: int | None = None,
         processes: Processes | None = None,
         untrained: Untrained = (),
+        new: Untrained = (),
         training_steps: int | None = None,
         statistics: Loader | Callable[[int], Loader] | None = None,
         on_batch: Callable[[str], None] | None = None,
@@ -141,8 +150,10 @@ class GrowthScheduler:
         self.statistics = statistics
         self.epochs = network.spec.train.epochs if epochs is None else epochs
         self._time = Timekeeper(self.policy, self.epochs, self._steps(training_steps))
+        self._new = parameters_of(network, new, "new")
         self.optimizer = optimizer
         self.reason = self._why_never()
+        self._check_trains_something()
         self._first_widths = {group.target: group.features for group in network.graph.groups}
         self._recent = RecentBatches(samples_for(self.policy).total or _MOST_KEPT)
         self._held_out = HeldOut(loss, self.processes)
@@ -182,6 +193,10 @@ class GrowthScheduler:
         optimizers = Optimizers(given, warm_up=self._time.warm_up)
         adds_layers = not {"new_edge", "new_node", "deepen", "adapt"}.isdisjoint(self.policy.actions)
         check_coverage(self.network, optimizers, self.untrained, adds_layers=adds_layers)
+        if self.policy.freeze is None:
+            optimizers.thaw()
+        else:
+            optimizers.freeze_old(getattr(self, "_optimizers", Optimizers()), self._new)
         self._optimizer, self._optimizers = given, optimizers
 
     def step(self, train_loader: Loader, validation_loader: Loader) -> GrowthEvent | None:
@@ -357,6 +372,30 @@ class GrowthScheduler:
     def _why_never(self) -> str | None:
         """Say why nothing can grow, if it is known before the training."""
         return None if self.policy.counts_epochs else over_budget(self.network.graph, self.policy)
+
+    def _check_trains_something(self) -> None:
+        """Refuse old weights that stay as they are if nothing new is there or may come.
+
+        Raises:
+            GrowthError: says what to do.
+        """
+        if self.policy.freeze is None:
+            return
+        if not self._optimizers:
+            raise GrowthError(
+                "`growth.freeze: old` keeps the optimizer off old weights: expected optimizer=... to keep off"
+            )
+        marks = self._optimizers.marks
+        trained = any(p.requires_grad and any(marks.get(p, [[1]])) for p in self._optimizers.parameters())
+        grows = (
+            self.reason is None and self.policy.stop.steps != 0 and can_grow(self.network.graph, self.policy)
+        )
+        if not (trained or grows):
+            raise GrowthError(
+                "nothing would be trained: `growth.freeze: old` keeps all weights, and nothing can grow: "
+                f"{self.reason or 'no layer may be widened and no path added'}. Let something grow, give the network "
+                "new outputs, or leave `freeze` out"
+            )
 
     def _steps(self, given: int | None) -> int | None:
         """Training steps of the whole training, as they are given or follow from the loader for statistics."""

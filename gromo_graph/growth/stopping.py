@@ -6,6 +6,7 @@ from gromo_graph.graph import Graph, obstacle
 from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.propose import path_places
 from gromo_graph.growth.candidates.stages import Applicable
+from gromo_graph.growth.pace import growing_groups
 from gromo_graph.spec.settings import Growth
 
 # A budget that is used up to this share counts as used.
@@ -53,15 +54,18 @@ def budget_reached(graph: Graph, policy: Growth) -> str | None:
     stop = policy.stop
     if (stop.parameters is None and stop.madds is None) or "prune" in policy.actions:
         return None
-    able = [group for group in graph.groups if obstacle(graph, group, policy) is None]
-    free = able if "widen" in policy.actions else []
-    if any(affordable(graph, group, max(1, group.unit), stop) for group in free):
-        return None
-    places = list(path_places(graph, policy))
-    if any(place.is_feasible(graph, policy) for place in places) or not (free or places):
+    if can_grow(graph, policy) or not (growing_groups(graph, policy) or any(path_places(graph, policy))):
         return None
     return over_budget(graph, policy) or (
         f"budget reached: {', '.join(_used(graph, policy))}, and one more feature would pass it"
+    )
+
+
+def can_grow(graph: Graph, policy: Growth) -> bool:
+    """True if some group or path has room within the budgets."""
+    free = growing_groups(graph, policy)
+    return any(affordable(graph, group, max(1, group.unit), policy.stop) for group in free) or any(
+        place.is_feasible(graph, policy) for place in path_places(graph, policy)
     )
 
 

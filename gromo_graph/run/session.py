@@ -25,7 +25,7 @@ from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.data.stream import dead_workers_told
 from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.checkpoint import read_checkpoint
-from gromo_graph.run.folder.command import Command, FirstWeights
+from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.lock import locked, locked_new
 from gromo_graph.run.folder.recorder import UNRECORDED, Recorder, Unrecorded
 from gromo_graph.run.folder.run_folder import RunFolder
@@ -199,17 +199,22 @@ def _run(
 def _prepared(start: Start, command: Command, device: torch.device, processes: Processes) -> Loop:
     """The loop at the newest checkpoint that can be read, or at the beginning."""
 
-    def begun(spec: Spec, weights: FirstWeights | None = None) -> Loop:
+    def begun(spec: Spec) -> Loop:
         network = compiled(spec, command.seed, device)
-        if weights is not None:
-            load_first_weights(weights, network)
         if start.weights is not None:
             network.load_state_dict(dict(start.weights))
+        elif command.weights is not None:
+            load_first_weights(command.weights, network)
+        elif spec.growth.freeze is not None:
+            raise RunError(
+                "`growth.freeze: old` keeps weights that have been trained, and this run begins with random ones: give "
+                "the weights of another run (`--weights RUN`), or leave `freeze` out"
+            )
         return Loop(network, start.data, command, processes)
 
     check_shares(start.spec, start.data, processes)
     if start.past is None:
-        loop = begun(start.spec, command.weights)
+        loop = begun(start.spec)
         check_memory(loop.network, command.max_memory)
         if loop.scheduler.reason is not None and processes.is_first:
             warnings.warn(f"nothing will grow: {loop.scheduler.reason}", stacklevel=2)
@@ -218,13 +223,15 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
         try:
             checkpoint = read_checkpoint(path)
             parse = partial(parse_spec, defaults=start.past.folder.defaults)
-            loop = begun(checkpoint.spec_of(path, parse))
+            network = compiled(checkpoint.spec_of(path, parse), command.seed, device)
+            # What is old the checkpoint says.
+            loop = Loop(network, start.data, command, processes, new=[network])
             loop.go_on(checkpoint, start.past.folder.journal(first=checkpoint.lines), path)
         except RunError as error:
             warnings.warn(f"{error}; going on from the one before", stacklevel=2)
         else:
             return loop
-    return begun(start.spec, command.weights)
+    return begun(start.spec)
 
 
 def check_shares(spec: Spec, data: Data, processes: Processes) -> None:

@@ -21,6 +21,7 @@ from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import inputs_of
+from gromo_graph.network.optimizers import Untrained
 from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.histograms import Histograms
@@ -79,12 +80,20 @@ class Loop:
         network: as it stands. data: that it is trained on.
         command: the options of the run.
         processes: that make the run together.
+        new: nodes and parameters that `growth.freeze: old` does not keep as they are.
 
     Attributes:
         lines: of the journal, that lead to this moment.
     """
 
-    def __init__(self, network: GrowingNetwork, data: Data, command: Command, processes: Processes) -> None:
+    def __init__(
+        self,
+        network: GrowingNetwork,
+        data: Data,
+        command: Command,
+        processes: Processes,
+        new: Untrained = (),
+    ) -> None:
         self.network, self.data, self.processes = network, data, processes
         self.seed, self.amp, self.branch_point = command.seed, command.amp, command.branch_point
         self.ended = command.ended
@@ -112,6 +121,7 @@ class Loop:
             generator=torch.Generator().manual_seed(self.seed),
             undoable=False,  # a folder can be replayed up to any step
             max_memory=command.max_memory,
+            new=new,
             processes=processes,
             training_steps=self.source.steps(self.trained),
             statistics=None if isinstance(data.train, Stream) else self.source.of_tick,

@@ -24,6 +24,7 @@ GROWTH_1: Mapping[str, Any] = {
     "curvature": "gauss_newton",
     "neurons": {"per_step": None, "share": None, "reach": 1.0, "least": 0.0},
     "when": {"every": 1, "until": 0.25, "watch": "validation_loss", "worth": None},
+    "freeze": None,
     "apply_delta": False,
     "ridge": 0.1,
     "statistics": {"samples": None, "error": None, "cost": None},

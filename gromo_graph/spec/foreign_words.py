@@ -23,7 +23,7 @@ _NODE_KEYS = {
         "num_embeddings": "vocabulary",
         "vocab_size": "vocabulary",
     },
-    **{"epsilon": "eps"},
+    **{"epsilon": "eps", "freeze": "frozen", "trainable": "frozen"},
 }
 """Keys of nodes, with the key of this language; empty for those that have none."""
 
@@ -151,6 +151,8 @@ def advice_for_key(word: str, section: str, known: tuple[str, ...]) -> str | Non
     if section in _SECTION_KEYS:
         return _look_up(_SECTION_KEYS[section], word)
     key = _look_up(_NODE_KEYS, word)
+    if key == "frozen" and "tie" in known:
+        return "write `growth: {freeze: old}`, for all layers, or `frozen: true` at the node"
     if key == "":
         return _LEAVE_OUT
     return f"write `{key}`" if key in known else None

@@ -236,6 +236,13 @@ class Growth(Frozen):
     neurons: Neurons = Field(Neurons(), description="Number of neurons that a growth step adds.")
     when: When = Field(When(), description="Times of the growth steps.")
     stop: Stop = Field(Stop(), description="Budgets and goals that end growth.")
+    freeze: Literal["old"] | None = Field(
+        None,
+        description=(
+            "`old`: a network that goes on from trained weights keeps their values to the bit, and only what is new "
+            "is trained: neurons, paths and outputs. By default all weights are trained."
+        ),
+    )
     apply_delta: bool = Field(False, description="Also apply the optimal delta to the old weights.")
     project: Literal["auto", "rows", "never"] = Field(
         "auto",
@@ -301,6 +308,19 @@ class Growth(Frozen):
         """A policy that counts epochs has all the defaults of release 0.1."""
         of_0_1 = isinstance(data, dict) and counts_epochs(data.get("when"))
         return with_defaults("growth", data, 1) if of_0_1 else data
+
+    @model_validator(mode="after")
+    def _frozen_weights_stay(self) -> Growth:
+        moving = {"apply_delta: true": self.apply_delta, f"shrink: {self.shrink:g}": self.shrink < 1.0}
+        moving["actions: [prune]"] = "prune" in self.actions
+        found = next((words for words, moves in moving.items() if moves), None)
+        if self.freeze is not None and found is not None:
+            raise PydanticCustomError(
+                "contradiction",
+                "`freeze: old` keeps old weights as they are, which `{found}` changes: leave one of the two out",
+                {"found": found},
+            )
+        return self
 
     @model_validator(mode="after")
     def _information_needs_gains(self) -> Growth:

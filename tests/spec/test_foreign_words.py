@@ -94,6 +94,12 @@ NODES = [
     ("{kind: Concatenate, from: [f]}", "kind", "write `merge`, with `merge: concat`"),
     ("{kind: ReLU, from: f}", "kind", "`ReLU`: an activation is no node, write it as `activation`"),
     ("{kind: dropout, from: f, rate: 0.5}", "rate", "`rate`: write `p`"),
+    ("{kind: linear, from: f, features: 4, freeze: true}", "freeze", "`freeze`: write `frozen`"),
+    (
+        "{kind: linear, from: f, features: 4, grow: {freeze: old}}",
+        "grow.freeze",
+        "write `growth: {freeze: old}`, for all",
+    ),
     (
         "{kind: linear, from: f, features: 4, activation: LeakyReLU}",
         "activation",

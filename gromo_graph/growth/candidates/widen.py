@@ -119,7 +119,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         self.group = group
         self.linked = linked_group(network, group, kernel=policy.kernel)
         if policy.criterion in SOLVED and policy.scale == "sqrt":
-            _check_bias(network.graph, self.linked)
+            _check_bias(network.graph, self.linked, frozen=policy.freeze is not None)
         parts = linked_parts(network, group, kernel=policy.kernel)
         self.parts = (self.linked,) if len(parts) == 1 else parts
         self.views = tuple(head_views(part) for part in self.parts)
@@ -283,10 +283,10 @@ def affordable_neurons(graph: Graph, group: WidthGroup, wanted: int, policy: Gro
     return neurons
 
 
-def _check_bias(graph: Graph, linked: LinkedGroup) -> None:
+def _check_bias(graph: Graph, linked: LinkedGroup, *, frozen: bool) -> None:
     """Refuse new units whose constant share no bias could take back, or whose way cannot be followed."""
     try:
-        reason = cannot_be_taken_back(graph, linked)
+        reason = cannot_be_taken_back(graph, linked, frozen=frozen)
     except GrowthError as error:
         raise InfeasibleError(str(error)) from error
     if reason is not None:

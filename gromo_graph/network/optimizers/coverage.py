@@ -95,7 +95,7 @@ def _holds(value: Any, own: set[Parameter]) -> bool:
 
 
 def _check_all_held(network: GrowingNetwork, optimizers: Optimizers, untrained: Untrained) -> None:
-    held = {*optimizers.parameters(), *_left_out(network, untrained)}
+    held = {*optimizers.parameters(), *parameters_of(network, untrained, "untrained")}
     wanted = {name: p for name, p in network.named_parameters() if p.requires_grad}
     missing = [name for name, p in wanted.items() if p not in held]
     if not missing:
@@ -108,21 +108,29 @@ def _check_all_held(network: GrowingNetwork, optimizers: Optimizers, untrained: 
     )
 
 
-def _left_out(network: GrowingNetwork, untrained: Untrained) -> set[Parameter]:
-    if isinstance(untrained, str | Parameter | torch.nn.Module):
-        untrained = (untrained,)
+def parameters_of(network: GrowingNetwork, given: Untrained, word: str) -> set[Parameter]:
+    """The parameters that somebody means.
+
+    Args:
+        word: the argument, for messages.
+
+    Raises:
+        GrowthError: a name that is none.
+    """
+    if isinstance(given, str | Parameter | torch.nn.Module):
+        given = (given,)
     found: set[Parameter] = set()
-    for each in untrained:
+    for each in given:
         if isinstance(each, Parameter):
             found.add(each)
         elif isinstance(each, torch.nn.Module):
             found |= set(each.parameters())
         else:
-            found |= _named(network, each)
+            found |= _named(network, each, word)
     return found
 
 
-def _named(network: GrowingNetwork, name: str) -> set[Parameter]:
+def _named(network: GrowingNetwork, name: str, word: str) -> set[Parameter]:
     """The parameters of a node, of a submodule by its path, or the one with that name."""
     part = network.parts.get(name)
     if part is not None:
@@ -133,7 +141,7 @@ def _named(network: GrowingNetwork, name: str) -> set[Parameter]:
         found = {p for own, p in network.parts[node].named_parameters() if own == key}
     if not found:
         raise GrowthError(
-            f"untrained={name!r}: expected a node, such as `{next(iter(network.parts))}`, a parameter of one, such as "
+            f"{word}={name!r}: expected a node, such as `{next(iter(network.parts))}`, a parameter of one, such as "
             f"`{next(iter(network.parts))}.weight`, or a name of network.named_parameters()"
         )
     return found

@@ -15,6 +15,7 @@ from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers.groups import Order, prefix_of_names, regroup
 from gromo_graph.network.optimizers.heirs import has_node_hooks, inherit
 from gromo_graph.network.optimizers.likeness import Likeness
+from gromo_graph.network.optimizers.old_entries import OLD, moved_marks
 from gromo_graph.network.optimizers.own_steps import has_own_steps
 from gromo_graph.network.optimizers.several import LostHooksWarning, Optimizers, layered
 from gromo_graph.network.optimizers.state import (
@@ -196,6 +197,8 @@ def _move_states(
                 "each of its entries and cannot be widened: its state begins anew for each parameter that grows or "
                 "shrinks"
             )
+        if OLD in state:
+            moved[OLD] = moved_marks(state[OLD], change)
         if moved:
             optimizer.state[change.new] = moved
 

@@ -48,17 +48,25 @@ def moved_births(state: Mapping[str, Any], change: ParameterChange, *, young: bo
         None if no entry is young.
     """
     known: Born = state.get(BORN) or [[] for _ in change.old.shape]
-    now = int(state["step"]) if young else 0
+    births = births_after(known, change, int(state.get("step", 0)) if young else 0)
+    return births if any(births) else None
+
+
+def births_after(known: Born, change: ParameterChange, now: int) -> Born:
+    """The births in a new parameter, whose new entries are born `now`."""
     births: Born = []
     for dim, before in enumerate(known):
         own = before or [0] * change.old.shape[dim]
         found = [own[place] if place >= 0 else now for place in change.places_along(dim)]
         births.append(found if any(found) else [])
-    return births if any(births) else None
+    return births
 
 
-def check_births(found: Any, parameter: Tensor) -> None:
-    """Refuse births from a file that are none of the parameter.
+def check_births(found: Any, parameter: Tensor, *, some: bool = True) -> None:
+    """Refuse births from a file, or marks of old entries, that are none of the parameter.
+
+    Args:
+        some: whether there must be births.
 
     Raises:
         ValueError: says what was found.
@@ -68,7 +76,7 @@ def check_births(found: Any, parameter: Tensor) -> None:
         isinstance(births, list) and len(births) in (0, size) and all(type(step) is int for step in births)
         for births, size in zip(lists, parameter.shape, strict=True)
     )
-    if not fits or not any(lists):
+    if not fits or (some and not any(lists)):
         raise ValueError(
             f"births of entries: found {found!r}, expected steps for each entry along a dimension"
         )

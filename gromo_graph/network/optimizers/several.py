@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch.nn import Parameter
 
 from gromo_graph.errors import GrowthError
-from gromo_graph.network.optimizers.own_steps import attend
+from gromo_graph.network.optimizers.old_entries import keep_old, mark, marks_of
+from gromo_graph.network.optimizers.own_steps import Born, attend
 
 
 class OptimizerStateWarning(UserWarning):
@@ -46,7 +47,7 @@ class Optimizers:
                 raise GrowthError(
                     f"optimizer={each!r}: expected an optimizer of torch.optim, or a list of several"
                 )
-        self.warm_up = warm_up
+        self.warm_up, self.keeps_old = warm_up, False
         self._said: set[str] = set()
         self._attend()
 
@@ -58,6 +59,45 @@ class Optimizers:
         for each in self.given:
             for inner in layered(each):
                 attend(inner, self.warm_up)
+                if self.keeps_old:
+                    keep_old(inner)
+
+    @property
+    def marks(self) -> dict[Parameter, Born]:
+        """The marks of old entries of each parameter that has some (`old_entries.py`)."""
+        return {
+            p: marks for each in self.given for inner in layered(each) for p, marks in marks_of(inner).items()
+        }
+
+    def freeze_old(self, before: Optimizers, new: Collection[Parameter] = ()) -> None:
+        """Leave old entries as they are from now on.
+
+        Args:
+            before: optimizers that may have marked them already; else all that is there is old.
+            new: parameters of which nothing is old then.
+
+        Raises:
+            GrowthError: an optimizer that cannot do it.
+        """
+        marks = (
+            self.marks
+            or before.marks
+            or {p: [[] for _ in p.shape] for p in self.parameters() if p not in new}
+        )
+        self.keeps_old = True
+        for inner in (inner for each in self.given for inner in layered(each)):
+            if isinstance(inner, torch.optim.LBFGS):
+                raise GrowthError(
+                    "`growth.freeze: old` keeps some entries of a parameter, and LBFGS moves all of them together: "
+                    "take another optimizer, such as AdamW"
+                )
+            mark(inner, marks)
+        self._attend()
+
+    def thaw(self) -> None:
+        """Let old entries move again."""
+        for inner in (inner for each in self.given for inner in layered(each)):
+            mark(inner, {})
 
     def __iter__(self) -> Iterator[torch.optim.Optimizer]:
         return iter(self.given)

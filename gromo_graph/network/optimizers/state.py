@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.layers import Kept, ParameterChange
+from gromo_graph.network.optimizers.old_entries import OLD
 from gromo_graph.network.optimizers.own_steps import BORN, moved_births
 
 NewState = Literal["matched", "zeros", "fresh", "own_steps"]
@@ -94,7 +95,7 @@ def moved_state(
     """
     moved: dict[str, Any] = {}
     for name, value in state.items():
-        if name == BORN:
+        if name in (BORN, OLD):
             continue
         if _of_the_whole(value, change):
             moved[name] = value

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from gromo_graph.errors import RunError, SpecError
-from gromo_graph.network.optimizers import BORN, check_births
+from gromo_graph.network.optimizers import BORN, OLD, check_births
 from gromo_graph.records.atomic_files import replace_file, writing
 from gromo_graph.records.validation import first_problem
 from gromo_graph.run.folder.run_folder import CHECKPOINTS
@@ -197,9 +197,9 @@ def _check_state(parameters: Mapping[str, Tensor], snapshot: Snapshot) -> None:
     """
     entries: dict[str, set[str]] = {}
     for name, values in snapshot.plain["state"].items():
-        entries[name] = set(values) - {BORN}
-        if BORN in values:
-            check_births(values[BORN], parameters[name])
+        entries[name] = set(values) - {BORN, OLD}
+        for marks in {BORN, OLD} & set(values):
+            check_births(values[marks], parameters[name], some=marks == BORN)
     for place, tensor in snapshot.tensors.items():
         name, _, key = place.rpartition("/")
         like = parameters[name]
@@ -207,7 +207,7 @@ def _check_state(parameters: Mapping[str, Tensor], snapshot: Snapshot) -> None:
         if not counter and (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
             raise ValueError(f"{place} is {tuple(tensor.shape)}, {tensor.dtype}")
         entries.setdefault(name, set()).add(key)
-    if len({frozenset(keys) for keys in entries.values()}) > 1:
+    if len({frozenset(keys) for keys in entries.values() if keys}) > 1:
         raise ValueError("parameters have other states than each other")
 
 
