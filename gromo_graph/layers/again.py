@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Parameter, functional
 
 from gromo_graph.errors import CompileError
 from gromo_graph.layers.embedding import TokenVectors
@@ -86,14 +86,7 @@ class TokenProducts(torch.nn.Module):
 
     def forward(self, x: Tensor, value: Tensor) -> Tensor:
         """The value of the embedding says only where the weights are."""
-        found: Tensor = products(x, self.weight, self.bias)
-        return found
-
-
-def products(x: Any, table: Any, bias: Any) -> Any:
-    """(n, features, ...) with (features, tokens) -> (n, tokens, ...)."""
-    found = x.movedim(1, -1) @ table
-    return (found if bias is None else found + bias).movedim(-1, 1)
+        return functional.linear(x.movedim(1, -1), self.weight.T, self.bias).movedim(-1, 1)
 
 
 def _again(node: Again, inputs: Sequence[Shape]) -> AppliedAgain:
@@ -105,11 +98,13 @@ def _tied(node: TiedLinear, inputs: Sequence[Shape]) -> TokenProducts:
 
 
 def _plain(part: TokenProducts) -> PlainTorch:
-    held = {"_table": part.weight} | ({} if part.bias is None else {"_bias": part.bias})
-    return PlainTorch(
-        held,
-        lambda call, x, value: products(x, call("_table"), None if part.bias is None else call("_bias")),
-    )
+    held = {} if part.bias is None else {"_bias": part.bias}
+
+    def compute(call: Any, x: Any) -> Any:
+        # The table is that of the embedding, (tokens, features).
+        return functional.linear(x.movedim(1, -1), call(".weight"), *map(call, held)).movedim(-1, 1)
+
+    return PlainTorch(held, compute)
 
 
 AGAIN = TorchHalf(_again)

@@ -44,14 +44,15 @@ class Turned(torch.nn.Module):
     def turn(self, x: Any, cos: Any, sin: Any) -> Any:
         """The same with given tables."""
         dim = self.cos.shape[0]
-        by_head = x.unflatten(1, (-1, self.heads))
-        turned = by_head if self.whole else by_head[:, :dim]
+        by_head = x.unflatten(1, (-1, self.heads)).permute(0, 2, 3, 1)  # (n, heads, length, features)
+        turned = by_head if self.whole else by_head[..., :dim]
         if self.interleaved:
-            partner = turned.unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
+            partner = turned.unflatten(3, (-1, 2)).flip(4).flatten(3)
         else:
-            partner = torch.cat((turned[:, dim // 2 :], turned[:, : dim // 2]), dim=1)
-        turned = turned * cos.unsqueeze(1) + partner * sin.unsqueeze(1)
-        return (turned if self.whole else torch.cat((turned, by_head[:, dim:]), dim=1)).flatten(1, 2)
+            partner = torch.cat((turned[..., dim // 2 :], turned[..., : dim // 2]), dim=-1)
+        turned = turned * cos.transpose(0, 1) + partner * sin.transpose(0, 1)
+        whole = turned if self.whole else torch.cat((turned, by_head[..., dim:]), dim=-1)
+        return whole.permute(0, 3, 1, 2).flatten(1, 2)
 
     def extra_repr(self) -> str:
         """Heads, and the features of each that are turned."""

@@ -22,6 +22,7 @@ from gromo_graph.network.forward import merged, run
 from gromo_graph.network.link_modules import Parts, bound_part
 from gromo_graph.spec.kinds import Merge
 from gromo_graph.spec.kinds.activation import activation_of
+from gromo_graph.spec.kinds.again import Shares
 
 Modules = Mapping[str, torch.nn.Module | torch.nn.Parameter]
 """Modules and parameters by the identifiers of Python that name them."""
@@ -72,10 +73,13 @@ def plain_forward(graph: Graph, parts: Parts) -> PlainForward:
             ranks = [1 + len(shape) for shape in graph.input_shapes(name)]
             value = merged(plan, taken, node.merge, ranks=ranks)
         else:
-            part = bound_part(graph, parts, name)
-            if isinstance(part, AppliedAgain):
-                part, taken = part.other, taken[:1]
-            value, modules[name] = _planned(plan, names[name], part, taken)
+            part, called, owner = bound_part(graph, parts, name), names[name], ""
+            if isinstance(node, Shares):
+                owner, taken = names[node.sources[1]], taken[:1]
+            if isinstance(part, AppliedAgain):  # the module of the other node is called once more
+                part, called = part.other, owner
+            value, found = _planned(plan, called, part, taken, owner=owner)
+            modules[name] = {} if called == owner else found
         activation = activation_of(node)
         if activation == "identity":
             return value
@@ -88,17 +92,20 @@ def plain_forward(graph: Graph, parts: Parts) -> PlainForward:
 
 
 def _planned(
-    plan: fx.Graph, name: str, part: torch.nn.Module, taken: list[fx.Node]
+    plan: fx.Graph, name: str, part: torch.nn.Module, taken: list[fx.Node], *, owner: str
 ) -> tuple[fx.Node, Modules]:
     """The value of a part, behind what a plan has already, and the plain modules that give it.
 
     Args:
         name: of its node, as an identifier. taken: the values that the part takes.
+        owner: the identifier of the node whose weights it has too; keys of these begin with a dot.
     """
     plain = in_plain_torch(part)
     tracer = fx.proxy.GraphAppendingTracer(plan)
 
     def call(key: str, *given: fx.Proxy) -> fx.Proxy:
+        if key.startswith("."):
+            return fx.Proxy(plan.get_attr(owner + key), tracer)
         if isinstance(plain.modules[key], torch.nn.Parameter):
             return fx.Proxy(plan.get_attr(name + key), tracer)
         return fx.Proxy(plan.call_module(name + key, tuple(value.node for value in given)), tracer)
@@ -117,6 +124,10 @@ def plain_module(graph: Graph, parts: Parts, *, training: bool) -> fx.GraphModul
     modules: dict[str, Any] = {
         called: copy.deepcopy(module) for of in forward.modules.values() for called, module in of.items()
     }
+    for node in forward.plan.find_nodes(op="get_attr"):
+        path, _, of_module = str(node.target).partition(".")
+        if of_module:  # a weight that another node reads too
+            modules[str(node.target)] = getattr(modules[path], of_module)
     module = fx.GraphModule(modules, forward.plan, class_name=class_name(graph.spec.name))
     module.training = training
     return module

@@ -18,7 +18,10 @@ ModuleRow = Callable[..., Any]
 """(call, module, values...) -> ModelValue; attention gives a tuple as torch does."""
 
 PlainCall = Callable[..., Any]
-"""(call, values...) -> value; `call(key, values...)` calls the plain module of that key, or gives a parameter."""
+"""(call, values...) -> value; `call(key, values...)` calls the plain module of that key, or gives a parameter.
+
+`call(".weight")` gives that of the plain module of the node with the weights of which this one computes.
+"""
 
 
 @dataclass(frozen=True)

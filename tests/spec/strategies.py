@@ -45,6 +45,7 @@ from gromo_graph.spec.kinds.affine import Affine
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
 from gromo_graph.spec.kinds.class_token import ClassToken
+from gromo_graph.spec.kinds.flip import Flip
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
 from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.prelu import PReLU
@@ -216,6 +217,10 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
                 size=draw(st.integers(1, 8)),
                 mode="linear" if place == 0 else draw(st.sampled_from(["bilinear", "bicubic"])),
                 align_corners=draw(st.booleans()),
+            ),
+            Flip(
+                sources=(source,),
+                dims=draw(st.sampled_from([(2,)] if place == 0 else [(2,), (3,), (2, 3)])),
             ),
             draw(pads(source, shape)),
             (DepthwiseConv1d, DepthwiseConv2d)[place](

@@ -174,7 +174,7 @@ from gromo_graph import parse_spec, render
 from gromo_graph.spec.kinds import KINDS, Layer
 row, image = "[4, 9]", "[4, 9, 9]"
 shapes = {"1d": row, "2d": image, "sequence": image, "embedding": "[9]"}
-rows = ("transpose", "positions", "attention", "pad", "class_token", "gru", "lstm", "rotary")
+rows = ("transpose", "positions", "attention", "pad", "class_token", "gru", "lstm", "rotary", "flip")
 shapes |= dict.fromkeys(rows, row)
 written = {  # with the weights of another node
     "again": "x: {kind: input, shape: [4]}, one: {kind: linear, from: x, features: 4}, "

@@ -6,7 +6,7 @@ or key and its product are run on unit vectors; if what they give are pairs that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import atan2
 from typing import Any
@@ -97,7 +97,10 @@ class Region:
 
 
 def rotary_regions(trace: Trace) -> dict[fx.Node, Region]:
-    """Calls before the products of an attention that multiply by a constant tensor, by the last of each."""
+    """Calls that multiply by constant tensors what they read, by the last of each.
+
+    They stand before the products of an attention, or they are x · cos + partner(x) · sin.
+    """
     graph = trace.graph
     dependent: set[fx.Node] = set()
     for node in graph.nodes:
@@ -105,18 +108,52 @@ def rotary_regions(trace: Trace) -> dict[fx.Node, Region]:
             each in dependent for each in node.all_input_nodes
         ):
             dependent.add(node)
+    compared = [
+        end
+        for node in graph.nodes
+        if node.op.startswith("call_") and node.op != "call_module" and name_of(node)[0] in ATTENTION
+        for end in node.all_input_nodes
+    ]
     found: dict[fx.Node, Region] = {}
-    for node in graph.nodes:
-        if node.op.startswith("call_") and node.op != "call_module" and name_of(node)[0] in ATTENTION:
-            for end in node.all_input_nodes:
-                region = _region(end, dependent, trace)
-                if region is not None:
-                    found[region.nodes[-1]] = region
+    inside: set[fx.Node] = set()
+    for end in (*compared, *_sums_of_turns(graph, dependent)):
+        region = None if end in inside else _region(end, dependent, trace, found)
+        if region is not None:
+            found[region.nodes[-1]] = region
+            inside.update(region.nodes)
     return found
 
 
-def _region(end: fx.Node, dependent: set[fx.Node], trace: Trace) -> Region | None:
-    """The calls from the last value that all of it is made of, moves before and behind left out."""
+def _sums_of_turns(graph: fx.Graph, dependent: set[fx.Node]) -> Iterator[fx.Node]:
+    """Sums of two products with constants, or what they are concatenated with the features that are not turned in."""
+
+    def by_constant(node: fx.Node) -> bool:
+        is_product = node.op != "call_module" and name_of(node)[0] == "mul"
+        return (
+            is_product
+            and len(node.all_input_nodes) == 2
+            and sum(each in dependent for each in node.all_input_nodes) == 1
+        )
+
+    for node in graph.nodes:
+        given = node.all_input_nodes
+        if (
+            node.op != "call_module"
+            and name_of(node)[0] == "add"
+            and len(given) == 2
+            and all(map(by_constant, given))
+        ):
+            readers = list(node.users)
+            joined = len(readers) == 1 and readers[0].op != "call_module" and name_of(readers[0])[0] == "cat"
+            yield readers[0] if joined else node
+
+
+def _region(end: fx.Node, dependent: set[fx.Node], trace: Trace, ends: Collection[fx.Node]) -> Region | None:
+    """The calls from the last value that all of it is made of, moves before and behind left out.
+
+    Args:
+        dependent: on the inputs. ends: of the regions before it.
+    """
 
     def read(node: fx.Node) -> list[fx.Node]:
         given = node.all_input_nodes[:1] if name_of(node)[0] == "type_as" else node.all_input_nodes
@@ -132,7 +169,8 @@ def _region(end: fx.Node, dependent: set[fx.Node], trace: Trace) -> Region | Non
     nodes, leaves, waiting = set[fx.Node](), set[fx.Node](), [end]
     while waiting:
         node = waiting.pop()
-        if node.op in ("placeholder", "call_module") or name_of(node)[0] not in _TURNS:
+        ends_here = node in ends or node.op in ("placeholder", "call_module")
+        if ends_here or name_of(node)[0] not in _TURNS:
             leaves.add(node)
         elif node not in nodes:
             nodes.add(node)
@@ -182,8 +220,9 @@ def rotary(call: TorchCall, region: Region, values: Mapping[fx.Node, Any]) -> Mo
 
     def run(value: Tensor) -> Tensor:
         """(samples, features, length), of which the calls take each number where it stands in the model."""
-        found = torch.empty_like(value).flatten(1)
-        found[:, at.flatten()] = region.run(value.flatten(1)[:, at], values).flatten(1)
+        given = region.run(value.flatten(1)[:, at], values).flatten(1)
+        found = torch.empty_like(given)
+        found[:, at.flatten()] = given
         by_feature: Tensor = found.unflatten(1, view.own)
         return by_feature
 
@@ -225,6 +264,7 @@ def _tables(
         given = torch.cat((some, some[:1].expand(batch - len(some), -1, -1)))  # constants may have the batch
         for place, found in enumerate(run(given)[: len(some)], start=at):
             by_feature = found.unflatten(0, (features, heads))[:, 0]
+            own_part, other_part = own_part.to(found), other_part.to(found)  # the precision of the model
             own_part[place] = by_feature[place]
             by_feature[place] = 0.0
             (reached,) = by_feature.abs().amax(1).nonzero(as_tuple=True)
