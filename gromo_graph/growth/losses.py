@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,15 +11,20 @@ from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.effort.held_out_parts import held_out_part
+from gromo_graph.growth.effort.sample_parts import samples_of
 from gromo_graph.growth.means import check_mean, few, share_of
 from gromo_graph.growth.observe import Loader, Loss, batches, finite, same_draws, scalar
 from gromo_graph.growth.process_sums import ALONE, Processes
 from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.draft import Draft
 from gromo_graph.network.forward import evaluation_mode
+from gromo_graph.network.tail import Tail
 from gromo_graph.spec.settings import When
 
 # Relative differences below this are no differences.
 _ROUNDING = 1e-5
+# What enters the tail of a draft is kept for at most so many times the samples that were asked for.
+_KEPT = 4
 
 
 class HeldOut:
@@ -52,6 +58,25 @@ class HeldOut:
             self._checked = self.loader
         part = self.loader if about is None else self._part(network, about)
         return mean_loss(network, self.loss, part, processes=self.processes)
+
+    def by_step_size(self, draft: Draft, about: int) -> Callable[[float], float]:
+        """The held-out loss of a draft at a step size γ; nothing is computed again that γ leaves alone.
+
+        Args:
+            about: goes by so many samples (`loss_of`).
+        """
+        part, network = self._part(draft.network, about), draft.network
+        samples = samples_of(part)
+        if samples is None or samples > _KEPT * about:
+            return lambda gamma: mean_loss(draft.at(gamma), self.loss, part, processes=self.processes)
+        tail = Tail(draft)
+        entered = tail.entered(batches(part, network))
+
+        def loss_at(gamma: float) -> float:
+            draft.at(gamma)
+            return mean_loss(tail, self.loss, entered, processes=self.processes)
+
+        return loss_at
 
     def _part(self, network: GrowingNetwork, about: int) -> Loader:
         """The same samples each time for the same data."""
@@ -96,7 +121,7 @@ def _varies(network: GrowingNetwork, loader: Loader) -> bool:
 
 
 def mean_loss(
-    network: GrowingNetwork,
+    network: torch.nn.Module,
     loss: Loss,
     loader: Loader,
     *,

@@ -56,6 +56,12 @@ class Draft:
         return self.network
 
     @property
+    def written(self) -> list[Tensor]:
+        """The tensors that `at` may write to."""
+        operations = [value for each in self.operations for value in each.new.state_dict().values()]
+        return [*(each.entries for each in self.entries), *operations]
+
+    @property
     def asks_for_moments(self) -> bool:
         """True if norms take statistics of their new channels once it is done."""
         return any(operation.needs_moments for operation in self.operations)

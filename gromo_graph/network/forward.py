@@ -41,12 +41,24 @@ def run(
     >>> run(graph, {"x": "1"}, lambda call, values: f"{call.output}({', '.join(values)})")
     'y(hidden(x(1)))'
     """
+    return returned(graph, computed(graph.calls, given, compute))
+
+
+def computed(
+    calls: Sequence[Call], given: Mapping[str, Value], compute: Callable[[Call, list[Value]], Value]
+) -> dict[str, Value]:
+    """The values that are left after some calls in their order: those that later calls take, and what is returned."""
     values = dict(given)
-    for call in graph.calls:
+    for call in calls:
         taken = [values[key] for key in call.inputs]
         for key in call.last_read:
             del values[key]  # its memory is there for the calls that follow
         values[call.output] = compute(call, taken)
+    return values
+
+
+def returned(graph: Graph, values: Mapping[str, Value]) -> Value | dict[str, Value]:
+    """What a network returns, from the values that its calls leave."""
     ends = {name: values[graph.ends[name]] for name in graph.spec.outputs}
     return ends if graph.spec.named_outputs else ends[graph.spec.outputs[0]]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from numbers import Real
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.stages import Applicable, LeftOut
+from gromo_graph.growth.effort.held_out_parts import SEARCHED
+from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.steps.line_search import LARGEST, USUAL, search
 from gromo_graph.growth.stopping import not_worth
 from gromo_graph.network import GrowingNetwork
@@ -49,14 +51,14 @@ class Tester:
     Attributes:
         network, policy: of the scheduler. loss_of: the held-out loss that decides.
         before: that loss of the network as it is.
-        loss_of_part: the loss by which step sizes are searched; None takes `loss_of`, as release 0.1 did.
+        held_out: a part of it is what step sizes are searched by; None takes `loss_of`, as release 0.1 did.
     """
 
     network: GrowingNetwork
     policy: Growth
     loss_of: LossOf
     before: float
-    loss_of_part: LossOf | None = None
+    held_out: HeldOut | None = None
 
     def trial(self, candidate: Applicable, gamma: float | None = None) -> Trial:
         """Search γ, or take the one that is given.
@@ -76,12 +78,10 @@ class Tester:
             return Trial(candidate, draft, gamma, None)
         # The end and the looks of release 0.1, and those of today.
         largest, looks = (USUAL, 3) if self.policy.counts_epochs else (LARGEST, 1)
-        of_part = self.loss_of_part or self.loss_of
-        now = self.before if self.loss_of_part is None else of_part(self.network)
-        found = search(partial(self._loss_at, draft, of_part), now, largest=largest, looks=looks)
+        found = search(self._by_step_size(draft), self._now, largest=largest, looks=looks)
         if found.gamma == 0.0:
             return Trial(candidate, draft, 0.0, self.before, ZERO)
-        loss = found.loss if self.loss_of_part is None else self._loss_at(draft, self.loss_of, found.gamma)
+        loss = found.loss if self.held_out is None else self._loss_at(draft, found.gamma)
         if loss >= self.before:
             return Trial(candidate, draft, 0.0, self.before, _only_a_part(found.gamma))
         refusal = self._rounding(loss) or self._not_worth(candidate, loss)
@@ -89,7 +89,7 @@ class Tester:
 
     def _whole(self, candidate: Applicable, draft: Draft, gamma: float | None) -> Trial:
         """Without a step size it is done or not, by the loss alone; if γ = 1 is asked for, it is done."""
-        loss = self.before if candidate.harmless else self._loss_at(draft, self.loss_of, 1.0)
+        loss = self.before if candidate.harmless else self._loss_at(draft, 1.0)
         if gamma is None and loss > self.before:
             return Trial(candidate, draft, 0.0, loss, ZERO)
         return Trial(candidate, draft, 1.0, loss)
@@ -98,7 +98,7 @@ class Tester:
         """Fewer neurons are taken out if all are missed too much."""
         if gamma is not None:
             return Trial(candidate, draft, gamma, None)
-        loss = self._loss_at(draft, self.loss_of, 1.0)
+        loss = self._loss_at(draft, 1.0)
         refusal = self._not_worth(candidate, loss)
         smaller = candidate.smaller() if refusal is not None else None
         if smaller is not None:
@@ -114,11 +114,26 @@ class Tester:
     def _not_worth(self, candidate: Applicable, loss: float) -> str | None:
         return not_worth(self.network.graph, candidate, self.before, loss, self.policy)
 
-    def _loss_at(self, draft: Draft, loss_of: LossOf, gamma: float) -> float:
-        try:
-            return loss_of(draft.at(gamma))
-        except GrowthError:
-            return math.inf  # a step so large that the loss overflows is simply a bad step
+    @cached_property
+    def _now(self) -> float:
+        """The loss of the network as it is, by which step sizes are searched."""
+        return self.before if self.held_out is None else self.held_out.loss_of(self.network, SEARCHED)
+
+    def _by_step_size(self, draft: Draft) -> Callable[[float], float]:
+        if self.held_out is None:
+            return partial(self._loss_at, draft)
+        return partial(_or_infinite, self.held_out.by_step_size(draft, SEARCHED))
+
+    def _loss_at(self, draft: Draft, gamma: float) -> float:
+        return _or_infinite(lambda at: self.loss_of(draft.at(at)), gamma)
+
+
+def _or_infinite(loss_at: Callable[[float], float], gamma: float) -> float:
+    """A step so large that the loss overflows is simply a bad step."""
+    try:
+        return loss_at(gamma)
+    except GrowthError:
+        return math.inf
 
 
 def _only_a_part(gamma: float) -> str:

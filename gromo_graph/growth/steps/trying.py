@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from gromo_graph.growth.candidates.budget import groups_at_once
-from gromo_graph.growth.effort.held_out_parts import SEARCHED
 from gromo_graph.growth.planning import Planned
 from gromo_graph.growth.steps.attempts import Attempts
 from gromo_graph.growth.steps.commit import Commit
@@ -97,5 +95,5 @@ def tester_of(commit: Commit, before: float) -> Tester:
     Args:
         before: the held-out loss of the network as it is.
     """
-    part = None if commit.policy.counts_epochs else partial(commit.held_out.loss_of, about=SEARCHED)
-    return Tester(commit.network, commit.policy, commit.loss_of, before, part)
+    held_out = None if commit.policy.counts_epochs else commit.held_out
+    return Tester(commit.network, commit.policy, commit.loss_of, before, held_out)
