@@ -15,6 +15,7 @@ from gromo_graph.graph import build_graph
 from gromo_graph.graph.adapters import adapters
 from gromo_graph.graph.edits.adapters import AddAdapter
 from gromo_graph.network import GrowingNetwork
+from tests.interop.test_exporting import imported as imported_source
 
 CE = nn.functional.cross_entropy
 
@@ -103,6 +104,38 @@ def test_ranks_grow_from_nothing_within_a_budget_and_frozen_weights_stay(kind: s
         alike = [tensor for tensor in before.values() if tensor.shape == weight.shape]
         assert any(torch.equal(weight, tensor) for tensor in alike)
     assert parse_spec(dump_spec(network.spec)) == network.spec
+
+
+def of_onnx(path: Path, x: Tensor) -> Tensor:
+    session = pytest.importorskip("onnxruntime").InferenceSession(path.read_bytes())
+    (name,) = (each.name for each in session.get_inputs())
+    return torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+@pytest.mark.parametrize("kind", [pytest.param("encoder", marks=pytest.mark.slow), "images"])
+def test_grown_adapters_are_merged_in_every_format(kind: str, tmp_path: Path) -> None:
+    model, network, x = imported(kind, parameters=120)
+    y = torch.randint(0, 3, (30,))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
+    scheduler = GrowthScheduler(network, CE, optimizer=optimizer, training_steps=10, statistics=[(x, y)])
+    for stage in ("before", "after"):
+        expected = network.eval()(x).detach()
+        for ending in ("py", "pt2", "onnx"):
+            export(network, tmp_path / f"{stage}.{ending}")
+        source = imported_source(tmp_path / f"{stage}.py").load()
+        program = torch.export.load(tmp_path / f"{stage}.pt2").module()
+        for plain in (network.to_torch(), source, program):
+            torch.testing.assert_close(plain(x), expected, rtol=0, atol=1e-5)
+            assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in model.parameters())
+        torch.testing.assert_close(of_onnx(tmp_path / f"{stage}.onnx", x), expected, rtol=0, atol=1e-5)
+        if stage == "before":
+            for _ in range(4):
+                optimizer.zero_grad()
+                CE(network.train()(x), y).backward()
+                optimizer.step()
+                scheduler.after_batch(x, y, [(x, y)])
+            assert adapters(network.graph)
+            assert not torch.allclose(network.eval()(x), expected, atol=1e-2)
 
 
 def test_other_layers_keep_their_widths_and_what_the_model_has_frozen_is_frozen() -> None:
