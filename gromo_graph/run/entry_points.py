@@ -19,7 +19,7 @@ from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.completion import complete, is_complete
 from gromo_graph.run.folder.run_folder import check_free, open_folder
-from gromo_graph.run.folder.weights_file import first_weights
+from gromo_graph.run.folder.weights_file import first_preparation, first_weights
 from gromo_graph.run.kept_run import KeptRun
 from gromo_graph.run.resources import choose_device, sound_seed
 from gromo_graph.run.run import Run, load_run
@@ -147,7 +147,7 @@ def begin(
     return carried_out(
         command,
         place,
-        lambda: Start(source.spec, data_of(source, data)),
+        lambda: Start(source.spec, data_of(source, data, known=first_preparation(command.weights))),
         device=choose_device(command.device),
         on_progress=on_progress,
     )

@@ -17,6 +17,7 @@ from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.sources import Source
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.run_folder import RunFolder
+from gromo_graph.run.folder.weights_file import first_preparation
 from gromo_graph.spec import Spec
 
 
@@ -66,6 +67,7 @@ class KeptRun:
             self.spec,
             trusted=given is not None,
             validation=None if held_out is None else Path(held_out),
+            known=first_preparation(self.command.weights),
         )
         expected = self.journal.header.data.get("fingerprint")
         if loaded.fingerprint != expected:

@@ -233,7 +233,7 @@ class Run(Displayed):
         if not isinstance(raw, Raw):
             return of_loaders(raw, self.spec).parts
         if raw.fingerprint == self.fingerprint:
-            return prepare(raw, self.spec).parts
+            return prepare(raw, self.spec, known=self.preparation).parts
         if data is None:
             raise RunError(f"{raw.name}: these are not the data of the run any more: give them with --data")
         return {"all": self.samples(raw)}

@@ -201,16 +201,17 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
 
     def begun(spec: Spec) -> Loop:
         network = compiled(spec, command.seed, device)
+        new: tuple[str, ...] = ()
         if start.weights is not None:
             network.load_state_dict(dict(start.weights))
         elif command.weights is not None:
-            load_first_weights(command.weights, network)
+            new = load_first_weights(command.weights, network)
         elif spec.growth.freeze is not None:
             raise RunError(
                 "`growth.freeze: old` keeps weights that have been trained, and this run begins with random ones: give "
                 "the weights of another run (`--weights RUN`), or leave `freeze` out"
             )
-        return Loop(network, start.data, command, processes)
+        return Loop(network, start.data, command, processes, new)
 
     check_shares(start.spec, start.data, processes)
     if start.past is None:

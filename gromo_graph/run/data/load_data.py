@@ -16,6 +16,7 @@ from gromo_graph.graph.growth_goals import check_goals
 from gromo_graph.run.data.held_out import validation_file, with_validation
 from gromo_graph.run.data.image_sets.images import read_images
 from gromo_graph.run.data.image_sets.torchvision_sets import is_torchvision, read_torchvision
+from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.prepare_data import Data, output_features, prepare, shape_and_vocabulary
 from gromo_graph.run.data.raw import Raw
 from gromo_graph.run.data.sources import Source, below, find_source, is_place, read_source
@@ -38,6 +39,7 @@ def load_data(
     folder: Path | None = None,
     trusted: bool = True,
     validation: Path | None = None,
+    known: Preparation | None = None,
 ) -> Data:
     """The data that a spec is trained on.
 
@@ -47,6 +49,7 @@ def load_data(
         folder: relative file names are below it; None takes the current folder.
         trusted: may the source be code?
         validation: the file of the samples for validation; None for the one that the spec names, below `folder`.
+        known: the preparation of an earlier run, which goes on with these data; None learns one.
 
     Raises:
         RunError: the data cannot be read, are not sound, or do not fit the spec.
@@ -67,41 +70,44 @@ def load_data(
     validation = validation or validation_file(spec, folder)
     if isinstance(spec.data, TableData) and is_table(source):
         held_out = None if validation is None else rows_of(validation, spec.data, other=True)
-        return of_table(rows_of(source, spec.data, folder), spec, spec.data, held_out)
+        return of_table(rows_of(source, spec.data, folder), spec, spec.data, held_out, known)
     if isinstance(spec.data, ImageData) and (is_place(source) or is_torchvision(source)):
         named = is_torchvision(source)
         raw = read_torchvision(source, spec.data) if named else read_images(below(folder, source), spec.data)
         if validation is not None:
             raw = with_validation(raw, read_images(validation, spec.data))
-        return replace(prepare(raw, spec), augment=spec.data.augment)
+        return replace(prepare(raw, spec, known=known), augment=spec.data.augment)
     if isinstance(spec.data, TextData) and is_place(source):
         shape, vocabulary = shape_and_vocabulary(spec, ())
         read = partial(read_text, length=shape[-1], limit=spec.data.limit)
-        known = min(vocabulary or output_features(spec), output_features(spec))
-        raw = read(source, folder=folder, known=known)
+        tokens = min(vocabulary or output_features(spec), output_features(spec))
+        raw = read(source, folder=folder, known=tokens)
         if validation is not None:
-            raw = with_validation(raw, read(validation, known=known))
+            raw = with_validation(raw, read(validation, known=tokens))
         return prepare(raw, spec)
     found = find_source(source, folder=folder, trusted=trusted)
     if not isinstance(found, Raw):
         return of_loaders(found, spec)
     if validation is not None:
         found = with_validation(found, read_source(validation, trusted=False, known=found.features))
-    return prepare(found, spec)
+    return prepare(found, spec, known=known)
 
 
-def data_of(source: SpecSource, data: Source) -> Data:
+def data_of(source: SpecSource, data: Source, *, known: Preparation | None = None) -> Data:
     """The data that are given, or else those that the spec names, relative to its folder.
+
+    Args:
+        known: as for `load_data`.
 
     Raises:
         RunError: they cannot be read, are not sound, or do not fit the spec; or have fewer classes than it has outputs.
     """
     if data is None:
         named = named_data(source.spec)
-        found = load_data(named, source.spec, folder=source.folder, trusted=False)
+        found = load_data(named, source.spec, folder=source.folder, trusted=False, known=known)
     else:
         held_out = validation_file(source.spec, source.folder)
-        found = load_data(data, source.spec, validation=held_out)
+        found = load_data(data, source.spec, validation=held_out, known=known)
     _check_outputs(found, source.spec)
     return found
 
@@ -125,24 +131,33 @@ def _check_outputs(data: Data, spec: Spec) -> None:
     )
 
 
-def of_table(rows: Rows, spec: Spec, section: TableData, held_out: Rows | None = None) -> Data:
+def of_table(
+    rows: Rows,
+    spec: Spec,
+    section: TableData,
+    held_out: Rows | None = None,
+    known: Preparation | None = None,
+) -> Data:
     """Data out of a table with columns of several kinds.
 
     Args:
         rows: the table. spec: that they are for. section: what it says about them.
         held_out: rows for validation of a file of their own; None takes some of the others.
+        known: as for `load_data`.
 
     Raises:
         RunError: with everything that is wrong with the columns; or they do not fit the spec.
     """
     task = spec.train.task
     learned = learn_table(rows, section, task, validation=spec.train.held_out)
+    if known is not None and known.table is not None:
+        learned = replace(learned, encoding=known.table, raw=known.table.raw(rows, task))
     raw, parts, notes = learned.raw, learned.parts, learned.notes
     if held_out is not None:
         raw = with_validation(raw, learned.encoding.raw(held_out, task))
         parts = replace(parts, validation=np.arange(len(rows), len(raw.x)))
         notes = (*notes, *(f"{held_out.name}: {words}" for words in learned.encoding.unseen(held_out)))
-    return prepare(raw, spec, parts).of_table(learned.encoding, notes)
+    return prepare(raw, spec, parts, known=known).of_table(learned.encoding, notes)
 
 
 def of_loaders(loaders: Mapping[str, Any], spec: Spec) -> Data:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -98,6 +98,15 @@ class Preparation:
     def labels(self, prediction: Tensor, threshold: float = EVEN) -> Array:
         """The labels of predictions, as of `TargetForm`."""
         return self.form.labels(prediction, threshold)
+
+    def standardising_as(self, other: Preparation) -> Preparation:
+        """With the standardisation of another one, as far as both read numbers of one shape."""
+        found = self
+        if other.shape == self.shape:
+            found = replace(found, mean=other.mean, scale=other.scale)
+        if len(other.target_mean) == len(self.target_mean):
+            found = replace(found, target_mean=other.target_mean, target_scale=other.target_scale)
+        return found
 
     @property
     def form(self) -> TargetForm:

@@ -20,7 +20,14 @@ from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.several_inputs import InputForm, forms_for
 from gromo_graph.run.data.split import Split
 from gromo_graph.run.data.tables.encoding import TableEncoding
-from gromo_graph.run.data.targets import IGNORED, class_indices, class_names, label_names, target_values
+from gromo_graph.run.data.targets import (
+    IGNORED,
+    class_indices,
+    class_names,
+    label_names,
+    target_values,
+    with_known_classes,
+)
 from gromo_graph.spec.data_sections import UNCHANGED, Augment
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
@@ -79,12 +86,13 @@ def _positions(spec: Spec) -> tuple[int, ...]:
     return build_graph(spec).shapes[spec.outputs[0]][1:]
 
 
-def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
+def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparation | None = None) -> Data:
     """Check, split and standardise raw data.
 
     Args:
         raw: the data. spec: that they are for.
         parts: the rows of each part, perhaps none for test; None takes the split that is the same for every seed.
+        known: the preparation of an earlier run: its classes come first, and its standardisation stays; None learns it.
 
     Raises:
         RunError: they are not sound, or do not fit the spec.
@@ -99,17 +107,19 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         )
     outputs, forms = output_features(spec), forms_for(raw, spec)
     shape, vocabulary = shape_and_vocabulary(spec, forms)
-    task, positions = _task(raw, spec), _positions(spec)
+    task, positions, fingerprint = _task(raw, spec), _positions(spec), raw.fingerprint
     classes: tuple[str | int, ...] = ()
     labels: Array | None = None
     notes: list[str] = []
     unused: str | None = None
     if task == "classification":
+        raw = with_known_classes(raw, () if known is None else known.classes)
         assert raw.y is not None
         classes = class_names(raw, outputs)
         labels = class_indices(raw.y, classes, raw.name, positions)
         notes = single_class(raw)
-        unused = None if positions else unused_outputs(raw, outputs)  # a text seldom has all tokens
+        # A text seldom has all tokens, and the classes of an earlier run may be missing.
+        unused = None if positions or known is not None else unused_outputs(raw, outputs)
     elif task == "labels":
         classes = label_names(raw, outputs)
     if positions and raw.weights is not None:
@@ -138,13 +148,14 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None) -> Data:
         class_weight=weights,
         inputs=forms,
     )
-    train, validation, test = as_parts(raw, learned.preparation, (rows.train, rows.validation, rows.test))
+    preparation = learned.preparation if known is None else learned.preparation.standardising_as(known)
+    train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
     return Data(
         train,
         validation,
         test if len(test) else None,
-        learned.preparation,
-        raw.fingerprint,
+        preparation,
+        fingerprint,
         notes=(*learned.notes, *notes, *([unused] if unused else [])),
         unused=unused,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -87,7 +87,7 @@ def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
     """
     assert raw.y is not None
     named: Sequence[str | int] = raw.classes
-    if is_text(raw.y):
+    if is_text(raw.y) and not named:
         named = sorted(set(raw.y.tolist()))
     if len(named) > outputs:
         raise RunError(
@@ -95,6 +95,18 @@ def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
             f"expected one feature for each class, write `features: {len(named)}`"
         )
     return (*named, *range(len(named), outputs))
+
+
+def with_known_classes(raw: Raw, known: tuple[str | int, ...]) -> Raw:
+    """The data with the classes of an earlier run first, so that their logits mean the same; new ones come behind."""
+    assert raw.y is not None
+    own = raw.classes or (tuple(sorted(set(raw.y.tolist()))) if is_text(raw.y) else ())
+    first = tuple(each for each in known if isinstance(each, str))  # numbers are their own places
+    classes = (*first, *(each for each in own if each not in first))
+    if not own or classes == own:
+        return raw
+    y = raw.y if is_text(raw.y) else np.array([classes.index(each) for each in own])[raw.y.astype(np.int64)]
+    return replace(raw, y=y, classes=classes)
 
 
 def class_indices(

@@ -30,12 +30,14 @@ class FirstWeights(BaseModel):
 
     Attributes:
         file: its absolute path. sha256: of its content, so that the run never goes on from others.
+        preparation: the sha256 of the `data.json` beside it, if it is of a run; samples are then read as that run did.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
 
     file: str
     sha256: str
+    preparation: str | None = None
 
 
 class Command(BaseModel):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
-from gromo_graph.errors import RunError
-from gromo_graph.network import GrowingNetwork
+from gromo_graph.errors import GraphError, RunError
+from gromo_graph.network import GrowingNetwork, compile_network
+from gromo_graph.network.transaction import edit
+from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.folder.command import FirstWeights
-from gromo_graph.run.folder.run_folder import SPEC, WEIGHTS
+from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS
 from gromo_graph.run.folder.sealed_tensors import sealed, shapes_of, unsealed, words_of
+from gromo_graph.spec import parse_spec
 
 _SPEC = "spec"
 _SHOWN = 6  # tensors that differ
@@ -53,20 +57,65 @@ def first_weights(given: str | os.PathLike[str]) -> FirstWeights:
     """
     path = Path(given)
     path = (path / WEIGHTS if path.is_dir() else path).resolve()
+    data = path.with_name(DATA)
     with reading(path):
-        return FirstWeights(file=str(path), sha256=sha256(path.read_bytes()).hexdigest())
+        return FirstWeights(
+            file=str(path),
+            sha256=sha256(path.read_bytes()).hexdigest(),
+            preparation=sha256(data.read_bytes()).hexdigest() if data.is_file() else None,
+        )
 
 
-def load_first_weights(first: FirstWeights, network: GrowingNetwork) -> None:
+def first_preparation(first: FirstWeights | None) -> Preparation | None:
+    """The preparation of the run whose weights a run begins from; None if there is no such run.
+
+    Raises:
+        RunError: it is missing, damaged, or another one than at the beginning.
+    """
+    if first is None or first.preparation is None:
+        return None
+    path = Path(first.file).with_name(DATA)
+    try:
+        content = path.read_bytes()
+        if sha256(content).hexdigest() == first.preparation:
+            return Preparation.from_dict(json.loads(content))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path}: the run began from a run with this file, which cannot be read: {error}"
+        ) from error
+    raise RunError(f"{path}: the run began from a run with this file, which has been changed since")
+
+
+def load_first_weights(first: FirstWeights, network: GrowingNetwork) -> tuple[str, ...]:
     """Put the weights that a run begins from into its network before any growth.
+
+    The network may have more outputs than that of the file (`WidenOutputs`): the new ones begin at 0.
+
+    Returns:
+        The nodes whose weights are none of the file.
 
     Raises:
         RunError: the file is missing, damaged, another one than at the beginning, or of another network.
     """
     path = Path(first.file)
-    if first_weights(path) != first:
+    if first_weights(path).sha256 != first.sha256:
         raise RunError(f"{path}: the run began from other weights: this file has been changed since")
+    text, (output, *others) = spec_of_weights(path), network.spec.outputs
+    if text is not None and not others:
+        narrow = compile_network(parse_spec(text), seed=0)
+        load_weights(path, narrow)
+        before = set(narrow.parts)
+        with suppress(GraphError), edit(narrow) as change:
+            change.widen_outputs(network.graph.features(output))
+        if _shapes(narrow) == _shapes(network) and before != set(narrow.parts):
+            network.load_state_dict(narrow.state_dict())
+            return tuple(set(narrow.parts) - before - set(change.renamed))
     load_weights(path, network, of=f"`{network.spec.name}`")
+    return ()
+
+
+def _shapes(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def load_weights(path: Path, network: torch.nn.Module, *, of: str = SPEC) -> None:
@@ -80,7 +129,7 @@ def load_weights(path: Path, network: torch.nn.Module, *, of: str = SPEC) -> Non
     Raises:
         RunError: the file is missing or damaged, or holds the weights of another network.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    expected = _shapes(network)
     with reading(path):
         found = shapes_of(path)
         if expected != found:

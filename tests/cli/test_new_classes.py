@@ -1,0 +1,102 @@
+"""A trained run goes on with new classes, on the command line from start to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from typer.testing import CliRunner
+
+from gromo_graph import load_run
+from gromo_graph.cli import app
+
+SPEC = """\
+name: fruit
+nodes:
+  x: {kind: input, shape: [3]}        # three numbers
+  h: {kind: linear, from: x, features: 2, activation: relu}
+  y: {kind: linear, from: h, features: 2}
+output: y
+growth: {neurons: {per_step: 2}, stop: {steps: 2}, when: {until: 0.5, steps: 2}}
+train: {data: fruit.csv, epochs: 4, batch_size: 16, optimizer: {name: adamw, lr: 0.02, weight_decay: 0.1}}
+"""
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def csv(path: Path, classes: tuple[str, ...], shift: float) -> None:
+    draw = np.random.default_rng(len(classes))
+    rows = []
+    for place, name in enumerate(classes):
+        points = draw.normal(size=(40, 3)) + shift + 3.0 * np.eye(3)[place]
+        rows += [f"{','.join(f'{value:.4f}' for value in point)},{name}" for point in points]
+    path.write_text("\n".join(["a,b,c,target", *rows]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two classes, and the spec and the data of three."""
+    path = tmp_path_factory.mktemp("fruit")
+    (path / "my.yaml").write_text(SPEC)
+    csv(path / "fruit.csv", ("pear", "quince"), 0.0)
+    csv(path / "more.csv", ("pear", "quince", "apple"), 1.0)  # `apple` would come first
+    done = call("grow", path / "my.yaml", "--out", path / "one")
+    assert done.exit_code == 0, done.output
+    for words in (("take", path / "one"), ("widen-outputs", 3)):
+        done = call("edit", path / "my.yaml", *words)
+        assert done.exit_code == 0, done.output
+    return path
+
+
+def test_the_file_keeps_its_comments_and_gets_the_new_output(folder: Path) -> None:
+    text = (folder / "my.yaml").read_text()
+    assert "# three numbers" in text
+    assert "y.new" in text
+
+
+def test_old_classes_keep_their_logits_and_weights(folder: Path) -> None:
+    options = ("--set", "growth.freeze=old", "--set", "growth.stop={steps: 0}")
+    more = ("grow", folder / "my.yaml", "--data", folder / "more.csv", "--weights", folder / "one")
+    done = call(*more, *options, "--set", "train.optimizer.lr=1.0e-30", "--out", folder / "still")
+    assert done.exit_code == 0, done.output
+    one, still = load_run(folder / "one"), load_run(folder / "still")
+    assert still.preparation.classes == ("pear", "quince", "apple")
+    assert still.preparation.mean == one.preparation.mean
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    scores = still.scores(x)
+    assert torch.equal(scores[:, :2], one.scores(x))
+    assert not scores[:, 2].abs().gt(1e-20).any()
+
+
+def test_it_grows_for_the_new_class_alone(folder: Path) -> None:
+    more = ("grow", folder / "my.yaml", "--data", folder / "more.csv", "--weights", folder / "one")
+    done = call(
+        *more, "--set", "growth.freeze=old", "--set", "train.epochs=12", "--out", folder / "two", "--json"
+    )
+    assert done.exit_code == 0, done.output
+    one, two = load_run(folder / "one"), load_run(folder / "two")
+    assert two.summary["steps"] > 0
+    assert two.summary["test"]["accuracy"] > 0.5
+    before, after = one.network.parts, two.network.parts
+    width = len(before["h"].weight)
+    assert len(after["h"].weight) > width
+    assert torch.equal(after["h"].weight[:width], before["h"].weight)
+    assert torch.equal(after["y.old"].weight[:, :width], before["y"].weight)
+    assert after["y.new"].weight.any()
+    done = call("replay", folder / "two", "--to", 1, "--out", folder / "then")
+    assert done.exit_code == 0, done.output
+    assert load_run(folder / "then").events[0] == two.events[0]
+    found = json.loads(call("evaluate", folder / "two", "--json").stdout)
+    assert found["test"]["accuracy"] == two.summary["test"]["accuracy"]
+    path = folder / "one/data.json"
+    text = path.read_text()
+    path.write_text(text.replace("pear", "plum"))
+    done = call("replay", folder / "two", "--to", 1, "--out", folder / "again")
+    path.write_text(text)
+    assert "began from a run with this file, which has been changed since" in " ".join(done.output.split())
