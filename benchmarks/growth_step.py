@@ -38,6 +38,8 @@ CROSS_ENTROPY = torch.nn.functional.cross_entropy
 ALL = Growth(actions=("widen", "new_edge", "new_node"), groups=1, when=When(every=1, until=1.0))
 ROUNDS, FASTER = 3, 100.0
 
+Batches = list[tuple[torch.Tensor, torch.Tensor]]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -55,28 +57,45 @@ class Step:
     after: float
 
 
+@dataclass(frozen=True)
+class Digits:
+    """Batches of 1,200 digits to train with, and one of 297 that are held out."""
+
+    train: Batches
+    held_out: Batches
+
+
+def digits() -> Digits:
+    """The digits that every step sees."""
+    data = load_digits()
+    x = torch.tensor(data.data / 16.0, dtype=torch.float32)
+    y = torch.tensor(data.target)
+    train = list(zip(x[:1200].split(300), y[:1200].split(300), strict=True))
+    return Digits(train, [(x[1200:1497], y[1200:1497])])
+
+
 def grown(hidden: int) -> Step:
     """One step on the digits, the fastest of a few, after 20 epochs of Adam."""
-    digits = load_digits()
-    x = torch.tensor(digits.data / 16.0, dtype=torch.float32)
-    y = torch.tensor(digits.target)
-    train = list(zip(x[:1200].split(300), y[:1200].split(300), strict=True))
-    held_out = [(x[1200:1497], y[1200:1497])]
-    steps = [_step(hidden, train, held_out) for _ in range(ROUNDS)]
-    return min(steps, key=lambda step: step.seconds)
+    data = digits()
+    return min((_step(hidden, data) for _ in range(ROUNDS)), key=lambda step: step.seconds)
 
 
-def _step(hidden: int, train: list, held_out: list) -> Step:
+def trained(hidden: int, data: Digits) -> GrowthScheduler:
+    """The scheduler of a network after 20 epochs of Adam."""
     network = compile_network(parse_spec(spec_text(hidden)), seed=0)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
     for _ in range(20):
-        for x, y in train:
+        for x, y in data.train:
             optimizer.zero_grad()
             CROSS_ENTROPY(network(x), y).backward()
             optimizer.step()
-    scheduler = GrowthScheduler(network, CROSS_ENTROPY, optimizer=optimizer, policy=ALL, epochs=10)
+    return GrowthScheduler(network, CROSS_ENTROPY, optimizer=optimizer, policy=ALL, epochs=10)
+
+
+def _step(hidden: int, data: Digits) -> Step:
+    scheduler = trained(hidden, data)
     begin = time.perf_counter()
-    event = scheduler.step(train, held_out)
+    event = scheduler.step(data.train, data.held_out)
     taken = time.perf_counter() - begin
     assert event is not None
     return Step(hidden, len(event.candidates), taken, event.loss_before, event.loss_after)
@@ -113,18 +132,24 @@ def _beside(peer: PeerStep, ratio: float) -> str:
     )
 
 
-def planned(nodes: int) -> tuple[int, int, float]:
-    """Nodes, candidates that can be applied, and seconds of the second plan (the first one warms up)."""
+def planner(nodes: int, policy: Growth | None = None) -> tuple[GrowthScheduler, Batches]:
+    """A scheduler of a generated network that has planned once, to warm up, and its data."""
     network = compile_network(parse_spec(generated(nodes)), seed=0)
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(SAMPLES, size, generator=generator) for size in (16, 10))
     data = list(zip(x.split(BATCH), y.split(BATCH), strict=True))
-    scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss)
+    scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, policy=policy)
     scheduler.plan(data[:1])
+    return scheduler, data
+
+
+def planned(nodes: int) -> tuple[int, int, float]:
+    """Nodes, candidates that can be applied, and seconds of a plan."""
+    scheduler, data = planner(nodes)
     begin = time.perf_counter()
     plan = scheduler.plan(data)
     taken = time.perf_counter() - begin
-    return len(network.spec.nodes), sum(c.reason is None for c in plan.candidates), taken
+    return len(scheduler.network.spec.nodes), sum(c.reason is None for c in plan.candidates), taken
 
 
 def large(sizes: list[int]) -> bool:

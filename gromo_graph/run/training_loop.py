@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,13 @@ from torch import Tensor
 
 from gromo_graph.amounts import amount
 from gromo_graph.errors import NotFiniteError, RunError
-from gromo_graph.graph.edits import Restore
 from gromo_graph.growth import GrowthScheduler
 from gromo_graph.growth.observe import is_sized
 from gromo_graph.growth.out_of_memory import out_of_memory
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.forward import inputs_of
 from gromo_graph.network.optimizers import Untrained
-from gromo_graph.network.transaction import edit
 from gromo_graph.records import GrowthEvent
-from gromo_graph.records.histograms import Histograms
 from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.prepare_data import Data
@@ -32,38 +27,28 @@ from gromo_graph.run.data.samples import Stream, size_of
 from gromo_graph.run.epoch_progress import OnProgress, Progress, Watcher
 from gromo_graph.run.folder.checkpoint import (
     Checkpoint,
-    restore_chance,
-    restore_network,
-    restore_optimizer,
-    saved_chance,
-    saved_network,
-    saved_optimizer,
 )
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.recorder import UNRECORDED, Unrecorded
-from gromo_graph.run.histograms import histograms_of, samples_within_cost
 from gromo_graph.run.interrupt import Interruption
-from gromo_graph.run.judging.final import judged_run
-from gromo_graph.run.judging.measures import Judge, Measures, judge_of
-from gromo_graph.run.judging.predictions import Predictions, predictions_of
-from gromo_graph.run.judging.probabilities import EVEN
+from gromo_graph.run.judging.measures import Measures
+from gromo_graph.run.judging.run_measures import RunMeasures
 from gromo_graph.run.process_group import wrapped
-from gromo_graph.run.run import NOT_MEASURED, OWN_PARTS, Run
+from gromo_graph.run.run import Run
 from gromo_graph.run.run_batches import RunBatches
 from gromo_graph.run.speed import SpeedOfEpochs
 from gromo_graph.run.threads import choose_threads
 from gromo_graph.run.trainer import (
     Means,
-    evaluate,
     not_finite,
     train_epoch,
 )
 from gromo_graph.run.training.epoch_watch import EpochWatch
-from gromo_graph.run.training.objective import Objective, prepared_objective
-from gromo_graph.run.training.optimizers import make_optimizers, options_of
-from gromo_graph.run.training.schedules import learning_rate
+from gromo_graph.run.training.objective import prepared_objective
+from gromo_graph.run.training.optimizers import make_optimizers
+from gromo_graph.run.training_state import TrainingState
 from gromo_graph.spec import Spec
-from gromo_graph.statistics.saved_statistics import Snapshot
+from gromo_graph.spec.train_settings import Train
 
 _BETWEEN_CHECKPOINTS = 10.0  # seconds; epochs with growth have one anyway
 _BETWEEN_AGREEMENTS = 20  # batches after which several processes ask each other whether to stop
@@ -95,27 +80,24 @@ class Loop:
         new: Untrained = (),
     ) -> None:
         self.network, self.data, self.processes = network, data, processes
-        self.seed, self.amp, self.branch_point = command.seed, command.amp, command.branch_point
+        self.seed, self.amp = command.seed, command.amp
         self.ended = command.ended
         self.recorder: Unrecorded = UNRECORDED
         self.interruption = Interruption()
-        self.train = network.spec.train
-        self.loss = self._objective()
-        self.device = next(network.parameters()).device
+        self.loss = prepared_objective(self.train, data.preparation, weighted=data.train.weighted)
         self.source = RunBatches(network, data, self.seed, processes)
-        self.trained, self.measured = self.source.training(), self.source.measured()
-        self.optimizers = make_optimizers(network, self.train.optimizer)
+        self.trained = self.source.training()
+        self.measures = RunMeasures(network, self.loss, data, self.source.measured(), processes)
         self.events: list[GrowthEvent] = []
         self.told: list[Epoch] = []
         self.begin, self.lines = 0, 1  # the header
         self.kept = time.monotonic()
-        self.setbacks = 0  # epochs that were done again, each at half the learning rate of before
-        self.counted: int | None = None  # batches of an epoch, of a loader that does not say it
         self.threads = torch.get_num_threads()
+        optimizers = make_optimizers(network, self.train.optimizer)
         self.scheduler = GrowthScheduler(
             network,
             self.loss,
-            optimizer=self.optimizers,
+            optimizer=optimizers,
             on_event=self._on_event,
             on_batch=self._doing,
             generator=torch.Generator().manual_seed(self.seed),
@@ -126,12 +108,17 @@ class Loop:
             training_steps=self.source.steps(self.trained),
             statistics=None if isinstance(data.train, Stream) else self.source.of_tick,
         )
+        watch = EpochWatch(self.train)
+        self.state = TrainingState(network, optimizers, self.scheduler, watch, command.branch_point)
         self.batches = self.begun = 0  # training batches so far, and those before this epoch
         self.speed = SpeedOfEpochs(size_of(data.train))
         self.watcher: Watcher | None = None
-        self.watch = EpochWatch(self.train)
-        self.best: Snapshot | None = None  # the network of the best epoch since the last growth step
         self.specs: list[Spec] = []  # the network after each event of this epoch
+
+    @property
+    def train(self) -> Train:
+        """The section of the spec."""
+        return self.network.spec.train
 
     def go_on(self, checkpoint: Checkpoint, journal: Journal, path: Path) -> None:
         """Take the state of a checkpoint; afterwards the loop goes on as if it had never been broken off.
@@ -147,7 +134,7 @@ class Loop:
         if len(journal.epochs) != checkpoint.epoch:
             raise RunError(f"{path}: this checkpoint does not belong to the journal")
         try:
-            self._restore(checkpoint.parts)
+            self.state.restore(checkpoint.parts)
         except Exception as error:  # a value of any part may be of any type, whatever its checksum says
             if out_of_memory(error):
                 raise
@@ -174,19 +161,19 @@ class Loop:
             recorder.save(self.network)  # the files of a run that goes on may be of later than the checkpoint
             epoch = self.begin
             self._follow(epoch)
-            while epoch < self.train.epochs and self.watch.stopped is None:
+            while epoch < self.train.epochs and self.state.watch.stopped is None:
                 self._done(epoch)
                 epoch += 1
                 self._follow(epoch)
                 self._check()
-            self._keep_best()
+            self.state.keep_best()
         except EndOfReplay:
             pass
         except KeyboardInterrupt:
             recorder.break_off(self.network)
             raise
         results = self._results()
-        recorder.finish(self.network, results, self._histograms)
+        recorder.finish(self.network, results, self.measures.histograms)
         return Run(
             network=self.network,
             events=tuple(self.events),
@@ -208,7 +195,7 @@ class Loop:
         """
         told, lines, spec = len(self.events), self.recorder.lines, self.network.spec
         while True:
-            start = self._state(copied=True) if self.setbacks < self.train.retries else None
+            start = self.state.saved(copied=True) if self.state.setbacks < self.train.retries else None
             try:
                 self._epoch(epoch)
                 return
@@ -220,9 +207,9 @@ class Loop:
                 self.recorder.setback(epoch + 1, error.found, again=again)
                 if start is None or not again:
                     raise
-                self._restore(start)
+                self.state.restore(start)
                 lines += 1  # the setback stays
-                self.setbacks += 1
+                self.state.setbacks += 1
                 if self.processes.is_first:
                     again_at = f"epoch {epoch + 1} is done again at half the learning rate"
                     warnings.warn(f"{error.found}: {again_at}", stacklevel=2)
@@ -233,10 +220,7 @@ class Loop:
         Args:
             spec: of the network then. told: events that there were. lines: of the journal then.
         """
-        with edit(self.network) as change:
-            change.apply(Restore(spec))
-        self.optimizers = make_optimizers(self.network, self.train.optimizer)
-        self.scheduler.optimizer = self.optimizers
+        self.state.shrink_back(spec)
         del self.events[told:]
         self.recorder.go_back(lines)
         self._wrap_anew()
@@ -253,7 +237,7 @@ class Loop:
             self.model,
             self.loss,
             self.trained,
-            self.optimizers,
+            self.state.optimizers,
             rate=lambda batch: self._rate(epoch, batch),
             after_batch=self._after_batch,
             after_step=self._after_step,
@@ -263,13 +247,14 @@ class Loop:
             amp=self.amp,
             processes=self.processes,
         )
-        self.counted = self.batches - self.begun
+        self.state.epoch_batches = self.batches - self.begun
         if self.scheduler.policy.counts_epochs:
-            self.scheduler.step(self.trained, self.measured["validation"])
+            self.scheduler.step(self.trained, self.measures.batches["validation"])
             if any(event.decision is not None for event in self.events[told_before:]):
                 self._wrap_anew()
         trained = time.perf_counter()
-        lr, validation = self.optimizers[0].param_groups[0]["lr"], self._validation()
+        lr = self.state.optimizers[0].param_groups[0]["lr"]
+        validation = self.measures.validation()
         loss = validation["loss"]
         assert loss is not None  # every part has one
         if not math.isfinite(loss):
@@ -288,7 +273,7 @@ class Loop:
         events = tuple(self.events[told_before:])
         left = self.train.epochs - told.epoch
         speed = self.speed.after(training=trained - started, whole=seconds, events=events, epochs_left=left)
-        self._look_at(told, events)
+        self.state.look_at(told, events)
         if events or time.monotonic() - self.kept > _BETWEEN_CHECKPOINTS:
             self._checkpoint(epoch + 1)
         if self.on_progress is not None:
@@ -304,31 +289,11 @@ class Loop:
             )
             self.on_progress(progress)
 
-    def _look_at(self, told: Epoch, events: tuple[GrowthEvent, ...]) -> None:
-        """Go by the measure of an epoch: keep its weights if it is the best, and see whether to stop."""
-        is_best = self.watch.see(
-            told.epoch,
-            told.validation.get(self.train.watch),
-            grown=any(event.decision is not None for event in events),
-            growing=not self.scheduler.is_over,
-        )
-        if is_best and self.train.keep == "best":
-            self.best = saved_network(self.network).copied()
-
-    def _keep_best(self) -> None:
-        """Take the weights of the best epoch, if that is asked for."""
-        if self.best is not None:
-            restore_network(self.network, self.best)
-
     def _rate(self, epoch: int, batch: int) -> float:
         """The learning rate of a batch; in a first epoch of unknown length that of its beginning."""
-        batches = len(self.trained) if is_sized(self.trained) else self.counted
+        batches = len(self.trained) if is_sized(self.trained) else self.state.epoch_batches
         done = min(batch / batches, 1.0) if batches else 0.0
-        return (
-            learning_rate(self.train, (epoch + done) / self.train.epochs)
-            * self.watch.reduced
-            * 0.5**self.setbacks
-        )
+        return self.state.rate((epoch + done) / self.train.epochs)
 
     def _wrap_anew(self) -> None:
         self.model = self.network  # nothing may hold what was around it before
@@ -338,7 +303,7 @@ class Loop:
         """Grow if a tick is due; the network to go on training with."""
         if self.scheduler.policy.counts_epochs:
             return model
-        events = self.scheduler.after_batch(x, y, self.measured["validation"])
+        events = self.scheduler.after_batch(x, y, self.measures.batches["validation"])
         if any(event.decision is not None for event in events):
             self._wrap_anew()
             self.model.train()
@@ -364,22 +329,17 @@ class Loop:
 
     def _follow(self, epoch: int) -> None:
         """Leave the run that is followed if that is due; also one that was broken off just there."""
-        if self.branch_point is not None and self.scheduler.applied >= self.branch_point.at:
-            self._leave(self.branch_point, epoch)
+        point = self.state.branch_point
+        if point is not None and self.scheduler.applied >= point.at:
+            self._leave(point, epoch)
 
     def _leave(self, point: BranchPoint, epoch: int) -> None:
         """Go on with other settings than the run that was followed so far."""
-        self.branch_point = None
-        with edit(self.network) as change:
-            change.apply(Restore(point.spec_of(self.network.spec)))
-        before, self.train = self.train, self.network.spec.train
-        self.watch, self.best = EpochWatch(self.train), None
+        before = self.train
+        self.state.leave(point)
         others = self.train.batch_size != before.batch_size
         if others:
             self.trained = self.source.training()
-        asked = {"weight_decay": self.train.optimizer.weight_decay, **options_of(self.train.optimizer)}
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group.update({key: value for key, value in asked.items() if key in group})
         self.scheduler.use(
             self.network.spec.growth,
             epochs=self.train.epochs,
@@ -390,103 +350,29 @@ class Loop:
         self._checkpoint(epoch)
 
     def _checkpoint(self, epoch: int) -> None:
-        self.recorder.checkpoint(self.network, epoch, self._state)
+        self.recorder.checkpoint(self.network, epoch, self.state.saved)
         self.kept = time.monotonic()
-
-    def _state(self, *, copied: bool = False) -> dict[str, Snapshot]:
-        """All that decides how the run goes on; copied, it stays as it is while the run does."""
-        parts = {
-            "network": saved_network(self.network),
-            **{name: saved_optimizer(each, self.network) for name, each in self._optimizer_parts()},
-            "scheduler": self.scheduler.saved(),
-            "chance": saved_chance(self.device),
-            "course": Snapshot(
-                {
-                    "left": self.branch_point is None,
-                    "setbacks": self.setbacks,
-                    "batches": self.counted,
-                    "watch": self.watch.saved(),
-                }
-            ),
-            **({} if self.best is None else {"best": self.best}),
-        }
-        return {name: part.copied() for name, part in parts.items()} if copied else parts
-
-    def _optimizer_parts(self) -> list[tuple[str, torch.optim.Optimizer]]:
-        """The optimizers with the names of their parts in a checkpoint."""
-        names = ("optimizer", *(f"optimizer_{number}" for number in range(2, len(self.optimizers) + 1)))
-        return list(zip(names, self.optimizers, strict=True))
-
-    def _restore(self, parts: Mapping[str, Snapshot]) -> None:
-        restore_network(self.network, parts["network"])
-        for name, optimizer in self._optimizer_parts():
-            restore_optimizer(optimizer, self.network, parts[name])
-        self.scheduler.restore(parts["scheduler"])
-        restore_chance(parts["chance"], self.device)
-        course = parts["course"].plain
-        self.setbacks, self.counted = course.get("setbacks", 0), course.get("batches")
-        if "watch" in course:  # release 0.1 had none
-            self.watch.restore(course["watch"])
-        self.best = parts["best"].copied() if "best" in parts else None
-        if course["left"]:
-            self.branch_point = None
-
-    def _histograms(self) -> Histograms:
-        """Histograms of the weights, and of outputs for the first held-out samples unless a loader gives them."""
-        inputs = None
-        if not isinstance(self.data.parts["validation"], Stream):
-            x, _ = next(iter(self.measured["validation"]))
-            count = samples_within_cost(self.network)
-            inputs = [each[:count] for each in inputs_of(x)]
-        return histograms_of(self.network, inputs)
 
     def _on_event(self, event: GrowthEvent) -> None:
         self.events.append(event)
         self.specs.append(self.network.spec)
-        self.recorder.step(self.network, event, self._histograms)
-        point = self.branch_point
+        self.recorder.step(self.network, event, self.measures.histograms)
+        point = self.state.branch_point
         replayed = point is not None and point.overrides is None and event.step == point.at
         if replayed and event.decision is not None:
             raise EndOfReplay
 
-    def _validation(self) -> Means | Measures:
-        """The measures of the held-out data after an epoch: loss, accuracy, and those that the spec asks for."""
-        watched = () if self.train.watch in ("loss", *self.train.metrics) else (self.train.watch,)
-        wanted = (*self.train.metrics, *watched)
-        if not wanted and self._judge().threshold == EVEN:
-            return evaluate(self.network, self.loss, self.measured["validation"], processes=self.processes)
-        found = self._judge().measures(self._predictions("validation"))
-        return {name: found.get(name) for name in ("loss", "accuracy", *wanted)}
-
-    def _objective(self) -> Objective:
-        return prepared_objective(self.train, self.data.preparation, weighted=self.data.train.weighted)
-
-    def _predictions(self, part: str) -> Predictions:
-        return predictions_of(self.network, self.loss, self.measured[part], processes=self.processes)
-
-    def _judge(self) -> Judge:
-        written, prepared = self.train.threshold, self.data.preparation
-        return judge_of(prepared, EVEN if written == "tuned" else written)
-
     def _ending(self) -> dict[str, Any]:
         """Say why the training ended early and which epoch's weights are kept, if either is so."""
-        stopped = self.watch.stopped
+        watch, best = self.state.watch, self.state.best
         return {
-            **({} if stopped is None else {"stopped": stopped}),
-            **({} if self.best is None else {"kept_epoch": self.watch.best_epoch}),
+            **({} if watch.stopped is None else {"stopped": watch.stopped}),
+            **({} if best is None else {"kept_epoch": watch.best_epoch}),
         }
 
     def _results(self) -> dict[str, Any]:
-        point = self.branch_point
+        point = self.state.branch_point
         replayed = None if point is None else f"replayed up to step {point.at}"
-        judged = judged_run(
-            self._predictions,
-            [part for part in OWN_PARTS if part in self.measured],
-            self._judge(),
-            classes=self.data.preparation.classes,
-            tune=self.train.threshold == "tuned",
-        )
-        notes = (*self.data.notes, *judged.pop("notes", ()))
         return {
             "steps": self.scheduler.applied,
             "reason": replayed
@@ -495,9 +381,7 @@ class Loop:
             or f"the training is over: {amount(self.train.epochs, 'epoch')}",
             "parameters": self.network.graph.parameter_count,
             **self._ending(),
-            **dict.fromkeys(OWN_PARTS, NOT_MEASURED),
-            **judged,
-            **({"notes": notes} if notes else {}),
+            **self.measures.final(),
         }
 
 
