@@ -151,6 +151,7 @@ def _cpu() -> float:
 def server(tree: Path, case: str) -> Iterator[Callable[[], float]]:
     """A process that times a case with the package of a tree: a function that runs one round."""
     environment = os.environ | {"PYTHONPATH": str(tree)} | dict.fromkeys(THREADS, "1")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled
     command = [sys.executable, "-W", "ignore", __file__, "--serve", case]
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -37,14 +37,17 @@ def _end_interrupted() -> NoReturn:
 
 
 def _run() -> None:
-    # A verb that draws is over in half a second, most of it imports, whose objects are no garbage: look for
-    # garbage less often, and do not search the installed packages for plugins of pydantic.
-    gc.set_threshold(100_000, 20, 20)
+    # A verb that draws is over in half a second, most of it imports, whose objects are no garbage: do not look for any
+    # among them, and less often later; and do not search the installed packages for plugins of pydantic.
+    gc.disable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from gromo_graph.cli import app
     from gromo_graph.environment import process_count
     from gromo_graph.operating_system import write_utf8
 
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+    gc.enable()
     write_utf8(sys.stdout, sys.stderr)
     if process_count() == 1:
         app()

@@ -18,7 +18,12 @@ class Frozen(BaseModel):
     """A section of a spec: immutable, no unknown keys, nothing converted silently."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        populate_by_name=True,
+        allow_inf_nan=False,
+        defer_build=True,  # of most kinds a document has no node
     )
 
     @model_validator(mode="before")
