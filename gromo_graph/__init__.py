@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from gromo_graph.run.experiment_trackers import MLflowWriter, WandbWriter
     from gromo_graph.run.tensorboard import TensorBoardWriter
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
-    from gromo_graph.spec.kinds.registry import register_kind
+    from gromo_graph.spec.kinds.kind_registry import register_kind
     from gromo_graph.spec.optimizer_settings import Optimizer
     from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
     from gromo_graph.spec.text.author_file import write_back
@@ -139,7 +139,7 @@ _HOME = {
     "load_spec": "spec",
     "parse_spec": "spec",
     "pick": "run",
-    "register_kind": "spec.kinds.registry",
+    "register_kind": "spec.kinds.kind_registry",
     "render": "render",
     "render_steps": "render",
     "replay": "run",

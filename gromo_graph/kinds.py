@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gromo_graph.spec.kinds import Layer, Operation, Shape, ShapeMismatch
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 if TYPE_CHECKING:
     from gromo_graph.layers.base import LayerAdapter
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from gromo_graph.layers.replaced import Replaced, grown
     from gromo_graph.layers.torch_half import TorchHalf
     from gromo_graph.layers.weighted import Weighted
-    from gromo_graph.translation.blueprint import ModelValue, Unmapped
-    from gromo_graph.translation.rows import PlainTorch, as_function
-    from gromo_graph.translation.torch_call import TorchCall, weights_of
+    from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+    from gromo_graph.plain_torch.rows import PlainTorch, as_function
+    from gromo_graph.plain_torch.torch_call import TorchCall, weights_of
 
 _HOMES = (
     "layers.base",
@@ -36,9 +36,9 @@ _HOMES = (
     "layers.replaced",
     "layers.torch_half",
     "layers.weighted",
-    "translation.blueprint",
-    "translation.rows",
-    "translation.torch_call",
+    "plain_torch.blueprint",
+    "plain_torch.rows",
+    "plain_torch.torch_call",
 )
 
 __all__ = [

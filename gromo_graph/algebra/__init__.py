@@ -13,13 +13,6 @@ from gromo_graph.algebra.correlation import (
     summed_second_moment,
     view_of,
 )
-from gromo_graph.algebra.criteria import (
-    Spread,
-    first_weights_extension,
-    gradmax_extension,
-    random_extension,
-    variance_transfer_extension,
-)
 from gromo_graph.algebra.deferred_product import (
     Moment,
     PaddedRows,
@@ -30,6 +23,13 @@ from gromo_graph.algebra.deferred_product import (
 )
 from gromo_graph.algebra.delta import OptimalDelta, optimal_delta
 from gromo_graph.algebra.few_rows import delta_from_rows, extension_from_rows
+from gromo_graph.algebra.gradient_and_random_neurons import (
+    Spread,
+    first_weights_extension,
+    gradmax_extension,
+    random_extension,
+    variance_transfer_extension,
+)
 from gromo_graph.algebra.improvement import (
     ExtensionScore,
     SignedSlopes,

@@ -19,10 +19,10 @@ from gromo_graph.layers.affine import affine
 from gromo_graph.layers.class_token import token_in_front, token_itself
 from gromo_graph.layers.positions import add_parameter
 from gromo_graph.layers.scale import scaled
+from gromo_graph.plain_torch.arrangement import FEATURES, Arranged, Factor
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import TorchCall, Weight
 from gromo_graph.spec.kinds import Merge
-from gromo_graph.translation.arrangement import FEATURES, Arranged, Factor
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import TorchCall, Weight
 
 
 def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:

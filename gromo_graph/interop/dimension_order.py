@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gromo_graph.translation.arrangement import permuted, settled
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import TorchCall
+from gromo_graph.plain_torch.arrangement import permuted, settled
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import TorchCall
 
 
 def transpose(call: TorchCall, input: Any, dim0: int, dim1: int) -> ModelValue:

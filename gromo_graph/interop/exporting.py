@@ -24,8 +24,8 @@ from gromo_graph.interop.onnx_files import (
     runner,
     valid_bytes,
 )
-from gromo_graph.interop.prepared.prepared_files import onnx_file, program_file, rows_file
-from gromo_graph.interop.prepared.prepared_network import PreparedNetwork
+from gromo_graph.interop.raw_columns.prepared_files import onnx_file, program_file, rows_file
+from gromo_graph.interop.raw_columns.prepared_network import PreparedNetwork
 from gromo_graph.interop.source import source_of, weights_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.example_inputs import random_inputs

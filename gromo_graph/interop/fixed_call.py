@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from gromo_graph.interop.traces.trace import is_extra
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import Weight
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import Weight
 
 
 @dataclass(frozen=True)

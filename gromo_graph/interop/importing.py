@@ -23,12 +23,12 @@ from gromo_graph.layers.reparametrized import copy_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.adapting import Adapters, adapt
 from gromo_graph.network.link_modules import part_of
+from gromo_graph.plain_torch.blueprint import Source, free, legal
+from gromo_graph.plain_torch.folding import fold_orders
+from gromo_graph.plain_torch.torch_call import trained_like
 from gromo_graph.spec import Spec, check_spec
 from gromo_graph.spec.kinds import Input
 from gromo_graph.spec.train_settings import Train
-from gromo_graph.translation.blueprint import Source, free, legal
-from gromo_graph.translation.folding import fold_orders
-from gromo_graph.translation.torch_call import trained_like
 
 Example = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 

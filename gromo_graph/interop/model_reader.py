@@ -13,18 +13,18 @@ from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.arithmetic import Stacked
+from gromo_graph.interop.call_patterns.attention import ATTENTION, Scores, module_of_scores, row_of_scores
+from gromo_graph.interop.call_patterns.rms_norm import MeanSquare, row_of_squares
+from gromo_graph.interop.call_patterns.rotary import Region, rotary, rotary_regions
 from gromo_graph.interop.fixed_call import kept_call
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import CASTS, FORMS, HINTS, SEVERAL, VIEWS, function_row
 from gromo_graph.interop.traces.trace import ITSELF, Seen, Trace, line_of, name_of, without_extras
-from gromo_graph.interop.written.attention import ATTENTION, Scores, module_of_scores, row_of_scores
-from gromo_graph.interop.written.rms_norm import MeanSquare, row_of_squares
-from gromo_graph.interop.written.rotary import Region, rotary, rotary_regions
 from gromo_graph.layers.reparametrized import plain_weights, reparametrized
+from gromo_graph.plain_torch.arrangement import Arranged
+from gromo_graph.plain_torch.blueprint import Blueprint, ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import Absent, Constant, TorchCall, Weight, trained_like
 from gromo_graph.spec.kinds import Input
-from gromo_graph.translation.arrangement import Arranged
-from gromo_graph.translation.blueprint import Blueprint, ModelValue, Unmapped
-from gromo_graph.translation.torch_call import Absent, Constant, TorchCall, Weight, trained_like
 
 
 @dataclass

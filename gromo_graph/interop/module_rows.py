@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import nn
 
 from gromo_graph.interop import operators, transformer
-from gromo_graph.layers.registry import rows
-from gromo_graph.translation.rows import ModuleRow
+from gromo_graph.layers.torch_half_lookup import rows
+from gromo_graph.plain_torch.rows import ModuleRow
 
 _COMPOSED: Mapping[type[nn.Module], ModuleRow] = {
     nn.TransformerEncoderLayer: transformer.encoder_layer,

@@ -15,18 +15,18 @@ import torch
 from torch import nn
 
 from gromo_graph.interop.arithmetic import ARITHMETIC
+from gromo_graph.interop.call_patterns.attention import ATTENTION
+from gromo_graph.interop.call_patterns.rms_norm import mean_square
 from gromo_graph.interop.dimension_order import ORDERS
 from gromo_graph.interop.slicing import SLICING
-from gromo_graph.interop.written.attention import ATTENTION
-from gromo_graph.interop.written.rms_norm import mean_square
 from gromo_graph.layers import activation as activations
 from gromo_graph.layers.activation import ActivationRow, in_words
-from gromo_graph.layers.registry import rows
+from gromo_graph.layers.torch_half_lookup import rows
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import FunctionRow, ModuleRow, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import Merge
 from gromo_graph.spec.kinds.activation import Activation, ActivationName
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import FunctionRow, ModuleRow, as_function
-from gromo_graph.translation.torch_call import TorchCall
 
 CASTS = ("to", "float", "double", "type_as", "_to_copy")
 """Functions that give the same numbers in another precision."""

@@ -7,10 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
-from gromo_graph.spec.kinds import AvgPool1d, AvgPool2d
-from gromo_graph.spec.kinds.pad import Pad
-from gromo_graph.spec.kinds.slice import Slice
-from gromo_graph.translation.arrangement import (
+from gromo_graph.plain_torch.arrangement import (
     BATCH,
     FEATURES,
     Arranged,
@@ -20,8 +17,11 @@ from gromo_graph.translation.arrangement import (
     size_of,
     turned_to_front,
 )
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import TorchCall
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import TorchCall
+from gromo_graph.spec.kinds import AvgPool1d, AvgPool2d
+from gromo_graph.spec.kinds.pad import Pad
+from gromo_graph.spec.kinds.slice import Slice
 
 
 def getitem(call: TorchCall, input: Any, index: Any) -> ModelValue:

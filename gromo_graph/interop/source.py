@@ -14,7 +14,7 @@ from torch import fx, nn
 
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import Graph
-from gromo_graph.layers.registry import rows
+from gromo_graph.layers.torch_half_lookup import rows
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.plain import PlainForward, class_name, plain_forward
 

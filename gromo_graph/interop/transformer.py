@@ -14,8 +14,8 @@ from gromo_graph.layers.dropout import dropout
 from gromo_graph.layers.layer_norm import layer_norm
 from gromo_graph.layers.linear import linear
 from gromo_graph.layers.multihead import multihead_attention
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import TorchCall
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import TorchCall
 
 _ACTIVATIONS: Mapping[Any, str] = {functional.relu: "relu", functional.gelu: "gelu"}
 

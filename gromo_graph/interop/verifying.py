@@ -14,8 +14,8 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from gromo_graph.interop.traces.trace import without_extras
 from gromo_graph.layers.attention import Attend
-from gromo_graph.layers.registry import rows
 from gromo_graph.layers.reparametrized import copy_of
+from gromo_graph.layers.torch_half_lookup import rows
 from gromo_graph.network import GrowingNetwork
 
 _EXACT = (

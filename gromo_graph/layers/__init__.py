@@ -6,15 +6,15 @@
 from gromo_graph.layers.base import Kernel, LayerAdapter
 from gromo_graph.layers.operation import OperationAdapter
 from gromo_graph.layers.operations import operations_of, operations_with_repeats
-from gromo_graph.layers.registry import (
+from gromo_graph.layers.replaced import Kept, ParameterChange, Replaced
+from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.layers.torch_half_lookup import (
     adapter_for,
     build_module,
     make_identity,
     operation_adapter,
     operations_behind,
 )
-from gromo_graph.layers.replaced import Kept, ParameterChange, Replaced
-from gromo_graph.layers.torch_half import TorchHalf
 
 __all__ = [
     "Kept",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gromo_graph.plain_torch.blueprint import Unmapped
 from gromo_graph.spec.kinds.activation import Activation, ActivationName, SetActivation
-from gromo_graph.translation.blueprint import Unmapped
 
 
 @dataclass(frozen=True)

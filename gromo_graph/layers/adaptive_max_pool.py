@@ -11,9 +11,9 @@ from torch.nn import AdaptiveMaxPool1d, AdaptiveMaxPool2d, functional
 
 from gromo_graph.layers.adaptive_pool import adaptive_half
 from gromo_graph.layers.pool import Resampling
+from gromo_graph.plain_torch.blueprint import Unmapped
+from gromo_graph.plain_torch.torch_call import Absent, TorchCall
 from gromo_graph.spec.kinds import adaptive_max_pool as kind
-from gromo_graph.translation.blueprint import Unmapped
-from gromo_graph.translation.torch_call import Absent, TorchCall
 
 P = TypeVar("P", AdaptiveMaxPool1d, AdaptiveMaxPool2d)
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from gromo_graph.layers.torch_half import Adapter, TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import FunctionRow, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, per_axis
 from gromo_graph.spec.kinds.adaptive_pool import AdaptivePool
 from gromo_graph.spec.kinds.base import Shape
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import FunctionRow, as_function
-from gromo_graph.translation.torch_call import TorchCall, per_axis
 
 
 def adaptive_half(

@@ -13,11 +13,11 @@ from torch.nn import Parameter
 from gromo_graph.layers.operation import Features, Passed, Unchanging, with_entries
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.rows import PlainTorch
+from gromo_graph.plain_torch.torch_call import TorchCall, Weight
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.affine import Affine
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import PlainTorch
-from gromo_graph.translation.torch_call import TorchCall, Weight
 
 
 class SharedAffine(torch.nn.Module):

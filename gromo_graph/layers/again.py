@@ -16,9 +16,9 @@ from torch.nn import Parameter, functional
 from gromo_graph.errors import CompileError
 from gromo_graph.layers.embedding import TokenVectors
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.again import Again, TiedLinear
-from gromo_graph.translation.rows import PlainTorch
 
 
 class AppliedAgain(torch.nn.Module):

@@ -1,7 +1,7 @@
 """`attention`: each position takes a mean of values, weighted by the products of its query with the keys.
 
 The multi-head attention of torch, which it is read from, stands in `multihead.py`; attention that a model writes out is
-read by `interop/written/attention.py`.
+read by `interop/call_patterns/attention.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers.multihead import multihead_attention
 from gromo_graph.layers.operation import Features, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.refusals import MIXED_HEADS
-from gromo_graph.translation.rows import PlainTorch
 
 
 class Attend(torch.nn.Module):

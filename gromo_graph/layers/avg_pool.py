@@ -10,11 +10,11 @@ from torch.nn import AvgPool1d, AvgPool2d
 from gromo_graph.layers.operation import Channels, refuse_moving_rest
 from gromo_graph.layers.pool import Resampling, along_axes, window_fields
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import as_function
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.avg_pool import AvgPool
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall
 
 
 def build(node: AvgPool, inputs: Sequence[kinds.Shape]) -> AvgPool1d | AvgPool2d:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.rows import PlainTorch, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall
 
 
 class Shuffled(torch.nn.Module):

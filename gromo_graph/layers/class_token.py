@@ -19,12 +19,12 @@ from gromo_graph.layers.operation import (
 )
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.rows import PlainCall, PlainTorch
+from gromo_graph.plain_torch.torch_call import TorchCall, Weight
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.class_token import ClassToken
 from gromo_graph.spec.kinds.pad import Pad
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import PlainCall, PlainTorch
-from gromo_graph.translation.torch_call import TorchCall, Weight
 
 
 class TokenInFront(torch.nn.Module):

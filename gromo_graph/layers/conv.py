@@ -13,16 +13,16 @@ from gromo_graph.algebra import Patches, measured_image, spread_out
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.base import Kernel, like
 from gromo_graph.layers.pad import pad
+from gromo_graph.layers.skip_init import skip_init
 from gromo_graph.layers.torch_half import TorchHalf
-from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.layers.weighted import Weighted, bare, bias_of, weight_of
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.rows import PlainTorch, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, Weight, per_axis, sizes_of, weights_of
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
 from gromo_graph.spec.kinds.per_axis import along
 from gromo_graph.spec.kinds.window import Axis, same_padding
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, Weight, per_axis, sizes_of, weights_of
 
 _GROUPED = (GroupedConv1d, GroupedConv2d)
 FLAT = Axis(1)
@@ -44,7 +44,7 @@ class PointConv1d(Conv1d):
 def build(node: kinds.Convolution, inputs: Sequence[kinds.Shape]) -> torch.nn.Module:
     """The torch layer of a convolution; its weights are drawn by the compiler, from a generator."""
     at_each = node.dimensions == 1 and (node.kernel, node.stride) == (1, 1) and not node.axis(0).before
-    return undrawn(
+    return skip_init(
         PointConv1d if at_each else (Conv1d, Conv2d)[node.dimensions - 1],
         inputs[0][0],
         node.features,
@@ -277,7 +277,7 @@ def _padded(
 
 
 def _plain_point(part: PointConv1d) -> PlainTorch:
-    layer = undrawn(
+    layer = skip_init(
         torch.nn.Linear, part.in_channels, part.out_channels, bias=part.bias is not None, device="meta"
     )
     layer.weight = like(part.weight, part.weight[:, :, 0])

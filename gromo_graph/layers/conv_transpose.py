@@ -15,14 +15,14 @@ from torch.nn import functional
 
 from gromo_graph.layers.base import like
 from gromo_graph.layers.conv import FLAT, SlidingAdapter, sliding_fields
+from gromo_graph.layers.skip_init import skip_init
 from gromo_graph.layers.torch_half import TorchHalf
-from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.layers.weighted import bare
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import PlainTorch, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, sizes_of, weights_of
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis, TransposedAxis
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, sizes_of, weights_of
 
 
 class TransposedConvolution(torch.nn.Module):
@@ -69,7 +69,7 @@ class TransposedConvolution(torch.nn.Module):
 
     def as_torch(self) -> torch.nn.Module:
         """The same as a layer of torch, with copies of the weights."""
-        new: Any = undrawn(
+        new: Any = skip_init(
             self.plain, self.in_channels, self.out_channels, bias=self.bias is not None, **self.options
         )
         new.weight = like(self.weight, self.weight.transpose(0, 1).contiguous())

@@ -21,8 +21,8 @@ from gromo_graph.layers.operation import (
     with_entries,
 )
 from gromo_graph.layers.replaced import Replaced, grown
+from gromo_graph.layers.skip_init import skip_init
 from gromo_graph.layers.torch_half import TorchHalf
-from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.spec.kinds import Depthwise, Shape
 from gromo_graph.spec.kinds.refusals import MIXED_GROUPS, no_middle_tap
 
@@ -30,7 +30,7 @@ from gromo_graph.spec.kinds.refusals import MIXED_GROUPS, no_middle_tap
 def build(node: Depthwise, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch convolution with as many groups as there are; its weights are drawn by the compiler."""
     channels = inputs[0][0]
-    return undrawn(
+    return skip_init(
         (torch.nn.Conv1d, torch.nn.Conv2d)[node.dimensions - 1],
         channels,
         channels,

@@ -13,11 +13,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from gromo_graph.layers.operation import Channels, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.arrangement import Arranged
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import PlainTorch, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import Dropout, Shape
-from gromo_graph.translation.arrangement import Arranged
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall
 
 
 class DropSamples(torch.nn.Dropout1d):

@@ -15,11 +15,11 @@ from gromo_graph.layers.base import Kernel
 from gromo_graph.layers.replaced import Replaced
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.layers.weighted import Weighted, bare
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import PlainTorch, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, sizes_of, weights_of
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.window import Axis
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, sizes_of, weights_of
 
 _POINT = Axis(1)
 

@@ -9,10 +9,10 @@ import torch
 
 from gromo_graph.layers.operation import OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.rows import as_function
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import Flatten, Shape
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall
 
 
 def build(node: Flatten, inputs: Sequence[Shape]) -> torch.nn.Flatten:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from gromo_graph.layers.pool import Resampling
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.arrangement import along, settled
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import PlainTorch
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.flip import Flip
-from gromo_graph.translation.arrangement import along, settled
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import PlainTorch
-from gromo_graph.translation.torch_call import TorchCall
 
 
 class Flipped(torch.nn.Module):

@@ -21,11 +21,11 @@ from gromo_graph.layers.operation import (
 )
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, weights_of
 from gromo_graph.spec.kinds import GroupNorm, Shape
 from gromo_graph.spec.kinds.refusals import MIXED_GROUPS
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall, weights_of
 
 
 def build(node: GroupNorm, inputs: Sequence[Shape]) -> TorchGroupNorm:

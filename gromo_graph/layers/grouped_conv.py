@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import torch
 
+from gromo_graph.layers.skip_init import skip_init
 from gromo_graph.layers.torch_half import TorchHalf
-from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv
 
 
 def build(node: GroupedConv, inputs: Sequence[Shape]) -> torch.nn.Module:
     """The torch convolution; its weights are drawn by the compiler."""
-    return undrawn(
+    return skip_init(
         (torch.nn.Conv1d, torch.nn.Conv2d)[node.dimensions - 1],
         inputs[0][0],
         node.features,

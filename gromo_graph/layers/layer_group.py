@@ -16,7 +16,7 @@ from gromo_graph.graph.width_flow import GroupPlace, GroupPlaces
 from gromo_graph.layers.base import Kernel
 from gromo_graph.layers.growing import FeatureModule, GrowingLayer
 from gromo_graph.layers.operations import operations_of
-from gromo_graph.layers.registry import operation_adapter
+from gromo_graph.layers.torch_half_lookup import operation_adapter
 
 Value = TypeVar("Value")
 Layer = TypeVar("Layer", bound=GrowingLayer)

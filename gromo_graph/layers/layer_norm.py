@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from gromo_graph.layers.joint_norm import FeaturesFirst, JointNormAdapter
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import PlainTorch, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, weights_of
 from gromo_graph.spec.kinds import LayerNorm, Shape
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, weights_of
 
 
 class FeatureNorm(FeaturesFirst, torch.nn.LayerNorm):

@@ -12,20 +12,20 @@ from torch.nn import Linear
 from gromo_graph.algebra import Patches, as_rows, rows_of_matrix, with_constant
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.base import Kernel
+from gromo_graph.layers.skip_init import skip_init
 from gromo_graph.layers.torch_half import TorchHalf
-from gromo_graph.layers.undrawn import undrawn
 from gromo_graph.layers.weighted import Weighted, bare
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.rows import as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, Weight, sizes_of, weights_of
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.again import TiedLinear
 from gromo_graph.spec.kinds.window import Axis
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall, Weight, sizes_of, weights_of
 
 
 def build(node: kinds.Linear, inputs: Sequence[kinds.Shape]) -> Linear:
     """The torch layer of a `linear` node; its weights are drawn by the compiler, from a generator."""
-    return undrawn(Linear, inputs[0][0], node.features, bias=node.bias)
+    return skip_init(Linear, inputs[0][0], node.features, bias=node.bias)
 
 
 class LinearAdapter(Weighted[Linear]):

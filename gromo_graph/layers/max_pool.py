@@ -10,11 +10,11 @@ from torch.nn import MaxPool1d, MaxPool2d, functional
 
 from gromo_graph.layers.pool import Resampling, along_axes, window_fields
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, per_axis
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.pool import Pool
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import as_function
-from gromo_graph.translation.torch_call import TorchCall, per_axis
 
 
 def build(node: Pool, inputs: Sequence[kinds.Shape]) -> MaxPool1d | MaxPool2d:

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import TorchCall, Weight, trained_like
 from gromo_graph.spec.kinds import Attention, Conv1d
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import TorchCall, Weight, trained_like
 
 
 def multihead_attention(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gromo_graph.layers.registry import operation_adapter
+from gromo_graph.layers.torch_half_lookup import operation_adapter
 
 
 def operations_of(function: torch.nn.Module) -> Iterator[torch.nn.Module]:

@@ -12,11 +12,11 @@ from torch.nn import functional
 from gromo_graph.layers.operation import Channels, refuse_moving_rest
 from gromo_graph.layers.pool import Resampling
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import PlainTorch
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.pad import Pad
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import PlainTorch
-from gromo_graph.translation.torch_call import TorchCall
 
 
 class Padded(torch.nn.Module):

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 
 from gromo_graph.layers.operation import OperationAdapter
-from gromo_graph.translation.torch_call import per_axis
+from gromo_graph.plain_torch.torch_call import per_axis
 
 M = TypeVar("M", bound=torch.nn.Module)
 

@@ -13,11 +13,11 @@ from gromo_graph.algebra import Tangent, tangent_of
 from gromo_graph.layers.operation import Channels, Elementwise, Features, NewChannels, Passed, with_entries
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.rows import PlainTorch, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, sizes_of, weights_of
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.prelu import PReLU
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import PlainTorch, as_function
-from gromo_graph.translation.torch_call import TorchCall, sizes_of, weights_of
 
 _SLOPE = 0.25
 

@@ -21,14 +21,14 @@ from gromo_graph.layers.conv import FLAT, SlidingAdapter
 from gromo_graph.layers.operation import Channels, NewChannels, OperationAdapter
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.arrangement import BATCH, FEATURES, Arranged, along, arranged, permuted, settled
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import PlainTorch
+from gromo_graph.plain_torch.torch_call import Absent, TorchCall, Weight
 from gromo_graph.spec.kinds import Dropout, Shape
 from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.recurrent import GRU, LSTM, Recurrent
 from gromo_graph.spec.kinds.window import Axis
-from gromo_graph.translation.arrangement import BATCH, FEATURES, Arranged, along, arranged, permuted, settled
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import PlainTorch
-from gromo_graph.translation.torch_call import Absent, TorchCall, Weight
 
 _NEW = 2
 """The place of the gate whose value enters the state, in torch's order of both kinds; the others are factors."""

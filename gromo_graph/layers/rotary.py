@@ -1,6 +1,6 @@
 """`rotary`: pairs of features are turned by an angle that grows with the position. Nothing grows through it.
 
-How models write it is read by `interop/written/rotary.py`.
+How models write it is read by `interop/call_patterns/rotary.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.rotary import Rotary
-from gromo_graph.translation.rows import PlainTorch
 
 
 class Turned(torch.nn.Module):

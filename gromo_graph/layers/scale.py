@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.rows import PlainTorch
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.scale import Scale
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.rows import PlainTorch
-from gromo_graph.translation.torch_call import TorchCall
 
 
 class Scaled(torch.nn.Module):

@@ -8,8 +8,8 @@ import torch
 
 from gromo_graph.layers.operation import OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec import kinds
-from gromo_graph.translation.rows import PlainTorch
 
 
 class FlatPositions(torch.nn.Flatten):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.slice import Slice
-from gromo_graph.translation.rows import PlainTorch
 
 
 class Sliced(torch.nn.Module):

@@ -10,8 +10,8 @@ import torch
 
 from gromo_graph.layers.base import LayerAdapter
 from gromo_graph.layers.operation import OperationAdapter
+from gromo_graph.plain_torch.rows import ExportRow, FunctionRow, ModuleRow
 from gromo_graph.spec.kinds.base import Shape
-from gromo_graph.translation.rows import ExportRow, FunctionRow, ModuleRow
 
 Builder = Callable[[Any, Sequence[Shape]], torch.nn.Module]
 """(node, shapes of what it reads, without the batch) -> module, whose first weights the caller draws."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec import kinds
-from gromo_graph.translation.rows import PlainTorch
 
 
 class SwapFeatures(torch.nn.Module):

@@ -8,9 +8,9 @@ import torch
 
 from gromo_graph.layers.operation import OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.unflatten import Unflatten
-from gromo_graph.translation.rows import PlainTorch
 
 
 def build(node: Unflatten, inputs: Sequence[Shape]) -> torch.nn.Unflatten:

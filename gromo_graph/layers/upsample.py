@@ -9,11 +9,11 @@ import torch
 
 from gromo_graph.layers.pool import Resampling
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.rows import FunctionRow, as_function
+from gromo_graph.plain_torch.torch_call import TorchCall, per_axis
 from gromo_graph.spec.kinds import Shape, Upsample1d, Upsample2d
 from gromo_graph.spec.kinds.upsample import Upsample
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.rows import FunctionRow, as_function
-from gromo_graph.translation.torch_call import TorchCall, per_axis
 
 
 def build(node: Upsample, inputs: Sequence[Shape]) -> torch.nn.Upsample:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gromo_graph.layers.base import like
 from gromo_graph.layers.replaced import Replaced, grown
-from gromo_graph.layers.undrawn import undrawn
+from gromo_graph.layers.skip_init import skip_init
 
 M = TypeVar("M", bound=torch.nn.Module)
 
@@ -137,5 +137,5 @@ def bare(kind: type[M], **options: Any) -> M:
 
 @cache
 def _prototype(kind: Any, **options: Any) -> torch.nn.Module:
-    layer: torch.nn.Module = undrawn(kind, 1, 1, device="meta", **options)
+    layer: torch.nn.Module = skip_init(kind, 1, 1, device="meta", **options)
     return layer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from gromo_graph.layers.registry import rows
-from gromo_graph.translation.rows import PlainTorch
+from gromo_graph.layers.torch_half_lookup import rows
+from gromo_graph.plain_torch.rows import PlainTorch
 
 
 def in_plain_torch(part: nn.Module) -> PlainTorch:

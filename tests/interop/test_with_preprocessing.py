@@ -21,7 +21,7 @@ import torch
 from gromo_graph import Run, compile_network, grow
 from gromo_graph.errors import RunError
 from gromo_graph.interop.exporting import export
-from gromo_graph.interop.prepared import prepared_files, standalone_rows
+from gromo_graph.interop.raw_columns import prepared_files, standalone_rows
 from gromo_graph.run.data.tables.encoded_columns import DateColumn
 from gromo_graph.run.data.tables.rows import date_cells, number_cells
 from gromo_graph.spec import dump_spec, parse_spec

@@ -26,9 +26,9 @@ from gromo_graph import (
     register_kind,
 )
 from gromo_graph.kinds import Operation
-from gromo_graph.layers.registry import rows, torch_half
+from gromo_graph.layers.torch_half_lookup import rows, torch_half
 from gromo_graph.spec.kinds import KINDS
-from gromo_graph.spec.kinds.registry import TORCH_HALVES
+from gromo_graph.spec.kinds.kind_registry import TORCH_HALVES
 from tests.cli.test_verbs import call
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own_kinds.md").read_text()

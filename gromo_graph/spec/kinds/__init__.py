@@ -22,12 +22,12 @@ from gromo_graph.spec.kinds.fixed import Fixed
 from gromo_graph.spec.kinds.flatten import Flatten
 from gromo_graph.spec.kinds.group_norm import GroupNorm
 from gromo_graph.spec.kinds.input import Input
+from gromo_graph.spec.kinds.kind_registry import KINDS, sort_kinds
 from gromo_graph.spec.kinds.layer_norm import LayerNorm
 from gromo_graph.spec.kinds.linear import Linear
 from gromo_graph.spec.kinds.max_pool import MaxPool1d, MaxPool2d
 from gromo_graph.spec.kinds.merge import Merge
 from gromo_graph.spec.kinds.positions import Positions
-from gromo_graph.spec.kinds.registry import KINDS, sort_kinds
 from gromo_graph.spec.kinds.sequence import AsSequence
 from gromo_graph.spec.kinds.transpose import Transpose
 from gromo_graph.spec.kinds.upsample import Upsample1d, Upsample2d

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from gromo_graph.spec.kinds.adaptive_pool import AdaptivePool
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 
 class AdaptiveAvgPool1d(AdaptivePool):

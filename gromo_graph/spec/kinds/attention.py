@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, Sources, WidthRule
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.refusals import MIXED_HEADS
-from gromo_graph.spec.kinds.registry import register_kind
 
 
 class Attention(Operation):

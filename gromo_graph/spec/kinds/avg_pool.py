@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.pool import Pool
-from gromo_graph.spec.kinds.registry import register_kind
 
 
 class AvgPool(Pool):

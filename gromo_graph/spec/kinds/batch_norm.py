@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Shape
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.norm import Eps, Norm
-from gromo_graph.spec.kinds.registry import register_kind
 
 
 class BatchNorm(Norm):

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch, Weighted
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.per_axis import Positions
-from gromo_graph.spec.kinds.registry import register_kind
 
 
 class ClassToken(Weighted, Operation):

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Family, Layer, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.per_axis import MarginPerAxis, PositionsPerAxis, at, short_text, sizes_text
-from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Sliding, spatial_sizes
 from gromo_graph.spec.kinds.window import TransposedAxis
 

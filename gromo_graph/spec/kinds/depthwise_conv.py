@@ -10,9 +10,9 @@ from pydantic import Field
 
 from gromo_graph.spec.kinds.activation import Activation
 from gromo_graph.spec.kinds.base import Family, Features, Operation, Shape, ShapeMismatch, Weighted
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.per_axis import along
 from gromo_graph.spec.kinds.refusals import MIXED_GROUPS, no_middle_tap
-from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving
 
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Features, Layer, Shape, ShapeMismatch
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 
 def _read_no_bias(value: Any) -> Any:

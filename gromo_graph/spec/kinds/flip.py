@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
 from gromo_graph.spec.kinds.frozen import as_tuple
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 
 class Flip(Operation):

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from gromo_graph.amounts import amount
 from gromo_graph.spec.kinds.base import Features, Shape, ShapeMismatch
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.norm import Eps, Norm
 from gromo_graph.spec.kinds.refusals import MIXED_GROUPS
-from gromo_graph.spec.kinds.registry import register_kind
 
 
 class GroupNorm(Norm):

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gromo_graph.amounts import amount
 from gromo_graph.spec.kinds.base import Family, Features, Operation, Shape, ShapeMismatch, WidthRule
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.sliding import Convolving
 
 

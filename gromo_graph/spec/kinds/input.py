@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from gromo_graph.spec.kinds.base import Features, Node, Shape, Sources, WidthRule
 from gromo_graph.spec.kinds.frozen import as_tuple
-from gromo_graph.spec.kinds.registry import add_to_language
+from gromo_graph.spec.kinds.kind_registry import add_to_language
 
 
 class Input(Node):

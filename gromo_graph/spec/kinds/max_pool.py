@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.pool import Pool
-from gromo_graph.spec.kinds.registry import register_kind
 
 
 class MaxPool1d(Pool):

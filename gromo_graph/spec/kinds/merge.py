@@ -9,7 +9,7 @@ from pydantic import Field
 
 from gromo_graph.spec.kinds.activation import Activation
 from gromo_graph.spec.kinds.base import Node, Shape, ShapeMismatch, WidthRule
-from gromo_graph.spec.kinds.registry import add_to_language
+from gromo_graph.spec.kinds.kind_registry import add_to_language
 
 MergeKind = Literal["sum", "product", "concat"]
 

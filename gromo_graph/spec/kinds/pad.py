@@ -11,8 +11,8 @@ from pydantic_core import PydanticCustomError
 from gromo_graph.amounts import amount
 from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
 from gromo_graph.spec.kinds.frozen import as_tuple
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.per_axis import MOST
-from gromo_graph.spec.kinds.registry import register_kind
 
 _Side = Annotated[int, Field(ge=-MOST, le=MOST)]
 

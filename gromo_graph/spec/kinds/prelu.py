@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Operation, Shape, Weighted
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 
 class PReLU(Weighted, Operation):

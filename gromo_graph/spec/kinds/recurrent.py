@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gromo_graph.spec.kinds.base import Layer, Shape, ShapeMismatch
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 
 class Recurrent(Layer):

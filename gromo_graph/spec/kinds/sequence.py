@@ -7,7 +7,7 @@ from math import prod
 from typing import Literal
 
 from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 
 class AsSequence(Operation):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from gromo_graph.spec.kinds.base import Operation, Shape, ShapeMismatch, WidthRule
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 
 class Transpose(Operation):

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, WidthRule
 from gromo_graph.spec.kinds.frozen import as_tuple
-from gromo_graph.spec.kinds.registry import register_kind
+from gromo_graph.spec.kinds.kind_registry import register_kind
 
 
 class Unflatten(Operation):

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import Operation, Shape
+from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.per_axis import PositionsPerAxis, WithAxes, along, short_text
-from gromo_graph.spec.kinds.registry import register_kind
 from gromo_graph.spec.kinds.sliding import spatial_sizes
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from gromo_graph.translation.blueprint import ModelValue
-from gromo_graph.translation.torch_call import TorchCall
+from gromo_graph.plain_torch.blueprint import ModelValue
+from gromo_graph.plain_torch.torch_call import TorchCall
 
 FunctionRow = Callable[..., ModelValue]
 """(call, arguments...) -> ModelValue, with the arguments of the torch function that it stands for."""

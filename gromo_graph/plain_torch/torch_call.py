@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gromo_graph.spec.kinds import Fixed, Node, Shape
-from gromo_graph.spec.kinds.again import Again
-from gromo_graph.translation.arrangement import (
+from gromo_graph.plain_torch.arrangement import (
     BATCH,
     FEATURES,
     Arranged,
@@ -26,8 +24,10 @@ from gromo_graph.translation.arrangement import (
     turn_of_features,
     turned_to_front,
 )
-from gromo_graph.translation.blueprint import Blueprint, ModelValue, Source, Unmapped
-from gromo_graph.translation.features_last import FeaturesLast, InOrder
+from gromo_graph.plain_torch.blueprint import Blueprint, ModelValue, Source, Unmapped
+from gromo_graph.plain_torch.features_last import FeaturesLast, InOrder
+from gromo_graph.spec.kinds import Fixed, Node, Shape
+from gromo_graph.spec.kinds.again import Again
 
 
 @dataclass(frozen=True)

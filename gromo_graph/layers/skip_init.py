@@ -10,7 +10,7 @@ import torch
 M = TypeVar("M", bound=torch.nn.Module)
 
 
-def undrawn(kind: type[M], *arguments: Any, **options: Any) -> M:
+def skip_init(kind: type[M], *arguments: Any, **options: Any) -> M:
     """`kind(*arguments, **options)` with any numbers as weights, and no number drawn.
 
     `torch.nn.utils.skip_init` does the same by way of the meta device, which takes five times as long, and half a

@@ -21,9 +21,7 @@ from torch import nn
 from gromo_graph.interop.arithmetic import ARITHMETIC, repeated_heads
 from gromo_graph.layers.linear import linear
 from gromo_graph.layers.multihead import is_causal
-from gromo_graph.spec.kinds import Attention, Conv1d, Flatten, Linear, Shape
-from gromo_graph.spec.kinds.scale import Scale
-from gromo_graph.translation.arrangement import (
+from gromo_graph.plain_torch.arrangement import (
     BATCH,
     FEATURES,
     Arranged,
@@ -34,8 +32,10 @@ from gromo_graph.translation.arrangement import (
     settled,
     size_of,
 )
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import TorchCall, Weight, trained_like
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import TorchCall, Weight, trained_like
+from gromo_graph.spec.kinds import Attention, Conv1d, Flatten, Linear, Shape
+from gromo_graph.spec.kinds.scale import Scale
 
 
 @dataclass(frozen=True)

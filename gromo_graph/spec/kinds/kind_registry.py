@@ -18,7 +18,7 @@ KINDS: dict[str, type[Node]] = {}
 """The torch-free half of each kind: the model of its nodes."""
 
 TORCH_HALVES: dict[str, TorchHalfSource] = {}
-"""By kind, how the torch half is found; `input` and `merge` have none. `gromo_graph.layers.registry` loads it."""
+"""By kind, how the torch half is found; `input` and `merge` have none. `layers.torch_half_lookup` loads it."""
 
 
 def register_kind(model: type[Node], torch_half: TorchHalfSource) -> None:

@@ -14,9 +14,9 @@ import torch
 
 from gromo_graph.errors import RunError
 from gromo_graph.interop.onnx_files import NOT_RUN, PREPARATION, by_torch, runner, valid_bytes
-from gromo_graph.interop.prepared import standalone_rows
-from gromo_graph.interop.prepared.onnx_columns import inputs_of, prepared_model
-from gromo_graph.interop.prepared.prepared_network import PreparedNetwork, any_batch
+from gromo_graph.interop.raw_columns import standalone_rows
+from gromo_graph.interop.raw_columns.onnx_columns import inputs_of, prepared_model
+from gromo_graph.interop.raw_columns.prepared_network import PreparedNetwork, any_batch
 from gromo_graph.run.data.raw import Array
 
 _SAMPLES = 3

@@ -14,9 +14,9 @@ from gromo_graph.errors import CompileError, GrowthError
 from gromo_graph.layers.base import LayerAdapter
 from gromo_graph.layers.operation import Elementwise, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.plain_torch.rows import ExportRow, FunctionRow, ModuleRow
 from gromo_graph.spec.kinds import Node, Shape
-from gromo_graph.spec.kinds.registry import TORCH_HALVES, TorchHalfSource
-from gromo_graph.translation.rows import ExportRow, FunctionRow, ModuleRow
+from gromo_graph.spec.kinds.kind_registry import TORCH_HALVES, TorchHalfSource
 
 M = TypeVar("M", bound=torch.nn.Module)
 

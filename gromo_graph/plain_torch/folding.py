@@ -13,14 +13,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from gromo_graph.plain_torch.blueprint import Blueprint, free
+from gromo_graph.plain_torch.torch_call import trained_like
 from gromo_graph.spec.kinds import Attention, Conv1d, Conv2d, Linear
 from gromo_graph.spec.kinds.affine import Affine
 from gromo_graph.spec.kinds.again import Shares
 from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
 from gromo_graph.spec.kinds.slice import Slice
-from gromo_graph.translation.blueprint import Blueprint, free
-from gromo_graph.translation.torch_call import trained_like
 
 _Layer = Linear | Conv1d | Conv2d
 

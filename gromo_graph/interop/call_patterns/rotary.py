@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from gromo_graph.interop.call_patterns.attention import ATTENTION
 from gromo_graph.interop.traces.trace import Seen, Trace, name_of
-from gromo_graph.interop.written.attention import ATTENTION
 from gromo_graph.layers.rotary import Turned, tables
+from gromo_graph.plain_torch.arrangement import BATCH, FEATURES, Arranged, Factor, places, settled, size_of
+from gromo_graph.plain_torch.blueprint import ModelValue, Source, Unmapped
+from gromo_graph.plain_torch.torch_call import TorchCall, Weight
 from gromo_graph.spec.kinds.rotary import Rotary
-from gromo_graph.translation.arrangement import BATCH, FEATURES, Arranged, Factor, places, settled, size_of
-from gromo_graph.translation.blueprint import ModelValue, Source, Unmapped
-from gromo_graph.translation.torch_call import TorchCall, Weight
 
 _MOVES = frozenset(
     (

@@ -13,8 +13,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
 from gromo_graph.spec.kinds import Shape
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
 
 BATCH, FEATURES = -1, 0
 """Axes beside those of the positions, which are counted from 1."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gromo_graph.interop.onnx_files import check_installed, onnx_model
-from gromo_graph.interop.prepared.prepared_network import PreparedNetwork, any_batch
+from gromo_graph.interop.raw_columns.prepared_network import PreparedNetwork, any_batch
 from gromo_graph.run.data.raw import Array
 from gromo_graph.run.data.tables.encoded_columns import CategoryColumn, EncodedColumn
 from gromo_graph.run.data.tables.rows import GAPS

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import Merge, Shape
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
-from gromo_graph.translation.blueprint import ModelValue, Unmapped
-from gromo_graph.translation.torch_call import TorchCall
 
 _NONE = 1e-30
 """The eps of a norm that adds none: a mean square is 0 or larger than it."""
