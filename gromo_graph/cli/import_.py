@@ -99,7 +99,7 @@ def import_(
         say("note: the weights are not kept: name a file with --weights to have them")
     else:
         say(f"grow from these weights: gromo-graph grow {out} --data FILE --weights {weights}")
-    if network.spec.growth.stop.parameters is None:
+    if not network.spec.growth.stop.is_budget:
         say("note: no budget: set growth.stop.parameters, the size that it may grow to")
 
 

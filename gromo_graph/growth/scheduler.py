@@ -45,7 +45,7 @@ from gromo_graph.network.optimizers import (
 from gromo_graph.network.shrinking import Shrinking
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec.fragments import growth_of
-from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.settings import Growth, Stop
 from gromo_graph.statistics.saved_statistics import Snapshot
 
 # Samples of batches just seen that are kept if the policy names no number.
@@ -142,6 +142,7 @@ class GrowthScheduler:
         self.network = network = growing_network(network)
         self.loss = loss
         self.policy = network.spec.growth if policy is None else growth_of(policy)
+        _check_stop(self.policy.stop)
         _check_goals(network, self.policy)
         self.untrained = tuple(untrained)
         self.on_event = on_event
@@ -521,6 +522,18 @@ class GrowthScheduler:
             planner=self._planner,
             held_out=self._held_out,
             time=self._time,
+        )
+
+
+def _check_stop(stop: Stop) -> None:
+    """
+    Raises:
+        GrowthError: a budget that follows the number of training samples, which nobody has told.
+    """
+    if stop.parameters_per_sample is not None and stop.parameters is None:
+        raise GrowthError(
+            "policy: `stop.parameters_per_sample` is a budget of `grow`; a scheduler does not know how many training "
+            "samples there are: give `policy.stop.for_samples(n)`, or write `stop.parameters`"
         )
 
 

@@ -22,6 +22,7 @@ from gromo_graph.run.folder.weights_file import first_weights, load_first_weight
 from gromo_graph.run.resources import choose_device, compiled, seeded, sound_seed
 from gromo_graph.run.run import load_run
 from gromo_graph.run.spec_source import SpecSource
+from gromo_graph.run.training.growth_policy import policy_for
 from gromo_graph.run.training.objective import prepared_objective
 from gromo_graph.spec import Spec
 from gromo_graph.spec.expand.overrides import Overrides
@@ -78,10 +79,10 @@ def plan(
         if weights is not None:
             load_first_weights(first_weights(weights), network)
     network.to(chosen)
-    train = network.spec.train
+    train, policy = network.spec.train, policy_for(network.spec.growth, part)
     generator = torch.Generator().manual_seed(seed)
     objective = prepared_objective(train, preparation, weighted=part.weighted)
-    scheduler = GrowthScheduler(network, objective, generator=generator, on_batch=on_batch)
+    scheduler = GrowthScheduler(network, objective, policy=policy, generator=generator, on_batch=on_batch)
     with seeded(seed, chosen):
         return scheduler.plan(batches_of(part, train.batch_size, seed=seed, device=chosen))
 

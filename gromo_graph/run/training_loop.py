@@ -44,6 +44,7 @@ from gromo_graph.run.trainer import (
     train_epoch,
 )
 from gromo_graph.run.training.epoch_watch import EpochWatch
+from gromo_graph.run.training.growth_policy import policy_for
 from gromo_graph.run.training.objective import prepared_objective
 from gromo_graph.run.training.optimizers import make_optimizers
 from gromo_graph.run.training_state import TrainingState
@@ -97,6 +98,7 @@ class Loop:
         self.scheduler = GrowthScheduler(
             network,
             self.loss,
+            policy=policy_for(network.spec.growth, data.train),
             optimizer=optimizers,
             on_event=self._on_event,
             on_batch=self._doing,
@@ -341,7 +343,7 @@ class Loop:
         if others:
             self.trained = self.source.training()
         self.scheduler.use(
-            self.network.spec.growth,
+            policy_for(self.network.spec.growth, self.data.train),
             epochs=self.train.epochs,
             training_steps=self.source.steps(self.trained),
             same_data=not others,
