@@ -66,16 +66,20 @@ def deep_places(graph: Graph) -> Iterator[Bridge | NoBridge]:
         if name in graph.spec.outputs:
             yield NoBridge(name, name, False, False, "it is an output, which has to stay what it is")
             continue
-        yield Bridge(name, name, False, False, _reader(graph, name))
+        yield Bridge(name, name, False, False, plain_reader(graph, name))
 
 
-def _reader(graph: Graph, name: str) -> Layer:
-    """A layer that reads a node and gives as many features at the same positions, without a bias."""
+def plain_reader(graph: Graph, name: str, *, kernel: int | None = None) -> Layer:
+    """A layer that reads a node and gives as many features at the same positions, without a bias.
+
+    Args:
+        kernel: of a convolution; None takes the usual one of the graph.
+    """
     features, *positions = graph.shapes[name]
     if not positions:
         return Linear(sources=(name,), features=features, bias=False)
     kind = (Conv1d, Conv2d)[len(positions) - 1]
-    kernel = _usual_kernel(graph, kind)
+    kernel = _usual_kernel(graph, kind) if kernel is None else kernel
     return kind(sources=(name,), features=features, kernel=kernel, padding=kernel // 2, bias=False)
 
 

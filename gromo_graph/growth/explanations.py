@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gromo_graph.growth.candidates.paths import NewPath
 from gromo_graph.growth.candidates.prune import Pruning
+from gromo_graph.growth.candidates.repeat import NewBlock
 from gromo_graph.growth.candidates.stages import Applicable
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.policy import RULES
@@ -24,7 +25,7 @@ def why_chosen(proposal: Applicable, refused: Sequence[Trial], policy: Growth) -
     rule = RULES[policy.select]
     if isinstance(proposal, Pruning):
         how, rule = "", "missed least"
-    elif policy.select == "balanced" and isinstance(proposal, NewPath):
+    elif policy.select == "balanced" and isinstance(proposal, NewPath | NewBlock):
         rule = "steepest new path per parameter"
     elif policy.select == "balanced" and isinstance(proposal, Widening):
         rule += f" ({proposal.group.features} wide; up to 25 % more counts as the same)"

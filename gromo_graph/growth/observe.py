@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
+from torch.utils.hooks import RemovableHandle
 
 from gromo_graph.errors import GrowthError, NotFiniteError
 from gromo_graph.growth.means import share_of
@@ -326,16 +328,13 @@ def _values(
     found: dict[str, Tensor] = {}
     in_graph: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[[torch.nn.Module, object, Tensor], None]:
-        def hook(module: torch.nn.Module, inputs: object, output: Tensor) -> None:
-            found[name] = output.detach()
-            if name in watched.outputs:
-                in_graph[name] = output if output.requires_grad else output.requires_grad_(True)
-
-        return hook
+    def keep(name: str, value: Tensor) -> None:
+        found[name] = value.detach()
+        if name in watched.outputs:
+            in_graph[name] = value if value.requires_grad else value.requires_grad_(True)
 
     handles = [
-        network.unit(network.graph.ends[name]).register_forward_hook(keep(name))
+        _on_value(network, name, partial(keep, name))
         for name in dict.fromkeys((*watched.values, *watched.outputs))
     ]
     try:
@@ -343,6 +342,15 @@ def _values(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _on_value(network: GrowingNetwork, name: str, keep: Callable[[Tensor], None]) -> RemovableHandle:
+    """Show the value of a node at each pass; one that does not leave its module is what the next operation reads."""
+    end = network.graph.ends.get(name)
+    if end is not None:
+        return network.unit(end).register_forward_hook(lambda module, inputs, output: keep(output))
+    (reader,) = network.graph.readers(name)
+    return network.parts[reader].register_forward_pre_hook(lambda module, inputs: keep(inputs[0]))
 
 
 def scalar(value: Tensor) -> Tensor:

@@ -204,7 +204,7 @@ def _layers_of(
 
 def _curvatures(network: GrowingNetwork, wanted: Wanted, policy: Growth) -> list[CurvatureStatistics]:
     """The curvatures that are wanted, of outputs before functions and of values of nodes."""
-    at_values = {at_output(node): node for node in network.graph.ends}
+    at_values = {at_output(node): node for node in network.spec.nodes}
     found = []
     for names in wanted.curved:
         outputs = [at_values[name] for name in names if name in at_values]

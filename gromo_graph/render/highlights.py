@@ -96,7 +96,7 @@ def decision_words(decision: Decision) -> str:
         case "new_node":
             return f"new node {target}: {features}"
         case "deepen":
-            return f"deeper behind {target}: {features}"
+            return f"deeper behind {target}: {features}" if decision.neurons else f"another block of {target}"
         case "adapt":
             return f"adapter of {target}: rank {decision.neurons}"
         case "new_head":

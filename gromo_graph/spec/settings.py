@@ -218,8 +218,9 @@ class Growth(Frozen):
         ("widen",),
         description=(
             "Actions that growth may take: `widen` layers; add a `new_edge`, a `new_node` on a new path, or a "
-            "`new_head` beside those of an attention; `deepen` by a residual branch behind a node; `adapt` "
-            "frozen layers by low-rank branches beside them; `prune` neurons that are hardly missed."
+            "`new_head` beside those of an attention; `deepen` by a residual branch behind a node or by another "
+            "block behind repeated ones; `adapt` frozen layers by low-rank branches beside them; `prune` neurons "
+            "that are hardly missed."
         ),
     )
     select: Literal[

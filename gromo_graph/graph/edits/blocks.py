@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gromo_graph.errors import GraphError
@@ -38,20 +38,11 @@ class DuplicateBlock(SpecEdit):
         names = [name for name in spec.nodes if name in set(names_of(self.names))]
         if not names:
             raise GraphError("a block has one node at least: name those to copy")
-        entry, end = _entry(spec, names), _exit(spec, names)
-        nodes: dict[str, Node] = {}
-        for name, node in spec.nodes.items():
-            reads_end = end in node.sources and name not in names
-            nodes[name] = _reading(node, {end: self.prefix + end}) if reads_end else node
-        at = end
-        for name in names:
-            new = {other: self.prefix + other for other in names} | {entry: end}
-            nodes = inserted(nodes, self.prefix + name, _reading(spec.nodes[name], new), after=at)
-            at = self.prefix + name
-        outputs = tuple(self.prefix + end if name == end else name for name in spec.outputs)
-        copies = {self.prefix + name: name for name in names}
+        entry, end = entry_of(spec, names), exit_of(spec, names)
+        new = {name: self.prefix + name for name in names}
         starts = dict(self._starts(spec, names, entry, end))
-        return Edited(replace(spec, nodes=nodes, outputs=outputs), starts=starts, copies=copies)
+        copies = {copy: name for name, copy in new.items()}
+        return Edited(copied_behind(spec, new, entry, end), starts=starts, copies=copies)
 
     def _starts(self, spec: Spec, names: Sequence[str], entry: str, end: str) -> Iterator[tuple[str, Start]]:
         last = spec.nodes[end]
@@ -59,11 +50,35 @@ class DuplicateBlock(SpecEdit):
             yield from ((self.prefix + source, "zero") for source in last.sources if source in names)
 
 
+def copied_behind(spec: Spec, names: Mapping[str, str], entry: str, end: str) -> Spec:
+    """The spec with a copy of some nodes right behind the last of them: the copy reads it, and its readers the copy.
+
+    Args:
+        names: of the copies, by those of the nodes. entry: the node that the nodes read. end: the one that is read.
+    """
+    nodes: dict[str, Node] = {}
+    for name, node in spec.nodes.items():
+        reads_end = end in node.sources and name not in names
+        nodes[name] = _reading(node, {end: names[end]}) if reads_end else node
+    at = end
+    for name, copy in names.items():
+        nodes = inserted(nodes, copy, _reading(spec.nodes[name], {**names, entry: end}), after=at)
+        at = copy
+    return replace(
+        spec, nodes=nodes, outputs=tuple(names[end] if name == end else name for name in spec.outputs)
+    )
+
+
 def _reading(node: Node, names: Mapping[str, str]) -> Node:
     return node.model_copy(update={"sources": tuple(names.get(source, source) for source in node.sources)})
 
 
-def _entry(spec: Spec, names: Sequence[str]) -> str:
+def entry_of(spec: Spec, names: Collection[str]) -> str:
+    """The one node that some nodes read.
+
+    Raises:
+        GraphError: they read others too, or none.
+    """
     found = {source for name in names for source in spec.nodes[name].sources if source not in names}
     if len(found) != 1:
         raise GraphError(
@@ -72,7 +87,12 @@ def _entry(spec: Spec, names: Sequence[str]) -> str:
     return found.pop()
 
 
-def _exit(spec: Spec, names: Sequence[str]) -> str:
+def exit_of(spec: Spec, names: Collection[str]) -> str:
+    """The one of some nodes that others read, or that is an output.
+
+    Raises:
+        GraphError: several are, or none is.
+    """
     read = {source for name, node in spec.nodes.items() if name not in names for source in node.sources}
     found = [name for name in names if name in read or name in spec.outputs]
     if len(found) != 1:

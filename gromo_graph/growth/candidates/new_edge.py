@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.algebra import optimal_delta
+from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.graph import AddPath, Bridge, Graph, NoBridge, new_edge, path_cost
 from gromo_graph.growth.candidates.budget import within
 from gromo_graph.growth.candidates.paths import FirstWeights, NewPath, PathProspect, watched_of
@@ -80,13 +81,10 @@ class EdgeProspect(PathProspect[EdgeDelta]):
         source = gathered.source(self.bridge)
         if self.policy.apply_delta and source.entering[self.bridge.target]:
             return self._joint(source)
-        solved = source.edge(self.bridge.target, self.policy.ridge)
-        if self.policy.criterion != "natural":
-            return EdgeDelta(solved.delta, {}, solved.solver)
-        outputs = self.outputs(gathered)
-        if outputs is None:
-            return EdgeDelta(0.0 * solved.delta, {}, solved.solver, NO_CURVATURE)
-        return EdgeDelta(outputs.unwhiten(outputs.whiten(solved.delta.T).T), {}, solved.solver)  # G⁻¹ δ
+        natural = self.policy.criterion == "natural"
+        return edge_delta(
+            source, self.bridge.target, self.policy, self.outputs(gathered) if natural else None
+        )
 
     def _joint(self, source: SourceStatistics) -> EdgeDelta:
         """The columns of the new edge join the least squares of the layers that enter the target."""
@@ -107,6 +105,22 @@ class EdgeProspect(PathProspect[EdgeDelta]):
     def judged(self, solution: EdgeDelta, gathered: Gathered, generator: torch.Generator | None) -> Solved:
         """Its slope decides."""
         return SolvedEdge(self, gathered.source(self.bridge), solution)
+
+
+def edge_delta(
+    source: SourceStatistics, target: str, policy: Growth, outputs: OutputWhitening | None
+) -> EdgeDelta:
+    """The δ of an edge alone, by natural gradient G⁻¹ δ.
+
+    Args:
+        outputs: G^(−1/2) of the target by natural gradient.
+    """
+    solved = source.edge(target, policy.ridge)
+    if policy.criterion != "natural":
+        return EdgeDelta(solved.delta, {}, solved.solver)
+    if outputs is None:
+        return EdgeDelta(0.0 * solved.delta, {}, solved.solver, NO_CURVATURE)
+    return EdgeDelta(outputs.unwhiten(outputs.whiten(solved.delta.T).T), {}, solved.solver)
 
 
 def edge_target(bridge: Bridge | NoBridge) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from gromo_graph.graph import Graph, bridges, head_places
 from gromo_graph.graph.adapters import adapter_places
 from gromo_graph.graph.deepening import deep_places
+from gromo_graph.graph.repeating import stages
 from gromo_graph.growth.candidates import match, widen
 from gromo_graph.growth.candidates.adapt import AdaptProspect
 from gromo_graph.growth.candidates.deepen import DeepenProspect, branch_of
@@ -18,6 +19,7 @@ from gromo_graph.growth.candidates.new_head import HeadProspect, head_target
 from gromo_graph.growth.candidates.new_node import NodeProspect, middle_of, node_target
 from gromo_graph.growth.candidates.paths import PathProspect
 from gromo_graph.growth.candidates.prune import PruneProspect
+from gromo_graph.growth.candidates.repeat import RepeatProspect, stage_name
 from gromo_graph.growth.candidates.stages import Drawn, InfeasibleError, LeftOut, Prospect
 from gromo_graph.growth.candidates.widen import WideningProspect
 from gromo_graph.growth.pace import UNPACED, Pace
@@ -85,7 +87,7 @@ def propose(network: GrowingNetwork, policy: Growth, pace: Pace = UNPACED) -> Fe
 class PathPlace:
     """A place for a new path: its kind, its name as a candidate, and what the kind makes a prospect of."""
 
-    kind: type[EdgeProspect | NodeProspect | HeadProspect | DeepenProspect | AdaptProspect]
+    kind: type[EdgeProspect | NodeProspect | HeadProspect | DeepenProspect | RepeatProspect | AdaptProspect]
     target: str
     place: tuple[Any, ...]
 
@@ -107,6 +109,8 @@ def path_places(graph: Graph, policy: Growth) -> Iterator[PathPlace]:
         branch = branch_of(graph)
         for deep in deep_places(graph):
             yield PathPlace(DeepenProspect, deep.source, (deep, branch))
+        for stage in stages(graph):
+            yield PathPlace(RepeatProspect, stage_name(stage), (stage,))
     for beside in adapter_places(graph) if "adapt" in policy.actions else ():
         yield PathPlace(AdaptProspect, beside.layer, (beside,))
     if not {"new_edge", "new_node"} & set(policy.actions):

@@ -110,6 +110,7 @@ class _WriteBack:
     def change_values(self) -> None:
         """Change single values, at their source if other values do not suffer."""
         self.rename()
+        self.repeat_blocks()
         self.change_shared_values()
         self.write_uses_out()
         self.set_nodes(differences(self.spec(), self.wanted))
@@ -170,6 +171,28 @@ class _WriteBack:
                 yield from ((*path, place) for place in range(len(value.items)))
             elif value is not None:
                 yield path
+
+    def repeat_blocks(self) -> None:
+        """Repeat uses of blocks as often as the wanted spec has copies of them."""
+        nodes = self.text.value(("nodes",))
+        for name in [] if nodes is None else nodes.names:
+            path = ("nodes", name, "repeat")
+            begun = [
+                each.removeprefix(f"{name}.") for each in self.wanted.nodes if each.startswith(f"{name}.")
+            ]
+            numbers = [int(rest.partition(".")[0]) for rest in begun if rest.partition(".")[0].isdecimal()]
+            if self.text.value(path) is None or not numbers:
+                continue
+            trial = EditedText(self.text.text)
+            trial.set(path, max(numbers))
+            with suppress(SpecError):
+                if self.missing(trial) < self.missing(self.text):
+                    self.text = trial
+                    self.notes.append(f"`{name}` is repeated {max(numbers)} times")
+
+    def missing(self, text: EditedText) -> int:
+        """Number of nodes that a document lacks, or has too many."""
+        return len(set(parse_unchecked(text.text, file=self.file).nodes) ^ set(self.wanted.nodes))
 
     # Values that are written elsewhere
 
