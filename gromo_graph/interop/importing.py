@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
-from gromo_graph.interop.model_reader import Reading, read, standing_in_the_way
+from gromo_graph.interop.reading.before_tracing import standing_in_the_way
+from gromo_graph.interop.reading.model_reader import Reading, read
 from gromo_graph.interop.traces.recording import trace_by_run
 from gromo_graph.interop.traces.repeating import record
 from gromo_graph.interop.traces.trace import Trace, run_once, trace_by_export

@@ -1,0 +1,1 @@
+"""From the traced calls of a model to a blueprint of a spec."""
