@@ -1,0 +1,235 @@
+"""The growth of a network: what is known of it so far, and one step of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import torch
+
+from gromo_graph.growth.effort.spending import Allowance, Spending
+from gromo_graph.growth.losses import HeldOut
+from gromo_graph.growth.observe import Loader, Loss
+from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
+from gromo_graph.growth.planning import Planner
+from gromo_graph.growth.process_sums import Processes
+from gromo_graph.growth.scheduler_checks import check_trains_something
+from gromo_graph.growth.steps.commit import Commit
+from gromo_graph.growth.steps.trying import Trying
+from gromo_graph.growth.steps.undo import LastStep
+from gromo_graph.growth.stopping import goal_reached, over_budget
+from gromo_graph.growth.ticks.filling import Filler
+from gromo_graph.growth.ticks.timekeeper import Timekeeper
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.optimizers import (
+    OptimizerChoice,
+    Optimizers,
+    Untrained,
+    check_coverage,
+    parameters_of,
+)
+from gromo_graph.network.shrinking import Shrinking
+from gromo_graph.records import GrowthEvent
+from gromo_graph.spec.settings import Growth
+from gromo_graph.statistics.saved_statistics import Snapshot
+
+
+class Growing:
+    """A network that grows, with the state of its growth.
+
+    Args:
+        time: the clock of the training. The others are those of `GrowthScheduler`.
+
+    Attributes:
+        reason: why growth is over, or None while it goes on.
+    """
+
+    def __init__(
+        self,
+        network: GrowingNetwork,
+        loss: Loss,
+        *,
+        policy: Growth,
+        time: Timekeeper,
+        optimizer: OptimizerChoice,
+        untrained: Untrained,
+        new: Untrained,
+        on_event: Callable[[GrowthEvent], None] | None,
+        on_batch: Callable[[str], None] | None,
+        generator: torch.Generator | None,
+        max_memory: int | None,
+        processes: Processes,
+        undoable: bool,
+    ) -> None:
+        self.network, self.loss, self.policy, self._time = network, loss, policy, time
+        self.untrained, self._new = tuple(untrained), parameters_of(network, new, "new")
+        self.on_event, self.generator, self.processes = on_event, generator, processes
+        self.optimizer = optimizer
+        self.reason = self._why_never()
+        check_trains_something(network.graph, policy, self._optimizers, self.reason)
+        self._first_widths = {group.target: group.features for group in network.graph.groups}
+        self._held_out = HeldOut(loss, processes)
+        self._planner = Planner(loss, generator, max_memory, processes)
+        self._planner.on_batch = on_batch
+        self._spending = Spending()
+        self._last_step = LastStep(undoable=undoable)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are over."""
+        return self._time.done.epochs
+
+    @property
+    def epochs(self) -> int:
+        """The length of the training, in epochs."""
+        return self._time.epochs
+
+    @property
+    def applied(self) -> int:
+        """Growth steps applied so far."""
+        return self._time.applied
+
+    @property
+    def is_over(self) -> bool:
+        """True if the network does not grow any more."""
+        now = self._time
+        return self.reason is not None or now.clock.over(now.moment) is not None
+
+    @property
+    def optimizer(self) -> OptimizerChoice:
+        """The optimizers that follow: one, several or None.
+
+        Raises:
+            GrowthError: when they are assigned, as for the argument.
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, given: OptimizerChoice) -> None:
+        given = list(given) if isinstance(given, Iterable) else given
+        optimizers = Optimizers(given, warm_up=self._time.warm_up)
+        adds_layers = not {"new_edge", "new_node", "deepen", "adapt"}.isdisjoint(self.policy.actions)
+        check_coverage(self.network, optimizers, self.untrained, adds_layers=adds_layers)
+        if self.policy.freeze is None:
+            optimizers.thaw()
+        else:
+            optimizers.freeze_old(getattr(self, "_optimizers", Optimizers()), self._new)
+        self._optimizer, self._optimizers = given, optimizers
+
+    def _grow(self, loader: Callable[[], Loader], filler: Filler) -> Iterator[GrowthEvent]:
+        """One growth step; an event for each candidate that is applied."""
+        groups = growing_groups(self.network.graph, self.policy)
+        if self.policy.actions == ("widen",) and filler.pace.is_kept(groups):
+            return
+        self.reason = self._planner.too_large(self.network, self.policy)
+        if self.reason is not None:
+            yield self._skipped(self.reason)
+            return
+        started = time.perf_counter()
+        self._spending.settle(self.network.graph.multiply_adds)
+        self._planner.training_samples = self._training_samples()
+        shrinking = Shrinking(self.network, self.policy.shrink)
+        try:
+            with shrinking.taken_back_by_errors():
+                planned = self._planner.plan(
+                    self.network, loader(), self.policy, filler.pace, self._allowance()
+                )
+        except (RuntimeError, MemoryError) as error:
+            reason = self._planner.does_not_fit(error)
+            if reason is None:
+                raise
+            yield self._skipped(reason)
+            return
+        self._spending.decided += planned.madds
+        if planned.waits is not None and not filler.is_last:
+            shrinking.take_back()
+            yield self._skipped(planned.waits)
+            return
+        decided = time.perf_counter()
+        trying = Trying(self._commit(), self._last_step, shrinking)
+        for event in trying.events(planned, filler):
+            self.reason = trying.over
+            seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
+            yield self._told(replace(event, time=seconds))
+            started = decided = time.perf_counter()
+            # The samples of another tick may find what these did not, if there is anything that could grow.
+            final = self.policy.counts_epochs or not groups
+            if final and event.decision is None and not planned.applicable and not filler.due():
+                self.reason = event.reason
+
+    def _allowance(self) -> Allowance | None:
+        """The multiply-adds that deciding may still take, in all processes; None for any number."""
+        trained = self.processes.number(self._spending.trained) * self.processes.count
+        return Spending(trained, self._spending.decided).allowance(self.policy)
+
+    def _training_samples(self) -> int | None:
+        """Samples of an epoch in all processes, from those that were trained on so far, if the policy goes by them."""
+        if self.policy.select != "information":
+            return None
+        done, length = self._time.done, self._time.training_steps
+        epochs = done.steps * self.epochs / length if length and done.steps else float(done.epochs)
+        seen = self.processes.number(self._spending.settled) * self.processes.count
+        return round(seen / epochs) if seen and epochs else None
+
+    def _filler(self) -> Filler:
+        """The neurons that are due at this tick."""
+        graph, left, first = self.network.graph, self._time.ticks_left, self._first_widths
+        first.update({group.target: group.features for group in graph.groups if group.target not in first})
+        # How much pays `information` says itself; and ranks of adapters keep no proportions.
+        unpaced = self.policy.select == "information" or "adapt" in self.policy.actions
+        pace = UNPACED if left is None or unpaced else tick_pace(graph, self.policy, first, left)
+        return Filler(self.network, self.policy, self.generator, pace, left == 1)
+
+    def _why_never(self) -> str | None:
+        """Say why nothing can grow, if it is known before the training."""
+        return None if self.policy.counts_epochs else over_budget(self.network.graph, self.policy)
+
+    def _told(self, event: GrowthEvent) -> GrowthEvent:
+        if self.on_event is not None:
+            self.on_event(event)
+        return event
+
+    def _skipped(self, reason: str) -> GrowthEvent:
+        """This step is left out; whatever was gathered for it is dropped."""
+        self._planner.drop(self.network)
+        commit = self._commit()
+        return self._told(commit.nothing(reason, commit.loss_of(self.network), ()))
+
+    def saved(self) -> Snapshot:
+        """The state of growth, to go on with later: an optimizer and a network are saved by themselves."""
+        known = self._planner.known.saved()
+        plain = {**self._time.saved(), "reason": self.reason, "known": known.plain}
+        plain["widths"], plain["spending"] = dict(self._first_widths), self._spending.saved()
+        tensors = {f"known.{name}": tensor for name, tensor in known.tensors.items()}
+        if self.generator is not None:
+            tensors["generator"] = self.generator.get_state()
+        return Snapshot(plain, tensors)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on where it was; with the same data it decides as if nothing had been between."""
+        plain, tensors = snapshot.plain, snapshot.tensors
+        self._time.restore(plain)
+        self._first_widths = dict(plain.get("widths", self._first_widths))
+        self._spending = Spending(**plain.get("spending", {}))
+        self.reason = plain["reason"]
+        known = {key.removeprefix("known."): t for key, t in tensors.items() if key.startswith("known.")}
+        self._planner.known.restore(Snapshot(plain["known"], known))
+        if self.generator is not None and "generator" in tensors:
+            self.generator.set_state(tensors["generator"])
+
+    def _why_over(self, *, ahead: int = 0) -> str | None:
+        reason = self._time.why_over(self.network.graph, self.processes, ahead=ahead)
+        if reason is None and self.policy.stop.accuracy is not None:
+            reason = goal_reached(self._held_out.error_of(self.network), self.policy)
+        return None if reason is None else reason + self._time.never_flat()
+
+    def _commit(self) -> Commit:
+        return Commit(
+            network=self.network,
+            policy=self.policy,
+            optimizers=self._optimizers,
+            planner=self._planner,
+            held_out=self._held_out,
+            time=self._time,
+        )
