@@ -267,10 +267,17 @@ def _read_around(runs: _Runs, *, keep_calls: bool = True) -> Reading:
         reading = reading_of(runs.traced(fixed))
         if not reading.obstacles:
             reading = reading_of(runs.recorded(fixed))
-        paths = {obstacle.path for obstacle in reading.obstacles}
-        if paths <= fixed | {""}:
+        waiting = {obstacle.path for obstacle in reading.obstacles} - fixed - {""}
+        if not waiting:
             return reading
-        fixed |= _innermost(paths - fixed - {""})
+        fixed |= _innermost(_to_keep_first(waiting, reading, runs.model))
+
+
+def _to_keep_first(waiting: set[str], reading: Reading, model: nn.Module) -> set[str]:
+    """The modules with obstacles of their own, and others of their classes: what is behind may then be readable."""
+    own = {obstacle.path for obstacle in reading.obstacles if obstacle not in reading.behind} & waiting
+    classes = {type(model.get_submodule(path)) for path in own or waiting}
+    return {path for path in waiting if type(model.get_submodule(path)) in classes}
 
 
 def _innermost(paths: set[str]) -> set[str]:

@@ -78,6 +78,8 @@ def build(node: Rotary, inputs: Sequence[Shape]) -> Turned:
 
 
 def _plain(part: Turned) -> PlainTorch:
+    if part.cos.shape[1] == 1:  # at the first position nothing is turned
+        return PlainTorch({}, lambda call, x: x)
     held = {f"_{name}": Parameter(table, requires_grad=False) for name, table in part.named_buffers()}
     return PlainTorch(held, lambda call, x: part.turn(x, call("_cos"), call("_sin")))
 

@@ -259,6 +259,8 @@ class TorchCall:
         """
         if not 1 <= len(self.shape) <= 3:
             raise Unmapped(f"it gives {list(self.shape)} of a sample: expected 1 to 3 dimensions")
+        if len(values) == 1 and self._has_other_positions(values[0]):
+            return self._keep_in_order(module, self.arranged(values[0]))
         try:
             views = [self.view(value) for value in values]
             turned = tuple(view.features_last for view in views)
@@ -286,20 +288,25 @@ class TorchCall:
         )
         return self.behind_positions(found) if is_turned else found
 
+    def _has_other_positions(self, value: Any) -> bool:
+        """True for a value that the model reads with its positions cut or joined, such as windows, and gives so too."""
+        view = self.in_any_order(value)
+        of_node = view.own in (view.shape, (*view.shape[-1:], *view.shape[:-1]))
+        same_size = len(view.own) > 1 and (self.batch, *view.shape) == self.sizes
+        return not isinstance(view, Arranged) and view.features_last and same_size and not of_node
+
     def _keep_in_order(self, module: nn.Module, value: Arranged) -> ModelValue:
-        """A node that is a module which reads and gives a sequence with its features cut into heads.
+        """A node that is a module which reads all values of another in some order, and gives as many in the same.
 
         Raises:
-            Unmapped: it gives another shape, or reads something else: what is behind it could not be read either.
+            Unmapped: it gives another shape, or reads a part, or several samples as one.
         """
         at = places(value)
-        batch, *rest = value.dims
-        has_batch = batch == along(BATCH, self.batch)
-        has_positions = len(value.own) == 2 and along(1, value.own[1]) in rest
-        if value.sizes != self.sizes or at.numel() != prod(value.own) or not (has_batch and has_positions):
+        has_batch = value.dims[0] == along(BATCH, self.batch)
+        if value.sizes != self.sizes or at.numel() != prod(value.own) or not has_batch:
             raise Unmapped(
-                f"it reads {list(value.sizes)} and gives {list(self.sizes)}: expected a sequence with its features cut "
-                "into heads, and the same shape"
+                f"it reads {list(value.sizes)} and gives {list(self.sizes)}: expected the batch first, and the same "
+                "shape"
             )
         self.claim(module)
         kept = InOrder(module, at)

@@ -292,16 +292,47 @@ class Windows(nn.Module):
         n, channels, height, width = x.shape
         cut = x.reshape(n, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 3, 5, 1)
         rows = cut.reshape(n, -1, 4, channels)
-        rows = rows + self.mix @ self.norm(rows)
+        rows = rows + self.mixed(self.norm(rows))
         rows = rows + self.narrow(torch.relu(self.wide(self.norm(rows))))
         back = rows.reshape(n, height // 2, width // 2, 2, 2, channels).permute(0, 5, 1, 3, 2, 4)
         return back.reshape(n, channels, height, width)
 
+    def mixed(self, rows: Tensor) -> Tensor:
+        return self.mix @ rows
 
-def test_windows_are_kept_as_a_whole_and_the_layers_around_them_are_read() -> None:
+
+def test_of_windows_the_call_alone_is_kept_and_all_layers_are_read() -> None:
     blocks = [nn.Conv2d(1, 4, 1), nn.ReLU(), Windows(), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Conv2d(6, 2, 1)]
     model, example = nn.Sequential(*blocks), torch.randn(2, *SHAPE)
     network = from_torch(model, example, allow_fixed=True)
     torch.testing.assert_close(network(example), model(example))
-    assert network.spec.nodes["fixed.2"].details == ("Windows",)
-    assert {group.target for group in network.graph.groups if group.reason is None} <= {"conv2d.3"}
+    kept = {name: node.details for name, node in network.spec.nodes.items() if node.kind == "fixed"}
+    assert kept == {"fixed.2.matmul": ("matmul",)}
+    free = {group.target for group in network.graph.groups if group.reason is None}
+    assert free == {"conv2d.2.wide", "conv2d.3"}
+
+
+def test_of_two_windows_in_a_row_what_is_behind_the_first_is_no_obstacle() -> None:
+    class Attentive(Windows):
+        def mixed(self, rows: Tensor) -> Tensor:
+            return self.mixing(rows)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.mixing = Mixing()
+
+    class Mixing(nn.Module):
+        """Gives products by which no call can be kept, before its result; the second time of one window."""
+
+        def forward(self, rows: Tensor) -> Tensor:
+            shares = (rows @ rows.transpose(-2, -1) + torch.arange(4.0)).tanh()
+            return shares @ rows
+
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 1), Attentive(), nn.Conv2d(4, 4, 7), Attentive(), nn.Conv2d(4, 2, 1)
+    )
+    example = torch.randn(2, *SHAPE)
+    network = from_torch(model, example, allow_fixed=True)
+    torch.testing.assert_close(network(example), model(example), rtol=1e-4, atol=1e-5)
+    kept = {name: node.details for name, node in network.spec.nodes.items() if node.kind == "fixed"}
+    assert kept == {"fixed.1.mixing": ("Mixing",), "fixed.3.mixing": ("Mixing",)}

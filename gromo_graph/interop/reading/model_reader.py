@@ -43,7 +43,7 @@ class Reading:
 
     Attributes:
         blueprint: nodes in the order of the calls.
-        obstacles: what a spec cannot say.
+        obstacles: what a spec cannot say. behind: those of calls that read what stands for another obstacle.
         keys: of the outputs, if the model returns a dict. several: whether it returns more than a tensor.
         functional_dropout: whether the model calls dropout without a module.
         trains: whether it is also of what the model computes in training, dropout left out.
@@ -52,6 +52,7 @@ class Reading:
 
     blueprint: Blueprint = field(default_factory=Blueprint)
     obstacles: list[Obstacle] = field(default_factory=list)
+    behind: set[Obstacle] = field(default_factory=set)
     keys: tuple[str, ...] = ()
     several: bool = False
     functional_dropout: bool = False
@@ -84,6 +85,7 @@ class _Reader:
         self.rows = CallRows(trace, model, batch, fixed)
         self.weights = ModelWeights(trace, model, batch)
         self.memories = Memories(trace.root, self.values)
+        self.doubtful: set[fx.Node] = set()  # an obstacle before them may be the reason for what they are
 
     def read(self) -> Reading:
         regions = rotary_regions(self.trace)
@@ -99,10 +101,16 @@ class _Reader:
         return self.result
 
     def _read(self, node: fx.Node) -> None:
+        behind = any(each in self.doubtful for each in node.all_input_nodes)
+        before = len(self.result.obstacles)
         try:
             self.values[node] = self._value(node)
         except Unmapped as reason:
             self.values[node] = self._kept(node, str(reason))
+        found = self.result.obstacles[before:]
+        self.result.behind.update(found if behind else ())
+        if behind or found:
+            self.doubtful.add(node)
 
     def _rotary(self, region: Region) -> None:
         """The calls that turn pairs of features as one node; if they do something else, they are read one by one."""
@@ -169,12 +177,18 @@ class _Reader:
             module = self.trace.root.get_submodule(str(node.target))
             path = str(node.target)
             if path in self.fixed:  # what is wrong with keeping it is up to the module around it
-                path, reason = path.rpartition(".")[0], f"`{path}` cannot be kept as it is, {reason}"
+                path, reason = self._around(path), f"`{path}` cannot be kept as it is, {reason}"
             obstacle = Obstacle(path, f"{type(module).__name__}: {reason}")
         else:
             named = f"`{name_of(node)[0]}`: " if node.op.startswith("call") else ""
             obstacle = Obstacle(self.trace.owner(node), f"{named}{reason}{line_of(node)}")
         self._note(obstacle)
+
+    def _around(self, path: str) -> str:
+        """The path of the module that calls the one at a path; a list of modules calls none."""
+        path = path.rpartition(".")[0]
+        is_list = isinstance(self.trace.root.get_submodule(path), nn.ModuleList | nn.ModuleDict)
+        return self._around(path) if is_list else path
 
     def _note(self, obstacle: Obstacle) -> None:
         if obstacle not in self.result.obstacles:
