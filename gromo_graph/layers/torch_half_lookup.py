@@ -118,8 +118,13 @@ def adapter_for(layer: M) -> LayerAdapter[M]:
         if kind in adapters:
             adapters[kind].check(layer)
             return adapters[kind]
-    known = ", ".join(sorted(kind.__name__ for kind in adapters))
-    raise GrowthError(f"a layer of type {type(layer).__name__} cannot grow: expected one of {known}")
+    known = ", ".join(
+        sorted(kind.__name__ for kind in adapters if not kind.__module__.startswith("gromo_graph."))
+    )
+    raise GrowthError(
+        f"a layer of type {type(layer).__name__} cannot grow: expected one of {known}, or a layer that compile_network "
+        "makes of a spec"
+    )
 
 
 def operation_adapter(operation: torch.nn.Module) -> OperationAdapter[torch.nn.Module]:

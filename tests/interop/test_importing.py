@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from gromo_graph import (
     GrowingNetwork,
@@ -467,6 +468,27 @@ def test_any_network_comes_out_and_in_again(spec: Spec) -> None:
         found = again(*batch(network))
         for one, other in zip(outputs(network, *batch(network)), values(found), strict=True):
             torch.testing.assert_close(other, one, rtol=0, atol=1e-9)
+
+
+class Checkpointed(nn.Module):
+    """Computes a part anew in the backward pass, which torch calls without gradients at first if it is reentrant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 2)
+        self.inner = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(checkpoint(self.inner, self.first(x), use_reentrant=True))
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("training", [False, True])
+def test_a_part_that_is_checkpointed_comes_in(training: bool) -> None:
+    model = Checkpointed().double().train(training)
+    network = from_torch(model, torch.zeros(1, 4).double())
+    assert list(network.spec.nodes) == ["x", "first", "inner.0", "inner.2", "last"]
+    agree(model, network, (4,))
 
 
 class Auxiliary(nn.Module):

@@ -110,7 +110,7 @@ def test_a_layer_shows_copies_and_grows_by_hand() -> None:
 
 def test_what_is_not_known_is_said() -> None:
     with pytest.raises(
-        GrowthError, match=r"type ConvTranspose2d cannot grow: expected one of Conv1d, .*Transposed"
+        GrowthError, match=r"type ConvTranspose2d cannot grow: expected one of Conv1d, .* makes of a spec"
     ):
         GrowingModule(torch.nn.ConvTranspose2d(2, 3, 2), name="up")
     layer = TransposedConv1d(2, 3, 2, padding=1)

@@ -6,7 +6,8 @@ import linecache
 import operator
 import random
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 from unittest.mock import patch
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import CheckpointFunction
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.module_rows import module_row
@@ -111,14 +113,22 @@ class _Recorder(TorchFunctionMode):
         self._changing.add(node)
         return value
 
-    def following_modules(self) -> Any:
-        """A context in which calls of modules are recorded too."""
+    @contextmanager
+    def following_modules(self) -> Iterator[None]:
+        """A context in which calls of modules are recorded too, also those of a reentrant checkpoint."""
         recorder, plain = self, nn.Module.__call__
 
         def called(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             return recorder.module_call(module, plain, args, kwargs)
 
-        return patch.object(nn.Module, "__call__", called)
+        def at_once(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
+            return function(*args)  # a checkpoint computes the same, and without gradients at first
+
+        with (
+            patch.object(nn.Module, "__call__", called),
+            patch.object(CheckpointFunction, "apply", at_once),
+        ):
+            yield
 
     def module_call(self, module: nn.Module, plain: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run a module: a layer as one call, others by what they call."""
