@@ -123,8 +123,9 @@ def _check(s: Tensor, ridge: float) -> None:
 def _with_ridge(s: Tensor, ridge: float) -> Tensor:
     if ridge == 0.0 or s.shape[0] == 0:
         return s
-    shift = ridge * s.diagonal().mean()
-    return s + shift * torch.eye(s.shape[0], dtype=s.dtype, device=s.device)
+    regular = s.clone()
+    regular.diagonal().add_(ridge * s.diagonal().mean())
+    return regular
 
 
 def _rounding(s: Tensor) -> float:

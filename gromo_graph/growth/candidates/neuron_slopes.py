@@ -133,7 +133,8 @@ class NeuronSlopes:
             self.layers[consumer] = consumer.adapter.layer_of(consumer.layer, fan_out.weight, None)
         values = torch.cat([read[place] for place in places], dim=dim).detach().requires_grad_(True)
         with torch.enable_grad():
-            (pulls,) = torch.autograd.grad(self.layers[consumer](values), values, grad_outputs=gradient)
+            # A scalar, because torch imports sympy, half a second of it, to check `grad_outputs`.
+            (pulls,) = torch.autograd.grad((self.layers[consumer](values) * gradient).sum(), values)
         parts = pulls.split([read[place].shape[dim] for place in places], dim)
         return dict(zip(places, parts, strict=True))
 
