@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from gromo_graph.growth.effort.latency import MILLISECONDS, Latency
 from gromo_graph.growth.effort.spending import Allowance, Spending
 from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.observe import Loader, Loss
@@ -18,7 +19,7 @@ from gromo_graph.growth.scheduler_checks import check_trains_something
 from gromo_graph.growth.steps.commit import Commit
 from gromo_graph.growth.steps.trying import Trying
 from gromo_graph.growth.steps.undo import LastStep
-from gromo_graph.growth.stopping import goal_reached, over_budget
+from gromo_graph.growth.stopping import goal_reached, over_budget, too_slow
 from gromo_graph.growth.ticks.filling import Filler
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
 from gromo_graph.network import GrowingNetwork
@@ -43,6 +44,7 @@ class Growing:
 
     Attributes:
         reason: why growth is over, or None while it goes on.
+        latency: the times of forward passes, if the policy ends growth by them.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Growing:
         self._planner = Planner(loss, generator, max_memory, processes)
         self._planner.on_batch = on_batch
         self._spending = Spending()
+        self.latency = Latency()
         self._last_step = LastStep(undoable=undoable)
 
     @property
@@ -151,6 +154,8 @@ class Growing:
         for event in trying.events(planned, filler):
             self.reason = trying.over
             seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
+            if self.policy.stop.milliseconds is not None and event.decision is not None:
+                seconds[MILLISECONDS] = self._milliseconds()
             yield self._told(replace(event, time=seconds))
             started = decided = time.perf_counter()
             # The samples of another tick may find what these did not, if there is anything that could grow.
@@ -201,6 +206,7 @@ class Growing:
         known = self._planner.known.saved()
         plain = {**self._time.saved(), "reason": self.reason, "known": known.plain}
         plain["widths"], plain["spending"] = dict(self._first_widths), self._spending.saved()
+        plain["milliseconds"] = {str(step): time for step, time in self.latency.known.items()}
         tensors = {f"known.{name}": tensor for name, tensor in known.tensors.items()}
         if self.generator is not None:
             tensors["generator"] = self.generator.get_state()
@@ -212,6 +218,7 @@ class Growing:
         self._time.restore(plain)
         self._first_widths = dict(plain.get("widths", self._first_widths))
         self._spending = Spending(**plain.get("spending", {}))
+        self.latency.known = {int(step): time for step, time in plain.get("milliseconds", {}).items()}
         self.reason = plain["reason"]
         known = {key.removeprefix("known."): t for key, t in tensors.items() if key.startswith("known.")}
         self._planner.known.restore(Snapshot(plain["known"], known))
@@ -222,7 +229,12 @@ class Growing:
         reason = self._time.why_over(self.network.graph, self.processes, ahead=ahead)
         if reason is None and self.policy.stop.accuracy is not None:
             reason = goal_reached(self._held_out.error_of(self.network), self.policy)
+        if reason is None and self.policy.stop.milliseconds is not None:
+            reason = too_slow(self._milliseconds(), self.policy)
         return None if reason is None else reason + self._time.never_flat()
+
+    def _milliseconds(self) -> float:
+        return self.latency.of(self.network, self.applied, self.processes)
 
     def _commit(self) -> Commit:
         return Commit(

@@ -73,6 +73,7 @@ class GrowthScheduler(Growing):
     Attributes:
         reason: why growth is over, or None while it goes on.
         applied: growth steps applied so far.
+        latency: the times of forward passes, if the policy ends growth by them.
 
     >>> import torch
     >>> from gromo_graph import compile_network, parse_spec
@@ -310,6 +311,7 @@ class GrowthScheduler(Growing):
             GrowthError: there is no step to take back, or it has been taken back already.
         """
         self._last_step.undo(self._commit())
+        self.latency.known.clear()
         self.reason = None
 
     def use(

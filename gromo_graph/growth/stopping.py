@@ -23,6 +23,14 @@ def goal_reached(error: float, policy: Growth) -> str | None:
     return f"held-out accuracy {1.0 - error:.4g}: `growth.stop.accuracy` is {goal:g}"
 
 
+def too_slow(milliseconds: float, policy: Growth) -> str | None:
+    """Words if a forward pass takes as long as it may, else None."""
+    most = policy.stop.milliseconds
+    if most is None or milliseconds < most:
+        return None
+    return f"a forward pass of one sample takes {milliseconds:.3g} ms: `growth.stop.milliseconds` is {most:g}"
+
+
 def gained_little(before: float, after: float, policy: Growth) -> str | None:
     """Words if the last step lowered the held-out loss so little that no further one is tried, else None."""
     least = policy.stop.improvement

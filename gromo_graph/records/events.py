@@ -32,7 +32,8 @@ class GrowthEvent(Tabled):
         tick: times that growth has been tried, this one included.
         batch: training steps done when it was tried; 0 if they were not counted.
         memory: bytes that the statistics of the step took; 0 if it needed none, or if that is not known.
-        time: everything about clocks, in seconds; never part of a comparison.
+        time: everything about clocks, in seconds; the `milliseconds` of a forward pass after it, if the policy ends by
+            them. Never part of a comparison.
         histograms: of the weights and outputs of each node after it, of an event that a journal told; no part of
             `to_dict`, and of no comparison.
 

@@ -185,7 +185,7 @@ def resume(
         if folder.is_over:
             raise _IsOver
         past = Past(folder, checkpoints(folder.path)[::-1])
-        return Start(kept.spec, kept.data(data), past)
+        return Start(kept.spec, kept.data(data), past, milliseconds=kept.milliseconds())
 
     try:
         return carried_out(
@@ -275,7 +275,7 @@ def _follow(
     run = carried_out(
         kept.command.following(point),
         place,
-        lambda: Start(kept.spec, kept.data(data)),
+        lambda: Start(kept.spec, kept.data(data), milliseconds=kept.milliseconds(until=point.at)),
         device=choose_device(kept.command.device if device is None else device),
         on_progress=on_progress,
     )

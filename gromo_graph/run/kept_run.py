@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gromo_graph.errors import RunError
+from gromo_graph.growth.effort.latency import MILLISECONDS
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal
 from gromo_graph.run.branch_point import BranchPoint
@@ -76,6 +77,17 @@ class KeptRun:
                 f"{loaded.fingerprint}, expected {expected})"
             )
         return loaded
+
+    def milliseconds(self, *, until: int | None = None) -> dict[int, float]:
+        """The recorded times of forward passes by growth step, which count again when the steps are made again.
+
+        Args:
+            until: the last step that is made again; None for all.
+        """
+        applied = [event for event in self.journal.applied if until is None or event.step <= until]
+        found = {event.step: event.time.get(MILLISECONDS) for event in applied}
+        begun = {0: 0.0} if found else {}  # the network was fast enough at first
+        return begun | {step: time for step, time in found.items() if isinstance(time, float)}
 
     def check_step(self, point: BranchPoint) -> None:
         """

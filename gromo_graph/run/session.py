@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,8 @@ from torch import Tensor
 from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
+from gromo_graph.network import GrowingNetwork
+from gromo_graph.network.optimizers import Untrained
 from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.samples import size_of
 from gromo_graph.run.data.stream import dead_workers_told
@@ -61,12 +63,14 @@ class Start:
         data: split and prepared.
         past: of a run that goes on; None for one that begins.
         weights: that a run in memory begins with; None for those of its options.
+        milliseconds: recorded times of forward passes, by growth step.
     """
 
     spec: Spec
     data: Data
     past: Past | None = None
     weights: Mapping[str, Tensor] | None = None
+    milliseconds: Mapping[int, float] = field(default_factory=dict)
 
 
 class Place(Protocol):
@@ -211,7 +215,12 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
                 "`growth.freeze: old` keeps weights that have been trained, and this run begins with random ones: give "
                 "the weights of another run (`--weights RUN`), or leave `freeze` out"
             )
-        return Loop(network, start.data, command, processes, new)
+        return looped(network, new)
+
+    def looped(network: GrowingNetwork, new: Untrained) -> Loop:
+        loop = Loop(network, start.data, command, processes, new)
+        loop.scheduler.latency.record = start.milliseconds
+        return loop
 
     check_shares(start.spec, start.data, processes)
     if start.past is None:
@@ -226,7 +235,7 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
             parse = partial(parse_spec, defaults=start.past.folder.defaults)
             network = compiled(checkpoint.spec_of(path, parse), command.seed, device)
             # What is old the checkpoint says.
-            loop = Loop(network, start.data, command, processes, new=[network])
+            loop = looped(network, [network])
             loop.go_on(checkpoint, start.past.folder.journal(first=checkpoint.lines), path)
         except RunError as error:
             warnings.warn(f"{error}; going on from the one before", stacklevel=2)

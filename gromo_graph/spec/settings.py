@@ -148,6 +148,12 @@ class Stop(Frozen):
     seconds: float | None = Field(
         None, gt=0, description="Seconds of wall-clock time after which growth ends."
     )
+    milliseconds: float | None = Field(
+        None,
+        gt=0,
+        description="Milliseconds of a forward pass of one sample through the exported module, on the device of the "
+        "run, at which growth ends.",
+    )
     improvement: float | None = Field(
         None,
         gt=0,

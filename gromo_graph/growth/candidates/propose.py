@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from gromo_graph.graph import Graph, bridges, head_places
 from gromo_graph.graph.adapters import adapter_places
 from gromo_graph.graph.deepening import deep_places
-from gromo_graph.graph.repeating import stages
+from gromo_graph.graph.repeating import Stage, stages
 from gromo_graph.growth.candidates import match, widen
 from gromo_graph.growth.candidates.adapt import AdaptProspect
 from gromo_graph.growth.candidates.deepen import DeepenProspect, branch_of
@@ -106,11 +106,12 @@ def path_places(graph: Graph, policy: Growth) -> Iterator[PathPlace]:
         for place in head_places(graph):
             yield PathPlace(HeadProspect, head_target(graph, place), (place,))
     if "deepen" in policy.actions:
-        branch = branch_of(graph)
-        for deep in deep_places(graph):
-            yield PathPlace(DeepenProspect, deep.source, (deep, branch))
-        for stage in stages(graph):
+        repeated, branch = list(stages(graph)), branch_of(graph)
+        for stage in repeated:
             yield PathPlace(RepeatProspect, stage_name(stage), (stage,))
+        # If the author has written blocks, whole blocks are the unit of depth.
+        for deep in [] if any(isinstance(each, Stage) for each in repeated) else deep_places(graph):
+            yield PathPlace(DeepenProspect, deep.source, (deep, branch))
     for beside in adapter_places(graph) if "adapt" in policy.actions else ():
         yield PathPlace(AdaptProspect, beside.layer, (beside,))
     if not {"new_edge", "new_node"} & set(policy.actions):
