@@ -17,6 +17,7 @@ sys.path = [place for place in sys.path if Path(place) != ROOT / "benchmarks"]
 sys.path.insert(1, str(ROOT))
 
 import argparse
+import gc
 import os
 import resource
 import subprocess
@@ -136,6 +137,7 @@ def serve(case: str) -> None:
     prepare = CASES[case]()
     for _ in sys.stdin:
         work = prepare()
+        gc.collect()  # what the rounds before left
         begin = _cpu()
         work()
         print(_cpu() - begin, flush=True)

@@ -37,27 +37,48 @@ def read_section(
     if not isinstance(data, dict):
         report(path, not_a_map(data, keys_of(model)))
         return None
-    unknown = [key for key in data if key not in keys_of(model)]
+    keys = keys_of(model)
+    unknown = [key for key in data if key not in keys]
+    known: Mapping[str, Any] = data
+    if unknown:
+        known, report = _as_meant(model, data, unknown, path, report=report, suggester=suggester)
+    try:
+        read = model.model_validate(known)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            if not _follows_from_another(details):
+                _report_details(details, known, model, path, report=report, suggester=suggester)
+        return None
+    return None if unknown else read
+
+
+def _as_meant(
+    model: type[BaseModel],
+    data: Mapping[str, Any],
+    unknown: Sequence[str],
+    path: Path,
+    *,
+    report: Report,
+    suggester: Suggester,
+) -> tuple[Mapping[str, Any], Report]:
+    """A section with the nearest keys in the place of unknown ones, which are reported.
+
+    Returns:
+        The section, and a report that names the keys as they are written.
+    """
     meant = {
         report_key(key, model, path, value=data[key], report=report, suggester=suggester): key
         for key in unknown
     }
     known = {key: value for key, value in data.items() if key not in unknown}
     written = {near: key for near, key in meant.items() if near is not None and near not in known}
+    known.update((near, _spelt(model, near, data[key]) or data[key]) for near, key in written.items())
 
     def report_as_written(place: Path, message: str, *, key: bool = False) -> None:
         step, *inner = place[len(path) :] or ("",)
         report((*path, written.get(str(step), step), *inner) if step else place, message, key=key)
 
-    known.update((near, _spelt(model, near, data[key]) or data[key]) for near, key in written.items())
-    try:
-        read = model.model_validate(known)
-    except ValidationError as error:
-        for details in error.errors(include_url=False):
-            if not _follows_from_another(details):
-                _report_details(details, known, model, path, report=report_as_written, suggester=suggester)
-        return None
-    return None if unknown else read
+    return known, report_as_written
 
 
 def wrong_values(

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from gromo_graph.spec.python_values import plain_scalar
 
+# The types of the values in a document, which are plain as they are.
+_OF_DOCUMENTS = frozenset({bool, int, float, str, type(None), list, dict})
+
 
 def as_tuple(value: Any) -> Any:
     """A list of a document as a model keeps it."""
@@ -30,4 +33,6 @@ class Frozen(BaseModel):
     @classmethod
     def _read_python_values(cls, data: Any) -> Any:
         """Numbers of numpy, paths and enumerations are taken for the plain values that they stand for."""
-        return {key: plain_scalar(value) for key, value in data.items()} if isinstance(data, dict) else data
+        if not isinstance(data, dict) or _OF_DOCUMENTS.issuperset(map(type, data.values())):
+            return data
+        return {key: plain_scalar(value) for key, value in data.items()}
