@@ -167,4 +167,11 @@ HINTS: Mapping[str, str] = {
     "t": "a spec keeps the batch first",
     **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
     "detach": "a spec does not cut the gradient",
+    **dict.fromkeys(
+        ("eq", "ne", "lt", "le", "gt", "ge"),
+        "a spec compares no values: expected masks that no input changes",
+    ),
+    **dict.fromkeys(
+        ("cumsum", "gather"), "a spec counts and looks up no values: expected positions that no input changes"
+    ),
 }

@@ -61,6 +61,8 @@ LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
     (lambda x: torch.stack([x, x.relu()]).tanh(), ROW, "`tanh`: it takes stacked values: expected values of nodes"),
     (lambda x: x.mean(1), ROW, "takes the mean over 1 of [4]"),
     (lambda x: x.detach(), ROW, "`detach`: a spec has nothing like it: a spec does not cut the gradient"),
+    (lambda x: x * x.ne(0), ROW, "`ne`: a spec has nothing like it: a spec compares no values"),
+    (lambda x: x.cumsum(1), ROW, "`cumsum`: a spec has nothing like it: a spec counts and looks up no values"),
     (lambda x: functional.softplus(x, threshold=3), ROW, "its threshold is 3: the language knows"),
     (lambda x: x.clamp(max=3), ROW, "it clamps to min=None, max=3: expected two numbers, or min=0"),
     (lambda x: x / (1 + x.exp()), ROW, "`exp`: a spec has nothing like it"),
