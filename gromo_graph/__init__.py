@@ -13,6 +13,7 @@ from gromo_graph.environment import VERSION
 
 if TYPE_CHECKING:
     from gromo_graph.errors import (
+        ArgumentError,
         CompileError,
         GraphError,
         GromoGraphError,
@@ -74,6 +75,7 @@ _HOME = {
     "AddAdapter": "graph.edits",
     "AddEdge": "graph.edits",
     "AddNode": "graph.edits",
+    "ArgumentError": "errors",
     "Candidate": "records",
     "CompileError": "errors",
     "Conv1dGrowingModule": "modules",
@@ -151,6 +153,7 @@ __all__ = [
     "AddAdapter",
     "AddEdge",
     "AddNode",
+    "ArgumentError",
     "Candidate",
     "CompileError",
     "Conv1dGrowingModule",

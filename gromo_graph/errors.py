@@ -1,6 +1,7 @@
 """The errors of gromo_graph. Every one says where, what was found, what was expected and what to do.
 
 GromoGraphError
+├── ArgumentError  (a TypeError too) a function was called with a wrong argument
 ├── SpecError      a YAML document is wrong; carries every problem of it at once
 ├── GraphError     a graph or an edit of it is impossible
 ├── CompileError   a spec is sound but no network can be built from it
@@ -48,6 +49,11 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         return f"{place} {self.path}: {self.message}" if self.path else f"{place} {self.message}"
+
+
+class ArgumentError(GromoGraphError, TypeError):
+    """A function was called with an argument that it does not have, without one that it needs, or with one of another
+    type."""
 
 
 class SpecError(GromoGraphError):

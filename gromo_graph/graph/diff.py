@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from gromo_graph.arguments import checked
 from gromo_graph.display import Displayed, printed
-from gromo_graph.errors import GraphError
 from gromo_graph.graph.view import Graph, build_graph
 from gromo_graph.spec.kinds import Layer, Node, Shape
-from gromo_graph.spec.model import Spec
+from gromo_graph.spec.model import HasSpec, Spec, spec_of_given
 
 
 @dataclass(frozen=True)
@@ -126,21 +126,7 @@ class Difference(Displayed):
         }
 
 
-class HasSpec(Protocol):
-    """A network, a run, a graph."""
-
-    @property
-    def spec(self) -> Spec: ...
-
-
-def _spec_of(given: Spec | HasSpec) -> Spec:
-    spec = given if isinstance(given, Spec) else getattr(given, "spec", None)
-    if not isinstance(spec, Spec):
-        found = f"cannot compare {type(given).__name__}: expected a spec, a network or a run"
-        raise GraphError(f"{found}, such as load_spec(path) or load_run(path)")
-    return spec
-
-
+@checked
 def diff(old: Spec | HasSpec, new: Spec | HasSpec) -> Difference:
     """The differences between two specs. Nodes of the same name are compared.
 
@@ -150,7 +136,7 @@ def diff(old: Spec | HasSpec, new: Spec | HasSpec) -> Difference:
     Raises:
         GraphError: one has no spec, or a spec that was put together in Python is no graph.
     """
-    old, new = _spec_of(old), _spec_of(new)
+    old, new = spec_of_given(old, "compare"), spec_of_given(new, "compare")
     before, after = build_graph(old), build_graph(new)
     changes = [_node_change(name, before, after) for name in new.nodes]
     gone = [_node_change(name, before, after) for name in old.nodes if name not in new.nodes]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.stages import Applicable, Proposal
 from gromo_graph.growth.effort.sample_parts import samples_of
@@ -37,6 +38,7 @@ from gromo_graph.spec.settings import Growth
 _MOST_KEPT = 4096
 
 
+@checked
 class GrowthScheduler(Growing):
     """Grows a network in place, inside anyone's training loop: by a call of `after_batch` after each training step, or
     of `step` after each epoch.

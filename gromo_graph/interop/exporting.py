@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, fx
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import RunError
 from gromo_graph.interop.onnx_files import (
     NOT_RUN,
@@ -63,6 +64,7 @@ class Exported:
     runtime: str
 
 
+@checked
 def export(
     network: GrowingNetwork,
     out: str | os.PathLike[str],

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
 from gromo_graph.graph import build_graph
 from gromo_graph.interop.reading.before_tracing import standing_in_the_way
@@ -39,6 +40,7 @@ _ADVICE = (
 )
 
 
+@checked
 def from_torch(
     model: nn.Module,
     example_input: Example,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import CompileError
 from gromo_graph.graph import build_graph
 from gromo_graph.network.link_modules import part_of
@@ -11,6 +12,7 @@ from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.spec.model import Spec
 
 
+@checked
 def compile_network(
     spec: Spec,
     *,
@@ -27,7 +29,7 @@ def compile_network(
         device, dtype: where the network lives and in which precision.
 
     Raises:
-        CompileError: this is no spec, or a kind has no torch half.
+        CompileError: this is no spec, there is no such device, or a kind has no torch half.
         GraphError: the spec was put together in Python and is not sound.
 
     >>> from gromo_graph import parse_spec
@@ -51,4 +53,9 @@ def compile_network(
     generator = None if seed is None else torch.Generator().manual_seed(int(seed))
     made = {name: part_of(graph, name, generator) for call in graph.calls for name in call.unit.nodes}
     network = GrowingNetwork(graph, {name: part for name, part in made.items() if part is not None})
-    return network.to(device=device, dtype=dtype)
+    try:
+        return network.to(device=device, dtype=dtype)
+    except (RuntimeError, AssertionError) as error:  # torch has several words for a device that is not there
+        if device is None:
+            raise
+        raise CompileError(f"device {str(device)!r}: {str(error).splitlines()[0]}") from error

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError, SpecError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.graph.edits import (
@@ -59,6 +60,7 @@ class Undo(Restore):
     like: Tensor | None = None
 
 
+@checked
 class Transaction:
     """The result of `edit`: edits as methods, or as values with `apply`.
 
@@ -273,6 +275,7 @@ class NetworkTransaction(Transaction):
         return followed.reasons
 
 
+@checked
 def edit(
     target: Spec | GrowingNetwork,
     *,

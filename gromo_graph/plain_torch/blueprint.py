@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from pydantic import ValidationError
 from torch import Tensor, nn
 
+from gromo_graph.errors import SpecError
 from gromo_graph.spec.graph_checks import name_problem
 from gromo_graph.spec.kinds import AsSequence, Flatten, Input, Merge, Node, Shape, ShapeMismatch, Transpose
 from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
@@ -91,10 +91,9 @@ class Blueprint:
         try:
             node = kind(**fields)
             shape = node.output_shape([self.shapes[each] for each in node.sources])
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise Unmapped(f"{where + ': ' if where else ''}{first['msg']}") from error
+        except SpecError as error:
+            first = error.problems[0]
+            raise Unmapped(f"{first.path}: {first.message}" if first.path else first.message) from error
         except ShapeMismatch as error:
             raise Unmapped(error.expected) from error
         called = free(legal(name), self.nodes)

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
 
+from gromo_graph.arguments import checked
+
 if TYPE_CHECKING:
     from gromo_graph.records import GrowthEvent
     from gromo_graph.render.drawing.labels import Direction
@@ -47,6 +49,7 @@ def render(
 ) -> Path: ...
 
 
+@checked
 def render(
     target: Any,
     path: str | PathLike[str] | None = None,
@@ -107,6 +110,7 @@ def render(
     return file
 
 
+@checked
 def render_steps(
     target: Any,
     folder: str | PathLike[str],

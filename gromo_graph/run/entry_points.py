@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from gromo_graph.arguments import checked
 from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
 from gromo_graph.memory_sizes import bytes_of
@@ -31,6 +32,7 @@ from gromo_graph.spec.expand.overrides import Overrides
 from gromo_graph.spec.python_values import plain
 
 
+@checked
 def grow(
     spec: Spec | str | os.PathLike[str],
     *,
@@ -115,7 +117,7 @@ def command_of(
         RunError: the seed, the device, the memory, or a file of weights that cannot be read.
     """
     limit = bytes_of(max_memory) if isinstance(max_memory, str) else plain(max_memory)
-    if limit is not None and limit <= 0:
+    if limit is not None and (type(limit) is not int or limit <= 0):
         raise RunError(f"max_memory={limit}: expected a number of bytes above 0")
     choose_device(device)  # it is refused if there is no such device here
     held_out = validation_file(source.spec, source.folder)
@@ -153,6 +155,7 @@ def begin(
     )
 
 
+@checked
 def resume(
     path: str | os.PathLike[str],
     *,
@@ -204,6 +207,7 @@ class _IsOver(Exception):  # noqa: N818 - it is no error
     """The run has come to its end."""
 
 
+@checked
 def replay(
     path: str | os.PathLike[str],
     *,
@@ -230,6 +234,7 @@ def replay(
     return _follow(path, BranchPoint(to), place, data=data, device=device, on_progress=on_progress)
 
 
+@checked
 def branch(
     path: str | os.PathLike[str],
     *,

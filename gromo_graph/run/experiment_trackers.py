@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import RunError
 from gromo_graph.run.tensorboard import scalars_of
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _NO_NAME = re.compile(r"[^\w\-./ ]")  # characters that MLflow refuses in the name of a metric
 
 
+@checked
 class MLflowWriter:
     """Writes a run of MLflow; give it to `grow` as `on_progress`. A context manager.
 
@@ -58,6 +60,7 @@ class MLflowWriter:
             self._client.log_metric(self._run, _NO_NAME.sub("_", name), value, step=progress.epoch)
 
 
+@checked
 class WandbWriter:
     """Writes a run of Weights & Biases; give it to `grow` as `on_progress`. A context manager.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gromo_graph.amounts import amount
+from gromo_graph.arguments import checked
 from gromo_graph.display import Displayed, printed
 from gromo_graph.errors import RunError, SpecError
 from gromo_graph.network import GrowingNetwork, compile_network
@@ -55,6 +57,7 @@ OWN_PARTS = ("train", "validation", "test")
 _ENDING = ("stopped", "kept_epoch")
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Run(Displayed):
     """A run, finished or not. `grow` makes it, `load_run` finds it again.
@@ -127,6 +130,7 @@ class Run(Displayed):
             x: (samples, features), or (samples, *input shape), not standardised; of several inputs a map by name. The
                 columns of a DataFrame are found by their names, if the network was trained on data with names. A run
                 that reads a table (section `data` of its spec) takes a DataFrame, a map of columns, or a list of maps.
+                A path is read as by `gromo-graph predict`.
 
         Returns:
             Class labels (samples,); of several labels 0 and 1 (samples, labels); for regression values (samples,) or
@@ -176,7 +180,9 @@ class Run(Displayed):
         Several outputs stand side by side.
         """
         table = self.preparation.table
-        if table is not None and not isinstance(x, Raw):
+        if is_place(x):
+            raw = self.read(x, target=False)
+        elif table is not None and not isinstance(x, Raw):
             raw = table.raw(rows_of_frame(x, "x"), self.preparation.task, target=False)
         elif is_frame(x):
             raw = read_frame(x, name="x", target=False, **self._columns())
@@ -298,7 +304,8 @@ class Run(Displayed):
         return self.judge.measures(seen)
 
 
-def load_run(path: str | Path) -> Run:
+@checked
+def load_run(path: str | os.PathLike[str]) -> Run:
     """The run in a folder, on the CPU, also while it is still going on or after it was broken off.
 
     Raises:

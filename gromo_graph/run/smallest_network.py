@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from gromo_graph.arguments import checked
 from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
 from gromo_graph.records.sizes import Size, sizes_of
@@ -62,6 +63,7 @@ class Picked:
     within: float
 
 
+@checked
 def pick(
     path: str | os.PathLike[str],
     *,

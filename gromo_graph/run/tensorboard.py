@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import RenderError, RunError
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.drawing.dot import to_dot
@@ -37,6 +38,7 @@ def scalars_of(progress: Progress) -> dict[str, float]:
     return {name: value for name, value in scalars.items() if value is not None}
 
 
+@checked
 class TensorBoardWriter:
     """Writes event files; give it to `grow` as `on_progress`. A context manager.
 

@@ -36,7 +36,7 @@ class TableData(Frozen):
     writes the lists of a file.
 
     Raises:
-        pydantic.ValidationError: an unknown key, a value of another type, or a column in two lists.
+        SpecError: an unknown key, a value of another type, or a column in two lists.
 
     >>> TableData(file="churn.csv", target="churned", drop=["customer_id"]).missing
     'indicator'
@@ -180,7 +180,7 @@ class ImageData(Frozen):
     Images are standardised channel by channel, and stored as bytes until they are used.
 
     Raises:
-        pydantic.ValidationError: an unknown key, or a value of another type.
+        SpecError: an unknown key, or a value of another type.
 
     >>> ImageData(images="photos", augment={"flip": True}).augment.crop
     0
@@ -234,7 +234,7 @@ class TextData(Frozen):
     Its bytes are the tokens: samples are windows as long as the input, and at each position the next byte is to tell.
 
     Raises:
-        pydantic.ValidationError: an unknown key, or a value of another type.
+        SpecError: an unknown key, or a value of another type.
 
     >>> TextData(text="novel.txt").source
     'novel.txt'

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gromo_graph.errors import ArgumentError
+
 CURRENT = 3
 """The version that new runs name."""
 
@@ -68,6 +70,10 @@ def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dic
     >>> with_defaults("train", {"epochs": 5, "optimizer": {"lr": 0.1}}, 1)["optimizer"]["name"]
     'adamw'
     """
+    if version not in _TABLES:
+        raise ArgumentError(
+            f"defaults={version!r}: expected one of the versions {', '.join(map(str, _TABLES))}"
+        )
     return _filled(written, _TABLES[version].get(section, {}))
 
 

@@ -45,9 +45,7 @@ def read_section(
     try:
         read = model.model_validate(known)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
-            if not _follows_from_another(details):
-                _report_details(details, known, model, path, report=report, suggester=suggester)
+        report_refusals(error, known, model, path, report=report, suggester=suggester)
         return None
     return None if unknown else read
 
@@ -79,6 +77,15 @@ def _as_meant(
         report((*path, written.get(str(step), step), *inner) if step else place, message, key=key)
 
     return known, report_as_written
+
+
+def report_refusals(
+    error: ValidationError, data: Any, model: Model, path: Path, *, report: Report, suggester: Suggester
+) -> None:
+    """Report everything that a model refuses."""
+    for details in error.errors(include_url=False):
+        if not _follows_from_another(details):
+            _report_details(details, data, model, path, report=report, suggester=suggester)
 
 
 def wrong_values(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from gromo_graph.errors import Problem, SpecError
+from gromo_graph.arguments import checked
+from gromo_graph.errors import ArgumentError, Problem, SpecError
 from gromo_graph.spec.check import DocumentModel, check_document, check_nodes
 from gromo_graph.spec.defaults import CURRENT
 from gromo_graph.spec.expand.expand_blocks import unfold
@@ -20,6 +21,7 @@ from gromo_graph.spec.text.write import document_of
 from gromo_graph.spec.wording import Suggester
 
 
+@checked
 def load_spec(path: str | os.PathLike[str], *, overrides: Overrides = (), defaults: int = CURRENT) -> Spec:
     """The spec of a YAML file.
 
@@ -35,6 +37,7 @@ def load_spec(path: str | os.PathLike[str], *, overrides: Overrides = (), defaul
     return spec_of(read_document(path), overrides=overrides, defaults=defaults)
 
 
+@checked
 def parse_spec(
     text: str, *, file: str = "<text>", overrides: Overrides = (), defaults: int = CURRENT
 ) -> Spec:
@@ -59,7 +62,7 @@ def parse_spec(
     2
     """
     if not isinstance(text, str):
-        raise TypeError(f"parse_spec takes the text of a document, found {type(text).__name__}")
+        raise ArgumentError(f"parse_spec takes the text of a document, found {type(text).__name__}")
     return spec_of(parse_document(text, file), overrides=overrides, defaults=defaults)
 
 
@@ -101,6 +104,7 @@ def aliases_of(text: str, *, file: str = "<text>") -> Mapping[str, str]:
     return unfold(include(parse_document(text, file)), Suggester()).aliases
 
 
+@checked
 def check_spec(source: Spec | str | os.PathLike[str], *, overrides: Overrides = ()) -> tuple[Problem, ...]:
     """Every problem of a document, in the order of the text; it does not raise for a wrong one.
 

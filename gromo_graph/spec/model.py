@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Protocol
 
 from gromo_graph.display import Displayed
+from gromo_graph.errors import GraphError
 from gromo_graph.spec.data_sections import DataSection
 from gromo_graph.spec.kinds import Input, Node
 from gromo_graph.spec.settings import Growth
@@ -84,3 +86,26 @@ class Spec(Displayed):
                 self.data,
             ),
         )
+
+
+class HasSpec(Protocol):
+    """A network, a run, a graph."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+
+def spec_of_given(given: Spec | HasSpec, verb: str) -> Spec:
+    """The spec of what was given for one.
+
+    Args:
+        verb: what was to be done with it.
+
+    Raises:
+        GraphError: it has none.
+    """
+    spec = given if isinstance(given, Spec) else getattr(given, "spec", None)
+    if not isinstance(spec, Spec):
+        found = f"cannot {verb} {type(given).__name__}: expected a spec, a network or a run"
+        raise GraphError(f"{found}, such as load_spec(path) or load_run(path)")
+    return spec

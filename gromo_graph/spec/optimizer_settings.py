@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -29,6 +29,7 @@ _MUON_MOMENTUM = 0.95  # torch's default
 class Optimizer(Frozen):
     """The optimizer of the built-in training. Options that are not given have torch's defaults."""
 
+    place: ClassVar[tuple[str, ...]] = ("train", "optimizer")
     name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "muon"] = Field(
         "adamw",
         description=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -214,12 +214,13 @@ class Growth(Frozen):
     """The policy of the scheduler: the section `growth` of a spec.
 
     Raises:
-        pydantic.ValidationError: an unknown key, or a value of another type or out of its range.
+        SpecError: an unknown key, or a value of another type or out of its range.
 
     >>> Growth(actions=["widen", "new_edge"], neurons=Neurons(per_step=4), stop=Stop(parameters=5000)).select
     'balanced'
     """
 
+    place: ClassVar[tuple[str, ...]] = ("growth",)
     actions: Annotated[tuple[Action, ...], BeforeValidator(as_tuple)] = Field(
         ("widen",),
         description=(

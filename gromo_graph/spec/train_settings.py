@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -162,12 +162,13 @@ class Train(Frozen):
     """The built-in training: the section `train` of a spec.
 
     Raises:
-        pydantic.ValidationError: an unknown key, or a value of another type or out of its range.
+        SpecError: an unknown key, or a value of another type or out of its range.
 
     >>> Train(data="iris", epochs=40, optimizer=Optimizer(lr=0.01)).schedule
     'cosine'
     """
 
+    place: ClassVar[tuple[str, ...]] = ("train",)
     data: str = Field("digits", min_length=1, description="A built-in data set or a .npz or .csv file.")
     loss: Annotated[
         Annotated[LossName, Tag("name")] | Annotated[dict[str, NamedLoss], Tag("outputs")],

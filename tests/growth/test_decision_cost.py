@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from gromo_graph import GrowingNetwork, GrowthEvent, GrowthScheduler, compile_network, parse_spec
+from gromo_graph import GrowingNetwork, GrowthEvent, GrowthScheduler, SpecError, compile_network, parse_spec
 from gromo_graph.growth.effort.decision_cost import decision_cost
 from gromo_graph.growth.effort.spending import Allowance, Spending
 from gromo_graph.network.linked_groups import linked_group
@@ -112,7 +111,7 @@ def test_the_bound_is_none_where_samples_are_counted_otherwise() -> None:
 
 @pytest.mark.parametrize("cost", [0.0, -1.0, "much"])
 def test_a_cost_is_a_positive_number(cost: object) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(SpecError):
         Statistics(cost=cost)  # type: ignore[arg-type]
 
 

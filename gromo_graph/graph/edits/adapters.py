@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.adapters import adapter_of, adapter_path, adapter_place
 from gromo_graph.graph.edits.base import Edited, SpecEdit, node_named
@@ -12,6 +13,7 @@ from gromo_graph.graph.view import build_graph
 from gromo_graph.spec.model import Spec
 
 
+@checked
 @dataclass(frozen=True)
 class AddAdapter(SpecEdit):
     """Freeze a linear or convolution layer, and put an adapter beside it that gives 0 at first.

@@ -10,7 +10,7 @@ from gromo_graph.errors import GraphError
 from gromo_graph.graph.growth_edits import free_name
 from gromo_graph.spec.kinds import Node
 from gromo_graph.spec.model import Spec
-from gromo_graph.spec.wording import Suggester
+from gromo_graph.spec.wording import Suggester, shown
 
 Start = Literal["zero", "identity"]
 """The first weights of a new layer that leave the function of a network as it is."""
@@ -120,6 +120,8 @@ def reader_of(spec: Spec, source: str, target: str) -> Node:
 
 
 def check_free(spec: Spec, name: str) -> None:
+    if not isinstance(name, str):
+        raise GraphError(f"found {shown(name)} as the name of a node, expected text")
     if name in spec.nodes:
         raise GraphError(f"there is a node `{name}` already: `{free_name(spec, name)}` is free")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.edits.base import (
     Edited,
@@ -20,6 +21,7 @@ from gromo_graph.spec.kinds import Merge, Node
 from gromo_graph.spec.model import Spec
 
 
+@checked
 @dataclass(frozen=True)
 class DuplicateBlock(SpecEdit):
     """A copy of some nodes behind them: it reads their last one, and what read that reads the copy.

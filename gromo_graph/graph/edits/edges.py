@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.edits.base import (
     Edited,
@@ -27,6 +28,7 @@ from gromo_graph.spec.kinds import KINDS, Layer, Merge, Node
 from gromo_graph.spec.model import Spec
 
 
+@checked
 @dataclass(frozen=True)
 class AddEdge(SpecEdit):
     """Let a node read one more.
@@ -77,6 +79,7 @@ def _why_not(graph: Graph, source: str, target: str) -> str:
     return "an end of it just enters a sum: connect the sum"
 
 
+@checked
 @dataclass(frozen=True)
 class RemoveEdge(SpecEdit):
     """Let a merge read one node less."""
@@ -95,6 +98,7 @@ class RemoveEdge(SpecEdit):
         return Edited(with_node(spec, self.target, target.model_copy(update={"sources": left})))
 
 
+@checked
 @dataclass(frozen=True)
 class InsertBetween(SpecEdit):
     """A new node on an edge. A layer without `features` has those of the source, and begins as the identity."""

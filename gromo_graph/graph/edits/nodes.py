@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.edits.base import (
     Edited,
@@ -26,6 +27,7 @@ from gromo_graph.spec.kinds import Input, Layer, Node
 from gromo_graph.spec.model import Spec
 
 
+@checked
 @dataclass(frozen=True)
 class AddNode(SpecEdit):
     """A new node, put behind the last one that it reads; `read_by` are nodes that read it from then on too."""
@@ -45,6 +47,7 @@ class AddNode(SpecEdit):
         return Edited(replace(spec, nodes=nodes))
 
 
+@checked
 @dataclass(frozen=True)
 class RemoveNode(SpecEdit):
     """Take a node out. What read it reads what it read; a merge just loses it."""
@@ -85,6 +88,7 @@ def _replaced_outputs(spec: Spec, gone: str, instead: Sequence[str]) -> tuple[st
     return tuple(instead)
 
 
+@checked
 @dataclass(frozen=True)
 class RenameNode(SpecEdit):
     """Another name for a node, wherever it is read."""
@@ -110,6 +114,7 @@ class RenameNode(SpecEdit):
         return self.new if name == self.old else name
 
 
+@checked
 @dataclass(frozen=True)
 class SetFeatures(SpecEdit):
     """Another width of a layer, and of all layers that must be as wide."""
@@ -134,6 +139,7 @@ class SetFeatures(SpecEdit):
         return Edited(edit.spec_of(spec))
 
 
+@checked
 @dataclass(frozen=True)
 class SetOptions(SpecEdit):
     """Other options of a node: `{"activation": "gelu", "grow": {"max": 64}}`; None for the default."""
@@ -149,6 +155,7 @@ class SetOptions(SpecEdit):
         return Edited(with_node(spec, self.name, with_values(node, self.options, ("nodes", self.name))))
 
 
+@checked
 @dataclass(frozen=True)
 class ReplaceLayer(SpecEdit):
     """Another node under the same name; without `from` it reads what the old one read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.edits.base import Edited, SpecEdit, node_named
 from gromo_graph.graph.growth_edits import free_name
@@ -13,6 +14,7 @@ from gromo_graph.spec.kinds.base import Grow, Weighted
 from gromo_graph.spec.model import Spec
 
 
+@checked
 @dataclass(frozen=True)
 class WidenOutputs(SpecEdit):
     """More features of the output: a layer beside the old one, whose weights and biases begin at 0.

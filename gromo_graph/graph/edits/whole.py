@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.edits.base import (
     Edited,
@@ -17,6 +18,7 @@ from gromo_graph.spec.fragments import with_values
 from gromo_graph.spec.model import Spec
 
 
+@checked
 @dataclass(frozen=True)
 class SetOutput(SpecEdit):
     """Other outputs of the network; `named`: it returns a dict by name."""
@@ -33,6 +35,7 @@ class SetOutput(SpecEdit):
         )
 
 
+@checked
 @dataclass(frozen=True)
 class SetSection(SpecEdit):
     """Other values of the section `growth` or `train`: `SetSection("growth", {"stop": {"parameters": 900}})`."""
@@ -61,6 +64,7 @@ class Restore(SpecEdit):
         return Edited(self.spec, renamed=self.renamed)
 
 
+@checked
 @dataclass(frozen=True)
 class Edits(SpecEdit):
     """Several edits, one after the other."""

@@ -126,7 +126,7 @@ def parameters_of(network: GrowingNetwork, given: Untrained, word: str) -> set[P
         elif isinstance(each, torch.nn.Module):
             found |= set(each.parameters())
         else:
-            found |= _named(network, each, word)
+            found |= _named(network, str(each), word)
     return found
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from gromo_graph.spec.python_values import plain_scalar
+from gromo_graph.errors import ArgumentError, Problem, SpecError
+from gromo_graph.spec.explain import report_refusals
+from gromo_graph.spec.python_values import plain, plain_scalar
+from gromo_graph.spec.text.locations import Path, path_text
+from gromo_graph.spec.wording import Suggester
 
 # The types of the values in a document, which are plain as they are.
 _OF_DOCUMENTS = frozenset({bool, int, float, str, type(None), list, dict})
@@ -17,8 +22,44 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-class Frozen(BaseModel):
-    """A section of a spec: immutable, no unknown keys, nothing converted silently."""
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class _Section(ModelMetaclass):
+    """Answers a wrong call of a section in Python in the words of the loader."""
+
+    def __call__(self, *args: Any, **values: Any) -> Any:
+        if args:
+            raise ArgumentError(f"{self.__name__}: expected its values by their names")
+        try:
+            return super().__call__(**values)
+        except ValidationError as error:
+            raise _told(error, self, values) from None
+
+
+def _told(error: ValidationError, model: Any, values: Mapping[str, Any]) -> SpecError:
+    problems: list[Problem] = []
+
+    def report(path: Path, message: str, *, key: bool = False) -> None:
+        inner = path_text(path[len(model.place) :])
+        problems.append(Problem(model.__name__, 0, 0, inner, message))
+
+    report_refusals(error, plain(values), model, model.place, report=report, suggester=Suggester())
+    return SpecError(problems)
+
+
+class Frozen(BaseModel, metaclass=_Section):
+    """A section of a spec: immutable, no unknown keys, nothing converted silently.
+
+    Raises:
+        SpecError: a call with an unknown key, or with a value of another type or out of its range.
+    """
+
+    place: ClassVar[Path] = ("nodes",)
+    """Of the section in a document; one that stands in several places has the table of foreign words of nodes."""
 
     model_config = ConfigDict(
         frozen=True,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import get_args
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import CompileError
 from gromo_graph.spec.kinds.base import Family, Layer, Node, Operation
 
@@ -21,6 +22,7 @@ TORCH_HALVES: dict[str, TorchHalfSource] = {}
 """By kind, how the torch half is found; `input` and `merge` have none. `layers.torch_half_lookup` loads it."""
 
 
+@checked
 def register_kind(model: type[Node], torch_half: TorchHalfSource) -> None:
     """Add a kind to the language: to the YAML, its schema, the drawings, the compiler, growth, import and export.
 

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from gromo_graph.arguments import checked
 from gromo_graph.errors import RunError
 from gromo_graph.records.atomic_files import replace_unchanged
 from gromo_graph.spec.load import spec_of
-from gromo_graph.spec.model import Spec
+from gromo_graph.spec.model import HasSpec, Spec, spec_of_given
 from gromo_graph.spec.text.read_file import read_document
 from gromo_graph.spec.text.take_over import grown
 from gromo_graph.spec.text.write_back import WrittenBack, write_back_text
@@ -43,7 +43,7 @@ class AuthorFile:
         """The text that gives another spec (`write_back_text`); nothing is written.
 
         Raises:
-            GraphError: no way was found that changes it without the loss of a comment.
+            GraphError: the target has no spec, or no way was found that changes it without the loss of a comment.
         """
         return write_back_text(self.text, spec, renamed=renamed, file=self.name)
 
@@ -70,8 +70,9 @@ class AuthorFile:
                 )
 
 
+@checked
 def write_back(
-    path: str | os.PathLike[str], target: Any, *, renamed: Mapping[str, str] | None = None
+    path: str | os.PathLike[str], target: Spec | HasSpec, *, renamed: Mapping[str, str] | None = None
 ) -> WrittenBack:
     """Change the author's file so that it says what a spec, a network or a run says (`write_back_text`).
 
@@ -84,11 +85,12 @@ def write_back(
 
     Raises:
         SpecError: the file is missing or wrong.
-        GraphError: no way was found that changes it without the loss of a comment.
+        GraphError: the target has no spec, or no way was found that changes it without the loss of a comment.
         RunError: it cannot be written, or somebody else has changed it meanwhile.
     """
     file = AuthorFile.read(path)
-    wanted = target if isinstance(target, Spec) else grown(file.spec, file.spec, target.spec)
+    spec = spec_of_given(target, "write back")
+    wanted = target if isinstance(target, Spec) else grown(file.spec, file.spec, spec)
     found = file.changed(wanted, renamed)
     file.replace(found)
     return found

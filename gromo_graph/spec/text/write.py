@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gromo_graph.arguments import checked
 from gromo_graph.spec.defaults import written_out
 from gromo_graph.spec.expand.interpolation import escape
 from gromo_graph.spec.model import Spec
@@ -20,6 +21,7 @@ _WIDTH = 110
 _WIDEST_COLUMN = 24  # beyond this, names are not padded to one column
 
 
+@checked
 def dump_spec(spec: Spec, *, defaults: bool = True) -> str:
     """The YAML text of a spec; reading it gives an equal spec, also with a release that has other defaults.
 

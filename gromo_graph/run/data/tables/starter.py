@@ -82,7 +82,7 @@ def table_starter(file: str, *targets: str) -> TableStarter:
 
     Raises:
         RunError: the file cannot be read, or with everything that is wrong with its columns.
-        pydantic.ValidationError: it has another ending than tables have.
+        SpecError: it has another ending than tables have.
     """
     section = TableData(file=file, target=targets if len(targets) > 1 else targets[0])
     rows = read_rows(Path(file), section)
