@@ -298,6 +298,11 @@ class _Toy(_VisionDataset):
         return Image.new("RGB", (6, 4), (200 - 150 * (place % 2) + place,) * 3), place % 2
 
 
+class _Captions(_VisionDataset):
+    def __init__(self, root: str, annFile: str) -> None:  # noqa: N803 - as torchvision names it
+        raise AssertionError
+
+
 class _Missing(_VisionDataset):
     def __init__(self, root: str, split: str) -> None:
         raise RuntimeError("Dataset not found or corrupted.")
@@ -306,7 +311,7 @@ class _Missing(_VisionDataset):
 def test_a_data_set_of_torchvision_has_its_own_test_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sets = SimpleNamespace(VisionDataset=_VisionDataset, Toy=_Toy, Missing=_Missing)
+    sets = SimpleNamespace(VisionDataset=_VisionDataset, Toy=_Toy, Missing=_Missing, Captions=_Captions)
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(datasets=sets))
     run = grow(_spec("torchvision:Toy", epochs=4), out=tmp_path / "run", device="cpu")
     assert run.data is not None
@@ -321,6 +326,10 @@ def test_a_data_set_of_torchvision_has_its_own_test_part(
         RunError, match=r"Dataset not found or corrupted.; download it once, in Python: torchvision"
     ):
         grow(_spec("torchvision:Missing"), device="cpu")
+    with pytest.raises(
+        RunError, match=r"it needs `annFile`: expected a data set of images with a class each"
+    ):
+        grow(_spec("torchvision:Captions"), device="cpu")
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(RunError, match="torchvision is missing: pip install torchvision"):
         grow(_spec("torchvision:Toy"), device="cpu")

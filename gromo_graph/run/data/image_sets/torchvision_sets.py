@@ -51,13 +51,26 @@ def read_torchvision(name: str, section: ImageData) -> Raw:
         raise RunError(f"{name}: torchvision has no such data set{hint}")
     folder = Path(torch.hub.get_dir()).parent / "datasets"
     parameters = inspect.signature(kind).parameters
+    place = {"root": os.fspath(folder)} if "root" in parameters else {}
     parts: list[dict[str, Any]] = [{}]
     if "train" in parameters:
         parts = [{"train": True}, {"train": False}]
     elif "split" in parameters:
         parts = [{"split": "train"}, {"split": "test"}]
+    needed = [
+        each.name
+        for each in parameters.values()
+        if each.default is each.empty
+        and each.kind is not each.VAR_KEYWORD
+        and each.name not in ("root", *parts[0])
+    ]
+    if needed:
+        raise RunError(
+            f"{name}: it needs `{needed[0]}`: expected a data set of images with a class "
+            "each, such as torchvision:CIFAR10"
+        )
     try:
-        found = [_raw(name, kind(os.fspath(folder), **options), section) for options in parts]
+        found = [_raw(name, kind(**place, **options), section) for options in parts]
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(
