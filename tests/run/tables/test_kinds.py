@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gromo_graph.run.data.tables.column_kinds import DATES, Column, Said, free_texts, kinds_of
+from gromo_graph.run.data.tables.column_kinds import DATES, WITH_UNIT, Column, Said, free_texts, kinds_of
 from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.spec.data_sections import TableData
 
@@ -114,3 +114,14 @@ def test_a_list_has_the_last_word() -> None:
         assert (found["a"].kind, problems) == (kind, [])
     found, _ = _kinds({"a": [f"the words of row {n}" for n in range(40)]}, categorical=["a"])
     assert found["a"].kind == "category"
+
+
+@pytest.mark.parametrize("form", ["€{}.50", "$ {},100.00", "{} %", "{}.5%", "{} kg", "-{}°C"])
+def test_numbers_with_a_unit_are_told(form: str) -> None:
+    rows = Rows("t.csv", pd.DataFrame({"price": [form.format(n) for n in range(30)]}))
+    assert free_texts(rows, ["price"]) == {"price": WITH_UNIT}
+
+
+def test_short_codes_are_no_numbers_with_a_unit() -> None:
+    rows = Rows("t.csv", pd.DataFrame({"code": [f"A{n}-{n}" for n in range(30)]}))
+    assert free_texts(rows, ["code"]) == {}

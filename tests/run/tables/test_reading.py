@@ -54,6 +54,7 @@ def test_quotes_and_line_breaks_in_cells(tmp_path: Path) -> None:
         ("a,y\n", "there are no rows"),
         ("a,y\n1,2\n1,2,3\n", "line 3 has 3 cells, and the lines before it have 2"),
         ("a,y\n1,2,3\n", "lines with more cells than the first line has names"),
+        ("sep=;\na;b;y\n1;3;2\n", "put the names of the columns into the first line, and nothing before it"),
         ("a,a,y\n1,2,3\n", "several columns are called `a`"),
         ('a,y\n"1,2\n', 'row 1 has a cell that begins with `"` and never ends'),
     ],
@@ -61,6 +62,12 @@ def test_quotes_and_line_breaks_in_cells(tmp_path: Path) -> None:
 def test_a_file_that_is_no_table(tmp_path: Path, content: str, told: str) -> None:
     with pytest.raises(RunError, match=told):
         read_rows(_file(tmp_path, content), _SECTION)
+
+
+def test_columns_without_a_name_are_called_by_their_places(tmp_path: Path) -> None:
+    rows = read_rows(_file(tmp_path, ",a,,y\n0,1,5,1\n1,2,6,2\n"), _SECTION)
+    assert rows.header == ["column 1", "a", "column 3", "y"]
+    assert number_cells(rows.column("column 3")).values.tolist() == [5.0, 6.0]
 
 
 def test_a_wrong_encoding_is_told(tmp_path: Path) -> None:

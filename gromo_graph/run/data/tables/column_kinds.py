@@ -73,6 +73,10 @@ FREE_TEXT = "free text, of which nothing is read"
 DATES = "dates of no form that is known: list them under `dates`, and write their `date_format`"
 
 
+WITH_UNIT = "numbers with a unit or a sign in each cell, of which nothing is read: take it out of the cells"
+_WITH_UNIT = re.compile(r"[^\w\s]?\s?[+-]?\d[\d.,\s]*(\D{0,4})")
+
+
 class FreeTextError(UnreadableError):
     """A column of free text, of which nothing is read.
 
@@ -208,6 +212,10 @@ def _found(rows: Rows, name: str, said: Said) -> Column:
         return Column(name, "date", days, _dates(column, form), form)
     if sum(bool(_LIKE_A_DATE.match(text)) for text in present) >= MOST * len(present):
         raise FreeTextError(f"dates of no form that is known, such as {present[0][:40]!r}: {_FORM}", DATES)
+    if len(different) > _FEW and sum(bool(_WITH_UNIT.fullmatch(text)) for text in present) >= MOST * len(
+        present
+    ):
+        raise FreeTextError(f"{WITH_UNIT}, such as {present[0][:40]!r}", WITH_UNIT)
     if len(different) <= max(_FEW, _REPEATED * len(present)):
         return Column(name, "category", texts, _counted(texts))
     if len(different) == len(present) and all(_is_token(text) for text in present):

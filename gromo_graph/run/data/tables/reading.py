@@ -53,7 +53,10 @@ def read_rows(path: Path, section: TableData) -> Rows:
     except UnicodeDecodeError as error:
         raise RunError(f"{name}: this is no {error.encoding} text: write `data.encoding`") from error
     except pandas.errors.ParserWarning as error:
-        raise RunError(f"{name}: there are lines with more cells than the first line has names") from error
+        raise RunError(
+            f"{name}: there are lines with more cells than the first line has names: put the names of the columns "
+            "into the first line, and nothing before it"
+        ) from error
     except RunError:
         raise
     except (ValueError, KeyError) as error:  # ParserError and EmptyDataError are ValueErrors
@@ -105,7 +108,8 @@ def _read_text(path: Path, section: TableData, pandas: Any) -> Rows:
             raise RunError(f"{path}: the first line is empty: expected the names of the columns")
         separator = section.separator or _separator(first)
         file.seek(0)
-        header = [name.strip() for name in next(csv.reader(file, delimiter=separator))]
+        written = next(csv.reader(file, delimiter=separator))
+    header = [name.strip() or f"column {place}" for place, name in enumerate(written, start=1)]
     check_distinct(str(path), header)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.ParserWarning)  # cells that no column is for
