@@ -211,7 +211,7 @@ def _readings(model: nn.Module, inputs: Mapping[str, Tensor], *, allow_fixed: bo
     """
     modes = (True,) if model.training else (True, False)
     around = (_read_around, partial(_read_around, keep_calls=False)) if allow_fixed else ()
-    readers: tuple[Callable[..., Reading], ...] = (_read, *around)
+    readers: tuple[Callable[..., Reading], ...] = (_read_if_whole, *around) if around else (_read,)
     runs = {training: _Runs(model, inputs, training) for training in modes}
     for reader in readers:
         for training in modes:
@@ -227,6 +227,7 @@ class _Runs:
         self.model, self.inputs, self.training = model, inputs, training
         self.batch = len(next(iter(inputs.values())))
         self._whole: Trace | tuple[Obstacle, ...] | None = None
+        self._once: Trace | tuple[Obstacle, ...] | None = None
 
     def copied(self) -> nn.Module:
         """A copy of the model in this mode."""
@@ -242,7 +243,11 @@ class _Runs:
 
     def traced(self, opaque: Collection[str]) -> Trace | tuple[Obstacle, ...]:
         """The same, without a look at whether they are the same for other inputs."""
-        return trace_by_run(self.copied(), self.inputs, opaque) if opaque else self.recorded()
+        if opaque:
+            return trace_by_run(self.copied(), self.inputs, opaque)
+        if self._once is None:
+            self._once = trace_by_run(self.copied(), self.inputs)
+        return self._once
 
 
 def _read(runs: _Runs) -> Reading:
@@ -254,6 +259,16 @@ def _read(runs: _Runs) -> Reading:
     if isinstance(other, Trace):
         return read(other, runs.model, batch=runs.batch)
     return Reading(obstacles=[*trace, *other])
+
+
+def _read_if_whole(runs: _Runs) -> Reading:
+    """The same; a model with obstacles is recorded once, for it is read around them."""
+    trace = runs.traced(())
+    if isinstance(trace, Trace):
+        reading = read(trace, runs.model, batch=runs.batch)
+        if reading.obstacles:
+            return reading
+    return _read(runs)
 
 
 def _read_around(runs: _Runs, *, keep_calls: bool = True) -> Reading:
