@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,33 +64,43 @@ def as_csv(run: Run, raw: Raw) -> str:
 
 
 def _rows(run: Run, raw: Raw) -> Iterator[list[str]]:
-    found, classes = run.predict(raw), run.preparation.classes
-    if run.preparation.several:
-        yield from _of_several(found)
-        return
-    if run.preparation.task == "labels":
-        yield [*(f"prediction_{label}" for label in classes), *(f"probability_{label}" for label in classes)]
-        for row, probabilities in zip(found.tolist(), run.probabilities(raw).tolist(), strict=True):
-            yield [*map(str, row), *(f"{value:.6g}" for value in probabilities)]
-        return
-    if run.preparation.positions:  # a probability for each class at each position would be too many columns
+    """The titles of the columns, and a row for each sample."""
+    found, preparation = run.predict(raw), run.preparation
+    if preparation.several:
+        return _of_several(found)
+    if preparation.task == "labels":
+        titles = [f"prediction_{label}" for label in preparation.classes]
+        return _with_probabilities(
+            run, raw, titles, ([str(value) for value in row] for row in found.tolist())
+        )
+    if preparation.positions:  # a probability for each class at each position would be too many columns
         rows = found.reshape(len(found), -1)
-        yield [f"prediction_{number + 1}" for number in range(rows.shape[1])]
-        yield from ([_harmless(str(label)) for label in row] for row in rows.tolist())
-        return
-    if run.preparation.task == "classification":
-        yield ["prediction", *(f"probability_{label}" for label in classes)]
-        for label, probabilities in zip(found.tolist(), run.probabilities(raw).tolist(), strict=True):
-            yield [_harmless(str(label)), *(f"{value:.6g}" for value in probabilities)]
-        return
+        titles = [f"prediction_{number + 1}" for number in range(rows.shape[1])]
+        return chain([titles], ([_harmless(str(label)) for label in row] for row in rows.tolist()))
+    if preparation.task == "classification":
+        labels = ([_harmless(str(label))] for label in found.tolist())
+        return _with_probabilities(run, raw, ["prediction"], labels)
     values = found.reshape(len(found), -1)
-    several = values.shape[1] > 1
+    rows = ([f"{value:.9g}" for value in row] for row in values.tolist())
+    return chain([_titles_of_values(run, values.shape[1])], rows)
+
+
+def _with_probabilities(
+    run: Run, raw: Raw, titles: list[str], predictions: Iterable[list[str]]
+) -> Iterator[list[str]]:
+    """Columns of predictions, and one of a probability for each class."""
+    yield [*titles, *(f"probability_{label}" for label in run.preparation.classes)]
+    for predicted, probabilities in zip(predictions, run.probabilities(raw).tolist(), strict=True):
+        yield [*predicted, *(f"{value:.6g}" for value in probabilities)]
+
+
+def _titles_of_values(run: Run, count: int) -> list[str]:
+    """The titles of predicted values: those of the columns of a table, or numbers."""
+    if count == 1:
+        return ["prediction"]
     table = run.preparation.table
     named = () if table is None or isinstance(table.target, str) else table.target
-    titles = named or [str(number + 1) for number in range(values.shape[1])]
-    yield [f"prediction_{title}" for title in titles] if several else ["prediction"]
-    for row in values.tolist():
-        yield [f"{value:.9g}" for value in row]
+    return [f"prediction_{title}" for title in named or range(1, count + 1)]
 
 
 def _of_several(found: Mapping[str, Any]) -> Iterator[list[str]]:

@@ -121,31 +121,46 @@ def einsum(call: TorchCall, equation: Any, *operands: Any) -> Any:
         raise refused
     if isinstance(given[1], Scores):
         names, given = names[::-1], given[::-1]
-    first, second = names
-    front = result[:-2]
-    if isinstance(given[0], Scores):
-        key = (set(first) & set(second)) - set(result)
-        last = [letter for letter in result if letter not in first]
-        if len(key) != 1 or len(last) != 1 or first[-1:] != min(key):
-            raise refused
-        value = call.arranged(given[1])
-        order = [second.index(letter) for letter in (*first[:-2], first[-1], last[0]) if letter in second]
-        if len(order) != len(second) or len(order) != len(value.dims):
-            raise refused
-        found = attend(call, given[0], value.with_dims(value.dims[at] for at in order))
-        written = (*first[:-1], last[0])
-        view = call.arranged(found)
-        return settled(view.with_dims(view.dims[written.index(letter)] for letter in result))
-    summed = (set(first) & set(second)) - set(result)
-    if len(summed) != 1 or not set(front) <= set(first) & set(second):
+    summed = _summed_values if isinstance(given[0], Scores) else _summed_features
+    found = summed(call, given, names, result)
+    if found is None:
         raise refused
-    query, key_value = (call.arranged(value) for value in given)
-    sides = []
-    for value, letters, place in ((query, first, result[-2:-1]), (key_value, second, result[-1:])):
-        if sorted(letters) != sorted((*front, place, *summed)):
-            raise refused
-        sides.append(value.with_dims(value.dims[letters.index(each)] for each in (*front, place, *summed)))
-    return products(*sides)
+    return found
+
+
+def _summed_values(
+    call: TorchCall, given: Sequence[Any], names: Sequence[str], result: str
+) -> Arranged | ModelValue | None:
+    """Values added up by their shares, dimensions by letters; None if the letters say something else."""
+    first, second = names
+    key = (set(first) & set(second)) - set(result)
+    last = [letter for letter in result if letter not in first]
+    if len(key) != 1 or len(last) != 1 or first[-1:] != min(key):
+        return None
+    value = call.arranged(given[1])
+    order = [second.index(letter) for letter in (*first[:-2], first[-1], last[0]) if letter in second]
+    if len(order) != len(second) or len(order) != len(value.dims):
+        return None
+    written = (*first[:-1], last[0])
+    view = call.arranged(attend(call, given[0], value.with_dims(value.dims[at] for at in order)))
+    return settled(view.with_dims(view.dims[written.index(letter)] for letter in result))
+
+
+def _summed_features(
+    call: TorchCall, given: Sequence[Any], names: Sequence[str], result: str
+) -> Scores | None:
+    """Products of queries and keys, dimensions by letters; None if the letters say something else."""
+    common, front = set(names[0]) & set(names[1]), result[:-2]
+    summed = common - set(result)
+    if len(summed) != 1 or not set(front) <= common:
+        return None
+    sides, ordered = [call.arranged(value) for value in given], []
+    for side, letters, place in zip(sides, names, (result[-2:-1], result[-1:]), strict=True):
+        wanted = (*front, place, *summed)
+        if sorted(letters) != sorted(wanted):
+            return None
+        ordered.append(side.with_dims(side.dims[letters.index(each)] for each in wanted))
+    return products(*ordered)
 
 
 def dot_product_attention(

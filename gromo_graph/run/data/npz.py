@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,45 +59,57 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
     Raises:
         RunError: the file cannot be read, an array is missing, or one holds Python objects.
     """
-    name = str(path)
+    with _told_as_run_errors(str(path)), path.open("rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise RunError(f"{path}: one array without a name: expected an .npz with the arrays x and y")
+        return _raw_of(path, arrays, target=target)
+
+
+def _raw_of(path: Path, arrays: np.lib.npyio.NpzFile, *, target: bool) -> Raw:
+    """The data of open arrays; `x` is mapped if it is large."""
+    name, found = str(path), sorted(arrays.files)
+    several = {key.removeprefix("y."): arrays[key] for key in found if key.startswith("y.")}
+    inputs = {key.removeprefix("x."): arrays[key] for key in found if key.startswith("x.")}
+    needed = [*([] if inputs else ["x"]), *(["y"] if target and not several else [])]
+    missing = [key for key in needed if key not in found]
+    if missing:
+        listed = ", ".join(found) or "nothing"
+        raise RunError(
+            f"{name}: the array {' and '.join(missing)} is missing: found {listed}; "
+            "save them with numpy.savez(file, x=..., y=...)"
+        )
+    y = arrays["y"] if "y" in needed else None
+    if inputs:
+        raw = with_several_inputs(name, inputs, y)
+    else:
+        x = mapped(path, "x.npy")
+        raw = raw_from(name, arrays["x"] if x is None else x, y)
+    if target and several:
+        raw = with_several_targets(raw, several)
+    if not target or "sample_weight" not in found:
+        return raw
+    return replace(raw, weights=sample_weights(arrays["sample_weight"], len(raw.x), name))
+
+
+@contextmanager
+def _told_as_run_errors(name: str) -> Iterator[None]:
+    """Say what is wrong with a file if numpy cannot read it.
+
+    Raises:
+        RunError: it cannot be read.
+    """
     try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise RunError(f"{name}: one array without a name: expected an .npz with the arrays x and y")
-            found = sorted(arrays.files)
-            several = {key.removeprefix("y."): arrays[key] for key in found if key.startswith("y.")}
-            inputs = {key.removeprefix("x."): arrays[key] for key in found if key.startswith("x.")}
-            needed = [*([] if inputs else ["x"]), *(["y"] if target and not several else [])]
-            missing = [key for key in needed if key not in found]
-            if missing:
-                listed = ", ".join(found) or "nothing"
-                raise RunError(
-                    f"{name}: the array {' and '.join(missing)} is missing: found {listed}; "
-                    "save them with numpy.savez(file, x=..., y=...)"
-                )
-            y = arrays["y"] if "y" in needed else None
-            if inputs:
-                raw = with_several_inputs(name, inputs, y)
-            else:
-                x = mapped(path, "x.npy")
-                raw = raw_from(name, arrays["x"] if x is None else x, y)
-            if target and several:
-                raw = with_several_targets(raw, several)
-            if not target or "sample_weight" not in found:
-                return raw
-            return replace(raw, weights=sample_weights(arrays["sample_weight"], len(raw.x), name))
+        yield
     except UnicodeDecodeError as error:
         raise RunError(
             f"{name}: y holds bytes that are no ASCII text: save labels as text (dtype=str) or as numbers"
         ) from error
-    except ValueError as error:
-        if "pickle" in str(error).lower():
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+        if isinstance(error, ValueError) and "pickle" in str(error).lower():
             raise RunError(
                 f"{name}: it holds Python objects, which are never loaded: save plain arrays of numbers"
             ) from error
-        raise RunError(f"{name}: this is no sound .npz file: {error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
         raise RunError(f"{name}: this is no sound .npz file: {error}") from error
     except MemoryError as error:
         raise RunError(f"{name}: its arrays do not fit into memory") from error
