@@ -94,10 +94,11 @@ def page() -> str:
     """The text of the page."""
     known = tuple(words._NODE_KEYS.values())
     lines = [HEAD]
-    lines += ["### Kinds of nodes", "", *table(words._KINDS, words.advice_for_kind)]
+    lines += ["### Kinds of nodes", "", *table({**words._KINDS, **words._OTHER_KINDS}, words.advice_for_kind)]
     lines += ["Activations are no nodes: write them as `activation` of the node before.", ""]
     lines += ["### Keys of nodes", ""]
-    lines += table(words._NODE_KEYS, lambda word: words.advice_for_key(word, "nodes", known))
+    node_keys = {**words._NODE_KEYS, **words._NODE_ADVICE}
+    lines += table(node_keys, lambda word: words.advice_for_key(word, "nodes", known))
     for section, keys in words._SECTION_KEYS.items():
         lines += [f"### {f'Keys of `{section}`' if section else 'Keys of the document'}", ""]
         lines += table(keys, lambda word, section=section: words.advice_for_key(word, section, ()))

@@ -9,31 +9,91 @@ from gromo_graph.spec.wording import folded
 _LEAVE_OUT = "leave it out, it follows from the sources"
 
 _NODE_KEYS = {
-    **dict.fromkeys(("units", "filters", "out_features", "out_channels", "embedding_dim"), "features"),
-    **dict.fromkeys(("in_features", "in_channels", "input_shape", "normalized_shape", "num_features"), ""),
-    **dict.fromkeys(("kernel_size", "pool_size", "size"), "kernel"),
+    **dict.fromkeys(
+        (
+            *("units", "filters", "out_features", "out_channels", "embedding_dim", "output_dim"),
+            *("hidden_size", "hidden_dim", "intermediate_size", "num_classes"),
+        ),
+        "features",
+    ),
+    **dict.fromkeys(
+        (
+            *("in_features", "in_channels", "input_shape", "normalized_shape", "num_features"),
+            *("input_size", "embed_dim"),
+        ),
+        "",
+    ),
+    **dict.fromkeys(("kernel_size", "pool_size", "kernel_shape", "window_shape", "size"), "kernel"),
     **dict.fromkeys(("type", "class", "op", "op_type", "layer_type"), "kind"),
     **dict.fromkeys(("input", "inputs", "source", "sources", "parents"), "from"),
-    **dict.fromkeys(("act", "act_fn", "nonlinearity"), "activation"),
+    **dict.fromkeys(("act", "act_fn", "hidden_act", "nonlinearity"), "activation"),
     **dict.fromkeys(("rate", "ratio", "dropout_rate", "prob"), "p"),
-    **{"strides": "stride", "dilation_rate": "dilation", "use_bias": "bias"},
     **{
-        "num_heads": "heads",
+        "strides": "stride",
+        "dilation_rate": "dilation",
+        "dilations": "dilation",
+        "dims": "shape",
+        "interpolation": "mode",
+        "hidden_dropout_prob": "dropout",
+        "pads": "padding",
+        "use_bias": "bias",
+    },
+    **{
+        **dict.fromkeys(("num_heads", "n_heads", "num_attention_heads"), "heads"),
         "num_groups": "groups",
         "num_embeddings": "vocabulary",
         "vocab_size": "vocabulary",
+        "input_dim": "vocabulary",
     },
     **{"epsilon": "eps", "freeze": "frozen", "trainable": "frozen"},
 }
 """Keys of nodes, with the key of this language; empty for those that have none."""
+
+_NODE_ADVICE = {
+    **dict.fromkeys(
+        (
+            *("inplace", "batch_first", "return_sequences", "start_dim", "axis", "dim", "data_format"),
+            *("kernel_initializer", "bias_initializer", "elementwise_affine", "affine", "trans_b", "group"),
+        ),
+        "leave it out, there is one way here",
+    ),
+    "cropping": "write `padding`, with negative numbers",
+    "num_layers": "write a node for each layer",
+    "bidirectional": "write a second node with `reverse: true`, and a `merge` of both",
+}
+"""Keys of nodes that no single key stands for, with what to do."""
 
 _SECTION_KEYS: Mapping[str, Mapping[str, str]] = {
     "train": {
         **dict.fromkeys(("lr", "learning_rate"), "write `optimizer: {lr: ...}`"),
         "weight_decay": "write `optimizer: {weight_decay: ...}`",
         "momentum": "write `optimizer: {momentum: ...}`",
-        **dict.fromkeys(("epoch", "num_epochs", "n_epochs", "max_epochs"), "write `epochs`"),
-        **dict.fromkeys(("scheduler", "lr_schedule", "lr_scheduler"), "write `schedule`"),
+        **dict.fromkeys(
+            ("epoch", "num_epochs", "n_epochs", "max_epochs", "num_train_epochs", "max_iter"),
+            "write `epochs`",
+        ),
+        **dict.fromkeys(("steps", "max_steps"), "write `epochs`, each reads all samples once"),
+        **dict.fromkeys(("solver", "tx"), "write `optimizer: {name: ...}`"),
+        "learning_rate_init": "write `optimizer: {lr: ...}`",
+        "alpha": "write `optimizer: {weight_decay: ...}`",
+        **dict.fromkeys(("patience", "n_iter_no_change"), "write `early_stopping: {patience: ...}`"),
+        **dict.fromkeys(
+            ("gradient_clip_val", "max_grad_norm", "grad_clip", "clipnorm", "clip_grad_norm"), "write `clip`"
+        ),
+        **dict.fromkeys(
+            ("validation_split", "validation_fraction", "val_split", "test_size"), "write `validation`"
+        ),
+        "per_device_train_batch_size": "write `batch_size`",
+        "accumulate_grad_batches": "write `accumulate`",
+        **dict.fromkeys(("scoring", "metric_for_best_model"), "write `metrics`"),
+        **dict.fromkeys(("warmup_steps", "warmup_ratio"), "write `warmup`, a share of the training"),
+        "shuffle": "leave it out, the training samples are always shuffled",
+        "verbose": "option `--verbose`",
+        **dict.fromkeys(("accelerator", "devices"), "option `--device`"),
+        "precision": "option `--amp`",
+        **dict.fromkeys(
+            ("scheduler", "lr_schedule", "lr_scheduler", "lr_scheduler_type"), "write `schedule`"
+        ),
         **dict.fromkeys(("dataset", "data_path"), "write `data`"),
         **dict.fromkeys(("criterion", "loss_fn"), "write `loss`"),
         **dict.fromkeys(("seed", "random_state", "random_seed"), "option `--seed`"),
@@ -50,9 +110,9 @@ _SECTION_KEYS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("l2", "decay", "wd"), "write `weight_decay`"),
     },
     "": {
-        **dict.fromkeys(("layers", "model", "modules", "network"), "write `nodes`"),
-        "training": "write `train`",
-        **dict.fromkeys(("seed", "random_state"), "option `--seed`"),
+        **dict.fromkeys(("layers", "model", "modules", "network", "graph"), "write `nodes`"),
+        **dict.fromkeys(("training", "trainer", "compile", "fit"), "write `train`"),
+        **dict.fromkeys(("seed", "random_state", "seed_everything"), "option `--seed`"),
         "device": "option `--device`",
         **{
             key: f"write `train: {{{key}: ...}}`"
@@ -65,7 +125,7 @@ _SECTION_KEYS: Mapping[str, Mapping[str, str]] = {
 """Keys of sections and of the whole document (""), with what to do."""
 
 _KINDS = {
-    **dict.fromkeys(("dense", "fc", "fully_connected", "gemm", "matmul"), "linear"),
+    **dict.fromkeys(("dense", "fc", "fully_connected", "gemm", "matmul", "lm_head"), "linear"),
     **dict.fromkeys(("input_layer", "placeholder"), "input"),
     **dict.fromkeys(("batch_norm1d", "batch_norm2d", "batch_normalization", "bn"), "batch_norm"),
     "layer_normalization": "layer_norm",
@@ -84,13 +144,24 @@ _KINDS = {
     ),
     **dict.fromkeys(("zero_pad2d", "zero_padding2d", "reflection_pad2d", "replication_pad2d"), "pad"),
     **dict.fromkeys(("layer_scale",), "affine"),
+    **dict.fromkeys(("upsampling2d", "upsample", "resize"), "upsample2d"),
+    **dict.fromkeys(("cropping2d", "cropping1d"), "pad"),
+    **dict.fromkeys(("positional_encoding", "positional_embedding", "position_embedding"), "positions"),
     **dict.fromkeys(("rescaling",), "scale"),
     **dict.fromkeys(("mul", "multiply"), "merge"),
     **dict.fromkeys(("conv", "convolution", "convolution2d"), "conv2d"),
     **dict.fromkeys(("conv2d_transpose", "deconv", "deconvolution"), "conv_transpose2d"),
     **dict.fromkeys(("add", "sum", "plus", "concat", "concatenate", "cat"), "merge"),
-    **dict.fromkeys(("multi_head_attention", "multihead_attention"), "attention"),
+    **dict.fromkeys(("multi_head_attention", "multihead_attention", "self_attention"), "attention"),
 }
+
+_OTHER_KINDS = {
+    **dict.fromkeys(("reshape", "view"), "write `flatten` or `unflatten`"),
+    **dict.fromkeys(("separable_conv2d",), "write a `depthwise_conv2d` and a `conv2d` with `kernel: 1`"),
+    **dict.fromkeys(("subtract",), "write a `scale` of -1 and a `merge`, with `merge: sum`"),
+    **dict.fromkeys(("time_distributed",), "leave it out, layers of a sequence read each position by itself"),
+}
+"""Kinds that no single kind stands for, with what to do."""
 
 _VALUES: Mapping[str, Mapping[str, str]] = {
     "activation": {
@@ -98,6 +169,7 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
         "log_softmax": "leave it out, `loss: cross_entropy` applies it",
         **dict.fromkeys(("linear", "none"), "write `identity`"),
         "swish": "write `silu`",
+        "logistic": "write `sigmoid`",
     },
     "padding": {"valid": "write `0`, or leave it out", "none": "write `0`, or leave it out"},
     "loss": {
@@ -155,6 +227,8 @@ def advice_for_key(word: str, section: str, known: tuple[str, ...]) -> str | Non
         return "write `growth: {freeze: old}`, for all layers, or `frozen: true` at the node"
     if key == "":
         return _LEAVE_OUT
+    if key is None:
+        return _look_up(_NODE_ADVICE, word)
     return f"write `{key}`" if key in known else None
 
 
@@ -171,6 +245,9 @@ def advice_for_kind(word: str) -> str | None:
     """
     if folded(word) in map(folded, (*_FUNCTIONS, "activation")):
         return "an activation is no node, write it as `activation` of the node before"
+    other = _look_up(_OTHER_KINDS, word)
+    if other is not None:
+        return other
     kind = kind_meant(word)
     if kind == "merge":
         how = {"c": "concat", "m": "product"}.get(folded(word)[0], "sum")
@@ -186,10 +263,11 @@ def advice_for_value(key: str, word: str) -> str | None:
 def advice_for_map(key: str, value: str) -> str | None:
     """The map of a key that a plain value stands for, or None.
 
-    >>> advice_for_map("optimizer", "adam")
+    >>> advice_for_map("optimizer", "Adam")
     'write `optimizer: {name: adam}`'
     """
-    return f"write `{key}: {{{_MAPS[key]}: {value}}}`" if key in _MAPS else None
+    word = value.lower() if key == "optimizer" else value
+    return f"write `{key}: {{{_MAPS[key]}: {word}}}`" if key in _MAPS else None
 
 
 def advice_for_shape(shape: Sequence[object]) -> str | None:

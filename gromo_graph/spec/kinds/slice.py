@@ -41,9 +41,8 @@ class Slice(Operation):
         """
         features, *sizes = inputs[0]
         if self.stop > features:
-            raise ShapeMismatch(
-                f"a slice up to {self.stop} needs as many features", "end it sooner", key="stop"
-            )
+            advice = "end it sooner" + ("; a `pad` of negative numbers takes positions off" if sizes else "")
+            raise ShapeMismatch(f"a slice up to {self.stop} needs as many features", advice, key="stop")
         return (self.stop - self.start, *sizes)
 
 
