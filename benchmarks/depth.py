@@ -4,7 +4,7 @@ A small ResNet on Fashion-MNIST, at half the resolution, and a small transformer
 Both ways have the same spec, budget, ticks, epochs and learning rate; one may take whole blocks too. Seeds are paired:
 first weights, split and order of the data are the same. Target: at least as good.
 
-python benchmarks/depth.py [--seeds 3] [--tasks resnet transformer] [--epochs 12]
+python benchmarks/depth.py [--seeds 3] [--tasks resnet transformer]
 """
 
 from __future__ import annotations
@@ -28,21 +28,19 @@ blocks:
     params: {width: 4}
     inputs: [x]
     nodes:
-      one:   {kind: conv2d, from: x, features: "${width}"}
-      norm1: {kind: batch_norm, from: one, activation: relu}
-      two:   {kind: conv2d, from: norm1, features: "${width}"}
-      norm2: {kind: batch_norm, from: two}
-      add:   {kind: merge, from: [x, norm2], activation: relu}
+      norm: {kind: batch_norm, from: x, activation: relu}
+      one:  {kind: conv2d, from: norm, features: "${width}", activation: relu}
+      two:  {kind: conv2d, from: one, features: "${width}"}
+      add:  {kind: merge, from: [x, two]}
     output: add
 nodes:
   x:     {kind: input, shape: [1, 14, 14]}
-  stem:  {kind: conv2d, from: x, features: 4, stride: 2}
-  first: {kind: batch_norm, from: stem, activation: relu}
-  fine:  {use: basic, from: first, with: {width: 4}, repeat: 1}
+  stem:  {kind: conv2d, from: x, features: 4}
+  fine:  {use: basic, from: stem, with: {width: 4}, repeat: 1}
   down:  {kind: conv2d, from: fine, features: 8, stride: 2}
-  norm:  {kind: batch_norm, from: down, activation: relu}
-  coarse: {use: basic, from: norm, with: {width: 8}, repeat: 1}
-  mean:  {kind: adaptive_avg_pool2d, from: coarse, size: 1}
+  coarse: {use: basic, from: down, with: {width: 8}, repeat: 1}
+  last:  {kind: batch_norm, from: coarse, activation: relu}
+  mean:  {kind: adaptive_avg_pool2d, from: last, size: 1}
   flat:  {kind: flatten, from: mean}
   y:     {kind: linear, from: flat, features: 10}
 output: y
@@ -86,17 +84,19 @@ class Task:
     """A network, its data and its budget.
 
     Attributes:
-        text: the spec. parameters: the budget. samples: of Fashion-MNIST; None for the text of the spec.
+        text: the spec. parameters: the budget. epochs: of the training.
+        samples: of Fashion-MNIST; None for the text of the spec.
     """
 
     text: str
     parameters: int
+    epochs: int
     samples: int | None = None
 
-    def run(self, actions: str, *, seed: int, epochs: int) -> Run:
+    def run(self, actions: str, *, seed: int) -> Run:
         """One run, grown by some actions."""
         growth = f"{{actions: {actions}, {_POLICY}, stop: {{parameters: {self.parameters}}}}}"
-        spec = parse_spec(self.text, overrides={"growth": growth, "train.epochs": str(epochs)})
+        spec = parse_spec(self.text, overrides={"growth": growth, "train.epochs": str(self.epochs)})
         data: Any = None
         if self.samples is not None:
             x, y = (each[: self.samples] for each in fashion())
@@ -105,8 +105,8 @@ class Task:
 
 
 TASKS: Mapping[str, Task] = {
-    "resnet": Task(RESNET, 12_000, 4_000),
-    "transformer": Task(TRANSFORMER, 16_000),
+    "resnet": Task(RESNET, 12_000, 8, 4_000),
+    "transformer": Task(TRANSFORMER, 16_000, 5),
 }
 WAYS: Mapping[str, str] = {"widths alone": "[widen]", "widths and blocks": "[widen, deepen]"}
 
@@ -126,7 +126,6 @@ def main() -> None:
     """A table for each task."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     given = parser.parse_args()
     for name in given.tasks:
@@ -134,7 +133,7 @@ def main() -> None:
         for seed in range(given.seeds):
             for way, actions in WAYS.items():
                 began = time.perf_counter()
-                run = TASKS[name].run(actions, seed=seed, epochs=given.epochs)
+                run = TASKS[name].run(actions, seed=seed)
                 test = run.summary["test"]
                 losses[way].append(test["loss"])
                 print(
