@@ -25,7 +25,7 @@ def diff(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is in B and not in A, what is gone, and what has changed; exit code 1 if they differ."""
+    """Show what B adds to A, what it removes and what it changes; exit code 1 if they differ."""
     from gromo_graph.graph.diff import diff as compare
     from gromo_graph.render import render
     from gromo_graph.render.target import resolve

@@ -28,7 +28,7 @@ def history(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the growth steps of a run, what was tried in vain too, and how loss and size went."""
+    """Show the growth steps of a run, failed attempts too, and the course of loss and size."""
     from gromo_graph.records.journal import read_journal
 
     journal = read_journal(run)

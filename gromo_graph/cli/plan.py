@@ -37,7 +37,7 @@ def plan(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure all candidates for growth on the training data, and show them in the order of trying."""
+    """Measure all candidates for growth on the training data, and list them in the order of trial."""
     from gromo_graph.run.measured_plan import plan as measure
 
     with _status() as on_batch:

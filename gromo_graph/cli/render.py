@@ -68,7 +68,7 @@ def render(
     seconds: Annotated[float, typer.Option(help="That each step of an animation is shown.")] = 1.0,
     watch: Watch = False,
 ) -> None:
-    """Draw a spec, or a run as it now stands with what grew last; RUN@3: after its third step; all its steps."""
+    """Draw a spec, or a run with its last growth step; RUN@3: after its third step; --steps: all of them."""
     if (watch or steps) and out is None:
         raise typer.BadParameter("--watch draws into a file, --steps into a folder: name it with -o")
     look = {

@@ -25,7 +25,7 @@ def replay(
     log: Log = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a run again up to right after a growth step: its network with the weights it had then."""
+    """Repeat a run up to a growth step: its network with the weights it had right after that step."""
     from gromo_graph.run import replay as again
 
     telling = Telling(run.name, out, as_json, log=log)

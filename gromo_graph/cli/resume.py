@@ -21,7 +21,7 @@ def resume(
     log: Log = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that was broken off, as if nothing had happened; one that is over is shown."""
+    """Continue an interrupted run as if nothing had happened; a finished run is only shown."""
     from gromo_graph.run import resume as go_on
 
     telling = Telling(run.name, run, as_json, log=log)
