@@ -63,7 +63,7 @@ def import_(
     for path in filter(None, (out, weights)):
         if path.exists() and not force:
             raise RunError(
-                f"{path}: this file is there already: choose another one, or replace it with --force"
+                f"{path}: this file already exists: choose another one, or replace it with --force"
             )
 
     import torch

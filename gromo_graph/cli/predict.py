@@ -35,7 +35,7 @@ def predict(
     from gromo_graph.errors import RunError
 
     if out is not None and out.exists() and not force:
-        raise RunError(f"{out}: this file is there already: choose another -o, or replace it with --force")
+        raise RunError(f"{out}: this file already exists: choose another -o, or replace it with --force")
 
     from gromo_graph.records.atomic_files import write_atomically
     from gromo_graph.run import load_run

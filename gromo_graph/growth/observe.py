@@ -116,7 +116,9 @@ def batches(loader: Loader, network: torch.nn.Module) -> Iterator[tuple[tuple[An
             raise _endless(f"begins to repeat itself after {number:,} batches (itertools.cycle?)")
         first = batch if number == 0 else first
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise GrowthError(f"the loader gave a {type(batch).__name__}: expected pairs (x, y)")
+            raise GrowthError(
+                f"the loader gave a {type(batch).__name__}: expected pairs (x, y); of a single pair write [(x, y)]"
+            )
         x, y = batch
         yield tuple(value.to(device) for value in inputs_of(x)), y.to(device)
     if empty:

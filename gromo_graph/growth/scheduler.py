@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sized
 from functools import partial
 from typing import Any
@@ -20,7 +21,13 @@ from gromo_graph.growth.means import check_loss
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.policy import order_words
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.scheduler_checks import check_goals, check_lengths, check_stop
+from gromo_graph.growth.scheduler_checks import (
+    UNFOLLOWED,
+    check_goals,
+    check_lengths,
+    check_stop,
+    has_gradients,
+)
 from gromo_graph.growth.steps.trials import ZERO
 from gromo_graph.growth.steps.trying import tester_of
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
@@ -182,6 +189,9 @@ class GrowthScheduler(Growing):
         Raises:
             GrowthError: as for `step`; or the length of the training is not known.
 
+        Warns:
+            UserWarning: the network has grown, and the optimizer that trains it was not given.
+
         >>> import torch
         >>> from gromo_graph import GrowthScheduler, compile_network, parse_spec
         >>> network = compile_network(parse_spec('''
@@ -212,7 +222,10 @@ class GrowthScheduler(Growing):
         self._held_out.loader = validation_loader
         if self.reason is None and self.statistics is None:
             self._recent.add(x, y)
+        trained_elsewhere = self.optimizer is None and has_gradients(self.network)
         events = self._at_this_moment(self._statistics_now) if gone_on else ()
+        if trained_elsewhere and any(event.decision for event in events):
+            warnings.warn(UNFOLLOWED, stacklevel=2)
         if self.reason is not None:
             self._recent.clear()
         return events

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from numbers import Real
 
+import torch
+
 from gromo_graph.errors import GraphError, GrowthError
 from gromo_graph.graph import Graph, growth_goals
 from gromo_graph.growth.stopping import can_grow
 from gromo_graph.network.optimizers import Optimizers
 from gromo_graph.spec.settings import Growth, Stop
+
+UNFOLLOWED = (
+    "the network has grown, and an optimizer that the scheduler does not know goes on training tensors that are no "
+    "longer part of it: give GrowthScheduler(..., optimizer=...), or make the optimizer anew from network.parameters()"
+)
+"""Said if what trains the network was not given."""
+
+
+def has_gradients(network: torch.nn.Module) -> bool:
+    """True if somebody trains the network."""
+    return any(parameter.grad is not None for parameter in network.parameters())
 
 
 def check_lengths(epochs: float | None, training_steps: int | None) -> None:
@@ -33,7 +46,7 @@ def check_stop(stop: Stop) -> None:
     if stop.parameters_per_sample is not None and stop.parameters is None:
         raise GrowthError(
             "policy: `stop.parameters_per_sample` is a budget of `grow`; a scheduler does not know how many training "
-            "samples there are: give `policy.stop.for_samples(n)`, or write `stop.parameters`"
+            "samples there are: write `stop.parameters`, such as 10 times their number"
         )
 
 

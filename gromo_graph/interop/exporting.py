@@ -202,9 +202,7 @@ def _check_free(path: Path, chosen: Format, files: tuple[Path, ...], *, force: b
         if file.is_dir():
             raise RunError(f"{file}: this is a folder, expected a file for the format `{chosen}`")
         if file.exists() and not force:
-            raise RunError(
-                f"{file}: this file is there already: choose another -o, or replace it with --force"
-            )
+            raise RunError(f"{file}: this file already exists: choose another -o, or replace it with --force")
 
 
 def _write_source(

@@ -86,7 +86,9 @@ def from_torch(
     if isinstance(model, GrowingNetwork):
         raise TorchImportError([Obstacle("", "it is a GrowingNetwork already")])
     if not isinstance(model, nn.Module):
-        raise TorchImportError([Obstacle("", f"it is a {type(model).__name__}: expected a torch.nn.Module")])
+        found = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        meant = f", {model.__name__}(...)" if isinstance(model, type) else ""
+        raise TorchImportError([Obstacle("", f"it is {found}: expected a torch.nn.Module{meant}")])
     name = name or type(model).__name__
     if isinstance(model, nn.TransformerEncoder | nn.TransformerEncoderLayer):  # read as a whole, not traced
         model = nn.Sequential(OrderedDict(encoder=model)).train(model.training)

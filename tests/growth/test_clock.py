@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.clock import TickClock
 from gromo_graph.growth.pace import TickPace
 from gromo_graph.growth.policy import ranked
+from gromo_graph.growth.scheduler_checks import UNFOLLOWED
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.spec.settings import Growth, Stop, When
 
@@ -289,3 +291,18 @@ def test_drawn_neurons_of_several_parts_of_a_concatenation_change_nothing() -> N
     assert all(decision.is_random for decision in decisions)
     assert not any(decisions[0].takes(candidate) for candidate in events[0].candidates)
     torch.testing.assert_close(network(x), before)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_optimizer_that_was_not_given_is_told_of(told: bool) -> None:
+    network = chain(widths=(2, 2), growth="{when: {until: 1.0, steps: 2}}")
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    scheduler = GrowthScheduler(network, MSE, optimizer=optimizer if told else None, training_steps=2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for x, y in DATA[:2]:
+            optimizer.zero_grad()
+            MSE(network(x), y).backward()
+            optimizer.step()
+            assert any(event.decision for event in scheduler.after_batch(x, y, HELD_OUT))
+    assert [str(each.message) for each in caught] == ([] if told else [UNFOLLOWED] * 2)

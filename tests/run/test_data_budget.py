@@ -90,9 +90,9 @@ def test_data_that_do_not_tell_their_number_are_refused() -> None:
 
 def test_a_scheduler_of_its_own_is_told_what_to_give() -> None:
     network = compile_network(spec(), seed=0)
-    with pytest.raises(GrowthError, match=r"policy\.stop\.for_samples\(n\)"):
+    with pytest.raises(GrowthError, match=r"write `stop\.parameters`"):
         GrowthScheduler(network, torch.nn.functional.cross_entropy)
-    policy = network.spec.growth.model_copy(update={"stop": network.spec.growth.stop.for_samples(30)})
+    policy = {"stop": {"parameters": 60}}
     assert (
         GrowthScheduler(network, torch.nn.functional.cross_entropy, policy=policy).policy.stop.parameters
         == 60
