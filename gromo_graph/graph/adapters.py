@@ -14,6 +14,7 @@ from gromo_graph.graph.growth_edits import AddPath, free_name
 from gromo_graph.graph.paths import Bridge, out_layer, sum_of
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Convolution, Layer, Linear
+from gromo_graph.spec.kinds.again import shared_by
 from gromo_graph.spec.kinds.base import Grow
 
 
@@ -50,8 +51,11 @@ def is_linear_map(node: object) -> bool:
 
 def adapter_places(graph: Graph) -> Iterator[AdapterPlace]:
     """The frozen layers that may have an adapter and have none; `grow: false` keeps one off."""
+    shared = shared_by(graph.spec.nodes)
     for name, node in graph.spec.nodes.items():
         if not isinstance(node, Linear | Convolution) or not node.frozen or not isinstance(node.grow, Grow):
+            continue
+        if name in shared:
             continue
         if adapter_of(graph, name) is None:
             yield adapter_place(graph, name)
@@ -61,9 +65,14 @@ def adapter_place(graph: Graph, name: str) -> AdapterPlace:
     """The place beside one layer.
 
     Raises:
-        GraphError: it is no linear or convolution layer.
+        GraphError: it is no linear or convolution layer, or another node has its weights too.
     """
     node = graph.spec.nodes.get(name)
+    other = shared_by(graph.spec.nodes).get(name)
+    if other is not None:
+        raise GraphError(
+            f"`{other}` has the weights of `{name}` too: expected a layer whose weights no other node has"
+        )
     if not isinstance(node, Linear | Convolution):
         found = "no node" if node is None else f"a {node.kind} node"
         raise GraphError(f"`{name}` is {found}: expected a linear or convolution layer")

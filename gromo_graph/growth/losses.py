@@ -70,11 +70,13 @@ class HeldOut:
         if samples is None or samples > _KEPT * about:
             return lambda gamma: mean_loss(draft.at(gamma), self.loss, part, processes=self.processes)
         tail = Tail(draft)
-        entered = tail.entered(batches(part, network))
+        with same_draws(network):
+            entered = tail.entered(batches(part, network))
 
         def loss_at(gamma: float) -> float:
             draft.at(gamma)
-            return mean_loss(tail, self.loss, entered, processes=self.processes)
+            with evaluation_mode(network):  # `again` calls modules that stand before the tail
+                return mean_loss(tail, self.loss, entered, processes=self.processes)
 
         return loss_at
 
@@ -83,7 +85,8 @@ class HeldOut:
         assert self.loader is not None
         whole, part = self._parts.get(about, (None, None))
         if part is None or whole is not self.loader:
-            part = held_out_part(self.loader, network, self.processes, about)
+            with same_draws(network):
+                part = held_out_part(self.loader, network, self.processes, about)
             self._parts[about] = self.loader, part
         return part
 

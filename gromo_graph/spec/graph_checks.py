@@ -11,6 +11,7 @@ import networkx as nx
 from gromo_graph.amounts import amount
 from gromo_graph.spec.explain import Report
 from gromo_graph.spec.kinds import Input, Layer, Node
+from gromo_graph.spec.kinds.again import Shares
 from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
 from gromo_graph.spec.order import cycle_text, cycles_in_order, topological_order
 from gromo_graph.spec.shapes import count_problem, infer_shapes
@@ -75,6 +76,7 @@ class GraphChecks:
         sources = self.readings[name]
         seen: set[str] = set()
         many = len(sources) > 1
+        shares = isinstance(self.sound.get(name), Shares)  # one of its sources is not read, but its weights
         for place, source in enumerate(sources):
             path = (*_node(name), "from", place) if many else (*_node(name), "from")
             if source == name:
@@ -82,7 +84,7 @@ class GraphChecks:
             elif source not in known:
                 self.report(path, self._unknown_node(source))
                 complete = False
-            elif source in seen:
+            elif source in seen and not shares:
                 self.report(path, f"`{clipped(source)}` stands twice in `from`: a source is read once")
             seen.add(source)
         node = self.sound.get(name)

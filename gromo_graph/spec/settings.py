@@ -139,6 +139,7 @@ class Stop(Frozen):
     parameters_per_sample: float | None = Field(
         None,
         gt=0,
+        le=1e6,
         description=(
             "Most parameters of the network for each training sample: a budget that follows the data. 10 is "
             "enough for nearly the best accuracy on most tasks. A smaller `parameters` still holds."

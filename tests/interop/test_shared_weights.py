@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from gromo_graph import (
     CompileError,
+    GraphError,
     GrowthScheduler,
     TorchImportError,
     compile_network,
+    edit,
     from_torch,
     parse_spec,
 )
@@ -223,3 +225,42 @@ def test_a_tied_output_is_written_and_grown() -> None:
         parse_spec(TEXT.format(features=5, table="table"))
     with pytest.raises(CompileError, match="reads the weights of an embedding"):
         compile_network(parse_spec(TEXT.format(features=6, table="wide")))
+
+
+class Thrice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm, self.head = nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(3):
+            x = self.layer(x)
+        return self.head(self.norm(self.norm(x)))
+
+
+def test_a_layer_that_reads_its_own_output_comes_in() -> None:
+    torch.manual_seed(0)
+    model, x = Thrice(), torch.randn(5, 6)
+    network = from_torch(model, x)
+    assert network.spec.nodes["layer.again"].sources == ("layer", "layer")
+    for again in (network, network.to_torch(), from_torch(network.to_torch(), x)):
+        assert torch.equal(again(x), model(x))
+
+
+def test_no_adapter_stands_beside_a_layer_with_shared_weights() -> None:
+    spec = parse_spec("""
+    nodes:
+      x: {kind: input, shape: [4]}
+      shared: {kind: linear, from: x, features: 4, activation: relu, frozen: true}
+      other: {kind: linear, from: shared, features: 4, activation: relu, frozen: true}
+      again: {kind: again, from: [other, shared]}
+      y: {kind: linear, from: again, features: 3}
+    output: y
+    growth: {actions: [adapt]}
+    """)
+    network = compile_network(spec, seed=0)
+    x, y = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 3
+    plan = GrowthScheduler(network, functional.cross_entropy).plan([(x, y)])
+    assert [each.target for each in plan.candidates if each.reason is None] == ["other"]
+    with pytest.raises(GraphError, match="`again` has the weights of `shared` too"), edit(network) as change:
+        change.add_adapter("shared", 2)

@@ -7,7 +7,9 @@ import torch
 from hypothesis import given, settings
 
 from gromo_graph import GrowthScheduler, Spec, compile_network, parse_spec
+from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.observe import Loss, batches
+from gromo_graph.growth.process_sums import ALONE
 from gromo_graph.network.draft import Draft
 from gromo_graph.network.tail import Tail
 from gromo_graph.spec.settings import Growth
@@ -68,3 +70,45 @@ def test_layers_before_it_are_called_once(target: str, before: list[str]) -> Non
         tail(*entered)
     behind = [name for name in ("early", "late", "wide", "y") if name not in before]
     assert calls == before + 3 * behind
+
+
+SHARED_NORM = parse_spec("""
+nodes:
+  x: {kind: input, shape: [8]}
+  n: {kind: batch_norm, from: x}
+  h: {kind: linear, from: n, features: 4, activation: relu}
+  b: {kind: linear, from: h, features: 8, activation: relu}
+  m: {kind: again, from: [b, n]}
+  y: {kind: linear, from: m, features: 3}
+output: y
+growth: {stop: {parameters: 300}}
+""")
+
+
+def test_what_stands_before_it_is_in_evaluation_mode_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(64, 8, generator=generator), torch.randint(0, 3, (64,), generator=generator)
+    network = compile_network(SHARED_NORM, seed=0).train()
+    norm = network.parts["n"]
+    held_out = HeldOut(torch.nn.functional.cross_entropy, ALONE)
+    held_out.loader = [(x, y)]
+    plan = GrowthScheduler(network, torch.nn.functional.cross_entropy).plan([(x, y)])
+    draft = next(each for each in plan.candidates if each.reason is None).draft(network, network.spec.growth)
+    by_step_size = held_out.by_step_size(draft, 256)
+    for gamma in (1.0, 32.0, 1024.0):
+        assert by_step_size(gamma) == held_out.loss_of(draft.at(gamma))
+    assert int(norm.num_batches_tracked) == 0
+    assert norm.training
+
+
+def test_a_loader_that_draws_leaves_the_random_state() -> None:
+    x = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    loader = torch.utils.data.DataLoader([(each, 1) for each in x], 16, shuffle=True)
+    network = compile_network(SHARED_NORM, seed=0)
+    plan = GrowthScheduler(network, torch.nn.functional.cross_entropy).plan(loader)
+    draft = next(each for each in plan.candidates if each.reason is None).draft(network, network.spec.growth)
+    held_out = HeldOut(torch.nn.functional.cross_entropy, ALONE)
+    held_out.loader = loader
+    before = torch.get_rng_state()
+    held_out.by_step_size(draft, 256)(1.0)
+    assert torch.equal(torch.get_rng_state(), before)
