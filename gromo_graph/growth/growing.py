@@ -45,6 +45,7 @@ class Growing:
     Attributes:
         reason: why growth is over, or None while it goes on.
         latency: the times of forward passes, if the policy ends growth by them.
+        recorded_steps: growth steps that an earlier run has made within its seconds, which count again.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Growing:
         self._planner.on_batch = on_batch
         self._spending = Spending()
         self.latency = Latency()
+        self.recorded_steps = 0
         self._last_step = LastStep(undoable=undoable)
 
     @property
@@ -226,7 +228,8 @@ class Growing:
             self.generator.set_state(tensors["generator"])
 
     def _why_over(self, *, ahead: int = 0) -> str | None:
-        reason = self._time.why_over(self.network.graph, self.processes, ahead=ahead)
+        again = self._time.applied < self.recorded_steps
+        reason = self._time.why_over(self.network.graph, self.processes, ahead=ahead, in_time=again)
         if reason is None and self.policy.stop.accuracy is not None:
             reason = goal_reached(self._held_out.error_of(self.network), self.policy)
         if reason is None and self.policy.stop.milliseconds is not None:

@@ -188,7 +188,8 @@ def resume(
         if folder.is_over:
             raise _IsOver
         past = Past(folder, checkpoints(folder.path)[::-1])
-        return Start(kept.spec, kept.data(data), past, milliseconds=kept.milliseconds())
+        steps = len(kept.journal.applied)
+        return Start(kept.spec, kept.data(data), past, milliseconds=kept.milliseconds(), steps=steps)
 
     try:
         return carried_out(
@@ -280,7 +281,9 @@ def _follow(
     run = carried_out(
         kept.command.following(point),
         place,
-        lambda: Start(kept.spec, kept.data(data), milliseconds=kept.milliseconds(until=point.at)),
+        lambda: Start(
+            kept.spec, kept.data(data), milliseconds=kept.milliseconds(until=point.at), steps=point.at
+        ),
         device=choose_device(kept.command.device if device is None else device),
         on_progress=on_progress,
     )

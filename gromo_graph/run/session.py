@@ -64,6 +64,7 @@ class Start:
         past: of a run that goes on; None for one that begins.
         weights: that a run in memory begins with; None for those of its options.
         milliseconds: recorded times of forward passes, by growth step.
+        steps: that are recorded; however long they take now, they are made again.
     """
 
     spec: Spec
@@ -71,6 +72,7 @@ class Start:
     past: Past | None = None
     weights: Mapping[str, Tensor] | None = None
     milliseconds: Mapping[int, float] = field(default_factory=dict)
+    steps: int = 0
 
 
 class Place(Protocol):
@@ -219,7 +221,7 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
 
     def looped(network: GrowingNetwork, new: Untrained) -> Loop:
         loop = Loop(network, start.data, command, processes, new)
-        loop.scheduler.latency.record = start.milliseconds
+        loop.scheduler.latency.record, loop.scheduler.recorded_steps = start.milliseconds, start.steps
         return loop
 
     check_shares(start.spec, start.data, processes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 from gromo_graph import GrowthScheduler, branch, grow, replay, resume
 from gromo_graph.growth.effort import latency
+from gromo_graph.growth.ticks import timekeeper
 from gromo_graph.network import GrowingNetwork
 from tests.growth.problems import batches, chain
 from tests.run.specs import iris
@@ -88,6 +91,22 @@ def test_one_seed_gives_one_journal_whatever_the_clock_says(clock: Clock, tmp_pa
     grow(iris(**TIMED | {"growth__stop": "{milliseconds: 1000000}"}), out=tmp_path / "fast")
     assert times(tmp_path / "slow") != times(tmp_path / "fast")
     assert told(tmp_path / "slow") == told(tmp_path / "fast")
+
+
+def test_steps_that_are_recorded_are_made_again_however_long_they_take(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    in_time = TIMED | {"growth__stop": "{seconds: 1000}"}
+    run = grow(iris(**in_time), out=tmp_path / "run")
+    hours = itertools.count(step=3600.0)
+    monkeypatch.setattr(timekeeper, "time", SimpleNamespace(perf_counter=lambda: next(hours)))
+    late = grow(iris(**in_time), out=tmp_path / "late")
+    assert late.summary["steps"] == 0
+    assert "`growth.stop.seconds` is 1000" in late.summary["reason"]
+    again = replay(tmp_path / "run", to=run.summary["steps"], out=tmp_path / "again")
+    assert again.summary["steps"] == run.summary["steps"] > 1
+    other = branch(tmp_path / "run", at=1, overrides=[], out=tmp_path / "other")
+    assert "`growth.stop.seconds` is 1000" in other.summary["reason"]
 
 
 def test_a_pass_is_measured_without_a_trace() -> None:

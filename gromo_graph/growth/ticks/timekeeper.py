@@ -99,11 +99,13 @@ class Timekeeper:
         self.applied += 1
         self._plateau.start_again()
 
-    def why_over(self, graph: Graph, processes: Processes, *, ahead: int = 0) -> str | None:
+    def why_over(
+        self, graph: Graph, processes: Processes, *, ahead: int = 0, in_time: bool = False
+    ) -> str | None:
         """Say why no further growth step is tried, by count, time and budget; None while growth goes on.
 
         Args:
-            ahead: moments from now on that are meant.
+            ahead: moments from now on that are meant. in_time: known not to be over by the seconds that have passed.
         """
         stop, over = self.policy.stop, self.clock.over(self.moment + ahead)
         seconds = processes.number(time.perf_counter() - self._began)
@@ -113,7 +115,7 @@ class Timekeeper:
         if over is not None:
             full = None if self.policy.counts_epochs else budget_reached(graph, self.policy)
             return full or over + budget_left(graph, self.policy, "growth.when.until")
-        if stop.seconds is not None and seconds >= stop.seconds:
+        if stop.seconds is not None and seconds >= stop.seconds and not in_time:
             return f"{seconds:.1f} seconds have passed: `growth.stop.seconds` is {stop.seconds:g}"
         return budget_reached(graph, self.policy)
 
