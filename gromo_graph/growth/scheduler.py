@@ -225,7 +225,7 @@ class GrowthScheduler(Growing):
         trained_elsewhere = self.optimizer is None and has_gradients(self.network)
         events = self._at_this_moment(self._statistics_now) if gone_on else ()
         if trained_elsewhere and any(event.decision for event in events):
-            warnings.warn(UNFOLLOWED, stacklevel=2)
+            warnings.warn(UNFOLLOWED, stacklevel=3)  # behind the check of arguments
         if self.reason is not None:
             self._recent.clear()
         return events
