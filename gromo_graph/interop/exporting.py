@@ -6,7 +6,7 @@ import io
 import json
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -278,20 +278,49 @@ def _write_onnx(
 
 
 def _plain(network: GrowingNetwork, any_length: bool) -> torch.nn.Module:
-    """The network in plain torch; with any length numbers of positions are cut to what they are added to."""
+    """The network in plain torch; with any length numbers of positions are cut to what they are combined with.
+
+    Raises:
+        RunError: it cannot read fewer positions.
+    """
     plain = network.to_torch()
     if any_length:
         assert isinstance(plain, fx.GraphModule)
         for node in plain.graph.find_nodes(op="get_attr"):
-            for reader in [each for each in node.users if each.target is operator.add]:
+            for reader, value in [(each, _combined_with(each)) for each in node.users]:
+                if value is None:
+                    continue
                 with plain.graph.inserting_before(reader):
-                    length = plain.graph.call_method("size", (reader.args[0], 2))
+                    length = plain.graph.call_method("size", (value, 2))
                     device = plain.get_parameter(str(node.target)).device
                     first = plain.graph.call_function(torch.arange, (length,), {"device": device})
                     cut = plain.graph.call_method("index_select", (node, 1, first))
                 reader.replace_input_with(node, cut)
         plain.recompile()
+        try:
+            with torch.no_grad():
+                plain(*_shorter(random_inputs(network, _OTHER_SAMPLES, seed=1)))
+        except RuntimeError as error:
+            raise RunError(
+                "`any_length`: this network reads inputs of one length alone, as a linear layer behind `flatten` does: "
+                "leave it out"
+            ) from error
     return plain
+
+
+def _shorter(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The inputs with half of their positions along the last dimension."""
+    return tuple(x[..., : max(2, x.shape[-1] // 2)].contiguous() for x in inputs)
+
+
+def _combined_with(reader: fx.Node) -> Any:
+    """What numbers of positions are added to, (batch, features, length), or rotate, (batch, heads, length, features);
+    None if the reader does neither."""
+    if reader.target is operator.add:
+        return reader.args[0]
+    if reader.target == "transpose":
+        return next((each.args[0] for each in reader.users if each.target is operator.mul), None)
+    return None
 
 
 def _dynamic(network: GrowingNetwork, any_length: bool) -> tuple[Any, ...]:
@@ -317,7 +346,7 @@ def _compared(network: GrowingNetwork, chosen: Format, run: Any, *, any_length: 
     inputs = random_inputs(network, _OTHER_SAMPLES, seed=1)
     reference: torch.nn.Module = network
     if any_length:  # the network itself reads one length alone
-        inputs = tuple(x[..., : max(2, x.shape[-1] // 2)].contiguous() for x in inputs)
+        inputs = _shorter(inputs)
         reference = _plain(network, any_length)
     with torch.no_grad():
         expected, found = reference(*inputs), run(*inputs)

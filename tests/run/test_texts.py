@@ -196,3 +196,39 @@ def test_a_byte_that_the_network_does_not_know(tmp_path: Path) -> None:
         RunError, match=r"found the byte 195, and the spec knows 128: write `vocabulary: 256` for its"
     ):
         load_data(tmp_path / "words.txt", spec("words.txt"))
+
+
+def test_rotary_positions_are_exported_for_any_length(tmp_path: Path) -> None:
+    network = compile_network(
+        parse_spec("""
+        nodes:
+          x: {kind: input, shape: [6]}
+          e: {kind: embedding, from: x, vocabulary: 9, features: 8}
+          q: {kind: conv1d, from: e, features: 8, kernel: 1}
+          k: {kind: conv1d, from: e, features: 8, kernel: 1}
+          turned q: {kind: rotary, from: q, heads: 2}
+          turned k: {kind: rotary, from: k, heads: 2, interleaved: true}
+          a: {kind: attention, from: [turned q, turned k, e], heads: 2, causal: true}
+        output: a
+        """),
+        seed=0,
+    )
+    export(network, tmp_path / "model.pt2", any_length=True)
+    program: Any = torch.export.load(tmp_path / "model.pt2").module()
+    x = torch.tensor([[1, 2, 3, 4, 5, 6]])
+    torch.testing.assert_close(program(x[:, :4]), network.eval()(x)[:, :, :4], rtol=0, atol=1e-5)
+
+
+def test_a_network_of_one_length_is_refused(tmp_path: Path) -> None:
+    network = compile_network(
+        parse_spec("""
+        nodes:
+          x: {kind: input, shape: [2, 8]}
+          flat: {kind: flatten, from: x}
+          y: {kind: linear, from: flat, features: 2}
+        output: y
+        """),
+        seed=0,
+    )
+    with pytest.raises(RunError, match="reads inputs of one length alone"):
+        export(network, tmp_path / "model.pt2", any_length=True)
