@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from gromo_graph.cli.messages import WRONG, error_as_json
-from gromo_graph.spec.wording import folded
+from gromo_graph.spec.wording import Suggester, folded
 
 # UsageError, of the click that this version of typer brings or imports.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -76,9 +76,13 @@ class VerbGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         word = args[0]
-        meant = _OTHER_WORDS.get(folded(word))
-        if meant is not None and self.get_command(ctx, word) is None:
-            ctx.fail(f"`{word}`: write `gromo-graph {meant}`")
+        if self.get_command(ctx, word) is None:
+            meant = _OTHER_WORDS.get(folded(word))
+            if meant is not None:
+                ctx.fail(f"`{word}`: write `gromo-graph {meant}`")
+            near = Suggester().nearest(word, [*self.list_commands(ctx), *_OTHER_WORDS])
+            if near in _OTHER_WORDS:
+                ctx.fail(f"`{word}`: did you mean `{near}`? Write `gromo-graph {_OTHER_WORDS[near]}`")
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

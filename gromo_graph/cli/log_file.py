@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from gromo_graph.cli.messages import printable
-from gromo_graph.cli.progress import decision, epoch_line
+from gromo_graph.cli.progress import decision
 from gromo_graph.environment import VERSION
 from gromo_graph.run.epoch_progress import OnProgress, Progress
 
@@ -57,7 +57,7 @@ class _Log:
     def __call__(self, progress: Progress) -> None:
         for event in progress.events:
             self.line(decision(event))
-        self.line(epoch_line(progress))
+        self.line(str(progress))
 
 
 @contextmanager

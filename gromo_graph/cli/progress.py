@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,9 +16,8 @@ from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import Loudness, loudness, printable, say
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.highlights import decision_words
-from gromo_graph.run.epoch_progress import OnProgress, Progress, Watcher
+from gromo_graph.run.epoch_progress import OnProgress, Progress, Watcher, measures, pace, widths
 
-_MOST_NODES = 12
 _LINES = 10  # plain lines of a training, beside those of growth
 
 
@@ -87,54 +85,6 @@ def decision(event: GrowthEvent) -> str:
     )
 
 
-def widths(features: Mapping[str, int]) -> str:
-    """Features of the nodes that may grow; of very many only the first.
-
-    >>> widths({"hidden1": 8, "hidden2": 6})
-    'hidden1 8, hidden2 6'
-    """
-    shown = [f"{name} {width}" for name, width in list(features.items())[:_MOST_NODES]]
-    more = len(features) - len(shown)
-    return ", ".join(shown) + (f", … and {more} more" if more else "")
-
-
-def measures(values: Mapping[str, Any]) -> str:
-    """Loss and, if there is one, accuracy.
-
-    >>> measures({"loss": 0.25, "accuracy": 0.9})
-    'loss 0.2500, accuracy 90.00 %'
-    """
-    accuracy = values.get("accuracy")
-    return f"loss {values['loss']:.4f}" + (
-        "" if accuracy is None else f", accuracy {accuracy:.2%}".replace("%", " %")
-    )
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it.
-
-    >>> duration(0.4), duration(75), duration(7500)
-    ('under 1 s', '1 min 15 s', '2 h 5 min')
-    """
-    whole = round(seconds)
-    if whole < 1:
-        return "under 1 s"
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def pace(progress: Progress) -> str:
-    """Samples per second and the remaining time; nothing at the end."""
-    speed, words = progress.speed, []
-    if progress.epoch == progress.epochs:
-        return ""
-    if speed.samples_per_second is not None:
-        words.append(f"{int(float(f'{speed.samples_per_second:.3g}')):,} samples/s")
-    return ", ".join([*words, f"{duration(speed.seconds_left)} left"])
-
-
 def tell_lines(to: Callable[[str], None]) -> OnProgress:
     """Give a line for each growth step and some ten times in a training; with `--verbose` for each epoch."""
 
@@ -143,21 +93,9 @@ def tell_lines(to: Callable[[str], None]) -> OnProgress:
             to(decision(event))
         every = 1 if loudness() is Loudness.verbose else max(1, progress.epochs // _LINES)
         if progress.epoch % every == 0 or progress.epoch == progress.epochs:
-            to(epoch_line(progress))
+            to(str(progress))
 
     return tell
-
-
-def epoch_line(progress: Progress) -> str:
-    """One epoch in a line."""
-    parts = [
-        f"training {measures(progress.train)}",
-        f"validation {measures(progress.validation)}",
-        amount(progress.parameters, "parameter"),
-        widths(progress.features),
-        pace(progress),
-    ]
-    return f"epoch {progress.epoch}/{progress.epochs}: " + "; ".join(filter(None, parts))
 
 
 class Panel:

@@ -8,6 +8,7 @@ import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -176,9 +177,11 @@ def format_of(path: Path) -> Format:
     if not path.suffix or path.is_dir():
         return "torch"
     if path.suffix.lower() not in _BY_SUFFIX:
+        near = get_close_matches(path.suffix.lower(), _BY_SUFFIX, n=1)
         raise RunError(
             f"{path}: the ending {path.suffix!r} names no format: expected {', '.join(_BY_SUFFIX)}, a folder without "
             f"ending, or a format ({', '.join(get_args(Format))})"
+            + "".join(f"; did you mean `{path.with_suffix(suffix)}`?" for suffix in near)
         )
     return _BY_SUFFIX[path.suffix.lower()]
 

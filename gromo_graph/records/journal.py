@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from hashlib import sha256
 from math import inf
 from os import PathLike, fspath
@@ -129,9 +130,19 @@ def check_is_folder(path: Path) -> None:
         RunError: there is nothing, or a file.
     """
     if not os.path.lexists(path):  # False for a name that is too long, too
-        raise RunError(f"{path}: there is no such folder: expected the folder of a run")
+        near = get_close_matches(path.name, _runs_in(path.parent), n=1)
+        hint = f"; did you mean `{path.with_name(near[0])}`?" if near else ""
+        raise RunError(f"{path}: there is no such folder: expected the folder of a run{hint}")
     if not path.is_dir():
         raise RunError(f"{path}: this is a file, expected the folder of a run")
+
+
+def _runs_in(folder: Path) -> list[str]:
+    """The names of the runs in a folder; none if it cannot be read."""
+    try:
+        return sorted(each.name for each in folder.iterdir() if os.path.lexists(each / JOURNAL))
+    except (OSError, ValueError):  # a name with a zero byte is a ValueError
+        return []
 
 
 def journal_file(path: Path) -> Path:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from gromo_graph.amounts import amount
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import GrowthEvent
 from gromo_graph.run.speed import Speed
 from gromo_graph.spec import Spec
 
+_MOST_NODES = 12
+
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a run; given to `on_progress` after each epoch.
+    """The progress of a run; given to `on_progress` after each epoch. Printed, it is one line: `on_progress=print`.
 
     Attributes:
         epoch, epochs: done, and in all.
@@ -66,6 +69,17 @@ class Progress:
             speed=speed,
         )
 
+    def __str__(self) -> str:
+        """One epoch in a line."""
+        parts = [
+            f"training {measures(self.train)}",
+            f"validation {measures(self.validation)}",
+            amount(self.parameters, "parameter"),
+            widths(self.features),
+            pace(self),
+        ]
+        return f"epoch {self.epoch}/{self.epochs}: " + "; ".join(filter(None, parts))
+
 
 OnProgress = Callable[[Progress], None]
 
@@ -79,3 +93,51 @@ class Watcher(Protocol):
 
     def doing(self, words: str) -> None:
         """The work of this moment: "batch 12 of 90" of an epoch, or "statistics 3 of 12 batches" of a growth step."""
+
+
+def widths(features: Mapping[str, int]) -> str:
+    """Features of the nodes that may grow; of very many only the first.
+
+    >>> widths({"hidden1": 8, "hidden2": 6})
+    'hidden1 8, hidden2 6'
+    """
+    shown = [f"{name} {width}" for name, width in list(features.items())[:_MOST_NODES]]
+    more = len(features) - len(shown)
+    return ", ".join(shown) + (f", … and {more} more" if more else "")
+
+
+def measures(values: Mapping[str, Any]) -> str:
+    """Loss and, if there is one, accuracy.
+
+    >>> measures({"loss": 0.25, "accuracy": 0.9})
+    'loss 0.2500, accuracy 90.00 %'
+    """
+    accuracy = values.get("accuracy")
+    return f"loss {values['loss']:.4f}" + (
+        "" if accuracy is None else f", accuracy {accuracy:.2%}".replace("%", " %")
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(0.4), duration(75), duration(7500)
+    ('under 1 s', '1 min 15 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 1:
+        return "under 1 s"
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def pace(progress: Progress) -> str:
+    """Samples per second and the remaining time; nothing at the end."""
+    speed, words = progress.speed, []
+    if progress.epoch == progress.epochs:
+        return ""
+    if speed.samples_per_second is not None:
+        words.append(f"{int(float(f'{speed.samples_per_second:.3g}')):,} samples/s")
+    return ", ".join([*words, f"{duration(speed.seconds_left)} left"])

@@ -81,6 +81,11 @@ def test_other_words_for_verbs_are_answered(word: str, meant: str) -> None:
     assert f"`{word}`: write `gromo-graph {meant}`" in result.stderr
 
 
+def test_a_slip_in_another_word_for_a_verb_is_answered() -> None:
+    assert "`trian`: did you mean `train`? Write `gromo-graph grow`" in call("trian", "my.yaml").stderr
+    assert "Did you mean 'grow'" in call("grwo", "my.yaml").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from gromo_graph import grow
-from gromo_graph.cli.progress import Panel, Several, pace
-from gromo_graph.run.epoch_progress import Progress, Watcher
+from gromo_graph.cli.progress import Panel, Several
+from gromo_graph.run.epoch_progress import Progress, Watcher, pace
 from gromo_graph.run.speed import Speed
 from tests.cli.test_verbs import call
 from tests.run.specs import IRIS, iris
@@ -64,6 +64,15 @@ def test_a_watcher_that_is_a_function_is_called_after_each_epoch_alone() -> None
 def test_pace_in_words(speed: Speed, words: str) -> None:
     progress = Progress(1, 3, {}, {}, 9, {}, (), (), None, speed)
     assert pace(progress) == words
+
+
+def test_progress_is_printed_as_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    grow(iris(train__epochs="2"), on_progress=print)
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.match(
+        r"epoch 1/2: training loss [\d.]+, accuracy .*; [\d,]+ parameters; hidden \d+; .* left$", first
+    )
+    assert second.startswith("epoch 2/2: ")
 
 
 def test_log_has_every_epoch_and_step_with_the_time_also_if_nothing_is_shown(tmp_path: Path) -> None:

@@ -306,7 +306,9 @@ def test_what_computes_something_else_is_not_written(tmp_path: Path, monkeypatch
 def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     network = compile_network(parse_spec(TWO), seed=0)
     (tmp_path / "m.safetensors").write_text("of somebody else")
-    with pytest.raises(RunError, match="is there already: choose another -o, or replace it with --force"):
+    with pytest.raises(
+        RunError, match="this file already exists: choose another -o, or replace it with --force"
+    ):
         export(network, tmp_path / "m.py")
     assert not (tmp_path / "m.py").exists()
     export(network, tmp_path / "m.py", force=True)
@@ -324,6 +326,8 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
         RunError, match=r"the ending '\.pt' names no format: expected \.py, \.onnx, \.pt2, a folder"
     ):
         exporting.format_of(Path("model.pt"))
+    with pytest.raises(RunError, match=r"did you mean `a/model\.onnx`\?"):
+        exporting.format_of(Path("a/model.onx"))
 
 
 def test_what_torch_cannot_export_is_told(tmp_path: Path) -> None:

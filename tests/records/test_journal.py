@@ -126,6 +126,10 @@ def test_one_header_in_the_first_line(file: Path) -> None:
 def test_missing_empty_and_never_started(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"none: there is no such folder: expected the folder of a run"):
         read_journal(tmp_path / "none")
+    (tmp_path / "fields-1").mkdir()
+    (tmp_path / "fields-1" / "journal.jsonl").touch()
+    with pytest.raises(RunError, match=r"expected the folder of a run; did you mean `.*fields-1`\?"):
+        read_journal(tmp_path / "fields")
     with pytest.raises(RunError, match=r"this is no run: it holds no journal\.jsonl"):
         read_journal(tmp_path)
     file = tmp_path / "journal.jsonl"

@@ -123,8 +123,5 @@ def _below(folder: Path | None, name: str) -> Path:
 
 def _unknown(name: str) -> str:
     near = get_close_matches(name, TASKS, n=1)
-    hint = f"did you mean `{near[0]}`? " if near else ""
-    return (
-        f"unknown data {name!r}: {hint}Expected one of {', '.join(TASKS)}, a .npz or .csv file, "
-        "or module:function"
-    )
+    hint = f"did you mean `{near[0]}`? Expected" if near else "expected"
+    return f"unknown data {name!r}: {hint} one of {', '.join(TASKS)}, a .npz or .csv file, or module:function"

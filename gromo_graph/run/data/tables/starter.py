@@ -56,6 +56,7 @@ growth:
 
 train:
 {loss}
+  # Strong decay keeps the network from fitting the noise of a small table; lower it if the training loss stays high.
   optimizer: {{name: adamw, lr: 0.003, weight_decay: 1.0}}
   batch_size: {batch}
   epochs: {epochs}
