@@ -117,6 +117,24 @@ def test_raw_samples_of_a_run_without_a_table(tmp_path: Path) -> None:
     np.testing.assert_allclose(probabilities, run.probabilities(samples), atol=1e-6)
 
 
+def test_a_class_for_each_position(tmp_path: Path) -> None:
+    ids = np.random.RandomState(0).randint(0, 3, (30, 4))
+    spec = parse_spec("""
+nodes:
+  x: {kind: input, shape: [4]}
+  look: {kind: embedding, from: x, vocabulary: 3, features: 2}
+  y: {kind: conv1d, from: look, features: 2, kernel: 1}
+output: y
+train: {epochs: 1}
+""")
+    run = grow(spec, data={"x": ids, "y": ids % 2, "classes": ["even", "odd"]}, device="cpu")
+    export(run.network, tmp_path / "ids.onnx", preparation=run.preparation, with_preprocessing=True)
+    session = _session(tmp_path / "ids.onnx")
+    assert [output.shape for output in session.get_outputs()] == [["batch", 4], ["batch", 2, 4]]
+    labels, _ = session.run(None, {"x": ids.astype(np.float64)})
+    assert labels.tolist() == run.predict(ids).tolist()
+
+
 def test_columns_may_have_any_name(tmp_path: Path) -> None:
     names = {"age": "network/val_0", "city": "prediction ", "active": "Ä: [1]"}
     frame = shop().rename(columns=names)

@@ -101,6 +101,18 @@ def test_files_that_do_not_belong_together(
         load_data(arrays(20), classifier("held.npz"), folder=tmp_path)
 
 
+def test_a_class_in_the_file_for_validation_alone(tmp_path: Path) -> None:
+    frame = shop(90)
+    written(frame.iloc[:60], tmp_path)
+    kinds = [*frame["kind"].iloc[60:-2], "newer", "unheard"]
+    written(frame.iloc[60:].assign(kind=kinds), tmp_path, "later.csv")
+    text = dump_spec(shop_spec(12, "{file: shop.csv, target: kind, drop: [customer_id, price]}", epochs=1))
+    spec = parse_spec(text.replace("validation: 0.2", "validation: later.csv"))
+    told = "later.csv: no sample of .*shop.csv has the classes `newer`, `unheard`: leave these rows out"
+    with pytest.raises(RunError, match=told):
+        load_data("shop.csv", spec, folder=tmp_path)
+
+
 def test_a_file_that_a_spec_names_is_no_code() -> None:
     with pytest.raises(RunError, match="is code: it runs only where it is given with --data"):
         load_data(arrays(20), classifier("os:getcwd"))

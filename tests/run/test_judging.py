@@ -122,6 +122,8 @@ def test_a_task_of_few_and_many_is_judged_by_a_tuned_threshold(tmp_path: Path) -
     assert set(epoch["validation"]) == {"loss", "accuracy", "f1_macro", "roc_auc"}
     page = (tmp_path / "tuned" / "report.html").read_text()
     assert "true classes in rows, predicted ones in columns" in page
+    assert f"<dt>threshold, tuned</dt><dd>{run.summary['threshold']:.3g}</dd>" in page
+    assert "threshold, tuned" not in (tmp_path / "even" / "report.html").read_text()
 
 
 def test_always_the_same_is_told_in_the_notes_and_on_the_page(tmp_path: Path) -> None:

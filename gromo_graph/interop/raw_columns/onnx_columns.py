@@ -17,7 +17,6 @@ from gromo_graph.run.data.tables.encoded_columns import CategoryColumn, EncodedC
 from gromo_graph.run.data.tables.rows import GAPS
 
 _ML = "ai.onnx.ml"
-_BATCH = "batch"
 _SAMPLES = 3
 _INSIDE = "network/"
 _UNSEEN = "a category that is not there"
@@ -79,7 +78,7 @@ def _entrance(column: EncodedColumn | None, name: str, value: Any) -> Any:
     value.name = name
     if not isinstance(column, CategoryColumn):
         return helper.make_node("Identity", [name], [inner])
-    value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.STRING, [_BATCH]))
+    value.type.tensor_type.elem_type = TensorProto.STRING
     places = {text: column.gap for gap in GAPS for text in (gap, gap.upper(), gap.capitalize())}
     places |= {text: place for place, text in enumerate(column.categories)}
     return helper.make_node(
@@ -102,7 +101,7 @@ def _exit(network: PreparedNetwork, value: Any, name: str) -> Any:
     classes = network.preparation.classes
     if name != "prediction" or not classes:
         return helper.make_node("Identity", [inner], [name])
-    value.CopyFrom(helper.make_tensor_value_info(name, TensorProto.STRING, [_BATCH]))
+    value.type.tensor_type.elem_type = TensorProto.STRING
     return helper.make_node(
         "LabelEncoder",
         [inner],

@@ -237,6 +237,7 @@ def shown_results(results: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
     reason = results.get("reason")
     judgement = {
+        "threshold": _short(found) if isinstance(found := results.get("threshold"), float) else None,
         "matrix": shown_matrix(results.get("confusion_matrix")),
         "notes": shown_notes(results.get("notes")),
         "histograms": sound_histograms(results.get("histograms")),

@@ -48,6 +48,7 @@ def report_html(
         journal=journal,
         reason=shown.get("reason"),
         measured=measured,
+        threshold=shown.get("threshold"),
         matrix=shown.get("matrix"),
         notes=shown.get("notes", ()),
         measures=dict.fromkeys(name for values in measured.values() for name in values),

@@ -25,9 +25,11 @@ def with_validation(raw: Raw, validation: Raw) -> Raw:
     """The data, and behind them the samples of a file of their own for validation.
 
     Raises:
-        RunError: the two have samples or targets of different forms.
+        RunError: the two have samples or targets of different forms, or classes are in the file for validation alone.
     """
-    return replace(_joined(raw, validation), validation=len(validation.x))
+    joined = _joined(raw, validation)
+    _check_same_classes(raw, validation)
+    return replace(joined, validation=len(validation.x))
 
 
 def with_test(raw: Raw, test: Raw) -> Raw:
@@ -79,6 +81,25 @@ def _joined(raw: Raw, other: Raw) -> Raw:
     return replace(
         raw, x=np.concatenate([raw.x, other.x]), y=np.concatenate([raw.y, other.y]), weights=weights
     )
+
+
+def _check_same_classes(raw: Raw, validation: Raw) -> None:
+    """
+    Raises:
+        RunError: there is a class in the file for validation that no sample of the data has.
+    """
+    assert raw.y is not None
+    assert validation.y is not None
+    if not is_text(raw.y):
+        return
+    known = set(raw.y.ravel().tolist())
+    new = sorted(set(validation.y.ravel().tolist()) - known)
+    if new:
+        listed = ", ".join(f"`{each}`" for each in new[:8]) + (", ..." if len(new) > 8 else "")
+        raise RunError(
+            f"{validation.name}: no sample of {raw.name} has the {'class' if len(new) == 1 else 'classes'} {listed}: "
+            "leave these rows out, or add such samples to the data"
+        )
 
 
 def _form(raw: Raw) -> str:

@@ -34,6 +34,7 @@ function summaryFacts() {
       ["growth steps", `${lastState()}${data.events.length > lastState() ? ` of ${data.events.length} tried` : ""}`],
       ["seed", String(data.seed)],
       ["growth ended because", results.reason || "not finished"],
+      known(results.threshold) && ["threshold, tuned", real(results.threshold, 3)],
     ]),
     shownRows.length ? scrolling("measures", html("table", { class: "small" },
       head(["data"], ...metrics.map((metric) => [metric.replace(/_/g, " "), "n"])),
