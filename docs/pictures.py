@@ -1,4 +1,4 @@
-"""Draw the pictures of the documentation: two growth steps, and the road of the data."""
+"""Draw the pictures of the documentation: two growth steps, the gallery, and the road of the data."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,14 @@ from gromo_graph import grow, parse_spec, render
 ROOT = Path(__file__).resolve().parent.parent
 # The step to draw of each spec, and where.
 STEPS = {"digits_mlp": (5, "growth.svg"), "digits_residual": (3, "residual.svg")}
+GALLERY = (
+    "digits_mlp",
+    "digits_branches",
+    "two_inputs",
+    "digits_residual_cnn",
+    "digits_unet",
+    "digits_tokens",
+)
 # The values on the road of the data with the folder that makes each, a row of the picture in a tuple.
 ROAD = (
     (("YAML text", ""), ("Spec", "spec"), ("Graph", "graph"), ("GrowingNetwork", "network")),
@@ -46,10 +54,13 @@ def road() -> str:
 def main() -> None:
     """Grow the networks in memory and draw a step of each; the same seed gives the same picture."""
     (ROOT / "docs" / "road.svg").write_text(road())
-    for name, (step, picture) in STEPS.items():
+    for name in GALLERY:
+        picture = ROOT / "docs" / "gallery" / f"{name}.svg"
+        render(ROOT / "specs" / f"{name}.yaml", picture, direction="right", compact=True)
+    for name, (step, grown) in STEPS.items():
         run = grow(ROOT / "specs" / f"{name}.yaml", seed=0)
         event = [event for event in run.events if event.decision is not None][step - 1]
-        render(parse_spec(event.spec), ROOT / "docs" / picture, event=event)
+        render(parse_spec(event.spec), ROOT / "docs" / grown, event=event)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ function powersOf(low, high) {
 }
 const scale = (low, high, start, end) => (value) => start + ((value - low) / (high - low)) * (end - start);
 const tickWords = (value) => (Math.abs(value) >= 1000 && Number.isInteger(value) ? count(value) : real(value, 4));
+// A label of an axis: millions and more are short, as the margin holds seven characters.
+const axisWords = (value) => (Math.abs(value) < 1e6 ? tickWords(value)
+  : new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 }).format(value));
 const place = (value) => Math.round(value * 10) / 10;
 
 // A plot of lines over a whole number. `marks`: {x, event, words}; `hover(x)` tells the others, `pick(event)` goes there.
@@ -103,7 +106,7 @@ function summary(title, across, lines) {
 function axes(x, y, ticks, [low, high], across, box) {
   const rows = ticks.map((tick) => [
     svg("line", { class: "grid", x1: box.left, x2: box.width - box.right, y1: place(y(tick)), y2: place(y(tick)) }),
-    svg("text", { class: "tick", "text-anchor": "end", x: box.left - 6, y: place(y(tick)) + 3.5 }, tickWords(tick)),
+    svg("text", { class: "tick", "text-anchor": "end", x: box.left - 6, y: place(y(tick)) + 3.5 }, axisWords(tick)),
   ]);
   const whole = ticksOf(low, high).filter((tick) => Number.isInteger(tick) && tick >= low && tick <= high);
   const columns = whole.map((tick) =>

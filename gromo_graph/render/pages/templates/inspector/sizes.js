@@ -51,7 +51,7 @@ function sizePlot(sizes, measure, cost, across, pick) {
       svg("line", { class: "grid", x1: PLOT.left, x2: right, y1: y(tick), y2: y(tick) }),
       svg("text", { class: "tick", "text-anchor": "end", x: PLOT.left - 6, y: y(tick) + 3.5 }, tickWords(tick)),
     ]),
-    roundPowers(low, high).map((tick) => svg("text", { class: "tick", "text-anchor": "middle", x: x(tick), y: floor + 15 }, count(tick))),
+    roundPowers(low, high).map((tick) => svg("text", { class: "tick", "text-anchor": "middle", x: x(tick), y: floor + 15 }, tick < 1e6 ? count(tick) : axisWords(tick))),
     svg("text", { class: "tick", "text-anchor": "middle", x: (PLOT.left + right) / 2, y: PLOT.height - 5 }, across),
     svg("g", { class: "curve validation dotted" }, svg("path", { d: path }), dots));
   return html("figure", { class: "plotted" }, html("figcaption", {}, html("b", {}, title)), root);
