@@ -156,5 +156,5 @@ def _reads(preparation: Preparation, file: Path) -> str:
         return f"the network reads standardised samples; mean and scale are {kept}"
     return (
         f"the network reads {len(preparation.features)} standardised numbers that are made of the columns, as told "
-        f"{kept}; with --with-preprocessing it reads the columns"
+        f"{kept}{'' if preparation.several else '; with --with-preprocessing it reads the columns'}"
     )

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from gromo_graph import Run, compile_network, grow
+from gromo_graph.cli.export import _reads
 from gromo_graph.errors import RunError
 from gromo_graph.interop.exporting import export
 from gromo_graph.interop.raw_columns import prepared_files, standalone_rows
@@ -213,6 +214,8 @@ def test_what_cannot_carry_the_preprocessing(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="a spec has no preprocessing"):
         export(network, tmp_path / "shop.onnx", with_preprocessing=True)
     assert not list(tmp_path.iterdir())
+    assert "--with-preprocessing" in _reads(run.preparation, tmp_path)
+    assert "--with-preprocessing" not in _reads(several, tmp_path), "it would be refused"
 
 
 def test_the_verb_says_what_the_input_must_be(tmp_path: Path) -> None:
