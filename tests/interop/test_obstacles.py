@@ -116,7 +116,7 @@ MODULES: list[tuple[nn.Module, Tensor, str]] = [
     (nn.LayerNorm([5, 6]), torch.zeros(2, 4, 5, 6), "it normalises (5, 6) of [4, 5, 6]"),
     (nn.GroupNorm(2, 4, affine=False), ROW, "expected affine=True"),
     (nn.GroupNorm(4, 4), torch.zeros(2, 4, 2), ""),
-    (nn.Dropout(1.0), ROW, "Dropout: p: Input should be less than 1"),
+    (nn.Dropout(1.0), ROW, "Dropout: p: found 1.0, expected less than 1"),
     (nn.Embedding(9, 4, max_norm=1.0), torch.zeros(2, 3, dtype=torch.long), "its max_norm is 1.0"),
     (nn.Hardshrink(), ROW, "Hardshrink: the language has no such kind"),
     (nn.MaxPool2d(2, dilation=2), torch.zeros(2, 4, 6, 6), "its dilation is 2"),
