@@ -48,7 +48,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{place} {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        return f"{place} {self.path}: {self.message}" if self.path else f"{place} {self.message}"
 
 
 class ArgumentError(GromoGraphError, TypeError):

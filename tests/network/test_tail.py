@@ -37,7 +37,7 @@ def drafts(spec: Spec, policy: Growth, loss: Loss) -> dict[str, Draft]:
     return {f"{each.kind} {each.target}": each.draft(network, policy) for each in able}
 
 
-@settings(max_examples=15)
+@settings(max_examples=4)
 @given(specs(names=PLAIN, max_nodes=11))
 def test_the_tail_gives_what_the_draft_gives(spec: Spec) -> None:
     for draft in drafts(able_to_grow(spec), POLICY, loss).values():
