@@ -77,7 +77,7 @@ def _checked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 def _wrong_argument(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> str | None:
-    """What is wrong with the arguments of a call, or None."""
+    """The first wrong argument of a call, in words, or None."""
     signature = inspect.signature(function)
     try:
         given = signature.bind(*args, **kwargs).arguments

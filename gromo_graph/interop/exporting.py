@@ -317,8 +317,8 @@ def _shorter(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _combined_with(reader: fx.Node) -> Any:
-    """What numbers of positions are added to, (batch, features, length), or rotate, (batch, heads, length, features);
-    None if the reader does neither."""
+    """The value that numbers of positions are added to, (batch, features, length), or rotate, (batch, heads, length,
+    features); None if the reader does neither."""
     if reader.target is operator.add:
         return reader.args[0]
     if reader.target == "transpose":

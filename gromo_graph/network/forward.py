@@ -58,7 +58,7 @@ def computed(
 
 
 def returned(graph: Graph, values: Mapping[str, Value]) -> Value | dict[str, Value]:
-    """What a network returns, from the values that its calls leave."""
+    """The outputs of a network, from the values that its calls leave."""
     ends = {name: values[graph.ends[name]] for name in graph.spec.outputs}
     return ends if graph.spec.named_outputs else ends[graph.spec.outputs[0]]
 

@@ -141,8 +141,8 @@ class Stop(Frozen):
         gt=0,
         le=1e6,
         description=(
-            "Most parameters of the network for each training sample: a budget that follows the data. 10 is "
-            "enough for nearly the best accuracy on most tasks. A smaller `parameters` still holds."
+            "Most parameters of the network for each training sample: a budget that follows the data; 10 is a "
+            "good start. A smaller `parameters` still holds."
         ),
     )
     madds: Count | None = Field(None, description="Most multiply-adds of a forward pass of one sample.")

@@ -59,7 +59,7 @@ def feasible_block(graph: Graph, policy: Growth, stage: Stage | NoBridge) -> tup
 
 @dataclass
 class ClosingStatistics(OutputStatistics):
-    """What a closing layer of the copy would read, against the gradient at the value of the last block.
+    """The input of a closing layer of the copy, against the gradient at the value of the last block.
 
     Attributes:
         body: the copy up to there; None if the layer reads what the block reads.
