@@ -126,25 +126,46 @@ def _fits(value: Any, expected: Any) -> bool:
     origin, inner = get_origin(expected) or expected, get_args(expected)
     if origin in (Any, _Anything) or isinstance(expected, TypeVar):
         return True
-    if origin in (Union, UnionType):
-        return any(_fits(value, each) for each in inner)
-    if origin is Literal:
-        return any(value is each or (type(value) is type(each) and value == each) for each in inner)
-    if origin is Callable:
-        return callable(value)
-    if origin is bool:
-        return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
-    if origin in (int, float):  # whether it may be a fraction is for the function to say
-        return isinstance(value, Real) or _is_index(value)
-    if origin is Iterable:
-        return hasattr(value, "__iter__") and not isinstance(value, str | bytes)
-    if origin in (Sequence, tuple):
-        is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-        return is_list and (not inner or all(_fits(each, inner[0]) for each in value))
+    if origin in _FITTING:
+        return _FITTING[origin](value, inner)
     try:
         return isinstance(value, origin)
     except TypeError:  # a protocol that cannot be checked
         return True
+
+
+def _is_one_of(value: Any, inner: Sequence[Any]) -> bool:
+    return any(_fits(value, each) for each in inner)
+
+
+def _is_literal(value: Any, inner: Sequence[Any]) -> bool:
+    return any(value is each or (type(value) is type(each) and value == each) for each in inner)
+
+
+def _is_bool(value: Any, _: Sequence[Any]) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
+
+
+def _is_number(value: Any, _: Sequence[Any]) -> bool:
+    """True for an index or a real number: whether it may be a fraction is for the function to say."""
+    return isinstance(value, Real) or _is_index(value)
+
+
+def _is_list(value: Any, inner: Sequence[Any]) -> bool:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return is_list and (not inner or all(_fits(each, inner[0]) for each in value))
+
+
+_FITTING: dict[Any, Callable[[Any, Sequence[Any]], bool]] = {
+    **dict.fromkeys((Union, UnionType), _is_one_of),
+    Literal: _is_literal,
+    Callable: lambda value, _: callable(value),
+    bool: _is_bool,
+    **dict.fromkeys((int, float), _is_number),
+    Iterable: lambda value, _: hasattr(value, "__iter__") and not isinstance(value, str | bytes),
+    **dict.fromkeys((Sequence, tuple), _is_list),
+}
+"""For the origin of an annotation, whether a value fits it and its parameters; all others are classes."""
 
 
 def _is_index(value: Any) -> bool:

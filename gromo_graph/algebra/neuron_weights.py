@@ -135,21 +135,23 @@ def taking_turns(parts: Sequence[GroupNeurons]) -> GroupNeurons:
     def rows(values: Sequence[Tensor]) -> Tensor:
         return torch.stack([value[:count] for value in values], dim=1).flatten(0, 1)
 
-    fan_in = []
-    for sides in zip(*(part.fan_in for part in parts), strict=True):
-        biases = [side.bias for side in sides if side.bias is not None]
-        fan_in.append(FanIn(rows([side.weight for side in sides]), rows(biases) if biases else None))
-    fan_out = []
-    for outs in zip(*(part.fan_out for part in parts), strict=True):
-        places = zip(*(out.by_place() for out in outs), strict=True)
-        fan_out.append(
-            outs[0].of([rows([each.transpose(0, 1) for each in place]).transpose(0, 1) for place in places])
-        )
-    values = [part.values for part in parts if part.values is not None]
+    def if_all(values: Sequence[Tensor | None]) -> Tensor | None:
+        known = [value for value in values if value is not None]
+        return rows(known) if len(known) == len(values) else None
+
+    def columns(places: Sequence[Tensor]) -> Tensor:
+        return rows([each.transpose(0, 1) for each in places]).transpose(0, 1)
+
     return replace(
         first,
-        fan_in=tuple(fan_in),
-        fan_out=tuple(fan_out),
-        values=rows(values) if len(values) == len(parts) else None,
+        fan_in=tuple(
+            FanIn(rows([side.weight for side in sides]), if_all([side.bias for side in sides]))
+            for sides in zip(*(part.fan_in for part in parts), strict=True)
+        ),
+        fan_out=tuple(
+            outs[0].of([columns(places) for places in zip(*(out.by_place() for out in outs), strict=True)])
+            for outs in zip(*(part.fan_out for part in parts), strict=True)
+        ),
+        values=if_all([part.values for part in parts]),
         spreads={key: rows([part.spreads[key] for part in parts]) for key in first.spreads},
     )

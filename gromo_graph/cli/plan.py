@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -72,38 +72,13 @@ def _status() -> Iterator[Callable[[str], None] | None]:
 
 
 def _show(plan: Plan) -> None:
-    from gromo_graph.cli.console import console, plain_table
-    from gromo_graph.render.numbers import real, signed
-
     able = [candidate for candidate in plan.candidates if candidate.reason is None]
     if not plan.candidates:
         typer.echo("nothing can be done: `growth.actions` is empty, or the graph has no layer")
     if able:
-        columns = (
-            "neurons",
-            "slope",
-            "predicted",
-            "parameters",
-            "multiply-adds",
-            "slope per 1,000 parameters",
-        )
-        table = plain_table("", "kind", "candidate", *columns, numbers=("", *columns))
-        for place, each in enumerate(able, start=1):
-            paid = each.delta_parameters > 0 and each.slope is not None
-            table.add_row(
-                str(place),
-                each.kind.replace("_", " "),
-                printable(each.target),
-                _neurons(each),
-                ("≈ " if each.inexact else "") + real(each.slope),
-                real(each.predicted),
-                signed(each.delta_parameters),
-                signed(each.delta_madds),
-                real(1000 * (each.slope or 0.0) / each.delta_parameters if paid else None),
-            )
         if plan.order:
             typer.echo(f"in the order of trying, by growth.select = {plan.order}")
-        console().print(table)
+        _print_table(able)
         typer.echo(
             "slope: measured decrease of the loss per unit of γ at γ = 0; predicted: what the statistics promise"
         )
@@ -114,6 +89,29 @@ def _show(plan: Plan) -> None:
     for each in plan.candidates:
         if each.reason is not None:
             typer.echo(_left_out(each))
+
+
+def _print_table(able: Sequence[Candidate]) -> None:
+    """A row for each candidate that can be tried."""
+    from gromo_graph.cli.console import console, plain_table
+    from gromo_graph.render.numbers import real, signed
+
+    columns = ("neurons", "slope", "predicted", "parameters", "multiply-adds", "slope per 1,000 parameters")
+    table = plain_table("", "kind", "candidate", *columns, numbers=("", *columns))
+    for place, each in enumerate(able, start=1):
+        paid = each.delta_parameters > 0 and each.slope is not None
+        table.add_row(
+            str(place),
+            each.kind.replace("_", " "),
+            printable(each.target),
+            _neurons(each),
+            ("≈ " if each.inexact else "") + real(each.slope),
+            real(each.predicted),
+            signed(each.delta_parameters),
+            signed(each.delta_madds),
+            real(1000 * (each.slope or 0.0) / each.delta_parameters if paid else None),
+        )
+    console().print(table)
 
 
 def _neurons(candidate: Candidate) -> str:

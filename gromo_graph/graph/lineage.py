@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Layer, WidthRule
@@ -49,20 +49,37 @@ def lineage(
             own = tuple(frozenset({(layer, feature, 0)}) for layer, feature in made)
             passing = inputs[0] if name in through and len(inputs[0]) <= len(own) else ()
             found[name] = (*passing, *own[len(passing) :])
-        elif node.width_rule is WidthRule.CONCATENATED:
-            found[name] = tuple(origin for features in inputs for origin in features)
-        elif node.width_rule is WidthRule.REPEATED:
-            positions = graph.features(name) // len(inputs[0])
-            found[name] = tuple(
-                frozenset((layer, feature, place * positions + position) for layer, feature, place in origin)
-                for origin in inputs[0]
-                for position in range(positions)
-            )
-        elif node.width_rule is WidthRule.LAST:
-            found[name] = inputs[-1]
         else:
-            found[name] = tuple(frozenset().union(*origins) for origins in zip(*inputs, strict=True))
+            found[name] = _PASSED.get(node.width_rule, _united)(inputs, graph.features(name))
     return found
+
+
+_Inputs = Sequence[tuple[FeatureOrigin, ...]]
+
+
+def _concatenated(inputs: _Inputs, _: int) -> tuple[FeatureOrigin, ...]:
+    return tuple(origin for features in inputs for origin in features)
+
+
+def _repeated(inputs: _Inputs, features: int) -> tuple[FeatureOrigin, ...]:
+    positions = features // len(inputs[0])
+    return tuple(
+        frozenset((layer, feature, place * positions + position) for layer, feature, place in origin)
+        for origin in inputs[0]
+        for position in range(positions)
+    )
+
+
+def _united(inputs: _Inputs, _: int) -> tuple[FeatureOrigin, ...]:
+    return tuple(frozenset().union(*origins) for origins in zip(*inputs, strict=True))
+
+
+_PASSED: Mapping[WidthRule, Callable[[_Inputs, int], tuple[FeatureOrigin, ...]]] = {
+    WidthRule.CONCATENATED: _concatenated,
+    WidthRule.REPEATED: _repeated,
+    WidthRule.LAST: lambda inputs, _: inputs[-1],
+}
+"""The origins of the features of an operation out of those of its inputs; those of others are united."""
 
 
 def places(new: Sequence[FeatureOrigin], old: Sequence[FeatureOrigin]) -> tuple[int, ...]:

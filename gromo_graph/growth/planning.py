@@ -18,7 +18,6 @@ from gromo_graph.growth.effort.batch_progress import OnBatch, told
 from gromo_graph.growth.effort.decision_cost import DecisionCost, decision_cost, size_of
 from gromo_graph.growth.effort.expected_memory import expected_bytes
 from gromo_graph.growth.effort.sample_parts import SampleParts, sample_parts
-from gromo_graph.growth.effort.sample_size import SampleSize
 from gromo_graph.growth.effort.spending import Allowance
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
@@ -73,7 +72,6 @@ def plan_proposals(
     generator: torch.Generator | None,
     known: InputMoments | None = None,
     processes: Processes = ALONE,
-    sample_size: SampleSize | None = None,
     pace: Pace = UNPACED,
     allowance: Allowance | None = None,
     on_batch: OnBatch | None = None,
@@ -84,7 +82,6 @@ def plan_proposals(
     Args:
         known: what earlier plans on the same data have found out about it; this one adds to it.
         processes: that plan together, each with a share of the data: sums are of all, solutions are the first's.
-        sample_size: how much data is looked at; None follows from the policy.
         pace: how many neurons are due.
         allowance: multiply-adds that the plan may take; None for any number.
         on_batch: told how far each pass is, "statistics 3 of 12 batches".
@@ -101,39 +98,29 @@ def plan_proposals(
     samples = cost.needed if allowance is None else allowance.samples(cost)
     if not samples and allowance is not None:
         return Planned(ranked(drawn, policy, pace), feasible.left_out, waits=allowance.why_it_waits(cost))
-    size_of_sample = size_of(samples, policy) if sample_size is None else sample_size
+    size_of_sample = size_of(samples, policy)
     of_each = size_of_sample.of_each(processes.count)
     parts = told(sample_parts(loader, size_of_sample, processes.count), of_each.slopes, on_batch)
     passes = _Passes(network, loss, parts, policy, generator, processes)
     gathered = passes.statistics(feasible.prospects, InputMoments() if known is None else known)
     judged = passes.solutions(feasible.prospects, gathered)
     let_go(gathered.sums.watched().modules)
-    settled = [each for each in judged if not isinstance(each, Solved)]
-    settled += passes.measured([each for each in judged if isinstance(each, Solved)])
-    applicable = [*drawn, *(each for each in settled if isinstance(each, Applicable))]
-    left_out = [*(each for each in settled if isinstance(each, LeftOut)), *feasible.left_out]
+    settled = [*drawn, *passes.settled(judged)]
     evidence = gathered.samples if training_samples is None else training_samples
-    worth, not_worth = _by_worth(applicable, policy, evidence)
-    in_order = _in_one_order(ranked(worth, policy, pace, evidence), processes)
-    left_out = [*not_worth, *left_out]
+    worth = [_if_worth(each, policy, evidence) for each in settled if isinstance(each, Applicable)]
+    applicable = [each for each in worth if isinstance(each, Applicable)]
+    left_out = [each for each in (*worth, *settled, *feasible.left_out) if isinstance(each, LeftOut)]
+    in_order = _in_one_order(ranked(applicable, policy, pace, evidence), processes)
     return Planned(in_order, left_out, gathered.samples, gathered.memory, cost.of(gathered.samples))
 
 
-def _by_worth(
-    candidates: Sequence[Applicable], policy: Growth, samples: int
-) -> tuple[list[Applicable], list[LeftOut]]:
-    """The candidates that pay with so many samples of the training, and the others with the reason."""
-    worth: list[Applicable] = []
-    left_out: list[LeftOut] = []
-    for each in candidates:
-        why = why_not_worth(each, policy, samples)
-        if why is None:
-            worth.append(each)
-        else:
-            left_out.append(
-                LeftOut(each.kind, each.target, reason=why, note=each.note, planned_for=each.planned_for)
-            )
-    return worth, left_out
+def _if_worth(candidate: Applicable, policy: Growth, samples: int) -> Applicable | LeftOut:
+    """The candidate if it pays with so many samples of the training, else why it does not."""
+    why = why_not_worth(candidate, policy, samples)
+    if why is None:
+        return candidate
+    note, planned_for = candidate.note, candidate.planned_for
+    return LeftOut(candidate.kind, candidate.target, reason=why, note=note, planned_for=planned_for)
 
 
 def expected_memory(network: GrowingNetwork, policy: Growth, *, samples: int | None = None) -> int:
@@ -314,10 +301,12 @@ class _Passes:
             return prospect.left_out(f"its statistics cannot be decomposed: {said}")
         return prospect.judged(self.processes.shared(solution), gathered, self.generator)
 
-    def measured(self, solved: Sequence[Solved]) -> list[Applicable | LeftOut]:
-        """The second pass: the slopes of all, and what follows from them."""
+    def settled(self, judged: Sequence[Solved | Applicable | LeftOut]) -> list[Applicable | LeftOut]:
+        """The second pass: the slopes of what is solved, and what follows from them; the others come first."""
+        settled = [each for each in judged if not isinstance(each, Solved)]
+        solved = [each for each in judged if isinstance(each, Solved)]
         if not solved:
-            return []
+            return settled
         loader = self.parts.slopes
         with watching(self.network) as kinks:
             slopes = measure(
@@ -329,7 +318,7 @@ class _Passes:
                 curvature=curvature_of(self.policy),
             )
         found = [each.measured(means) for each, means in zip(solved, slopes, strict=True)]
-        return marked(self.network, found, kinks, loader, self.policy, self.processes)
+        return [*settled, *marked(self.network, found, kinks, loader, self.policy, self.processes)]
 
 
 def _in_one_order(proposals: Sequence[Applicable], processes: Processes) -> Sequence[Applicable]:

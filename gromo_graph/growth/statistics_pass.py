@@ -84,16 +84,15 @@ def gather(
     readers = [(network.graph.sources(module.name)[0], module) for module in sums.modules]
     alone = [(each.source, each) for each in sums.sources if not each.shared]
     inputs = known.given_to(network, [*readers, *alone])
-    samples, weight, error = 0, 0.0, policy.statistics.error
-    unreached: frozenset[str] | None = None
-    if error is not None:  # of a share of the data the error is so much larger
-        error *= math.sqrt(processes.count)
+    samples, weight, unreached = 0, 0.0, list[frozenset[str]]()
+    # Of a share of the data the error is so much larger.
+    error = (policy.statistics.error or 0.0) * math.sqrt(processes.count)
     with processes.together():
         for seen in observe(network, loss, loader, sums.watched(), curvature=curvature_of(policy)):
             sums.update(seen)
             samples, weight = samples + seen.samples, weight + seen.weight
-            unreached = seen.unreached if unreached is None else unreached & seen.unreached
-            if error is not None and sums.are_precise(error):
+            unreached.append(seen.unreached)
+            if error and sums.are_precise(error):
                 break
     statistics = sums.statistics()
     sum_up([each for each in statistics if not inputs.knew(each)], processes)
@@ -107,9 +106,9 @@ def gather(
     for counter in sums.counters:
         counter.share(processes)
     kept = {id(rows): rows for link in sums.links() for rows in (link.rows, link.gradients)}
-    memory = sum(statistic.nbytes for statistic in statistics)
-    memory += sum(rows.nbytes for rows in kept.values())
-    return Gathered(sums, round(total), samples, memory, total / weight, unreached or frozenset())
+    memory = sum(each.nbytes for each in statistics) + sum(rows.nbytes for rows in kept.values())
+    by_none = frozenset.intersection(*unreached) if unreached else frozenset()
+    return Gathered(sums, round(total), samples, memory, total / weight, by_none)
 
 
 def let_go(modules: Iterable[GrowingModule]) -> None:

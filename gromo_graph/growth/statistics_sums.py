@@ -132,26 +132,13 @@ def sums_of(
         alone: whether one process counts them all.
     """
     like = next(network.parameters())
-    # Rows are kept by one process alone, and of S only the space of the rows is known.
-    solved = alone and policy.criterion in SOLVED_EXACTLY and policy.scale == "sqrt"
-
-    def follows(consumer: LayerModule) -> Followed:
-        return followed(policy, samples=samples, inputs=columns_beside(consumer))
-
+    links = _Links(network, policy, samples, alone)
     entering = {target: entering_layers(network, target) for target in wanted.projected}
     consumers = _distinct(consumer for group in wanted.groups for consumer in group.consumers)
-    growing = [each for each in consumers if policy.apply_delta or follows(each) != "raw"]
+    growing = [each for each in consumers if policy.apply_delta or links.of_layer(each) != "raw"]
     layers = _layers_of(wanted, consumers, growing, [each for layers in entering.values() for each in layers])
-    kept = [group for group in wanted.groups if solved and _few_rows(network, group, samples)]
-
-    def of_link(group: LinkedGroup, consumer: LayerModule) -> Followed:
-        if group in kept and all(follows(each) == "raw" for each in group.consumers):
-            return "rows"
-        kind = follows(consumer)
-        return "crossed" if kind == "projected" and _crossing_is_cheap(network, group, consumer) else kind
-
     _start(layers.modules, layers.merges)
-    gather_for(wanted.groups, of_link)
+    gather_for(wanted.groups, links.of)
     sources = source_statistics(network.graph, wanted.bridges, entering, layers.measured, like)
     curvatures = _curvatures(network, wanted, policy)
     counters = [*sources, *wanted.counters, *curvatures]
@@ -168,6 +155,34 @@ def sums_of(
         targets,
         curvatures,
     )
+
+
+@dataclass(frozen=True)
+class _Links:
+    """Says what the consumers of groups follow in a pass."""
+
+    network: GrowingNetwork
+    policy: Growth
+    samples: int | None
+    alone: bool
+
+    def of_layer(self, consumer: LayerModule) -> Followed:
+        """What the policy asks for, whatever the consumer reads."""
+        return followed(self.policy, samples=self.samples, inputs=columns_beside(consumer))
+
+    def of(self, group: LinkedGroup, consumer: LayerModule) -> Followed:
+        """What costs least of all that serves."""
+        if self._keep_rows(group):
+            return "rows"
+        kind = self.of_layer(consumer)
+        is_crossed = kind == "projected" and _crossing_is_cheap(self.network, group, consumer)
+        return "crossed" if is_crossed else kind
+
+    def _keep_rows(self, group: LinkedGroup) -> bool:
+        # Rows are kept by one process alone, and of S only the space of the rows is known.
+        solved = self.alone and self.policy.criterion in SOLVED_EXACTLY and self.policy.scale == "sqrt"
+        kept = solved and _few_rows(self.network, group, self.samples)
+        return kept and all(self.of_layer(each) == "raw" for each in group.consumers)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from math import prod
 from typing import Any
 
@@ -27,18 +26,17 @@ from gromo_graph.spec.kinds import Merge
 
 def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:
     """input + alpha · other."""
-    if alpha == 1 and _is_number(input) and not isinstance(other, Weight):
+    if alpha == 1 and _is_constant(input) and not _is_constant(other):
         return add(call, other, input)
     if _is_number(other) and _is_number(alpha):
         number = alpha * _number(other)  # Python's sum() begins with 0
         view = call.in_any_order(input)
         return view if number == 0 else scaled(call, view, offset=number)
-    if isinstance(input, Weight) and alpha == 1:
-        return add(call, other, input)
-    token = token_itself(call, other) if isinstance(other, Weight) and alpha == 1 else None
-    if isinstance(other, Weight) and token is None:
-        return _with_parameter(call, call.view(input), "bias", _times(other, alpha))
-    other = other if token is None else token
+    if isinstance(other, Weight):
+        token = token_itself(call, other) if alpha == 1 else None
+        if token is None:
+            return _with_parameter(call, call.view(input), "bias", _times(other, alpha))
+        other = token
     a, b = _alike(call, input, other)
     b = _scaled(call, b, alpha)
     if isinstance(a, Arranged):
@@ -50,7 +48,7 @@ def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValu
 
 def sub(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:
     """input − alpha · other."""
-    if _is_number(input) or isinstance(input, Weight):
+    if _is_constant(input):
         return add(call, _scaled(call, call.in_any_order(other), -alpha), input)
     return add(call, input, other, alpha=-alpha)
 
@@ -108,6 +106,10 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, Weight):
         return value.tensor.dim() == 0 and not isinstance(value.tensor, nn.Parameter)
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_constant(value: Any) -> bool:
+    return isinstance(value, Weight) or _is_number(value)
 
 
 def _number(value: Any) -> float:
@@ -264,22 +266,26 @@ def cat(call: TorchCall, tensors: Any, dim: int = 0, *, axis: int | None = None)
     tensors = [each for each in tensors if not isinstance(each, Weight) or each.tensor.numel()]
     if len(tensors) == 1:
         return call.in_any_order(tensors[0])
-    tokens = list(takewhile(lambda tensor: isinstance(tensor, Weight), tensors))
-    if tokens and len(tensors) == len(tokens) + 1:
-        value = call.view(tensors[-1])
-        if len(value.shape) == 2 and along % 3 == (1 if value.features_last else 2):
-            for token in reversed(tokens):
-                value = token_in_front(call, token, value)
-            return value
+    *tokens, last = tensors
+    if all(isinstance(each, Weight) for each in tokens) and _is_along_positions(call.view(last), along):
+        value = call.view(last)
+        for token in reversed(tokens):
+            value = token_in_front(call, token, value)
+        return value
     views = [call.view(tensor) for tensor in tensors]
+    if _is_along_positions(views[0], along):
+        return _behind_each_other(call, views)
     dimensions = len(views[0].shape)
     along %= dimensions + 1
     by_features = dimensions > 1 and along == dimensions
-    if dimensions == 2 and along == (1 if views[0].features_last else 2):
-        return _behind_each_other(call, views)
     if along != 1 and not by_features:
         raise Unmapped(f"it concatenates along dimension {along}: expected the features, first or last")
     return merged(call, "concat", views, by_features=by_features)
+
+
+def _is_along_positions(value: ModelValue, dim: int) -> bool:
+    """True if a dimension, of the batch too, is that of the positions of a sequence."""
+    return len(value.shape) == 2 and dim % 3 == (1 if value.features_last else 2)
 
 
 def _behind_each_other(call: TorchCall, views: Sequence[ModelValue]) -> ModelValue:

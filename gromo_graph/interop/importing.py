@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gromo_graph.arguments import checked
 from gromo_graph.errors import GraphError, Obstacle, TorchImportError
-from gromo_graph.graph import build_graph
+from gromo_graph.graph import Graph, build_graph
 from gromo_graph.interop.reading.before_tracing import standing_in_the_way
 from gromo_graph.interop.reading.model_reader import Reading, read
 from gromo_graph.interop.traces.recording import trace_by_run
@@ -25,7 +25,7 @@ from gromo_graph.layers.reparametrized import copy_of
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.adapting import Adapters, adapt
 from gromo_graph.network.link_modules import part_of
-from gromo_graph.plain_torch.blueprint import Source, free, legal
+from gromo_graph.plain_torch.blueprint import Blueprint, Source, free, legal
 from gromo_graph.plain_torch.folding import fold_orders
 from gromo_graph.plain_torch.torch_call import trained_like
 from gromo_graph.spec import Spec, check_spec
@@ -312,12 +312,7 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
     unread = blueprint.unread_inputs()
     if unread:
         raise TorchImportError([Obstacle("", f"no output depends on the input `{each}`") for each in unread])
-    if reading.keys:
-        called: dict[str, str] = {}
-        inputs = {name for name, node in blueprint.nodes.items() if isinstance(node, Input)}
-        for old, key in zip(blueprint.outputs, reading.keys, strict=True):
-            called[old] = free(legal(key), {*called.values(), *(inputs - {old})})  # inputs keep their names
-        blueprint.rename(called)
+    _name_outputs(blueprint, reading.keys)
     spec = Spec(
         legal(name),
         blueprint.nodes,
@@ -325,30 +320,51 @@ def _network(model: nn.Module, reading: Reading, name: str) -> GrowingNetwork:
         named_outputs=reading.several,
         train=Train(allow_unused_outputs=True),  # a head keeps the classes that it was made for
     )
-    problems = check_spec(spec)
-    if problems:
-        raise TorchImportError([Obstacle("", f"{each.path}: {each.message}") for each in problems])
-    try:
-        graph = build_graph(spec)
-    except GraphError as error:
-        raise TorchImportError([Obstacle("", str(error))]) from error
+    graph = _checked_graph(spec)
     generator = torch.Generator()
     parts: dict[str, nn.Module] = {}
-    for node in graph.order:
-        source = blueprint.sources.get(node, Source())
+    sources = {node: blueprint.sources.get(node, Source()) for node in graph.order}
+    for node, source in sources.items():
         kept = copy.deepcopy(source.module)
         part = part_of(graph, node, generator) if kept is None else kept
         if part is not None:
             parts[node] = _filled(part, source)
     network = GrowingNetwork(graph, parts).train(model.training)
     for node, part in parts.items():
-        source = blueprint.sources.get(node, Source())
-        if source.module is not None:
-            for inner, own in zip(part.modules(), source.module.modules(), strict=True):
-                inner.training = own.training
-        elif source.training is not None:
-            part.train(source.training)
+        _train_as(part, sources[node])
     return network
+
+
+def _name_outputs(blueprint: Blueprint, keys: Sequence[str]) -> None:
+    """Call the outputs by the keys of the model's result; inputs keep their names."""
+    called: dict[str, str] = {}
+    inputs = {name for name, node in blueprint.nodes.items() if isinstance(node, Input)}
+    for old, key in zip(blueprint.outputs if keys else (), keys, strict=True):
+        called[old] = free(legal(key), {*called.values(), *(inputs - {old})})
+    blueprint.rename(called)
+
+
+def _checked_graph(spec: Spec) -> Graph:
+    """
+    Raises:
+        TorchImportError: the spec is not sound.
+    """
+    problems = [f"{each.path}: {each.message}" for each in check_spec(spec)]
+    if problems:
+        raise TorchImportError([Obstacle("", each) for each in problems])
+    try:
+        return build_graph(spec)
+    except GraphError as error:
+        raise TorchImportError([Obstacle("", str(error))]) from error
+
+
+def _train_as(part: nn.Module, source: Source) -> None:
+    """Put a part in the mode of the module that it is made of."""
+    if source.module is not None:
+        for inner, own in zip(part.modules(), source.module.modules(), strict=True):
+            inner.training = own.training
+    elif source.training is not None:
+        part.train(source.training)
 
 
 def _filled(part: nn.Module, source: Source) -> nn.Module:

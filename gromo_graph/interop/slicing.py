@@ -27,16 +27,7 @@ from gromo_graph.spec.kinds.slice import Slice
 def getitem(call: TorchCall, input: Any, index: Any) -> ModelValue:
     """`x[...]` with numbers, slices and None; the batch stays whole."""
     value = call.arranged(input)
-    given = [_as_slice(each) for each in (index if isinstance(index, tuple) else (index,))]
-    if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in given):
-        raise Unmapped("it takes values by a tensor: expected numbers and slices")
-    taken = sum(each is not None and each is not Ellipsis for each in given)
-    missing = [slice(None)] * (len(value.dims) - taken)
-    if Ellipsis in given:
-        place = given.index(Ellipsis)
-        given[place : place + 1] = missing
-    else:
-        given += missing
+    given = _for_each_dim(index if isinstance(index, tuple) else (index,), len(value.dims))
     for dim, each in enumerate(each for each in given if each is not None):
         value = _taken(call, value, dim, each)
     at = iter(value.dims)
@@ -44,6 +35,20 @@ def getitem(call: TorchCall, input: Any, index: Any) -> ModelValue:
     return settled(
         value.with_dims(dim for dim, each in zip(dims, given, strict=True) if not isinstance(each, int))
     )
+
+
+def _for_each_dim(index: Sequence[Any], dims: int) -> list[int | slice | None]:
+    """An index with a slice for each dimension that it leaves out, `...` too.
+
+    Raises:
+        Unmapped: there is something else in it than numbers, slices and None.
+    """
+    given = [_as_slice(each) for each in index]
+    if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in given):
+        raise Unmapped("it takes values by a tensor: expected numbers and slices")
+    place = given.index(Ellipsis) if Ellipsis in given else len(given)
+    missing = [slice(None)] * (dims - sum(isinstance(each, int | slice) for each in given))
+    return [*given[:place], *missing, *given[place + 1 :]]
 
 
 def _as_slice(index: Any) -> Any:

@@ -6,10 +6,11 @@ the scheduler commits drafts.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from functools import partial
 
-from gromo_graph.algebra.neuron_weights import GroupNeurons
+import torch
+
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers import operation_adapter, operations_of
 from gromo_graph.layers.channel_propagation import as_factor
@@ -53,16 +54,26 @@ def apply_change(
     if delta is None and group is None and not alone:
         return
     _check_factor(module, of_inputs=group is not None or alone)
-    s = as_factor(module.input_factor, module.weight).detach()
-    grown = group if group is not None and _changes(group, module, apply_previous) else None
-    measured = _measured_channels(grown) if grown is not None and apply_previous else {}
+    extend = _extend_alone if group is None else _extension_of(group, module, apply_previous)
     if delta is not None:
         _apply_delta(module, delta)
-    if grown is not None and apply_previous:
-        _grow(grown, pending_neurons(module), measured)
-    elif grown is not None:
-        _grow_inputs(module, grown, s)
-    elif alone and float(s) != 0.0:
+    if group is not None or alone:
+        extend(module)
+
+
+def _extension_of(group: Group, module: LayerModule, apply_previous: bool) -> Callable[[LayerModule], None]:
+    """The function that writes an extension; operations are measured before the delta changes what they see."""
+    if not _changes(group, module, apply_previous):
+        return lambda _: None
+    if apply_previous:
+        return partial(_grow, group, _measured_channels(group))
+    return partial(_grow_inputs, group)
+
+
+def _extend_alone(module: LayerModule) -> None:
+    """Write the pending inputs of a module whose input comes from elsewhere."""
+    s = as_factor(module.input_factor, module.weight).detach()
+    if float(s) != 0.0:
         extend_in(module, s * pending_inputs(module).fan_out[0].weight)
         module.extension_applied = True
 
@@ -146,8 +157,9 @@ Measured = dict[tuple[torch.nn.Module, int], Passed]
 """For each operation and place in it the measurements of the new channels that enter there."""
 
 
-def _grow(group: Group, neurons: GroupNeurons, measured: Measured) -> None:
-    """Write the neurons into all layers and operations of their group, each side at its own factor."""
+def _grow(group: Group, measured: Measured, module: LayerModule) -> None:
+    """Write the pending neurons into all layers and operations of their group, each side at its own factor."""
+    neurons = pending_neurons(module)
     inputs = [float(as_factor(each.input_factor, each.weight)) for each in group.consumers]
     outputs = [float(as_factor(each.output_factor, each.weight)) for each in group.producers]
     s = outputs[0]
@@ -175,8 +187,9 @@ def _grow(group: Group, neurons: GroupNeurons, measured: Measured) -> None:
         outputs_appended(producer, neurons.size)
 
 
-def _grow_inputs(consumer: LayerModule, group: Group, s: Tensor) -> None:
+def _grow_inputs(group: Group, consumer: LayerModule) -> None:
     """Write the pending inputs of one consumer alone, from the last place to the first."""
+    s = as_factor(consumer.input_factor, consumer.weight).detach()
     places, neurons = group.reads[consumer], pending_inputs(consumer)
     for place, part in reversed(list(zip(places, neurons.fan_out[0].by_place(), strict=True))):
         extend_in(consumer, s * part.flatten(1, 2), place.end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,14 +63,18 @@ class Comparison:
             ("growth steps", tuple(count(run.steps) for run in runs)),
             ("epochs", tuple(count(run.epochs) for run in runs)),
         ]
-        for part, words in (("validation", "held-out"), ("test", "test")):
-            measured = [getattr(run, part) for run in runs]
-            for name in dict.fromkeys(name for values in measured for name in values):
-                texts = tuple(measure_text(name, values.get(name)) for values in measured)
-                rows.append((f"{words} {name.replace('_', ' ')}", texts))
+        rows += _measure_rows("held-out", [run.validation for run in runs])
+        rows += _measure_rows("test", [run.test for run in runs])
         rows.append(("seconds", tuple(f"{run.seconds:,.1f}" for run in runs)))
         rows.append(("growth ended because", tuple(run.reason or "–" for run in runs)))
         return tuple(rows)
+
+
+def _measure_rows(part: str, measured: Sequence[Mapping[str, float]]) -> Iterator[Row]:
+    """A row for each measure that some run has."""
+    for name in dict.fromkeys(name for values in measured for name in values):
+        texts = tuple(measure_text(name, values.get(name)) for values in measured)
+        yield f"{part} {name.replace('_', ' ')}", texts
 
 
 def compared(paths: Sequence[Path]) -> Comparison:

@@ -6,7 +6,7 @@ or key and its product are run on unit vectors; if what they give are pairs that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from math import atan2
 from typing import Any
@@ -155,39 +155,63 @@ def _region(end: fx.Node, dependent: set[fx.Node], trace: Trace, ends: Collectio
         dependent: on the inputs. ends: of the regions before it.
     """
 
-    def read(node: fx.Node) -> list[fx.Node]:
-        given = node.all_input_nodes[:1] if name_of(node)[0] == "type_as" else node.all_input_nodes
-        return [each for each in given if each in dependent]
-
-    def moves(node: fx.Node) -> bool:
-        constant = all(_is_empty(trace.seen[each]) for each in node.all_input_nodes if each not in dependent)
-        by_number = name_of(node)[0] in (*_MOVES, "mul", "expand", "cat")
-        return node.op != "call_module" and by_number and constant and len(read(node)) == 1
-
-    while moves(end):
-        (end,) = read(end)
-    nodes, leaves, waiting = set[fx.Node](), set[fx.Node](), [end]
-    while waiting:
-        node = waiting.pop()
-        ends_here = node in ends or node.op in ("placeholder", "call_module")
-        if ends_here or name_of(node)[0] not in _TURNS:
-            leaves.add(node)
-        elif node not in nodes:
-            nodes.add(node)
-            waiting += read(node)
-    if len(leaves) != 1 or not any(name_of(node)[0] == "mul" and len(read(node)) == 1 for node in nodes):
+    calls = _Calls(trace, dependent)
+    while calls.move(end):
+        (end,) = calls.read(end)
+    nodes, leaves = calls.before(end, ends)
+    if len(leaves) != 1 or not any(
+        name_of(node)[0] == "mul" and len(calls.read(node)) == 1 for node in nodes
+    ):
         return None
     (entry,) = leaves
-    passed, at = set[fx.Node](), entry
-    while len(following := [user for user in at.users if user in nodes]) == 1 and moves(following[0]):
-        (at,) = following
-        passed.add(at)
-        if isinstance(trace.seen[at], Seen):  # and not several values
-            entry, nodes, passed = at, nodes - passed, set()
+    entry, nodes = calls.without_first_moves(entry, nodes)
     used_elsewhere = any(user not in nodes for node in nodes - {end} for user in node.users)
     if end not in nodes or used_elsewhere:
         return None
     return Region(entry, tuple(node for node in end.graph.nodes if node in nodes))
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """The calls of a model that may turn features; `dependent` are those on the inputs."""
+
+    trace: Trace
+    dependent: Set[fx.Node]
+
+    def read(self, node: fx.Node) -> list[fx.Node]:
+        """The values that a call reads, without constants."""
+        given = node.all_input_nodes[:1] if name_of(node)[0] == "type_as" else node.all_input_nodes
+        return [each for each in given if each in self.dependent]
+
+    def move(self, node: fx.Node) -> bool:
+        """True if a call does no more than to give the numbers of one value other places, or another precision."""
+        if node.op == "call_module" or name_of(node)[0] not in (*_MOVES, "mul", "expand", "cat"):
+            return False
+        constants = [self.trace.seen[each] for each in node.all_input_nodes if each not in self.dependent]
+        return len(self.read(node)) == 1 and all(map(_is_empty, constants))
+
+    def before(self, end: fx.Node, ends: Collection[fx.Node]) -> tuple[set[fx.Node], set[fx.Node]]:
+        """The calls that may turn before some value, and the values that these begin with."""
+        nodes, leaves, waiting = set[fx.Node](), set[fx.Node](), [end]
+        while waiting:
+            node = waiting.pop()
+            ends_here = node in ends or node.op in ("placeholder", "call_module")
+            if ends_here or name_of(node)[0] not in _TURNS:
+                leaves.add(node)
+            elif node not in nodes:
+                nodes.add(node)
+                waiting += self.read(node)
+        return nodes, leaves
+
+    def without_first_moves(self, entry: fx.Node, nodes: set[fx.Node]) -> tuple[fx.Node, set[fx.Node]]:
+        """The calls behind those that move what they begin with, and the value that they begin with."""
+        passed, at = set[fx.Node](), entry
+        while len(following := [user for user in at.users if user in nodes]) == 1 and self.move(following[0]):
+            (at,) = following
+            passed.add(at)
+            if isinstance(self.trace.seen[at], Seen):  # and not several values
+                entry, nodes, passed = at, nodes - passed, set()
+        return entry, nodes
 
 
 def _is_empty(seen: Any) -> bool:
@@ -201,22 +225,10 @@ def rotary(call: TorchCall, region: Region, values: Mapping[fx.Node, Any]) -> Mo
     Raises:
         Unmapped: they do something else than to turn pairs of features.
     """
-    for each in {each for node in region.nodes for each in node.all_input_nodes}:
-        known = values.get(each)
-        if isinstance(known, Weight) and known.tensor.requires_grad:
-            raise Unmapped("it has parameters that are trained: expected constant angles")
-    view = call.arranged(values[region.entry])
-    of_sample = [factor for dim in view.dims[1:] for factor in dim]
-    if len(view.own) != 2 or view.sizes != call.sizes or any(each.axis == BATCH for each in of_sample):
-        raise Unmapped("it gives another shape than it reads: expected the same")
-    last = view.dims[-1] if view.sizes[-1] > 2 else (*view.dims[-2], *view.dims[-1])
-    inner = [each for each in last if each.axis == FEATURES]
-    heads = [each for each in of_sample if each.axis == FEATURES and each not in inner]
-    count, features = size_of(heads), view.own[0]
-    view = call.in_turns(view, [*inner, *heads])
+    if any(_is_trained(values.get(each)) for node in region.nodes for each in node.all_input_nodes):
+        raise Unmapped("it has parameters that are trained: expected constant angles")
+    view, count = _by_heads(call, call.arranged(values[region.entry]))
     at = places(view)
-    if len(heads) > 1 or not _take_turns(view, count):
-        raise Unmapped("its heads do not stand beside each other: expected one dimension for them")
 
     def run(value: Tensor) -> Tensor:
         """(samples, features, length), of which the calls take each number where it stands in the model."""
@@ -233,11 +245,33 @@ def rotary(call: TorchCall, region: Region, values: Mapping[fx.Node, Any]) -> Mo
         Source({"cos": cos, "sin": sin}),
         sources=(view.node,),
         heads=count,
-        dim=None if cos.shape[0] * count == features else cos.shape[0],
+        dim=None if cos.shape[0] * count == view.own[0] else cos.shape[0],
         base=_base(cos, sin, interleaved=interleaved),
         interleaved=interleaved,
     )
     return settled(replace(view, node=node.node))
+
+
+def _is_trained(value: Any) -> bool:
+    return isinstance(value, Weight) and value.tensor.requires_grad
+
+
+def _by_heads(call: TorchCall, view: Arranged) -> tuple[Arranged, int]:
+    """The value with the features of its heads taking turns, and the number of heads.
+
+    Raises:
+        Unmapped: the calls give another shape, or there is no one dimension of heads.
+    """
+    of_sample = [factor for dim in view.dims[1:] for factor in dim]
+    if len(view.own) != 2 or view.sizes != call.sizes or any(each.axis == BATCH for each in of_sample):
+        raise Unmapped("it gives another shape than it reads: expected the same")
+    last = view.dims[-1] if view.sizes[-1] > 2 else (*view.dims[-2], *view.dims[-1])
+    inner = [each for each in last if each.axis == FEATURES]
+    heads = [each for each in of_sample if each.axis == FEATURES and each not in inner]
+    view = call.in_turns(view, [*inner, *heads])
+    if len(heads) > 1 or not _take_turns(view, size_of(heads)):
+        raise Unmapped("its heads do not stand beside each other: expected one dimension for them")
+    return view, size_of(heads)
 
 
 def _take_turns(view: Arranged, heads: int) -> bool:

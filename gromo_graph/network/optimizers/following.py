@@ -76,17 +76,13 @@ def follow(
     heirs = {change.old: change.new for change in what.changes}
     newest = {old: _newest(old, heirs) for old in heirs}
     gone = {p for p in what.before if newest.get(p, p) not in names}
-    places = _places_of_new(network, what, optimizers, newest)
+    joining = _joining(network, what, optimizers, newest)
     for index, given in enumerate(optimizers):
-        joining: dict[int, list[Parameter]] = {}
-        for parameter, (optimizer, group) in places.items():
-            if optimizer == index:
-                joining.setdefault(group, []).append(parameter)
         for owner in layered(given):
             _move_states(owner, what.changes, new, optimizers)
             _forget(owner, gone)
         for owner, place, options in _groups(given):
-            before, joined = _identities(options), joining.get(place, ())
+            before, joined = _identities(options), joining.get((index, place), ())
             regroup(options, order, heirs=newest, gone=gone, joining=joined, prefix=prefix)
             for parameter in joined:
                 _begin(owner, options, parameter)
@@ -115,45 +111,56 @@ def _newest(old: Parameter, heirs: Mapping[Parameter, Parameter]) -> Parameter:
     return old
 
 
-def _places_of_new(
+_Place = tuple[int, int]
+"""An optimizer and a group of it, by their places."""
+
+
+def _joining(
     network: GrowingNetwork,
     what: Followed,
     optimizers: Optimizers,
     newest: Mapping[Parameter, Parameter],
-) -> dict[Parameter, tuple[int, int]]:
-    """The optimizer that trains each new parameter and its group there, by their places.
+) -> dict[_Place, list[Parameter]]:
+    """The new parameters that join each group.
 
     Raises:
         GrowthError: all optimizers are for parameters of another form.
     """
-    if not optimizers:
-        return {}
     known = {*what.before, *newest.values()}
     fresh = [p for p in network.parameters() if p not in known]
-    if not fresh:
+    if not optimizers or not fresh:
         return {}
-    held: dict[Parameter, tuple[int, int]] = {}
+    held: dict[Parameter, _Place] = {}
     for index, optimizer in enumerate(optimizers):
         for place, group in enumerate(optimizer.param_groups):
             held |= dict.fromkeys(group["params"], (index, place))
-    own = {newest.get(p, p): place for p, place in held.items()}
+    now = {newest.get(p, p): place for p, place in held.items()}
     likeness = Likeness(network, set(fresh))
-    found: dict[Parameter, tuple[int, int]] = {}
+    found: dict[_Place, list[Parameter]] = {}
     for parameter in fresh:
-        taking = [index for index, each in enumerate(optimizers) if takes(each, parameter)]
-        origin = held.get(what.origins[parameter]) if parameter in what.origins else None
-        able = {p: place for p, place in own.items() if place[0] in taking}
-        chosen = origin if origin is not None and origin[0] in taking else likeness.choice(parameter, able)
-        if chosen is None and taking:
-            chosen = (taking[0], 0)
-        if chosen is None:
-            kinds = ", ".join(sorted({type(each).__name__ for each in optimizers}))
-            raise GrowthError(
-                f"the network gets a parameter of shape {tuple(parameter.shape)}, which {kinds} cannot train: give "
-                "another optimizer beside it, optimizer=[muon, adamw]"
-            )
-        found[parameter] = chosen
+        able = _able(parameter, optimizers)
+        chosen = held.get(what.origins.get(parameter, parameter))  # a new parameter itself is held by none
+        if chosen is None or chosen[0] not in able:
+            others = {p: place for p, place in now.items() if place[0] in able}
+            chosen = likeness.choice(parameter, others) or (able[0], 0)
+        found.setdefault(chosen, []).append(parameter)
     return found
+
+
+def _able(parameter: Parameter, optimizers: Optimizers) -> list[int]:
+    """The places of the optimizers that can train a parameter.
+
+    Raises:
+        GrowthError: there are none.
+    """
+    able = [index for index, each in enumerate(optimizers) if takes(each, parameter)]
+    if not able:
+        kinds = ", ".join(sorted({type(each).__name__ for each in optimizers}))
+        raise GrowthError(
+            f"the network gets a parameter of shape {tuple(parameter.shape)}, which {kinds} cannot train: give "
+            "another optimizer beside it, optimizer=[muon, adamw]"
+        )
+    return able
 
 
 def takes(optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:

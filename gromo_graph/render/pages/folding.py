@@ -22,24 +22,21 @@ def folded(parts: Parts) -> Parts:
 
     nodes: dict[PartKey, Values] = {}
     for key, values in parts.nodes.items():
-        here = place(key)
-        if here == key:
-            nodes[key] = values
-        elif here not in nodes:
-            nodes[here] = _block(here[1], blocks[here[1]], parts)
+        kind, here = place(key)
+        if (kind, here) not in nodes:
+            folds = (kind, here) != key
+            nodes[kind, here] = _block(here, blocks[here], parts) if folds else values
     edges: dict[PartKey, Values] = {}
     ends: dict[PartKey, tuple[PartKey, PartKey]] = {}
-    for key, values in parts.edges.items():
-        tail, head = map(place, parts.ends[key])
-        if tail == head:
-            continue
-        new = ("edge", f"{tail[1]}->{head[1]}") if head[0] == "node" else key
-        edges.setdefault(new, values)
-        ends[new] = tail, head
-    on_trunk = {place(("node", name))[1] for name in parts.trunk.nodes}
-    along = {(place(("node", a))[1], place(("node", b))[1]) for a, b in parts.trunk.edges}
-    trunk = Trunk(frozenset(on_trunk), frozenset((a, b) for a, b in along if a != b))
-    return Parts(nodes, edges, ends, trunk)
+    for key, (tail, head) in parts.ends.items():
+        tail, head = place(tail), place(head)
+        if tail != head:
+            new = ("edge", f"{tail[1]}->{head[1]}") if head[0] == "node" else key
+            edges.setdefault(new, parts.edges[key])
+            ends[new] = tail, head
+    on_trunk = frozenset(block_of.get(name, name) for name in parts.trunk.nodes)
+    along = [(block_of.get(a, a), block_of.get(b, b)) for a, b in parts.trunk.edges]
+    return Parts(nodes, edges, ends, Trunk(on_trunk, frozenset((a, b) for a, b in along if a != b)))
 
 
 def _block(name: str, inside: Sequence[str], parts: Parts) -> Values:

@@ -45,20 +45,19 @@ def choose_columns(
     >>> choose_columns("t", ("b", "c", "a"), 3, known=("a", "b"))
     Columns(x=(2, 0), target=None)
     """
+    names = [each.lower() for each in header or ()]
+    target = names.index(TARGET) if TARGET in names else width - 1
     if header is not None:
         _check_distinct(name, header, known or header)
-    names = [each.lower() for each in header or ()]
-    named = names.index(TARGET) if TARGET in names else None
-    last = width - 1 if named is None else named
     if known and header is not None:
         _check_known(name, header, known)
         x = tuple(header.index(each) for each in known)
-        return Columns(x, None if last in x else last)
-    if named is None and size is not None and width <= size:
+        return Columns(x, None if target in x else target)
+    if TARGET not in names and size is not None and width <= size:
         return Columns(tuple(range(width)), None)
     if width < 2:
         raise RunError(f"{name}: one column only: expected features and a target")
-    return Columns(tuple(column for column in range(width) if column != last), last)
+    return Columns(tuple(column for column in range(width) if column != target), target)
 
 
 def _check_distinct(name: str, header: Sequence[str], wanted: Sequence[str]) -> None:

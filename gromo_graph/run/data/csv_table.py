@@ -72,19 +72,7 @@ def read_table(path: Path) -> Table:
     Raises:
         RunError: the file cannot be read, is empty, or its lines differ in length.
     """
-    name = str(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            delimiter = _delimiter(file.readline())
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            numbered = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except UnicodeDecodeError as error:
-        raise RunError(f"{name}: this is no UTF-8 text: save it as UTF-8") from error
-    except csv.Error as error:
-        raise RunError(f"{name}:{reader.line_num}: this line is no CSV: {error}") from error
-    except OSError as error:
-        raise RunError(f"{name}: the data cannot be read: {error.strerror or error}") from error
+    name, numbered = str(path), _numbered_rows(path)
     if not numbered:
         raise RunError(f"{name}: the file is empty: expected rows of numbers")
     first_line, first = numbered[0]
@@ -98,6 +86,27 @@ def read_table(path: Path) -> Table:
     if not body:
         raise RunError(f"{name}: there is a line of column names and no sample after it")
     return Table(name, header, [row for _, row in body], [line for line, _ in body])
+
+
+def _numbered_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The rows of a file that are not empty, with their lines.
+
+    Raises:
+        RunError: the file cannot be read.
+    """
+    name = str(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            delimiter = _delimiter(file.readline())
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except UnicodeDecodeError as error:
+        raise RunError(f"{name}: this is no UTF-8 text: save it as UTF-8") from error
+    except csv.Error as error:
+        raise RunError(f"{name}:{reader.line_num}: this line is no CSV: {error}") from error
+    except OSError as error:
+        raise RunError(f"{name}: the data cannot be read: {error.strerror or error}") from error
 
 
 def _delimiter(line: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -68,28 +68,42 @@ def read_npz(path: Path, *, target: bool = True) -> Raw:
 
 def _raw_of(path: Path, arrays: np.lib.npyio.NpzFile, *, target: bool) -> Raw:
     """The data of open arrays; `x` is mapped if it is large."""
-    name, found = str(path), sorted(arrays.files)
-    several = {key.removeprefix("y."): arrays[key] for key in found if key.startswith("y.")}
-    inputs = {key.removeprefix("x."): arrays[key] for key in found if key.startswith("x.")}
-    needed = [*([] if inputs else ["x"]), *(["y"] if target and not several else [])]
-    missing = [key for key in needed if key not in found]
-    if missing:
-        listed = ", ".join(found) or "nothing"
-        raise RunError(
-            f"{name}: the array {' and '.join(missing)} is missing: found {listed}; "
-            "save them with numpy.savez(file, x=..., y=...)"
-        )
-    y = arrays["y"] if "y" in needed else None
+    name = str(path)
+    several, inputs = (_named(arrays, prefix) for prefix in ("y.", "x."))
+    wanted = {"x": not inputs, "y": target and not several}
+    _check_there(name, arrays, [key for key, is_wanted in wanted.items() if is_wanted])
+    y = arrays["y"] if wanted["y"] else None
     if inputs:
         raw = with_several_inputs(name, inputs, y)
     else:
         x = mapped(path, "x.npy")
         raw = raw_from(name, arrays["x"] if x is None else x, y)
-    if target and several:
+    if not target:
+        return raw
+    if several:
         raw = with_several_targets(raw, several)
-    if not target or "sample_weight" not in found:
+    if "sample_weight" not in arrays.files:
         return raw
     return replace(raw, weights=sample_weights(arrays["sample_weight"], len(raw.x), name))
+
+
+def _named(arrays: np.lib.npyio.NpzFile, prefix: str) -> dict[str, Array]:
+    """The arrays whose names begin with a prefix, by the rest of their names."""
+    return {key.removeprefix(prefix): arrays[key] for key in sorted(arrays.files) if key.startswith(prefix)}
+
+
+def _check_there(name: str, arrays: np.lib.npyio.NpzFile, needed: Sequence[str]) -> None:
+    """
+    Raises:
+        RunError: an array is missing.
+    """
+    missing = [key for key in needed if key not in arrays.files]
+    if missing:
+        listed = ", ".join(sorted(arrays.files)) or "nothing"
+        raise RunError(
+            f"{name}: the array {' and '.join(missing)} is missing: found {listed}; "
+            "save them with numpy.savez(file, x=..., y=...)"
+        )
 
 
 @contextmanager

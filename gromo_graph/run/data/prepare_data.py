@@ -11,23 +11,16 @@ from torch import Tensor
 
 from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
-from gromo_graph.run.data.class_weights import class_weights
 from gromo_graph.run.data.held_out import split_of
+from gromo_graph.run.data.learn_preparation import Target, learn_preparation
 from gromo_graph.run.data.notes import single_class, unused_outputs
-from gromo_graph.run.data.preparation import Preparation, learn_form, learn_preparation
+from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, is_prepared_late
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.several_inputs import InputForm, forms_for
 from gromo_graph.run.data.split import Split
 from gromo_graph.run.data.tables.encoding import TableEncoding
-from gromo_graph.run.data.targets import (
-    IGNORED,
-    class_indices,
-    class_names,
-    label_names,
-    target_values,
-    with_known_classes,
-)
+from gromo_graph.run.data.targets import with_known_classes
 from gromo_graph.spec.data_sections import UNCHANGED, Augment
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
@@ -81,11 +74,6 @@ def output_features(spec: Spec) -> int:
     return build_graph(spec).shapes[spec.outputs[0]][0]
 
 
-def _positions(spec: Spec) -> tuple[int, ...]:
-    """The positions of the one output, each with a class of its own; () if a sample has one."""
-    return build_graph(spec).shapes[spec.outputs[0]][1:]
-
-
 def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparation | None = None) -> Data:
     """Check, split and standardise raw data.
 
@@ -98,57 +86,32 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparat
         RunError: they are not sound, or do not fit the spec.
     """
     check_finite(raw)
-    if len(spec.outputs) > 1:
-        return _prepare_several(raw, spec, parts)
-    if raw.several:
-        names = ", ".join(each.name for each in raw.several)
-        raise RunError(
-            f"{raw.name}: there are targets for {names}, and the spec has one output: give y as an array"
-        )
-    outputs, forms = output_features(spec), forms_for(raw, spec)
-    shape, vocabulary = shape_and_vocabulary(spec, forms)
-    task, positions, fingerprint = _task(raw, spec), _positions(spec), raw.fingerprint
-    classes: tuple[str | int, ...] = ()
-    labels: Array | None = None
-    notes: list[str] = []
-    unused: str | None = None
-    if task == "classification":
+    fingerprint, inputs, one = raw.fingerprint, forms_for(raw, spec), len(spec.outputs) == 1
+    if one and spec.train.task == "classification" and not raw.several:
         raw = with_known_classes(raw, () if known is None else known.classes)
-        assert raw.y is not None
-        classes = class_names(raw, outputs)
-        labels = class_indices(raw.y, classes, raw.name, positions)
-        notes = single_class(raw)
-        # A text seldom has all tokens, and the classes of an earlier run may be missing.
-        unused = None if positions or known is not None else unused_outputs(raw, outputs)
-    elif task == "labels":
-        classes = label_names(raw, outputs)
-    if positions and raw.weights is not None:
-        raise RunError(
-            f"{raw.name}: samples with a class for each position cannot have weights: leave them out"
-        )
-    rows = _rows(raw, spec, None if positions else labels, classes) if parts is None else parts
-    wanted = labels
-    if task == "labels":
-        assert raw.y is not None
-        wanted = target_values(raw.y, outputs, raw.name, task)
-    weights: tuple[float, ...] = ()
-    if wanted is not None:
-        seen = wanted[rows.train]
-        seen = seen[seen != IGNORED] if positions else seen
-        weights = class_weights(spec.train.class_weight, classes, seen, name=raw.name)
-    learned = learn_preparation(
+    targets = _targets(raw, spec)
+    rows = _rows(raw, spec, targets) if parts is None else parts
+    learned = [each.form(rows.train, spec.train.class_weight) for each in targets]
+    shape, vocabulary = shape_and_vocabulary(spec, inputs)
+    found = learn_preparation(
         raw,
         rows.train,
-        task=task,
         shape=shape,
-        classes=classes,
-        outputs=outputs,
-        positions=positions,
         vocabulary=vocabulary,
-        class_weight=weights,
-        inputs=forms,
+        inputs=inputs,
+        targets=[form for form, _ in learned],
     )
-    preparation = learned.preparation if known is None else learned.preparation.standardising_as(known)
+    preparation = found.preparation
+    if one and known is not None:
+        preparation = preparation.standardising_as(known)
+    notes = [*found.notes, *(note for _, told in learned for note in told)]
+    unused: str | None = None
+    if one and preparation.task == "classification":
+        notes += single_class(raw)
+        # A text seldom has all tokens, and the classes of an earlier run may be missing.
+        complete = not preparation.positions and known is None
+        unused = unused_outputs(raw, preparation.outputs) if complete else None
+        notes += [unused] if unused else []
     train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
     return Data(
         train,
@@ -156,13 +119,41 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparat
         test if len(test) else None,
         preparation,
         fingerprint,
-        notes=(*learned.notes, *notes, *([unused] if unused else [])),
+        notes=tuple(notes),
         unused=unused,
     )
 
 
-def _rows(raw: Raw, spec: Spec, labels: Array | None, classes: tuple[str | int, ...]) -> Split:
-    """The rows of each part, the same for every seed."""
+def _targets(raw: Raw, spec: Spec) -> list[Target]:
+    """The target of each output.
+
+    Raises:
+        RunError: a target is missing or there is one for no output; one does not fit its output.
+    """
+    shapes = build_graph(spec).shapes
+    if len(spec.outputs) > 1:
+        columns = zip(spec.outputs, _columns_of(raw, spec.outputs), strict=True)
+        return [
+            Target.of(own, TASKS[spec.train.loss_of(name).name], shapes[name][0], name=name)
+            for name, own in columns
+        ]
+    if raw.several:
+        names = ", ".join(each.name for each in raw.several)
+        raise RunError(
+            f"{raw.name}: there are targets for {names}, and the spec has one output: give y as an array"
+        )
+    outputs, *positions = shapes[spec.outputs[0]]
+    if positions and raw.weights is not None:
+        raise RunError(
+            f"{raw.name}: samples with a class for each position cannot have weights: leave them out"
+        )
+    return [Target.of(raw, _task(raw, spec), outputs, positions=tuple(positions))]
+
+
+def _rows(raw: Raw, spec: Spec, targets: Sequence[Target]) -> Split:
+    """The rows of each part, the same for every seed; each has its share of every class of the first classification."""
+    stratified = next((each for each in targets if each.one_class is not None), None)
+    labels, classes = (None, ()) if stratified is None else (stratified.one_class, stratified.classes)
     return split_of(raw, labels, classes, validation=spec.train.held_out)
 
 
@@ -206,49 +197,6 @@ def _columns_of(raw: Raw, outputs: Sequence[str]) -> list[Raw]:
             "{'name': targets}"
         )
     return [known[name].of(raw) for name in outputs]
-
-
-def _prepare_several(raw: Raw, spec: Spec, parts: Split | None) -> Data:
-    """Prepare data for a network with several outputs; parts are stratified by the first output with classes."""
-    columns = _columns_of(raw, spec.outputs)
-    shapes = build_graph(spec).shapes
-    tasks = [TASKS[spec.train.loss_of(name).name] for name in spec.outputs]
-    labels: Array | None = None
-    classes: tuple[str | int, ...] = ()
-    for own, name, task in zip(columns, spec.outputs, tasks, strict=True):
-        if task == "classification" and labels is None:
-            assert own.y is not None
-            classes = class_names(own, shapes[name][0])
-            labels = class_indices(own.y, classes, own.name)
-    rows = _rows(raw, spec, labels, classes) if parts is None else parts
-    asked = spec.train.class_weight
-    learned = [
-        learn_form(own, rows.train, name=name, task=task, outputs=shapes[name][0], asked=asked)
-        for own, name, task in zip(columns, spec.outputs, tasks, strict=True)
-    ]
-    forms, notes = tuple(form for form, _ in learned), [note for _, told in learned for note in told]
-    inputs = forms_for(raw, spec)
-    shape, vocabulary = shape_and_vocabulary(spec, inputs)
-    of_inputs = learn_preparation(
-        raw,
-        rows.train,
-        task="several",
-        shape=shape,
-        classes=(),
-        outputs=sum(form.outputs for form in forms),
-        vocabulary=vocabulary,
-        inputs=inputs,
-    )
-    preparation = replace(of_inputs.preparation, several=forms)
-    train, validation, test = as_parts(raw, preparation, (rows.train, rows.validation, rows.test))
-    return Data(
-        train,
-        validation,
-        test if len(test) else None,
-        preparation,
-        raw.fingerprint,
-        notes=(*of_inputs.notes, *notes),
-    )
 
 
 def _task(raw: Raw, spec: Spec) -> Task:

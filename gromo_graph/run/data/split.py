@@ -54,9 +54,8 @@ def split(
     named = ("training", *(["validation"] if validation is not None else []), *(["test"] if test else []))
     fewest = max(len(named), validation.of + test if isinstance(validation, Fold) else 0)
     one_each = f"one each for {', '.join(named[:-1])} and {named[-1]}"
-    groups = [np.arange(samples)]
+    groups = _groups(samples, labels)
     if labels is not None:
-        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         few = [f"`{classes[int(labels[rows[0]])]}` ({len(rows)})" for rows in groups if len(rows) < fewest]
         if few:
             more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
@@ -75,18 +74,32 @@ def split(
         shuffled = random.permutation(rows)
         kept = len(rows) - (max(1, round(_SHARE * len(rows))) if test else 0)
         rest, tested = shuffled[:kept], shuffled[kept:]
-        if validation is None:
-            train, held_out = rest, rest[:0]
-        elif isinstance(validation, float):
-            held = len(rest) - min(max(1, round(validation * len(rows))), len(rest) - 1)
-            train, held_out = rest[:held], rest[held:]
-        else:
-            folds = np.array_split(rest, validation.of)
-            held_out = folds.pop(validation.fold - 1)
-            train = np.concatenate(folds)
-        for part, taken in zip(parts, (train, held_out, tested), strict=True):
+        for part, taken in zip(
+            parts, (*_train_and_held_out(rest, validation, len(rows)), tested), strict=True
+        ):
             part.append(taken)
     return Split(*(np.sort(np.concatenate(part)) for part in parts))
+
+
+def _groups(samples: int, labels: Array | None) -> list[Array]:
+    """The rows of each class, or all together."""
+    if labels is None:
+        return [np.arange(samples)]
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+
+def _train_and_held_out(rows: Array, validation: float | Fold | None, samples: int) -> tuple[Array, Array]:
+    """Rows for the training and for validation.
+
+    Args:
+        rows: of one class that are not for the test. validation: as of `split`. samples: of the class.
+    """
+    if isinstance(validation, Fold):
+        folds = np.array_split(rows, validation.of)
+        held_out = folds.pop(validation.fold - 1)
+        return np.concatenate(folds), held_out
+    wanted = 0 if validation is None else min(max(1, round(validation * samples)), len(rows) - 1)
+    return rows[: len(rows) - wanted], rows[len(rows) - wanted :]
 
 
 def hold_out(samples: int, labels: Array | None, share: float, *, seed: int) -> Split:
@@ -103,9 +116,7 @@ def hold_out(samples: int, labels: Array | None, share: float, *, seed: int) -> 
     (8, 2, 0)
     """
     random = np.random.RandomState(seed % 2**32)
-    groups = [np.arange(samples)]
-    if labels is not None:
-        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    groups = _groups(samples, labels)
     held = [min(round(share * len(rows)), len(rows) - 1) for rows in groups]
     if not sum(held):
         held[int(np.argmax([len(rows) for rows in groups]))] = 1

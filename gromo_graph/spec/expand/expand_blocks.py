@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gromo_graph.spec.expand.block_checks import Blocks, EnoughProblems
-from gromo_graph.spec.expand.block_models import Use
+from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.expand.defaults import Defaults
 from gromo_graph.spec.expand.interpolation import Expansion
 from gromo_graph.spec.explain import read_section
@@ -197,16 +197,20 @@ class _Unfolding:
         if len(scope.prefix) + len(name) > _LONGEST_NAME:
             message = f"names of more than {_LONGEST_NAME:,} characters once its blocks are written out"
             self.blocks.report(path, message, key=True)
-            return
-        if "kind" in data:
+        elif "kind" in data:
             self.blocks.report(
                 (*path, "kind"), "a node has a `kind` or a `use`: leave one of the two out", key=True
             )
-            return
-        use = read_section(Use, data, path, report=self.blocks.report, suggester=self.work.suggester)
-        block = None if use is None else self.blocks.used(use, path, stack)
-        if use is None or block is None:
-            return
+        else:
+            use = read_section(Use, data, path, report=self.blocks.report, suggester=self.work.suggester)
+            block = None if use is None else self.blocks.used(use, path, stack)
+            if use is not None and block is not None:
+                self.write_out(name, use, block, scope, path, stack)
+
+    def write_out(
+        self, name: str, use: Use, block: Block, scope: _Scope, path: Path, stack: tuple[str, ...]
+    ) -> None:
+        """Write the turns of a use out, each of which reads the one before."""
         self.handle(len(block.params) + _size(block.nodes))
         params = self.blocks.params(use, block, path)
         if params is None or not self.blocks.fits(use, block, path):

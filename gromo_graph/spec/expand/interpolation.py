@@ -81,6 +81,11 @@ class Expansion:
             self.report(("vars",), f"{found}, at most {_MAX_VARS:,} and {_MAX_ARITHMETIC:,}", key=True)
             return
         sound = {name: value for name, value in section.items() if self.is_var(name, value)}
+        for name in self.in_order(sound):
+            self.values[name] = self.expand(sound[name], ("vars", name))
+
+    def in_order(self, sound: Mapping[str, Any]) -> list[str]:
+        """The vars, each behind those that it refers to; without those in a circle, which are reported."""
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(sound)
         for name, value in sound.items():
@@ -94,8 +99,7 @@ class Expansion:
             self.report(("vars", cycle[0]), f"the vars refer to each other in a circle: {circle}")
         knots = [knot for knot in nx.strongly_connected_components(graph) if len(knot) > 1]
         graph.remove_nodes_from([name for knot in knots for name in knot])
-        for name in nx.topological_sort(graph):
-            self.values[name] = self.expand(sound[name], ("vars", name))
+        return list(nx.topological_sort(graph))
 
     def is_var(self, name: str, value: Any) -> bool:
         if value is UNKNOWN:

@@ -36,15 +36,8 @@ def read_images(path: Path, section: ImageData, *, target: bool = True) -> Raw:
         return _from_npz(path, target=target)
     if not path.is_dir():
         raise RunError(f"{path}: expected a folder with a folder for each class, or an .npz file")
-    folders = sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
-    if not target and not folders:
-        folders = [path]
     problems: list[str] = []
-    if not folders:
-        problems.append("there are no folders in it: expected one for each class, with its images")
-    elif target and len(folders) == 1:
-        problems.append(f"`{folders[0].name}` is the only class: two are needed")
-    files = {folder: _images_in(folder) for folder in folders}
+    files = {folder: _images_in(folder) for folder in _folders_in(path, target, problems)}
     problems += [f"`{folder.name}`: there is no image in it" for folder, found in files.items() if not found]
     named = [file for found in files.values() for file in found]
     pixels = _read(named, section, problems)
@@ -52,6 +45,18 @@ def read_images(path: Path, section: ImageData, *, target: bool = True) -> Raw:
         refuse(str(path), problems)
     classes = [folder.name for folder, found in files.items() for _ in found]
     return Raw(str(path), np.stack(pixels), np.array(classes, dtype=np.str_) if target else None)
+
+
+def _folders_in(path: Path, target: bool, problems: list[str]) -> list[Path]:
+    """The folders of the classes; without targets perhaps the folder itself."""
+    folders = sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+    if not target:
+        return folders or [path]
+    if not folders:
+        problems.append("there are no folders in it: expected one for each class, with its images")
+    elif len(folders) == 1:
+        problems.append(f"`{folders[0].name}` is the only class: two are needed")
+    return folders
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -39,6 +39,24 @@ def read_torchvision(name: str, section: ImageData) -> Raw:
     Raises:
         RunError: torchvision or the files are missing, or there is no such set of images with a class each.
     """
+    kind = _kind_of(name)
+    folder = Path(torch.hub.get_dir()).parent / "datasets"
+    try:
+        found = [_raw(name, kind(**options), section) for options in _options_of(name, kind, folder)]
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(
+            f"{name}: it cannot be read from {folder}: {said}; download it once, in Python: torchvision.datasets."
+            f"{kind.__name__}({os.fspath(folder)!r}, download=True)"
+        ) from error
+    return found[0] if len(found) == 1 else with_test(*found)
+
+
+def _kind_of(name: str) -> type[Any]:
+    """
+    Raises:
+        RunError: torchvision is missing, or there is no such data set.
+    """
     try:
         from torchvision import datasets
     except ImportError as error:
@@ -49,35 +67,29 @@ def read_torchvision(name: str, section: ImageData) -> Raw:
         near = get_close_matches(label, dir(datasets), n=1)
         hint = f": did you mean `{near[0]}`?" if near else ""
         raise RunError(f"{name}: torchvision has no such data set{hint}")
-    folder = Path(torch.hub.get_dir()).parent / "datasets"
+    return kind
+
+
+def _options_of(name: str, kind: type[Any], folder: Path) -> list[dict[str, Any]]:
+    """The arguments that give a data set, one part after the other.
+
+    Raises:
+        RunError: it needs others.
+    """
     parameters = inspect.signature(kind).parameters
     place = {"root": os.fspath(folder)} if "root" in parameters else {}
-    parts: list[dict[str, Any]] = [{}]
+    parts: list[dict[str, Any]] = [place]
     if "train" in parameters:
-        parts = [{"train": True}, {"train": False}]
+        parts = [{**place, "train": True}, {**place, "train": False}]
     elif "split" in parameters:
-        parts = [{"split": "train"}, {"split": "test"}]
-    needed = [
-        each.name
-        for each in parameters.values()
-        if each.default is each.empty
-        and each.kind is not each.VAR_KEYWORD
-        and each.name not in ("root", *parts[0])
-    ]
-    if needed:
-        raise RunError(
-            f"{name}: it needs `{needed[0]}`: expected a data set of images with a class "
-            "each, such as torchvision:CIFAR10"
-        )
-    try:
-        found = [_raw(name, kind(**place, **options), section) for options in parts]
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(
-            f"{name}: it cannot be read from {folder}: {said}; download it once, in Python: torchvision.datasets."
-            f"{label}({os.fspath(folder)!r}, download=True)"
-        ) from error
-    return found[0] if len(found) == 1 else with_test(*found)
+        parts = [{**place, "split": "train"}, {**place, "split": "test"}]
+    for each in parameters.values():
+        if each.default is each.empty and each.kind is not each.VAR_KEYWORD and each.name not in parts[0]:
+            raise RunError(
+                f"{name}: it needs `{each.name}`: expected a data set of images with a class "
+                "each, such as torchvision:CIFAR10"
+            )
+    return parts
 
 
 def _raw(name: str, items: Any, section: ImageData) -> Raw:

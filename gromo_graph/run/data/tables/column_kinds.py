@@ -185,46 +185,104 @@ def _found(rows: Rows, name: str, said: Said) -> Column:
     Raises:
         UnreadableError: it is of several kinds, or free text.
     """
-    column = rows.column(name)
-    texts = text_cells(column)
+    texts = text_cells(rows.column(name))
     present = [text for text in texts.values if text is not None]
-    different = list(counted(present))
-
-    def dropped(about: str) -> Column:
-        return Column(name, "drop", texts, about, told=True)
-
-    if not present:
-        return dropped("all cells are empty: not read")
-    if len(different) == 1:
-        return dropped(f"always {different[0][:40]!r}: not read")
-    if str(column.dtype) in ("bool", "boolean", "category"):
-        return Column(name, "category", texts, _counted(texts))
-    numbers = number_cells(column, rows.decimal)
-    if _share(numbers, present) >= MOST:
-        sound(numbers, column, "a number, as in most rows", _CATEGORY)
-        if _is_id(name, numbers, len(different)):
-            return dropped("a different whole number in each row, like an id: not read")
-        return Column(name, "number", numbers, _range(numbers))
-    form = said.date_format or _form_of(column)
-    days = date_cells(column, form)
-    if _share(days, present) >= MOST:
-        sound(days, column, f"{date_of(form)}, as in most rows", _CATEGORY)
-        return Column(name, "date", days, _dates(column, form), form)
-    if sum(bool(_LIKE_A_DATE.match(text)) for text in present) >= MOST * len(present):
-        raise FreeTextError(f"dates of no form that is known, such as {present[0][:40]!r}: {_FORM}", DATES)
-    if len(different) > _FEW and sum(bool(_WITH_UNIT.fullmatch(text)) for text in present) >= MOST * len(
-        present
-    ):
-        raise FreeTextError(f"{WITH_UNIT}, such as {present[0][:40]!r}", WITH_UNIT)
-    if len(different) <= max(_FEW, _REPEATED * len(present)):
-        return Column(name, "category", texts, _counted(texts))
-    if len(different) == len(present) and all(_is_token(text) for text in present):
-        return dropped("a different text in each row, like an id: not read")
+    cells = _Cells(name, rows, said, texts, present, list(counted(present)))
+    for tried in (_as_nothing, _as_typed, _as_numbers, _as_dates, _as_categories, _as_ids):
+        found = tried(cells)
+        if found is not None:
+            return found
     raise FreeTextError(
-        f"free text ({len(different):,} different texts in {amount(len(present), 'row')}), of which nothing "
+        f"free text ({len(cells.different):,} different texts in {amount(len(present), 'row')}), of which nothing "
         "is read: list it "
         "under `data.drop`, or under `data.categorical` if these are categories"
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The cells of a column that nothing is said about.
+
+    Attributes:
+        texts: all of them. present: those that are not empty. different: each of these once.
+    """
+
+    name: str
+    rows: Rows
+    said: Said
+    texts: Cells
+    present: Sequence[str]
+    different: Sequence[str]
+
+    @property
+    def column(self) -> Any:
+        return self.rows.column(self.name)
+
+    def mostly(self, form: re.Pattern[str], *, whole: bool = False) -> bool:
+        """True if most texts begin with a form, or are of it."""
+        match = form.fullmatch if whole else form.match
+        return sum(bool(match(text)) for text in self.present) >= MOST * len(self.present)
+
+    def dropped(self, about: str) -> Column:
+        return Column(self.name, "drop", self.texts, f"{about}: not read", told=True)
+
+    @property
+    def category(self) -> Column:
+        return Column(self.name, "category", self.texts, _counted(self.texts))
+
+
+def _as_nothing(cells: _Cells) -> Column | None:
+    if not cells.present:
+        return cells.dropped("all cells are empty")
+    return cells.dropped(f"always {cells.present[0][:40]!r}") if len(cells.different) == 1 else None
+
+
+def _as_typed(cells: _Cells) -> Column | None:
+    return cells.category if str(cells.column.dtype) in ("bool", "boolean", "category") else None
+
+
+def _as_numbers(cells: _Cells) -> Column | None:
+    numbers = number_cells(cells.column, cells.rows.decimal)
+    if _share(numbers, cells.present) < MOST:
+        return None
+    sound(numbers, cells.column, "a number, as in most rows", _CATEGORY)
+    if _is_id(cells.name, numbers, len(cells.different)):
+        return cells.dropped("a different whole number in each row, like an id")
+    return Column(cells.name, "number", numbers, _range(numbers))
+
+
+def _as_dates(cells: _Cells) -> Column | None:
+    """
+    Raises:
+        FreeTextError: the dates are of no form that is known.
+    """
+    form = cells.said.date_format or _form_of(cells.column)
+    days = date_cells(cells.column, form)
+    if _share(days, cells.present) >= MOST:
+        sound(days, cells.column, f"{date_of(form)}, as in most rows", _CATEGORY)
+        return Column(cells.name, "date", days, _dates(cells.column, form), form)
+    if cells.mostly(_LIKE_A_DATE):
+        raise FreeTextError(
+            f"dates of no form that is known, such as {cells.present[0][:40]!r}: {_FORM}", DATES
+        )
+    return None
+
+
+def _as_categories(cells: _Cells) -> Column | None:
+    """
+    Raises:
+        FreeTextError: there are many different numbers with a unit.
+    """
+    if len(cells.different) > _FEW and cells.mostly(_WITH_UNIT, whole=True):
+        raise FreeTextError(f"{WITH_UNIT}, such as {cells.present[0][:40]!r}", WITH_UNIT)
+    return cells.category if len(cells.different) <= max(_FEW, _REPEATED * len(cells.present)) else None
+
+
+def _as_ids(cells: _Cells) -> Column | None:
+    all_different = len(cells.different) == len(cells.present)
+    if all_different and all(_is_token(text) for text in cells.present):
+        return cells.dropped("a different text in each row, like an id")
+    return None
 
 
 _FORM = (
