@@ -32,7 +32,7 @@ class HeadPlace:
 
 def head_places(graph: Graph) -> Iterator[HeadPlace | NoBridge]:
     """One for each sum that heads enter and what they read; heads that others stand for already are passed over."""
-    seen: set[tuple[tuple[str, ...], str, bool]] = set()
+    seen: set[tuple[object, ...]] = set()
     for name, node in graph.spec.nodes.items():
         if not isinstance(node, Attention):
             continue
@@ -42,8 +42,9 @@ def head_places(graph: Graph) -> Iterator[HeadPlace | NoBridge]:
             continue
         read = tuple(source for maker in makers for source in maker.sources)
         target = sum_of(graph, out) or out
-        if (read, target, node.causal) not in seen:
-            seen.add((read, target, node.causal))
+        place = (read, target, *node.sight.values())
+        if place not in seen:
+            seen.add(place)
             query, key, value = node.sources
             bridge = _bridge(graph, name, target)
             if isinstance(bridge, Bridge):
@@ -122,7 +123,7 @@ def new_head(graph: Graph, place: HeadPlace, features: int, compared: int) -> Ad
             (parts["value"], like(place.value, features)),
             (
                 parts["attention"],
-                Attention(sources=(parts["query"], parts["key"], parts["value"]), causal=fellow.causal),
+                Attention(sources=(parts["query"], parts["key"], parts["value"]), **fellow.sight),
             ),
             (parts["out"], out_layer(place.bridge.reader, parts["attention"], bias=False)),
         ),

@@ -7,13 +7,14 @@ read by `interop/call_patterns/attention.py`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import Parameter, functional
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.multihead import multihead_attention
@@ -21,6 +22,7 @@ from gromo_graph.layers.operation import Features, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec import kinds
+from gromo_graph.spec.kinds.attention import bias_sizes
 from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 
 
@@ -31,7 +33,10 @@ class Attend(torch.nn.Module):
         heads: number of heads. scale: what products of query and key are multiplied by.
         positions: sizes beside the features, of the query and of key and value.
         dropout: share of the weights set to zero in training. causal: whether a position sees none behind it.
+        relative_position_bias: whether it has numbers (distances, heads) that are added to the products.
     """
+
+    by_rows: ClassVar[Mapping[str, tuple[int, ...]]] = {"relative_position_bias_table": ()}
 
     def __init__(
         self,
@@ -41,10 +46,14 @@ class Attend(torch.nn.Module):
         dropout: float = 0.0,
         *,
         causal: bool = False,
+        relative_position_bias: bool = False,
     ) -> None:
         super().__init__()
         self.heads, self.scale = heads, scale
         self.positions, self.dropout, self.causal = positions, dropout, causal
+        rows = prod(bias_sizes(positions[0]))
+        table = Parameter(torch.zeros(rows, heads)) if relative_position_bias else None
+        self.register_parameter("relative_position_bias_table", table)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(n, features of the value, *positions of the query)."""
@@ -53,8 +62,9 @@ class Attend(torch.nn.Module):
     def mixed(self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
         """The same whatever mode it is in."""
         q, k, v = (by_head(tensor, self.heads) for tensor in (query, key, value))
+        bias = self.bias(q)
         mixed: Tensor = functional.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, is_causal=self.causal, scale=self.scale
+            q, k, v, bias, dropout_p=dropout, is_causal=self.causal and bias is None, scale=self.scale
         )
         return mixed.permute(0, 3, 1, 2).reshape(*value.shape[:2], *query.shape[2:])
 
@@ -62,16 +72,54 @@ class Attend(torch.nn.Module):
         """The share that each position takes of each, (n, heads, query positions, key positions)."""
         q, k = by_head(query, self.heads), by_head(key, self.heads)
         products: Tensor = self.scale * q @ k.transpose(2, 3)
-        return (products + _later(products) if self.causal else products).softmax(dim=3)
+        bias = self.bias(q)
+        if bias is not None:
+            products = products + bias
+        elif self.causal:
+            products = products + later(products)
+        return products.softmax(dim=3)
+
+    def bias(self, q: Tensor) -> Tensor | None:
+        """The learned bias of products, (heads, i, j), with the causal mask on top; None if there is none."""
+        table = self.relative_position_bias_table
+        if table is None:
+            return None
+        found = by_distance(table, self.positions[0]).to(q.dtype)
+        masked: Tensor = found + later(found) if self.causal else found
+        return masked
 
     def extra_repr(self) -> str:
-        """Heads, scale and mask."""
-        return f"heads={self.heads}, scale={self.scale:g}{', causal=True' if self.causal else ''}"
+        """Heads, scale, mask and bias."""
+        options = {
+            "causal": self.causal,
+            "relative_position_bias": self.relative_position_bias_table is not None,
+        }
+        has = "".join(f", {name}=True" for name, there in options.items() if there)
+        return f"heads={self.heads}, scale={self.scale:g}{has}"
 
 
-def _later(products: Any) -> Any:
+def later(products: Any) -> Any:
     """The mask added to products (..., i, j): −∞ for all positions j after i, 0 elsewhere."""
     return torch.full_like(products, float("-inf")).triu(1)
+
+
+def by_distance(table: Any, sizes: kinds.Shape) -> Any:
+    """Numbers for distances as numbers for pairs of positions, (heads, i, j).
+
+    Args:
+        table: (distances, heads); along an axis of n positions, row i − j + n − 1 is that of positions i and j.
+        sizes: positions along each axis.
+
+    >>> by_distance(torch.arange(5.0)[:, None], (3,))
+    tensor([[[2., 1., 0.],
+             [3., 2., 1.],
+             [4., 3., 2.]]])
+    """
+    axes, found = len(sizes), table.unflatten(0, bias_sizes(sizes))
+    for axis, size in enumerate(sizes):
+        found = found.unfold(axis, size, 1)  # (i..., heads, n − 1 − j...): row i + (n − 1 − j)
+    found = found.flip(tuple(range(axes + 1, 2 * axes + 1)))
+    return found.permute(axes, *range(axes), *range(axes + 1, 2 * axes + 1)).flatten(1, axes).flatten(2)
 
 
 def by_head(tensor: Tensor, heads: int) -> Tensor:
@@ -84,7 +132,7 @@ def by_head(tensor: Tensor, heads: int) -> Tensor:
 def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:
     """The torch module of the node."""
     positions = inputs[0][1:], inputs[1][1:]
-    return Attend(node.heads, node.scale_for(inputs[0][0]), positions, node.dropout, causal=node.causal)
+    return Attend(node.heads, node.scale_for(inputs[0][0]), positions, node.dropout, **node.sight)
 
 
 class Mixing(torch.nn.Module):
@@ -175,6 +223,9 @@ class MixingAdapter(OperationAdapter[Mixing]):
     def average(self, operation: Mixing, maps: Tensor) -> Tensor:
         return operation.average(maps)
 
+    def left(self, operation: Mixing, places: Tensor) -> torch.nn.Module:
+        return operation  # it has weights for heads, and none for features
+
     def of_samples(self, operation: Mixing, part: slice) -> torch.nn.Module:
         return operation.of(part)
 
@@ -192,6 +243,7 @@ class OneHeadAdapter(OperationAdapter[OneHead]):
 
 def _plain(part: Attend) -> PlainTorch:
     heads, scale, (sizes, of_key) = part.heads, part.scale, part.positions
+    table = part.relative_position_bias_table
 
     def by_position(x: Any, positions: Sequence[int]) -> Any:
         x = x if len(positions) < 2 else x.flatten(2)
@@ -202,18 +254,25 @@ def _plain(part: Attend) -> PlainTorch:
     def compute(call: Any, query: Any, key: Any, value: Any) -> Any:
         q = by_position(query, sizes)
         k, v = by_position(key, of_key), by_position(value, of_key)
+        bias = None if table is None else by_distance(call("_bias"), sizes)
         mixed: Any
         if part.dropout:  # a function would not know whether it is trained
             products = q.matmul(k.transpose(-2, -1)).mul(scale)
-            shares = (products.add(_later(products)) if part.causal else products).softmax(-1)
+            products = products if bias is None else products.add(bias)
+            shares = (products.add(later(products)) if part.causal else products).softmax(-1)
             mixed = call("_dropout", shares).matmul(v)
+        elif bias is not None:
+            bias = bias + later(bias) if part.causal else bias
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
         else:
             mask: dict[str, Any] = {"is_causal": True} if part.causal else {}
             mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale, **mask)
         mixed = mixed.squeeze(1).transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
         return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
 
-    modules = {"_dropout": torch.nn.Dropout(part.dropout).train(part.training)} if part.dropout else {}
+    modules: dict[str, Any] = {} if table is None else {"_bias": table}
+    if part.dropout:
+        modules["_dropout"] = torch.nn.Dropout(part.dropout).train(part.training)
     return PlainTorch(modules, compute)
 
 

@@ -203,7 +203,7 @@ class _Following:
                 with torch.no_grad():
                     tensor.copy_(old)
                 continue
-            by_rows = getattr(fresh, "by_rows", {}).get(key)
+            by_rows = _by_rows(fresh).get(key)
             if by_rows is not None:
                 by_dim = dict.fromkeys(by_rows, rows)
             else:
@@ -251,13 +251,23 @@ def _alike(node: Node, old: Node, fresh: torch.nn.Module, before: torch.nn.Modul
     return (
         node.kind == old.kind
         and new.keys() <= was.keys()
-        and all(shape[free:] == was[key][free:] for key, shape in new.items())
+        and all(
+            shape[rest:] == was[key][rest:]
+            for key, shape in new.items()
+            for rest in [0 if _by_rows(fresh).get(key) == () else free]
+        )
         and _attributes(fresh, _FIXED) == _attributes(before, _FIXED)
     )
 
 
 def _shapes(part: torch.nn.Module) -> dict[str, torch.Size]:
     return {key: tensor.shape for key, tensor in (*part.named_parameters(), *part.named_buffers())}
+
+
+def _by_rows(part: torch.nn.Module) -> Mapping[str, tuple[int, ...]]:
+    """The dimensions that go by the features of a part, of those weights of which these are not the first alone."""
+    found: Mapping[str, tuple[int, ...]] = getattr(part, "by_rows", {})
+    return found
 
 
 def _attributes(part: torch.nn.Module, names: Sequence[str]) -> list[Any]:
@@ -272,7 +282,7 @@ def _filled(tensor: Tensor, old: Tensor, places_by_dim: Mapping[int, Tensor]) ->
     """Old entries at their new places; new columns of old rows are 0, new rows stay as they are."""
     with torch.no_grad():
         fresh = tensor.detach().clone()
-        rows = places_by_dim[0].to(old.device)
+        rows = places_by_dim.get(0, torch.arange(len(old))).to(old.device)
         kept = Kept(
             Parameter(old.detach(), requires_grad=False), Parameter(fresh, requires_grad=False), places_by_dim
         )

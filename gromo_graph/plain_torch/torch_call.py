@@ -36,11 +36,13 @@ class Weight:
 
     Attributes:
         path: of it in the model. tensor: its values. original: the tensor of the model, if `tensor` has another form.
+        entries: of values that were looked up, the place of each in the flat tensor of the model.
     """
 
     path: str
     tensor: Tensor
     original: Tensor | None = None
+    entries: Tensor | None = None
 
     @property
     def owned(self) -> Tensor:
@@ -50,7 +52,13 @@ class Weight:
     def converted(self, change: Callable[[Tensor], Tensor]) -> Weight:
         """A copy of the values in another form, trained if the original is."""
         values = change(self.tensor.detach()).contiguous().clone()
-        return Weight(self.path, trained_like(self.tensor, values), self.owned)
+        entries = None if self.entries is None else change(self.entries)
+        return Weight(self.path, trained_like(self.tensor, values), self.owned, entries)
+
+    def looked_up(self, change: Callable[[Tensor], Tensor]) -> Weight:
+        """The same of a look-up, after which one value may stand at several places."""
+        every = torch.arange(self.tensor.numel(), device=self.tensor.device).reshape(self.tensor.shape)
+        return replace(self, entries=every if self.entries is None else self.entries).converted(change)
 
 
 @dataclass(frozen=True)

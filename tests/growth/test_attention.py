@@ -26,6 +26,9 @@ TAILS = {
 }
 
 
+RELATIVE = ", relative_position_bias: true"
+
+
 def document(
     tail: str,
     *,
@@ -34,6 +37,7 @@ def document(
     source: str = "e",
     bias: bool = True,
     causal: bool = False,
+    more: str = "",
 ) -> str:
     has = str(bias).lower()
     out = (
@@ -46,7 +50,7 @@ nodes:
   q: {{kind: conv1d, from: e, features: 2, kernel: 1, bias: {has}}}
   k: {{kind: conv1d, from: {source}, features: 2, kernel: 1, bias: {has}}}
   v: {{kind: conv1d, from: {source}, features: 4, kernel: 1, bias: {has}}}
-  a: {{kind: attention, from: [q, k, v], heads: {heads}, causal: {str(causal).lower()}}}
+  a: {{kind: attention, from: [q, k, v], heads: {heads}, causal: {str(causal).lower()}{more}}}
 {out}{tail}  y: {{kind: linear, from: f, features: 2}}
 output: y
 growth: {growth}
@@ -59,6 +63,8 @@ def network_of(text: str) -> GrowingNetwork:
     with torch.no_grad():
         for name in ("q", "k"):
             network.growing(name).weight.mul_(3.0)
+        for bias in network.parts["a"].parameters():
+            bias.normal_(generator=torch.Generator().manual_seed(2))
     return network
 
 
@@ -89,9 +95,18 @@ def able(scheduler: GrowthScheduler) -> list[Proposal]:
 
 @pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
 @pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize(("bias", "causal"), [(True, False), (False, False), (True, True)])
-def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool, causal: bool) -> None:
-    network = network_of(document(tail, heads=heads, bias=bias, causal=causal))
+@pytest.mark.parametrize(
+    ("bias", "causal", "more"),
+    [
+        (True, False, ""),
+        (False, False, ""),
+        (True, True, ""),
+        (True, True, RELATIVE),
+        (False, False, RELATIVE),
+    ],
+)
+def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool, causal: bool, more: str) -> None:
+    network = network_of(document(tail, heads=heads, bias=bias, causal=causal, more=more))
     scheduler = scheduler_of(network, actions=("widen", "new_head"), neurons={"per_step": 2})
     before = loss_over(network)
     found = able(scheduler)
@@ -100,7 +115,8 @@ def test_slopes_are_what_the_loss_does(tail: str, heads: int, bias: bool, causal
     for candidate in found:
         draft = candidate.draft(network, scheduler.policy)
         nodes = draft.at(1e-6).spec.nodes.values()
-        assert {node.causal for node in nodes if isinstance(node, Attention)} == {causal}
+        sights = [node.sight for node in nodes if isinstance(node, Attention)]
+        assert all(sight == sights[0] for sight in sights)
         measured = (before - loss_over(draft.at(1e-6))) / 1e-6
         assert measured == pytest.approx(candidate.slope, rel=1e-4)
         predicted = loss_over(draft.at(0.5))
@@ -156,6 +172,49 @@ def test_attention_is_that_of_a_slow_reference() -> None:
     torch.testing.assert_close(images.flatten(2), Attend(1, 0.5)(q, k, v))
 
 
+def test_a_relative_position_bias_is_that_of_a_slow_reference() -> None:
+    """Numbers for distances along both axes of an image, one of them for each head."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 4, 2, 3, generator=generator) for _ in range(3))
+    attend = Attend(2, 0.7, ((2, 3), (2, 3)), relative_position_bias=True)
+    table = attend.get_parameter("relative_position_bias_table")
+    assert table.shape == (3 * 5, 2)
+    torch.testing.assert_close(attend(q, k, v), Attend(2, 0.7)(q, k, v))  # it begins at 0
+    with torch.no_grad():
+        table.normal_(generator=generator)
+    places = [(row, column) for row in range(2) for column in range(3)]
+    for head in range(2):
+        of = slice(head, None, 2)
+        logits = torch.stack(
+            [
+                torch.stack(
+                    [
+                        0.7 * q[1, of, *i] @ k[1, of, *j]
+                        + table[(i[0] - j[0] + 1) * 5 + i[1] - j[1] + 2, head]
+                        for j in places
+                    ]
+                )
+                for i in places
+            ]
+        )
+        expected = v[1, of].flatten(1) @ logits.softmax(dim=1).T
+        torch.testing.assert_close(attend(q, k, v)[1, of].flatten(1), expected)
+        torch.testing.assert_close(attend.weights(q, k)[1, head], logits.softmax(dim=1))
+
+
+def test_the_bias_of_a_new_head_begins_at_zero_and_other_heads_keep_theirs() -> None:
+    network = network_of(document(TAILS["a sum"], heads=2, more=RELATIVE))
+    old = network.parts["a"].get_parameter("relative_position_bias_table")
+    scheduler = scheduler_of(network, actions=("new_head",))
+    (candidate,) = able(scheduler)
+    scheduler.apply(candidate, 1.0)
+    assert network.parts["a"].get_parameter("relative_position_bias_table") is old
+    new = network.parts["head.1.attention"].get_parameter("relative_position_bias_table")
+    assert new.shape == (9, 1)
+    assert not new.any()
+    assert network.graph.parameter_count == sum(p.numel() for p in network.parameters())
+
+
 def test_the_best_pair_is_found_where_only_a_match_is_missing() -> None:
     """Of products that a single pair can give the whole is recovered, up to its size."""
     generator = torch.Generator().manual_seed(0)
@@ -187,8 +246,9 @@ def test_the_gradient_at_products_is_that_of_autograd() -> None:
     torch.testing.assert_close(match_moment(rows, v, found), slow)
 
 
-def test_old_products_stay_what_they_were() -> None:
-    network = network_of(document(TAILS["a sum"], heads=2))
+@pytest.mark.parametrize("more", ["", RELATIVE])
+def test_old_products_stay_what_they_were(more: str) -> None:
+    network = network_of(document(TAILS["a sum"], heads=2, more=more))
     scheduler = scheduler_of(network, neurons={"per_step": 2})
     old = {name: network.growing(name).weight.detach().clone() for name in ("q", "k")}
     (candidate,) = (c for c in able(scheduler) if c.target == "q")
@@ -213,6 +273,14 @@ def test_old_products_stay_what_they_were() -> None:
     assert network.spec.nodes["a"].scale is None  # type: ignore[attr-defined]
 
 
+def test_a_matched_attention_stays_in_the_mode_it_was_in() -> None:
+    network = network_of(document(TAILS["a sum"], more=", dropout: 0.5")).eval()
+    scheduler = scheduler_of(network, neurons={"per_step": 2})
+    (candidate,) = (c for c in able(scheduler) if c.target == "q")
+    scheduler.apply(candidate, 0.25)
+    assert not network.parts["a"].training
+
+
 @pytest.mark.parametrize("criterion", ["random", "gradmax", "variance_transfer"])
 def test_drawn_pairs_change_nothing_yet(criterion: str) -> None:
     network = network_of(document(TAILS["a sum"]))
@@ -229,8 +297,9 @@ def test_drawn_pairs_change_nothing_yet(criterion: str) -> None:
     assert float(key.weight.grad[2:].abs().min()) > 0.0
 
 
-def test_an_edit_of_the_width_keeps_the_function() -> None:
-    network = network_of(document(TAILS["a sum"], heads=2))
+@pytest.mark.parametrize("more", ["", RELATIVE])
+def test_an_edit_of_the_width_keeps_the_function(more: str) -> None:
+    network = network_of(document(TAILS["a sum"], heads=2, more=more))
     x = data()[0][0]
     before = network(x)
     with edit(network) as e:

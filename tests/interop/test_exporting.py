@@ -411,7 +411,7 @@ nodes:
   q: {{kind: {layer}, from: norm, features: 4, kernel: 1}}
   k: {{kind: {layer}, from: norm, features: 4, kernel: 1}}
   v: {{kind: {layer}, from: norm, features: 6, kernel: 1}}
-  m: {{kind: attention, from: [q, k, v], heads: {heads}, dropout: {dropout}, causal: {causal}}}
+  m: {{kind: attention, from: [q, k, v], heads: {heads}, dropout: {dropout}{more}}}
   f: {{kind: flatten, from: m}}
   y: {{kind: linear, from: f, features: 2}}
 output: y
@@ -421,15 +421,23 @@ output: y
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize(
-    ("shape", "layer", "causal"),
-    [("[3, 5]", "conv1d", "true"), ("[3, 5]", "conv1d", "false"), ("[3, 2, 4]", "conv2d", "false")],
+    ("shape", "layer", "more"),
+    [
+        ("[3, 5]", "conv1d", ", causal: true"),
+        ("[3, 5]", "conv1d", ""),
+        ("[3, 5]", "conv1d", ", causal: true, relative_position_bias: true"),
+        ("[3, 2, 4]", "conv2d", ""),
+        ("[3, 2, 4]", "conv2d", ", relative_position_bias: true"),
+    ],
 )
 def test_attention_in_every_format(
-    tmp_path: Path, shape: str, layer: str, causal: str, heads: int, dropout: float
+    tmp_path: Path, shape: str, layer: str, more: str, heads: int, dropout: float
 ) -> None:
     pytest.importorskip("onnxscript")
-    text = ATTENTION.format(shape=shape, layer=layer, heads=heads, dropout=dropout, causal=causal)
+    text = ATTENTION.format(shape=shape, layer=layer, heads=heads, dropout=dropout, more=more)
     network = compile_network(parse_spec(text), seed=0).eval()
+    for bias in network.parts["m"].parameters():
+        torch.nn.init.normal_(bias)
     with_onnx = (heads, dropout) in ((1, 0.0), (2, 0.5))  # it takes most of the time
     for ending in ("py", "pt2", "onnx") if with_onnx else ("py", "pt2"):
         done = export(network, tmp_path / f"model.{ending}")

@@ -76,6 +76,9 @@ class Block(nn.Module):
         self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
         self.drop, self.softmax = nn.Dropout(0.1), nn.Softmax(dim=-1)
         self.register_buffer("mask", torch.tril(torch.ones(LENGTH, LENGTH)).bool())
+        self.table = nn.Parameter(torch.randn(2 * LENGTH - 1, HEADS))
+        places = torch.arange(LENGTH)
+        self.register_buffer("index", places[:, None] - places + LENGTH - 1)
         self.head = nn.Linear(WIDTH, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -145,6 +148,42 @@ def test_a_causal_mask_is_told_by_its_values(name: str) -> None:
     torch.testing.assert_close(network(x), model(x), rtol=0, atol=1e-5)
 
 
+def relative_bias(m: Any) -> Tensor:
+    """As Swin has it."""
+    return m.table[m.index.view(-1)].view(LENGTH, LENGTH, -1).permute(2, 0, 1).contiguous().unsqueeze(0)
+
+
+BIASED: Mapping[str, Callable[..., Any]] = {
+    "added": lambda m, q, k, v: m.drop((q @ k.mT / 2 + relative_bias(m)).softmax(-1)) @ v,
+    "attn_mask": lambda m, q, k, v: functional.scaled_dot_product_attention(q, k, v, relative_bias(m)),
+    "and a mask": lambda m, q, k, v: (
+        (q @ k.mT + m.table.T[:, m.index.T]).masked_fill(~m.mask, -torch.inf).softmax(-1) @ v
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BIASED)
+def test_a_learned_bias_of_distances_comes_in_grows_and_goes_out(name: str) -> None:
+    torch.manual_seed(0)
+    model, x = (
+        Block(by_unbind, BIASED[name]).double().eval(),
+        torch.randn(4, LENGTH, WIDTH, dtype=torch.float64),
+    )
+    network = from_torch(model, x)
+    torch.testing.assert_close(network(x), model(x), rtol=0, atol=1e-12)
+    (attention,) = (node for node in network.spec.nodes.values() if node.kind == "attention")
+    assert (attention.relative_position_bias, attention.causal) == (True, name == "and a mask")
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in model.parameters())
+    scheduler = GrowthScheduler(
+        network, functional.cross_entropy, policy=Growth(groups=1, neurons={"per_step": 2})
+    )
+    for target in ("qkv.query", "qkv.value"):
+        planned = scheduler.plan([(x, torch.randint(3, (4,)))]).candidates
+        (able,) = (c for c in planned if c.target == target)
+        assert scheduler.apply(able, 0.1).decision is not None
+    torch.testing.assert_close(network.to_torch()(x), network(x), rtol=0, atol=1e-12)
+
+
 class Language(nn.Module):
     """Tokens and places looked up, rows of samples and positions together, matrices the other way round."""
 
@@ -180,7 +219,20 @@ NOT_ATTENTION: Mapping[str, tuple[Callable[..., Any], str]] = {
     "a mask of others": (
         lambda m, q, k, v: (q @ k.mT).masked_fill(m.mask, -torch.inf).softmax(-1) @ v, "is not causal",
     ),
-    "a learned bias": (lambda m, q, k, v: (q @ k.mT + m.proj.weight[:5, :5]).softmax(-1) @ v, "learned or computed"),
+    "a learned bias": (
+        lambda m, q, k, v: (q @ k.mT + m.proj.weight[:5, :5]).softmax(-1) @ v, "expected a table of 9 distances",
+    ),
+    "a bias of the sizes of distances": (
+        lambda m, q, k, v: (q @ k.mT + m.table[(m.index - 4).abs()].permute(2, 0, 1)).softmax(-1) @ v,
+        "not one of distances along each axis",
+    ),
+    "a bias that is multiplied": (
+        lambda m, q, k, v: (2 * (q @ k.mT + relative_bias(m))).softmax(-1) @ v, "before the mask and the bias",
+    ),
+    "two biases": (
+        lambda m, q, k, v: (q @ k.mT + relative_bias(m) + relative_bias(m)).softmax(-1) @ v, "expected one",
+    ),
+    "a bias of the inputs": (lambda m, q, k, v: (q @ k.mT + q[..., :1]).softmax(-1) @ v, "something that is computed"),
     "twice": (lambda m, q, k, v: (q @ k.mT).softmax(-1).softmax(-1) @ v, "second softmax"),
     "dropped twice": (
         lambda m, q, k, v: nn.functional.dropout(nn.functional.dropout((q @ k.mT).softmax(-1)), 0.1) @ v,

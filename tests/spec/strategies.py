@@ -327,11 +327,13 @@ def attentions(draw: st.DrawFn, known: dict[str, Shape]) -> Node | None:
         return None
     query, key, value = draw(st.sampled_from(triples))
     heads = [number for number in divisors(known[query][0]) if known[value][0] % number == 0]
+    alike = known[query][1:] == known[key][1:]
     return Attention(
         sources=(query, key, value),
         heads=draw(st.sampled_from(heads)),
         scale=draw(maybe(st.sampled_from([0.5, 2.0]))),
-        causal=known[query][1:] == known[key][1:] and draw(st.booleans()),
+        causal=alike and draw(st.booleans()),
+        relative_position_bias=alike and draw(st.booleans()),
     )
 
 

@@ -31,15 +31,17 @@ from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.growth.wanted_statistics import Wanted
-from gromo_graph.layers import ParameterChange, build_module
-from gromo_graph.layers.attention import by_head
+from gromo_graph.layers import ParameterChange
+from gromo_graph.layers.attention import Attend, by_head
 from gromo_graph.modules.attention_module import AttentionModule
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, drafted
+from gromo_graph.spec.kinds import Attention
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows
 from gromo_graph.statistics.running_mean import TensorStatistic
+from gromo_graph.surgery.group import light_copy
 from gromo_graph.surgery.scaled_entries import Scaled
 from gromo_graph.surgery.write_weights import with_outputs
 
@@ -58,7 +60,11 @@ class Matching(Widening):
         (attention,) = self.group.matches
         edit = widening(self.group, self.neurons)
         graph = build_graph(edit.spec_of(network.spec))
-        new = {attention: build_module(graph.spec.nodes[attention], graph.input_shapes(attention))}
+        node, attend = graph.spec.nodes[attention], light_copy(network.parts[attention])
+        assert isinstance(node, Attention)
+        assert isinstance(attend, Attend)
+        attend.scale = node.scale_for(graph.features(node.sources[0]))
+        new: dict[str, torch.nn.Module] = {attention: attend}
         changes: list[ParameterChange] = []
         entries: list[Scaled] = []
         makers = network.spec.nodes[attention].sources[:2]

@@ -159,7 +159,7 @@ def _head_statistics(network: GrowingNetwork, path: AddPath, bridge: Bridge) -> 
     like = next(network.parameters())
     nodes = list(with_inputs(network.graph, path))
     query, key = (build_module(node, inputs).to(like) for _, node, inputs in nodes[:2])
-    (attend,) = (build_module(n, inputs) for _, n, inputs in nodes if isinstance(n, Attention))
+    (attend,) = (build_module(n, inputs).to(like) for _, n, inputs in nodes if isinstance(n, Attention))
     assert isinstance(attend, Attend)
     _, value, inputs = nodes[2]
     layer = build_module(value.model_copy(update={"features": 1, "bias": True}), inputs).to(like)

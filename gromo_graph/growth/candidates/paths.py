@@ -42,6 +42,7 @@ from gromo_graph.modules import MergeGrowingModule
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft, drafted
+from gromo_graph.spec.kinds import Layer
 from gromo_graph.spec.settings import Growth
 from gromo_graph.surgery.scaled_entries import Scaled
 from gromo_graph.surgery.write_weights import with_step
@@ -111,7 +112,7 @@ class NewPath(Applicable):
             name: build_module(node, inputs).to(like)
             for name, node, inputs in with_inputs(network.graph, self.path)
         }
-        layers = [part for part in new.values() if next(part.parameters(), None) is not None]
+        layers = [new[name] for name, node in self.path.nodes if isinstance(node, Layer)]
         entries = [e for layer, first in zip(layers, self.weights, strict=True) for e in first.of(layer)]
         changes: list[ParameterChange] = []
         for name, delta in self.deltas.items():

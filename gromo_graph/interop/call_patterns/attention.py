@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isclose, sqrt
+from math import isclose, prod, sqrt
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gromo_graph.interop.arithmetic import ARITHMETIC, repeated_heads
+from gromo_graph.layers.attention import by_distance
 from gromo_graph.layers.linear import linear
 from gromo_graph.layers.multihead import is_causal
 from gromo_graph.plain_torch.arrangement import (
@@ -35,6 +36,7 @@ from gromo_graph.plain_torch.arrangement import (
 from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import TorchCall, Weight, trained_like
 from gromo_graph.spec.kinds import Attention, Conv1d, Flatten, Linear, Shape
+from gromo_graph.spec.kinds.attention import bias_sizes
 from gromo_graph.spec.kinds.scale import Scale
 
 
@@ -45,6 +47,7 @@ class Scores:
     Attributes:
         query, key: (..., positions, features of a head), with the same dimensions in front.
         scale: what the products are multiplied by. causal: whether a position sees none behind it.
+        bias: a parameter (..., heads, positions, positions) that is added to the products.
         are_shares: whether the softmax is done. dropout: of the shares.
     """
 
@@ -52,6 +55,7 @@ class Scores:
     key: Arranged
     scale: float = 1.0
     causal: bool = False
+    bias: Weight | None = None
     are_shares: bool = False
     dropout: float = 0.0
 
@@ -184,7 +188,7 @@ def dot_product_attention(
     scale = scores.query.sizes[-1] ** -0.5 if scale is None else scale
     scores = replace(scores, scale=float(scale), causal=bool(is_causal), dropout=float(dropout_p))
     if attn_mask is not None:
-        scores = masked(scores, attn_mask)
+        scores = with_added(scores, attn_mask)
     return attend(call, replace(scores, are_shares=True), views[2])
 
 
@@ -210,13 +214,16 @@ def attend(call: TorchCall, scores: Scores, value: Arranged) -> ModelValue:
     features = query.sizes[-1]
     is_default = isclose(scale, 1 / sqrt(features), rel_tol=1e-9)
     plain = [ModelValue(side.node, side.own, side.own) for side in sides]
+    table = None if scores.bias is None else _bias_table(scores.bias, heads, query.own[1:])
     mixed = call.inside("mixed", call.shape).add(
         Attention,
+        {"relative_position_bias_table": table},
         sources=call.blueprint.different(plain),
         heads=heads,
         scale=None if is_default else scale,
         dropout=scores.dropout,
         causal=scores.causal,
+        relative_position_bias=table is not None,
     )
     dims = [
         tuple(replace(each, step=1) if each.axis == FEATURES else each for each in dim)
@@ -286,6 +293,35 @@ def _heads(sides: Sequence[Arranged]) -> int:
     return size_of(features)
 
 
+def _bias_table(bias: Weight, heads: int, sizes: Shape) -> Weight:
+    """The numbers of a bias for each distance and head, (distances, heads).
+
+    Args:
+        bias: (heads, positions, positions), behind dimensions of size 1. sizes: positions along each axis.
+
+    Raises:
+        Unmapped: it was not looked up in a table, with an entry of its own for each distance and head.
+    """
+    positions, distances = prod(sizes), prod(bias_sizes(sizes))
+    expected = f"expected a table of {distances} distances for {heads} heads, and an index of a buffer"
+    if bias.entries is None or bias.entries.numel() != heads * positions**2:
+        raise Unmapped(f"it adds `{bias.path}` of {list(bias.tensor.shape)} to products: {expected}")
+    rows = by_distance(torch.arange(distances)[:, None], sizes).flatten()
+
+    def table_of(values: Tensor) -> Tensor:
+        by_pair = values.reshape(heads, -1).T
+        return by_pair.new_zeros(distances, heads).index_copy(0, rows.to(values.device), by_pair)
+
+    table = bias.converted(table_of)
+    assert table.entries is not None
+    by_pair = by_distance(table.entries, sizes).reshape(bias.entries.shape)
+    if table.entries.unique().numel() < table.entries.numel() or not torch.equal(by_pair, bias.entries):
+        raise Unmapped(
+            f"the index of its bias `{bias.path}` is not one of distances along each axis: {expected}"
+        )
+    return table
+
+
 def _unscaled(call: TorchCall, side: Arranged) -> tuple[Arranged, float]:
     """The value that a positive factor multiplies, and the factor."""
     found = call.blueprint.nodes[side.node]
@@ -341,8 +377,10 @@ def _times(scores: Scores, factor: float) -> Scores:
         raise Unmapped(
             "it multiplies the shares of an attention: expected a positive factor before the softmax"
         )
-    if scores.causal:
-        raise Unmapped("it multiplies what is masked already: expected the factor before the mask")
+    if scores.causal or scores.bias is not None:
+        raise Unmapped(
+            "it multiplies what is masked already: expected the factor before the mask and the bias"
+        )
     return replace(scores, scale=scores.scale * factor)
 
 
@@ -350,7 +388,20 @@ def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> Scores:
     scores, mask = (input, other) if isinstance(input, Scores) else (other, input)
     if scores.are_shares or alpha != 1:
         raise Unmapped("it adds to the shares of an attention: expected a mask before the softmax")
-    return masked(scores, mask)
+    return with_added(scores, mask)
+
+
+def with_added(scores: Scores, added: Any) -> Scores:
+    """With a bias of a parameter, or a mask of a buffer.
+
+    Raises:
+        Unmapped: there is a bias already, or the mask is another one than none and a causal one.
+    """
+    if not isinstance(added, Weight) or not isinstance(added.tensor, nn.Parameter):
+        return masked(scores, added)
+    if scores.bias is not None:
+        raise Unmapped("it adds two parameters to the products of an attention: expected one")
+    return replace(scores, bias=added)
 
 
 def masked(scores: Scores, mask: Any) -> Scores:
@@ -361,7 +412,7 @@ def masked(scores: Scores, mask: Any) -> Scores:
     """
     if not isinstance(mask, Weight) or isinstance(mask.owned, nn.Parameter):
         raise Unmapped(
-            "it adds something that is learned or computed to products: expected a mask of a buffer"
+            "it adds something that is computed to products: expected a mask of a buffer, or a table of a parameter"
         )
     causal = is_causal(mask.tensor, scores.sizes[-2:])
     if causal is None:

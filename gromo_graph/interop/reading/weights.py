@@ -60,6 +60,11 @@ class ModelWeights:
         with torch.no_grad():
             if name in FORMS and len(weights) == 1:
                 return weights[0].converted(compute)
+            table, *ids = weights
+            if name in ("getitem", "index_select") and not any(
+                each.tensor.is_floating_point() for each in ids
+            ):
+                return table.looked_up(lambda rows: compute(rows, *[each.tensor for each in ids]))
             found = compute(*[weight.tensor for weight in weights])
         return self._of_weights(found, weights)
 

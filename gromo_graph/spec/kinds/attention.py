@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, Sources, WidthRule
+from gromo_graph.spec.kinds.base import (
+    Features,
+    Operation,
+    Shape,
+    ShapeMismatch,
+    Sources,
+    Weighted,
+    WidthRule,
+)
 from gromo_graph.spec.kinds.kind_registry import register_kind
 from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 
 
-class Attention(Operation):
+class Attention(Weighted, Operation):
     """Scaled dot-product attention (Vaswani et al., 2017): `from: [query, key, value]`, in this order.
 
     Query and key must have the same features, key and value the same positions; usually all three are layers that read
@@ -51,16 +59,27 @@ class Attention(Operation):
         description="Whether each position sees itself and those before it alone, as where the next one is to be told; "
         "those of images count along their rows.",
     )
+    relative_position_bias: bool = Field(
+        False,
+        description="Add to each product of a query and a key a learned number of their head, which depends on how far "
+        "apart the two stand along each axis, as in Swin. It begins at 0.",
+    )
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of the attention weights set to zero in training."
     )
 
     @property
     def details(self) -> tuple[str, ...]:
-        """The number of heads, if there are several, the mask and the dropout."""
+        """The number of heads, if there are several, the mask, the bias and the dropout."""
         heads = () if self.heads == 1 else (f"{self.heads} heads",)
         mask = ("causal",) if self.causal else ()
-        return (*heads, *mask, *(() if self.dropout == 0.0 else (f"dropout {self.dropout:g}",)))
+        bias = ("relative bias",) if self.relative_position_bias else ()
+        return (*heads, *mask, *bias, *(() if self.dropout == 0.0 else (f"dropout {self.dropout:g}",)))
+
+    @property
+    def sight(self) -> dict[str, Any]:
+        """The options that say which positions a position sees, and how: a new head beside this one has the same."""
+        return {"causal": self.causal, "relative_position_bias": self.relative_position_bias}
 
     def scale_for(self, features: int) -> float:
         """The factor of the products if query and key have so many features."""
@@ -84,12 +103,13 @@ class Attention(Operation):
             raise ShapeMismatch(
                 "the last two, key and value, need the same positions", "let both read the same node"
             )
-        if self.causal and query[1:] != key[1:]:
-            raise ShapeMismatch(
-                "with `causal: true` all three need the same positions",
-                "let all three read the same node, or leave `causal` out",
-                key="causal",
-            )
+        for option in ("causal", "relative_position_bias"):
+            if getattr(self, option) and query[1:] != key[1:]:
+                raise ShapeMismatch(
+                    f"with `{option}: true` all three need the same positions",
+                    f"let all three read the same node, or leave `{option}` out",
+                    key=option,
+                )
         if query[0] % self.heads or value[0] % self.heads:
             raise ShapeMismatch(
                 f"{self.heads} heads need numbers of features that they divide",
@@ -97,6 +117,10 @@ class Attention(Operation):
                 key="heads",
             )
         return (value[0], *query[1:])
+
+    def parameter_count(self, inputs: Sequence[Shape]) -> int:
+        """With a bias, one for each head and each distance, from 1 − size to size − 1 along each axis."""
+        return self.heads * prod(bias_sizes(inputs[0][1:])) if self.relative_position_bias else 0
 
     def multiply_adds(self, inputs: Sequence[Shape]) -> int:
         """query positions · key positions · (features of the query + features of the value)."""
@@ -116,6 +140,15 @@ class Attention(Operation):
         if self.heads > 1 and (segments > 1 or repeated):
             return MIXED_HEADS
         return None
+
+
+def bias_sizes(sizes: Shape) -> Shape:
+    """The number of distances between positions along each axis.
+
+    >>> bias_sizes((7, 4))
+    (13, 7)
+    """
+    return tuple(2 * size - 1 for size in sizes)
 
 
 register_kind(Attention, "gromo_graph.layers.attention:TORCH")
