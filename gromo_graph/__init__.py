@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from gromo_graph.spec import Spec, check_spec, dump_spec, load_spec, parse_spec
     from gromo_graph.spec.kinds.kind_registry import register_kind
     from gromo_graph.spec.optimizer_settings import Optimizer
-    from gromo_graph.spec.settings import Growth, Neurons, Statistics, Stop, When
+    from gromo_graph.spec.settings import Edges, Growth, Neurons, Statistics, Stop, When
     from gromo_graph.spec.text.author_file import write_back
     from gromo_graph.spec.train_settings import Train
 
@@ -83,6 +83,7 @@ _HOME = {
     "Conv2dMergeGrowingModule": "modules",
     "Difference": "graph.diff",
     "DuplicateBlock": "graph.edits",
+    "Edges": "spec.settings",
     "Edits": "graph.edits",
     "GraphError": "errors",
     "GromoGraphError": "errors",
@@ -161,6 +162,7 @@ __all__ = [
     "Conv2dMergeGrowingModule",
     "Difference",
     "DuplicateBlock",
+    "Edges",
     "Edits",
     "GraphError",
     "GromoGraphError",

@@ -14,7 +14,7 @@ import gromo_graph
 PROMISED = {
     "load_spec", "parse_spec", "dump_spec", "check_spec", "compile_network", "GrowingNetwork", "GrowingModule",
     "LinearGrowingModule", "Conv2dGrowingModule", "MergeGrowingModule", "TensorStatistic", "GrowthScheduler",
-    "GrowthEvent", "grow", "render", "Growth", "Neurons", "When", "Stop", "Statistics", "Train", "Optimizer",
+    "GrowthEvent", "grow", "render", "Growth", "Neurons", "Edges", "When", "Stop", "Statistics", "Train", "Optimizer",
 }  # fmt: skip
 
 

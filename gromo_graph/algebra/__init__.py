@@ -4,6 +4,7 @@ Nothing here writes to its arguments, prints, or keeps state; device and dtype c
 and the path a solver took is part of its result.
 """
 
+from gromo_graph.algebra.best_blocks import best_blocks
 from gromo_graph.algebra.chosen_positions import View
 from gromo_graph.algebra.correlation import (
     patch_cross_moment,
@@ -79,6 +80,7 @@ __all__ = [
     "Whitening",
     "accumulation_dtype",
     "as_rows",
+    "best_blocks",
     "cross_moment",
     "delta_from_rows",
     "extension_from_rows",

@@ -43,9 +43,10 @@ def _touched(graph: Graph, group: WidthGroup) -> list[str]:
     stack = list(group.producers)
     while stack:
         for reader in graph.readers(stack.pop()):
-            if reader not in seen:
+            rule = graph.spec.nodes[reader].width_rule
+            if reader not in seen and rule is not WidthRule.CHOSEN:  # it takes as many features as before
                 seen.add(reader)
-                if graph.spec.nodes[reader].width_rule is not WidthRule.OWNED:
+                if rule is not WidthRule.OWNED:
                     stack.append(reader)
     return sorted(seen, key=graph.place.__getitem__)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gromo_graph.amounts import amount
 from gromo_graph.errors import GraphError
-from gromo_graph.graph.widths import WidthGroup
+from gromo_graph.graph.widths import Selection, WidthGroup
 from gromo_graph.spec.kinds import Layer, Merge, Node
 from gromo_graph.spec.model import Spec
 
@@ -41,12 +41,14 @@ class _Resize:
         producers: the layers that get other widths. neurons: how many features each of them gains or loses.
         operations: nodes that the features pass through; those that depend on the width change with it (group norms).
         matches: nodes that compare the features of two layers (attentions); they compute the same of old features.
+        selections: nodes that take features by their numbers; they go on taking the same ones.
     """
 
     producers: tuple[str, ...]
     neurons: int
     operations: tuple[str, ...] = ()
     matches: tuple[str, ...] = ()
+    selections: tuple[Selection, ...] = ()
 
     def _resized(self, spec: Spec, change: int, verb: str) -> Spec:
         if self.neurons < 1:
@@ -74,15 +76,28 @@ class Widen(_Resize):
 
     def spec_of(self, spec: Spec) -> Spec:
         """The spec with wider nodes."""
-        return self._resized(spec, self.neurons, "widened")
+        moved = {each.node: each.widened(spec, self.neurons) for each in self.selections}
+        return _with_nodes(self._resized(spec, self.neurons, "widened"), moved)
 
 
+@dataclass(frozen=True)
 class Narrow(_Resize):
-    """Every producer of one width group loses `neurons` features."""
+    """Every producer of one width group loses `neurons` features.
+
+    Attributes:
+        gone: their numbers, if they are known: then nodes that take other features by number go on taking these.
+    """
+
+    gone: tuple[int, ...] = ()
 
     def spec_of(self, spec: Spec) -> Spec:
         """The spec with narrower nodes."""
-        return self._resized(spec, -self.neurons, "narrowed")
+        moved = {each.node: each.without(spec, self.gone) for each in self.selections}
+        return _with_nodes(self._resized(spec, -self.neurons, "narrowed"), moved)
+
+
+def _with_nodes(spec: Spec, nodes: Mapping[str, Node]) -> Spec:
+    return replace(spec, nodes={**spec.nodes, **nodes})
 
 
 def _check_known(spec: Spec, name: str) -> None:
@@ -92,12 +107,16 @@ def _check_known(spec: Spec, name: str) -> None:
 
 def widening(group: WidthGroup, neurons: int) -> Widen:
     """The edit that adds `neurons` features to a group."""
-    return Widen(group.producers, neurons, group.operations, group.matches)
+    return Widen(group.producers, neurons, group.operations, group.matches, group.selections)
 
 
-def narrowing(group: WidthGroup, neurons: int) -> Narrow:
-    """The edit that takes `neurons` features from a group."""
-    return Narrow(group.producers, neurons, group.operations, group.matches)
+def narrowing(group: WidthGroup, neurons: int, gone: Collection[int] = ()) -> Narrow:
+    """The edit that takes `neurons` features from a group.
+
+    Args:
+        gone: their numbers, if they are known.
+    """
+    return Narrow(group.producers, neurons, group.operations, group.matches, group.selections, tuple(gone))
 
 
 class NewNodes(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Layer, WidthRule
+from gromo_graph.spec.kinds.index_select import IndexSelect
 
 FeatureOrigin = frozenset[tuple[str, int, int]]
 """The features that are added up in one: (maker, feature of the maker, position after a flatten) of each.
@@ -49,6 +50,8 @@ def lineage(
             own = tuple(frozenset({(layer, feature, 0)}) for layer, feature in made)
             passing = inputs[0] if name in through and len(inputs[0]) <= len(own) else ()
             found[name] = (*passing, *own[len(passing) :])
+        elif isinstance(node, IndexSelect):
+            found[name] = tuple(inputs[0][place] for place in node.index)
         else:
             found[name] = _PASSED.get(node.width_rule, _united)(inputs, graph.features(name))
     return found

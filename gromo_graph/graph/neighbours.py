@@ -83,7 +83,8 @@ def resolve_units(spec: Spec, order: tuple[str, ...]) -> Mapping[str, Unit]:
 def _role(node: Node) -> Role:
     if node.width_rule is WidthRule.LAST:
         return "attention"
-    return "fixed" if node.width_rule is WidthRule.FIXED and node.sources else node.drawn_as
+    ends = node.width_rule in (WidthRule.FIXED, WidthRule.CHOSEN) and node.sources
+    return "fixed" if ends else node.drawn_as
 
 
 def _with_neighbours(units: dict[str, Unit]) -> dict[str, Unit]:

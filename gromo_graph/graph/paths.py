@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -26,6 +26,7 @@ from gromo_graph.spec.kinds import (
 from gromo_graph.spec.kinds.activation import Activation, activation_of
 from gromo_graph.spec.kinds.again import shared_by
 from gromo_graph.spec.kinds.base import Grow, is_affine
+from gromo_graph.spec.kinds.index_select import IndexSelect
 from gromo_graph.spec.token_inputs import vocabularies
 
 
@@ -51,9 +52,11 @@ class Bridge(Pair):
 
     Attributes:
         reader: reads the source as a new edge would, features of the target, without a bias and an activation.
+        taken: features of the source that edges into the sum read already by their numbers.
     """
 
     reader: Layer
+    taken: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,8 @@ def bridges(graph: Graph) -> Iterator[Bridge | NoBridge]:
     parts = {name for name in graph.spec.nodes if sum_of(graph, name) is not None}
     # What operations are folded into does not leave its module: the value of the last of them does.
     ids = vocabularies(graph.spec.nodes)  # token ids are no values that a layer could weigh
-    sources = [
-        name for name in graph.spec.nodes if name in graph.ends and name not in parts and name not in ids
-    ]
+    hidden = {*parts, *ids, *(n for n, node in graph.spec.nodes.items() if isinstance(node, IndexSelect))}
+    sources = [name for name in graph.spec.nodes if name in graph.ends and name not in hidden]
     shared = shared_by(graph.spec.nodes)
     for target, node in graph.spec.nodes.items():
         adds = isinstance(node, Merge) and node.merge == "sum"
@@ -89,13 +91,22 @@ def bridges(graph: Graph) -> Iterator[Bridge | NoBridge]:
 
 def _bridge(graph: Graph, source: str, target: str, entering: frozenset[str]) -> Bridge | NoBridge:
     reader = _reader(graph, source, target)
+    taken = _taken(graph, entering, source)
     has_edge = source in graph.sources(target) or _reads(graph, entering, source)
+    has_edge = has_edge or len(taken) == graph.features(source)
     has_node = any(
         _reads(graph, _entering(graph, middle), source) for name in entering for middle in graph.sources(name)
     )
     if isinstance(reader, str):
         return NoBridge(source, target, has_edge, has_node, reader)
-    return Bridge(source, target, has_edge, has_node, reader)
+    return Bridge(source, target, has_edge, has_node, reader, taken)
+
+
+def _taken(graph: Graph, layers: frozenset[str], source: str) -> frozenset[int]:
+    """The features of a node that some of these layers read by their numbers."""
+    read = (graph.spec.nodes[name] for layer in layers for name in graph.sources(layer))
+    chosen = (node for node in read if isinstance(node, IndexSelect) and node.sources == (source,))
+    return frozenset(number for node in chosen for number in node.index)
 
 
 def _reads(graph: Graph, layers: frozenset[str], source: str) -> bool:
@@ -166,10 +177,19 @@ def usual_activation(graph: Graph) -> Activation:
     return found.most_common(1)[0][0] if found else "relu"
 
 
-def new_edge(graph: Graph, bridge: Bridge) -> AddPath:
-    """The edit that adds one layer, `source.to.target`, without a bias."""
+def new_edge(graph: Graph, bridge: Bridge, features: Sequence[int] = ()) -> AddPath:
+    """The edit that adds one layer, `source.to.target`, without a bias.
+
+    Args:
+        features: of the source that the layer reads, by an `index_select` before it; none for all.
+    """
     name = free_name(graph.spec, f"{bridge.source}.to.{bridge.target}")
-    return AddPath(bridge.source, bridge.target, ((name, bridge.reader),))
+    if not features:
+        return AddPath(bridge.source, bridge.target, ((name, bridge.reader),))
+    selection = free_name(graph.spec, f"{name}.features")
+    layer = bridge.reader.model_copy(update={"sources": (selection,)})
+    selecting = IndexSelect(sources=(bridge.source,), index=tuple(features))
+    return AddPath(bridge.source, bridge.target, ((selection, selecting), (name, layer)))
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ class WidthStep(Generic[Key]):
     Attributes:
         key: of the output. reads: keys of what is read, in order. rule: how the width follows.
         title: the name of the step in messages, such as "the sum `join`". verb: what it does with what it reads.
-        features: its own width, for the rules FIXED and OWNED.
+        features: its own width, for the rules FIXED, CHOSEN and OWNED.
         times: for the rule REPEATED, the neighbouring features that each feature becomes.
         why_fixed: says of the row that passes why it cannot grow, or None.
-        why_ends: for the rule FIXED, why what it reads cannot grow, and why its output cannot.
+        why_ends: for the rules FIXED and CHOSEN, why what it reads cannot grow, and why its output cannot.
     """
 
     key: Key
@@ -76,6 +76,10 @@ def _row(step: WidthStep[Key], inputs: Sequence[Row[Key]], classes: Classes[Key]
             for each in inputs:
                 classes.refuse(each, before)
             return row
+        case WidthRule.CHOSEN:  # what it reads may grow
+            row = (Segment(step.key, step.features),)
+            _, behind = step.why_ends
+            classes.refuse(row, behind)
         case WidthRule.OWNED:
             row = (Segment(step.key, step.features),)
         case WidthRule.SHARED:
@@ -115,6 +119,18 @@ class GroupPlace:
         """The place before which new features are inserted."""
         return self.start + self.width * self.repeat
 
+    def holds(self, number: int) -> bool:
+        """True if the value with this number is one of the group's."""
+        return self.start <= number < self.end
+
+    def feature(self, number: int) -> int:
+        """The feature of the group that a value belongs to."""
+        return (number - self.start) // self.repeat
+
+    def numbers(self, feature: int) -> range:
+        """The numbers of the values of a feature."""
+        return range(self.start + feature * self.repeat, self.start + (feature + 1) * self.repeat)
+
 
 @dataclass(frozen=True)
 class FlowUnit(Generic[Key]):
@@ -122,7 +138,7 @@ class FlowUnit(Generic[Key]):
 
     Attributes:
         unit: its key. output: the step whose row it returns.
-        rule: of its first step; a layer has OWNED, and nothing grows in the output of a unit with FIXED.
+        rule: of its first step; a layer has OWNED, and nothing grows in the output of a unit with FIXED or CHOSEN.
         reads: the units whose features it hands on; none for a layer.
     """
 
@@ -163,7 +179,7 @@ def group_places(
     flows: dict[Key, dict[GroupPlace, tuple[GroupPlace, ...]]] = {}
     for unit in units:
         places[unit.unit] = list(_places(unit, flow))
-        if unit.rule is WidthRule.FIXED:
+        if unit.rule in (WidthRule.FIXED, WidthRule.CHOSEN):
             continue
         sources = _sources(unit, places)
         for root, place in places[unit.unit]:

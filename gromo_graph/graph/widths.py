@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import lcm, prod
 
@@ -10,6 +10,7 @@ from gromo_graph.graph.neighbours import Unit
 from gromo_graph.graph.segments import Row
 from gromo_graph.graph.width_flow import (
     FlowUnit,
+    GroupPlace,
     GroupPlaces,
     WidthFlow,
     WidthStep,
@@ -20,8 +21,44 @@ from gromo_graph.spec.kinds import Layer, Merge, Node, Shape, WidthRule, is_froz
 from gromo_graph.spec.kinds.activation import activation_of
 from gromo_graph.spec.kinds.again import shared_by
 from gromo_graph.spec.kinds.base import Grow, is_affine
+from gromo_graph.spec.kinds.index_select import IndexSelect
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.wording import listed
+
+
+@dataclass(frozen=True)
+class Selection:
+    """An `index_select` that reads features of a group.
+
+    Attributes:
+        node: its name. places: where the features of the group stand in what it reads.
+    """
+
+    node: str
+    places: tuple[GroupPlace, ...]
+
+    def taken(self, spec: Spec) -> frozenset[int]:
+        """The features of the group that it takes."""
+        numbers = _selecting(spec, self.node).index
+        return frozenset(each.feature(n) for n in numbers for each in self.places if each.holds(n))
+
+    def widened(self, spec: Spec, neurons: int) -> IndexSelect:
+        """The node once the group has more features, of which it takes none."""
+        node = _selecting(spec, self.node)
+        ends = [(each.end, neurons * each.repeat) for each in self.places]
+        return node.renumbered(n + sum(added for end, added in ends if end <= n) for n in node.index)
+
+    def without(self, spec: Spec, features: Collection[int]) -> IndexSelect:
+        """The node once the group has lost some features, of which it takes none."""
+        node = _selecting(spec, self.node)
+        gone = [n for each in self.places for feature in features for n in each.numbers(feature)]
+        return node.renumbered(n - sum(lost < n for lost in gone) for n in node.index)
+
+
+def _selecting(spec: Spec, name: str) -> IndexSelect:
+    node = spec.nodes[name]
+    assert isinstance(node, IndexSelect)
+    return node
 
 
 @dataclass(frozen=True)
@@ -36,6 +73,7 @@ class WidthGroup:
         operations: other nodes through which it passes: norms, pools, flatten and the like.
         jumps: those of them whose old outputs change at once when it grows (layer norms).
         matches: attentions whose query and key it is; it has no consumers then.
+        selections: the nodes that take some of its features by their numbers.
         unit: new features come in multiples of this number (group norms).
         features: its width now.
         grow: the limits the author gave (of several producers: the tightest).
@@ -58,6 +96,7 @@ class WidthGroup:
     places: GroupPlaces = field(compare=False, repr=False)
     parts: tuple[WidthGroup, ...] = ()
     matches: tuple[str, ...] = ()
+    selections: tuple[Selection, ...] = ()
 
     @property
     def layers(self) -> frozenset[str]:
@@ -113,7 +152,7 @@ def _step(name: str, node: Node, shapes: Mapping[str, Shape]) -> WidthStep[str]:
         features=shapes[name][0],
         times=prod(shapes[node.sources[0]][1:]) if rule is WidthRule.REPEATED else 1,
         why_fixed=why_fixed,
-        why_ends=node.why_ends(name) if rule is WidthRule.FIXED else ("", ""),
+        why_ends=node.why_ends(name) if rule in (WidthRule.FIXED, WidthRule.CHOSEN) else ("", ""),
     )
 
 
@@ -162,7 +201,7 @@ def _flow_units(spec: Spec, units: Mapping[str, Unit]) -> Iterator[FlowUnit[str]
     for key, unit in units.items():
         rule = WidthRule.SHARED if unit.role == "fan_out" else spec.nodes[unit.node].width_rule
         match rule:
-            case WidthRule.OWNED | WidthRule.FIXED:
+            case WidthRule.OWNED | WidthRule.FIXED | WidthRule.CHOSEN:
                 reads: tuple[str, ...] = ()
             case WidthRule.LAST:
                 reads = unit.reads[-1:]
@@ -185,6 +224,7 @@ class _Members:
     merges: list[str] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
     matches: list[str] = field(default_factory=list)
+    selections: dict[str, list[GroupPlace]] = field(default_factory=dict)
 
 
 def _members(spec: Spec, flow: WidthFlow[str]) -> Mapping[str, _Members]:
@@ -199,6 +239,12 @@ def _members(spec: Spec, flow: WidthFlow[str]) -> Mapping[str, _Members]:
             of(flow.classes.of(name)).producers.append(name)
             for root in flow.roots(node.sources[0]):
                 of(root).consumers.append(name)
+        elif isinstance(node, IndexSelect):
+            start = 0
+            for number, segment in enumerate(flow.rows[node.sources[0]]):
+                at = GroupPlace(node.sources[0], number, start, segment.width, segment.repeat)
+                of(flow.classes.of(segment.atom)).selections.setdefault(name, []).append(at)
+                start = at.end
         elif node.sources:
             for root in flow.roots(name):
                 found = of(root)
@@ -229,6 +275,7 @@ def _group(
         reason=_why_fixed(spec, found, layers) if reason is None else reason,
         places=places,
         matches=tuple(found.matches),
+        selections=tuple(Selection(node, tuple(at)) for node, at in found.selections.items()),
     )
 
 

@@ -1,4 +1,6 @@
-"""Parts of values: picks and slices of positions become a `pad` that cuts off, those of features a `slice`."""
+"""Parts of values: picks and slices of positions become a `pad` that cuts off, those of features a `slice`, or an
+`index_select` of their numbers.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from gromo_graph.plain_torch.arrangement import (
 from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import TorchCall
 from gromo_graph.spec.kinds import AvgPool1d, AvgPool2d
+from gromo_graph.spec.kinds.index_select import IndexSelect
 from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.slice import Slice
 
@@ -37,17 +40,17 @@ def getitem(call: TorchCall, input: Any, index: Any) -> ModelValue:
     )
 
 
-def _for_each_dim(index: Sequence[Any], dims: int) -> list[int | slice | None]:
+def _for_each_dim(index: Sequence[Any], dims: int) -> list[int | slice | list[int] | None]:
     """An index with a slice for each dimension that it leaves out, `...` too.
 
     Raises:
         Unmapped: there is something else in it than numbers, slices and None.
     """
     given = [_as_slice(each) for each in index]
-    if not all(each is None or each is Ellipsis or isinstance(each, int | slice) for each in given):
+    if not all(each is None or each is Ellipsis or isinstance(each, int | slice | list) for each in given):
         raise Unmapped("it takes values by a tensor: expected numbers and slices")
     place = given.index(Ellipsis) if Ellipsis in given else len(given)
-    missing = [slice(None)] * (dims - sum(isinstance(each, int | slice) for each in given))
+    missing = [slice(None)] * (dims - sum(isinstance(each, int | slice | list) for each in given))
     return [*given[:place], *missing, *given[place + 1 :]]
 
 
@@ -58,9 +61,11 @@ def _as_slice(index: Any) -> Any:
     return index
 
 
-def _taken(call: TorchCall, value: Arranged, dim: int, which: int | slice) -> Arranged:
+def _taken(call: TorchCall, value: Arranged, dim: int, which: int | slice | list[int]) -> Arranged:
     """A part along one dimension; a single place keeps its dimension, of size 1."""
     size = value.sizes[dim]
+    if isinstance(which, list):
+        return _numbered(call, value, dim, which)
     if isinstance(which, int):
         place = which % size
         start, stop, step = place, place + 1, 1
@@ -98,6 +103,17 @@ def _features(call: TorchCall, value: Arranged, factor: Factor, taken: range) ->
     start, stop = taken.start * factor.step, taken.stop * factor.step
     node = call.add(Slice, sources=(value.node,), start=start, stop=stop).node
     return value.of(node, call.blueprint.shapes[node], {factor: replace(factor, size=len(taken))})
+
+
+def _numbered(call: TorchCall, value: Arranged, dim: int, index: list[int]) -> Arranged:
+    """Features by their numbers."""
+    numbers = [number % value.sizes[dim] for number in index if isinstance(number, int)]
+    inside = factors_of(value, FEATURES)
+    if value.dims[dim] != tuple(inside) or len(inside) != 1 or len(set(numbers)) < len(index):
+        raise Unmapped(f"it takes {index} of dimension {dim}: expected features, each once")
+    node = call.add(IndexSelect, sources=(value.node,), index=tuple(numbers)).node
+    (factor,) = inside
+    return value.of(node, call.blueprint.shapes[node], {factor: replace(factor, size=len(numbers))})
 
 
 def _positions(call: TorchCall, value: Arranged, factor: Factor, taken: range) -> Arranged:

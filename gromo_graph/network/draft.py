@@ -18,7 +18,7 @@ from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import AddPath, Edit, WidthGroup, apply, build_graph, narrowing, widening
 from gromo_graph.graph.growth_edits import linear_name
-from gromo_graph.layers import ParameterChange
+from gromo_graph.layers import ParameterChange, build_module
 from gromo_graph.layers.channel_propagation import Moments
 from gromo_graph.network.linked_groups import linked_group
 from gromo_graph.network.network import GrowingNetwork
@@ -135,7 +135,7 @@ def widened_draft(network: GrowingNetwork, group: WidthGroup, neurons: GroupNeur
         GrowthError: an operation cannot grow by so many channels.
     """
     found = widened(linked_group(network, group), neurons, step)
-    draft = drafted(network, widening(group, neurons.size), _by_name(network, found.modules))
+    draft = _resized(network, group, widening(group, neurons.size), found.modules)
     return Draft(draft, found.changes, entries=found.entries, operations=found.operations)
 
 
@@ -148,16 +148,27 @@ def narrowed_draft(
         channels: which. changes: what to add to [weight | bias] of each consumer.
     """
     left = without(linked_group(network, group), channels, changes)
-    edit = narrowing(group, len(channels))
-    return Draft(drafted(network, edit, _by_name(network, left.modules)), left.changes)
+    edit = narrowing(group, len(channels), channels)
+    return Draft(_resized(network, group, edit, left.modules), left.changes)
 
 
-def _by_name(
-    network: GrowingNetwork, modules: Mapping[torch.nn.Module, torch.nn.Module]
-) -> dict[str, torch.nn.Module]:
-    """New modules by the name of the node of the old one that they replace."""
+def _resized(
+    network: GrowingNetwork,
+    group: WidthGroup,
+    edit: Edit,
+    modules: Mapping[torch.nn.Module, torch.nn.Module],
+) -> GrowingNetwork:
+    """The network after a width group has changed its width.
+
+    Args:
+        modules: those that take the place of others. Nodes that take features by their numbers follow the edit.
+    """
     names = {module: name for name, module in network.parts.items()}
-    return {names[old]: new for old, new in modules.items()}
+    new = {names[old]: module for old, module in modules.items()}
+    nodes, like = apply(network.spec, edit).nodes, next(network.parameters())
+    for each in group.selections:
+        new[each.node] = build_module(nodes[each.node], network.graph.input_shapes(each.node)).to(like)
+    return drafted(network, edit, new)
 
 
 def install(

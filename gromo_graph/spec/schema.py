@@ -35,6 +35,7 @@ _SAMPLES: Mapping[str, Any] = {
     "from": "stem",
     "shape": [64],
     "sizes": [8, 4, 4],
+    "index": [0, 2, 5],
 }
 
 

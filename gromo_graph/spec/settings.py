@@ -182,6 +182,18 @@ class Stop(Frozen):
         return self.model_copy(update={"parameters": min(allowed, self.parameters or allowed)})
 
 
+class Edges(Frozen):
+    """New edges."""
+
+    features: Count | None = Field(
+        None,
+        description=(
+            "Most features of its source that a new edge reads: those that pay most, by an `index_select`; a "
+            "later step may add an edge that reads others. All by default."
+        ),
+    )
+
+
 class Statistics(Frozen):
     """The amount of data for a decision."""
 
@@ -269,6 +281,7 @@ class Growth(Frozen):
         "in units of the loss.",
     )
     neurons: Neurons = Field(Neurons(), description="Number of neurons that a growth step adds.")
+    edges: Edges = Field(Edges(), description="Features that a `new_edge` reads.")
     when: When = Field(When(), description="Times of the growth steps.")
     stop: Stop = Field(Stop(), description="Budgets and goals that end growth.")
     freeze: Literal["old"] | None = Field(
@@ -375,6 +388,7 @@ class Growth(Frozen):
 
 
 __all__ = [
+    "Edges",
     "Features",
     "Growth",
     "Neurons",

@@ -8,7 +8,7 @@ for one layer). S and the weights are all it takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,8 +113,12 @@ def columns_of(places: Sequence[GroupPlace], channels: Tensor, taps: int) -> Ten
 
 
 @torch.no_grad()
-def least_missed(readers: Sequence[Reader], count: int) -> Removal:
-    """The `count` channels that are missed least, found one by one."""
+def least_missed(readers: Sequence[Reader], count: int, kept: Collection[int] = ()) -> Removal:
+    """The `count` channels that are missed least, found one by one.
+
+    Args:
+        kept: channels that stay in any case.
+    """
     fits = {reader.name: _Fit(reader) for reader in readers}
     order: list[int] = []
     errors: list[float] = []
@@ -122,7 +126,7 @@ def least_missed(readers: Sequence[Reader], count: int) -> Removal:
     total = 0.0
     for _ in range(count):
         lost = torch.stack([fit.errors().cpu() for fit in fits.values()]).sum(dim=0)
-        lost[order] = torch.inf
+        lost[[*order, *kept]] = torch.inf
         channel = int(lost.argmin())
         total += float(lost[channel])
         for fit in fits.values():

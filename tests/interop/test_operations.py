@@ -221,6 +221,10 @@ OPERATIONS: dict[str, tuple[Callable[[Any, Tensor], Tensor], tuple[int, ...], li
         {"conv": nn.Conv2d(4, 4, 3, padding=(1, 2), padding_mode="circular")},
     ),
     "some features": (lambda m, x: x[:, 1:3], IMAGE, ["slice"], {}),
+    "features by number": (lambda m, x: x[:, [3, 0]], IMAGE, ["index_select"], {}),
+    "a feature by number, features last": (
+        lambda m, x: x.transpose(1, 2)[..., [1, 2, 0]].transpose(1, 2), SEQUENCE, ["index_select"], {},
+    ),
     "all features": (lambda m, x: x[:, :4], IMAGE, [], {}),
     "a position": (lambda m, x: x.transpose(1, 2)[:, 0], SEQUENCE, ["pad"], {}),
     "the last position": (lambda m, x: x[:, :, -1], SEQUENCE, ["pad"], {}),

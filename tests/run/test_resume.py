@@ -51,6 +51,9 @@ RUNS = {
     "adamw": mlp(),
     "sgd with momentum": mlp(optimizer="{name: sgd, lr: 0.05, momentum: 0.9}"),
     "new paths": mlp("{actions: [widen, new_edge, new_node], when: {until: 0.9}, neurons: {per_step: 2}}"),
+    "edges of some features": mlp(
+        "{actions: [widen, prune, new_edge], edges: {features: 2}, when: {until: 1.0}, stop: {parameters: 90}}"
+    ),
     "random": mlp("{criterion: random, when: {until: 0.9}}"),
     "plateau and error": mlp("{when: {plateau: 2, until: 1.0}, statistics: {error: 0.2}}"),
     "pruning": mlp("{actions: [widen, prune], when: {until: 1.0}, stop: {parameters: 60}}"),
@@ -114,6 +117,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> WholeRuns:
             ("plateau and error", 1),
             ("pruning", 4),
             ("own steps", 1),
+            ("edges of some features", 4),
         ),
     ],
 )

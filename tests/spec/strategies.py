@@ -47,6 +47,7 @@ from gromo_graph.spec.kinds.channel_shuffle import ChannelShuffle
 from gromo_graph.spec.kinds.class_token import ClassToken
 from gromo_graph.spec.kinds.flip import Flip
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
+from gromo_graph.spec.kinds.index_select import IndexSelect
 from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.prelu import PReLU
 from gromo_graph.spec.kinds.recurrent import GRU, LSTM
@@ -157,6 +158,10 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
         PReLU(sources=(source,), shared=draw(st.booleans())),
         draw(st.sampled_from([Softmax, LogSoftmax]))(sources=(source,)),
         Slice(sources=(source,), start=0, stop=draw(st.integers(1, shape[0]))),
+        IndexSelect(
+            sources=(source,),
+            index=tuple(draw(st.lists(st.integers(0, shape[0] - 1), min_size=1, max_size=5, unique=True))),
+        ),
         ChannelShuffle(sources=(source,), groups=draw(st.sampled_from(divisors(shape[0])))),
         BatchNorm(sources=(source,), activation=activation, momentum=draw(st.sampled_from([0.1, 0.5]))),
         LayerNorm(

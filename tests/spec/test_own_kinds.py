@@ -182,7 +182,8 @@ written = {  # with the weights of another node
     "tied_linear": "x: {kind: input, shape: [9]}, one: {kind: embedding, from: x, vocabulary: 7, features: 4}, "
     "two: {kind: positions, from: one}, k: {kind: tied_linear, from: [two, one], features: 7}",
 }
-needed = {"kernel": 3, "groups": 2, "vocabulary": 5, "features": 4, "padding": "[1, 1]", "stop": 3, "sizes": "[2, 2]"}
+needed = {"kernel": 3, "groups": 2, "vocabulary": 5, "features": 4, "padding": "[1, 1]", "stop": 3, "sizes": "[2, 2]",
+          "index": "[2, 0]"}
 for kind, model in KINDS.items():
     shape = next((shape for end, shape in shapes.items() if kind.endswith(end)), "[4]")
     required = {name for name, field in model.model_fields.items() if field.is_required()}

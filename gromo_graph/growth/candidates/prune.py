@@ -72,7 +72,7 @@ class PruneProspect(Prospect[Removal]):
     """A width group that may get narrower.
 
     Attributes:
-        group: which one. linked: its modules.
+        group: which one. linked: its modules. taken: its features that some node takes by their numbers.
     """
 
     kind = "prune"
@@ -81,12 +81,13 @@ class PruneProspect(Prospect[Removal]):
         reason = obstacle(network.graph, group, policy) or _why_whole(group)
         if reason is not None:
             raise InfeasibleError(reason)
-        least = max(1, group.grow.min or 1)
+        taken = frozenset().union(*(each.taken(network.spec) for each in group.selections))
+        least = max(1, group.grow.min or 1, len(taken))
         count = min(neurons_at_once(policy, group), group.features - least)
         if count < 1:
             raise InfeasibleError(f"it is {group.features} wide, the least it may be")
         super().__init__(network, policy, group.target, count)
-        self.group = group
+        self.group, self.taken = group, taken
         self.linked = linked_group(network, group)
 
     def wanted(self) -> Wanted:
@@ -96,7 +97,7 @@ class PruneProspect(Prospect[Removal]):
     def solve(self, gathered: Gathered) -> Removal:
         """The neurons that are missed least."""
         readers = [reader_of(self.linked, layer, layer.tensor_s()) for layer in self.linked.consumers]
-        return least_missed(readers, self.neurons)
+        return least_missed(readers, self.neurons, self.taken)
 
     def judged(
         self, solution: Removal, gathered: Gathered, generator: torch.Generator | None

@@ -45,6 +45,8 @@ class WidthRule(Enum):
 
     FIXED = "fixed"
     """Nothing grows through it: the document says the width, or another size of what it reads (input, transpose)."""
+    CHOSEN = "chosen"
+    """The document says which features of its input it is; these grow on without it (index_select)."""
     OWNED = "owned"
     """The node's own weights make it: it produces one width group and consumes another (layers)."""
     SHARED = "shared"
