@@ -19,7 +19,7 @@ from gromo_graph import RunError, grow, load_run, parse_spec, resume
 from gromo_graph import operating_system as system
 from gromo_graph.records.atomic_files import replace_file, replace_unchanged, write_atomically
 from gromo_graph.run.folder.lock import RunLock
-from gromo_graph.run.folder.run_folder import LOCK
+from gromo_graph.run.folder.own_files import LOCK
 from gromo_graph.spec.text.author_file import AuthorFile
 from tests.run.specs import IRIS
 

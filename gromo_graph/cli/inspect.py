@@ -81,7 +81,8 @@ def show(address: str) -> None:
 
 def results_of(run: Path) -> Mapping[str, Any] | None:
     """The summary of a run that is over; None if it is not, or if the file is damaged."""
-    from gromo_graph.run.folder.run_folder import SUMMARY, RunFolder
+    from gromo_graph.run.folder.own_files import SUMMARY
+    from gromo_graph.run.folder.run_folder import RunFolder
     from gromo_graph.run.folder.summary import Results
 
     try:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gromo_graph.cli.console import console, plain_table
 from gromo_graph.cli.messages import printable
-from gromo_graph.run.folder.run_folder import REPORT, STEPS
+from gromo_graph.run.folder.own_files import REPORT, STEPS
 
 _FORMS = {
     "loss": "{:.4f}",

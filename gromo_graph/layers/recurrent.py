@@ -1,23 +1,28 @@
-"""`lstm`, `gru`: a layer that computes the gates from the input, and the recurrence behind it.
-
-The gates of one unit stand side by side: a weight is (units, inputs, gates), so that its first two dimensions grow as
-those of any layer, and the outputs of the layer before the recurrence are (n, units · gates, length). How such layers
-grow is in docs/maths.md, "Recurrent layers".
-"""
+"""`lstm`, `gru`: how the layer of the gates and the recurrence behind it grow (docs/maths.md, "Recurrent layers")."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import Parameter, functional
+from torch.nn import Parameter
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.layers.base import Kernel, like
 from gromo_graph.layers.conv import FLAT, SlidingAdapter
+from gromo_graph.layers.gates import (
+    ENTERING,
+    GatesOfGRU,
+    GatesOfInput,
+    GatesOfLSTM,
+    Recurrence,
+    gates_as_rows,
+    gates_first,
+    gates_last,
+)
 from gromo_graph.layers.operation import Channels, NewChannels, OperationAdapter
 from gromo_graph.layers.replaced import Replaced, grown
 from gromo_graph.layers.torch_half import TorchHalf
@@ -29,165 +34,6 @@ from gromo_graph.spec.kinds import Dropout, Shape
 from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.recurrent import GRU, LSTM, Recurrent
 from gromo_graph.spec.kinds.window import Axis
-
-_NEW = 2
-"""The place of the gate whose value enters the state, in torch's order of both kinds; the others are factors."""
-
-
-class GatesOfInput(nn.Module):
-    """W x + b of all gates at each position; it also holds the weights of the recurrence behind it.
-
-    Args:
-        read: features of the input. units: of the state. bias: whether both have biases.
-        reverse: whether the last position comes first.
-
-    Attributes:
-        weight, bias: of the input, (units, read, gates) and (units, gates).
-        weight_hh, bias_hh: of the state before, (units, units, gates) and (units, gates).
-    """
-
-    gates: ClassVar[int]
-    by_rows: ClassVar[Mapping[str, tuple[int, ...]]] = {"weight_hh": (0, 1), "bias": (0,), "bias_hh": (0,)}
-    """The dimensions of parameters that stand for the features of the node, where they are not just the first."""
-
-    def __init__(self, read: int, units: int, *, bias: bool, reverse: bool = False) -> None:
-        super().__init__()
-        self.reverse = reverse
-        self.weight = Parameter(torch.empty(units, read, self.gates))
-        self.weight_hh = Parameter(torch.empty(units, units, self.gates))
-        self.bias = Parameter(torch.empty(units, self.gates)) if bias else None
-        self.bias_hh = Parameter(torch.empty(units, self.gates)) if bias else None
-
-    @property
-    def values_read(self) -> int:
-        """The number that sets the size of the first weights: that of the units, as in torch."""
-        return self.weight.shape[0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, read, length) -> (n, units · gates, length), a view with the features last."""
-        bias = None if self.bias is None else self.bias.flatten()
-        return functional.linear(x.transpose(1, 2), _matrix(self.weight), bias).transpose(1, 2)
-
-    def states(self, gates: Tensor) -> Tensor:
-        """(n, units · gates, length) -> (n, units, length), the hidden state at each position.
-
-        torch's own loop over the positions computes it: it reads the gates through weights that are the identity.
-        """
-        units = self.weight_hh.shape[0]
-        inputs = self.in_time(gates).unflatten(1, (units, self.gates)).permute(3, 0, 2, 1).flatten(2)
-        identity = torch.eye(inputs.shape[2], dtype=inputs.dtype, device=inputs.device)
-        weights = [identity, _by_gate(self.weight_hh)]
-        if self.bias_hh is not None:
-            bias = _by_gate(self.bias_hh)
-            weights += [torch.zeros_like(bias), bias]
-        start = inputs.new_zeros(1, inputs.shape[1], units)
-        return self.in_time(self.loop(inputs, start, weights).permute(1, 2, 0))
-
-    def in_time(self, values: Tensor) -> Tensor:
-        """Values (n, ..., length) in the order in which they are read, and back."""
-        return values.flip(-1) if self.reverse else values
-
-    def loop(self, inputs: Tensor, start: Tensor, weights: list[Tensor]) -> Tensor:
-        """torch's loop over the positions.
-
-        Args:
-            inputs: (length, n, gates · units). start: the state before the first position, (1, n, units).
-            weights: of inputs and states, then both biases if there are any.
-
-        Returns:
-            The states, (length, n, units).
-        """
-        raise NotImplementedError
-
-    def alone(self, entering: Tensor) -> Tensor:
-        """The states, in time, of units whose other gates get 0, and that read no state, (n, units, length).
-
-        Args:
-            entering: what their gate `_NEW` gets, shaped like the result.
-        """
-        raise NotImplementedError
-
-    def linear_alone(self, entering: Tensor) -> Tensor:
-        """The same at first order in `entering`."""
-        raise NotImplementedError
-
-
-class GatesOfLSTM(GatesOfInput):
-    """The gates i, f, g, o: c = σ(f) c + σ(i) tanh(g), h = σ(o) tanh(c)."""
-
-    gates = 4
-
-    def loop(self, inputs: Tensor, start: Tensor, weights: list[Tensor]) -> Tensor:
-        states, _, _ = torch.lstm(
-            inputs, (start, start), weights, len(weights) > 2, 1, 0.0, True, False, False
-        )
-        return states
-
-    def alone(self, entering: Tensor) -> Tensor:
-        return 0.5 * _halving(0.5 * entering.tanh()).tanh()
-
-    def linear_alone(self, entering: Tensor) -> Tensor:
-        return 0.25 * _halving(entering)
-
-
-class GatesOfGRU(GatesOfInput):
-    """The gates r, z, n: h = σ(z) h + (1 − σ(z)) tanh(n), where n reads the state before times σ(r)."""
-
-    gates = 3
-
-    def loop(self, inputs: Tensor, start: Tensor, weights: list[Tensor]) -> Tensor:
-        states, _ = torch.gru(inputs, start, weights, len(weights) > 2, 1, 0.0, True, False, False)
-        return states
-
-    def alone(self, entering: Tensor) -> Tensor:
-        return _halving(0.5 * entering.tanh())
-
-    def linear_alone(self, entering: Tensor) -> Tensor:
-        return 0.5 * _halving(entering)
-
-
-def _halving(values: Tensor) -> Tensor:
-    """Σ over s ≤ t of 2^(s − t) values_s at each position t of (..., length): what a gate σ(0) = ½ keeps."""
-    age = torch.arange(values.shape[-1], device=values.device)
-    age = age[:, None] - age
-    return values @ torch.where(age < 0, 0.0, 0.5 ** age.clamp_min(0)).to(values).T
-
-
-def _by_gate(tensor: Tensor) -> Tensor:
-    """(units, ..., gates) -> (gates · units, ...), the order of torch."""
-    return tensor.movedim(-1, 0).flatten(0, 1)
-
-
-def _by_unit(tensor: Tensor, gates: int) -> Tensor:
-    """The inverse of `_by_gate`."""
-    found: Tensor = tensor.unflatten(0, (gates, -1)).movedim(0, -1)
-    return found
-
-
-def _matrix(weight: Tensor) -> Tensor:
-    """(units, read, gates) -> (units · gates, read)."""
-    return weight.transpose(1, 2).flatten(0, 1)
-
-
-class Recurrence(nn.Module):
-    """The states (n, units, length) from the gates (n, units · gates, length).
-
-    Args:
-        layer: that computes the gates and holds the weights; it is registered where it is called.
-    """
-
-    def __init__(self, layer: GatesOfInput) -> None:
-        super().__init__()
-        self._layer = (layer,)
-
-    @property
-    def layer(self) -> GatesOfInput:
-        """The layer before it."""
-        return self._layer[0]
-
-    def forward(self, gates: Tensor) -> Tensor:
-        """Of all units."""
-        return self.layer.states(gates)
 
 
 class RecurrenceAdapter(OperationAdapter[Recurrence]):
@@ -215,7 +61,7 @@ class RecurrenceAdapter(OperationAdapter[Recurrence]):
 def _entering(operation: Recurrence, gates: Tensor) -> Tensor:
     """Of the gates of new units (n, units · gates, length) the one that enters the state."""
     by_unit: Tensor = gates.unflatten(1, (-1, operation.layer.gates))
-    return by_unit[:, :, _NEW]
+    return by_unit[:, :, ENTERING]
 
 
 class RecurrentAdapter(SlidingAdapter[GatesOfInput]):
@@ -242,7 +88,7 @@ class RecurrentAdapter(SlidingAdapter[GatesOfInput]):
         return sum(parameter.numel() for parameter in layer.parameters())
 
     def matrix(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return super().matrix(_matrix(weight), None if bias is None else bias.flatten())
+        return super().matrix(gates_as_rows(weight), None if bias is None else bias.flatten())
 
     def weight_and_bias(self, layer: GatesOfInput, matrix: Tensor) -> tuple[Tensor, Tensor | None]:
         by_unit = matrix.unflatten(0, (-1, layer.gates)).transpose(1, 2)
@@ -250,11 +96,11 @@ class RecurrentAdapter(SlidingAdapter[GatesOfInput]):
 
     def fan_in_weight(self, layer: GatesOfInput, alpha: Tensor) -> tuple[Tensor, Tensor | None]:
         gates = alpha.new_zeros(alpha.shape[0], layer.gates, alpha.shape[1])
-        gates[:, _NEW] = alpha
+        gates[:, ENTERING] = alpha
         return self.weight_and_bias(layer, gates.flatten(0, 1))
 
     def alpha(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return super().matrix(weight[..., _NEW], None if bias is None else bias[..., _NEW])
+        return super().matrix(weight[..., ENTERING], None if bias is None else bias[..., ENTERING])
 
     def fan_out_weight(self, layer: GatesOfInput, omega: Tensor, kernel: Kernel) -> Tensor:
         by_unit: Tensor = omega.unflatten(0, (-1, layer.gates))
@@ -347,7 +193,7 @@ def _read(call: TorchCall, module: nn.RNNBase, layer: int, source: str, reverse:
     weights: dict[str, Weight | None] = {}
     for of_torch, name in _NAMES.items():
         given = call.weight_in(module, of_torch + end) if module.bias or "weight" in name else None
-        weights[name] = None if given is None else given.converted(lambda tensor: _by_unit(tensor, gates))
+        weights[name] = None if given is None else given.converted(lambda tensor: gates_last(tensor, gates))
     called = ".".join([*([str(layer)] if layer else []), *(["reverse"] if reverse else [])])
     inner = call.inside(called, call.shape) if called else call
     fields = {"features": module.hidden_size, "bias": module.bias, "reverse": reverse}
@@ -381,7 +227,7 @@ def _plain(part: GatesOfInput) -> PlainTorch:
     for of_torch, name in _NAMES.items():
         own = getattr(part, name)
         if own is not None:
-            setattr(module, f"{of_torch}_l0", like(own, _by_gate(own)))
+            setattr(module, f"{of_torch}_l0", like(own, gates_first(own)))
     module.train(part.training)
 
     def compute(call: Any, x: Any) -> Any:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gromo_graph.plain_torch.arrangement import (
-    BATCH,
     FEATURES,
     Arranged,
     Factor,
     along,
     arranged,
     exchanged,
-    places,
     reshaped,
     settled,
     turn_of_features,
     turned_to_front,
 )
 from gromo_graph.plain_torch.blueprint import Blueprint, ModelValue, Source, Unmapped
-from gromo_graph.plain_torch.features_last import FeaturesLast, InOrder
-from gromo_graph.spec.kinds import Fixed, Node, Shape
+from gromo_graph.spec.kinds import Node, Shape
 from gromo_graph.spec.kinds.again import Again
 
 
@@ -234,19 +230,6 @@ class TorchCall:
             owners=self._owners,
         )
 
-    def inside_function(self, shape: Shape) -> TorchCall:
-        """The same for one of several values that the call gives, of this shape."""
-        return TorchCall(
-            self.blueprint,
-            batch=self.batch,
-            sizes=(self.sizes[0], *shape),
-            where=self.where,
-            operator=self.operator,
-            is_module=self.is_module,
-            training=self.training,
-            owners=self._owners,
-        )
-
     def claim(self, module: nn.Module) -> None:
         """Take the weights of a module that nodes will have in another form.
 
@@ -258,86 +241,6 @@ class TorchCall:
             if tensor in self._owners:
                 raise Unmapped(f"it shares its weights with `{self._owners[tensor]}`")
         self._owners.update(dict.fromkeys(tensors, self.where))
-
-    def keep(self, module: nn.Module, values: Sequence[Any]) -> ModelValue:
-        """A node that is the module itself.
-
-        Raises:
-            Unmapped: it shares weights, or reads or gives something that no node does.
-        """
-        if not 1 <= len(self.shape) <= 3:
-            raise Unmapped(f"it gives {list(self.shape)} of a sample: expected 1 to 3 dimensions")
-        if len(values) == 1 and self._has_other_positions(values[0]):
-            return self._keep_in_order(module, self.arranged(values[0]))
-        try:
-            views = [self.view(value) for value in values]
-            turned = tuple(view.features_last for view in views)
-            plain = [
-                self._features_first(view) if last else view for view, last in zip(views, turned, strict=True)
-            ]
-            sources = self.blueprint.different(plain)
-        except Unmapped:
-            if len(values) != 1:
-                raise
-            return self._keep_in_order(module, self.arranged(values[0]))
-        self.claim(module)
-        if any(turned):
-            module = FeaturesLast(module, turned)
-        is_turned = any(turned) and len(self.shape) > 1
-        found = self.blueprint.add(
-            self.named(Fixed, {}),
-            Fixed,
-            Source(training=self.training, module=module),
-            sources=sources,
-            module=getattr(module, "called", type(module).__name__),
-            takes=tuple(self.blueprint.shapes[source] for source in sources),
-            shape=(self.shape[-1], *self.shape[:-1]) if is_turned else self.shape,
-            parameters=sum(parameter.numel() for parameter in module.parameters()),
-        )
-        return self.behind_positions(found) if is_turned else found
-
-    def _has_other_positions(self, value: Any) -> bool:
-        """True for a value that the model reads with its positions cut or joined, such as windows, and gives so too."""
-        view = self.in_any_order(value)
-        of_node = view.own in (view.shape, (*view.shape[-1:], *view.shape[:-1]))
-        same_size = len(view.own) > 1 and (self.batch, *view.shape) == self.sizes
-        return not isinstance(view, Arranged) and view.features_last and same_size and not of_node
-
-    def _keep_in_order(self, module: nn.Module, value: Arranged) -> ModelValue:
-        """A node that is a module which reads all values of another in some order, and gives as many in the same.
-
-        Raises:
-            Unmapped: it gives another shape, or reads a part, or several samples as one.
-        """
-        at = places(value)
-        has_batch = value.dims[0] == along(BATCH, self.batch)
-        if value.sizes != self.sizes or at.numel() != prod(value.own) or not has_batch:
-            raise Unmapped(
-                f"it reads {list(value.sizes)} and gives {list(self.sizes)}: expected the batch first, and the same "
-                "shape"
-            )
-        self.claim(module)
-        kept = InOrder(module, at)
-        kept.training = module.training
-        found = self.blueprint.add(
-            self.named(Fixed, {}),
-            Fixed,
-            Source(training=self.training, module=kept),
-            sources=(value.node,),
-            module=kept.called,
-            takes=(value.own,),
-            shape=value.own,
-            parameters=sum(parameter.numel() for parameter in module.parameters()),
-        )
-        return replace(value, node=found.node)
-
-    def _features_first(self, view: ModelValue) -> ModelValue:
-        """The value of a node, for a model that reads features last."""
-        node = self.blueprint.by_features(view)
-        if len(view.shape) == 2:  # of an image the model reads the sequence of its positions
-            node = self.blueprint.sequence(node)
-        shape = self.blueprint.shapes[node]
-        return ModelValue(node, shape, shape)
 
     def named(self, kind: type[Node], tensors: Mapping[str, Weight]) -> str:
         """The path of the module, or that of the weights; else that of the module around, and what is called."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gromo_graph.run.entry_points import branch, grow, replay, resume
     from gromo_graph.run.epoch_progress import Progress
-    from gromo_graph.run.run import Run, load_run
+    from gromo_graph.run.folder.load_run import load_run
+    from gromo_graph.run.run import Run
     from gromo_graph.run.smallest_network import Picked, pick
 
 _HOME = {
@@ -20,7 +21,7 @@ _HOME = {
     "Run": "run",
     "branch": "entry_points",
     "grow": "entry_points",
-    "load_run": "run",
+    "load_run": "folder.load_run",
     "pick": "smallest_network",
     "replay": "entry_points",
     "resume": "entry_points",

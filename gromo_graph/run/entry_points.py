@@ -19,11 +19,12 @@ from gromo_graph.run.epoch_progress import OnProgress
 from gromo_graph.run.folder.checkpoint import checkpoints
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.completion import complete, is_complete
+from gromo_graph.run.folder.load_run import load_run
 from gromo_graph.run.folder.run_folder import check_free, open_folder
 from gromo_graph.run.folder.weights_file import first_preparation, first_weights
 from gromo_graph.run.kept_run import KeptRun
 from gromo_graph.run.resources import choose_device, sound_seed
-from gromo_graph.run.run import Run, load_run
+from gromo_graph.run.run import Run
 from gromo_graph.run.session import InMemory, NewFolder, Past, SameFolder, Start, carried_out
 from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.spec import Spec

@@ -17,10 +17,10 @@ from gromo_graph.run.data.load_data import data_of
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.samples import Samples
 from gromo_graph.run.data.sources import Source
+from gromo_graph.run.folder.load_run import load_run
 from gromo_graph.run.folder.run_folder import holds_run
 from gromo_graph.run.folder.weights_file import first_weights, load_first_weights
 from gromo_graph.run.resources import choose_device, compiled, seeded, sound_seed
-from gromo_graph.run.run import load_run
 from gromo_graph.run.spec_source import SpecSource
 from gromo_graph.run.training.growth_policy import policy_for
 from gromo_graph.run.training.objective import prepared_objective

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,15 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gromo_graph.amounts import amount
 from gromo_graph.arguments import checked
 from gromo_graph.display import Displayed, printed
-from gromo_graph.errors import RunError, SpecError
-from gromo_graph.network import GrowingNetwork, compile_network
+from gromo_graph.errors import RunError
+from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import evaluation_mode, inputs_of
 from gromo_graph.records import GrowthEvent
-from gromo_graph.records.atomic_files import check_regular
-from gromo_graph.records.journal import Epoch, Journal
+from gromo_graph.records.journal import Epoch
 from gromo_graph.records.sizes import Size, sizes_of
 from gromo_graph.run.data.batches import batches_of
 from gromo_graph.run.data.frames import is_frame, read_frame
@@ -38,14 +35,13 @@ from gromo_graph.run.data.sources import Source, find_source, is_place, read_sou
 from gromo_graph.run.data.tables.reading import rows_of_frame
 from gromo_graph.run.data.tables.sources import is_table, rows_of
 from gromo_graph.run.data.text import read_text
-from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS, RunFolder, open_folder, why_no_spec
-from gromo_graph.run.folder.weights_file import load_weights, spec_of_weights
+from gromo_graph.run.folder.run_folder import RunFolder
 from gromo_graph.run.judging.measures import Judge, Measures, judge_of
 from gromo_graph.run.judging.predictions import predictions_of
 from gromo_graph.run.judging.probabilities import EVEN
 from gromo_graph.run.run_plot import plot_run
 from gromo_graph.run.training.objective import joined_outputs, prepared_objective
-from gromo_graph.spec import Spec, dump_spec, load_spec
+from gromo_graph.spec import Spec
 from gromo_graph.spec.data_sections import ImageData, TextData
 
 if TYPE_CHECKING:
@@ -302,90 +298,3 @@ class Run(Displayed):
         objective = prepared_objective(self.spec.train, self.preparation, weighted=part.weighted)
         seen = predictions_of(self.network, objective, batches_of(part, _BATCH, device=device))
         return self.judge.measures(seen)
-
-
-@checked
-def load_run(path: str | os.PathLike[str]) -> Run:
-    """The run in a folder, on the CPU, also while it is still going on or after it was broken off.
-
-    Raises:
-        RunError: there is no run, or a file of it is missing or damaged (which, and what is wrong).
-    """
-    folder = open_folder(Path(path))
-    network, journal = _weighted(folder)
-    try:
-        preparation = Preparation.from_dict(folder.read_json(DATA))
-    except ValueError as error:
-        raise RunError(f"{folder.file(DATA)}: this file is damaged: {error}") from error
-    _check_same(folder, network, preparation)
-    return Run(
-        network=network,
-        events=journal.events,
-        epochs=journal.epochs,
-        preparation=preparation,
-        fingerprint=str(journal.header.data.get("fingerprint")),
-        results=folder.summary() if folder.is_over else _so_far(journal),
-        path=folder.path,
-    )
-
-
-def _check_same(folder: RunFolder, network: GrowingNetwork, preparation: Preparation) -> None:
-    """Refuse a preparation of samples that the network does not read, as that of another run."""
-    spec, shapes = network.spec, network.graph.shapes
-    reads = [shapes[name] for name in spec.inputs]
-    several = sorted(preparation.several_inputs, key=lambda form: form.place)
-    prepared = [form.shape for form in several] or [preparation.shape]
-    gives = shapes[spec.outputs[0]][0]
-    if reads != prepared or (len(spec.outputs) == 1 and gives != preparation.outputs):
-        raise RunError(
-            f"{folder.file(DATA)}: this file is of another network: it prepares samples of shape {preparation.shape} "
-            f"for {amount(preparation.outputs, 'output')}, and the network reads "
-            f"{', '.join(map(str, reads))} and gives {gives}"
-        )
-
-
-def _weighted(folder: RunFolder) -> tuple[GrowingNetwork, Journal]:
-    """The network with its weights, and the journal.
-
-    The files of a run that takes a growth step are not replaced at once: the journal tells the step first, then come
-    the weights, which say of which spec they are, then `spec.yaml`. They are read in the opposite order, and again if
-    the weights have been replaced meanwhile.
-
-    Raises:
-        RunError: a file is missing or damaged, or the weights are those of another network.
-    """
-    path = folder.file(WEIGHTS)
-    while True:
-        spec = _spec_file(folder)
-        text = spec_of_weights(path)
-        journal = folder.journal()
-        known = {journal.header.spec, *(event.spec for event in journal.applied)}
-        own = folder.parsed(text) if text in known and text != dump_spec(spec) else spec
-        network = compile_network(own, seed=0)
-        try:
-            load_weights(path, network)
-        except RunError:
-            if spec_of_weights(path) == text:
-                raise
-        else:
-            return network, journal
-
-
-def _spec_file(folder: RunFolder) -> Spec:
-    check_regular(folder.file(SPEC))
-    try:
-        return load_spec(folder.file(SPEC), defaults=folder.defaults)
-    except SpecError as error:
-        raise RunError(f"{folder.path}: the run's {why_no_spec(SPEC, error)}: {error}") from error
-
-
-def _so_far(journal: Journal) -> dict[str, Any]:
-    """The results of a run that is not finished, as far as the journal tells them."""
-    last = journal.epochs[-1] if journal.epochs else None
-    return {
-        "steps": len(journal.applied),
-        "reason": f"not finished: {amount(last.epoch if last else 0, 'epoch')} done",
-        "train": {**NOT_MEASURED, **(last.train if last else {})},
-        "validation": {**NOT_MEASURED, **(last.validation if last else {})},
-        "test": dict(NOT_MEASURED),
-    }

@@ -17,7 +17,7 @@ import pytest
 
 from gromo_graph.cli.inspect import PAGE, results_of
 from gromo_graph.cli.inspection_server import HOST, Server
-from gromo_graph.run.folder import run_folder
+from gromo_graph.run.folder import own_files
 from tests.cli.test_verbs import call, failed
 from tests.render.samples import write_journal
 
@@ -60,7 +60,7 @@ def test_the_page_is_written_into_the_run_or_where_it_is_asked_for(run: Path, tm
     assert (tmp_path / "a.html").read_text() == (run / PAGE).read_text()
     assert call("inspect", run / "journal.jsonl", "-o", tmp_path / "b.html").exit_code == 0
     assert (tmp_path / "b.html").read_text() == (tmp_path / "a.html").read_text()
-    assert run_folder.INSPECTION == PAGE, "a run that is replaced takes it away"
+    assert own_files.INSPECTION == PAGE, "a run that is replaced takes it away"
 
 
 def test_open_shows_it_or_says_where_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

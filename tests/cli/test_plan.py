@@ -11,9 +11,9 @@ import torch
 from gromo_graph import GrowthScheduler, compile_network, load_spec
 from gromo_graph.run.data.load_data import load_data
 from gromo_graph.run.data.tensor_loader import TensorLoader
+from gromo_graph.run.folder.load_run import load_run
 from gromo_graph.run.folder.weights_file import weights_bytes
 from gromo_graph.run.measured_plan import plan
-from gromo_graph.run.run import load_run
 from tests.cli.test_verbs import call, failed
 
 WINE = """

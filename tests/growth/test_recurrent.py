@@ -9,7 +9,8 @@ import torch
 
 from gromo_graph import GrowthScheduler, compile_network, dump_spec, edit, parse_spec
 from gromo_graph.graph.paths import bridges
-from gromo_graph.layers.recurrent import GRU, LSTM, Recurrence, build
+from gromo_graph.layers.gates import Recurrence
+from gromo_graph.layers.recurrent import GRU, LSTM, build
 from gromo_graph.spec.settings import Growth, Neurons
 from tests.growth.paths import MSE, able, compiled, data_of, outputs
 

@@ -21,7 +21,7 @@ from gromo_graph import RenderError, RunError, grow, load_run, parse_spec, resum
 from gromo_graph.cli import app
 from gromo_graph.records.atomic_files import write_atomically
 from gromo_graph.run import entry_points, kept_run
-from gromo_graph.run.folder import completion, run_folder
+from gromo_graph.run.folder import completion, own_files
 from gromo_graph.run.folder.run_folder import RunFolder
 from gromo_graph.run.folder.weights_file import load_weights
 from tests.run.specs import IRIS
@@ -281,7 +281,7 @@ def test_weights_that_are_replaced_while_they_are_read(
     broken: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The step of the run that is read is over between a look at its spec and one at its weights."""
-    from gromo_graph.run import run as reading
+    from gromo_graph.run.folder import load_run as reading
 
     names, real = ["journal.jsonl", "weights.safetensors", "spec.yaml"], reading.load_weights
 
@@ -395,14 +395,14 @@ def test_a_link_put_there_between_the_check_and_the_removal_is_not_followed(
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "000.svg").write_text("precious")
-    real = run_folder.check_entries
+    real = own_files.check_entries
 
     def checked_then_swapped(path: Path) -> None:
         real(path)
         (path / "steps").rename(tmp_path / "moved")
         (path / "steps").symlink_to(theirs)
 
-    monkeypatch.setattr(run_folder, "check_entries", checked_then_swapped)
+    monkeypatch.setattr(own_files, "check_entries", checked_then_swapped)
     with pytest.raises(OSError, match="steps"):
-        run_folder._remove_run(broken)
+        own_files.remove_run(broken)
     assert (theirs / "000.svg").read_text() == "precious"

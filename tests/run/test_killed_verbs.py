@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gromo_graph import grow, load_spec, parse_spec
-from gromo_graph.run.folder.run_folder import SUMMARY
+from gromo_graph.run.folder.own_files import SUMMARY
 from tests.run.killing import killed
 from tests.run.specs import IRIS
 from tests.run.test_resume import same_runs

@@ -9,7 +9,7 @@ import pytest
 
 from gromo_graph import RunError, grow, parse_spec
 from gromo_graph.run.folder.lock import RunLock
-from gromo_graph.run.folder.run_folder import LOCK
+from gromo_graph.run.folder.own_files import LOCK
 from tests.run.specs import IRIS
 
 

@@ -15,7 +15,8 @@ import torch
 
 from gromo_graph import RunError, grow, load_run, parse_spec, resume
 from gromo_graph.run.folder.checkpoint import checkpoints
-from gromo_graph.run.folder.run_folder import JOURNAL, SPEC, WEIGHTS
+from gromo_graph.run.folder.own_files import SPEC, WEIGHTS
+from gromo_graph.run.folder.run_folder import JOURNAL
 
 MLP = """
 name: mlp

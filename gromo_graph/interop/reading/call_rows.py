@@ -84,9 +84,9 @@ class CallRows:
 
         def keep(call: TorchCall, *arguments: Any, **named: Any) -> ModelValue:
             if not named and all(isinstance(each, ModelValue) for each in arguments):
-                return call.keep(module, arguments)
+                return keep(call, module, arguments)
             called = type(module).__name__
-            return call.keep(*kept_call(called, module, arguments, named, batch=self._batch))
+            return keep(call, *kept_call(called, module, arguments, named, batch=self._batch))
 
         return keep
 

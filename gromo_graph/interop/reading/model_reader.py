@@ -24,6 +24,7 @@ from gromo_graph.interop.reading.weights import ModelWeights, module_at
 from gromo_graph.interop.traces.trace import Seen, Trace, line_of, name_of, without_extras
 from gromo_graph.plain_torch.arrangement import Arranged
 from gromo_graph.plain_torch.blueprint import Blueprint, ModelValue, Unmapped
+from gromo_graph.plain_torch.kept_modules import keep
 from gromo_graph.plain_torch.torch_call import Absent, TorchCall, Weight
 from gromo_graph.spec.kinds import Input
 
@@ -167,7 +168,7 @@ class _Reader:
             kept: ModelValue = self.rows.module_as_it_is(str(node.target))(call, *arguments, **named)
         else:
             module, values = kept_call(call.operator, node.target, arguments, named, batch=self.batch)
-            kept = call.keep(module, values)
+            kept = keep(call, module, values)
         self.memories.add(node, name, in_place=False)
         return kept
 

@@ -18,7 +18,7 @@ from gromo_graph.errors import RunError, SpecError
 from gromo_graph.network.optimizers import BORN, OLD, check_births
 from gromo_graph.records.atomic_files import replace_file, writing
 from gromo_graph.records.validation import first_problem
-from gromo_graph.run.folder.run_folder import CHECKPOINTS
+from gromo_graph.run.folder.own_files import CHECKPOINTS
 from gromo_graph.run.folder.sealed_tensors import sealed, unsealed
 from gromo_graph.spec import Spec
 from gromo_graph.statistics.saved_statistics import Snapshot

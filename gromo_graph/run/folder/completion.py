@@ -15,7 +15,8 @@ from gromo_graph.render.drawing.labels import Direction
 from gromo_graph.render.pages.report import report_html
 from gromo_graph.run.folder.checkpoint import checkpoints, remove_checkpoints
 from gromo_graph.run.folder.lock import locked
-from gromo_graph.run.folder.run_folder import REPORT, RunFolder
+from gromo_graph.run.folder.own_files import REPORT
+from gromo_graph.run.folder.run_folder import RunFolder
 from gromo_graph.spec import Spec
 
 Parse = Callable[[str], Spec]

@@ -12,7 +12,8 @@ from pathlib import Path
 from gromo_graph import operating_system as system
 from gromo_graph.errors import RunError
 from gromo_graph.records.atomic_files import writing
-from gromo_graph.run.folder.run_folder import LOCK, check_entries, check_free, remove_beginning
+from gromo_graph.run.folder.own_files import LOCK, check_entries
+from gromo_graph.run.folder.run_folder import check_free, remove_beginning
 
 
 class RunLock:

@@ -12,14 +12,8 @@ from typing import Any, Literal
 from gromo_graph.errors import RunError
 from gromo_graph.records import Journal, sizes_of
 from gromo_graph.records.journal import JOURNAL
-from gromo_graph.run.folder.run_folder import (
-    CHECKPOINTS,
-    STEPS,
-    SUMMARY,
-    RunFolder,
-    check_entries,
-    holds_run,
-)
+from gromo_graph.run.folder.own_files import CHECKPOINTS, STEPS, SUMMARY, check_entries
+from gromo_graph.run.folder.run_folder import RunFolder, holds_run
 from gromo_graph.run.folder.summary import Measures, Summary
 
 State = Literal["finished", "unfinished", "damaged", "no run"]

@@ -20,18 +20,8 @@ from gromo_graph.run.folder.checkpoint import Checkpoint, remove_checkpoints, wr
 from gromo_graph.run.folder.command import Command
 from gromo_graph.run.folder.completion import complete_drawings, drawn, write_drawing, write_report
 from gromo_graph.run.folder.journal_writer import JournalWriter, finite
-from gromo_graph.run.folder.run_folder import (
-    CHECKPOINTS,
-    COMMAND,
-    DATA,
-    SPEC,
-    STEPS,
-    SUMMARY,
-    WEIGHTS,
-    RunFolder,
-    as_json,
-    create_folder,
-)
+from gromo_graph.run.folder.own_files import CHECKPOINTS, COMMAND, DATA, SPEC, STEPS, SUMMARY, WEIGHTS
+from gromo_graph.run.folder.run_folder import RunFolder, as_json, create_folder
 from gromo_graph.run.folder.weights_file import weights_bytes
 from gromo_graph.spec import Spec, dump_spec
 from gromo_graph.statistics.saved_statistics import Snapshot

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,29 +22,23 @@ from gromo_graph.records.atomic_files import read_file, replace_file, sync_folde
 from gromo_graph.records.journal import JOURNAL, check_is_folder
 from gromo_graph.records.validation import first_problem
 from gromo_graph.run.folder.command import Command
+from gromo_graph.run.folder.own_files import (
+    COMMAND,
+    FILES,
+    FOLDERS,
+    LOCK,
+    SPEC,
+    STEPS,
+    SUMMARY,
+    check_entries,
+    remove_run,
+)
 from gromo_graph.run.folder.summary import Summary
 from gromo_graph.spec import Spec, parse_spec
 from gromo_graph.spec.defaults import CURRENT
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-SPEC = "spec.yaml"
-COMMAND = "command.json"
-DATA = "data.json"
-WEIGHTS = "weights.safetensors"
-SUMMARY = "summary.json"
-REPORT = "report.html"
-INSPECTION = "inspect.html"  # written when it is asked for
-STEPS = "steps"
-CHECKPOINTS = "checkpoints"
-LOCK = ".lock"
-
-_FILES = (JOURNAL, SUMMARY, REPORT, INSPECTION, SPEC, COMMAND, DATA, WEIGHTS)
-_FOLDERS = {
-    STEPS: re.compile(r"\d+\.svg"),
-    CHECKPOINTS: re.compile(r"\d+\.safetensors"),
-}
-"""The folders of a run, and which files in them are its own."""
 
 _STAGE = ".new-"  # beginnings of a run; the rest of one that was killed is no content
 _SUM = "checksum"
@@ -210,48 +203,6 @@ def check_free(path: Path, *, force: bool = False) -> None:
     check_entries(path)
 
 
-def check_entries(path: Path) -> None:
-    """Refuse a folder with entries that a run does not make: through a link it would write elsewhere.
-
-    Raises:
-        RunError: the folder of a run, or its `steps` or `checkpoints`, holds a link, a pipe, a socket or a device; or
-            a folder under the name of a file, or the other way round.
-    """
-    with writing(path):
-        for entry in _entries(path) if path.is_dir() else ():
-            own_folder = entry.name in _FOLDERS
-            check_kind(entry, folder=True if own_folder else False if entry.name in (*_FILES, LOCK) else None)
-            if own_folder:
-                for inner in _entries(entry.path):
-                    check_kind(inner, folder=None)
-
-
-def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as found:
-        return list(found)
-
-
-def check_kind(entry: os.DirEntry[str], *, folder: bool | None) -> None:
-    """Refuse an entry of a run folder that is no plain file or folder.
-
-    Args:
-        entry: as scandir gives it.
-        folder: what it should be: True a folder, False a file, None either.
-
-    Raises:
-        RunError: it is something else.
-    """
-    if entry.is_symlink():
-        raise RunError(
-            f"{entry.path}: this is a link, and a run writes files of its own only: take it away, or put a copy in its "
-            "place"
-        )
-    is_folder, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
-    found = "a folder" if is_folder else "a file" if is_file else "a pipe, a socket or a device"
-    if not (is_folder or is_file) or (folder is not None and is_folder != folder):
-        raise RunError(f"{entry.path}: this is {found}, expected a {'folder' if folder else 'file'}")
-
-
 def create_folder(path: Path, files: Mapping[str, bytes | str], *, force: bool = False) -> RunFolder:
     """Make the folder with its first files. An older run is taken away only when all of them are on the disk.
 
@@ -273,7 +224,7 @@ def create_folder(path: Path, files: Mapping[str, bytes | str], *, force: bool =
             for name, content in files.items():
                 (stage / name).parent.mkdir(exist_ok=True)
                 replace_file(stage / name, content)
-            _remove_run(path)
+            remove_run(path)
             for name in files:
                 (path / name).parent.mkdir(exist_ok=True)
                 system.move(stage / name, path / name)
@@ -321,7 +272,7 @@ def remove_beginning(path: Path) -> None:
     """Take away what is left of a run whose process was killed while it made the folder."""
     stages = list(path.glob(f"{_STAGE}*"))
     if stages and not holds_run(path):
-        _remove_run(path)
+        remove_run(path)
     for stage in stages:
         shutil.rmtree(stage, ignore_errors=True)  # follows no link
 
@@ -336,51 +287,5 @@ def _is_unborn(path: Path) -> bool:
 
 def _is_beginning(path: Path, content: Sequence[str]) -> bool:
     """True if a folder holds only some files of a run that was killed while its folder was made."""
-    own = {*_FILES, *_FOLDERS}
+    own = {*FILES, *FOLDERS}
     return not holds_run(path) and own.issuperset(content) and any(path.glob(f"{_STAGE}*"))
-
-
-def _remove_run(path: Path) -> None:
-    """Take away what a run wrote and nothing else; links are never followed."""
-    check_entries(path)
-    if not system.REMOVES_IN_OPEN_FOLDERS:
-        _remove_by_paths(path)
-        return
-    here = os.open(path, os.O_RDONLY)
-    try:
-        _remove(here, _FILES)
-        for name, pattern in _FOLDERS.items():
-            _remove_inside(here, name, pattern)
-    finally:
-        os.close(here)
-
-
-def _remove_by_paths(path: Path) -> None:
-    """Take away what a run wrote, of a folder whose entries have been checked."""
-    for name in _FILES:
-        (path / name).unlink(missing_ok=True)
-    for name, pattern in _FOLDERS.items():
-        with suppress(OSError):  # missing, or not empty afterwards
-            for inner in (path / name).iterdir():
-                if pattern.fullmatch(inner.name):
-                    inner.unlink()
-            (path / name).rmdir()
-
-
-def _remove_inside(folder: int, name: str, pattern: re.Pattern[str]) -> None:
-    """Take away files of a folder inside an open one, and the folder itself if it is empty then."""
-    with suppress(FileNotFoundError):
-        inner = os.open(name, os.O_RDONLY | system.NO_LINK_TO_FOLDER, dir_fd=folder)
-        try:
-            _remove(inner, [each for each in os.listdir(inner) if pattern.fullmatch(each)])  # noqa: PTH208 - of an open folder
-        finally:
-            os.close(inner)
-        with suppress(OSError):
-            os.rmdir(name, dir_fd=folder)
-
-
-def _remove(folder: int, names: Iterable[str]) -> None:
-    """Take away files of an open folder: it stays the one that was checked, whatever its path leads to now."""
-    for name in names:
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=folder)

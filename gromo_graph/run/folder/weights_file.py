@@ -17,7 +17,7 @@ from gromo_graph.network import GrowingNetwork, compile_network
 from gromo_graph.network.transaction import edit
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.folder.command import FirstWeights
-from gromo_graph.run.folder.run_folder import DATA, SPEC, WEIGHTS
+from gromo_graph.run.folder.own_files import DATA, SPEC, WEIGHTS
 from gromo_graph.run.folder.sealed_tensors import sealed, shapes_of, unsealed, words_of
 from gromo_graph.spec import parse_spec
 
