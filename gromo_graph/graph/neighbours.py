@@ -8,7 +8,7 @@ module has one next module, a merge module any number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gromo_graph.spec.kinds import Node, WidthRule
@@ -60,7 +60,7 @@ def resolve_units(spec: Spec, order: tuple[str, ...]) -> Mapping[str, Unit]:
     for name in order:
         for source in spec.nodes[name].sources:
             readers[source].append(name)
-    units: dict[str, Unit] = {}
+    units: dict[str, _Open] = {}
     value_of: dict[str, str] = {}  # node -> key of the unit that gives its value to readers
     for name in order:
         node = spec.nodes[name]
@@ -69,15 +69,25 @@ def resolve_units(spec: Spec, order: tuple[str, ...]) -> Mapping[str, Unit]:
         alone = role == "operation" and len(readers[sources[0]]) == 1 and sources[0] not in spec.outputs
         if alone and units[value_of[sources[0]]].role != "fixed":
             key = value_of[sources[0]]
-            units[key] = replace(units[key], operations=(*units[key].operations, name))
+            units[key].operations.append(name)
         else:
             key = name
-            units[key] = Unit(key, role, name, reads=tuple(value_of[source] for source in sources))
+            units[key] = _Open(role, name, tuple(value_of[source] for source in sources))
         value_of[name] = key
         if units[key].role == "layer" and len(readers[name]) > 1:
             value_of[name] = f"{name}->"
-            units[f"{name}->"] = Unit(f"{name}->", "fan_out", name, reads=(key,))
+            units[f"{name}->"] = _Open("fan_out", name, (key,))
     return _with_neighbours(units)
+
+
+@dataclass
+class _Open:
+    """A unit whose operations and neighbours are not all known yet."""
+
+    role: Role
+    node: str
+    reads: tuple[str, ...]
+    operations: list[str] = field(default_factory=list)
 
 
 def _role(node: Node) -> Role:
@@ -87,14 +97,21 @@ def _role(node: Node) -> Role:
     return "fixed" if ends else node.drawn_as
 
 
-def _with_neighbours(units: dict[str, Unit]) -> dict[str, Unit]:
+def _with_neighbours(units: Mapping[str, _Open]) -> dict[str, Unit]:
     following: dict[str, list[str]] = {key: [] for key in units}
-    previous: dict[str, tuple[str, ...]] = {}
     for key, unit in units.items():
-        previous[key] = tuple(source for source in unit.reads if units[source].role not in _PLAIN)
         if unit.role not in _PLAIN:
             for source in unit.reads:
                 following[source].append(key)
     return {
-        key: replace(unit, previous=previous[key], next=tuple(following[key])) for key, unit in units.items()
+        key: Unit(
+            key,
+            unit.role,
+            unit.node,
+            tuple(unit.operations),
+            unit.reads,
+            previous=tuple(source for source in unit.reads if units[source].role not in _PLAIN),
+            next=tuple(following[key]),
+        )
+        for key, unit in units.items()
     }

@@ -149,13 +149,14 @@ def build_graph(spec: Spec) -> Graph:
     missing += [f"the output `{name}` does not exist" for name in spec.outputs if name not in spec.nodes]
     if missing:
         raise GraphError("; ".join(missing))
+    digraph = reading_graph(spec.nodes)
     try:
-        order = topological_order(spec.nodes)
+        order = topological_order(digraph)
     except nx.NetworkXUnfeasible as error:
-        cycle = nx.find_cycle(reading_graph(spec.nodes))
+        cycle = nx.find_cycle(digraph)
         path = " -> ".join([*(source for source, _ in cycle), cycle[0][0]])
         raise GraphError(f"the nodes form a cycle: {path}") from error
     shapes = infer_shapes(spec.nodes, order)
     if shapes.mismatches:
         raise GraphError("; ".join(f"`{name}`: {text}" for name, text in shapes.mismatches.items()))
-    return Graph(spec, order, shapes.known, reading_graph(spec.nodes))
+    return Graph(spec, order, shapes.known, digraph)

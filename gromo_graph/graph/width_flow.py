@@ -44,6 +44,11 @@ class WidthStep(Generic[Key]):
     why_fixed: Callable[[Row[Key]], str | None] = _never
     why_ends: tuple[str, str] = ("", "")
 
+    @property
+    def mismatch(self) -> str:
+        """The words for rows that cannot be added."""
+        return f"{self.title} {self.verb} concatenations whose segments do not match one to one"
+
 
 @dataclass(frozen=True)
 class WidthFlow(Generic[Key]):
@@ -67,7 +72,6 @@ def follow_widths(steps: Iterable[WidthStep[Key]]) -> WidthFlow[Key]:
 
 
 def _row(step: WidthStep[Key], inputs: Sequence[Row[Key]], classes: Classes[Key]) -> Row[Key]:
-    mismatch = f"{step.title} {step.verb} concatenations whose segments do not match one to one"
     match step.rule:
         case WidthRule.FIXED:
             row: Row[Key] = (Segment(step.key, step.features),)
@@ -85,10 +89,10 @@ def _row(step: WidthStep[Key], inputs: Sequence[Row[Key]], classes: Classes[Key]
         case WidthRule.SHARED:
             # One feature may multiply many: the row is that of the many.
             widest = sorted(inputs, key=lambda each: -sum(segment.size for segment in each))
-            row = classes.add_up(widest, mismatch)
+            row = classes.add_up(widest, step.mismatch) if inputs[1:] else inputs[0]
         case WidthRule.LAST:
             *compared, row = inputs
-            classes.add_up(compared, mismatch)
+            classes.add_up(compared, step.mismatch)
         case WidthRule.CONCATENATED:
             row = tuple(segment for each in inputs for segment in each)
         case WidthRule.REPEATED:
@@ -175,44 +179,49 @@ def group_places(
         flow: rows and classes. units: in order, each after those it reads.
         consumers: for each layer that reads something the unit it reads.
     """
-    places: dict[str, list[tuple[Key, GroupPlace]]] = {}
+    places: dict[str, list[_RootAndPlace[Key]]] = {}
     flows: dict[Key, dict[GroupPlace, tuple[GroupPlace, ...]]] = {}
+    fixed: set[str] = set()
     for unit in units:
         places[unit.unit] = list(_places(unit, flow))
         if unit.rule in (WidthRule.FIXED, WidthRule.CHOSEN):
+            fixed.add(unit.unit)
             continue
         sources = _sources(unit, places)
         for root, place in places[unit.unit]:
-            own = flows.setdefault(root, {})
-            own[place] = tuple(source for source in sources.get(place.segment, ()) if source in own)
+            before = sources.get(place.segment, ())
+            flows.setdefault(root, {})[place] = tuple(
+                each for other, each in before if other == root and each.unit not in fixed
+            )
     reads: dict[Key, dict[str, tuple[GroupPlace, ...]]] = {}
     for consumer, source in consumers.items():
-        for root, place in places[source]:
-            if place in flows.get(root, {}):
-                of_group = reads.setdefault(root, {})
-                of_group[consumer] = (*of_group.get(consumer, ()), place)
+        for root, place in places[source] if source not in fixed else ():
+            of_group = reads.setdefault(root, {})
+            of_group[consumer] = (*of_group.get(consumer, ()), place)
     return {root: GroupPlaces(found, reads.get(root, {})) for root, found in flows.items()}
 
 
-def _places(unit: FlowUnit[Key], flow: WidthFlow[Key]) -> Iterator[tuple[Key, GroupPlace]]:
+_RootAndPlace = tuple[Key, GroupPlace]
+"""A place with the class of its features."""
+
+
+def _places(unit: FlowUnit[Key], flow: WidthFlow[Key]) -> Iterator[_RootAndPlace[Key]]:
     """The segments of an output, each with the class it belongs to."""
     start = 0
     for index, segment in enumerate(flow.rows[unit.output]):
-        yield (
-            flow.classes.of(segment.atom),
-            GroupPlace(unit.unit, index, start, segment.width, segment.repeat),
-        )
+        place = GroupPlace(unit.unit, index, start, segment.width, segment.repeat)
+        yield flow.classes.of(segment.atom), place
         start += segment.size
 
 
 def _sources(
-    unit: FlowUnit[Key], places: Mapping[str, Sequence[tuple[Key, GroupPlace]]]
-) -> Mapping[int, list[GroupPlace]]:
+    unit: FlowUnit[Key], places: Mapping[str, Sequence[_RootAndPlace[Key]]]
+) -> Mapping[int, list[_RootAndPlace[Key]]]:
     """The places that each segment of an output is the sum of."""
-    found: dict[int, list[GroupPlace]] = {}
+    found: dict[int, list[_RootAndPlace[Key]]] = {}
     before = 0
     for source in unit.reads:
-        for _, place in places[source]:
-            found.setdefault(before + place.segment, []).append(place)
+        for root, place in places[source]:
+            found.setdefault(before + place.segment, []).append((root, place))
         before += len(places[source]) if unit.rule is WidthRule.CONCATENATED else 0
     return found

@@ -142,12 +142,14 @@ def _step(name: str, node: Node, shapes: Mapping[str, Shape]) -> WidthStep[str]:
 
     rule = node.width_rule
     multiplies = isinstance(node, Merge) and node.merge == "product"
-    compared = f"the {listed(node.source_names[:-1])} of `{name}`"
+    title = f"the {'product' if multiplies else 'sum'} `{name}`"
+    if rule is WidthRule.LAST:
+        title = f"the {listed(node.source_names[:-1])} of `{name}`"
     return WidthStep(
         key=name,
         reads=node.sources,
         rule=rule,
-        title=compared if rule is WidthRule.LAST else f"the {'product' if multiplies else 'sum'} `{name}`",
+        title=title,
         verb="multiplies" if multiplies else "adds",
         features=shapes[name][0],
         times=prod(shapes[node.sources[0]][1:]) if rule is WidthRule.REPEATED else 1,
@@ -327,8 +329,8 @@ def _why_no_match(spec: Spec, found: _Members) -> str | None:
 
 
 def _tightest(limits: Sequence[Grow]) -> Grow:
-    if not limits:
-        return Grow()
+    if len(limits) < 2:
+        return limits[0] if limits else Grow()
     return Grow(
         max=min((limit.max for limit in limits if limit.max is not None), default=None),
         min=max((limit.min for limit in limits if limit.min is not None), default=None),

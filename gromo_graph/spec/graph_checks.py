@@ -13,7 +13,7 @@ from gromo_graph.spec.explain import Report
 from gromo_graph.spec.kinds import Input, Layer, Node
 from gromo_graph.spec.kinds.again import Shares
 from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
-from gromo_graph.spec.order import cycle_text, cycles_in_order, topological_order
+from gromo_graph.spec.order import cycle_text, cycles_in_order, reading_graph, topological_order
 from gromo_graph.spec.shapes import count_problem, infer_shapes
 from gromo_graph.spec.text.locations import Path, clipped
 from gromo_graph.spec.token_inputs import vocabularies
@@ -239,7 +239,7 @@ def batch_size_problem(nodes: Mapping[str, Node], batch_size: int) -> str | None
     """Say why a batch of one sample cannot be trained on, or give None; for nodes that fit together."""
     if batch_size != 1:
         return None
-    shapes = infer_shapes(nodes, topological_order(nodes)).known
+    shapes = infer_shapes(nodes, topological_order(reading_graph(nodes))).known
     for name, node in nodes.items():
         if node.needs_company([shapes[source] for source in node.sources]):
             return (

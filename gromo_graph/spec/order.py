@@ -18,14 +18,16 @@ def reading_graph(nodes: Mapping[str, Node]) -> nx.DiGraph[str]:
     return graph
 
 
-def topological_order(nodes: Mapping[str, Node]) -> tuple[str, ...]:
-    """Names so that every node stands after its sources; ties in the order of the document.
+def topological_order(graph: nx.DiGraph[str]) -> tuple[str, ...]:
+    """Names of a reading graph so that every node stands after its sources; ties in the order of the document.
 
     Raises:
         networkx.NetworkXUnfeasible: the nodes form a cycle.
     """
-    place = {name: index for index, name in enumerate(nodes)}
-    return tuple(nx.lexicographical_topological_sort(reading_graph(nodes), key=place.__getitem__))
+    place = {name: index for index, name in enumerate(graph)}
+    if all(place[source] < place[name] for source, name in graph.edges):
+        return tuple(graph)  # the document has them in such an order, as it mostly has
+    return tuple(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
 
 
 def cycles_in_order(graph: nx.DiGraph[str], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gromo_graph import GraphError, parse_spec
 from gromo_graph.graph import Widen, apply, build_graph
 from gromo_graph.spec.kinds import Linear, Merge
-from gromo_graph.spec.order import cycle_text, cycles_in_order, topological_order
+from gromo_graph.spec.order import cycle_text, cycles_in_order, reading_graph, topological_order
 
 TEXT = """\
 nodes:
@@ -90,4 +90,4 @@ def test_ties_keep_the_order_of_the_document() -> None:
             "output: y", "outputs: [y, w]"
         )
     )
-    assert topological_order(spec.nodes) == ("x", "h", "y", "w")
+    assert topological_order(reading_graph(spec.nodes)) == ("x", "h", "y", "w")

@@ -19,6 +19,7 @@ from gromo_graph.interop.reading.weights import module_at
 from gromo_graph.interop.traces.trace import ITSELF, Trace
 from gromo_graph.layers.reparametrized import plain_weights, reparametrized
 from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.kept_modules import keep
 from gromo_graph.plain_torch.torch_call import TorchCall
 
 Row = Callable[..., Any]
@@ -82,13 +83,13 @@ class CallRows:
         self._called.add(path)
         module = self._model.get_submodule(path)
 
-        def keep(call: TorchCall, *arguments: Any, **named: Any) -> ModelValue:
+        def kept(call: TorchCall, *arguments: Any, **named: Any) -> ModelValue:
             if not named and all(isinstance(each, ModelValue) for each in arguments):
                 return keep(call, module, arguments)
             called = type(module).__name__
             return keep(call, *kept_call(called, module, arguments, named, batch=self._batch))
 
-        return keep
+        return kept
 
 
 def _is_of_torch(node: fx.Node) -> bool:
