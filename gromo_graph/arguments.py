@@ -11,7 +11,7 @@ from functools import wraps
 from inspect import Parameter
 from numbers import Real
 from os import PathLike
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gromo_graph.errors import ArgumentError, GromoGraphError
@@ -34,8 +34,11 @@ _WORDS = {
 """The types that messages do not call by their names."""
 
 
-def checked(target: Target) -> Target:
+def checked(target: Target, *, elsewhere: Mapping[str, str] = MappingProxyType({})) -> Target:
     """The function, or the class with its public methods, that answers wrong arguments with an `ArgumentError`.
+
+    Args:
+        elsewhere: what to write for some arguments that it does not have.
 
     If a call raises an error that is none of this library's, its arguments are looked through: unknown, missing and
     surplus ones, and those of another type than the annotation says, and of a dataclass also its fields. If there are
@@ -50,15 +53,17 @@ def checked(target: Target) -> Target:
     gromo_graph.errors.ArgumentError: scaled: `by` is '3', expected an integer or None
     """
     if not isinstance(target, type):
-        return _checked(target, target.__qualname__)  # type: ignore[return-value]
+        return _checked(target, target.__qualname__, elsewhere)  # type: ignore[return-value]
     for name, method in list(vars(target).items()):
         if inspect.isfunction(method) and (name == "__init__" or not name.startswith("_")):
             owner = target.__name__
-            setattr(target, name, _checked(method, owner if name == "__init__" else f"{owner}.{name}"))
+            setattr(
+                target, name, _checked(method, owner if name == "__init__" else f"{owner}.{name}", elsewhere)
+            )
     return target
 
 
-def _checked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _checked(function: Callable[..., Any], name: str, elsewhere: Mapping[str, str]) -> Callable[..., Any]:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -66,7 +71,7 @@ def _checked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
         except GromoGraphError:
             raise
         except Exception as error:
-            wrong = _wrong_argument(function, args, kwargs)
+            wrong = _wrong_argument(function, args, kwargs, elsewhere)
             if wrong is None:
                 raise
             raise ArgumentError(f"{name}: {wrong}") from error
@@ -75,14 +80,17 @@ def _checked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def _wrong_argument(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    elsewhere: Mapping[str, str],
 ) -> str | None:
     """The first wrong argument of a call, in words, or None."""
     signature = inspect.signature(function)
     try:
         given = signature.bind(*args, **kwargs).arguments
     except TypeError as error:
-        return _why_not_bound(error, signature, kwargs)
+        return _why_not_bound(error, signature, kwargs, elsewhere)
     names = _Resolvable(function.__globals__)
     values = {
         name: value
@@ -203,11 +211,15 @@ def _shown(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def _why_not_bound(error: TypeError, signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
+def _why_not_bound(
+    error: TypeError, signature: inspect.Signature, kwargs: Mapping[str, Any], elsewhere: Mapping[str, str]
+) -> str:
     known = [name for name in signature.parameters if name != "self"]
     unknown = [name for name in kwargs if name not in known]
     if not unknown:
         return str(error)
+    if unknown[0] in elsewhere:
+        return f"there is no argument `{unknown[0]}`: write `{elsewhere[unknown[0]]}`"
     near = get_close_matches(unknown[0], known, n=1)
     advice = f", did you mean `{near[0]}`?" if near else f": known are {', '.join(known)}"
     return f"there is no argument `{unknown[0]}`{advice}"

@@ -81,9 +81,9 @@ class Growing:
         self._last_step = LastStep(undoable=undoable)
 
     @property
-    def epoch(self) -> int:
-        """Epochs that are over."""
-        return self._time.done.epochs
+    def epoch(self) -> int | None:
+        """Epochs that are over; None if training steps are counted and nobody said how many are an epoch."""
+        return self._time.epoch
 
     @property
     def epochs(self) -> int:

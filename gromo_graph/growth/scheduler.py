@@ -39,13 +39,21 @@ from gromo_graph.network.optimizers import (
 )
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec.fragments import growth_of
-from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.settings import Growth, Stop
 
 # Samples of batches just seen that are kept if the policy names no number.
 _MOST_KEPT = 4096
 
 
-@checked
+_OF_POLICY = {
+    **{key: f'policy={{"stop": {{"{key}": ...}}}}' for key in Stop.model_fields},
+    **{key: f'policy={{"{key}": ...}}' for key in Growth.model_fields},
+    "max_parameters": 'policy={"stop": {"parameters": ...}}',
+}
+"""For words that stand under `growth` in a spec how they are given here."""
+
+
+@partial(checked, elsewhere=_OF_POLICY)
 class GrowthScheduler(Growing):
     """Grows a network in place, inside anyone's training loop: by a call of `after_batch` after each training step, or
     of `step` after each epoch.
@@ -59,7 +67,7 @@ class GrowthScheduler(Growing):
             network's spec.
         epochs: the length of your training, which `until` is a share of; None takes the spec's `train.epochs`.
         training_steps: the same in steps of the optimizer, which `after_batch` counts; None takes `epochs` times the
-            length of the loader `statistics`.
+            length of the loader `statistics`. Without `epochs`, here or in the spec, events do not know their epoch.
         statistics: pairs (x, y) that `after_batch` gathers statistics from, or a function that gives them for the
             number of a tick; never the loader that is being trained on, whose epoch would end. None takes the batches
             that `after_batch` has just been given.
@@ -134,12 +142,14 @@ class GrowthScheduler(Growing):
         check_goals(network.graph, policy)
         self.statistics = statistics
         self._recent = RecentBatches(samples_for(policy).total or _MOST_KEPT)
-        epochs = network.spec.train.epochs if epochs is None else epochs
+        train = network.spec.train
+        knows_epochs = training_steps is None or epochs is not None or "epochs" in train.model_fields_set
+        epochs = train.epochs if epochs is None else epochs
         super().__init__(
             network,
             loss,
             policy=policy,
-            time=Timekeeper(policy, epochs, self._steps(training_steps, epochs)),
+            time=Timekeeper(policy, epochs, self._steps(training_steps, epochs), knows_epochs=knows_epochs),
             optimizer=optimizer,
             untrained=untrained,
             new=new,

@@ -18,7 +18,8 @@ class GrowthEvent(Tabled):
 
     Attributes:
         step: growth steps applied so far, this one included where it was applied.
-        epoch: training epochs done when it was tried.
+        epoch: training epochs done when it was tried; None if training steps were counted and nobody said how many are
+            an epoch.
         decision: what was applied, or None if nothing was.
         reason: why this one, or why none.
         gamma: the step size γ = s²; 0 if nothing was applied.
@@ -45,7 +46,7 @@ class GrowthEvent(Tabled):
     """
 
     step: Count
-    epoch: Count
+    epoch: Count | None
     decision: Decision | None
     reason: str
     gamma: float

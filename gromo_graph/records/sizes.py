@@ -79,7 +79,7 @@ def sizes_of(epochs: Sequence[Epoch], events: Sequence[GrowthEvent], *, is_over:
     rows = []
     stage = _first(moments[0][0], epochs)
     for moment, following in zip_longest(moments, moments[1:]):
-        rows.append(stage.ended(epoch=moment[0].epoch, loss=moment[0].loss_before))
+        rows.append(stage.ended(epoch=moment[0].epoch or 0, loss=moment[0].loss_before))
         stage = _after(moment[-1], epochs, until=following[0].epoch if following else None)
     if stage.epochs:
         last = stage.epochs[-1]
@@ -106,7 +106,7 @@ def _first(event: GrowthEvent, epochs: Sequence[Epoch]) -> _Stage:
     """The size before the first event that was applied."""
     assert event.decision is not None  # `_moments` gives no other
     parameters, madds = event.parameters_before, event.madds - event.decision.delta_madds
-    own = [each for each in epochs if each.epoch <= event.epoch and each.parameters == parameters]
+    own = [each for each in epochs if each.epoch <= (event.epoch or 0) and each.parameters == parameters]
     return _Stage(0, parameters, madds, 0, tuple(own))
 
 
@@ -118,6 +118,8 @@ def _after(event: GrowthEvent, epochs: Sequence[Epoch], *, until: int | None) ->
     here = (event.parameters, event.madds)
     last = epochs[-1].epoch if epochs and until is None else until or 0
     own = [
-        each for each in epochs if event.epoch <= each.epoch <= last and (each.parameters, each.madds) == here
+        each
+        for each in epochs
+        if (event.epoch or 0) <= each.epoch <= last and (each.parameters, each.madds) == here
     ]
-    return _Stage(event.step, *here, event.epoch, tuple(own))
+    return _Stage(event.step, *here, event.epoch or 0, tuple(own))

@@ -99,7 +99,7 @@ def plots_of(epochs: Sequence[Epoch], events: Sequence[GrowthEvent]) -> tuple[Pl
         return ()
     applied = [event for event in events if event.decision is not None]
     marks = tuple(
-        GrowthMark(event.epoch, f"step {event.step}: {decision_words(event.decision)}")
+        GrowthMark(event.epoch or 0, f"step {event.step}: {decision_words(event.decision)}")
         for event in applied
         if event.decision is not None
     )

@@ -97,7 +97,7 @@ class KeptRun:
         path, applied = self.folder.path, self.journal.applied
         if not 1 <= point.at <= len(applied):
             raise RunError(f"{path}: there is no step {point.at}: the run has {len(applied)}")
-        epoch = applied[point.at - 1].epoch
+        epoch = applied[point.at - 1].epoch or 0
         if point.spec_of(self.spec).train.epochs < epoch:
             raise RunError(
                 f"{path}: step {point.at} is in epoch {epoch}: expected train.epochs of at least {epoch}, or an "

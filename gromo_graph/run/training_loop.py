@@ -107,6 +107,7 @@ class Loop:
             max_memory=command.max_memory,
             new=new,
             processes=processes,
+            epochs=network.spec.train.epochs,
             training_steps=self.source.steps(self.trained),
             statistics=None if isinstance(data.train, Stream) else self.source.of_tick,
         )

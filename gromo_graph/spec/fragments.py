@@ -63,13 +63,18 @@ def section_of(model: type[AnyModel], written: Mapping[str, Any], path: Path) ->
 def growth_of(written: Mapping[str, Any] | Growth) -> Growth:
     """The policy that a map describes, as under `growth` in a document.
 
+    Pydantic's `model_copy(update=...)` checks nothing and takes maps as they are, so a `Growth` is read again too.
+
     Raises:
         SpecError: in the words of the loader.
 
     >>> growth_of({"neurons": {"per_step": 2}}).neurons.per_step
     2
     """
-    return written if isinstance(written, Growth) else section_of(Growth, written, ("growth",))
+    if not isinstance(written, Growth):
+        return section_of(Growth, written, ("growth",))
+    found = section_of(Growth, written_out(written), ("growth",))
+    return written if found == written else found
 
 
 def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path) -> AnyModel:

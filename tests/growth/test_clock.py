@@ -18,6 +18,7 @@ from gromo_graph.growth.pace import TickPace
 from gromo_graph.growth.policy import ranked
 from gromo_graph.growth.scheduler_checks import UNFOLLOWED
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
+from gromo_graph.render.drawing.title_block import step_words
 from gromo_graph.spec.settings import Growth, Stop, When
 
 from .problems import batches, chain, sizes_agree
@@ -120,6 +121,20 @@ def test_growth_takes_place_at_shares_of_the_training_steps() -> None:
     assert sorted({event.batch for event in events}) == [15, 20, 25, 30]
     assert sorted({event.tick for event in events}) == [1, 2, 3, 4]
     assert sizes_agree(network)
+
+
+def test_an_event_knows_its_epoch_if_somebody_said_how_long_one_is() -> None:
+    """The default of `train.epochs` says nothing about a loop of one's own."""
+    growth = "{when: {until: 1.0, steps: 2}}"
+    for told, written, expected in ((None, None, [None, None]), (4, None, [2, 4]), (None, 8, [4, 8])):
+        network = chain(growth=growth)
+        if written is not None:
+            text = dump_spec(network.spec).replace("epochs: 60", f"epochs: {written}")
+            network = compile_network(parse_spec(text), seed=0, dtype=torch.float64)
+        events = trained(GrowthScheduler(network, MSE, training_steps=40, epochs=told), 40)
+        found = {event.batch: event.epoch for event in events}
+        assert [found[20], found[40]] == expected
+    assert step_words(replace(events[0], epoch=None, batch=20, decision=None)) == "batch 20"
 
 
 def test_a_budget_is_used_when_growth_ends_by_steps_and_by_epochs() -> None:

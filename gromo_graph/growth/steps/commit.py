@@ -108,7 +108,7 @@ class Commit:
         graph = self.network.graph
         return GrowthEvent(
             step=self.time.applied,
-            epoch=self.time.done.epochs,
+            epoch=self.time.epoch,
             decision=None,
             reason=reason,
             gamma=0.0,

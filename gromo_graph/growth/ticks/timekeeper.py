@@ -23,18 +23,22 @@ class Timekeeper:
     Args:
         policy: of the scheduler. epochs: of the whole training, which `until` is a share of.
         training_steps: of the whole training, None if they are not known.
+        knows_epochs: `training_steps` are those of `epochs`, so that steps that are counted tell the epoch.
 
     Attributes:
         done: how much of it is done. applied: growth steps applied so far.
     """
 
-    def __init__(self, policy: Growth, epochs: int, training_steps: int | None) -> None:
-        self.done, self.applied = Elapsed(), 0
+    def __init__(
+        self, policy: Growth, epochs: int, training_steps: int | None, *, knows_epochs: bool = True
+    ) -> None:
+        self.done, self.applied, self._knows_epochs = Elapsed(), 0, knows_epochs
         self._began = time.perf_counter()
         self._set(policy, epochs, training_steps)
 
     def use(self, policy: Growth, epochs: int, training_steps: int | None) -> None:
         """Go on with another policy, in a training of another length."""
+        self._knows_epochs = True
         self._set(policy, epochs, training_steps)
         if training_steps is not None:
             self.done.steps = self.done.epochs * training_steps // epochs
@@ -70,6 +74,11 @@ class Timekeeper:
         self.done.steps += 1
         self.done.epochs = self.done.steps * self.epochs // self.training_steps
         return self.moment != before
+
+    @property
+    def epoch(self) -> int | None:
+        """Epochs that are over; None if steps are counted that nobody divided into epochs."""
+        return self.done.epochs if self._knows_epochs or not self.done.steps else None
 
     @property
     def moment(self) -> int:

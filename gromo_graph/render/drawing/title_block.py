@@ -78,7 +78,8 @@ def facts(graph: Graph, event: GrowthEvent | None) -> tuple[Fact, ...]:
 
 def step_words(event: GrowthEvent) -> str:
     """`step 3 · epoch 4`."""
-    return f"step {event.step} · epoch {event.epoch}" if event.decision else f"epoch {event.epoch}"
+    when = f"batch {event.batch}" if event.epoch is None else f"epoch {event.epoch}"
+    return f"step {event.step} · {when}" if event.decision else when
 
 
 def outcome(event: GrowthEvent) -> str:
