@@ -10,13 +10,13 @@ import torch
 
 from gromo_graph.growth.effort.latency import MILLISECONDS, Latency
 from gromo_graph.growth.effort.spending import Allowance, Spending
-from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
 from gromo_graph.growth.planning import Planner
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.scheduler_checks import check_trains_something
 from gromo_graph.growth.steps.commit import Commit
+from gromo_graph.growth.steps.held_out import HeldOut
 from gromo_graph.growth.steps.trying import Trying
 from gromo_graph.growth.steps.undo import LastStep
 from gromo_graph.growth.stopping import goal_reached, over_budget, too_slow
@@ -201,7 +201,7 @@ class Growing:
         """This step is left out; whatever was gathered for it is dropped."""
         self._planner.drop(self.network)
         commit = self._commit()
-        return self._told(commit.nothing(reason, commit.loss_of(self.network), ()))
+        return self._told(commit.nothing(reason, commit.losses_of(self.network), ()))
 
     def saved(self) -> Snapshot:
         """The state of growth, to go on with later: an optimizer and a network are saved by themselves."""

@@ -315,11 +315,11 @@ class GrowthScheduler(Growing):
         if not isinstance(candidate, Applicable):
             raise GrowthError(f"`{candidate.target}` cannot be applied: {candidate.reason}")
         commit = self._commit()
-        tester = tester_of(commit, commit.loss_of(self.network))
+        tester = tester_of(commit, commit.losses_of(self.network))
         trial = tester.trial(candidate, gamma)
         if trial.gamma > 0.0:
             self._last_step.keep(commit)
-            return self._told(commit.applied(trial, tester.before, (candidate,)))
+            return self._told(commit.applied(trial, tester.before, (candidate,)).event)
         refusal = trial.refusal or ""
         if refusal == ZERO:
             searched = f"no step size lowers the held-out loss of `{candidate.target}`"

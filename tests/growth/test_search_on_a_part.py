@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gromo_graph import GrowthEvent, GrowthScheduler, compile_network, parse_spec
 from gromo_graph.growth.effort.held_out_parts import JUDGED, SEARCHED, numbered, thinned
-from gromo_graph.growth.losses import HeldOut, mean_loss
+from gromo_graph.growth.losses import mean_loss
 from gromo_graph.growth.process_sums import ALONE
+from gromo_graph.growth.steps.held_out import HeldOut, Losses
 from gromo_graph.run.data.samples import Part
 from gromo_graph.run.data.tensor_loader import TensorLoader
 
@@ -36,7 +37,7 @@ def batches(x: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def test_most_looks_are_at_a_part_and_the_event_tells_of_a_larger_one() -> None:
-    held_out = batches(*(data := sample(4 * SEARCHED, 1)))
+    held_out = batches(*sample(SEARCHED + JUDGED, 1))
     looked_at: Counter[int] = Counter()
 
     def loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -49,8 +50,8 @@ def test_most_looks_are_at_a_part_and_the_event_tells_of_a_larger_one() -> None:
     scheduler.step(batches(*sample(512, 0)), held_out)
     (event,) = events
     assert event.gamma > 0.0
-    assert event.loss_after == pytest.approx(mean_loss(network, MSE, part(*data, 2)), rel=1e-6)
-    assert looked_at[SEARCHED] > looked_at[JUDGED] > 0
+    assert event.loss_after == pytest.approx(mean_loss(network, MSE, held_out), rel=1e-6)
+    assert looked_at[SEARCHED] > looked_at[JUDGED] == 2  # before, and at the γ that was found
 
 
 def test_a_step_that_lowers_the_loss_of_the_part_alone_is_refused() -> None:
@@ -73,7 +74,9 @@ def test_a_step_that_lowers_the_loss_of_the_part_alone_is_refused() -> None:
 def test_few_samples_are_all_looked_at(count: int) -> None:
     network, held_out = compile_network(SPEC, seed=0), HeldOut(MSE, ALONE)
     held_out.loader = batches(*sample(count, 2))
-    assert held_out.loss_of(network, SEARCHED) == held_out.loss_of(network)
+    everything = held_out.losses_of(network, all_samples=True)
+    assert held_out.losses_of(network, all_samples=False) == everything
+    assert everything == Losses(everything.judged, everything.judged)
 
 
 def part(x: Tensor, y: Tensor, every: int) -> list[tuple[Tensor, Tensor]]:
@@ -83,11 +86,13 @@ def part(x: Tensor, y: Tensor, every: int) -> list[tuple[Tensor, Tensor]]:
 
 def test_the_part_is_from_all_over_the_data() -> None:
     network, held_out = compile_network(SPEC, seed=0), HeldOut(MSE, ALONE)
-    for count, every in ((3 * SEARCHED, 3), (2 * SEARCHED, 2)):  # other data, another part
-        x, y = sample(count, count)
+    # Other data, other parts. What is searched by is a part of what is judged by.
+    for count, searched, judged in ((3, 3, 1), (2, 2, 1), (4, 4, 2), (5, 4, 2), (9, 8, 4)):
+        x, y = sample(count * SEARCHED, count)
         held_out.loader = batches(x, y)
-        expected = mean_loss(network, MSE, part(x, y, every))
-        assert held_out.loss_of(network, SEARCHED) == pytest.approx(expected, rel=1e-6)
+        losses = held_out.losses_of(network, all_samples=False)
+        for found, every in ((losses.searched, searched), (losses.judged, judged)):
+            assert found == pytest.approx(mean_loss(network, MSE, part(x, y, every)), rel=1e-6)
 
 
 @pytest.mark.parametrize("processes", [2, 3, 5, 16])
@@ -96,13 +101,13 @@ def test_processes_have_together_the_part_of_one(processes: int) -> None:
     targets = []
     for place in range(processes):
         loader = TensorLoader(Part(x, y), 250, share=(place, processes))
-        ((_, own),) = thinned(numbered(loader, network), 6)
+        ((_, own),) = thinned(numbered(loader, network), lambda block: block % 6 == 0)
         targets.append(own)
-    ((_, whole),) = thinned(numbered(TensorLoader(Part(x, y), 250), network), 6)
+    ((_, whole),) = thinned(numbered(TensorLoader(Part(x, y), 250), network), lambda block: block % 6 == 0)
     assert torch.cat(targets).flatten().sort().values.equal(whole.flatten().sort().values)
     assert max(map(len, targets)) - min(map(len, targets)) <= 24
 
 
 def test_rows_that_are_no_samples_are_all_looked_at() -> None:
     tokens, flat = torch.zeros(10, 4), torch.zeros(40)
-    assert thinned([((tokens,), flat, torch.arange(40))], 2) == []
+    assert thinned([((tokens,), flat, torch.arange(40))], lambda block: block % 2 == 0) == []

@@ -43,20 +43,37 @@ class Reference:
         self.weight = start.clone()
         self.mean, self.square, self.largest, self.age = (torch.zeros_like(start) for _ in range(4))
         self.first = torch.ones_like(start)
+        self.count = 0
 
     def grow(self, change: ParameterChange) -> None:
         for name in ("weight", "mean", "square", "largest", "age", "first"):
             setattr(self, name, change.of(getattr(self, name)))
 
     def step(self, gradient: Tensor) -> None:
-        rate, (first, second) = self.options["lr"], self.options["betas"]
-        gradient = gradient + self.options["coupled"] * self.weight
-        self.age = self.age + 1
+        rate, (first, _) = self.options["lr"], self.options["betas"]
+        self.gradient = gradient = gradient + self.options["coupled"] * self.weight
+        self.age, self.count = self.age + 1, self.count + 1
         if self.options["warm_up"]:
             rate = rate * torch.maximum(self.first, (self.age / self.options["warm_up"]).clamp(max=1))
         self.mean = first * self.mean + (1 - first) * gradient
         mean = self.mean / (1 - first**self.age)
         self.weight = self.weight * (1 - self.options["lr"] * self.options["decay"])
+        self.move(rate, mean)
+        if self.options["warm_up"]:
+            self.join(self.age == self.options["warm_up"])
+
+    def join(self, now: Tensor) -> None:
+        """After the warm-up an entry is corrected by the count of all, and goes on from what it has."""
+        first, second = self.options["betas"]
+        age, count = self.age.clone(), torch.full_like(self.age, self.count)
+        self.mean = torch.where(now, self.mean * (1 - first**count) / (1 - first**age), self.mean)
+        if self.options["kind"] != "adamax":
+            rise = torch.where(now, (1 - second**count) / (1 - second**age), 1.0)
+            self.square, self.largest = self.square * rise, self.largest * rise
+        self.age = torch.where(now, count, age)
+
+    def move(self, rate: Any, mean: Tensor) -> None:
+        second, gradient = self.options["betas"][1], self.gradient
         if self.options["kind"] == "adamax":
             self.square = torch.maximum(second * self.square, gradient.abs() + TINY)
             self.weight = self.weight - rate * mean / self.square
@@ -117,7 +134,15 @@ CASES: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = 
         {"decay": 0.4},
     ),
     "other betas": (lambda p: optim.Adam(p, lr=0.01, eps=TINY, betas=(0.0, 0.99)), {"betas": (0.0, 0.99)}),
-    "warm-up": (lambda p: optim.AdamW(p, lr=0.01, eps=TINY, weight_decay=2.0), {"decay": 2.0, "warm_up": 8}),
+    "warm-up, after which moments join": (
+        lambda p: optim.AdamW(p, lr=0.01, eps=TINY, weight_decay=2.0),
+        {"decay": 2.0, "warm_up": 8},
+    ),
+    "warm-up, amsgrad": (
+        lambda p: optim.Adam(p, lr=0.01, eps=TINY, amsgrad=True),
+        {"kind": "amsgrad", "warm_up": 8},
+    ),
+    "warm-up, Adamax": (lambda p: optim.Adamax(p, lr=0.01, eps=TINY), {"kind": "adamax", "warm_up": 8}),
     "warm-up that outlasts the correction": (
         lambda p: optim.Adamax(p, lr=0.01, eps=TINY, betas=(0.0, 0.99)),
         {"kind": "adamax", "betas": (0.0, 0.99), "warm_up": 25},
@@ -151,8 +176,10 @@ def test_each_entry_is_trained_as_by_adam_with_a_counter_for_each_entry(name: st
         optimizer.step()
         torch.testing.assert_close(weight.detach(), reference.weight, rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(weight.detach(), reference.weight, rtol=1e-6, atol=1e-6)
-    born = optimizer.state[weight][BORN]
-    assert [len(births) for births in born] == list(weight.shape)
+    if name.startswith("warm-up, "):
+        assert BORN not in optimizer.state[weight]
+    else:
+        assert [len(births) for births in optimizer.state[weight][BORN]] == list(weight.shape)
     assert BORN not in optimizer.state[other]
 
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 
 from gromo_graph import GrowthScheduler, Spec, compile_network, parse_spec
-from gromo_graph.growth.losses import HeldOut
 from gromo_graph.growth.observe import Loss, batches
 from gromo_graph.growth.process_sums import ALONE
+from gromo_graph.growth.steps.held_out import HeldOut
 from gromo_graph.network.draft import Draft
 from gromo_graph.network.tail import Tail
 from gromo_graph.spec.settings import Growth
@@ -94,9 +94,9 @@ def test_what_stands_before_it_is_in_evaluation_mode_too() -> None:
     held_out.loader = [(x, y)]
     plan = GrowthScheduler(network, torch.nn.functional.cross_entropy).plan([(x, y)])
     draft = next(each for each in plan.candidates if each.reason is None).draft(network, network.spec.growth)
-    by_step_size = held_out.by_step_size(draft, 256)
+    by_step_size = held_out.by_step_size(draft, all_samples=False)
     for gamma in (1.0, 32.0, 1024.0):
-        assert by_step_size(gamma) == held_out.loss_of(draft.at(gamma))
+        assert by_step_size.at(gamma) == held_out.losses_of(draft.at(gamma), all_samples=False)
     assert int(norm.num_batches_tracked) == 0
     assert norm.training
 
@@ -110,5 +110,5 @@ def test_a_loader_that_draws_leaves_the_random_state() -> None:
     held_out = HeldOut(torch.nn.functional.cross_entropy, ALONE)
     held_out.loader = loader
     before = torch.get_rng_state()
-    held_out.by_step_size(draft, 256)(1.0)
+    held_out.by_step_size(draft, all_samples=False).at(1.0)
     assert torch.equal(torch.get_rng_state(), before)

@@ -5,7 +5,8 @@ Processes that share the data have, together, the samples that one process would
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,26 +19,54 @@ from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import inputs_of
 
 SEARCHED, JUDGED = 256, 512
-"""Samples of the part by which step sizes are searched, and of the one by which decisions are judged, about."""
+"""Samples by which step sizes are searched, and those by which decisions are judged, which include them; about."""
 BLOCK = 16
 """Neighbours that are taken together, so that each process that shares them has some."""
 
 Numbered = tuple[tuple[Tensor, ...], Tensor, Tensor]
 """Inputs and target of some samples, and the number of each one in the data."""
+Chosen = Callable[[Tensor], Tensor]
+"""True for the blocks, by their numbers, that are taken."""
 
 
-def held_out_part(loader: Loader, network: GrowingNetwork, processes: Processes, about: int) -> Loader:
-    """Samples from all over the held-out data; all of them if they are few, or nobody knows how many.
+@dataclass(frozen=True)
+class HeldOutParts:
+    """Samples from all over the held-out data, which decide together.
+
+    Attributes:
+        searched: those by which step sizes are searched. rest: the others, or None.
+    """
+
+    searched: Loader
+    rest: Loader | None
+
+    def at_most(self, samples: int) -> bool:
+        """True if they are known to be no more than that."""
+        known = [samples_of(part) for part in (self.searched, self.rest) if part is not None]
+        return sum(samples + 1 if count is None else count for count in known) <= samples
+
+    def map(self, change: Callable[[Loader], Loader]) -> HeldOutParts:
+        """The same with other values."""
+        return HeldOutParts(change(self.searched), None if self.rest is None else change(self.rest))
+
+
+def held_out_parts(loader: Loader, network: GrowingNetwork, processes: Processes) -> HeldOutParts:
+    """Every n-th block of 16 samples; all of them if they are few, or nobody knows how many.
 
     Args:
         loader: of this process. network: on whose device they are read. processes: that have the data together.
-        about: the samples of the part, which has up to twice as many.
     """
     shared = hasattr(loader, "weighted") and processes.count <= BLOCK
     available = getattr(loader, "samples", None) if shared else samples_of(loader)
-    if available is None or available < 2 * about or (processes.count > 1 and not shared):
-        return loader
-    return thinned(numbered(loader, network), available // about) or loader
+    if available is None or available < 2 * SEARCHED or (processes.count > 1 and not shared):
+        return HeldOutParts(loader, None)
+    judged = max(1, available // JUDGED)
+    searched = judged * max(1, available // judged // SEARCHED)
+    first = thinned(numbered(loader, network), lambda block: block % searched == 0)
+    if not first:
+        return HeldOutParts(loader, None)
+    rest = thinned(numbered(loader, network), lambda block: (block % judged == 0) & (block % searched != 0))
+    return HeldOutParts(first, rest or None)
 
 
 def numbered(loader: Loader, network: GrowingNetwork) -> Iterator[Numbered]:
@@ -55,8 +84,8 @@ def numbered(loader: Loader, network: GrowingNetwork) -> Iterator[Numbered]:
         passed += len(target)
 
 
-def thinned(given: Iterable[Numbered], every: int) -> list[tuple[Any, Tensor]]:
-    """Every n-th block of 16 samples, as one batch if their shapes allow that.
+def thinned(given: Iterable[Numbered], chosen: Chosen) -> list[tuple[Any, Tensor]]:
+    """Some blocks of 16 samples, as one batch if their shapes allow that.
 
     Processes that share the samples have, together, those that one process has: of each block about as many.
 
@@ -64,7 +93,8 @@ def thinned(given: Iterable[Numbered], every: int) -> list[tuple[Any, Tensor]]:
         Nothing if the rows of a batch are no samples: inputs and target differ in their number.
 
     >>> x = torch.arange(64.0)
-    >>> ((inputs,), target), = thinned([((x[:40],), x[:40], x[:40]), ((x[40:],), x[40:], x[40:])], 3)
+    >>> given = [((x[:40],), x[:40], x[:40]), ((x[40:],), x[40:], x[40:])]
+    >>> ((inputs,), target), = thinned(given, lambda block: block % 3 == 0)
     >>> target.tolist() == [*range(16), *range(48, 64)]
     True
     """
@@ -72,9 +102,9 @@ def thinned(given: Iterable[Numbered], every: int) -> list[tuple[Any, Tensor]]:
     for inputs, target, numbers in given:
         if any(len(value) != len(target) for value in inputs):
             return []
-        chosen = numbers.div(BLOCK, rounding_mode="floor") % every == 0
-        if chosen.any():
-            found.append((tuple(value[chosen] for value in inputs), target[chosen]))
+        own = chosen(numbers.div(BLOCK, rounding_mode="floor"))
+        if own.any():
+            found.append((tuple(value[own] for value in inputs), target[own]))
     if len({tuple(value.shape[1:] for value in (*inputs, target)) for inputs, target in found}) != 1:
         return list(found)
     columns = list(zip(*(inputs for inputs, _ in found), strict=True))

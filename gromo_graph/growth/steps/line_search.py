@@ -22,16 +22,32 @@ class StepSize:
     evaluations: int
 
 
-def search(
-    loss_at: Callable[[float], float], loss_now: float, *, largest: float = LARGEST, looks: int = 3
-) -> StepSize:
+@dataclass(frozen=True)
+class Effort:
+    """The length of a search.
+
+    Attributes:
+        largest: exponent of the largest γ, from USUAL to LARGEST.
+        looks: at most so many inside the bracket.
+        is_thorough: otherwise γ larger than the first one are looked at only if that lowers the loss, and the strides
+            to smaller ones double as long as none does, with a look more inside their bracket.
+    """
+
+    largest: float
+    looks: int
+    is_thorough: bool
+
+
+THOROUGH, QUICK = Effort(USUAL, 3, is_thorough=True), Effort(LARGEST, 1, is_thorough=False)
+"""The search of release 0.1, and that of today."""
+
+
+def search(loss_at: Callable[[float], float], loss_now: float, effort: Effort = QUICK) -> StepSize:
     """Bracket the lowest loss over powers of 2, then look inside the bracket, at last by a parabola.
 
     Args:
         loss_at: held-out loss as if the growth were applied with γ; not finite counts as infinite.
         loss_now: held-out loss without it.
-        largest: exponent of the largest γ, from USUAL to LARGEST.
-        looks: at most so many more, inside the bracket.
 
     >>> found = search(lambda gamma: (gamma - 5.0) ** 2, 25.0)
     >>> round(found.gamma, 1), found.evaluations
@@ -47,18 +63,23 @@ def search(
             known[exponent] = value if math.isfinite(value) else math.inf
         return known[exponent]
 
-    best = _START
-    for direction in (_STRIDE, -_STRIDE):
-        while SMALLEST <= best + direction <= USUAL and (
-            at(best + direction) < at(best) or (direction < 0 and at(best) >= loss_now)
-        ):
-            best += direction
+    best, looks = _START, effort.looks
+    if effort.is_thorough or at(best) < loss_now:
+        while best + _STRIDE <= USUAL and at(best + _STRIDE) < at(best):
+            best += _STRIDE
+    while best - _STRIDE >= SMALLEST and (at(best) >= loss_now or at(best - _STRIDE) < at(best)):
+        if effort.is_thorough or best == _START or at(best) < loss_now:
+            best -= _STRIDE
+        else:
+            best, looks = best - 2 * _STRIDE, effort.looks + 1
+    if at(best) >= loss_now and not effort.is_thorough:
+        return StepSize(0.0, loss_now, len(known))
     _refine(known, at, USUAL, looks)
     if _best(known) == USUAL:
         best = USUAL
-        while best + _STRIDE <= largest and at(best + _STRIDE) < at(best):
+        while best + _STRIDE <= effort.largest and at(best + _STRIDE) < at(best):
             best += _STRIDE
-        _refine(known, at, largest, looks)
+        _refine(known, at, effort.largest, looks)
     best = _best(known)
     if not known[best] < loss_now:
         return StepSize(0.0, loss_now, len(known))

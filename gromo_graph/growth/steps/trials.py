@@ -5,22 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
 from numbers import Real
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.stages import Applicable, LeftOut
-from gromo_graph.growth.effort.held_out_parts import SEARCHED
-from gromo_graph.growth.losses import HeldOut
-from gromo_graph.growth.steps.line_search import LARGEST, USUAL, search
+from gromo_graph.growth.steps.held_out import Losses, LossesByStepSize
+from gromo_graph.growth.steps.line_search import QUICK, THOROUGH, search
 from gromo_graph.growth.stopping import not_worth
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft
 from gromo_graph.spec.settings import Growth
 
-LossOf = Callable[[GrowingNetwork], float]
-"""The held-out loss of a network."""
 ZERO = "γ = 0"
 """A candidate that lowers the loss at no step size, in words."""
 # A mean loss is known to some units in the last place of float32.
@@ -33,14 +29,14 @@ class Trial:
 
     Attributes:
         candidate: what was tried. draft: the network with it.
-        gamma: the step size. loss: held-out, of the draft at γ; None if γ was given and nobody has looked.
+        gamma: the step size. losses: held-out, of the draft at γ; None if γ was given and nobody has looked.
         refusal: why it is not applied, or None.
     """
 
     candidate: Applicable
     draft: Draft
     gamma: float
-    loss: float | None
+    losses: Losses | None
     refusal: str | None = None
 
 
@@ -49,16 +45,14 @@ class Tester:
     """Tries candidates on one network.
 
     Attributes:
-        network, policy: of the scheduler. loss_of: the held-out loss that decides.
-        before: that loss of the network as it is.
-        held_out: a part of it is what step sizes are searched by; None takes `loss_of`, as release 0.1 did.
+        network, policy: of the scheduler. by_step_size: the held-out losses of a draft.
+        before: those of the network as it is.
     """
 
     network: GrowingNetwork
     policy: Growth
-    loss_of: LossOf
-    before: float
-    held_out: HeldOut | None = None
+    by_step_size: Callable[[Draft], LossesByStepSize]
+    before: Losses
 
     def trial(self, candidate: Applicable, gamma: float | None = None) -> Trial:
         """Search γ, or take the one that is given.
@@ -76,64 +70,44 @@ class Tester:
             return self._whole(candidate, draft, gamma)
         if gamma is not None:
             return Trial(candidate, draft, gamma, None)
-        # The end and the looks of release 0.1, and those of today.
-        largest, looks = (USUAL, 3) if self.policy.counts_epochs else (LARGEST, 1)
-        found = search(self._by_step_size(draft), self._now, largest=largest, looks=looks)
-        if found.gamma == 0.0:
+        losses_at = self.by_step_size(draft)
+        effort = THOROUGH if self.policy.counts_epochs else QUICK
+        gamma = search(losses_at.searched, self.before.searched, effort).gamma
+        if gamma == 0.0:
             return Trial(candidate, draft, 0.0, self.before, ZERO)
-        loss = found.loss if self.held_out is None else self._loss_at(draft, found.gamma)
-        if loss >= self.before:
-            return Trial(candidate, draft, 0.0, self.before, _only_a_part(found.gamma))
-        refusal = self._rounding(loss) or self._not_worth(candidate, loss)
-        return Trial(candidate, draft, found.gamma, loss, refusal)
+        losses = losses_at.at(gamma)
+        if losses.judged >= self.before.judged:
+            return Trial(candidate, draft, 0.0, self.before, _only_a_part(gamma))
+        refusal = self._rounding(losses.judged) or self._not_worth(candidate, losses.judged)
+        return Trial(candidate, draft, gamma, losses, refusal)
 
     def _whole(self, candidate: Applicable, draft: Draft, gamma: float | None) -> Trial:
         """Without a step size it is done or not, by the loss alone; if γ = 1 is asked for, it is done."""
-        loss = self.before if candidate.harmless else self._loss_at(draft, 1.0)
-        if gamma is None and loss > self.before:
-            return Trial(candidate, draft, 0.0, loss, ZERO)
-        return Trial(candidate, draft, 1.0, loss)
+        losses = self.before if candidate.harmless else self.by_step_size(draft).at(1.0)
+        if gamma is None and losses.judged > self.before.judged:
+            return Trial(candidate, draft, 0.0, losses, ZERO)
+        return Trial(candidate, draft, 1.0, losses)
 
     def _pruned(self, candidate: Pruning, draft: Draft, gamma: float | None) -> Trial:
         """Fewer neurons are taken out if all are missed too much."""
         if gamma is not None:
             return Trial(candidate, draft, gamma, None)
-        loss = self._loss_at(draft, 1.0)
-        refusal = self._not_worth(candidate, loss)
+        losses = self.by_step_size(draft).at(1.0)
+        refusal = self._not_worth(candidate, losses.judged)
         smaller = candidate.smaller() if refusal is not None else None
         if smaller is not None:
             return self.trial(smaller)
-        return Trial(candidate, draft, 1.0 if refusal is None else 0.0, loss, refusal)
+        return Trial(candidate, draft, 1.0 if refusal is None else 0.0, losses, refusal)
 
     def _rounding(self, loss: float) -> str | None:
         """Said if the loss falls by no more than its own rounding; in the clock of release 0.1 that counts."""
-        if self.policy.counts_epochs or self.before - loss > _ULPS * _EPS * abs(self.before):
+        before = self.before.judged
+        if self.policy.counts_epochs or before - loss > _ULPS * _EPS * abs(before):
             return None
-        return f"the held-out loss falls from {self.before:.9g} to {loss:.9g}, which is rounding"
+        return f"the held-out loss falls from {before:.9g} to {loss:.9g}, which is rounding"
 
     def _not_worth(self, candidate: Applicable, loss: float) -> str | None:
-        return not_worth(self.network.graph, candidate, self.before, loss, self.policy)
-
-    @cached_property
-    def _now(self) -> float:
-        """The loss of the network as it is, by which step sizes are searched."""
-        return self.before if self.held_out is None else self.held_out.loss_of(self.network, SEARCHED)
-
-    def _by_step_size(self, draft: Draft) -> Callable[[float], float]:
-        if self.held_out is None:
-            return partial(self._loss_at, draft)
-        return partial(_or_infinite, self.held_out.by_step_size(draft, SEARCHED))
-
-    def _loss_at(self, draft: Draft, gamma: float) -> float:
-        return _or_infinite(lambda at: self.loss_of(draft.at(at)), gamma)
-
-
-def _or_infinite(loss_at: Callable[[float], float], gamma: float) -> float:
-    """A step so large that the loss overflows is simply a bad step."""
-    try:
-        return loss_at(gamma)
-    except GrowthError:
-        return math.inf
+        return not_worth(self.network.graph, candidate, self.before.judged, loss, self.policy)
 
 
 def _only_a_part(gamma: float) -> str:
@@ -152,9 +126,9 @@ def _check(candidate: Applicable, gamma: float | None) -> None:
         raise GrowthError(f"{candidate.whole}: expected γ = 1 or None, found {gamma:g}")
 
 
-def gain_per_parameter(trial: Trial, before: float) -> tuple[bool, float]:
+def gain_per_parameter(trial: Trial, before: Losses) -> tuple[bool, float]:
     """Sort the trials that may be applied first by their realised gain."""
-    gain = 0.0 if trial.loss is None else before - trial.loss
+    gain = 0.0 if trial.losses is None else before.judged - trial.losses.judged
     return trial.refusal is None, gain / max(1, trial.candidate.delta_parameters)
 
 

@@ -9,6 +9,7 @@ from gromo_graph.growth.candidates.budget import groups_at_once
 from gromo_graph.growth.planning import Planned
 from gromo_graph.growth.steps.attempts import Attempts
 from gromo_graph.growth.steps.commit import Commit
+from gromo_graph.growth.steps.held_out import Losses
 from gromo_graph.growth.steps.trials import Tester, why_none, why_refused
 from gromo_graph.growth.steps.undo import LastStep
 from gromo_graph.growth.stopping import gained_little
@@ -36,7 +37,7 @@ class Trying:
         """An event for each candidate that is applied, or one that says why none is."""
         commit, stop = self.commit, self.commit.policy.stop
         attempts = Attempts(planned.applicable, commit.policy)
-        before, applied_before = commit.loss_of(commit.network), commit.time.applied
+        before, applied_before = commit.losses_of(commit.network), commit.time.applied
         at_once = groups_at_once(commit.policy, commit.network.graph)
         if stop.steps is not None:
             at_once = min(at_once, stop.steps - applied_before)
@@ -45,9 +46,9 @@ class Trying:
             if commit.time.applied == stop.steps:
                 break
             self._keep_state(applied_before)
-            event = commit.begun_anew(begun, before, planned.proposals, dead)
-            yield event
-            before = event.loss_after
+            done = commit.begun_anew(begun, before, planned.proposals, dead)
+            yield done.event
+            before = done.losses
         if commit.time.applied > applied_before:
             return
         while len(attempts.applied) < at_once and self.over is None:
@@ -55,21 +56,21 @@ class Trying:
             if trial is None:
                 break
             self._keep_state(applied_before)
-            event = commit.applied(trial, before, planned.proposals, attempts.refused, filler)
+            done = commit.applied(trial, before, planned.proposals, attempts.refused, filler)
             if trial.candidate.whole is None:
-                self.over = gained_little(before, event.loss_after, commit.policy)
+                self.over = gained_little(before.judged, done.losses.judged, commit.policy)
             attempts.count(trial, commit.network.graph)
-            yield event
-            before = event.loss_after
+            yield done.event
+            before = done.losses
         for drawn in filler.whole_groups(attempts.applied, at_once - len(attempts.applied)):
             if self.over is not None or commit.time.applied == stop.steps:
                 break
             self._keep_state(applied_before)
-            yield commit.filled(drawn, before, planned.proposals)
+            yield commit.filled(drawn, before, planned.proposals).event
         if commit.time.applied == applied_before:
             if self.shrinking.changes:
                 self.shrinking.take_back()
-                before = commit.loss_of(commit.network)
+                before = commit.losses_of(commit.network)
             reason = why_refused(attempts.refused) or why_none(planned.left_out)
             yield commit.nothing(reason, before, planned.proposals)
 
@@ -89,11 +90,10 @@ class Trying:
                 self.last.keep(self.commit)
 
 
-def tester_of(commit: Commit, before: float) -> Tester:
+def tester_of(commit: Commit, before: Losses) -> Tester:
     """The tester of candidates for a commit.
 
     Args:
-        before: the held-out loss of the network as it is.
+        before: the held-out losses of the network as it is.
     """
-    held_out = None if commit.policy.counts_epochs else commit.held_out
-    return Tester(commit.network, commit.policy, commit.loss_of, before, held_out)
+    return Tester(commit.network, commit.policy, commit.by_step_size, before)

@@ -4,7 +4,7 @@ The state of a parameter says when its entries were born, as numbers of its own 
 for each dimension, empty if nothing is young along it. An entry is there since the later one of its row and its column.
 Lists of integers are what `state_dict` and checkpoints keep to the bit in each precision. A hook before and one after
 each step of the optimizer scale the moves of young entries (docs/maths.md, "Own steps"), which begin small if the
-training has a warm-up.
+training has a warm-up. At its end their moments become those of entries that have always been there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ BORN = "born"
 Born = list[list[int]]
 """The steps at which entries were added, for each dimension; empty if all have been there from the beginning."""
 
+_MEANS, _SQUARES = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
 _CLOSE = 1e-3  # a bias correction that is as near to 1 is not told from 1
 
 
@@ -188,9 +189,11 @@ class OwnSteps:
             for box, values in zip(young.boxes, before.values, strict=True):
                 part = parameter[box.slices]
                 part.copy_(values.lerp_(part, box.of(table)))
-            old = {birth for birth in young.births if birth and correction.is_close(step - birth)}
+            old = {birth for birth in young.births if birth and correction.is_over(step - birth)}
             if old:
-                _forget(optimizer.state[parameter], young.born, old)
+                state = optimizer.state[parameter]
+                correction.join(state, young, old, step)
+                _forget(state, young.born, old)
 
 
 @dataclass(frozen=True)
@@ -207,9 +210,18 @@ class _Correction:
         rise = min(1.0, age / self.warm_up) if self.warm_up else 1.0
         return rise if self._is_corrected(age) else rise * self._after(age) / self._after(step)
 
-    def is_close(self, age: int) -> bool:
-        """True if the age makes no difference any more."""
-        return age >= self.warm_up and self._is_corrected(age)
+    def is_over(self, age: int) -> bool:
+        """True if the age makes no difference any more, or the warm-up is over."""
+        return age >= self.warm_up and (self.warm_up > 0 or self._is_corrected(age))
+
+    def join(self, state: Mapping[str, Any], young: _Young, old: Collection[int], step: int) -> None:
+        """Scale the moments of entries born at some steps: corrected by the count of the parameter, they are as now."""
+        for names, beta in ((_MEANS, self.first), (_SQUARES, self.second)):
+            rises = [(1 - beta**step) / (1 - beta ** (step - b)) if b in old else 1.0 for b in young.births]
+            for moment in (state[name] for name in names if name in state and max(rises) > 1.0):
+                table = torch.tensor(rises, dtype=moment.dtype, device=moment.device)
+                for box in young.boxes:
+                    moment[box.slices].mul_(box.of(table))
 
     def _is_corrected(self, age: int) -> bool:
         """True if the correction is close to 1: to first order it is β₁ᵃ + ½β₂ᵃ away."""
