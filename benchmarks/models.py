@@ -1,6 +1,6 @@
 """Public PyTorch models as they are built, without trained weights: how many come in, and how much of them grows.
 
-    python benchmarks/models.py [--library timm] [--only tv.resnet18 ...] [--jobs 1] [--plan] [--obstacles]
+    python benchmarks/models.py [--library timm] [--only tv.resnet18 ...] [--jobs 1] [--plan] [--grow] [--obstacles]
                                 [--markdown FILE]
 
 Needs torchvision, timm, transformers and segmentation-models-pytorch, in an environment of their own (PyPI's
@@ -12,6 +12,11 @@ The columns: `whole`, `fixed` (with how many calls kept as they are) or `fails`;
 to layers which some growth widens; the width groups that may grow, of all (the width of an output never does); the
 largest difference between the outputs of model and network; the CPU seconds of the import; and with --plan the time of
 a plan over that of a forward and backward pass of the same samples.
+
+With --grow models that come in whole are grown, in float64: another table has the candidates of a plan that have a
+slope; the largest error of some of these slopes against differences of the loss; the groups that grew by units that
+change nothing yet, and by how much they changed the outputs; whether the steepest candidate lowers the loss; and the
+largest difference between the outputs of the networks that have grown and of the plain models that are exported.
 """
 
 from __future__ import annotations
@@ -32,7 +37,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.models_growth import Grown
 
 TORCHVISION = (
     "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit mnasnet0_5 "
@@ -78,7 +86,7 @@ class Row:
         result: `whole`, `fixed` or `fails`. fixed: calls kept as they are. share: of the parameters that can grow.
         free, groups: width groups that may grow, and all. difference: of outputs, the largest. seconds: of CPU, for
             the import. plan: the time of a plan over that of a forward and backward pass; None if not measured.
-        obstacles: of the model as a whole.
+        grown: how it grew; None if that was not tried. obstacles: of the model as a whole.
     """
 
     name: str
@@ -90,6 +98,7 @@ class Row:
     difference: float = float("nan")
     seconds: float = float("nan")
     plan: float | None = None
+    grown: Grown | None = None
     obstacles: tuple[str, ...] = ()
 
 
@@ -146,12 +155,14 @@ def stir(model: Any) -> None:
                 tensor += 0.2 * torch.rand_like(tensor)
 
 
-def measured(name: str, *, plan: bool) -> Row:
-    """Build a model, import it and compare."""
+def measured(name: str, *, plan: bool, growth: bool) -> Row:
+    """Build a model, import it and compare; if asked, plan and grow it."""
     import torch
 
+    from benchmarks.models_growth import grow, largest_difference
     from gromo_graph import TorchImportError, from_torch
     from gromo_graph.graph.growability import obstacle
+    from gromo_graph.interop.traces.trace import without_extras
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -177,6 +188,8 @@ def measured(name: str, *, plan: bool) -> Row:
         return Row(name, seconds=seconds, obstacles=obstacles)
     graph = network.graph
     fixed = sum(node.kind == "fixed" for node in network.spec.nodes.values())
+    with torch.no_grad():
+        difference = largest_difference(network(x), without_extras(model(x)))
     return Row(
         name,
         "fixed" if fixed else "whole",
@@ -184,47 +197,28 @@ def measured(name: str, *, plan: bool) -> Row:
         network.growing_share,
         sum(obstacle(graph, group) is None for group in graph.groups),
         len(graph.groups),
-        _difference(model, network, x),
+        difference,
         seconds,
         _plan_ratio(model, network, x) if plan else None,
+        grow(network, x) if growth and not fixed else None,
         obstacles,
     )
-
-
-def _difference(model: Any, network: Any, x: Any) -> float:
-    import torch
-
-    from gromo_graph.interop.traces.trace import without_extras
-
-    with torch.no_grad():
-        expected, found = _tensors(without_extras(model(x))), _tensors(network(x))
-    return max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True))
-
-
-def _tensors(output: Any) -> list[Any]:
-    from torch import Tensor
-    from torch.utils import _pytree as pytree
-
-    return [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
 
 
 def _plan_ratio(model: Any, network: Any, x: Any) -> float:
     """The time of a plan over that of a forward and backward pass of the model, with the same 16 samples."""
     import torch
 
+    from benchmarks.models_growth import mean_loss, outputs_of
     from gromo_graph import GrowthScheduler
-
-    def loss(output: Any, target: Any) -> Any:
-        values = output if isinstance(output, torch.Tensor) else next(iter(output.values()))
-        return values.flatten(1).mean(1).sub(target).square().mean()
 
     inputs = [x[:1].expand(4, *x.shape[1:]).clone() for _ in range(4)]
     samples = [(each + 0.1 * torch.randn_like(each), torch.randn(4)) for each in inputs]
     begin = time.perf_counter()
     for each, target in samples:
-        loss(_tensors(model(each))[0], target).backward()
+        mean_loss(outputs_of(model(each))[0], target).backward()
     passes = time.perf_counter() - begin
-    scheduler = GrowthScheduler(network, loss, epochs=4)
+    scheduler = GrowthScheduler(network, mean_loss, epochs=4)
     begin = time.perf_counter()
     scheduler.plan(samples)
     return (time.perf_counter() - begin) / passes
@@ -233,9 +227,9 @@ def _plan_ratio(model: Any, network: Any, x: Any) -> float:
 # The processes, and the table
 
 
-def in_a_process(name: str, *, limit: float, plan: bool) -> Row:
+def in_a_process(name: str, *, limit: float, plan: bool, growth: bool) -> Row:
     """The row of a model that is built and imported in a process of its own."""
-    command = [sys.executable, __file__, "--one", name, *(["--plan"] if plan else [])]
+    command = [sys.executable, __file__, "--one", name, *["--plan"][: int(plan)], *["--grow"][: int(growth)]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": sys.path[0]}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment)
@@ -244,7 +238,12 @@ def in_a_process(name: str, *, limit: float, plan: bool) -> Row:
     if done.returncode:
         return Row(name, obstacles=((done.stderr.strip().splitlines() or ["no message"])[-1],))
     told = json.loads(done.stdout.splitlines()[-1])
-    return Row(**{**told, "obstacles": tuple(told["obstacles"])})
+    told["obstacles"] = tuple(told["obstacles"])
+    if told["grown"] is not None:
+        from benchmarks.models_growth import Grown
+
+        told["grown"] = Grown(**told["grown"])
+    return Row(**told)
 
 
 HEADER = (
@@ -311,9 +310,31 @@ def markdown(rows: list[Row]) -> str:
     """The table as a document has it."""
     header = (*HEADER, "plan / pass") if any(row.plan is not None for row in rows) else HEADER
     lines = [header, ("---",) * len(header), *map(cells, rows)]
-    return "\n".join(
-        (*(f"| {' | '.join(line)} |" for line in lines), "", *(f"{each}.\n" for each in totals(rows)))
-    )
+    sums = [f"{each}.\n" for each in totals(rows)]
+    return "\n".join((*(f"| {' | '.join(line)} |" for line in lines), "", *sums, *grown_lines(rows)))
+
+
+def grown_lines(rows: list[Row]) -> list[str]:
+    """The table of the models that were grown, as a document has it; empty if none was."""
+    found = [(row.name, row.grown) for row in rows if row.grown is not None]
+    header = ("model", "slopes", "error", "groups widened", "outputs changed", "loss falls", "export differs")
+    lines = [
+        header,
+        ("---",) * len(header),
+        *(
+            (
+                name,
+                str(grown.slopes),
+                f"{grown.off:.0e}" if grown.slopes else "",
+                str(grown.widened),
+                f"{grown.changed:.0e}",
+                "yes" if grown.steps else "no" if grown.slopes else "",
+                f"{grown.exported:.0e}",
+            )
+            for name, grown in found
+        ),
+    ]
+    return [f"| {' | '.join(line)} |" for line in lines] if found else []
 
 
 def chosen_models(library: str | None, only: list[str] | None) -> Iterator[str]:
@@ -337,19 +358,22 @@ def main() -> int:
     options.add_argument("--jobs", type=int, default=1)
     options.add_argument("--limit", type=float, default=300, help="seconds for a model")
     options.add_argument("--plan", action="store_true", help="also time a plan")
+    options.add_argument(
+        "--grow", action="store_true", help="also grow models that come in whole, and compare"
+    )
     options.add_argument("--obstacles", action="store_true", help="print what stands in the way")
     options.add_argument("--markdown", type=Path, help="a file for the table")
     options.add_argument("--one", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.one:
-        print(json.dumps(asdict(measured(chosen.one, plan=chosen.plan))))
+        print(json.dumps(asdict(measured(chosen.one, plan=chosen.plan, growth=chosen.grow))))
         return 0
     names = list(chosen_models(chosen.library, chosen.only))
     widths = (34, 6, 5, 20, 20, 10, 14)
     print("  ".join(text.ljust(width) for text, width in zip(HEADER, widths, strict=True)))
 
     def row_of(name: str) -> Row:
-        return in_a_process(name, limit=chosen.limit, plan=chosen.plan)
+        return in_a_process(name, limit=chosen.limit, plan=chosen.plan, growth=chosen.grow)
 
     rows: list[Row] = []
     with ThreadPoolExecutor(chosen.jobs) as pool:
@@ -361,7 +385,7 @@ def main() -> int:
             )
             for obstacle in sorts_of(row.obstacles) if chosen.obstacles else ():
                 print(f"    {obstacle[:200]}")
-    print(*totals(rows), sep="\n")
+    print(*totals(rows), *grown_lines(rows), sep="\n")
     if chosen.markdown:
         chosen.markdown.write_text(markdown(rows), encoding="utf-8")
     return int(any(row.result == "fails" or row.difference > 1e-5 for row in rows))

@@ -17,7 +17,7 @@ from gromo_graph.graph.width_flow import (
     follow_widths,
     group_places,
 )
-from gromo_graph.spec.kinds import Layer, Merge, Node, Shape, WidthRule, is_frozen
+from gromo_graph.spec.kinds import Layer, Merge, Node, Operation, Shape, WidthRule, is_frozen
 from gromo_graph.spec.kinds.activation import activation_of
 from gromo_graph.spec.kinds.again import shared_by
 from gromo_graph.spec.kinds.base import Grow, is_affine
@@ -310,11 +310,12 @@ def _why_no_match(spec: Spec, found: _Members) -> str | None:
     """
     attention = found.matches[0]
     which = f"the query and the key of `{attention}`"
-    makers = spec.nodes[attention].sources[:2]
+    makers = makers_of(spec, attention)
     if len(found.matches) > 1:
         return f"{which} are those of `{found.matches[1]}` too"
-    if found.consumers or found.merges or found.operations:
-        other = (*found.merges, *found.operations, *found.consumers)[0]
+    others = [*found.merges, *(name for name in found.operations if not _passes(spec.nodes[name]))]
+    if others or found.consumers:
+        other = (*others, *found.consumers)[0]
         return f"{which} also pass `{other}`: expected two layers that `{attention}` alone reads"
     if set(found.producers) != set(makers) or len(found.producers) != 2:
         return f"{which} must be two layers that make nothing else"
@@ -326,6 +327,20 @@ def _why_no_match(spec: Spec, found: _Members) -> str | None:
         if activation != "identity":
             return f"`{name}` has the activation {activation}: expected none where `{attention}` compares"
     return None
+
+
+def makers_of(spec: Spec, attention: str) -> tuple[str, ...]:
+    """The nodes that make the query and the key of an attention, before rotary positions."""
+    makers = []
+    for name in spec.nodes[attention].sources[:2]:
+        while _passes(spec.nodes[name]):
+            (name,) = spec.nodes[name].sources
+        makers.append(name)
+    return tuple(makers)
+
+
+def _passes(node: Node) -> bool:
+    return isinstance(node, Operation) and node.passes_new_unchanged
 
 
 def _tightest(limits: Sequence[Grow]) -> Grow:

@@ -1,4 +1,4 @@
-"""`rotary`: pairs of features are turned by an angle that grows with the position. Nothing grows through it.
+"""`rotary`: pairs of features are turned by an angle that grows with the position; new features are not turned.
 
 How models write it is read by `interop/call_patterns/rotary.py`.
 """
@@ -6,15 +6,19 @@ How models write it is read by `interop/call_patterns/rotary.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from gromo_graph.errors import GrowthError
+from gromo_graph.layers.operation import Features, Passed, Unchanging
+from gromo_graph.layers.replaced import Replaced
 from gromo_graph.layers.torch_half import TorchHalf
 from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec.kinds import Shape
+from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 from gromo_graph.spec.kinds.rotary import Rotary
 
 
@@ -27,6 +31,8 @@ class Turned(torch.nn.Module):
             halves.
     """
 
+    by_rows: ClassVar[dict[str, tuple[int, ...]]] = {"cos": (), "sin": ()}
+    """The dimensions of the tables that belong to features of the node: none, for those of a head take turns."""
     cos: Tensor
     sin: Tensor
 
@@ -59,6 +65,25 @@ class Turned(torch.nn.Module):
         return f"heads={self.heads}, dim={self.cos.shape[0]}"
 
 
+class TurnedAdapter(Unchanging[Turned]):
+    """New features of a head stand behind those that are turned."""
+
+    operation_type = Turned
+
+    def obstacle(self, operation: Turned, entering: Features) -> str | None:
+        return MIXED_HEADS if entering.segments > 1 or entering.repeated else None
+
+    def unit(self, operation: Turned) -> int:
+        return operation.heads
+
+    def grow(self, operation: Turned, at: int, size: int, passed: Passed) -> list[Replaced]:
+        operation.whole = False
+        return []
+
+    def left(self, operation: Turned, places: Tensor) -> torch.nn.Module:
+        raise GrowthError(f"{operation} cannot lose features: they are turned in pairs")
+
+
 def tables(dim: int, length: int, base: float, *, interleaved: bool) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines (dim, length) of position · base^(−2i/dim) for pair i."""
     speed = base ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
@@ -84,4 +109,4 @@ def _plain(part: Turned) -> PlainTorch:
     return PlainTorch(held, lambda call, x: part.turn(x, call("_cos"), call("_sin")))
 
 
-TORCH = TorchHalf(build, export={Turned: _plain})
+TORCH = TorchHalf(build, [TurnedAdapter()], export={Turned: _plain})

@@ -16,6 +16,7 @@ from gromo_graph.errors import GraphError
 from gromo_graph.graph import Graph
 from gromo_graph.graph.edits import Edited, Start
 from gromo_graph.graph.lineage import Feature, lineage, places
+from gromo_graph.graph.widths import makers_of
 from gromo_graph.layers import Kept, make_identity
 from gromo_graph.network.link_modules import part_of
 from gromo_graph.network.network import GrowingNetwork
@@ -97,7 +98,9 @@ class _Following:
         identities = {name for name, start in edited.starts.items() if start == "identity"}
         self.new = lineage(graph, self.made_by, identities)
         self.keys = {
-            node.sources[1] for node in graph.spec.nodes.values() if node.width_rule is WidthRule.LAST
+            makers_of(graph.spec, name)[1]
+            for name, node in graph.spec.nodes.items()
+            if node.width_rule is WidthRule.LAST
         }
         self.result = TransferredWeights()
 

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from gromo_graph import GraphError, GrowingNetwork, GrowthScheduler, compile_network, edit, parse_spec
+from gromo_graph import (
+    GraphError,
+    GrowingNetwork,
+    GrowthScheduler,
+    compile_network,
+    edit,
+    from_torch,
+    parse_spec,
+)
 from gromo_graph.algebra import match_moment, optimal_match, product_gradient
 from gromo_graph.growth.candidates.stages import Proposal
 from gromo_graph.layers.attention import Attend, by_head
@@ -55,6 +63,15 @@ nodes:
 output: y
 growth: {growth}
 """
+
+
+def turned(text: str) -> str:
+    """With rotary positions of other angles on each side, and so many features that there are pairs to turn."""
+    for name, more in (("q", ""), ("k", ", interleaved: true")):
+        text = text.replace(f"  {name}: {{kind: conv1d", f"  {name}: {{kind: conv1d, features: 4", 1)
+        text = text.replace("features: 2, kernel: 1", "kernel: 1", 1)
+        text += f"  turned {name}: {{kind: rotary, from: {name}, heads: 2{more}}}\n"
+    return text.replace("from: [q, k, v]", "from: [turned q, turned k, v]")
 
 
 def network_of(text: str) -> GrowingNetwork:
@@ -312,6 +329,44 @@ def test_an_edit_of_the_width_keeps_the_function(more: str) -> None:
     with edit(network) as back:
         back.apply(e.inverse)  # type: ignore[arg-type]
     torch.testing.assert_close(network(x), before)
+
+
+def test_queries_and_keys_behind_rotary_positions_grow_by_features_that_are_not_turned() -> None:
+    network = network_of(_turned())
+    scheduler = scheduler_of(network, neurons={"per_step": 2})
+    (candidate,) = (c for c in able(scheduler) if c.target == "q")
+    before, draft = loss_over(network), candidate.draft(network, scheduler.policy)
+    assert (before - loss_over(draft.at(1e-6))) / 1e-6 == pytest.approx(candidate.slope, rel=1e-4)
+    angles = [network.parts[name].cos.clone() for name in ("turned q", "turned k")]
+    assert scheduler.apply(candidate, 0.5).decision is not None
+    assert [network.spec.nodes[f"turned {name}"].dim for name in ("q", "k")] == [2, 2]  # type: ignore[attr-defined]
+    for name, old in zip(("turned q", "turned k"), angles, strict=True):
+        assert torch.equal(network.parts[name].cos, old)
+    x = data()[0][0]
+    again = compile_network(network.spec, seed=1, dtype=torch.float64)
+    again.load_state_dict(network.state_dict())
+    torch.testing.assert_close(again(x), network(x))
+    plain = network.to_torch()
+    torch.testing.assert_close(plain(x), network(x))
+    found = from_torch(plain.eval(), x)
+    torch.testing.assert_close(found(x), network.eval()(x))
+    assert {group.target for group in found.graph.groups if group.matches and group.reason is None} == {"q"}
+
+
+def test_edits_keep_angles_that_no_base_gives() -> None:
+    network = network_of(_turned())
+    network.parts["turned q"].cos.mul_(0.5)
+    x = data()[0][0]
+    before = network(x)
+    with edit(network) as e:
+        e.set_features("q", 8)
+    assert e.preserved
+    torch.testing.assert_close(network(x), before)
+
+
+def _turned() -> str:
+    head, _, tail = document(TAILS["a sum"], heads=2).partition("output: y")
+    return f"{turned(head)}output: y{tail}"
 
 
 def test_a_source_that_must_be_there_is_not_taken_out() -> None:

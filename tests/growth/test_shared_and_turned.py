@@ -30,11 +30,11 @@ NODES = {
 """,
     "rotary": """
   r_in:   {kind: input, shape: [3, 5]}
-  r_wide: {kind: conv1d, from: r_in, features: 4, kernel: 3, padding: same, activation: tanh}
+  r_wide: {kind: conv1d, from: r_in, features: 8, kernel: 3, padding: same, activation: tanh}
   r_back: {kind: conv1d, from: r_wide, features: 12, kernel: 1}
   r_turn: {kind: rotary, from: r_back, heads: 2}
   r_more: {kind: rotary, from: r_turn, heads: 3, dim: 2, base: 50, interleaved: true}
-  r_end:  {kind: conv1d, from: r_more, features: 5, kernel: 1, activation: tanh}
+  r_end:  {kind: conv1d, from: r_more, features: 7, kernel: 1, activation: tanh}
 """,
     "flip": """
   f_in:   {kind: input, shape: [2, 4, 5]}
@@ -53,7 +53,7 @@ NODES = {
 GROWN = {
     "again": {"a_wide"},
     "tied_linear": {"t_wide"},
-    "rotary": {"r_wide", "r_end"},
+    "rotary": {"r_wide", "r_back", "r_end"},
     "flip": {"f_wide"},
     "gru": {"g_wide", "g_end"},
 }

@@ -23,6 +23,7 @@ from gromo_graph.algebra import (
 from gromo_graph.algebra.initialization import copy_uniform
 from gromo_graph.algebra.neuron_weights import FanIn, GroupNeurons
 from gromo_graph.graph import Graph, WidthGroup, build_graph, widening, widening_cost
+from gromo_graph.graph.widths import makers_of
 from gromo_graph.growth.candidates.slope_scores import enough, newton_step
 from gromo_graph.growth.candidates.stages import InfeasibleError, LeftOut, Prospect, Solved, Sums
 from gromo_graph.growth.candidates.widen import Widening, affordable_neurons, neurons_wanted
@@ -31,8 +32,9 @@ from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.growth.wanted_statistics import Wanted
-from gromo_graph.layers import ParameterChange
+from gromo_graph.layers import ParameterChange, operation_adapter
 from gromo_graph.layers.attention import Attend, by_head
+from gromo_graph.layers.operation import Passed
 from gromo_graph.modules.attention_module import AttentionModule
 from gromo_graph.modules.growing_module import GrowingModule
 from gromo_graph.network import GrowingNetwork
@@ -65,9 +67,12 @@ class Matching(Widening):
         assert isinstance(attend, Attend)
         attend.scale = node.scale_for(graph.features(node.sources[0]))
         new: dict[str, torch.nn.Module] = {attention: attend}
+        for name in self.group.operations:
+            passed = new[name] = light_copy(network.parts[name])
+            operation_adapter(passed).grow(passed, self.group.features, self.neurons, Passed(1.0))
         changes: list[ParameterChange] = []
         entries: list[Scaled] = []
-        makers = network.spec.nodes[attention].sources[:2]
+        makers = makers_of(network.spec, attention)
         for name, side in zip(makers, self.weights.fan_in, strict=True):
             layer = network.growing(name).layer
             wider = with_outputs(layer, side)
@@ -214,7 +219,7 @@ class MatchProspect(Prospect[Pairs]):
         (name,) = group.matches
         attention = network.unit(name)
         assert isinstance(attention, AttentionModule)
-        query, key, _ = network.spec.nodes[name].sources
+        query, key = makers_of(network.spec, name)
         self.match = MatchStatistics(attention, network.growing(query), network.growing(key))
 
     def wanted(self) -> Wanted:

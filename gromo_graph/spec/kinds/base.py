@@ -224,6 +224,8 @@ class Operation(Node):
 
     width_rule: ClassVar[WidthRule] = WidthRule.SHARED
     drawn_as: ClassVar[Literal["input", "layer", "merge", "operation"]] = "operation"
+    passes_new_unchanged: ClassVar[bool] = False
+    """True if new features leave it as they enter it, so that it may stand before what attention compares (rotary)."""
 
 
 class Layer(Weighted):

@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch, WidthRule
+from gromo_graph.spec.kinds.base import Features, Operation, Shape, ShapeMismatch
 from gromo_graph.spec.kinds.kind_registry import register_kind
+from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 
 
 class Rotary(Operation):
@@ -16,10 +17,11 @@ class Rotary(Operation):
 
     Pair i of a head with d features that are turned is turned by position · base^(−2i/d), so that the products of
     queries and keys depend on the distance of their positions. It reads sequences [features, length]; feature f belongs
-    to head f modulo `heads`. Nothing grows through it: the angles of a head depend on its number of features.
+    to head f modulo `heads`. New features stand behind those of their head and are not turned, so that the angles of
+    the old ones stay (docs/maths.md, "Attention").
     """
 
-    width_rule: ClassVar[WidthRule] = WidthRule.FIXED
+    passes_new_unchanged: ClassVar[bool] = True
     kind: Literal["rotary"] = "rotary"
     heads: Features = Field(1, description="Number of heads, as of the attention behind it.")
     dim: Features | None = Field(
@@ -43,6 +45,18 @@ class Rotary(Operation):
     def turned(self, features: int) -> int:
         """Features of a head that are turned, if all heads together have so many."""
         return features // self.heads if self.dim is None else self.dim
+
+    def unit(self, features: int) -> int:
+        """One for each head."""
+        return self.heads
+
+    def widened(self, features: int, added: int) -> Rotary:
+        """With the number of features written down that are turned while there are so many."""
+        return self.model_copy(update={"dim": self.turned(features)})
+
+    def why_fixed(self, segments: int, repeated: bool) -> str | None:
+        """Every head must get as many new features, behind its own."""
+        return MIXED_HEADS if segments > 1 or repeated else None
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The shape of the input.
