@@ -21,7 +21,7 @@ def cannot_be_taken_back(graph: Graph, linked: LinkedGroup, *, frozen: bool = Fa
     Args:
         frozen: whether the biases that are there have to stay as they are.
     """
-    lost = _lost_in_a_product(linked) or _moves_all_positions(graph, linked)
+    lost = lost_in_a_product(linked) or _moves_all_positions(graph, linked)
     if lost is not None:
         return lost
     for consumer, places in linked.reads.items():
@@ -48,7 +48,7 @@ def cannot_be_taken_back(graph: Graph, linked: LinkedGroup, *, frozen: bool = Fa
     return None
 
 
-def _lost_in_a_product(linked: LinkedGroup) -> str | None:
+def lost_in_a_product(linked: LinkedGroup) -> str | None:
     """Say why nothing of new channels is read, if all factors of a product start at 0; else give None."""
     products = [merge.name for merge in linked.merges if merge.multiplies]
     if linked.linear_paths.gain or not products:

@@ -92,4 +92,4 @@ def _distinct_columns(group: GatheringGroup, device: torch.device) -> Tensor:
                 last -= 1
             seen.add(profile)
         kept += list(range(span.start, last))
-    return torch.tensor(kept, device=device)
+    return torch.tensor(kept, dtype=torch.long, device=device)

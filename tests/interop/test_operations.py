@@ -408,25 +408,6 @@ def test_squeeze_and_excitation_grows_on_both_sides() -> None:
     torch.testing.assert_close(network.to_torch()(x), network(x))
 
 
-def test_a_product_of_two_that_rest_at_0_does_not_grow() -> None:
-    spec = parse_spec("""
-nodes:
-  x: {kind: input, shape: [5]}
-  a: {kind: linear, from: x, features: 3}
-  b: {kind: linear, from: x, features: 3, activation: silu}
-  c: {kind: merge, from: [a, b], merge: product}
-  y: {kind: linear, from: c, features: 2}
-output: y
-""")
-    network = compile_network(spec, seed=0, dtype=torch.float64)
-    data = [(torch.randn(60, 5).double(), torch.randn(60, 2).double())]
-    (found,) = [
-        c for c in GrowthScheduler(network, nn.functional.mse_loss).plan(data).candidates if c.target == "a"
-    ]
-    assert found.slope is None
-    assert "all that `c` multiplies starts at 0" in found.reason
-
-
 def test_whole_samples_are_dropped_in_training() -> None:
     spec = parse_spec("""
 nodes:

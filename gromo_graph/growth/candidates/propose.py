@@ -18,12 +18,14 @@ from gromo_graph.growth.candidates.new_edge import EdgeProspect, edge_target
 from gromo_graph.growth.candidates.new_head import HeadProspect, head_target
 from gromo_graph.growth.candidates.new_node import NodeProspect, middle_of, node_target
 from gromo_graph.growth.candidates.paths import PathProspect
+from gromo_graph.growth.candidates.product import ProductProspect, starts_at_zero
 from gromo_graph.growth.candidates.prune import PruneProspect
 from gromo_graph.growth.candidates.repeat import RepeatProspect, stage_name
 from gromo_graph.growth.candidates.stages import Drawn, InfeasibleError, LeftOut, Prospect
 from gromo_graph.growth.candidates.widen import WideningProspect
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.source_statistics import form_of
+from gromo_graph.growth.statistics_sums import SOLVED_EXACTLY
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import Growth
 
@@ -59,20 +61,22 @@ def propose(network: GrowingNetwork, policy: Growth, pace: Pace = UNPACED) -> Fe
     """Everything that the policy's actions allow, as fast as the pace has it."""
     found = Feasible(network, policy)
     groups = network.graph.groups
+    solves_wide, solves_pairs = policy.criterion in widen.SOLVED, policy.criterion in match.SOLVED
     wide: list[WideningProspect] = []
     pairs: list[MatchProspect] = []
     for group in groups if "widen" in policy.actions else ():
         if group.matches:
             pairs += found.attempt(MatchProspect, group.target, group, pace)
         else:
-            wide += found.attempt(WideningProspect, group.target, group, pace)
+            exactly = policy.criterion in SOLVED_EXACTLY
+            kind = ProductProspect if exactly and starts_at_zero(network, group, policy) else WideningProspect
+            wide += found.attempt(kind, group.target, group, pace)
     paths: list[PathProspect[Any]] = []
     for each in path_places(network.graph, policy):
         paths += found.attempt(each.kind, each.target, *each.place)
     narrow: list[PruneProspect] = []
     for group in groups if "prune" in policy.actions else ():
         narrow += found.attempt(PruneProspect, group.target, group)
-    solves_wide, solves_pairs = policy.criterion in widen.SOLVED, policy.criterion in match.SOLVED
     found.drawn = [*([] if solves_wide else wide), *([] if solves_pairs else pairs)]
     found.prospects = [
         *(wide if solves_wide else []),

@@ -118,10 +118,10 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         super().__init__(network, policy, group.target, neurons)
         self.group = group
         self.linked = linked_group(network, group, kernel=policy.kernel)
-        if policy.criterion in SOLVED and policy.scale == "sqrt":
-            _check_bias(network.graph, self.linked, frozen=policy.freeze is not None)
         parts = linked_parts(network, group, kernel=policy.kernel)
         self.parts = (self.linked,) if len(parts) == 1 else parts
+        for part in self.parts if policy.criterion in SOLVED and policy.scale == "sqrt" else ():
+            _check_bias(network.graph, part, frozen=policy.freeze is not None)
         self.views = tuple(head_views(part) for part in self.parts)
 
     def wanted(self) -> Wanted:
