@@ -21,7 +21,8 @@ SAMPLES, BATCH = 16, 8
 GAMMA, LARGEST, FALL = 1e-6, 1e-2, 1e-9
 """The step of a finite difference; if the slope is small, one by which the loss falls by more than its rounding.
 
-New weights are √γ large, so that differences at γ and γ / 4 take out the next term.
+A slope below FALL times the loss is not compared: the differences would say nothing of it. New weights are √γ large, so
+that differences at γ and γ / 4 take out the next term.
 """
 Batches = list[tuple[Any, Tensor]]
 
@@ -86,11 +87,12 @@ def grow(network: GrowingNetwork, x: Tensor) -> Grown:
     scheduler = _scheduler(network, {"actions": ["widen"]})
     sloped = [each for each in scheduler.plan(batches).candidates if each.slope and each.inexact is None]
     able = sorted(sloped, key=lambda each: -(each.slope or 0.0))
-    places = {0, len(able) // 2, len(able) - 1} if able else set()
     with torch.no_grad():
         before = network(inputs)
         loss = float(mean_loss(before, targets))
-    off = [_error(scheduler, able[place], loss) for place in sorted(places)]
+    told = [each for each in able if (each.slope or 0.0) >= FALL * loss]
+    places = {0, len(told) // 2, len(told) - 1} if told else set()
+    off = [_error(scheduler, told[place], loss) for place in sorted(places)]
     with torch.no_grad():
         changed = largest_difference(wider(inputs), before)
     steps = sum(scheduler.apply(each).decision is not None for each in able[:1])
