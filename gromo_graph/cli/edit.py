@@ -27,7 +27,7 @@ FORMS = {
     "insert": "NODE NODE NAME KIND key=value ...",
     "set": "NODE key=value ..., or growth.key=value or train.key=value",
     "duplicate": "NODE ...",
-    "widen-outputs": "FEATURES [freeze]",
+    "widen-outputs": "FEATURES [OUTPUT] [freeze]",
     "take": "RUN or RUN@STEP",
 }
 _HELP = "; ".join(f"{action} {form}" for action, form in FORMS.items())
@@ -187,11 +187,12 @@ def _set(words: Sequence[str]) -> SpecEdit:
 def _widen_outputs(words: Sequence[str]) -> SpecEdit:
     from gromo_graph.graph.edits import WidenOutputs
 
-    freeze = words[1:] == ["freeze"]
-    (features,) = _exactly(words[:1] if freeze else words, 1, "widen-outputs")
-    if not features.isdecimal():
+    freeze = words[1:][-1:] == ["freeze"]
+    given = words[:-1] if freeze else words
+    if len(given) not in (1, 2) or not given[0].isdecimal():
         raise GraphError(f"`widen-outputs` takes {FORMS['widen-outputs']}: found {' '.join(words)}")
-    return WidenOutputs(int(features), freeze=freeze)
+    output = given[1] if len(given) == 2 else None
+    return WidenOutputs(int(given[0]), output, freeze)
 
 
 _ACTIONS: Mapping[str, Callable[[Sequence[str]], SpecEdit]] = {

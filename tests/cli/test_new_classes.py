@@ -100,3 +100,112 @@ def test_it_grows_for_the_new_class_alone(folder: Path) -> None:
     done = call("replay", folder / "two", "--to", 1, "--out", folder / "again")
     path.write_text(text)
     assert "began from a run with this file, which has been changed since" in " ".join(done.output.split())
+
+
+# Tables, and several outputs
+
+TABLE = """\
+name: garden
+data: {file: garden.csv, target: fruit, categorical: [soil]}
+nodes:
+  x: {kind: input, shape: [3]}
+  h: {kind: linear, from: x, features: 2, activation: relu}
+  y: {kind: linear, from: h, features: 2}
+output: y
+growth: {neurons: {per_step: 2}, stop: {steps: 1}, when: {until: 0.5, steps: 2}}
+train: {epochs: 2, batch_size: 16}
+"""
+
+
+def table(path: Path, classes: tuple[str, ...], soils: tuple[str, ...]) -> None:
+    draw = np.random.default_rng(len(classes))
+    rows = [
+        f"{draw.normal() + 3 * place:.4f},{soils[number % len(soils)]},{name}"
+        for place, name in enumerate(classes)
+        for number in range(40)
+    ]
+    path.write_text("\n".join(["size,soil,fruit", *rows]) + "\n")
+
+
+def test_a_table_whose_new_rows_have_a_new_class_goes_on(tmp_path: Path) -> None:
+    """Its columns are encoded as before, and the new class comes last though it is the first by its name."""
+    (tmp_path / "my.yaml").write_text(TABLE)
+    table(tmp_path / "garden.csv", ("pear", "quince"), ("clay", "sand"))
+    for words in (
+        ("grow", tmp_path / "my.yaml", "--out", tmp_path / "one"),
+        ("edit", tmp_path / "my.yaml", "take", tmp_path / "one"),
+        ("edit", tmp_path / "my.yaml", "widen-outputs", 3),
+    ):
+        done = call(*words)
+        assert done.exit_code == 0, done.output
+    table(tmp_path / "garden.csv", ("apple", "pear", "quince"), ("sand", "chalk", "clay"))
+    options = (
+        "--set",
+        "growth.freeze=old",
+        "--set",
+        "growth.stop={steps: 0}",
+        "--set",
+        "train.optimizer.lr=1.0e-30",
+    )
+    done = call(
+        "grow", tmp_path / "my.yaml", "--weights", tmp_path / "one", *options, "--out", tmp_path / "two"
+    )
+    assert done.exit_code == 0, done.output
+    one, two = load_run(tmp_path / "one"), load_run(tmp_path / "two")
+    assert two.preparation.classes == ("pear", "quince", "apple")
+    assert two.preparation.table == one.preparation.table
+    rows = {"size": [0.5, 2.0], "soil": ["clay", "sand"]}
+    assert torch.equal(two.scores(rows)[:, :2], one.scores(rows))
+
+
+SEVERAL = """\
+name: several
+nodes:
+  x: {kind: input, shape: [2]}
+  body: {kind: linear, from: x, features: 2, activation: tanh}
+  kind: {kind: linear, from: body, features: 2}
+  price: {kind: linear, from: body, features: 1}
+outputs: [kind, price]
+growth: {neurons: {per_step: 2}, stop: {steps: 1}, when: {until: 0.5, steps: 2}}
+train: {loss: {kind: cross_entropy, price: mse}, epochs: 2, batch_size: 16}
+"""
+
+
+def several(path: Path, classes: tuple[str, ...], price: float) -> None:
+    draw = np.random.default_rng(len(classes))
+    kind = np.repeat(np.array(classes), 40)
+    x = draw.normal(size=(len(kind), 2)) + price
+    np.savez(path, x=x, **{"y.kind": kind, "y.price": price * x[:, 0]})
+
+
+def test_a_network_of_several_outputs_goes_on_with_a_new_class(tmp_path: Path) -> None:
+    """The classes of one output come first as before, and the numbers of the other keep their unit."""
+    (tmp_path / "my.yaml").write_text(SEVERAL)
+    several(tmp_path / "first.npz", ("pear", "quince"), 3.0)
+    several(tmp_path / "more.npz", ("apple", "pear", "quince"), 700.0)
+    for words in (
+        ("grow", tmp_path / "my.yaml", "--data", tmp_path / "first.npz", "--out", tmp_path / "one"),
+        ("edit", tmp_path / "my.yaml", "take", tmp_path / "one"),
+        ("edit", tmp_path / "my.yaml", "widen-outputs", 3, "kind"),
+    ):
+        done = call(*words)
+        assert done.exit_code == 0, done.output
+    options = ("--set", "growth.stop={steps: 0}", "--set", "train.optimizer.lr=1.0e-30")
+    more = ("--data", tmp_path / "more.npz", "--weights", tmp_path / "one")
+    done = call("grow", tmp_path / "my.yaml", *more, *options, "--out", tmp_path / "two")
+    assert done.exit_code == 0, done.output
+    one, two = load_run(tmp_path / "one"), load_run(tmp_path / "two")
+    assert two.preparation.several[0].classes == ("pear", "quince", "apple")
+    x = np.random.default_rng(1).normal(size=(9, 2))
+    with torch.no_grad():
+        before, after = (run.network.eval()(run.preparation.inputs(x)) for run in (one, two))
+    torch.testing.assert_close(after["kind"][:, :2], before["kind"])
+    assert not after["kind"][:, 2].abs().gt(1e-20).any()
+    torch.testing.assert_close(two.predict(x)["price"], one.predict(x)["price"])
+
+
+def test_widening_one_of_several_outputs_needs_its_name(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(SEVERAL)
+    done = call("edit", tmp_path / "my.yaml", "widen-outputs", 3)
+    assert done.exit_code == 2
+    assert "expected the name of an output, one of `kind`, `price`" in " ".join(done.output.split())

@@ -104,7 +104,9 @@ class Preparation:
             found = replace(found, mean=other.mean, scale=other.scale)
         if len(other.target_mean) == len(self.target_mean):
             found = replace(found, target_mean=other.target_mean, target_scale=other.target_scale)
-        return found
+        forms = {form.name: form for form in other.several}
+        several = tuple(each.standardising_as(forms.get(each.name, each)) for each in self.several)
+        return replace(found, several=several)
 
     @property
     def form(self) -> TargetForm:

@@ -89,7 +89,7 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparat
     fingerprint, inputs, one = raw.fingerprint, forms_for(raw, spec), len(spec.outputs) == 1
     if one and spec.train.task == "classification" and not raw.several:
         raw = with_known_classes(raw, () if known is None else known.classes)
-    targets = _targets(raw, spec)
+    targets = _targets(raw, spec, known)
     rows = _rows(raw, spec, targets) if parts is None else parts
     learned = [each.form(rows.train, spec.train.class_weight) for each in targets]
     shape, vocabulary = shape_and_vocabulary(spec, inputs)
@@ -102,7 +102,7 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparat
         targets=[form for form, _ in learned],
     )
     preparation = found.preparation
-    if one and known is not None:
+    if known is not None:
         preparation = preparation.standardising_as(known)
     notes = [*found.notes, *(note for _, told in learned for note in told)]
     unused: str | None = None
@@ -124,19 +124,21 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparat
     )
 
 
-def _targets(raw: Raw, spec: Spec) -> list[Target]:
-    """The target of each output.
+def _targets(raw: Raw, spec: Spec, known: Preparation | None) -> list[Target]:
+    """The target of each output; of several outputs the classes of an earlier run come first.
 
     Raises:
         RunError: a target is missing or there is one for no output; one does not fit its output.
     """
     shapes = build_graph(spec).shapes
     if len(spec.outputs) > 1:
-        columns = zip(spec.outputs, _columns_of(raw, spec.outputs), strict=True)
-        return [
-            Target.of(own, TASKS[spec.train.loss_of(name).name], shapes[name][0], name=name)
-            for name, own in columns
-        ]
+        before = {} if known is None else {form.name: form.classes for form in known.several}
+        found = []
+        for name, own in zip(spec.outputs, _columns_of(raw, spec.outputs), strict=True):
+            task = TASKS[spec.train.loss_of(name).name]
+            own = with_known_classes(own, before.get(name, ())) if task == "classification" else own
+            found.append(Target.of(own, task, shapes[name][0], name=name))
+        return found
     if raw.several:
         names = ", ".join(each.name for each in raw.several)
         raise RunError(

@@ -40,6 +40,12 @@ class TargetForm:
     class_weight: tuple[_Scale, ...] = ()
     positions: tuple[PositiveInt, ...] = ()
 
+    def standardising_as(self, other: TargetForm) -> TargetForm:
+        """With the standardisation of another one, if both have as many numbers."""
+        if len(other.target_mean) != len(self.target_mean):
+            return self
+        return replace(self, target_mean=other.target_mean, target_scale=other.target_scale)
+
     def targets(self, y: Array, *, name: str = "data") -> Tensor:
         """Targets as the loss takes them.
 

@@ -100,13 +100,16 @@ def load_first_weights(first: FirstWeights, network: GrowingNetwork) -> tuple[st
     path = Path(first.file)
     if first_weights(path).sha256 != first.sha256:
         raise RunError(f"{path}: the run began from other weights: this file has been changed since")
-    text, (output, *others) = spec_of_weights(path), network.spec.outputs
-    if text is not None and not others:
-        narrow = compile_network(parse_spec(text), seed=0)
+    text, outputs = spec_of_weights(path), network.spec.outputs
+    narrow = None if text is None else compile_network(parse_spec(text), seed=0)
+    if narrow is not None and set(narrow.spec.outputs) == set(outputs):
         load_weights(path, narrow)
         before = set(narrow.parts)
+        more = {name: network.graph.features(name) for name in outputs}
+        more = {name: width for name, width in more.items() if width > narrow.graph.features(name)}
         with suppress(GraphError), edit(narrow) as change:
-            change.widen_outputs(network.graph.features(output))
+            for output, features in more.items():
+                change.widen_outputs(features, output=output)
         if _shapes(narrow) == _shapes(network) and before != set(narrow.parts):
             network.load_state_dict(narrow.state_dict())
             return tuple(set(narrow.parts) - before - set(change.renamed))

@@ -154,11 +154,12 @@ class _WriteBack:
         self.read_instead({old: new for new, old in renamed.items()})
 
     def read_instead(self, names: Mapping[str, str]) -> None:
-        """Replace names wherever the document reads nodes, outside blocks."""
+        """Replace names wherever the document reads nodes, outside blocks; outputs that are still wanted stay."""
         for path in list(self.readings()):
             value = self.text.value(path)
             new = None if value is None else names.get(str(value.text))
-            if new is not None:
+            stays = path[0] != "nodes" and value is not None and str(value.text) in self.wanted.outputs
+            if new is not None and not stays:
                 self.text.set(path, new)
 
     def readings(self) -> Iterator[Path]:
