@@ -8,13 +8,14 @@ from functools import cached_property
 
 import networkx as nx
 
+from gromo_graph.amounts import amount
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
 from gromo_graph.graph.call_order import Call, ordered_calls
 from gromo_graph.graph.neighbours import Unit, resolve_units
 from gromo_graph.graph.widths import WidthGroup, width_groups
 from gromo_graph.spec.kinds import Shape
-from gromo_graph.spec.model import Spec
+from gromo_graph.spec.model import Spec, ends_of
 from gromo_graph.spec.order import reading_graph, topological_order
 from gromo_graph.spec.shapes import infer_shapes
 
@@ -116,6 +117,15 @@ class Graph(Displayed):
     def multiply_adds(self) -> int:
         """Multiply-adds of a forward pass of one sample through the whole network."""
         return sum(self.madds(name) for name in self.order)
+
+    def __repr__(self) -> str:
+        """Name and size in one line."""
+        sizes = (
+            amount(len(self.order), "node"),
+            amount(len(self.edges), "edge"),
+            amount(self.parameter_count, "parameter"),
+        )
+        return f"<Graph {self.spec.name}: {', '.join(sizes)}, {ends_of(self.spec.inputs, self.spec.outputs)}>"
 
     def __deepcopy__(self, memo: object) -> Graph:
         """Itself: a graph never changes in place, so that copies of a network may share it."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from gromo_graph.amounts import amount
 from gromo_graph.display import Displayed
 from gromo_graph.errors import GraphError
 from gromo_graph.spec.data_sections import DataSection
 from gromo_graph.spec.kinds import Input, Node
 from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.train_settings import Train
+
+_SHOWN = 3  # names of inputs or outputs in one line
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class Spec(Displayed):
         inputs = tuple(name for name, node in self.nodes.items() if isinstance(node, Input))
         object.__setattr__(self, "inputs", inputs)
 
+    def __repr__(self) -> str:
+        """Name and size in one line; `dump_spec` has it all."""
+        return f"<Spec {self.name}: {amount(len(self.nodes), 'node')}, {ends_of(self.inputs, self.outputs)}>"
+
     def __hash__(self) -> int:
         return hash(
             (self.name, frozenset(self.nodes.items()), self.outputs, self.growth, self.train, self.data)
@@ -86,6 +93,19 @@ class Spec(Displayed):
                 self.data,
             ),
         )
+
+
+def ends_of(inputs: Sequence[str], outputs: Sequence[str]) -> str:
+    """The inputs and the outputs of a network in a few words.
+
+    >>> ends_of(("x",), ("mean", "spread")), ends_of(tuple("abcdef"), ("y",))
+    ('x -> mean, spread', 'a, b, c, ... (6) -> y')
+    """
+    shown = [
+        ", ".join(names[:_SHOWN]) + (f", ... ({len(names)})" if len(names) > _SHOWN else "")
+        for names in (inputs, outputs)
+    ]
+    return " -> ".join(shown)
 
 
 class HasSpec(Protocol):

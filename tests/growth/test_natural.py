@@ -111,32 +111,33 @@ def test_blocks_have_curvatures_of_their_own() -> None:
 @pytest.mark.parametrize("outputs", [3, 7])
 def test_vectors_at_the_outputs_give_the_hessian(outputs: int) -> None:
     """diag p − p pᵀ of a cross entropy: exactly for few outputs, in expectation for more."""
-    logits = torch.randn(4, outputs, dtype=F64, requires_grad=True)
-    target = torch.arange(4) % outputs
-    p = logits.detach().softmax(dim=1)
+    repeats = 1 if outputs <= DRAWS else 4000  # each sample so often, with draws of its own
+    given = torch.randn(4, outputs, dtype=F64)
+    p = given.softmax(dim=1)
     expected = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
-    generator = torch.Generator().manual_seed(0)
-    repeats = 1 if outputs <= DRAWS else 4000
+    logits = given.repeat(repeats, 1).requires_grad_()
+    target = (torch.arange(4) % outputs).repeat(repeats)
     found = torch.zeros_like(expected)
-    for _ in range(repeats):
-        for draw in output_vectors(lambda f, y: CE(f, y) * 4, logits, target, generator):
-            ((leaf, vector),) = draw
-            assert leaf is logits
-            found += vector[:, :, None] * vector[:, None, :] / repeats
+    for draw in output_vectors(
+        lambda f, y: CE(f, y) * len(y), logits, target, torch.Generator().manual_seed(0)
+    ):
+        ((leaf, vector),) = draw
+        assert leaf is logits
+        found += (vector[:, :, None] * vector[:, None, :]).unflatten(0, (repeats, 4)).mean(0)
     torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-7 if repeats == 1 else 0.02)
 
 
 def test_labels_are_drawn_of_many_classes() -> None:
-    logits = torch.randn(6, 80, dtype=F64, requires_grad=True)
-    target = torch.tensor([1, 2, 3, 4, -100, 5])
-    p = logits.detach().softmax(dim=1)
+    given = torch.randn(6, 80, dtype=F64)
+    p = given.softmax(dim=1)
     expected = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
     expected[4] = 0.0  # ignored
+    logits = given.repeat(1500, 1).requires_grad_()
+    target = torch.tensor([1, 2, 3, 4, -100, 5]).repeat(1500)
     found, generator = torch.zeros_like(expected), torch.Generator().manual_seed(0)
-    for _ in range(1500):
-        for draw in output_vectors(lambda f, y: CE(f, y) * 5, logits, target, generator):
-            ((_, vector),) = draw
-            found += vector[:, :, None] * vector[:, None, :] / 1500
+    for draw in output_vectors(lambda f, y: CE(f, y) * 5 * 1500, logits, target, generator):
+        ((_, vector),) = draw
+        found += torch.einsum("rni,rnj->nij", *2 * [vector.unflatten(0, (1500, 6))]) / 1500
     torch.testing.assert_close(found, expected, rtol=0.0, atol=0.02)
 
 

@@ -240,7 +240,7 @@ def test_transposed_convolutions_of_any_geometry(transposed: tuple[bool, bool], 
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(case=st.sampled_from([1, 2, 2]).flatmap(cases))
 def test_many_layers_of_any_geometry(case: Case) -> None:
     assert_case(case)

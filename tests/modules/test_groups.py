@@ -177,7 +177,7 @@ def test_s_is_what_new_channels_carry(gathered: Problem) -> None:
 
 
 def test_all_of_it_at_once_and_five_times_in_a_row() -> None:
-    found = problem(convolutional_residual(2), samples=400)
+    found = problem(convolutional_residual(2), samples=100)
     for _ in range(5):
         found.gather()
         names = [consumer.name for consumer, _ in found.links()]

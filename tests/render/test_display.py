@@ -19,6 +19,13 @@ def test_a_notebook_gets_the_drawing_and_the_text(shown: Displayed) -> None:
     assert shown._repr_svg_() == render(RESIDUAL)
 
 
+def test_they_are_printed_in_a_line() -> None:
+    assert repr(RESIDUAL) == f"<Spec {RESIDUAL.name}: {len(RESIDUAL.nodes)} nodes, pixels -> logits>"
+    graph = build_graph(RESIDUAL)
+    sizes = f"{len(graph.order)} nodes, {len(graph.edges)} edges, {graph.parameter_count:,} parameters"
+    assert repr(graph) == f"<Graph {RESIDUAL.name}: {sizes}, pixels -> logits>"
+
+
 def test_what_cannot_be_drawn_shows_its_text() -> None:
     broken = Spec("broken", {"y": Linear(sources=("x",), features=2)}, ("y",))
     assert broken._repr_svg_() is None

@@ -185,11 +185,11 @@ def traceback_of_ours(told: str) -> list[str]:
 
 @pytest.mark.slow
 def test_kills_at_any_moment_are_told_without_a_traceback(tmp_path: Path) -> None:
-    """Five kills: of the first and of others, in the midst of training, of a growth step and of wrapping it anew."""
+    """Three kills: of the first and of both others, in training, in a growth step or while it is wrapped anew."""
     spec = tmp_path / "spec.yaml"
     spec.write_text(SPEC.replace("epochs: 12", "epochs: 150"), encoding="utf-8")
     draws = random.Random(7)
-    for number in range(5):
+    for number in range(3):
         run = tmp_path / f"run{number}"
         command = launched("-m", "gromo_graph", "grow", str(spec), "-o", str(run), processes=3)
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:

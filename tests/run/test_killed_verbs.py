@@ -22,7 +22,7 @@ def left_beside(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def all_killed(folder: Path, check: Callable[[], None], *words: str, most: int, tries: int = 6) -> None:
+def all_killed(folder: Path, check: Callable[[], None], *words: str, most: int, tries: int = 4) -> None:
     """Kill the verb at some of its writes, and let it come to its end after each."""
     dice = random.Random(words[0])
     deaths = 0
