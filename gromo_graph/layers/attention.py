@@ -20,9 +20,11 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.layers.multihead import multihead_attention
 from gromo_graph.layers.operation import Features, OperationAdapter
 from gromo_graph.layers.torch_half import TorchHalf
+from gromo_graph.layers.windows import Windows
 from gromo_graph.plain_torch.rows import PlainTorch
 from gromo_graph.spec import kinds
 from gromo_graph.spec.kinds.attention import bias_sizes
+from gromo_graph.spec.kinds.per_axis import along
 from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 
 
@@ -34,6 +36,7 @@ class Attend(torch.nn.Module):
         positions: sizes beside the features, of the query and of key and value.
         dropout: share of the weights set to zero in training. causal: whether a position sees none behind it.
         relative_position_bias: whether it has numbers (distances, heads) that are added to the products.
+        windows: in which positions see each other; None if each sees all.
     """
 
     by_rows: ClassVar[Mapping[str, tuple[int, ...]]] = {"relative_position_bias_table": ()}
@@ -47,11 +50,14 @@ class Attend(torch.nn.Module):
         *,
         causal: bool = False,
         relative_position_bias: bool = False,
+        windows: Windows | None = None,
     ) -> None:
         super().__init__()
         self.heads, self.scale = heads, scale
         self.positions, self.dropout, self.causal = positions, dropout, causal
-        rows = prod(bias_sizes(positions[0]))
+        self.windows = windows
+        self.seen = positions[0] if windows is None else windows.window
+        rows = prod(bias_sizes(self.seen))
         table = Parameter(torch.zeros(rows, heads)) if relative_position_bias else None
         self.register_parameter("relative_position_bias_table", table)
 
@@ -61,16 +67,40 @@ class Attend(torch.nn.Module):
 
     def mixed(self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
         """The same whatever mode it is in."""
-        q, k, v = (by_head(tensor, self.heads) for tensor in (query, key, value))
+        q, k, v = (self.by_head(tensor) for tensor in (query, key, value))
         bias = self.bias(q)
         mixed: Tensor = functional.scaled_dot_product_attention(
             q, k, v, bias, dropout_p=dropout, is_causal=self.causal and bias is None, scale=self.scale
         )
-        return mixed.permute(0, 3, 1, 2).reshape(*value.shape[:2], *query.shape[2:])
+        return self._whole(mixed.permute(0, 3, 1, 2).flatten(1, 2), query)
+
+    def by_head(self, tensor: Tensor) -> Tensor:
+        """(n, features, ...) as (n · windows, heads, positions of a window, features of a head)."""
+        return by_head(self.parted(tensor), self.heads)
+
+    def parted(self, tensor: Tensor) -> Tensor:
+        """(n, channels, ...) as (n · windows, channels, positions of a window); there is one window by default."""
+        if self.windows is None:
+            return tensor.flatten(2)
+        parted: Tensor = self.windows.parted(tensor.reshape(*tensor.shape[:2], *self.windows.sizes))
+        return parted
+
+    def averaged(self, values: Tensor, weights: Tensor, query: Tensor) -> Tensor:
+        """Channels (n, channels, ...) mixed at each position of the query.
+
+        Args:
+            weights: (n · windows, positions of a query, positions of a value), the same for all channels.
+        """
+        return self._whole(self.parted(values) @ weights.transpose(1, 2), query)
+
+    def _whole(self, mixed: Tensor, query: Tensor) -> Tensor:
+        """(n · windows, channels, positions of a window) as (n, channels, *positions of the query)."""
+        whole = mixed if self.windows is None else self.windows.whole(mixed)
+        return whole.reshape(*whole.shape[:2], *query.shape[2:])
 
     def weights(self, query: Tensor, key: Tensor) -> Tensor:
-        """The share that each position takes of each, (n, heads, query positions, key positions)."""
-        q, k = by_head(query, self.heads), by_head(key, self.heads)
+        """The share that each position takes of each, (n · windows, heads, query positions, key positions)."""
+        q, k = self.by_head(query), self.by_head(key)
         products: Tensor = self.scale * q @ k.transpose(2, 3)
         bias = self.bias(q)
         if bias is not None:
@@ -80,25 +110,26 @@ class Attend(torch.nn.Module):
         return products.softmax(dim=3)
 
     def bias(self, q: Tensor) -> Tensor | None:
-        """The learned bias of products, (heads, i, j), with the causal mask on top; None if there is none."""
+        """The numbers added to products, (heads, i, j) or (n · windows, heads, i, j); None if a causal mask is all."""
         table = self.relative_position_bias_table
-        if table is None:
-            return None
-        found = by_distance(table, self.positions[0]).to(q.dtype)
-        masked: Tensor = found + later(found) if self.causal else found
-        return masked
+        found: Tensor | None = None if table is None else by_distance(table, self.seen).to(q.dtype)
+        if self.windows is not None and self.windows.has_mask:
+            mask = self.windows.mask()[:, None].to(q).repeat(len(q) // self.windows.count, 1, 1, 1)
+            found = mask if found is None else mask + found
+        return found if found is None or not self.causal else found + later(found)
 
     def extra_repr(self) -> str:
-        """Heads, scale, mask and bias."""
+        """Heads, scale, windows, mask and bias."""
         options = {
             "causal": self.causal,
             "relative_position_bias": self.relative_position_bias_table is not None,
         }
         has = "".join(f", {name}=True" for name, there in options.items() if there)
-        return f"heads={self.heads}, scale={self.scale:g}{has}"
+        windows = "" if self.windows is None else f", window={self.windows.window}"
+        return f"heads={self.heads}, scale={self.scale:g}{windows}{has}"
 
 
-def later(products: Any) -> Any:
+def later(products: Tensor) -> Tensor:
     """The mask added to products (..., i, j): −∞ for all positions j after i, 0 elsewhere."""
     return torch.full_like(products, float("-inf")).triu(1)
 
@@ -132,7 +163,22 @@ def by_head(tensor: Tensor, heads: int) -> Tensor:
 def build(node: kinds.Attention, inputs: Sequence[kinds.Shape]) -> Attend:
     """The torch module of the node."""
     positions = inputs[0][1:], inputs[1][1:]
-    return Attend(node.heads, node.scale_for(inputs[0][0]), positions, node.dropout, **node.sight)
+    return Attend(
+        node.heads,
+        node.scale_for(inputs[0][0]),
+        positions,
+        node.dropout,
+        causal=node.causal,
+        relative_position_bias=node.relative_position_bias,
+        windows=_windows(node, positions[0]),
+    )
+
+
+def _windows(node: kinds.Attention, sizes: kinds.Shape) -> Windows | None:
+    """The windows of positions of these sizes."""
+    if not node.parts_positions:
+        return None
+    return Windows(sizes, node.seen(sizes), node.grid is not None, along(node.rolled, len(sizes)))
 
 
 class Mixing(torch.nn.Module):
@@ -184,7 +230,7 @@ class Mixing(torch.nn.Module):
         query, key, _ = self.seen
         weights = self.attend.weights(query, key)
         weights = (weights.mean(dim=1) if head is None else weights[:, head]).to(value)
-        return (value.flatten(2) @ weights.transpose(1, 2)).reshape(*value.shape[:2], *query.shape[2:])
+        return self.attend.averaged(value, weights, query)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Mixing:
         return Mixing(copy.deepcopy(self.attend, memo))
@@ -242,35 +288,59 @@ class OneHeadAdapter(OperationAdapter[OneHead]):
 
 
 def _plain(part: Attend) -> PlainTorch:
-    heads, scale, (sizes, of_key) = part.heads, part.scale, part.positions
-    table = part.relative_position_bias_table
+    heads, scale, windows, (sizes, of_key) = part.heads, part.scale, part.windows, part.positions
+    table, is_rolled = part.relative_position_bias_table, windows is not None and windows.has_mask
 
     def by_position(x: Any, positions: Sequence[int]) -> Any:
-        x = x if len(positions) < 2 else x.flatten(2)
+        if windows is not None:
+            x = windows.parted(x)
+        elif len(positions) > 1:
+            x = x.flatten(2)
         if heads == 1:  # with a dimension for one head too: the converter to ONNX knows no other form
             return x.transpose(1, 2).unsqueeze(1)
         return x.unflatten(1, (-1, heads)).permute(0, 2, 3, 1)
 
+    def added(call: Any) -> Any:
+        """The bias of products with the causal mask, or None."""
+        if table is None:
+            return None
+        bias = by_distance(call("_bias"), part.seen)
+        return bias + later(bias) if part.causal else bias
+
+    def in_windows(call: Any, products: Any) -> Any:
+        """Products with the mask of each window."""
+        assert windows is not None
+        by_window = products.unflatten(0, (-1, windows.count))
+        return by_window.add(call("_mask")).flatten(0, 1)
+
     def compute(call: Any, query: Any, key: Any, value: Any) -> Any:
         q = by_position(query, sizes)
         k, v = by_position(key, of_key), by_position(value, of_key)
-        bias = None if table is None else by_distance(call("_bias"), sizes)
+        bias = added(call)
         mixed: Any
-        if part.dropout:  # a function would not know whether it is trained
+        if (
+            part.dropout or is_rolled
+        ):  # a function would not know whether it is trained, nor which window is which
             products = q.matmul(k.transpose(-2, -1)).mul(scale)
-            products = products if bias is None else products.add(bias)
-            shares = (products.add(later(products)) if part.causal else products).softmax(-1)
-            mixed = call("_dropout", shares).matmul(v)
+            if bias is not None:
+                products = products.add(bias)
+            elif part.causal:
+                products = products.add(later(products))
+            shares = (in_windows(call, products) if is_rolled else products).softmax(-1)
+            mixed = (call("_dropout", shares) if part.dropout else shares).matmul(v)
         elif bias is not None:
-            bias = bias + later(bias) if part.causal else bias
             mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
         else:
             mask: dict[str, Any] = {"is_causal": True} if part.causal else {}
             mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale, **mask)
         mixed = mixed.squeeze(1).transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
+        if windows is not None:
+            return windows.whole(mixed)
         return mixed if len(sizes) < 2 else mixed.unflatten(2, sizes)
 
     modules: dict[str, Any] = {} if table is None else {"_bias": table}
+    if windows is not None and windows.has_mask:
+        modules["_mask"] = Parameter(windows.mask()[:, None], requires_grad=False)
     if part.dropout:
         modules["_dropout"] = torch.nn.Dropout(part.dropout).train(part.training)
     return PlainTorch(modules, compute)

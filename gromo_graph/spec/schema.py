@@ -31,6 +31,7 @@ _SAMPLES: Mapping[str, Any] = {
     "groups": 2,
     "vocabulary": 100,
     "padding": [1, 1],
+    "shifts": 2,
     "stop": 4,
     "from": "stem",
     "shape": [64],

@@ -23,6 +23,7 @@ from gromo_graph.algebra import match_moment, optimal_match, product_gradient
 from gromo_graph.growth.candidates.stages import Proposal
 from gromo_graph.layers.attention import Attend, by_head
 from gromo_graph.spec.kinds import Attention
+from gromo_graph.spec.kinds.per_axis import along
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics import cross_moments
 
@@ -34,6 +35,11 @@ TAILS = {
 }
 
 
+WINDOWS = {
+    "windows": "window: 2",
+    "a grid": "grid: [2, 1], relative_position_bias: true",
+    "shifted windows": "window: [2, 3], rolled: [1, 2], relative_position_bias: true",
+}
 RELATIVE = ", relative_position_bias: true"
 
 
@@ -217,6 +223,88 @@ def test_a_relative_position_bias_is_that_of_a_slow_reference() -> None:
         expected = v[1, of].flatten(1) @ logits.softmax(dim=1).T
         torch.testing.assert_close(attend(q, k, v)[1, of].flatten(1), expected)
         torch.testing.assert_close(attend.weights(q, k)[1, head], logits.softmax(dim=1))
+
+
+def in_windows(more: str, *, heads: int = 2) -> str:
+    """An attention of an image of 4 x 6 positions."""
+    return f"""
+nodes:
+  x: {{kind: input, shape: [3, 4, 6]}}
+  e: {{kind: conv2d, from: x, features: 4, kernel: 3, padding: same, activation: tanh}}
+  q: {{kind: conv2d, from: e, features: 2, kernel: 1}}
+  k: {{kind: conv2d, from: e, features: 2, kernel: 1}}
+  v: {{kind: conv2d, from: e, features: 4, kernel: 1}}
+  a: {{kind: attention, from: [q, k, v], heads: {heads}, {more}}}
+  o: {{kind: conv2d, from: a, features: 4, kernel: 1}}
+  s: {{kind: merge, from: [e, o]}}
+  f: {{kind: flatten, from: s}}
+  y: {{kind: linear, from: f, features: 2}}
+output: y
+"""
+
+
+@pytest.mark.parametrize("more", WINDOWS.values(), ids=WINDOWS)
+def test_slopes_in_windows_are_what_the_loss_does(more: str) -> None:
+    network = network_of(in_windows(more))
+    x = torch.randn(12, 3, 4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    pairs = [(x[:8], x[:8, :2, 0, 0]), (x[8:], x[8:, :2, 0, 0])]
+
+    def loss(tried: GrowingNetwork) -> float:
+        with torch.no_grad():
+            return sum(float(mse_loss(tried(x), y)) * len(x) for x, y in pairs) / 12
+
+    scheduler = scheduler_of(network, actions=("widen", "new_head"), neurons={"per_step": 2})
+    found = [c for c in scheduler.plan(pairs).candidates if c.reason is None]
+    assert {"q", "v", "e->head.1->s"} <= {candidate.target for candidate in found}
+    for candidate in found:
+        draft = candidate.draft(network, scheduler.policy)  # type: ignore[attr-defined]
+        measured = (loss(network) - loss(draft.at(1e-6))) / 1e-6
+        assert measured == pytest.approx(candidate.slope, rel=1e-4)
+
+
+@pytest.mark.parametrize("more", WINDOWS.values(), ids=WINDOWS)
+def test_attention_in_windows_is_that_of_a_slow_reference(more: str) -> None:
+    """A position sees those of its window that were its neighbours before the image was rolled."""
+    network = network_of(in_windows(more))
+    attend, node = network.parts["a"], network.spec.nodes["a"]
+    assert isinstance(attend, Attend)
+    assert isinstance(node, Attention)
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 4, 4, 6, generator=generator, dtype=torch.float64) for _ in range(3))
+    sizes, window, rolled = (4, 6), node.seen((4, 6)), along(node.rolled, 2)
+    places = [(row, column) for row in range(4) for column in range(6)]
+
+    def window_of(place: tuple[int, int]) -> list[int]:
+        counts = [size // part for size, part in zip(sizes, window, strict=True)]
+        if node.grid is not None:
+            return [at % count for at, count in zip(place, counts, strict=True)]
+        return [at // part for at, part in zip(place, window, strict=True)]
+
+    def in_window(place: tuple[int, int]) -> list[int]:
+        if node.grid is not None:
+            return [at // (size // part) for at, size, part in zip(place, sizes, window, strict=True)]
+        return [at % part for at, part in zip(place, window, strict=True)]
+
+    def came_around(place: tuple[int, int]) -> list[bool]:
+        return [at + shift >= size for at, shift, size in zip(place, rolled, sizes, strict=True)]
+
+    for head in range(2):
+        logits = torch.full((24, 24), -torch.inf, dtype=torch.float64)
+        for i, a in enumerate(places):
+            for j, b in enumerate(places):
+                if window_of(a) != window_of(b) or came_around(a) != came_around(b):
+                    continue
+                logits[i, j] = attend.scale * q[0, head::2, *a] @ k[0, head::2, *b]
+                if node.relative_position_bias:
+                    down, right = (
+                        p - o + n - 1 for p, o, n in zip(in_window(a), in_window(b), window, strict=True)
+                    )
+                    table = attend.get_parameter("relative_position_bias_table")
+                    logits[i, j] += table[down * (2 * window[1] - 1) + right, head].detach()
+        expected = v[0, head::2].flatten(1) @ logits.softmax(dim=1).T
+        torch.testing.assert_close(attend(q, k, v)[0, head::2].flatten(1), expected)
+        mixed = attend.averaged(v, attend.weights(q, k)[:, head], q)
+        torch.testing.assert_close(mixed[0].flatten(1), v[0].flatten(1) @ logits.softmax(dim=1).T)
 
 
 def test_the_bias_of_a_new_head_begins_at_zero_and_other_heads_keep_theirs() -> None:

@@ -429,7 +429,7 @@ output: y
         ("[3, 5]", "conv1d", ""),
         ("[3, 5]", "conv1d", ", causal: true, relative_position_bias: true"),
         ("[3, 2, 4]", "conv2d", ""),
-        ("[3, 2, 4]", "conv2d", ", relative_position_bias: true"),
+        ("[3, 2, 4]", "conv2d", ", window: 2, rolled: [0, 1], relative_position_bias: true"),
     ],
 )
 def test_attention_in_every_format(tmp_path: Path, shape: str, layer: str, more: str) -> None:

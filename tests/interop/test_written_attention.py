@@ -277,7 +277,7 @@ def test_a_dropout_in_another_mode_than_the_model_is_told_of() -> None:
 
 
 class Windows(nn.Module):
-    """Attention among neighbours, which stand in the dimension of the batch."""
+    """Attention among neighbours, which stand in the dimension of the batch, their keys in another order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -286,7 +286,9 @@ class Windows(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, length, width = x.shape
         q, k, v = by_unbind(self.block, x.reshape(-1, 4, width))
-        found = self.block.proj((q @ k.mT).softmax(-1).matmul(v).transpose(1, 2).reshape(-1, 4, width))
+        found = self.block.proj(
+            (q @ k.flip(-2).mT).softmax(-1).matmul(v).transpose(1, 2).reshape(-1, 4, width)
+        )
         return self.after((found + 1).tanh().reshape(n, length, width)).mean(1)
 
 
@@ -294,4 +296,4 @@ def test_nothing_is_told_of_what_stands_behind_an_obstacle_in_the_batch() -> Non
     with pytest.raises(TorchImportError) as caught:
         from_torch(Windows(), torch.randn(2, 12, WIDTH))
     (obstacle,) = caught.value.obstacles
-    assert "expected the batch and the heads, then all positions" in obstacle.reason
+    assert "expected positions" in obstacle.reason

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from gromo_graph.plain_torch.torch_call import per_axis
 from gromo_graph.spec import Spec
 from gromo_graph.spec.kinds import (
     AdaptiveAvgPool1d,
@@ -52,6 +53,7 @@ from gromo_graph.spec.kinds.pad import Pad
 from gromo_graph.spec.kinds.prelu import PReLU
 from gromo_graph.spec.kinds.recurrent import GRU, LSTM
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
+from gromo_graph.spec.kinds.roll import Roll
 from gromo_graph.spec.kinds.rotary import Rotary
 from gromo_graph.spec.kinds.scale import Scale
 from gromo_graph.spec.kinds.slice import Slice
@@ -227,6 +229,7 @@ def operations(draw: st.DrawFn, source: str, shape: Shape) -> Node:
                 sources=(source,),
                 dims=draw(st.sampled_from([(2,)] if place == 0 else [(2,), (3,), (2, 3)])),
             ),
+            Roll(sources=(source,), shifts=per_axis([draw(st.integers(-2, 2)) for _ in shape[1:]])),
             draw(pads(source, shape)),
             (DepthwiseConv1d, DepthwiseConv2d)[place](
                 sources=(source,),
@@ -339,7 +342,19 @@ def attentions(draw: st.DrawFn, known: dict[str, Shape]) -> Node | None:
         scale=draw(maybe(st.sampled_from([0.5, 2.0]))),
         causal=alike and draw(st.booleans()),
         relative_position_bias=alike and draw(st.booleans()),
+        **(draw(windows(known[query][1:])) if alike else {}),
     )
+
+
+@st.composite
+def windows(draw: st.DrawFn, sizes: Shape) -> dict[str, Any]:
+    """The windows of an attention that fill positions of these sizes, or none."""
+    kind = draw(st.sampled_from([None, None, "window", "grid"]))
+    if kind is None:
+        return {}
+    found = [draw(st.sampled_from(divisors(size))) for size in sizes]
+    rolled = [draw(st.integers(0, size - 1)) if kind == "window" else 0 for size in found]
+    return {kind: per_axis(found), "rolled": per_axis(rolled)}
 
 
 @st.composite

@@ -174,7 +174,7 @@ from gromo_graph import parse_spec, render
 from gromo_graph.spec.kinds import KINDS, Layer
 row, image = "[4, 9]", "[4, 9, 9]"
 shapes = {"1d": row, "2d": image, "sequence": image, "embedding": "[9]"}
-rows = ("transpose", "positions", "attention", "pad", "class_token", "gru", "lstm", "rotary", "flip")
+rows = ("transpose", "positions", "attention", "pad", "class_token", "gru", "lstm", "rotary", "flip", "roll")
 shapes |= dict.fromkeys(rows, row)
 written = {  # with the weights of another node
     "again": "x: {kind: input, shape: [4]}, one: {kind: linear, from: x, features: 4}, "
@@ -183,7 +183,7 @@ written = {  # with the weights of another node
     "two: {kind: positions, from: one}, k: {kind: tied_linear, from: [two, one], features: 7}",
 }
 needed = {"kernel": 3, "groups": 2, "vocabulary": 5, "features": 4, "padding": "[1, 1]", "stop": 3, "sizes": "[2, 2]",
-          "index": "[2, 0]"}
+          "index": "[2, 0]", "shifts": 2}
 for kind, model in KINDS.items():
     shape = next((shape for end, shape in shapes.items() if kind.endswith(end)), "[4]")
     required = {name for name, field in model.model_fields.items() if field.is_required()}

@@ -33,7 +33,7 @@ from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.layers import ParameterChange, operation_adapter
-from gromo_graph.layers.attention import Attend, by_head
+from gromo_graph.layers.attention import Attend
 from gromo_graph.layers.operation import Passed
 from gromo_graph.modules.attention_module import AttentionModule
 from gromo_graph.modules.growing_module import GrowingModule
@@ -144,7 +144,10 @@ class MatchStatistics:
         self.key.update_input_moment()
         weights, value = self._mixing()
         self.moment.update(self._moment(seen, weights, value), seen.samples)
-        self.sensitivity.update(sensitivity(weights, value, self.attention.attend.scale), seen.samples)
+        attend = self.attention.attend
+        # The mean is one over all pairs of positions: those of different windows change nothing.
+        apart = 1 if attend.windows is None else attend.windows.count**2
+        self.sensitivity.update(sensitivity(weights, value, attend.scale) / apart, seen.samples)
 
     def moment_of(self, seen: Observation) -> Tensor:
         """P summed over a batch."""
@@ -171,26 +174,35 @@ class MatchStatistics:
         """The softmax of the last batch, (n, heads, i, j), and the value of each head."""
         attend = self.attention.attend
         query, key, value = self.attention.mixing.seen
-        return attend.weights(query, key), by_head(value, attend.heads)
+        return attend.weights(query, key), attend.by_head(value)
 
     def slopes_of(self, seen: Observation, query: Tensor, key: Tensor) -> Tensor:
         """α_qᵀ P α_k of each sample for pairs (pairs, heads, columns), those of all heads together, (n, pairs)."""
-        weights, value = self._mixing()
-        gradient = by_head(seen.gradients[self.attention.name], self.attention.attend.heads)
-        products = product_gradient(weights, value, gradient)
-        rows = [patch_matrix(stored_rows(module)).to(products) for module in (self.query, self.key)]
+        products = self._product_gradient(seen, *self._mixing())
         q, k = (
-            torch.einsum("phc,nci->nphi", a.to(products), b) for a, b in zip((query, key), rows, strict=True)
+            torch.einsum("phc,nci->nphi", a.to(products), b.to(products))
+            for a, b in zip((query, key), self._rows(), strict=True)
         )
         pulled = torch.einsum("nhij,nphj->nphi", products, k)
-        return self.attention.attend.scale * (q * pulled).sum(dim=(2, 3))
+        of_windows = self.attention.attend.scale * (q * pulled).sum(dim=(2, 3))
+        slopes: Tensor = of_windows.unflatten(0, (seen.samples, -1)).sum(dim=1)
+        return slopes
 
     def _moment(self, seen: Observation, weights: Tensor, value: Tensor) -> Tensor:
-        attend = self.attention.attend
-        gradient = by_head(seen.gradients[self.attention.name], attend.heads)
-        products = product_gradient(weights, value, gradient)
-        rows = [patch_matrix(stored_rows(module)) for module in (self.query, self.key)]
-        return attend.scale * match_moment(rows[0], rows[1], products)
+        products = self._product_gradient(seen, weights, value)
+        return self.attention.attend.scale * match_moment(*self._rows(), products)
+
+    def _product_gradient(self, seen: Observation, weights: Tensor, value: Tensor) -> Tensor:
+        """D of a batch, (n · windows, heads, i, j)."""
+        gradient = self.attention.attend.by_head(seen.gradients[self.attention.name])
+        return product_gradient(weights, value, gradient)
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """What the layers of query and key read at each position, (n · windows, columns, positions of a window)."""
+        query, key = (
+            self.attention.attend.parted(patch_matrix(stored_rows(module))) for module in self.layers
+        )
+        return query, key
 
 
 class MatchProspect(Prospect[Pairs]):

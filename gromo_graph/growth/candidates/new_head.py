@@ -91,8 +91,7 @@ class HeadStatistics(SourceStatistics):
             for layer, name in zip((self.query, self.key), self.read[:2], strict=True)
         )
         shares = self.attend.weights(query, key)[:, 0].to(values)
-        mixed = values.flatten(2) @ shares.transpose(1, 2)
-        return mixed.reshape(*values.shape[:2], *query.shape[2:])
+        return self.attend.averaged(values, shares, query)
 
     def patches(self, seen: Observation) -> Patches:
         """The rows of the value's layer, mixed; a constant stays one, for shares add up to 1."""

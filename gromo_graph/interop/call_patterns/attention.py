@@ -12,31 +12,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isclose, prod, sqrt
+from math import isclose, sqrt
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gromo_graph.interop.arithmetic import ARITHMETIC, repeated_heads
-from gromo_graph.layers.attention import by_distance
+from gromo_graph.interop.call_patterns.relative_positions import bias_table
+from gromo_graph.interop.call_patterns.windows import common_windows, in_words, shifts_of, windows_of
 from gromo_graph.layers.linear import linear
 from gromo_graph.layers.multihead import is_causal
 from gromo_graph.plain_torch.arrangement import (
-    BATCH,
     FEATURES,
     Arranged,
     Dim,
     Factor,
     along,
     joined,
+    reshaped,
     settled,
     size_of,
 )
 from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import TorchCall, Weight, trained_like
 from gromo_graph.spec.kinds import Attention, Conv1d, Flatten, Linear, Shape
-from gromo_graph.spec.kinds.attention import bias_sizes
 from gromo_graph.spec.kinds.scale import Scale
 
 
@@ -48,6 +48,7 @@ class Scores:
         query, key: (..., positions, features of a head), with the same dimensions in front.
         scale: what the products are multiplied by. causal: whether a position sees none behind it.
         bias: a parameter (..., heads, positions, positions) that is added to the products.
+        rolled: positions by which shifted windows were moved along each axis; their mask is added to the products.
         are_shares: whether the softmax is done. dropout: of the shares.
     """
 
@@ -56,6 +57,7 @@ class Scores:
     scale: float = 1.0
     causal: bool = False
     bias: Weight | None = None
+    rolled: Shape = ()
     are_shares: bool = False
     dropout: float = 0.0
 
@@ -214,7 +216,8 @@ def attend(call: TorchCall, scores: Scores, value: Arranged) -> ModelValue:
     features = query.sizes[-1]
     is_default = isclose(scale, 1 / sqrt(features), rel_tol=1e-9)
     plain = [ModelValue(side.node, side.own, side.own) for side in sides]
-    table = None if scores.bias is None else _bias_table(scores.bias, heads, query.own[1:])
+    windows = common_windows(sides)
+    table = None if scores.bias is None else bias_table(scores.bias, heads, windows.window)
     mixed = call.inside("mixed", call.shape).add(
         Attention,
         {"relative_position_bias_table": table},
@@ -224,6 +227,7 @@ def attend(call: TorchCall, scores: Scores, value: Arranged) -> ModelValue:
         dropout=scores.dropout,
         causal=scores.causal,
         relative_position_bias=table is not None,
+        **in_words(windows, scores.rolled),
     )
     dims = [
         tuple(replace(each, step=1) if each.axis == FEATURES else each for each in dim)
@@ -263,11 +267,10 @@ def _in_heads(call: TorchCall, side: Arranged) -> Arranged:
     """
     in_front = joined(factor for dim in side.dims[:-2] for factor in dim)
     refused = Unmapped(
-        f"it reads {list(side.own)} of each sample as {list(side.sizes)}: expected the batch and the heads, then all "
-        "positions, then the features of a head"
+        f"it reads {list(side.own)} of each sample as {list(side.sizes)}: expected the batch, windows and heads, then "
+        "all positions of a window, then the features of a head"
     )
-    positions = joined(Factor(axis, size) for axis, size in enumerate(side.own) if axis != FEATURES)
-    if side.dims[-2] != positions or any(factor.axis not in (BATCH, FEATURES) for factor in in_front):
+    if windows_of(side) is None:
         raise refused
     heads = [factor for factor in in_front if factor.axis == FEATURES]
     if len(heads) > 1:
@@ -291,35 +294,6 @@ def _heads(sides: Sequence[Arranged]) -> int:
         raise Unmapped("its queries, keys and values have different heads: expected the same for all three")
     features: Dim = tuple(each for dim in sides[0].dims[:-2] for each in dim if each.axis == FEATURES)
     return size_of(features)
-
-
-def _bias_table(bias: Weight, heads: int, sizes: Shape) -> Weight:
-    """The numbers of a bias for each distance and head, (distances, heads).
-
-    Args:
-        bias: (heads, positions, positions), behind dimensions of size 1. sizes: positions along each axis.
-
-    Raises:
-        Unmapped: it was not looked up in a table, with an entry of its own for each distance and head.
-    """
-    positions, distances = prod(sizes), prod(bias_sizes(sizes))
-    expected = f"expected a table of {distances} distances for {heads} heads, and an index of a buffer"
-    if bias.entries is None or bias.entries.numel() != heads * positions**2:
-        raise Unmapped(f"it adds `{bias.path}` of {list(bias.tensor.shape)} to products: {expected}")
-    rows = by_distance(torch.arange(distances)[:, None], sizes).flatten()
-
-    def table_of(values: Tensor) -> Tensor:
-        by_pair = values.reshape(heads, -1).T
-        return by_pair.new_zeros(distances, heads).index_copy(0, rows.to(values.device), by_pair)
-
-    table = bias.converted(table_of)
-    assert table.entries is not None
-    by_pair = by_distance(table.entries, sizes).reshape(bias.entries.shape)
-    if table.entries.unique().numel() < table.entries.numel() or not torch.equal(by_pair, bias.entries):
-        raise Unmapped(
-            f"the index of its bias `{bias.path}` is not one of distances along each axis: {expected}"
-        )
-    return table
 
 
 def _unscaled(call: TorchCall, side: Arranged) -> tuple[Arranged, float]:
@@ -377,7 +351,7 @@ def _times(scores: Scores, factor: float) -> Scores:
         raise Unmapped(
             "it multiplies the shares of an attention: expected a positive factor before the softmax"
         )
-    if scores.causal or scores.bias is not None:
+    if scores.causal or scores.rolled or scores.bias is not None:
         raise Unmapped(
             "it multiplies what is masked already: expected the factor before the mask and the bias"
         )
@@ -399,6 +373,9 @@ def with_added(scores: Scores, added: Any) -> Scores:
     """
     if not isinstance(added, Weight) or not isinstance(added.tensor, nn.Parameter):
         return masked(scores, added)
+    is_of_heads = all(each.axis == FEATURES for each in scores.query.dims[-3])
+    if not is_of_heads and added.tensor.dim() > 2 and added.tensor.shape[-3] > 1:
+        raise Unmapped(f"it adds `{added.path}` to products by window: expected numbers for heads")
     if scores.bias is not None:
         raise Unmapped("it adds two parameters to the products of an attention: expected one")
     return replace(scores, bias=added)
@@ -415,9 +392,15 @@ def masked(scores: Scores, mask: Any) -> Scores:
             "it adds something that is computed to products: expected a mask of a buffer, or a table of a parameter"
         )
     causal = is_causal(mask.tensor, scores.sizes[-2:])
-    if causal is None:
-        raise Unmapped(f"its mask `{mask.path}` is not causal: expected none, or one of all positions before")
-    return replace(scores, causal=causal or scores.causal)
+    if causal is not None:
+        return replace(scores, causal=causal or scores.causal)
+    rolled = shifts_of(scores.query, mask.tensor)
+    if rolled is None or scores.rolled:
+        raise Unmapped(
+            f"its mask `{mask.path}` is not causal: expected none, one of all positions before, or that of shifted "
+            "windows"
+        )
+    return replace(scores, rolled=rolled)
 
 
 def masked_fill(call: TorchCall, input: Any, mask: Any, value: Any) -> Scores:
@@ -439,6 +422,17 @@ def where(call: TorchCall, condition: Any, input: Any, other: Any) -> Scores:
 def _lowest(value: Any) -> bool:
     number = float(value.tensor) if isinstance(value, Weight) and value.tensor.numel() == 1 else value
     return isinstance(number, float | int) and number <= torch.finfo(torch.float16).min
+
+
+def reshaped_scores(call: TorchCall, input: Scores, *sizes: Any, **named: Any) -> Scores:
+    """With other dimensions before those of queries and keys."""
+    if call.sizes[-2:] != input.sizes[-2:]:
+        raise Unmapped(
+            f"it reads products {list(input.sizes)} as {list(call.sizes)}: expected those of queries and keys last"
+        )
+    query = reshaped(input.query, (*call.sizes[:-1], input.query.sizes[-1]))
+    key = reshaped(input.key, (*call.sizes[:-2], *input.key.sizes[-2:]))
+    return replace(input, query=query, key=key)
 
 
 def same(call: TorchCall, input: Scores, *arguments: Any, **named: Any) -> Scores:
@@ -486,6 +480,7 @@ _OF_SCORES: Mapping[str, Callable[..., Any]] = {
     "masked_fill": masked_fill,
     "where": where,
     **dict.fromkeys(("contiguous", "clone", "float", "type_as"), same),
+    **dict.fromkeys(("view", "reshape", "unflatten", "flatten", "_unsafe_view"), reshaped_scores),
     "to": cast,
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.base import (
     Features,
@@ -18,6 +20,7 @@ from gromo_graph.spec.kinds.base import (
     WidthRule,
 )
 from gromo_graph.spec.kinds.kind_registry import register_kind
+from gromo_graph.spec.kinds.per_axis import MarginPerAxis, PositionsPerAxis, along, short_text
 from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 
 
@@ -64,22 +67,68 @@ class Attention(Weighted, Operation):
         description="Add to each product of a query and a key a learned number of their head, which depends on how far "
         "apart the two stand along each axis, as in Swin. It begins at 0.",
     )
+    window: PositionsPerAxis | None = Field(
+        None,
+        description="Size of windows: each position sees those of its window alone. Windows lie side by side and "
+        "must fill the positions. A list gives each axis a size, height first.",
+    )
+    grid: PositionsPerAxis | None = Field(
+        None,
+        description="The same, but the positions of a window are spread over each axis at equal distances, as the "
+        "grid of MaxViT.",
+    )
+    rolled: MarginPerAxis = Field(
+        0,
+        description="Positions by which all three were moved to the front by a `roll` (shifted windows, as in Swin): "
+        "those that came around an edge and their new neighbours do not see each other.",
+    )
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of the attention weights set to zero in training."
     )
 
+    @model_validator(mode="after")
+    def _check_windows(self) -> Attention:
+        if self.window is not None and self.grid is not None:
+            raise PydanticCustomError(
+                "contradiction", "`window` and `grid` are two ways to part positions: write one"
+            )
+        if self.rolled != 0 and self.window is None:
+            raise PydanticCustomError("contradiction", "`rolled` is of windows: write their `window:` too")
+        if self.window is not None and any(
+            rolled >= size for rolled, size in zip(along(self.rolled, 2), along(self.window, 2), strict=True)
+        ):
+            raise PydanticCustomError("contradiction", "`rolled` moves windows by less than their size")
+        return self
+
     @property
     def details(self) -> tuple[str, ...]:
-        """The number of heads, if there are several, the mask, the bias and the dropout."""
-        heads = () if self.heads == 1 else (f"{self.heads} heads",)
-        mask = ("causal",) if self.causal else ()
-        bias = ("relative bias",) if self.relative_position_bias else ()
-        return (*heads, *mask, *bias, *(() if self.dropout == 0.0 else (f"dropout {self.dropout:g}",)))
+        """The number of heads, if there are several, the window, the mask, the bias and the dropout."""
+        found = (
+            (self.heads > 1, f"{self.heads} heads"),
+            (self.window is not None, f"window {short_text(self.window or 0)}"),
+            (self.rolled != 0, f"rolled {short_text(self.rolled)}"),
+            (self.grid is not None, f"grid {short_text(self.grid or 0)}"),
+            (self.causal, "causal"),
+            (self.relative_position_bias, "relative bias"),
+            (self.dropout > 0.0, f"dropout {self.dropout:g}"),
+        )
+        return tuple(text for is_there, text in found if is_there)
 
     @property
     def sight(self) -> dict[str, Any]:
         """The options that say which positions a position sees, and how: a new head beside this one has the same."""
-        return {"causal": self.causal, "relative_position_bias": self.relative_position_bias}
+        names = ("causal", "relative_position_bias", "window", "grid", "rolled")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def parts_positions(self) -> bool:
+        """True if a position sees some others alone: those of its window."""
+        return self.window is not None or self.grid is not None
+
+    def seen(self, sizes: Shape) -> Shape:
+        """The sizes of what a position sees, of positions of these sizes."""
+        window = self.window if self.grid is None else self.grid
+        return sizes if window is None else along(window, len(sizes))
 
     def scale_for(self, features: int) -> float:
         """The factor of the products if query and key have so many features."""
@@ -103,13 +152,15 @@ class Attention(Weighted, Operation):
             raise ShapeMismatch(
                 "the last two, key and value, need the same positions", "let both read the same node"
             )
-        for option in ("causal", "relative_position_bias"):
+        for option in ("causal", "relative_position_bias", "window", "grid"):
             if getattr(self, option) and query[1:] != key[1:]:
+                written = json.dumps(getattr(self, option))
                 raise ShapeMismatch(
-                    f"with `{option}: true` all three need the same positions",
+                    f"with `{option}: {written}` all three need the same positions",
                     f"let all three read the same node, or leave `{option}` out",
                     key=option,
                 )
+        self._check_parts(query[1:])
         if query[0] % self.heads or value[0] % self.heads:
             raise ShapeMismatch(
                 f"{self.heads} heads need numbers of features that they divide",
@@ -118,14 +169,34 @@ class Attention(Weighted, Operation):
             )
         return (value[0], *query[1:])
 
+    def _check_parts(self, sizes: Shape) -> None:
+        """
+        Raises:
+            ShapeMismatch: windows do not fill positions of these sizes.
+        """
+        key = "window" if self.grid is None else "grid"
+        for option in (key, "rolled"):
+            value = getattr(self, option)
+            if isinstance(value, tuple) and len(sizes) == 1:
+                raise ShapeMismatch(
+                    f"`{option}` is one number for a sequence", f"write `{option}: {value[0]}`", key=option
+                )
+        window = self.seen(sizes)
+        if any(size % part for size, part in zip(sizes, window, strict=True)):
+            raise ShapeMismatch(
+                f"windows of {'×'.join(map(str, window))} must fill all positions",
+                f"write `{key}:` with divisors of {' and '.join(map(str, sizes))}, or put a `pad` before",
+                key=key,
+            )
+
     def parameter_count(self, inputs: Sequence[Shape]) -> int:
         """With a bias, one for each head and each distance, from 1 − size to size − 1 along each axis."""
-        return self.heads * prod(bias_sizes(inputs[0][1:])) if self.relative_position_bias else 0
+        return self.heads * prod(bias_sizes(self.seen(inputs[0][1:]))) if self.relative_position_bias else 0
 
     def multiply_adds(self, inputs: Sequence[Shape]) -> int:
-        """query positions · key positions · (features of the query + features of the value)."""
+        """query positions · key positions that each sees · (features of the query + features of the value)."""
         query, key, value = inputs
-        return prod(query[1:]) * prod(key[1:]) * (query[0] + value[0])
+        return prod(query[1:]) * prod(self.seen(key[1:])) * (query[0] + value[0])
 
     def unit(self, features: int) -> int:
         """One for each head."""

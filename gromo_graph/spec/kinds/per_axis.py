@@ -15,7 +15,8 @@ Positions = Annotated[int, Field(ge=1, le=MOST)]
 Margin = Annotated[int, Field(ge=0, le=MOST)]
 
 
-def _form(value: Any) -> str:
+def form(value: Any) -> str:
+    """Whether an option is one number for all axes or one for each."""
     return "each" if isinstance(value, tuple | list) else "all"
 
 
@@ -23,13 +24,13 @@ def _form(value: Any) -> str:
 PositionsPerAxis = Annotated[
     Annotated[Positions, Tag("all")]
     | Annotated[tuple[Positions, ...], Field(min_length=2, max_length=2), Tag("each")],
-    Discriminator(_form),
+    Discriminator(form),
     BeforeValidator(as_tuple),
 ]
 MarginPerAxis = Annotated[
     Annotated[Margin, Tag("all")]
     | Annotated[tuple[Margin, ...], Field(min_length=2, max_length=2), Tag("each")],
-    Discriminator(_form),
+    Discriminator(form),
     BeforeValidator(as_tuple),
 ]
 
