@@ -32,6 +32,11 @@ class Elapsed:
 class Clock(ABC):
     """Says when growth is tried."""
 
+    @property
+    def ended_by(self) -> str:
+        """The setting that ends growth."""
+        return "growth.when.until"
+
     @abstractmethod
     def moment(self, done: Elapsed) -> int:
         """The time of this clock."""
@@ -104,12 +109,16 @@ class EpochClock(Clock):
 class TickClock(Clock):
     """Ticks at even distances: the first one a distance after `begin`, or an epoch after it, the last one at `until`.
 
+    If `spacing` says how far they may be apart, and they would be farther, the last one is earlier.
+
     Attributes:
         when: the section of the spec. length: of the whole training, in its unit.
         by_steps: whether that unit is training steps; else it is epochs.
 
     >>> TickClock(When(until=0.5, steps=4), 40, by_steps=True).ticks
     (5, 10, 15, 20)
+    >>> TickClock(When(steps=4, spacing=50), 4000, by_steps=True).ticks
+    (50, 100, 150, 200)
     """
 
     when: When
@@ -119,12 +128,17 @@ class TickClock(Clock):
     @cached_property
     def ticks(self) -> tuple[int, ...]:
         """The moments of all ticks, in order; fewer than `steps` in a training too short for them."""
-        when, length = self.when, self.length
-        distance = (when.until - when.begin) / when.steps
-        last = max(1, math.floor(when.until * length + _EXACT))
-        first = math.floor((when.begin + distance) * length + _EXACT)
-        if not self.by_steps:  # an epoch is a long time: growth begins after the first one
-            first = math.floor(when.begin * length + _EXACT) + 1
+        when = self.when
+        if self._spacing is not None:
+            first, last = (
+                self._at(when.begin) + self._spacing,
+                self._at(when.begin) + self._spacing * when.steps,
+            )
+        elif self.by_steps:
+            first, last = self._at(when.begin + self._distance), self._at(when.until)
+        else:  # an epoch is a long time: growth begins after the first one
+            first, last = self._at(when.begin) + 1, self._at(when.until)
+        last = max(1, last)
         first = min(max(1, first), last)
         between = max(1, when.steps - 1)
         shares = (1.0 if when.steps == 1 else number / between for number in range(when.steps))
@@ -151,7 +165,27 @@ class TickClock(Clock):
         last = self.ticks[-1]
         if moment <= last:
             return None
-        return f"growth ends after {last} of {self.length} {self.unit}: `growth.when.until` is {self.when.until:g}"
+        value = self.when.until if self._spacing is None else self._spacing
+        return f"growth ends after {last} of {self.length} {self.unit}: `{self.ended_by}` is {value:g}"
+
+    @property
+    def ended_by(self) -> str:
+        """The setting that ends growth."""
+        return super().ended_by if self._spacing is None else "growth.when.spacing"
+
+    @property
+    def _distance(self) -> float:
+        """The share of the training between two ticks, if they are spread up to `until`."""
+        return (self.when.until - self.when.begin) / self.when.steps
+
+    @property
+    def _spacing(self) -> int | None:
+        """The steps between two ticks, if `spacing` says that and not the length of the training."""
+        most = self.when.spacing if self.by_steps else None
+        return most if most is not None and most < self._distance * self.length else None
+
+    def _at(self, share: float) -> int:
+        return math.floor(share * self.length + _EXACT)
 
     @property
     def unit(self) -> str:

@@ -47,6 +47,10 @@ class Neurons(Frozen):
     )
 
 
+SPACING = 50
+"""Training steps between two times at which growth is tried, at the most: new neurons have settled by then."""
+
+
 class When(Frozen):
     """The times at which growth is tried, by one of two clocks.
 
@@ -69,6 +73,13 @@ class When(Frozen):
         description=(
             "Number of times that growth is tried, spread evenly from `begin` to `until`; fewer if the "
             "training has fewer steps."
+        ),
+    )
+    spacing: Count | None = Field(
+        SPACING,
+        description=(
+            "Most training steps from one time to the next, so that growth ends before `until` in a long "
+            "training; none by default if `until` is written, or with targets as above."
         ),
     )
     every: Count | None = Field(
@@ -99,9 +110,12 @@ class When(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _a_plateau_counts_epochs(cls, data: Any) -> Any:
-        alone = isinstance(data, dict) and counts_epochs(data) and data.get("every") is None
-        return {**data, "every": 1} if alone else data
+    def _one_key_says_another(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if counts_epochs(data):
+            return data if data.get("every") is not None else {**data, "every": 1}
+        return {"spacing": None, **data} if "until" in data else data
 
     @model_validator(mode="after")
     def _one_clock(self) -> When:
@@ -128,7 +142,7 @@ class When(Frozen):
     @property
     def unused(self) -> tuple[str, ...]:
         """The keys that say nothing in the clock that is chosen."""
-        return () if self.every is None else ("begin", "steps")
+        return () if self.every is None else ("begin", "steps", "spacing")
 
 
 class Stop(Frozen):

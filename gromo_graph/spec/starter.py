@@ -22,7 +22,7 @@ output: logits
 
 growth:
   actions: [widen]               # growing means: layers get wider
-  when: {until: 0.25, steps: 10} # tried 10 times, spread evenly over the first quarter of the training steps
+  when: {steps: 10}              # tried 10 times, in the first quarter of the training at most
   stop: {parameters: 5000}       # the network never gets larger than this
 
 train:

@@ -69,7 +69,7 @@ def test_the_clock_follows_from_what_is_written(growth: str, epochs: bool) -> No
 
 def test_every_default_is_written_out() -> None:
     text = dump_spec(parse_spec(SPEC))
-    for word in ("optimizer_state:", "begin: 0.0", "steps: 10", "batch_size: 64", "retries: 3"):
+    for word in ("optimizer_state:", "begin: 0.0", "steps: 10", "spacing: 50", "batch_size: 64", "retries: 3"):
         assert word in text
 
 
@@ -81,8 +81,35 @@ def test_a_text_without_a_version_has_the_defaults_of_the_first_release() -> Non
 
 def test_a_run_from_before_the_warm_up_goes_on_without_one() -> None:
     assert parse_spec(SPEC).growth.warm_up == 0.1
-    assert parse_spec(SPEC, defaults=2).growth == Growth(warm_up=0.0)
+    assert parse_spec(SPEC, defaults=2).growth == Growth(warm_up=0.0, when=When(spacing=None))
     assert parse_spec(SPEC + "growth: {warm_up: 0.5}", defaults=2).growth.warm_up == 0.5
+
+
+def test_a_run_from_before_spacing_goes_on_without_one() -> None:
+    assert parse_spec(SPEC).growth.when.spacing == 50
+    assert parse_spec(SPEC, defaults=3).growth == Growth(when=When(spacing=None))
+    assert parse_spec(SPEC + "growth: {when: {spacing: 7}}", defaults=3).growth.when.spacing == 7
+
+
+@pytest.mark.parametrize(
+    ("when", "spacing"),
+    [
+        ("{steps: 4}", 50),
+        ("{until: 0.25}", None),
+        ("{until: 0.25, spacing: 9}", 9),
+        ("{spacing: null}", None),
+        ("{every: 2}", 50),
+    ],
+)
+def test_who_writes_until_means_that_share(when: str, spacing: int | None) -> None:
+    spec = parse_spec(SPEC + f"growth: {{when: {when}}}")
+    assert spec.growth.when.spacing == spacing
+    assert parse_spec(dump_spec(spec)) == spec
+
+
+def test_targets_are_reached_late_however_long_the_training_is() -> None:
+    spec = parse_spec(SPEC.replace("features: 2", "features: 2, grow: {target: 9}", 1))
+    assert (spec.growth.when.until, spec.growth.when.spacing) == (0.75, None)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +140,26 @@ def test_ticks_lie_between_begin_and_until(length: int, by_steps: bool) -> None:
     if length >= 40:
         gaps = [after - before for before, after in itertools.pairwise(ticks)]
         assert max(gaps) - min(gaps) <= 1
+
+
+def test_ticks_are_no_farther_apart_than_spacing_says() -> None:
+    when = When(begin=0.1, steps=5, spacing=30)
+    assert TickClock(when, 10_000, by_steps=True).ticks == (1030, 1060, 1090, 1120, 1150)
+    for length in (40, 990):  # near enough already
+        spread = TickClock(When(begin=0.1, until=0.25, steps=5), length, by_steps=True)
+        assert TickClock(when, length, by_steps=True).ticks == spread.ticks
+    epochs = TickClock(when, 1000, by_steps=False)
+    assert epochs.ticks[-1] == 250, "epochs are not training steps"
+
+
+def test_the_setting_that_ended_growth_is_named() -> None:
+    network = chain(growth="{when: {steps: 2, spacing: 3}, stop: {parameters: 120}}")
+    scheduler = GrowthScheduler(network, MSE, training_steps=400)
+    events = trained(scheduler, 10)
+    assert sorted({event.batch for event in events}) == [3, 6]
+    assert sizes_agree(network)
+    over = scheduler._time.clock.over(7)
+    assert over == "growth ends after 6 of 400 training steps: `growth.when.spacing` is 3"
 
 
 def test_growth_takes_place_at_shares_of_the_training_steps() -> None:

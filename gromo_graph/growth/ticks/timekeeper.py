@@ -123,7 +123,7 @@ class Timekeeper:
             return reason + budget_left(graph, self.policy, "growth.stop.steps")
         if over is not None:
             full = None if self.policy.counts_epochs else budget_reached(graph, self.policy)
-            return full or over + budget_left(graph, self.policy, "growth.when.until")
+            return full or over + budget_left(graph, self.policy, self.clock.ended_by)
         if stop.seconds is not None and seconds >= stop.seconds and not in_time:
             return f"{seconds:.1f} seconds have passed: `growth.stop.seconds` is {stop.seconds:g}"
         return budget_reached(graph, self.policy)
