@@ -19,7 +19,7 @@ TARGET_UNTIL = 0.75
 
 
 def with_target_schedule(growth: Growth, nodes: Mapping[str, Node]) -> Growth:
-    """The policy with a late `until`, however many steps that is, if layers have targets, there is no budget, and no `until` is written."""
+    """The policy with a late `until` if layers have targets, there is no budget, and no `until` is written."""
     written = "until" in growth.when.model_fields_set
     if growth.counts_epochs or written or growth.stop.is_budget or not any(map(_has_target, nodes.values())):
         return growth
