@@ -69,7 +69,14 @@ def test_the_clock_follows_from_what_is_written(growth: str, epochs: bool) -> No
 
 def test_every_default_is_written_out() -> None:
     text = dump_spec(parse_spec(SPEC))
-    for word in ("optimizer_state:", "begin: 0.0", "steps: 10", "spacing: 50", "batch_size: 64", "retries: 3"):
+    for word in (
+        "optimizer_state:",
+        "begin: 0.0",
+        "steps: 10",
+        "spacing: 50",
+        "batch_size: 64",
+        "retries: 3",
+    ):
         assert word in text
 
 
