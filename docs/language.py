@@ -20,7 +20,13 @@ TRAIN_SECTIONS = {
     "validation": "Fold",
     "early_stopping": "EarlyStopping",
 }
-SECTIONS = {"neurons": "Neurons", "when": "When", "stop": "Stop", "statistics": "Statistics"}
+SECTIONS = {
+    "neurons": "Neurons",
+    "edges": "Edges",
+    "when": "When",
+    "stop": "Stop",
+    "statistics": "Statistics",
+}
 
 HEAD = """# Language reference
 

@@ -208,7 +208,7 @@ def _layers_of(
         projecting: layers whose delta projects the gradient at the target of a path.
     """
     merges = _joint_merges([*growing, *projecting])
-    narrowed = [consumer for group in wanted.read for consumer in group.consumers]
+    narrowed = [consumer for group in wanted.read for consumer in group.consumers] + [*wanted.inputs]
     together = [module for merge in merges for module in merge.joint_modules]
     measured = _distinct([*growing, *narrowed, *projecting, *together])
     followers = [each for each in consumers if each not in measured]

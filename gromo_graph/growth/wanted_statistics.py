@@ -58,6 +58,7 @@ class Wanted:
 
     Attributes:
         groups: what may widen: all moments of its growth. read: what may get narrower: S of its consumers.
+        inputs: layers that may read fewer features: their S.
         bridges: new paths that one layer, or two with new neurons between, could take.
         projected: targets of paths for which the layers that enter them today are solved too.
         counters: statistics of the candidates' own.
@@ -66,6 +67,7 @@ class Wanted:
 
     groups: tuple[LinkedGroup, ...] = ()
     read: tuple[LinkedGroup, ...] = ()
+    inputs: tuple[GrowingModule, ...] = ()
     bridges: tuple[Bridge, ...] = ()
     projected: tuple[str, ...] = ()
     counters: tuple[Counter, ...] = ()
@@ -79,6 +81,7 @@ class Wanted:
         return Wanted(
             tuple(group for part in parts for group in part.groups),
             tuple(group for part in parts for group in part.read),
+            tuple(layer for part in parts for layer in part.inputs),
             tuple(bridges.values()),
             tuple(dict.fromkeys(target for part in parts for target in part.projected)),
             tuple(counter for part in parts for counter in part.counters),

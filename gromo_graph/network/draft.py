@@ -17,6 +17,7 @@ from torch.nn import Parameter
 from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import AddPath, Edit, WidthGroup, apply, build_graph, narrowing, widening
+from gromo_graph.graph.chosen_features import ReadFewer
 from gromo_graph.graph.growth_edits import linear_name
 from gromo_graph.layers import ParameterChange, build_module
 from gromo_graph.layers.channel_propagation import Moments
@@ -25,7 +26,7 @@ from gromo_graph.network.network import GrowingNetwork
 from gromo_graph.network.optimizers import Followed, NewState, Optimizers, follow
 from gromo_graph.network.snapshot import snapshot
 from gromo_graph.spec.kinds import Layer
-from gromo_graph.surgery.prune import without
+from gromo_graph.surgery.prune import layer_left, without
 from gromo_graph.surgery.scaled_entries import Scaled
 from gromo_graph.surgery.write_weights import Step, WidenedOperation, widened
 
@@ -150,6 +151,20 @@ def narrowed_draft(
     left = without(linked_group(network, group), channels, changes)
     edit = narrowing(group, len(channels), channels)
     return Draft(_resized(network, group, edit, left.modules), left.changes)
+
+
+def fewer_read(network: GrowingNetwork, edit: ReadFewer, change: Tensor) -> Draft:
+    """The network with a layer that reads fewer features.
+
+    Args:
+        change: (out, columns), what to add to its [weight | bias], all features still in it.
+    """
+    layer, node = network.parts[edit.layer], apply(network.spec, edit).nodes[edit.selection(network.spec)]
+    rows = torch.arange(network.growing(edit.layer).out_neurons)
+    left, changes = layer_left(layer, rows, torch.tensor(edit.features), change)
+    selection = build_module(node, [network.graph.shapes[node.sources[0]]]).to(next(network.parameters()))
+    new = {edit.layer: left, edit.selection(network.spec): selection}
+    return Draft(drafted(network, edit, new), changes)
 
 
 def _resized(

@@ -25,7 +25,7 @@ GROWTH_1: Mapping[str, Any] = {
     "criterion": "tiny",
     "curvature": "gauss_newton",
     "neurons": {"per_step": None, "share": None, "reach": 1.0, "least": 0.0},
-    "edges": {"features": None},
+    "edges": {"features": None, "prune": False},
     "when": {"every": 1, "until": 0.25, "watch": "validation_loss", "worth": None},
     "freeze": None,
     "apply_delta": False,

@@ -197,13 +197,20 @@ class Stop(Frozen):
 
 
 class Edges(Frozen):
-    """New edges."""
+    """What edges read."""
 
     features: Count | None = Field(
         None,
         description=(
             "Most features of its source that a new edge reads: those that pay most, by an `index_select`; a "
             "later step may add an edge that reads others. All by default."
+        ),
+    )
+    prune: bool = Field(
+        False,
+        description=(
+            "With the action `prune`, also let a layer read fewer features of its source, by an `index_select`, if "
+            "it hardly needs them and no narrower source would save as much."
         ),
     )
 
@@ -295,7 +302,7 @@ class Growth(Frozen):
         "in units of the loss.",
     )
     neurons: Neurons = Field(Neurons(), description="Number of neurons that a growth step adds.")
-    edges: Edges = Field(Edges(), description="Features that a `new_edge` reads.")
+    edges: Edges = Field(Edges(), description="Features that edges read.")
     when: When = Field(When(), description="Times of the growth steps.")
     stop: Stop = Field(Stop(), description="Budgets and goals that end growth.")
     freeze: Literal["old"] | None = Field(

@@ -168,7 +168,7 @@ def without(group: Group, channels: Sequence[int], changes: Mapping[str, Tensor]
     for each in dict.fromkeys((*group.producers, *group.consumers)):
         outputs = stay if each in group.producers else torch.arange(each.out_neurons)
         inputs = _kept(each.in_neurons, group.reads.get(each, ()), stay).nonzero()[:, 0]
-        modules[each.layer], of_layer = _layer_left(each.layer, outputs, inputs, changes.get(each.name))
+        modules[each.layer], of_layer = layer_left(each.layer, outputs, inputs, changes.get(each.name))
         kept += of_layer
     for operation, places in _operations(group, stay):
         left = operation_adapter(operation).left(operation, places)
@@ -179,7 +179,7 @@ def without(group: Group, channels: Sequence[int], changes: Mapping[str, Tensor]
     return Left(modules, tuple(kept))
 
 
-def _layer_left(
+def layer_left(
     layer: Any, outputs: Tensor, inputs: Tensor, change: Tensor | None
 ) -> tuple[torch.nn.Module, list[Kept]]:
     """A layer with some of its outputs and inputs, after a change of [weight | bias]."""

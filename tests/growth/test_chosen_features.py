@@ -266,3 +266,110 @@ def test_a_group_of_which_every_neuron_is_read_by_number_is_not_pruned() -> None
     scheduler = GrowthScheduler(network, MSE, policy=Growth(actions=("prune",)))
     (left,) = [c for c in scheduler.plan(data_of(network)).candidates if c.target == "h"]
     assert left.reason == "it is 2 wide, the least it may be"
+
+
+# Layers that read fewer features
+
+TWO_READERS = """
+x: {kind: input, shape: [6]}
+h: {kind: linear, from: x, features: 5, activation: tanh}
+a: {kind: linear, from: h, features: 3, activation: tanh}
+b: {kind: linear, from: h, features: 3}
+s: {kind: merge, from: [a, b]}
+y: {kind: linear, from: s, features: 3}
+"""
+IMAGES = """
+x: {kind: input, shape: [4, 5, 5]}
+c: {kind: conv2d, from: x, features: 4, kernel: 3, padding: 1, activation: tanh}
+d: {kind: conv2d, from: c, features: 4, kernel: 3, padding: 1}
+s: {kind: merge, from: [c, d], activation: tanh}
+f: {kind: flatten, from: s}
+y: {kind: linear, from: f, features: 3}
+"""
+
+
+def pruning(network: GrowingNetwork, neurons: int = 2) -> GrowthScheduler:
+    when = When(every=1, until=1.0, worth=1e9)
+    policy = Growth(actions=("prune",), edges=Edges(prune=True), when=when, neurons=Neurons(per_step=neurons))
+    return GrowthScheduler(network, MSE, policy=policy)
+
+
+def rows_of(network: GrowingNetwork, layer: str, data: list) -> torch.Tensor:
+    """What a layer reads as rows, the constant last; convolutions here have a kernel of 3."""
+    seen: list[torch.Tensor] = []
+    with network.parts[layer].register_forward_hook(lambda module, given, value: seen.append(given[0])):
+        outputs(network, data)
+    x = torch.cat(seen)
+    if x.dim() == 4:
+        x = torch.nn.functional.unfold(x, 3, padding=1).transpose(1, 2).flatten(0, 1)
+    return torch.cat((x, torch.ones(len(x), 1, dtype=F64)), dim=1)
+
+
+@pytest.mark.parametrize(("nodes", "target"), [(TWO_READERS, "h->b"), (IMAGES, "c->d"), (IMAGES, "x->c")])
+def test_a_layer_reads_fewer_features_and_makes_up_for_them(nodes: str, target: str) -> None:
+    network = compiled(nodes)
+    data = data_of(network)
+    scheduler = pruning(network)
+    candidate = planned(scheduler, data, target)
+    layer = target.split("->")[1]
+    module = network.growing(layer)
+    rows = rows_of(network, layer, data)
+    s = rows.T @ rows
+    old = module.adapter.matrix(module.layer.weight.detach(), module.layer.bias.detach())
+    stay = [
+        each for each in range(module.adapter.in_neurons(module.layer)) if each not in candidate.removal.order
+    ]
+    taps = (len(s) - 1) // module.adapter.in_neurons(module.layer)
+    columns = [each * taps + tap for each in stay for tap in range(taps)] + [len(s) - 1]
+    best = torch.linalg.solve(s[columns][:, columns], s[columns] @ old.T).T
+    promised = loss_with(scheduler, candidate, 1.0, data)
+    grown, event = applied(scheduler, candidate, 1.0)
+    after, new = grown.network, grown.network.growing(layer)
+    torch.testing.assert_close(
+        new.adapter.matrix(new.layer.weight.detach(), new.layer.bias.detach()), best, rtol=1e-4, atol=1e-6
+    )
+    assert event.loss_after == promised == mean_loss(after, MSE, data)
+    assert after.spec.nodes[f"{layer}.features"].index == tuple(stay)
+    assert event.decision.delta_parameters == after.graph.parameter_count - network.graph.parameter_count < 0
+    assert event.decision.delta_madds == after.graph.multiply_adds - network.graph.multiply_adds < 0
+    assert after.graph.parameter_count == sum(p.numel() for p in after.parameters())
+    assert torch.equal(outputs(twin_of(after), data), outputs(after, data))
+    again = grown.plan(data)
+    (once_more,) = [c for c in able(again.candidates) if c.target == f"{layer}.features->{layer}"]
+    grown.apply(once_more, 1.0)
+    left = [place for number, place in enumerate(stay) if number not in once_more.removal.order]
+    assert after.spec.nodes[f"{layer}.features"].index == tuple(left)
+
+
+def test_the_slope_of_reading_fewer_features_is_what_the_loss_does() -> None:
+    network = compiled(TWO_READERS)
+    data = data_of(network)
+    candidate = planned(pruning(network), data, "h->b")
+    weight, bias = network.parts["b"].weight, network.parts["b"].bias
+    change = candidate.removal.changes[candidate.neurons]["b"]
+    before = mean_loss(network, MSE, data)
+    with torch.no_grad():
+        weight += 1e-6 * change[:, :-1]
+        bias += 1e-6 * change[:, -1]
+    assert (before - mean_loss(network, MSE, data)) / 1e-6 == pytest.approx(candidate.slope, rel=1e-3)
+
+
+def test_an_edge_is_pruned_only_if_that_is_wanted_and_no_narrower_group_saves_the_same() -> None:
+    network = compiled(TWO_READERS)
+    data = data_of(network)
+    found = {candidate.target for candidate in pruning(network).plan(data).candidates}
+    assert {"x->h", "h->a", "h->b"} <= found
+    assert "s->y" not in found
+    off = GrowthScheduler(network, MSE, policy=Growth(actions=("prune",)))
+    assert not [candidate for candidate in off.plan(data).candidates if "->" in candidate.target]
+
+
+def test_taking_a_pruned_edge_back_leaves_the_network_as_it_was() -> None:
+    network = compiled(TWO_READERS)
+    data = data_of(network)
+    before = outputs(network, data)
+    scheduler = pruning(network)
+    scheduler.apply(planned(scheduler, data, "h->b"), 1.0)
+    scheduler.undo()
+    assert "b.features" not in network.spec.nodes
+    assert torch.equal(outputs(network, data), before)

@@ -53,7 +53,8 @@ RUNS = {
     "sgd with momentum": mlp(optimizer="{name: sgd, lr: 0.05, momentum: 0.9}"),
     "new paths": mlp("{actions: [widen, new_edge, new_node], when: {until: 0.9}, neurons: {per_step: 2}}"),
     "edges of some features": mlp(
-        "{actions: [widen, prune, new_edge], edges: {features: 2}, when: {until: 1.0}, stop: {parameters: 90}}"
+        "{actions: [widen, prune, new_edge], edges: {features: 2, prune: true}, when: {until: 1.0}, "
+        "stop: {parameters: 90}}"
     ),
     "random": mlp("{criterion: random, when: {until: 0.9}}"),
     "plateau and error": mlp("{when: {plateau: 2, until: 1.0}, statistics: {error: 0.2}}"),

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from gromo_graph.graph import Graph, bridges, head_places
 from gromo_graph.graph.adapters import adapter_places
+from gromo_graph.graph.chosen_features import partial_readers
 from gromo_graph.graph.deepening import deep_places
 from gromo_graph.graph.repeating import Stage, stages
 from gromo_graph.growth.candidates import match, widen
@@ -19,7 +20,7 @@ from gromo_graph.growth.candidates.new_head import HeadProspect, head_target
 from gromo_graph.growth.candidates.new_node import NodeProspect, middle_of, node_target
 from gromo_graph.growth.candidates.paths import PathProspect
 from gromo_graph.growth.candidates.product import ProductProspect, starts_at_zero
-from gromo_graph.growth.candidates.prune import PruneProspect
+from gromo_graph.growth.candidates.prune import EdgePruneProspect, PruneProspect
 from gromo_graph.growth.candidates.repeat import RepeatProspect, stage_name
 from gromo_graph.growth.candidates.stages import Drawn, InfeasibleError, LeftOut, Prospect
 from gromo_graph.growth.candidates.widen import WideningProspect
@@ -74,9 +75,11 @@ def propose(network: GrowingNetwork, policy: Growth, pace: Pace = UNPACED) -> Fe
     paths: list[PathProspect[Any]] = []
     for each in path_places(network.graph, policy):
         paths += found.attempt(each.kind, each.target, *each.place)
-    narrow: list[PruneProspect] = []
+    narrow: list[PruneProspect | EdgePruneProspect] = []
     for group in groups if "prune" in policy.actions else ():
         narrow += found.attempt(PruneProspect, group.target, group)
+    for name in partial_readers(network.graph) if "prune" in policy.actions and policy.edges.prune else ():
+        narrow += found.attempt(EdgePruneProspect, name, name)
     found.drawn = [*([] if solves_wide else wide), *([] if solves_pairs else pairs)]
     found.prospects = [
         *(wide if solves_wide else []),
