@@ -174,6 +174,16 @@ UNCHANGED = Augment()
 """Images stay as they are."""
 
 
+def _refuse_address(key: str, place: str, expected: str) -> None:
+    """A spec is untrusted: it names a place in the file system, never code or an address."""
+    if "://" in place:
+        raise PydanticCustomError(
+            "contradiction",
+            "`{key}: {place}` is an address: expected the path of a {expected}",
+            {"key": key, "place": place, "expected": expected},
+        )
+
+
 class ImageData(Frozen):
     """Images to train on: the other form of the section `data` of a spec.
 
@@ -218,13 +228,7 @@ class ImageData(Frozen):
 
     @model_validator(mode="after")
     def _a_place_of_this_machine(self) -> ImageData:
-        """A spec is untrusted: it names a place in the file system, never code or an address."""
-        if "://" in self.images:
-            raise PydanticCustomError(
-                "contradiction",
-                "`images: {images}` is an address: expected the path of a folder",
-                {"images": self.images},
-            )
+        _refuse_address("images", self.images, "folder")
         return self
 
 
@@ -253,13 +257,7 @@ class TextData(Frozen):
 
     @model_validator(mode="after")
     def _a_place_of_this_machine(self) -> TextData:
-        """A spec is untrusted: it names a place in the file system, never code or an address."""
-        if "://" in self.text:
-            raise PydanticCustomError(
-                "contradiction",
-                "`text: {text}` is an address: expected the path of a file",
-                {"text": self.text},
-            )
+        _refuse_address("text", self.text, "file")
         return self
 
 

@@ -24,6 +24,7 @@ from gromo_graph.run.data.split import hold_out
 ROOT = Path(__file__).resolve().parent.parent.parent
 IRIS = load_iris(return_X_y=True)
 QUICK: dict[str, Any] = {"epochs": 20, "batch_size": 32, "lr": 0.02, "random_state": 0}
+QUICKER = {**QUICK, "epochs": 10}
 
 IMAGES = """
 name: images
@@ -46,7 +47,7 @@ def not_repeated(estimator: Any) -> dict[str, str]:
 
 @pytest.mark.slow
 @parametrize_with_checks(
-    [GrowingClassifier(**QUICK), GrowingRegressor(**QUICK)], expected_failed_checks=not_repeated
+    [GrowingClassifier(**QUICKER), GrowingRegressor(**QUICKER)], expected_failed_checks=not_repeated
 )
 def test_scikit_learn_s_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -28,7 +28,7 @@ nodes:
   y: {kind: linear, from: b, features: 3}
 output: y
 growth: GROWTH
-train: {data: iris, epochs: 12, batch_size: 16, optimizer: OPTIMIZER}
+train: {data: iris, epochs: 8, batch_size: 16, optimizer: OPTIMIZER}
 """
 CNN = """
 name: cnn
