@@ -19,7 +19,7 @@ from gromo_graph.layers.class_token import token_in_front, token_itself
 from gromo_graph.layers.positions import add_parameter
 from gromo_graph.layers.scale import scaled
 from gromo_graph.plain_torch.arrangement import FEATURES, Arranged, Factor
-from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.blueprint import Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import TorchCall, Weight
 from gromo_graph.spec.kinds import Merge
 
@@ -42,7 +42,7 @@ def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValu
     if isinstance(a, Arranged):
         return _by_place(call, "sum", a, b)
     if a.shape != b.shape:
-        raise Unmapped(f"it adds {list(a.shape)} and {list(b.shape)}: expected equal shapes")
+        raise Misread(f"it adds {list(a.shape)} and {list(b.shape)}: expected equal shapes")
     return merged(call, "sum", (a, b), by_features=a.features_last or b.features_last)
 
 
@@ -160,7 +160,7 @@ def _multiplied(call: TorchCall, a: ModelValue, b: ModelValue) -> ModelValue:
     if a.shape == b.shape and not _is_row(a) and not _is_row(b):
         return merged(call, "product", (a, b), by_features=a.features_last or b.features_last)
     if len(a.shape) != len(b.shape):
-        raise Unmapped(f"it multiplies {list(a.shape)} and {list(b.shape)}: expected as many dimensions")
+        raise Misread(f"it multiplies {list(a.shape)} and {list(b.shape)}: expected as many dimensions")
     by_features = any(view.features_last and not _is_row(view) for view in (a, b))
     nodes = [_factor(call, view, by_features) for view in (a, b)]
     blueprint = call.blueprint

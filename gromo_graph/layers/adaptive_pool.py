@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gromo_graph.layers.torch_half import Adapter, TorchHalf
-from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.blueprint import Misread, ModelValue
 from gromo_graph.plain_torch.rows import FunctionRow, as_function
 from gromo_graph.plain_torch.torch_call import TorchCall, per_axis
 from gromo_graph.spec.kinds.adaptive_pool import AdaptivePool
@@ -80,7 +80,7 @@ def over_positions(of_axes: Sequence[type[AdaptivePool]], what: str) -> Function
             or not (channels_first or view.features_last)
             or dtype is not None
         ):
-            raise Unmapped(
+            raise Misread(
                 f"it takes the {what} over {dim!r} of {list(view.shape)}: expected all positions of each channel"
             )
         pooled = call.add(of_axes[len(view.own) - 2], sources=(view.node,), size=1)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.blueprint import Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import TorchCall, Weight, trained_like
 from gromo_graph.spec.kinds import Attention, Conv1d
 
@@ -103,7 +103,7 @@ def is_causal(mask: Tensor, sizes: Sequence[int]) -> bool | None:
 def _projection(call: TorchCall, name: str, view: ModelValue, tensors: Mapping[str, Tensor]) -> str:
     """A linear layer at each position."""
     if len(view.shape) != 2:
-        raise Unmapped(f"it reads {list(view.shape)} of a sample: expected (positions, features)")
+        raise Misread(f"it reads {list(view.shape)} of a sample: expected (positions, features)")
     weights = {key: Weight(f"{call.where}.{name}.{key}", tensor) for key, tensor in tensors.items()}
     weights["weight"] = weights["weight"].converted(lambda matrix: matrix[..., None])
     inner = call.inside(name, call.shape)

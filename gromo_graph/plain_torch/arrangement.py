@@ -13,7 +13,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.blueprint import Misread, ModelValue
 from gromo_graph.spec.kinds import Shape
 
 BATCH, FEATURES = -1, 0
@@ -154,7 +154,7 @@ def reshaped(value: Arranged, shape: Sequence[int]) -> Arranged:
                 dim.append(Factor(factor.axis, rest, factor.step * inner))
                 left.insert(0, replace(factor, size=inner))
             else:
-                raise Unmapped(
+                raise Misread(
                     f"it reads {list(value.sizes)} as {list(shape)}, the batch first: expected dimensions that are "
                     "divided or joined as a whole, and all samples"
                 )
@@ -188,7 +188,7 @@ def factors_of(value: Arranged, axis: int) -> list[Factor]:
     found = [factor for dim in value.dims for factor in dim if factor.axis == axis]
     inside = sorted(found, key=lambda factor: -factor.step)
     if joined(inside) != along(axis, value.own[axis]):
-        raise Unmapped(f"it reads parts of {list(value.own)} as {list(value.sizes)}: expected all of them")
+        raise Misread(f"it reads parts of {list(value.own)} as {list(value.sizes)}: expected all of them")
     return inside
 
 

@@ -28,6 +28,10 @@ class Unmapped(Exception):  # noqa: N818 - it names the fact; the reader sees a 
     """A spec cannot express this part of a model; the message is the reason."""
 
 
+class Misread(Unmapped):
+    """What a call reads has another form than it needs; behind another obstacle this may be a consequence of that."""
+
+
 @dataclass(frozen=True)
 class ModelValue:
     """A value of the model: the output of a node, read as another shape.
@@ -145,7 +149,7 @@ class Blueprint:
         """
         node, own = view.node, view.own
         if view.turned and len(view.shape) == 3:
-            raise Unmapped(
+            raise Misread(
                 f"it reads {list(own)} of each sample as {list(view.shape)}: expected the features to come back to the "
                 "front, or the positions to become a sequence"
             )
@@ -162,7 +166,7 @@ class Blueprint:
             return self._once(node, Unflatten, dim=1, sizes=view.shape)
         if len(own) == 2 and view.shape[:1] == own[:1]:
             return self._once(node, Unflatten, dim=2, sizes=view.shape[1:])
-        raise Unmapped(
+        raise Misread(
             f"it reads {list(own)} of each sample as {list(view.shape)}: expected them as they are, or flat"
         )
 
@@ -179,7 +183,7 @@ class Blueprint:
         if view.features_last:
             return view.node
         if len(view.shape) != 2:
-            raise Unmapped(
+            raise Misread(
                 f"it reads the last of the dimensions {list(view.shape)}, alike along the others: expected one row of "
                 "features, or features behind their positions"
             )

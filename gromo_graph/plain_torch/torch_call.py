@@ -21,7 +21,7 @@ from gromo_graph.plain_torch.arrangement import (
     turn_of_features,
     turned_to_front,
 )
-from gromo_graph.plain_torch.blueprint import Blueprint, ModelValue, Source, Unmapped
+from gromo_graph.plain_torch.blueprint import Blueprint, Misread, ModelValue, Source, Unmapped
 from gromo_graph.spec.kinds import Node, Shape
 from gromo_graph.spec.kinds.again import Again
 
@@ -196,7 +196,7 @@ class TorchCall:
             return view
         found = self.in_turns(view, view.dims[-1])
         if found.dims[-1] != features:
-            raise Unmapped(
+            raise Misread(
                 f"it reads {list(view.own)} of each sample as {list(view.sizes)} with the batch: expected all features "
                 "in the last dimension"
             )
@@ -266,7 +266,7 @@ class TorchCall:
         found = settled(self.in_turns(view, [factor for dim in view.dims[1:] for factor in dim]))
         if not isinstance(found, Arranged):
             return found
-        raise Unmapped(
+        raise Misread(
             f"it reads {list(view.own)} of each sample as {list(view.sizes)} with the batch, in an order made by "
             f"{view.made_by}: expected the features to go behind all positions, or back to the front"
         )

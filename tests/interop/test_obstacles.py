@@ -55,7 +55,7 @@ LINES: list[tuple[Callable[[Tensor], Any], Tensor, str]] = [
     (lambda x: x.softmax(2), IMAGE, "`softmax`: it is taken along dimension 2: expected the features"),
     (lambda x: torch.cat([x, x.relu()], 0), ROW, "`cat`: it concatenates along dimension 0: expected the"),
     (lambda x: torch.cat([x, x.relu()], -2), IMAGE, "along dimension 2: expected the features"),
-    (lambda x: x[:, [1, 2]], ROW, "`getitem`: it takes values by a tensor: expected numbers and slices"),
+    (lambda x: x[:, [[1, 2]]], ROW, "`getitem`: it takes values by a tensor: expected numbers and slices"),
     (lambda x: x[:1], ROW, "`getitem`: it takes some samples of the batch: expected all of them"),
     (lambda x: x[:, ::2], ROW, "`getitem`: it takes features at a distance of 2: expected neighbours"),
     (lambda x: torch.stack([x, x.relu()]).tanh(), ROW, "`tanh`: it takes stacked values: expected values of nodes"),
@@ -172,6 +172,55 @@ def test_everything_at_once_by_path() -> None:
     assert "`remainder`" in found[""]
     assert "`return self.head((self.body(self.stem(x)) % 2).mean((2, 3)).sin())`" in found[""]
     assert "`sin`" in found[""]
+
+
+class OwnAttention(nn.Module):
+    """Attention with a call between products and softmax that nothing can be said of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, length, width = x.shape
+        q, k, v = self.qkv(x).reshape(n, length, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        shares = (q @ k.transpose(-2, -1)).cumsum(-1).softmax(-1)
+        return self.out((shares @ v).transpose(1, 2).reshape(n, length, width)).mean(dim=1)
+
+
+class CountedUp(nn.Module):
+    """A convolution that is counted up, and what a function makes of that."""
+
+    def __init__(self, function: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.function = nn.Conv1d(3, 8, 3), nn.Conv1d(8, 8, 3), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self, torch.cumsum(self.first(x), 2))
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (OwnAttention(), torch.zeros(2, 5, 8)),
+        (CountedUp(lambda own, x: x.transpose(1, 2)), torch.zeros(2, 3, 12)),
+        (CountedUp(lambda own, x: x.unflatten(2, (2, 5)).softmax(1)), torch.zeros(2, 3, 12)),
+    ],
+    ids=["attention", "an output", "parts"],
+)
+def test_what_follows_from_an_obstacle_is_none_of_its_own(model: nn.Module, example: Tensor) -> None:
+    """The softmax would be one of attention, and the output a sequence, if only the call before could be read."""
+    (reason,) = obstacles(model.eval(), example).values()
+    assert reason.startswith("`cumsum`: ")
+    assert "; `" not in reason
+    assert "the output" not in reason
+
+
+def test_behind_the_next_layer_all_is_told_again() -> None:
+    model = CountedUp(lambda own, x: own.second(x).reshape(x.shape[0], 4, -1).softmax(1))
+    (reason,) = obstacles(model.eval(), torch.zeros(2, 3, 12)).values()
+    assert "`cumsum`" in reason
+    assert "`softmax`: it reads [8, 8] of each sample as [4, 16]" in reason
 
 
 def test_shared_weights() -> None:

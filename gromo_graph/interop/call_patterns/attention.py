@@ -34,7 +34,7 @@ from gromo_graph.plain_torch.arrangement import (
     settled,
     size_of,
 )
-from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.blueprint import Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import TorchCall, Weight, trained_like
 from gromo_graph.spec.kinds import Attention, Conv1d, Flatten, Linear, Shape
 from gromo_graph.spec.kinds.scale import Scale
@@ -103,15 +103,11 @@ def products(query: Arranged, key: Arranged) -> Scores:
         Unmapped: it is not that of features, or other dimensions differ.
     """
     if len(query.dims) < 3 or len(query.dims) != len(key.dims):
-        raise Unmapped(
-            f"it multiplies {list(query.sizes)} and {list(key.sizes)}: expected as many dimensions"
-        )
+        raise Misread(f"it multiplies {list(query.sizes)} and {list(key.sizes)}: expected as many dimensions")
     if not all(dim and all(each.axis == FEATURES for each in dim) for dim in (query.dims[-1], key.dims[-1])):
-        raise Unmapped(
-            "it adds products up over positions: expected those of queries and keys, over features"
-        )
+        raise Misread("it adds products up over positions: expected those of queries and keys, over features")
     if query.sizes[:-2] != key.sizes[:-2] or query.sizes[-1] != key.sizes[-1]:
-        raise Unmapped(f"it multiplies {list(query.sizes)} and {list(key.sizes)}: expected the same sizes")
+        raise Misread(f"it multiplies {list(query.sizes)} and {list(key.sizes)}: expected the same sizes")
     return Scores(query, key)
 
 
@@ -203,7 +199,7 @@ def attend(call: TorchCall, scores: Scores, value: Arranged) -> ModelValue:
     if not scores.are_shares:
         raise Unmapped("it multiplies products of queries and keys by values: expected a softmax between")
     if scores.sizes[:-2] != value.sizes[:-2] or scores.sizes[-1] != value.sizes[-2]:
-        raise Unmapped(
+        raise Misread(
             f"it multiplies {list(scores.sizes)} and {list(value.sizes)}: expected as many positions"
         )
     (query, by_query), (key, by_key) = _unscaled(call, scores.query), _unscaled(call, scores.key)
@@ -266,7 +262,7 @@ def _in_heads(call: TorchCall, side: Arranged) -> Arranged:
         Unmapped: its dimensions are not the batch and the heads, then all positions, then the features of a head.
     """
     in_front = joined(factor for dim in side.dims[:-2] for factor in dim)
-    refused = Unmapped(
+    refused = Misread(
         f"it reads {list(side.own)} of each sample as {list(side.sizes)}: expected the batch, windows and heads, then "
         "all positions of a window, then the features of a head"
     )

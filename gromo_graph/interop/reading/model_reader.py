@@ -23,10 +23,10 @@ from gromo_graph.interop.reading.outputs import read_outputs
 from gromo_graph.interop.reading.weights import ModelWeights, module_at
 from gromo_graph.interop.traces.trace import Seen, Trace, line_of, name_of, without_extras
 from gromo_graph.plain_torch.arrangement import Arranged
-from gromo_graph.plain_torch.blueprint import Blueprint, ModelValue, Unmapped
+from gromo_graph.plain_torch.blueprint import Blueprint, Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.kept_modules import keep
 from gromo_graph.plain_torch.torch_call import Absent, TorchCall, Weight
-from gromo_graph.spec.kinds import Input
+from gromo_graph.spec.kinds import Input, Layer
 
 
 class _Unread:
@@ -87,6 +87,7 @@ class _Reader:
         self.weights = ModelWeights(trace, model, batch)
         self.memories = Memories(trace.root, self.values)
         self.doubtful: set[fx.Node] = set()  # an obstacle before them may be the reason for what they are
+        self.unclear: set[fx.Node] = set()  # those up to the next layer, whose output has a form of its own
 
     def read(self) -> Reading:
         regions = rotary_regions(self.trace)
@@ -103,15 +104,30 @@ class _Reader:
 
     def _read(self, node: fx.Node) -> None:
         behind = any(each in self.doubtful for each in node.all_input_nodes)
+        unclear = any(each in self.unclear for each in node.all_input_nodes)
         before = len(self.result.obstacles)
         try:
             self.values[node] = self._value(node)
+            unclear = unclear and not self._is_of_layer(self.values[node])
+        except Misread as reason:  # of a stand-in the form is a guess
+            seen = self.trace.seen[node]
+            self.values[node] = (
+                pytree.tree_map(self._lost, seen) if unclear else self._kept(node, str(reason))
+            )
         except Unmapped as reason:
             self.values[node] = self._kept(node, str(reason))
         found = self.result.obstacles[before:]
         self.result.behind.update(found if behind else ())
         if behind or found:
             self.doubtful.add(node)
+        if unclear or found:
+            self.unclear.add(node)
+
+    def _is_of_layer(self, value: Any) -> bool:
+        """True for the output of a layer, whose form is that of the layer."""
+        return isinstance(value, ModelValue) and isinstance(
+            self.result.blueprint.nodes.get(value.node), Layer
+        )
 
     def _rotary(self, region: Region) -> None:
         """The calls that turn pairs of features as one node; if they do something else, they are read one by one."""
@@ -285,9 +301,9 @@ class _Reader:
             raise Unmapped(f"it is called in a way that is not known: {error}") from error
         first = view[0] if isinstance(view, tuple) else view
         if not isinstance(first, Arranged | Scores | MeanSquare) and seen.shape[:1] != (self.batch,):
-            raise Unmapped(f"it gives the shape {seen.shape}: expected the batch of {self.batch} first")
+            raise Misread(f"it gives the shape {seen.shape}: expected the batch of {self.batch} first")
         if first.shape != call.shape:
-            raise Unmapped(f"it gives {list(call.shape)} of a sample: expected {list(first.shape)}")
+            raise Misread(f"it gives {list(call.shape)} of a sample: expected {list(first.shape)}")
         if isinstance(view, Arranged) and not view.made_by:
             return replace(view, made_by=f"`{name}`{line_of(node)}")
         return view
@@ -329,7 +345,7 @@ class _Reader:
 
     def _outputs(self) -> None:
         outputs = without_extras(self.trace.outputs)
-        found = read_outputs(outputs, self.values, self.memories, self._end_call)
+        found = read_outputs(outputs, self.values, self.memories, self._end_call, self.unclear)
         self.result.keys, self.result.several = found.keys, found.several
         self.result.obstacles += found.obstacles
 

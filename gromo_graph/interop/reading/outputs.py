@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import fx
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.reading.in_place import Memories
-from gromo_graph.plain_torch.blueprint import ModelValue, Unmapped
+from gromo_graph.plain_torch.blueprint import Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import Absent, TorchCall
 
 
@@ -41,12 +41,14 @@ def read_outputs(
     values: Mapping[fx.Node, Any],
     memories: Memories,
     end_call: Callable[[ModelValue], TorchCall],
+    unclear: Collection[fx.Node] = (),
 ) -> ModelOutputs:
     """Read what a model returns, and make it the outputs of the blueprint.
 
     Args:
         outputs: nodes, in the containers that the model returns. values: of the nodes.
         end_call: a call that reads a value last of all.
+        unclear: nodes whose form is a guess, because of an obstacle before them.
     """
     found = _returned(outputs, values)
     keys: tuple[str, ...] = ()
@@ -62,6 +64,8 @@ def read_outputs(
         try:
             _read_output(value, memories, end_call)
         except Unmapped as reason:
+            if isinstance(reason, Misread) and isinstance(value, _Returned) and value.node in unclear:
+                continue
             obstacles.append(Obstacle("", f"{name}: {reason}"))
     return ModelOutputs(keys, not isinstance(found, _Returned), tuple(obstacles))
 
