@@ -14,6 +14,7 @@ from gromo_graph import (
     GraphError,
     GrowingNetwork,
     GrowthScheduler,
+    SpecError,
     compile_network,
     edit,
     from_torch,
@@ -450,6 +451,15 @@ def test_edits_keep_angles_that_no_base_gives() -> None:
         e.set_features("q", 8)
     assert e.preserved
     torch.testing.assert_close(network(x), before)
+
+
+def test_an_edit_turns_no_more_features_than_a_head_has() -> None:
+    network = network_of(_turned().replace("conv1d, features: 4", "conv1d, features: 8"))
+    with edit(network) as e:
+        e.set_features("q", 6)
+    assert [network.spec.nodes[f"turned {name}"].dim for name in ("q", "k")] == [2, 2]  # type: ignore[attr-defined]
+    with pytest.raises(SpecError, match="each head has an even number of the 2"), edit(network) as e:
+        e.set_features("q", 2)
 
 
 def _turned() -> str:

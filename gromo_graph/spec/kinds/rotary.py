@@ -51,8 +51,10 @@ class Rotary(Operation):
         return self.heads
 
     def widened(self, features: int, added: int) -> Rotary:
-        """With the number of features written down that are turned while there are so many."""
-        return self.model_copy(update={"dim": self.turned(features)})
+        """With the number of features written down that are turned while there are so many, as far as they are left."""
+        left = (features + added) // self.heads
+        turned = min(self.turned(features), max(2, left - left % 2))
+        return self.model_copy(update={"dim": turned})
 
     def why_fixed(self, segments: int, repeated: bool) -> str | None:
         """Every head must get as many new features, behind its own."""
