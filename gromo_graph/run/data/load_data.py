@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from gromo_graph.run.data.tables.rows import Rows
 from gromo_graph.run.data.tables.sources import is_table, rows_of
 from gromo_graph.run.data.text import read_text
 from gromo_graph.run.spec_source import SpecSource
-from gromo_graph.spec.data_sections import ImageData, TableData, TextData
+from gromo_graph.spec.data_sections import UNCHANGED, ImageData, TableData, TextData
 from gromo_graph.spec.kinds.softmax import Softmax
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.train_settings import TASKS
@@ -71,26 +71,25 @@ def load_data(
     if isinstance(spec.data, TableData) and is_table(source):
         held_out = None if validation is None else rows_of(validation, spec.data, other=True)
         return of_table(rows_of(source, spec.data, folder), spec, spec.data, held_out, known)
+    augment = UNCHANGED
     if isinstance(spec.data, ImageData) and (is_place(source) or is_torchvision(source)):
         named = is_torchvision(source)
         raw = read_torchvision(source, spec.data) if named else read_images(below(folder, source), spec.data)
-        if validation is not None:
-            raw = with_validation(raw, read_images(validation, spec.data))
-        return replace(prepare(raw, spec, known=known), augment=spec.data.augment)
-    if isinstance(spec.data, TextData) and is_place(source):
+        read: Callable[[Path], Raw] = partial(read_images, section=spec.data)
+        augment = spec.data.augment
+    elif isinstance(spec.data, TextData) and is_place(source):
         shape, vocabulary = shape_and_vocabulary(spec, ())
-        read = partial(read_text, length=shape[-1], limit=spec.data.limit)
         tokens = min(vocabulary or output_features(spec), output_features(spec))
-        raw = read(source, folder=folder, known=tokens)
-        if validation is not None:
-            raw = with_validation(raw, read(validation, known=tokens))
-        return prepare(raw, spec)
-    found = find_source(source, folder=folder, trusted=trusted)
-    if not isinstance(found, Raw):
-        return of_loaders(found, spec)
+        read = partial(read_text, length=shape[-1], limit=spec.data.limit, known=tokens)
+        raw, known = read(source, folder=folder), None
+    else:
+        found = find_source(source, folder=folder, trusted=trusted)
+        if not isinstance(found, Raw):
+            return of_loaders(found, spec)
+        raw, read = found, partial(read_source, trusted=False, known=found.features)
     if validation is not None:
-        found = with_validation(found, read_source(validation, trusted=False, known=found.features))
-    return prepare(found, spec, known=known)
+        raw = with_validation(raw, read(validation))
+    return replace(prepare(raw, spec, known=known), augment=augment)
 
 
 def data_of(source: SpecSource, data: Source, *, known: Preparation | None = None) -> Data:

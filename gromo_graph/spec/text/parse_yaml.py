@@ -97,21 +97,28 @@ def _syntax_problem(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[
     if begun is not None and "could not find expected ':'" in problem:
         return (begun.line + 1, begun.column + 1), NO_COLON
     line = lines[mark.line] if mark.line < len(lines) else ""
-    hint = ""
-    if "${" in line and '"${' not in line:
-        hint = ': write "${...}" in double quotes'
-    elif "\t" in line[: len(line) - len(line.lstrip())]:
-        hint = ": indent with spaces, not with a tab"
-    elif "mapping values" in problem:
-        stray = _text_before(lines, mark.line) if line.find(":") == mark.column else None
+    hint = _hint(problem, line)
+    if hint == _TWO_KEYS and line.find(":") == mark.column:
+        stray = _text_before(lines, mark.line)
         if stray is not None:
             return (stray + 1, 1 + len(lines[stray]) - len(lines[stray].lstrip())), NO_COLON
-        hint = ": text with `: ` in it needs quotes, or the indentation of this line is off"
-    elif "cannot start any token" in problem:
-        hint = ": text that begins with this character needs quotes"
     since = f" that begins in line {begun.line + 1}" if begun is not None and mark != begun else ""
     context = f" {error.context}{since}" if error.context else ""
     return (mark.line + 1, mark.column + 1), f"{problem}{context}{hint}"
+
+
+_TWO_KEYS = ": text with `: ` in it needs quotes, or the indentation of this line is off"
+
+
+def _hint(problem: str, line: str) -> str:
+    """The advice behind a problem of a line: the first that applies, or none."""
+    hints = {
+        ': write "${...}" in double quotes': "${" in line and '"${' not in line,
+        ": indent with spaces, not with a tab": "\t" in line[: len(line) - len(line.lstrip())],
+        _TWO_KEYS: "mapping values" in problem,
+        ": text that begins with this character needs quotes": "cannot start any token" in problem,
+    }
+    return next((hint for hint, applies in hints.items() if applies), "")
 
 
 def _text_before(lines: Sequence[str], number: int) -> int | None:
