@@ -80,7 +80,7 @@ def _united(inputs: _Inputs, _: int) -> tuple[FeatureOrigin, ...]:
 _PASSED: Mapping[WidthRule, Callable[[_Inputs, int], tuple[FeatureOrigin, ...]]] = {
     WidthRule.CONCATENATED: _concatenated,
     WidthRule.REPEATED: _repeated,
-    WidthRule.LAST: lambda inputs, _: inputs[-1],
+    WidthRule.LAST: lambda inputs, _: inputs[2],
 }
 """The origins of the features of an operation out of those of its inputs; those of others are united."""
 

@@ -38,7 +38,7 @@ def head_places(graph: Graph) -> Iterator[HeadPlace | NoBridge]:
             continue
         out = _out_of(graph, name)
         makers = [graph.spec.nodes[source] for source in node.sources]
-        if out is None or not all(map(is_affine, makers)):
+        if out is None or len(makers) > 3 or not all(map(is_affine, makers)):  # a mask would be its too
             continue
         read = tuple(source for maker in makers for source in maker.sources)
         target = sum_of(graph, out) or out

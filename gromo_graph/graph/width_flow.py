@@ -91,8 +91,10 @@ def _row(step: WidthStep[Key], inputs: Sequence[Row[Key]], classes: Classes[Key]
             widest = sorted(inputs, key=lambda each: -sum(segment.size for segment in each))
             row = classes.add_up(widest, step.mismatch) if inputs[1:] else inputs[0]
         case WidthRule.LAST:
-            *compared, row = inputs
+            *compared, row = inputs[:3]
             classes.add_up(compared, step.mismatch)
+            for mask in inputs[3:]:
+                classes.refuse(mask, f"{step.title} are masked by it")
         case WidthRule.CONCATENATED:
             row = tuple(segment for each in inputs for segment in each)
         case WidthRule.REPEATED:

@@ -206,7 +206,7 @@ def _flow_units(spec: Spec, units: Mapping[str, Unit]) -> Iterator[FlowUnit[str]
             case WidthRule.OWNED | WidthRule.FIXED | WidthRule.CHOSEN:
                 reads: tuple[str, ...] = ()
             case WidthRule.LAST:
-                reads = unit.reads[-1:]
+                reads = unit.reads[2:3]
             case _:
                 reads = unit.reads
         yield FlowUnit(key, unit.last, rule, reads)

@@ -20,33 +20,50 @@ from gromo_graph.plain_torch.torch_call import TorchCall
 _ACTIVATIONS: Mapping[Any, str] = {functional.relu: "relu", functional.gelu: "gelu"}
 
 
-def encoder_layer(call: TorchCall, module: Any, x: Any, *masks: Any, **named: Any) -> ModelValue:
+def encoder_layer(
+    call: TorchCall,
+    module: Any,
+    x: Any,
+    src_mask: Any = None,
+    src_key_padding_mask: Any = None,
+    is_causal: Any = False,
+) -> ModelValue:
     """Attention and a feed-forward part, each added to what it reads, with norms before or behind.
 
     Raises:
-        Unmapped: masks, or an activation that a spec does not know.
+        Unmapped: another mask than one of padding, or an activation that a spec does not know.
     """
-    if any(each is not None and each is not False for each in (*masks, *named.values())):
-        raise Unmapped("it is given a mask: expected attention to all positions")
+    if src_mask is not None or is_causal:
+        raise Unmapped("it is given a mask: expected attention to all positions, or a mask of padding")
     view = call.view(x)
     if module.norm_first:
-        view = _added(call, "attended", view, _attended(call, module, _normed(call, module, "norm1", view)))
+        attended = _attended(call, module, _normed(call, module, "norm1", view), src_key_padding_mask)
+        view = _added(call, "attended", view, attended)
         return _added(call, "fed", view, _fed(call, module, _normed(call, module, "norm2", view)))
-    view = _normed(call, module, "norm1", _added(call, "attended", view, _attended(call, module, view)))
+    attended = _attended(call, module, view, src_key_padding_mask)
+    view = _normed(call, module, "norm1", _added(call, "attended", view, attended))
     return _normed(call, module, "norm2", _added(call, "fed", view, _fed(call, module, view)))
 
 
-def encoder(call: TorchCall, module: Any, x: Any, *masks: Any, **named: Any) -> ModelValue:
+def encoder(
+    call: TorchCall,
+    module: Any,
+    x: Any,
+    mask: Any = None,
+    src_key_padding_mask: Any = None,
+    is_causal: Any = None,
+) -> ModelValue:
     """Layer after layer, and a norm behind the last if there is one."""
     view = call.view(x)
     for place, layer in enumerate(module.layers):
-        view = encoder_layer(call.inside(f"layers.{place}", call.shape), layer, view, *masks, **named)
+        inner = call.inside(f"layers.{place}", call.shape)
+        view = encoder_layer(inner, layer, view, mask, src_key_padding_mask, is_causal)
     return view if module.norm is None else _normed(call, module, "norm", view)
 
 
-def _attended(call: TorchCall, module: Any, view: ModelValue) -> ModelValue:
+def _attended(call: TorchCall, module: Any, view: ModelValue, padding: Any) -> ModelValue:
     inner = call.inside("self_attn", call.shape)
-    found, _ = multihead_attention(inner, module.self_attn, view, view, view)
+    found, _ = multihead_attention(inner, module.self_attn, view, view, view, padding)
     return _dropped(call, module, "dropout1", found)
 
 

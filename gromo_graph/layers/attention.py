@@ -61,14 +61,16 @@ class Attend(torch.nn.Module):
         table = Parameter(torch.zeros(rows, heads)) if relative_position_bias else None
         self.register_parameter("relative_position_bias_table", table)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         """(n, features of the value, *positions of the query)."""
-        return self.mixed(query, key, value, dropout=self.dropout if self.training else 0.0)
+        return self.mixed(query, key, value, mask, dropout=self.dropout if self.training else 0.0)
 
-    def mixed(self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
+    def mixed(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, dropout: float = 0.0
+    ) -> Tensor:
         """The same whatever mode it is in."""
         q, k, v = (self.by_head(tensor) for tensor in (query, key, value))
-        bias = self.bias(q)
+        bias = self.bias(q, mask)
         mixed: Tensor = functional.scaled_dot_product_attention(
             q, k, v, bias, dropout_p=dropout, is_causal=self.causal and bias is None, scale=self.scale
         )
@@ -98,25 +100,35 @@ class Attend(torch.nn.Module):
         whole = mixed if self.windows is None else self.windows.whole(mixed)
         return whole.reshape(*whole.shape[:2], *query.shape[2:])
 
-    def weights(self, query: Tensor, key: Tensor) -> Tensor:
+    def weights(self, query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
         """The share that each position takes of each, (n · windows, heads, query positions, key positions)."""
         q, k = self.by_head(query), self.by_head(key)
         products: Tensor = self.scale * q @ k.transpose(2, 3)
-        bias = self.bias(q)
+        bias = self.bias(q, mask)
         if bias is not None:
             products = products + bias
         elif self.causal:
             products = products + later(products)
         return products.softmax(dim=3)
 
-    def bias(self, q: Tensor) -> Tensor | None:
-        """The numbers added to products, (heads, i, j) or (n · windows, heads, i, j); None if a causal mask is all."""
+    def bias(self, q: Tensor, mask: Tensor | None = None) -> Tensor | None:
+        """What is added to products, which it broadcasts to; None if that is nothing or a causal mask alone.
+
+        Args:
+            q: (n · windows, heads, positions, features). mask: (n, ...), 0 for positions of the key that nobody sees.
+        """
         table = self.relative_position_bias_table
         found: Tensor | None = None if table is None else by_distance(table, self.seen).to(q.dtype)
         if self.windows is not None and self.windows.has_mask:
-            mask = self.windows.mask()[:, None].to(q).repeat(len(q) // self.windows.count, 1, 1, 1)
-            found = mask if found is None else mask + found
-        return found if found is None or not self.causal else found + later(found)
+            of_windows = self.windows.mask()[:, None].to(q).repeat(len(q) // self.windows.count, 1, 1, 1)
+            found = of_windows if found is None else of_windows + found
+        if mask is not None:
+            hidden = self.parted(mask.reshape(len(mask), 1, -1)).eq(0)[:, None]
+            of_keys = q.new_zeros(hidden.shape).masked_fill(hidden, HIDDEN)
+            found = of_keys if found is None else of_keys + found
+        return (
+            found if found is None or not self.causal else found + later(q.new_zeros(q.shape[2], q.shape[2]))
+        )
 
     def extra_repr(self) -> str:
         """Heads, scale, windows, mask and bias."""
@@ -127,6 +139,10 @@ class Attend(torch.nn.Module):
         has = "".join(f", {name}=True" for name, there in options.items() if there)
         windows = "" if self.windows is None else f", window={self.windows.window}"
         return f"heads={self.heads}, scale={self.scale:g}{windows}{has}"
+
+
+HIDDEN = -1e30
+"""Added to products of positions that nobody sees. It is finite, so that a sample of padding alone has a mean too."""
 
 
 def later(products: Tensor) -> Tensor:
@@ -189,9 +205,9 @@ class Mixing(torch.nn.Module):
         self.attend = attend
         self._seen: tuple[Tensor, ...] | None = None
 
-    def see(self, query: Tensor, key: Tensor, value: Tensor) -> None:
-        """Take query, key and value of a forward pass."""
-        self._seen = (query.detach(), key.detach(), value.detach())
+    def see(self, *tensors: Tensor) -> None:
+        """Take query, key and value of a forward pass, and the mask if there is one."""
+        self._seen = tuple(tensor.detach() for tensor in tensors)
 
     @contextmanager
     def seeing(self, *tensors: Tensor) -> Iterator[None]:
@@ -205,7 +221,7 @@ class Mixing(torch.nn.Module):
 
     @property
     def seen(self) -> tuple[Tensor, ...]:
-        """Query, key and value of the last forward pass, detached.
+        """Query, key and value of the last forward pass, and the mask if there is one, detached.
 
         Raises:
             GrowthError: there was none.
@@ -222,13 +238,13 @@ class Mixing(torch.nn.Module):
 
     def forward(self, value: Tensor) -> Tensor:
         """Any number of channels that is a multiple of the heads."""
-        query, key, _ = self.seen
-        return self.attend.mixed(query, key, value)
+        query, key, _, *mask = self.seen
+        return self.attend.mixed(query, key, value, *mask)
 
     def average(self, value: Tensor, head: int | None = None) -> Tensor:
         """Any number of channels, each mixed as a head does, or by the mean over the heads."""
-        query, key, _ = self.seen
-        weights = self.attend.weights(query, key)
+        query, key, _, *mask = self.seen
+        weights = self.attend.weights(query, key, *mask)
         weights = (weights.mean(dim=1) if head is None else weights[:, head]).to(value)
         return self.attend.averaged(value, weights, query)
 
@@ -313,26 +329,31 @@ def _plain(part: Attend) -> PlainTorch:
         by_window = products.unflatten(0, (-1, windows.count))
         return by_window.add(call("_mask")).flatten(0, 1)
 
-    def compute(call: Any, query: Any, key: Any, value: Any) -> Any:
+    def compute(call: Any, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
         q = by_position(query, sizes)
         k, v = by_position(key, of_key), by_position(value, of_key)
         bias = added(call)
         mixed: Any
         if (
-            part.dropout or is_rolled
+            part.dropout or is_rolled or mask is not None
         ):  # a function would not know whether it is trained, nor which window is which
             products = q.matmul(k.transpose(-2, -1)).mul(scale)
             if bias is not None:
                 products = products.add(bias)
             elif part.causal:
                 products = products.add(later(products))
-            shares = (in_windows(call, products) if is_rolled else products).softmax(-1)
+            products = in_windows(call, products) if is_rolled else products
+            if mask is not None:
+                hidden = mask.reshape(-1, 1, *of_key)
+                hidden = hidden.flatten(2) if windows is None else windows.parted(hidden)
+                products = products.masked_fill(hidden.eq(0).unsqueeze(1), HIDDEN)
+            shares = products.softmax(-1)
             mixed = (call("_dropout", shares) if part.dropout else shares).matmul(v)
         elif bias is not None:
             mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
         else:
-            mask: dict[str, Any] = {"is_causal": True} if part.causal else {}
-            mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale, **mask)
+            options: dict[str, Any] = {"is_causal": True} if part.causal else {}
+            mixed = functional.scaled_dot_product_attention(q, k, v, scale=scale, **options)
         mixed = mixed.squeeze(1).transpose(1, 2) if heads == 1 else mixed.permute(0, 3, 1, 2).flatten(1, 2)
         if windows is not None:
             return windows.whole(mixed)

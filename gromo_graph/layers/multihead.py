@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gromo_graph.layers.padding_mask import mask_of_keys
 from gromo_graph.plain_torch.blueprint import Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import TorchCall, Weight, trained_like
 from gromo_graph.spec.kinds import Attention, Conv1d
@@ -34,8 +35,6 @@ def multihead_attention(
     Raises:
         Unmapped: its mask is not causal, or it has options that a spec does not know.
     """
-    if key_padding_mask is not None:
-        raise Unmapped("it is given a mask of padding: expected attention to all positions, or a causal mask")
     views = [call.view(each) for each in (query, key, value)]
     causal = _mask(attn_mask, [view.shape[0] for view in views[:2]], hinted=is_causal)
     if not module.batch_first:
@@ -52,7 +51,7 @@ def multihead_attention(
     mixed = call.blueprint.add(
         f"{call.where}.mixed".lstrip("."),
         Attention,
-        sources=tuple(sides),
+        sources=(*sides, *mask_of_keys(call, key_padding_mask)),
         heads=module.num_heads,
         dropout=float(module.dropout),
         causal=causal,

@@ -17,7 +17,7 @@ from gromo_graph.modules.merge_module import MergeGrowingModule
 
 
 class AttentionModule(MergeGrowingModule):
-    """A merge of query, key and value, in this order.
+    """A merge of query, key and value, in this order, and of a mask if there is one.
 
     To growth it is an operation that the value passes: new features of the value are mixed as the old ones are. What
     query and key grow by changes the mixing itself; that is not pending growth of modules.
@@ -38,10 +38,9 @@ class AttentionModule(MergeGrowingModule):
         self._chain: torch.nn.Sequential | None = None
 
     def _merged(self, tensors: tuple[Tensor, ...]) -> Tensor:
-        query, key, value = tensors
         if not torch.compiler.is_compiling():
-            self.mixing.see(query, key, value)
-        mixed: Tensor = self.attend(query, key, value)
+            self.mixing.see(*tensors)
+        mixed: Tensor = self.attend(*tensors)
         return mixed
 
     def extended_forward(self, *pairs: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
@@ -51,14 +50,15 @@ class AttentionModule(MergeGrowingModule):
             GrowthError: another number of tensors, or further channels of query or key.
         """
         self._check_count(len(pairs))
-        (query, new_query), (key, new_key), (value, new) = pairs
+        (query, new_query), (key, new_key), (value, new), *masked = pairs
+        mask = [each for each, _ in masked]
         if new_query is not None or new_key is not None:
             raise GrowthError(
                 f"{self.name} got further channels of its query or key: expected of the value alone"
             )
         if new is None:
-            return self.post_merge_function(self.attend.mixed(query, key, value)), None
-        with self.mixing.seeing(query, key, value):
+            return self.post_merge_function(self.attend.mixed(query, key, value, *mask)), None
+        with self.mixing.seeing(query, key, value, *mask):
             return pass_both(self.function, self.function, value, new, self.passed)
 
     @property
@@ -73,10 +73,10 @@ class AttentionModule(MergeGrowingModule):
 
     def inputs(self) -> Sequence[Linkable | int]:
         """The value."""
-        return self._inputs[2:]
+        return self._inputs[2:3]
 
     def _width_of(self, inputs: Sequence[Linkable | int]) -> int | None:
-        return super()._width_of(inputs[2:])
+        return super()._width_of(inputs[2:3])
 
     def extra_repr(self) -> str:
         """The name, for `repr`."""

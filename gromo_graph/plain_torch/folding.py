@@ -79,7 +79,9 @@ def _role(blueprint: Blueprint, name: str) -> str | None:
     node = blueprint.nodes[reader]
     if isinstance(node, ChannelShuffle):
         return _role(blueprint, reader)
-    return node.source_names[node.sources.index(name)] if isinstance(node, Attention) else None
+    if not isinstance(node, Attention):
+        return None
+    return dict(zip(node.sources, node.source_names, strict=False)).get(name)
 
 
 def _into_producer(blueprint: Blueprint, name: str) -> None:

@@ -308,6 +308,67 @@ def test_attention_in_windows_is_that_of_a_slow_reference(more: str) -> None:
         torch.testing.assert_close(mixed[0].flatten(1), v[0].flatten(1) @ logits.softmax(dim=1).T)
 
 
+PADDED = """
+nodes:
+  ids: {{kind: input, shape: [6]}}
+  e: {{kind: embedding, from: ids, vocabulary: 9, features: 4, padding_idx: 0}}
+  h: {{kind: conv1d, from: e, features: 4, kernel: 1, activation: tanh}}
+  q: {{kind: conv1d, from: h, features: 2, kernel: 1}}
+  k: {{kind: conv1d, from: h, features: 2, kernel: 1}}
+  v: {{kind: conv1d, from: h, features: 4, kernel: 1}}
+  mask: {{kind: padding_mask, from: ids}}
+  a: {{kind: attention, from: [q, k, v, mask], heads: 2{more}}}
+  s: {{kind: merge, from: [h, a]}}
+  y: {{kind: conv1d, from: s, features: 3, kernel: 1}}
+output: y
+"""
+MASKED = {"alone": "", "causal": ", causal: true", "in windows": ", window: 3, relative_position_bias: true"}
+
+
+def padded_ids() -> Tensor:
+    ids = torch.randint(1, 9, (10, 6), generator=torch.Generator().manual_seed(0))
+    for row, length in enumerate((6, 5, 4, 3, 2, 1, 6, 4, 2, 5)):
+        ids[row, length:] = 0
+    return ids
+
+
+@pytest.mark.parametrize("more", MASKED.values(), ids=MASKED)
+def test_padding_changes_nothing_at_other_positions(more: str) -> None:
+    network, ids = network_of(PADDED.format(more=more)), padded_ids()
+    padding = ids == 0
+    with torch.no_grad():
+        before = network(ids)
+        network.growing("e").layer.get_parameter("weight")[:, 0] += 1.0  # the vector of the padding
+        after = network(ids)
+        alone = network(torch.cat((ids[2:3, :4], ids.new_zeros(1, 2)), 1))
+    torch.testing.assert_close(after.movedim(1, -1)[~padding], before.movedim(1, -1)[~padding])
+    assert (after - before).movedim(1, -1)[padding].abs().max() > 0.01
+    torch.testing.assert_close(alone[..., :4], after[2:3, :, :4])
+    assert network(torch.zeros_like(ids)).isfinite().all()  # nothing but padding
+    weights = network.parts["a"].weights(*torch.randn(2, 10, 2, 6, dtype=torch.float64), ~padding)  # type: ignore[operator]
+    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
+
+
+@pytest.mark.parametrize("more", MASKED.values(), ids=MASKED)
+def test_slopes_behind_a_mask_are_what_the_loss_does(more: str) -> None:
+    network, ids = network_of(PADDED.format(more=more)), padded_ids()
+    y = torch.randn(10, 3, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    pairs = [(ids[:6], y[:6]), (ids[6:], y[6:])]
+
+    def loss(tried: GrowingNetwork) -> float:
+        with torch.no_grad():
+            return sum(float(mse_loss(tried(x), y)) * len(x) for x, y in pairs) / 10
+
+    scheduler = scheduler_of(network, actions=("widen", "new_head"), neurons={"per_step": 2})
+    found = [c for c in scheduler.plan(pairs).candidates if c.reason is None]
+    assert {"q", "e"} <= {candidate.target for candidate in found}
+    for candidate in found:
+        draft = candidate.draft(network, scheduler.policy)  # type: ignore[attr-defined]
+        measured = (loss(network) - loss(draft.at(1e-6))) / 1e-6
+        assert measured == pytest.approx(candidate.slope, rel=1e-4)
+        scheduler_of(draft.at(0.5)).plan(pairs)
+
+
 def test_the_bias_of_a_new_head_begins_at_zero_and_other_heads_keep_theirs() -> None:
     network = network_of(document(TAILS["a sum"], heads=2, more=RELATIVE))
     old = network.parts["a"].get_parameter("relative_position_bias_table")

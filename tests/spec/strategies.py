@@ -50,6 +50,7 @@ from gromo_graph.spec.kinds.flip import Flip
 from gromo_graph.spec.kinds.grouped_conv import GroupedConv1d, GroupedConv2d
 from gromo_graph.spec.kinds.index_select import IndexSelect
 from gromo_graph.spec.kinds.pad import Pad
+from gromo_graph.spec.kinds.padding_mask import PaddingMask
 from gromo_graph.spec.kinds.prelu import PReLU
 from gromo_graph.spec.kinds.recurrent import GRU, LSTM
 from gromo_graph.spec.kinds.rms_norm import RMSNorm
@@ -321,7 +322,7 @@ def transposing(draw: st.DrawFn, shape: Shape) -> dict[str, Any]:
 
 
 @st.composite
-def attentions(draw: st.DrawFn, known: dict[str, Shape]) -> Node | None:
+def attentions(draw: st.DrawFn, known: dict[str, Shape], nodes: dict[str, Node]) -> Node | None:
     """An attention between nodes that fit together, None where there are none."""
     with_positions = {name: shape for name, shape in known.items() if len(shape) > 1}
     triples = [
@@ -334,10 +335,18 @@ def attentions(draw: st.DrawFn, known: dict[str, Shape]) -> Node | None:
     if not triples:
         return None
     query, key, value = draw(st.sampled_from(triples))
+    masks = [
+        name
+        for name, node in nodes.items()
+        if isinstance(node, PaddingMask)
+        and known[name][1:] == known[key][1:]
+        and name not in (query, key, value)
+    ]
+    mask = (draw(st.sampled_from(masks)),) if masks and draw(st.booleans()) else ()
     heads = [number for number in divisors(known[query][0]) if known[value][0] % number == 0]
     alike = known[query][1:] == known[key][1:]
     return Attention(
-        sources=(query, key, value),
+        sources=(query, key, value, *mask),
         heads=draw(st.sampled_from(heads)),
         scale=draw(maybe(st.sampled_from([0.5, 2.0]))),
         causal=alike and draw(st.booleans()),
@@ -402,7 +411,7 @@ def graphs(
             nodes[name], ids = Input(shape=(draw(st.integers(1, 7)),)), name
             continue
         source = draw(st.sampled_from(list(known)))
-        compared = draw(attentions(known)) if kind == "attention" and attention else None
+        compared = draw(attentions(known, nodes)) if kind == "attention" and attention else None
         if compared is not None:
             nodes[name] = compared
         elif kind == "sum":
@@ -424,7 +433,10 @@ def graphs(
             if draw(st.booleans()):  # as wide as another, so that sums are possible
                 wanted = known[draw(st.sampled_from(list(known)))][0]
             if ids is not None and draw(st.booleans()):
-                nodes[name] = draw(embeddings(ids, wanted))
+                mask = PaddingMask(sources=(ids,), padding_idx=draw(st.integers(0, 2)))
+                nodes[name] = (
+                    mask if draw(st.sampled_from([False] * 3 + [True])) else draw(embeddings(ids, wanted))
+                )
             else:
                 nodes[name] = draw(layers(source, known[source], wanted))
         inputs = [nodes[other].shape if other == ids else known[other] for other in nodes[name].sources]

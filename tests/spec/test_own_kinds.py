@@ -173,7 +173,7 @@ sys.modules["torch"] = None
 from gromo_graph import parse_spec, render
 from gromo_graph.spec.kinds import KINDS, Layer
 row, image = "[4, 9]", "[4, 9, 9]"
-shapes = {"1d": row, "2d": image, "sequence": image, "embedding": "[9]"}
+shapes = {"1d": row, "2d": image, "sequence": image, "embedding": "[9]", "padding_mask": "[9]"}
 rows = ("transpose", "positions", "attention", "pad", "class_token", "gru", "lstm", "rotary", "flip", "roll")
 shapes |= dict.fromkeys(rows, row)
 written = {  # with the weights of another node

@@ -173,8 +173,8 @@ class MatchStatistics:
     def _mixing(self) -> tuple[Tensor, Tensor]:
         """The softmax of the last batch, (n, heads, i, j), and the value of each head."""
         attend = self.attention.attend
-        query, key, value = self.attention.mixing.seen
-        return attend.weights(query, key), attend.by_head(value)
+        query, key, value, *mask = self.attention.mixing.seen
+        return attend.weights(query, key, *mask), attend.by_head(value)
 
     def slopes_of(self, seen: Observation, query: Tensor, key: Tensor) -> Tensor:
         """α_qᵀ P α_k of each sample for pairs (pairs, heads, columns), those of all heads together, (n, pairs)."""

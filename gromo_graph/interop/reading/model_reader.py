@@ -22,6 +22,7 @@ from gromo_graph.interop.reading.in_place import Memories
 from gromo_graph.interop.reading.outputs import read_outputs
 from gromo_graph.interop.reading.weights import ModelWeights, module_at
 from gromo_graph.interop.traces.trace import Seen, Trace, line_of, name_of, without_extras
+from gromo_graph.layers.padding_mask import Padding
 from gromo_graph.plain_torch.arrangement import Arranged
 from gromo_graph.plain_torch.blueprint import Blueprint, Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.kept_modules import keep
@@ -34,7 +35,7 @@ class _Unread:
 
 
 _UNREAD = _Unread()
-_READ = (ModelValue, Stacked, Scores, MeanSquare, _Unread)
+_READ = (ModelValue, Stacked, Scores, MeanSquare, Padding, _Unread)
 """Values that depend on the inputs."""
 
 

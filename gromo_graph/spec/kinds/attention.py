@@ -27,6 +27,9 @@ from gromo_graph.spec.kinds.refusals import MIXED_HEADS
 class Attention(Weighted, Operation):
     """Scaled dot-product attention (Vaswani et al., 2017): `from: [query, key, value]`, in this order.
 
+    A fourth node in `from` is a mask with a number for each position of the key: those with a 0 are seen by none, such
+    as the ids that fill up a short text (`padding_mask`).
+
     Query and key must have the same features, key and value the same positions; usually all three are layers that read
     the same node. The output has the features of the value at the positions of the query. With `causal` a position does
     not attend to later ones. `heads` must divide the features of all three. Feature f belongs to head f modulo `heads`,
@@ -34,12 +37,14 @@ class Attention(Weighted, Operation):
     """
 
     width_rule: ClassVar[WidthRule] = WidthRule.LAST
-    max_sources: ClassVar[int | None] = 3
+    max_sources: ClassVar[int | None] = 4
     source_names: ClassVar[tuple[str, ...]] = ("query", "key", "value")
 
     kind: Literal["attention"] = "attention"
     sources: Sources = Field(
-        alias="from", min_length=1, description="The query, the key and the value, in this order."
+        alias="from",
+        min_length=1,
+        description="The query, the key and the value, in this order, and a mask if any.",
     )
     heads: Features = Field(
         1,
@@ -137,8 +142,8 @@ class Attention(Weighted, Operation):
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """The features of the value at the positions of the query."""
-        query, key, value = inputs
-        if any(len(shape) < 2 for shape in inputs):
+        query, key, value, *masks = inputs
+        if any(len(shape) < 2 for shape in inputs[:3]):
             raise ShapeMismatch(
                 "attention is between positions: it reads a query, a key and a value [features, length]",
                 "give it sequences or images",
@@ -161,6 +166,11 @@ class Attention(Weighted, Operation):
                     key=option,
                 )
         self._check_parts(query[1:])
+        if any(mask not in ((prod(key[1:]),), (1, *key[1:])) for mask in masks):
+            raise ShapeMismatch(
+                "the fourth, a mask, needs one number for each position of the key",
+                "let a `padding_mask` read the token ids, or leave it out",
+            )
         if query[0] % self.heads or value[0] % self.heads:
             raise ShapeMismatch(
                 f"{self.heads} heads need numbers of features that they divide",
@@ -195,7 +205,7 @@ class Attention(Weighted, Operation):
 
     def multiply_adds(self, inputs: Sequence[Shape]) -> int:
         """query positions · key positions that each sees · (features of the query + features of the value)."""
-        query, key, value = inputs
+        query, key, value = inputs[:3]
         return prod(query[1:]) * prod(self.seen(key[1:])) * (query[0] + value[0])
 
     def unit(self, features: int) -> int:

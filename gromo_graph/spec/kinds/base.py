@@ -54,7 +54,7 @@ class WidthRule(Enum):
     CONCATENATED = "concatenated"
     """It is the sum of the input widths, segment after segment (concat)."""
     LAST = "last"
-    """It is the width of the last input; the first two must be as wide as each other (attention)."""
+    """It is the width of the third input; the first two must be as wide as each other (attention)."""
     REPEATED = "repeated"
     """Each feature of the input becomes several neighbouring ones (flatten)."""
 
