@@ -62,6 +62,7 @@ growth:
   criterion: tiny
   curvature: gauss_newton
   neurons: {per_step: 8, reach: 1.0, least: 0.0}
+  edges: {prune: false}
   when: {begin: 0.0, until: 0.25, steps: 10, spacing: null, watch: validation_loss}
   stop: {parameters: 5000}
   apply_delta: false
