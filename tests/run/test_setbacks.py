@@ -55,10 +55,10 @@ def test_the_epoch_is_done_again_from_where_it_began(monkeypatch: pytest.MonkeyP
     (setback,) = read_journal(tmp_path / "run").setbacks
     assert (setback.epoch, setback.again) == (3, True)
     assert "loss is nan in epoch 3, batch 3" in setback.reason
-    assert [line["epoch"] for line in told] == list(range(1, 13))
+    assert [line["epoch"] for line in told] == list(range(1, 9))
     plain = grow(parse_spec(TEXT), seed=5, device="cpu")
     assert plain.events == run.events == ()
-    expected = [learning_rate(parse_spec(TEXT).train, (epoch + 5 / 6) / 12) for epoch in range(12)]
+    expected = [learning_rate(parse_spec(TEXT).train, (epoch + 5 / 6) / 8) for epoch in range(8)]
     assert [line["lr"] for line in told] == pytest.approx(
         [lr * (1.0 if epoch < 2 else 0.5) for epoch, lr in enumerate(expected)]
     )
@@ -116,7 +116,7 @@ def test_what_grew_in_the_epoch_is_taken_back(monkeypatch: pytest.MonkeyPatch, t
     assert journal.events == run.events
     assert [event.step for event in journal.applied] == list(range(1, len(journal.applied) + 1))
     assert journal.applied[-1].parameters == run.network.graph.parameter_count
-    assert [epoch.epoch for epoch in journal.epochs] == list(range(1, 13))
+    assert [epoch.epoch for epoch in journal.epochs] == list(range(1, 9))
 
 
 def test_it_ends_after_so_many_retries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def search(loss_at: Callable[[float], float], loss_now: float, effort: Effort = 
         loss_at: held-out loss as if the growth were applied with γ; not finite counts as infinite.
         loss_now: held-out loss without it.
 
-    >>> found = search(lambda gamma: (gamma - 5.0) ** 2, 25.0)
+    >>> found = search(lambda gamma: (gamma - 5.0) ** 2, 25.0, THOROUGH)
     >>> round(found.gamma, 1), found.evaluations
     (4.0, 5)
     >>> search(lambda gamma: 1.0 + gamma, 1.0).gamma
