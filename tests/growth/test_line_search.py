@@ -127,8 +127,10 @@ def test_decisions_that_count_epochs_keep_the_usual_end(clock: str) -> None:
         ),
         seed=0,
     )
-    x = torch.linspace(-1, 1, 60).reshape(20, 3)
+    x = torch.linspace(-1, 1, 900).reshape(300, 3)
     data = [(x, 1e5 * x.square().sum(dim=1, keepdim=True))]
     scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=3)
     gamma = scheduler.apply(scheduler.plan(data).candidates[0]).gamma
     assert gamma == 64.0 if network.spec.growth.counts_epochs else gamma > 64.0
+    few = [(data[0][0][:200], data[0][1][:200])]
+    assert scheduler.apply(scheduler.plan(few).candidates[0]).gamma <= 64.0

@@ -6,7 +6,7 @@ Processes that share the data have, together, the samples that one process would
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,10 +35,12 @@ class HeldOutParts:
 
     Attributes:
         searched: those by which step sizes are searched. rest: the others, or None.
+        few: whether there are fewer than a search should have.
     """
 
     searched: Loader
     rest: Loader | None
+    few: bool = False
 
     def at_most(self, samples: int) -> bool:
         """True if they are known to be no more than that."""
@@ -47,7 +49,8 @@ class HeldOutParts:
 
     def map(self, change: Callable[[Loader], Loader]) -> HeldOutParts:
         """The same with other values."""
-        return HeldOutParts(change(self.searched), None if self.rest is None else change(self.rest))
+        rest = None if self.rest is None else change(self.rest)
+        return replace(self, searched=change(self.searched), rest=rest)
 
 
 def held_out_parts(loader: Loader, network: GrowingNetwork, processes: Processes) -> HeldOutParts:
@@ -58,8 +61,10 @@ def held_out_parts(loader: Loader, network: GrowingNetwork, processes: Processes
     """
     shared = hasattr(loader, "weighted") and processes.count <= BLOCK
     available = getattr(loader, "samples", None) if shared else samples_of(loader)
-    if available is None or available < 2 * SEARCHED or (processes.count > 1 and not shared):
+    if available is None or (processes.count > 1 and not shared):
         return HeldOutParts(loader, None)
+    if available < 2 * SEARCHED:
+        return HeldOutParts(loader, None, few=available < SEARCHED)
     judged = max(1, available // JUDGED)
     searched = judged * max(1, available // judged // SEARCHED)
     first = thinned(numbered(loader, network), lambda block: block % searched == 0)

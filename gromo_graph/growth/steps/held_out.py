@@ -44,10 +44,13 @@ class LossesByStepSize:
     Args:
         searched: the losses of the samples by which step sizes are searched, at one of them.
         rest: those of the other samples that decide, None if there are no others.
+        few: whether these are too few samples to trust large step sizes.
     """
 
-    def __init__(self, searched: Callable[[float], LossSum], rest: Callable[[float], LossSum] | None) -> None:
-        self._searched_at, self._rest_at = searched, rest
+    def __init__(
+        self, searched: Callable[[float], LossSum], rest: Callable[[float], LossSum] | None, *, few: bool
+    ) -> None:
+        self._searched_at, self._rest_at, self.few = searched, rest, few
         self._searched: dict[float, LossSum] = {}
 
     def searched(self, gamma: float) -> float:
@@ -118,7 +121,7 @@ class HeldOut:
                 return self._sum(network if tail is None else tail, part)
 
         rest = None if parts.rest is None else partial(loss_of, parts.rest)
-        return LossesByStepSize(partial(loss_of, parts.searched), rest)
+        return LossesByStepSize(partial(loss_of, parts.searched), rest, few=parts.few)
 
     def error_of(self, network: GrowingNetwork) -> float:
         """The share of the held-out samples that get a wrong class."""

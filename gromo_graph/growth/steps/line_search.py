@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SMALLEST, USUAL, LARGEST = -8.0, 6.0, 12.0
 """γ is searched from 2**SMALLEST to 2**USUAL, and if the best is there to 2**LARGEST (docs/maths.md, "Step size")."""
@@ -40,6 +40,8 @@ class Effort:
 
 THOROUGH, QUICK = Effort(USUAL, 3, is_thorough=True), Effort(LARGEST, 1, is_thorough=False)
 """The search of release 0.1, and that of today."""
+WARY = replace(QUICK, largest=USUAL)
+"""That by few samples: they are soon all told apart, and then a loss such as the cross entropy falls with any step."""
 
 
 def search(loss_at: Callable[[float], float], loss_now: float, effort: Effort = QUICK) -> StepSize:

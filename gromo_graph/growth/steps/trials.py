@@ -11,7 +11,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.growth.candidates.prune import Pruning
 from gromo_graph.growth.candidates.stages import Applicable, LeftOut
 from gromo_graph.growth.steps.held_out import Losses, LossesByStepSize
-from gromo_graph.growth.steps.line_search import QUICK, THOROUGH, search
+from gromo_graph.growth.steps.line_search import QUICK, THOROUGH, WARY, search
 from gromo_graph.growth.stopping import not_worth
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.draft import Draft
@@ -71,7 +71,7 @@ class Tester:
         if gamma is not None:
             return Trial(candidate, draft, gamma, None)
         losses_at = self.by_step_size(draft)
-        effort = THOROUGH if self.policy.counts_epochs else QUICK
+        effort = THOROUGH if self.policy.counts_epochs else WARY if losses_at.few else QUICK
         gamma = search(losses_at.searched, self.before.searched, effort).gamma
         if gamma == 0.0:
             return Trial(candidate, draft, 0.0, self.before, ZERO)
