@@ -17,6 +17,9 @@ from gromo_graph.errors import ArgumentError
 CURRENT = 4
 """The version that new runs name."""
 
+SPACING = 50
+"""Training steps between two ticks, at the most, if nobody writes `until`: new neurons have settled by then."""
+
 GROWTH_1: Mapping[str, Any] = {
     "actions": ["widen"],
     "select": "balanced",

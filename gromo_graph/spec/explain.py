@@ -83,8 +83,9 @@ def report_refusals(
     error: ValidationError, data: Any, model: Model, path: Path, *, report: Report, suggester: Suggester
 ) -> None:
     """Report everything that a model refuses."""
-    for details in error.errors(include_url=False):
-        if not _follows_from_another(details):
+    all_details = error.errors(include_url=False)
+    for details in all_details:
+        if not _follows_from_another(details, all_details):
             _report_details(details, data, model, path, report=report, suggester=suggester)
 
 
@@ -97,7 +98,7 @@ def wrong_values(
     except ValidationError as error:
         wrong = [each for each in error.errors(include_url=False) if each["loc"] and each["loc"][0] in data]
         for details in wrong:
-            if not _follows_from_another(details):
+            if not _follows_from_another(details, wrong):
                 _report_details(details, data, model, path, report=report, suggester=suggester)
         return {str(details["loc"][0]) for details in wrong}
     return set()
@@ -152,10 +153,11 @@ def not_a_map(value: Any, keys: Sequence[str]) -> str:
     return f"found {shown(value)}, expected a map with {listed(keys)}"
 
 
-def _follows_from_another(details: ErrorDetails) -> bool:
+def _follows_from_another(details: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
     # The models count the right items of a list alone, and the wrong ones are reported themselves.
-    too_short = details["type"] == "too_short" and len(details["input"]) > 0
-    return details["input"] is UNKNOWN or too_short
+    place = details["loc"]
+    inside = any(each["loc"][: len(place)] == place for each in others if each is not details)
+    return details["input"] is UNKNOWN or (details["type"] == "too_short" and inside)
 
 
 def _report_details(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gromo_graph.spec.defaults import counts_epochs, with_defaults
+from gromo_graph.spec.defaults import SPACING, counts_epochs, with_defaults
 from gromo_graph.spec.kinds.base import Features
 from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.python_values import plain
@@ -45,10 +45,6 @@ class Neurons(Frozen):
     least: float = Field(
         0.0, ge=0, le=1, description="Leave out neurons below this share of the slope of the steepest one."
     )
-
-
-SPACING = 50
-"""Training steps between two times at which growth is tried, at the most: new neurons have settled by then."""
 
 
 class When(Frozen):
@@ -121,7 +117,9 @@ class When(Frozen):
     def _one_clock(self) -> When:
         if self.every is not None:
             wrong = [
-                name for name in self.unused if getattr(self, name) != type(self).model_fields[name].default
+                name
+                for name in self.unused
+                if getattr(self, name) not in (None, type(self).model_fields[name].default)
             ]
             if wrong:
                 raise PydanticCustomError(

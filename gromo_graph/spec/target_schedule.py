@@ -23,7 +23,8 @@ def with_target_schedule(growth: Growth, nodes: Mapping[str, Node]) -> Growth:
     written = "until" in growth.when.model_fields_set
     if growth.counts_epochs or written or growth.stop.is_budget or not any(map(_has_target, nodes.values())):
         return growth
-    when = growth.when.model_copy(update={"until": TARGET_UNTIL, "spacing": None})
+    spacing = growth.when.spacing if "spacing" in growth.when.model_fields_set else None
+    when = growth.when.model_copy(update={"until": TARGET_UNTIL, "spacing": spacing})
     return growth.model_copy(update={"when": when})
 
 

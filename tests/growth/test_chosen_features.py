@@ -373,3 +373,13 @@ def test_taking_a_pruned_edge_back_leaves_the_network_as_it_was() -> None:
     scheduler.undo()
     assert "b.features" not in network.spec.nodes
     assert torch.equal(outputs(network, data), before)
+
+
+def test_a_layer_of_zeros_such_as_a_new_class_loses_nothing() -> None:
+    network = compiled(TWO_READERS)
+    data = data_of(network)
+    with torch.no_grad():
+        network.growing("b").layer.weight.zero_()
+    (candidate,) = (each for each in pruning(network).plan(data).candidates if each.target == "h->b")
+    assert candidate.reason is not None
+    assert "all weights that read it are 0" in candidate.reason

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from gromo_graph import GrowthEvent, GrowthScheduler, compile_network, dump_spec, parse_spec
+from gromo_graph import GrowthEvent, GrowthScheduler, compile_network, dump_spec, edit, parse_spec
 from gromo_graph.errors import GrowthError, SpecError
 from gromo_graph.growth.candidates.widen import Widening
 from gromo_graph.growth.clock import TickClock
@@ -114,9 +114,39 @@ def test_who_writes_until_means_that_share(when: str, spacing: int | None) -> No
     assert parse_spec(dump_spec(spec)) == spec
 
 
+def test_a_change_of_until_alone_means_that_share_too() -> None:
+    """A run spells the default of `spacing` out."""
+    text = dump_spec(parse_spec(SPEC))
+    assert "spacing: 50" in text
+    changed = parse_spec(text, overrides={"growth.when.until": 0.5}).growth.when
+    assert (changed.until, changed.spacing) == (0.5, None)
+    both = parse_spec(text, overrides={"growth.when.until": 0.5, "growth.when.spacing": 50}).growth.when
+    assert (both.until, both.spacing) == (0.5, 50)
+    network = compile_network(parse_spec(SPEC), seed=0)
+    with edit(network) as change:
+        change.set_growth(when={"until": 0.5})
+    assert (network.spec.growth.when.until, network.spec.growth.when.spacing) == (0.5, None)
+
+
+@pytest.mark.parametrize("defaults", [1, 2, 3, 4])
+@pytest.mark.parametrize("when", ["{every: 2}", "{plateau: 3}"])
+def test_runs_of_all_versions_that_count_epochs_are_read(defaults: int, when: str) -> None:
+    growth = f"growth: {{when: {when}}}"
+    spec = parse_spec(SPEC + growth, defaults=defaults)
+    assert spec.growth.counts_epochs
+    assert parse_spec(dump_spec(spec), defaults=defaults) == spec
+    assert parse_spec(
+        SPEC + "growth: {when: {until: 0.5}}", overrides={"growth.when.every": 1}
+    ).growth.counts_epochs
+
+
 def test_targets_are_reached_late_however_long_the_training_is() -> None:
     spec = parse_spec(SPEC.replace("features: 2", "features: 2, grow: {target: 9}", 1))
     assert (spec.growth.when.until, spec.growth.when.spacing) == (0.75, None)
+    near = parse_spec(
+        SPEC.replace("features: 2", "features: 2, grow: {target: 9}", 1) + "growth: {when: {spacing: 20}}"
+    )
+    assert (near.growth.when.until, near.growth.when.spacing) == (0.75, 20)
 
 
 @pytest.mark.parametrize(

@@ -111,3 +111,15 @@ def test_processes_have_together_the_part_of_one(processes: int) -> None:
 def test_rows_that_are_no_samples_are_all_looked_at() -> None:
     tokens, flat = torch.zeros(10, 4), torch.zeros(40)
     assert thinned([((tokens,), flat, torch.arange(40))], lambda block: block % 2 == 0) == []
+
+
+def test_if_the_targets_of_the_part_are_ignored_all_samples_decide() -> None:
+    text = "nodes: {x: {kind: input, shape: [3]}, y: {kind: linear, from: x, features: 2}}\noutput: y"
+    network = compile_network(parse_spec(text), seed=0)
+    x = torch.randn(4 * SEARCHED, 3, generator=torch.Generator().manual_seed(3))
+    y = (x[:, 0] > 0).long()
+    y[torch.arange(len(x)) // 16 % 4 == 0] = -100
+    held_out = HeldOut(torch.nn.CrossEntropyLoss(), ALONE)
+    held_out.loader = [(x, y)]
+    losses = held_out.losses_of(network, all_samples=False)
+    assert losses == held_out.losses_of(network, all_samples=True)

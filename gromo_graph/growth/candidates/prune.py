@@ -155,6 +155,8 @@ class _RemovalProspect(Prospect[Removal], ABC):
         """Remove neurons that are hardly missed, or as many as are wanted if the policy sets `when.worth`."""
         if gathered.unreached.issuperset(reader.name for reader in self.readers):
             return self.left_out("the loss does not depend on it, which says nothing of its worth")
+        if not any(reader.weight.detach().any() for reader in self.readers):
+            return self.left_out("all weights that read it are 0 so far, which says nothing of its worth")
         hardly = sum(error <= _HARDLY_MISSED for error in solution.errors)
         count = self.neurons if self.policy.when.worth is not None else hardly
         if count == 0:

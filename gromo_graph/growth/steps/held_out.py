@@ -102,6 +102,9 @@ class HeldOut:
             self._checked = self.loader
         parts = self._parts_of(network, all_samples=all_samples)
         searched = self._sum(network, parts.searched)
+        if not searched.weights and parts.rest is not None:  # the targets of all of them are ignored
+            self._parts = self._given, HeldOutParts(self._given, None)
+            return self.losses_of(network, all_samples=all_samples)
         judged = searched if parts.rest is None else searched + self._sum(network, parts.rest)
         return Losses(finite(searched.mean), finite(judged.mean))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.data_sections import section_model
+from gromo_graph.spec.defaults import SPACING
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.field_names import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
@@ -28,10 +29,27 @@ def apply_overrides(
     document: Document, overrides: Overrides, *, root: Model, suggester: Suggester
 ) -> Document:
     """The document with the values replaced; a path that the language does not know is a problem."""
-    for text in override_texts(overrides):
-        path, value = _split(text)
+    written = [_split(text) for text in override_texts(overrides)]
+    for path, value in written:
         document = _apply(document, path, value, root=root, suggester=suggester)
-    return document
+    paths = {path for path, _ in written}
+    return (
+        _until_alone(document)
+        if "growth.when.until" in paths and "growth.when.spacing" not in paths
+        else document
+    )
+
+
+def _until_alone(document: Document) -> Document:
+    """Without the default of `spacing`, which a run spells out and which nobody has who writes `until`."""
+    growth = document.data.get("growth") if isinstance(document.data, dict) else None
+    when = growth.get("when") if isinstance(growth, dict) else None
+    if not isinstance(when, dict) or when.get("spacing") != SPACING:
+        return document
+    left = {key: value for key, value in when.items() if key != "spacing"}
+    place = Location(0, 0, file="--set growth.when.until")
+    data, places = _replaced(document.data, document.root, ("growth", "when"), left, place)
+    return replace(document, data=data, root=places)
 
 
 def override_texts(overrides: Overrides) -> list[str]:
