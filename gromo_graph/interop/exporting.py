@@ -205,7 +205,10 @@ def _check_free(path: Path, chosen: Format, files: tuple[Path, ...], *, force: b
         if file.is_dir():
             raise RunError(f"{file}: this is a folder, expected a file for the format `{chosen}`")
         if file.exists() and not force:
-            raise RunError(f"{file}: this file already exists: choose another -o, or replace it with --force")
+            raise RunError(
+                f"{file}: this file already exists: choose another one, or replace it with `force=True` (on the "
+                "command line `--force`)"
+            )
 
 
 def _write_source(

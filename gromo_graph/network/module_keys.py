@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 _OF_THE_CONTAINER = frozenset((*dir(torch.nn.ModuleDict), *vars(torch.nn.ModuleDict())))
@@ -18,3 +20,12 @@ def module_key(name: str) -> str:
     """
     key = name.replace("%", "%25").replace(".", "%2E")
     return f"{key}%" if key in _OF_THE_CONTAINER else key
+
+
+def unescaped(key: str) -> str:
+    """The node name of a key, or the name of a tensor with such a key in it, for people to read.
+
+    >>> unescaped("a%2Eb"), unescaped("keys%"), unescaped("50%25"), unescaped("nodes.y%2Enew.layer.bias")
+    ('a.b', 'keys', '50%', 'nodes.y.new.layer.bias')
+    """
+    return re.sub(r"%(2E|25)?", lambda found: {"2E": ".", "25": "%"}.get(found[1], ""), key)

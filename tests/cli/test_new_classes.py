@@ -30,11 +30,16 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
+def told(done: Result) -> str:
+    """All that was said, on one line."""
+    return " ".join(done.output.split())
+
+
 def csv(path: Path, classes: tuple[str, ...], shift: float) -> None:
     draw = np.random.default_rng(len(classes))
     rows = []
     for place, name in enumerate(classes):
-        points = draw.normal(size=(40, 3)) + shift + 3.0 * np.eye(3)[place]
+        points = draw.normal(size=(40, 3)) + shift + 3.0 * np.eye(4, 3)[place]
         rows += [f"{','.join(f'{value:.4f}' for value in point)},{name}" for point in points]
     path.write_text("\n".join(["a,b,c,target", *rows]) + "\n")
 
@@ -102,6 +107,38 @@ def test_it_grows_for_the_new_class_alone(folder: Path) -> None:
     assert "began from a run with this file, which has been changed since" in " ".join(done.output.split())
 
 
+def test_data_with_more_classes_are_told_the_way_to_go_on(folder: Path) -> None:
+    (folder / "narrow.yaml").write_text(SPEC)
+    narrow = ("grow", folder / "narrow.yaml", "--weights", folder / "one", "--out", folder / "no", "--data")
+    done = call(*narrow, folder / "more.csv")
+    way = "`gromo-graph edit FILE take RUN` and then `gromo-graph edit FILE widen-outputs 3`"
+    assert f"one feature for each class; a run goes on with more classes by {way}" in told(done)
+    done = call(*narrow, folder / "fruit.csv")
+    assert f"`gromo-graph edit FILE take {folder / 'one'}` brings its sizes into your file" in told(done)
+    csv(folder / "four.csv", ("pear", "quince", "apple", "fig"), 1.0)
+    done = call("grow", folder / "my.yaml", "--data", folder / "four.csv", "--out", folder / "no")
+    assert "one feature for each class: `gromo-graph edit FILE widen-outputs 4`" in told(done)
+
+
+@pytest.mark.filterwarnings("default")
+def test_outputs_may_be_widened_twice_before_training(folder: Path) -> None:
+    (folder / "twice.yaml").write_text((folder / "my.yaml").read_text())
+    done = call("edit", folder / "twice.yaml", "widen-outputs", 4)
+    assert done.exit_code == 0, done.output
+    csv(folder / "two_new.csv", ("plum", "fig"), 1.0)
+    more = ("grow", folder / "twice.yaml", "--data", folder / "two_new.csv", "--weights", folder / "one")
+    options = ("--set", "growth.stop={steps: 0}", "--set", "train.optimizer.lr=1.0e-30")
+    done = call(*more, *options, "--set", "growth.freeze=old", "--out", folder / "twice")
+    assert done.exit_code == 0, done.output
+    assert "two_new.csv: no training sample has the classes `pear`, `quince` that the first" in told(done)
+    one, twice = load_run(folder / "one"), load_run(folder / "twice")
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    assert torch.equal(twice.scores(x)[:, :2], one.scores(x))
+    assert twice.preparation.classes == ("pear", "quince", "fig", "plum")
+    done = call(*more, "--set", "nodes.h.features=9", "--out", folder / "no")
+    assert "`nodes.y.new.2.layer.bias` is missing here" in told(done)
+
+
 # Tables, and several outputs
 
 TABLE = """\
@@ -127,6 +164,7 @@ def table(path: Path, classes: tuple[str, ...], soils: tuple[str, ...]) -> None:
     path.write_text("\n".join(["size,soil,fruit", *rows]) + "\n")
 
 
+@pytest.mark.filterwarnings("default")
 def test_a_table_whose_new_rows_have_a_new_class_goes_on(tmp_path: Path) -> None:
     """Its columns are encoded as before, and the new class comes last though it is the first by its name."""
     (tmp_path / "my.yaml").write_text(TABLE)
@@ -154,8 +192,30 @@ def test_a_table_whose_new_rows_have_a_new_class_goes_on(tmp_path: Path) -> None
     one, two = load_run(tmp_path / "one"), load_run(tmp_path / "two")
     assert two.preparation.classes == ("pear", "quince", "apple")
     assert two.preparation.table == one.preparation.table
+    assert "column `soil`: `chalk` read as none of the categories" in told(done)
+    assert "no training sample" not in told(done)
     rows = {"size": [0.5, 2.0], "soil": ["clay", "sand"]}
     assert torch.equal(two.scores(rows)[:, :2], one.scores(rows))
+
+
+@pytest.mark.filterwarnings("default")
+def test_one_new_class_may_come_alone_to_a_table(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(TABLE)
+    table(tmp_path / "garden.csv", ("pear", "quince"), ("clay", "sand"))
+    for words in (
+        ("grow", tmp_path / "my.yaml", "--out", tmp_path / "one"),
+        ("edit", tmp_path / "my.yaml", "take", tmp_path / "one"),
+        ("edit", tmp_path / "my.yaml", "widen-outputs", 3),
+    ):
+        assert call(*words).exit_code == 0
+    table(tmp_path / "garden.csv", ("apple",), ("clay", "sand"))
+    again = ("grow", tmp_path / "my.yaml", "--set", "growth.freeze=old", "--out", tmp_path / "two")
+    assert "the target has one class alone, `apple`: two are needed" in told(call(*again))
+    done = call(*again, "--weights", tmp_path / "one")
+    assert done.exit_code == 0, done.output
+    assert "no training sample has the classes `pear`, `quince` that the first weights know" in told(done)
+    assert "one class alone" not in told(done)
+    assert load_run(tmp_path / "two").preparation.classes == ("pear", "quince", "apple")
 
 
 SEVERAL = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,9 @@ from gromo_graph.growth.clock import TickClock
 from gromo_graph.growth.pace import TickPace
 from gromo_graph.growth.policy import ranked
 from gromo_graph.growth.scheduler_checks import UNFOLLOWED
+from gromo_graph.growth.ticks.filling import all_random, told_as_one
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
+from gromo_graph.records.decisions import Decision
 from gromo_graph.render.drawing.title_block import step_words
 from gromo_graph.spec.settings import Growth, Stop, When
 
@@ -266,6 +269,22 @@ def test_a_limit_of_the_author_is_kept_and_the_word_to_change_is_told() -> None:
     assert all(event.decision.neurons == 1 for event in events)
     assert scheduler.reason is not None
     assert "% used: raise `growth.neurons.per_step`" in scheduler.reason
+
+
+def test_no_advice_is_given_to_who_wants_no_growth() -> None:
+    scheduler = GrowthScheduler(chain(growth="{stop: {parameters: 400, steps: 0}}"), MSE, training_steps=20)
+    assert not trained(scheduler, 20)
+    assert scheduler.reason == "growth steps applied: 0, and `growth.stop.steps` is 0"
+
+
+def test_random_neurons_are_told_in_the_right_number() -> None:
+    decision = Decision("widen", "h", 1, nodes=("h",), delta_parameters=5, delta_madds=4)
+    assert all_random(decision)[1].startswith("due: 1 random neuron, which changes nothing yet; ")
+    two = all_random(replace(decision, neurons=2))[1]
+    assert two.startswith("due: 2 random neurons, which change nothing yet; ")
+    drawn = SimpleNamespace(neurons=1, delta_parameters=5, delta_madds=4)
+    _, note = told_as_one(replace(decision, neurons=3), drawn)
+    assert note == "the last of 4 neurons is random and changes nothing yet: as many were due"
 
 
 def test_a_network_above_its_budget_is_told_at_once() -> None:

@@ -307,7 +307,8 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     network = compile_network(parse_spec(TWO), seed=0)
     (tmp_path / "m.safetensors").write_text("of somebody else")
     with pytest.raises(
-        RunError, match="this file already exists: choose another -o, or replace it with --force"
+        RunError,
+        match=r"already exists: choose another one, or replace it with `force=True` \(on the command line `--force`\)",
     ):
         export(network, tmp_path / "m.py")
     assert not (tmp_path / "m.py").exists()

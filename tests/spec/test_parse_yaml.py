@@ -136,6 +136,12 @@ def test_nesting_is_limited_with_aliases_written_out() -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"none\.yaml there is no such file"):
         load_spec(tmp_path / "none.yaml")
+    with pytest.raises(SpecError, match=r"there is no such file$"):
+        load_spec(tmp_path / "nowhere" / "none.yaml")
+    for name in ("vit2.yaml", "fruit.yaml", "vit2.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(SpecError, match=rf"no such file: did you mean `{tmp_path / 'vit2.yaml'}`\?$"):
+        load_spec(tmp_path / "vit2.yml")
 
 
 def test_a_folder(tmp_path: Path) -> None:

@@ -104,9 +104,10 @@ class Filler:
 
 def all_random(decision: Decision) -> tuple[Decision, str]:
     """The decision to add drawn neurons alone, and its reason."""
+    change = "changes" if decision.neurons == 1 else "change"
     return replace(decision, random=decision.neurons), (
-        f"due: {decision.neurons} random neurons, which change nothing yet; no solved one lowered the held-out loss "
-        "at this tick"
+        f"due: {amount(decision.neurons, 'random neuron')}, which {change} nothing yet; no solved "
+        "one lowered the held-out loss at this tick"
     )
 
 
@@ -133,7 +134,7 @@ def told_as_one(decision: Decision, drawn: Widening) -> tuple[Decision, str]:
         delta_parameters=decision.delta_parameters + drawn.delta_parameters,
         delta_madds=decision.delta_madds + drawn.delta_madds,
     )
-    return (
-        total,
-        f"the last {drawn.neurons} of {amount(both, 'neuron')} are random and change nothing yet: as many were due",
-    )
+    last, are = f"the last {drawn.neurons}", "are random and change nothing yet"
+    if drawn.neurons == 1:
+        last, are = "the last", "is random and changes nothing yet"
+    return total, f"{last} of {amount(both, 'neuron')} {are}: as many were due"

@@ -120,7 +120,7 @@ class Timekeeper:
         seconds = processes.number(time.perf_counter() - self._began)
         if stop.steps is not None and self.applied >= stop.steps:
             reason = f"growth steps applied: {self.applied}, and `growth.stop.steps` is {stop.steps}"
-            return reason + budget_left(graph, self.policy, "growth.stop.steps")
+            return reason + (budget_left(graph, self.policy, "growth.stop.steps") if stop.steps else "")
         if over is not None:
             full = None if self.policy.counts_epochs else budget_reached(graph, self.policy)
             return full or over + budget_left(graph, self.policy, self.clock.ended_by)

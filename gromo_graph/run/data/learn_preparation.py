@@ -17,6 +17,7 @@ from gromo_graph.run.data.several_inputs import InputForm, slices
 from gromo_graph.run.data.targets import (
     IGNORED,
     TargetForm,
+    Wider,
     class_indices,
     class_names,
     label_names,
@@ -48,16 +49,26 @@ class Target:
 
     @classmethod
     def of(
-        cls, raw: Raw, task: Task, outputs: int, *, name: str = "", positions: tuple[int, ...] = ()
+        cls,
+        raw: Raw,
+        task: Task,
+        outputs: int,
+        *,
+        wider: Wider,
+        name: str = "",
+        positions: tuple[int, ...] = (),
     ) -> Target:
         """
+        Args:
+            wider: the way to more outputs, for a message.
+
         Raises:
             RunError: the target does not fit the output.
         """
         assert raw.y is not None
         classes: tuple[str | int, ...] = ()
         if task == "classification":
-            classes = class_names(raw, outputs)
+            classes = class_names(raw, outputs, wider)
             values = class_indices(raw.y, classes, raw.name, positions)
         else:
             classes = label_names(raw, outputs) if task == "labels" else ()

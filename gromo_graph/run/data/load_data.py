@@ -148,9 +148,7 @@ def of_table(
         RunError: with everything that is wrong with the columns; or they do not fit the spec.
     """
     task = spec.train.task
-    learned = learn_table(rows, section, task, validation=spec.train.held_out)
-    if known is not None and known.table is not None:
-        learned = replace(learned, encoding=known.table, raw=known.table.raw(rows, task))
+    learned = learn_table(rows, section, task, validation=spec.train.held_out, known=known)
     raw, parts, notes = learned.raw, learned.parts, learned.notes
     if held_out is not None:
         raw = with_validation(raw, learned.encoding.raw(held_out, task))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gromo_graph.amounts import amount
+from gromo_graph.amounts import amount, plural
 from gromo_graph.run.data.raw import Array, Raw, is_text
 
 _NAMED = 5
@@ -61,6 +61,35 @@ def single_class(raw: Raw) -> list[str]:
         return []
     label = str(labels[0]) if is_text(labels) else f"{labels[0]:g}"
     return [f"{raw.name}: the target has one class alone, `{label}`: there is nothing to predict"]
+
+
+def missing_classes(name: str, known: Sequence[str | int], taught: Array) -> list[str]:
+    """A note about classes of an earlier run that no training sample has.
+
+    Args:
+        name: of the data. known: the classes of the earlier run, which come first. taught: the class index of each
+            training sample.
+
+    >>> missing_classes("more.csv", ("pear", "fig"), np.array([2, 2, 1]))
+    ['more.csv: no training sample has the class `pear` that the first weights know: predictions of it get worse, ...']
+    """
+    numbers = not any(
+        isinstance(each, str) for each in known
+    )  # beside names a number is an output without a class
+    present = set(np.unique(taught).tolist())
+    lost = [
+        each
+        for place, each in enumerate(known)
+        if place not in present and (numbers or isinstance(each, str))
+    ]
+    if not lost:
+        return []
+    listed = ", ".join(f"`{each}`" for each in lost[:_NAMED])
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    return [
+        f"{name}: no training sample has the {plural('class', len(lost))} {listed}{more} that the first weights know: "
+        f"predictions of {'it' if len(lost) == 1 else 'them'} get worse, keep some of the old samples"
+    ]
 
 
 def classes_in(raw: Raw) -> int:

@@ -13,14 +13,14 @@ from gromo_graph.errors import RunError
 from gromo_graph.graph import build_graph
 from gromo_graph.run.data.held_out import split_of
 from gromo_graph.run.data.learn_preparation import Target, learn_preparation
-from gromo_graph.run.data.notes import single_class, unused_outputs
+from gromo_graph.run.data.notes import missing_classes, single_class, unused_outputs
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw, check_finite, is_prepared_late
 from gromo_graph.run.data.samples import MappedPart, Part, Samples
 from gromo_graph.run.data.several_inputs import InputForm, forms_for
 from gromo_graph.run.data.split import Split
 from gromo_graph.run.data.tables.encoding import TableEncoding
-from gromo_graph.run.data.targets import with_known_classes
+from gromo_graph.run.data.targets import Wider, with_known_classes
 from gromo_graph.spec.data_sections import UNCHANGED, Augment
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.token_inputs import vocabularies
@@ -105,9 +105,10 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparat
     if known is not None:
         preparation = preparation.standardising_as(known)
     notes = [*found.notes, *(note for _, told in learned for note in told)]
+    notes += [] if known is None else _lost_classes(targets, rows.train, known)
     unused: str | None = None
     if one and preparation.task == "classification":
-        notes += single_class(raw)
+        notes += single_class(raw) if known is None else []
         # A text seldom has all tokens, and the classes of an earlier run may be missing.
         complete = not preparation.positions and known is None
         unused = unused_outputs(raw, preparation.outputs) if complete else None
@@ -124,6 +125,17 @@ def prepare(raw: Raw, spec: Spec, parts: Split | None = None, *, known: Preparat
     )
 
 
+def _lost_classes(targets: Sequence[Target], train: Array, known: Preparation) -> list[str]:
+    """Notes about the classes of an earlier run that no training row has, of each output with a class a sample."""
+    before = {"": known.classes, **{form.name: form.classes for form in known.several}}
+    return [
+        note
+        for each in targets
+        if each.one_class is not None
+        for note in missing_classes(each.raw.name, before.get(each.name, ()), each.one_class[train])
+    ]
+
+
 def _targets(raw: Raw, spec: Spec, known: Preparation | None) -> list[Target]:
     """The target of each output; of several outputs the classes of an earlier run come first.
 
@@ -137,7 +149,8 @@ def _targets(raw: Raw, spec: Spec, known: Preparation | None) -> list[Target]:
         for name, own in zip(spec.outputs, _columns_of(raw, spec.outputs), strict=True):
             task = TASKS[spec.train.loss_of(name).name]
             own = with_known_classes(own, before.get(name, ())) if task == "classification" else own
-            found.append(Target.of(own, task, shapes[name][0], name=name))
+            wider = Wider(spec, name, goes_on=known is not None)
+            found.append(Target.of(own, task, shapes[name][0], wider=wider, name=name))
         return found
     if raw.several:
         names = ", ".join(each.name for each in raw.several)
@@ -149,7 +162,8 @@ def _targets(raw: Raw, spec: Spec, known: Preparation | None) -> list[Target]:
         raise RunError(
             f"{raw.name}: samples with a class for each position cannot have weights: leave them out"
         )
-    return [Target.of(raw, _task(raw, spec), outputs, positions=tuple(positions))]
+    wider = Wider(spec, spec.outputs[0], goes_on=known is not None)
+    return [Target.of(raw, _task(raw, spec), outputs, wider=wider, positions=tuple(positions))]
 
 
 def _rows(raw: Raw, spec: Spec, targets: Sequence[Target]) -> Split:

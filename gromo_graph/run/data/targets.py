@@ -15,6 +15,7 @@ from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.run.data.raw import Array, Raw, is_text
 from gromo_graph.run.judging.probabilities import EVEN, chosen_classes, sigmoid
+from gromo_graph.spec.model import Spec
 from gromo_graph.spec.train_settings import Task
 
 IGNORED = -100
@@ -85,7 +86,29 @@ class TargetForm:
         return values[:, 0] if self.outputs == 1 else values
 
 
-def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
+@dataclass(frozen=True)
+class Wider:
+    """The way to more features of an output, for messages.
+
+    Attributes:
+        spec: of the network. output: its name. goes_on: whether a run goes on from the weights of another one.
+    """
+
+    spec: Spec
+    output: str
+    goes_on: bool
+
+    def advice(self, features: int) -> str:
+        """The end of a message: the words to write for so many features."""
+        name = f" {self.output}" if len(self.spec.outputs) > 1 else ""
+        widen = f"`gromo-graph edit FILE widen-outputs {features}{name}`"
+        if self.goes_on:
+            return f"; a run goes on with more classes by `gromo-graph edit FILE take RUN` and then {widen}"
+        node = self.spec.nodes[self.output]  # a merge has no `features`
+        return f", write `features: {features}`" if "features" in type(node).model_fields else f": {widen}"
+
+
+def class_names(raw: Raw, outputs: int, wider: Wider) -> tuple[str | int, ...]:
     """One class for each output feature; features beyond the classes of the data go by their number.
 
     Raises:
@@ -98,7 +121,7 @@ def class_names(raw: Raw, outputs: int) -> tuple[str | int, ...]:
     if len(named) > outputs:
         raise RunError(
             f"{raw.name}: {amount(len(named), 'class')}, but the output of the spec has {amount(outputs, 'feature')}: "
-            f"expected one feature for each class, write `features: {len(named)}`"
+            f"expected one feature for each class{wider.advice(len(named))}"
         )
     return (*named, *range(len(named), outputs))
 

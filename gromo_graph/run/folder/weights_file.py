@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -14,12 +15,14 @@ from safetensors import SafetensorError
 
 from gromo_graph.errors import GraphError, RunError
 from gromo_graph.network import GrowingNetwork, compile_network
+from gromo_graph.network.module_keys import unescaped
 from gromo_graph.network.transaction import edit
 from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.folder.command import FirstWeights
 from gromo_graph.run.folder.own_files import DATA, SPEC, WEIGHTS
 from gromo_graph.run.folder.sealed_tensors import sealed, shapes_of, unsealed, words_of
 from gromo_graph.spec import parse_spec
+from gromo_graph.spec.kinds.merge import Merge
 
 _SPEC = "spec"
 _SHOWN = 6  # tensors that differ
@@ -105,16 +108,22 @@ def load_first_weights(first: FirstWeights, network: GrowingNetwork) -> tuple[st
     if narrow is not None and set(narrow.spec.outputs) == set(outputs):
         load_weights(path, narrow)
         before = set(narrow.parts)
-        more = {name: network.graph.features(name) for name in outputs}
-        more = {name: width for name, width in more.items() if width > narrow.graph.features(name)}
         with suppress(GraphError), edit(narrow) as change:
-            for output, features in more.items():
-                change.widen_outputs(features, output=output)
+            for output in outputs:
+                for features in _widths(network, output, narrow.graph.features(output)):
+                    change.widen_outputs(features, output=output)
         if _shapes(narrow) == _shapes(network) and before != set(narrow.parts):
             network.load_state_dict(narrow.state_dict())
             return tuple(set(narrow.parts) - before - set(change.renamed))
     load_weights(path, network, of=f"`{network.spec.name}`")
     return ()
+
+
+def _widths(network: GrowingNetwork, output: str, narrow: int) -> list[int]:
+    """The widths that an output was widened to, one after the other, from a narrow one on: sums of joined parts."""
+    node = network.spec.nodes[output]
+    parts = node.sources if isinstance(node, Merge) and node.merge == "concat" else (output,)
+    return [width for width in accumulate(map(network.graph.features, parts)) if width > narrow]
 
 
 def _shapes(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
@@ -147,16 +156,21 @@ def load_weights(path: Path, network: torch.nn.Module, *, of: str = SPEC) -> Non
 def _differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str:
     names = sorted({name for name, _ in found.items() ^ expected.items()})
     told = [
-        f"`{name}` is {found.get(name, 'missing')} here, and {expected.get(name, 'unknown')} there"
+        f"`{unescaped(name)}` is {found.get(name, 'missing')} here, and {expected.get(name, 'unknown')} there"
         for name in names[:_SHOWN]
     ]
     return "; ".join(told) + (f"; and {len(names) - _SHOWN} more differ" if len(names) > _SHOWN else "")
 
 
 def _own_spec(path: Path, of: str) -> str:
-    """Names the spec of a run's weights, if those of another one were expected."""
+    """Names the spec of a run's weights, if those of another one were expected, and the way to go on from it."""
     own = path.parent / SPEC
-    return f"; their own spec is {own}" if of != SPEC and path.name == WEIGHTS and own.is_file() else ""
+    if of == SPEC or path.name != WEIGHTS or not own.is_file():
+        return ""
+    return (
+        f"; their own spec is {own}: `gromo-graph edit FILE take {path.parent}` brings its sizes into your file, and "
+        "`gromo-graph edit FILE widen-outputs N` then gives it more outputs"
+    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gromo_graph.errors import RunError
+from gromo_graph.run.data.preparation import Preparation
 from gromo_graph.run.data.raw import Array, Raw
 from gromo_graph.run.data.split import Split, split
 from gromo_graph.run.data.tables.column_kinds import Column, Said, kinds_of
@@ -30,7 +31,7 @@ class LearnedTable:
     """A table as numbers.
 
     Attributes:
-        raw: of all rows. encoding: learned from the training rows alone.
+        raw: of all rows. encoding: learned from the training rows alone, or known of an earlier run.
         columns: all but the target, with what was found. parts: the rows of each part.
         notes: that are said once: columns that are not read, categories that the training part does not have.
     """
@@ -43,13 +44,19 @@ class LearnedTable:
 
 
 def learn_table(
-    rows: Rows, section: TableData, task: Task, *, validation: float | Fold | None = 0.2
+    rows: Rows,
+    section: TableData,
+    task: Task,
+    *,
+    validation: float | Fold | None = 0.2,
+    known: Preparation | None = None,
 ) -> LearnedTable:
-    """The numbers of a table, learned from its training rows.
+    """The numbers of a table, learned from its training rows or known of an earlier run.
 
     Args:
         rows: the table. section: what is said about it. task: for which the target is read.
         validation: as of `split`.
+        known: the preparation of an earlier run, which goes on with these rows; its classes need not be among them.
 
     Raises:
         RunError: with everything that is wrong with the columns and the target; or a class has too few rows.
@@ -63,20 +70,25 @@ def learn_table(
     labels = None
     if task == "classification" and y is not None:
         classes, labels = np.unique(y, return_inverse=True)
-        if len(classes) == 1:
+        others = set() if known is None else {*known.classes} - {*classes.tolist()}
+        if len(classes) == 1 and not others:
             problems.append(
                 f"`{section.target}`: the target has one class alone, `{classes[0]}`: two are needed"
             )
     check(rows.name, problems)
     called = () if labels is None else tuple(classes.tolist())
     parts = split(rows.name, len(rows), labels, called, validation=validation)
-    encoding = TableEncoding(
-        target=section.target,
-        columns=_columns(rows, columns, parts.train, section.missing),
-        refuses_gaps=section.missing == "refuse",
-        weight=section.sample_weight or "",
-    )
-    notes = _notes(rows, columns, encoding, parts.train)
+    if known is not None and known.table is not None:
+        encoding = known.table
+        notes = tuple(f"{rows.name}: {words}" for words in encoding.unseen(rows))
+    else:
+        encoding = TableEncoding(
+            target=section.target,
+            columns=_columns(rows, columns, parts.train, section.missing),
+            refuses_gaps=section.missing == "refuse",
+            weight=section.sample_weight or "",
+        )
+        notes = _notes(rows, columns, encoding, parts.train)
     return LearnedTable(encoding.raw(rows, task), encoding, columns, parts, notes)
 
 
