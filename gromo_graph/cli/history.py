@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from gromo_graph.cli.messages import printable, reported
 from gromo_graph.cli.options import AsJson
 from gromo_graph.memory_sizes import size
 from gromo_graph.records.journal import Journal
+
+if TYPE_CHECKING:
+    from gromo_graph.spec import Spec
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDEST = 60
@@ -50,7 +53,9 @@ def _show(journal: Journal) -> None:
     from gromo_graph.render.numbers import change, real
 
     stdout = console()
-    numbers = ("step", "epoch", "slope", "γ", "held-out loss", "parameters")
+    # A budget in multiply-adds is shown beside what it allows.
+    costs = ("parameters", "multiply-adds") if _begun(journal).growth.stop.madds else ("parameters",)
+    numbers = ("step", "epoch", "slope", "γ", "held-out loss", *costs)
     table = plain_table("step", "epoch", "what", *numbers[2:], "why", numbers=numbers)
     for event in journal.events:
         done = event.decision is not None
@@ -62,7 +67,7 @@ def _show(journal: Journal) -> None:
             real(event.slope) if solved else "random" if done else "",
             real(event.gamma) if solved else "",
             change(event.loss_before, event.loss_after) if done else real(event.loss_before),
-            f"{event.parameters:,}",
+            *(f"{cost:,}" for cost in (event.parameters, event.madds)[: len(costs)]),
             printable(event.reason),
         )
     if journal.events:
@@ -94,9 +99,15 @@ def _curves(journal: Journal) -> dict[str, list[float]]:
 def _at_first(journal: Journal) -> float:
     """Parameters before any growth."""
     from gromo_graph.graph import build_graph
+
+    return float(build_graph(_begun(journal)).parameter_count)
+
+
+def _begun(journal: Journal) -> Spec:
+    """The spec that the run began with."""
     from gromo_graph.spec import parse_spec
 
-    return float(build_graph(parse_spec(journal.header.spec)).parameter_count)
+    return parse_spec(journal.header.spec)
 
 
 def sparkline(values: Sequence[float], width: int = _WIDEST) -> str:

@@ -29,7 +29,7 @@ def why_discontinuous(operation: str, remedy: str) -> str:
     Args:
         operation: its name in messages. remedy: how growing it can be allowed.
     """
-    return f"{operation} changes its old outputs at once, however small the new ones are: {remedy}"
+    return f"{operation} changes its old outputs at once, as it normalises old and new features together: {remedy}"
 
 
 def growing_share(graph: Graph) -> float:

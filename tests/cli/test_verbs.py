@@ -384,6 +384,16 @@ def test_history(run: Path) -> None:
     assert len(told["epochs"]) == len(journal.epochs)
 
 
+def test_history_shows_what_a_budget_in_multiply_adds_allows(spec: Path, tmp_path: Path) -> None:
+    budget = ("--set", "growth.stop={madds: 300}", "--set", "train.epochs=4")
+    assert call("grow", spec, "--out", tmp_path / "run", "--data", "iris", *budget).exit_code == 0
+    told = call("history", tmp_path / "run").stdout
+    assert "multiply-adds" in told
+    applied = read_journal(tmp_path / "run").applied
+    assert applied
+    assert all(f"{event.madds:,}" in told for event in applied)
+
+
 def test_history_verifies_every_line(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     copy.mkdir()
