@@ -87,16 +87,21 @@ class Obstacle:
     Args:
         path: of the submodule, as in `named_modules()`; empty for the model itself.
         reason: what was found, what was expected.
+        model: the class of the model, of a call in a forward pass; empty for all else.
 
     >>> str(Obstacle("block.0", "it is a LSTM")), str(Obstacle("", "it has hooks"))
     ('`block.0`: it is a LSTM', 'the model itself: it has hooks')
+    >>> str(Obstacle("", "`sin`: a spec has nothing like it", model="Waves"))
+    'in the forward of Waves: `sin`: a spec has nothing like it'
     """
 
     path: str
     reason: str
+    model: str = ""
 
     def __str__(self) -> str:
-        return f"{f'`{self.path}`' if self.path else 'the model itself'}: {self.reason}"
+        alone = f"in the forward of {self.model}" if self.model else "the model itself"
+        return f"{f'`{self.path}`' if self.path else alone}: {self.reason}"
 
 
 class TorchImportError(GromoGraphError):

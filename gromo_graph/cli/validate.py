@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict
 from typing import Annotated
 
@@ -40,14 +41,17 @@ def validate(
 
 
 def _sound(spec: str, overrides: Overrides) -> None:
-    """Print the size of a sound spec, and its parts that will not grow."""
+    """Print the size of a sound spec, its parts that will not grow, and warn of what is seldom meant."""
     from gromo_graph.graph import build_graph, obstacle
+    from gromo_graph.graph.doubts import doubts
     from gromo_graph.spec import load_spec
 
     loaded = load_spec(spec, overrides=overrides or ())
     if problems := _unreachable(spec, overrides):
         raise SpecError(problems)
     graph = build_graph(loaded)
+    for doubt in doubts(graph):
+        warnings.warn(printable(doubt), stacklevel=2)
     typer.echo(
         f"{printable(spec)}: sound: {printable(loaded.name)} has {amount(len(loaded.nodes), 'node')}, "
         f"{amount(graph.parameter_count, 'parameter')} and {amount(graph.multiply_adds, 'multiply-add')} "

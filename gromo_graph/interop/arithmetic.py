@@ -21,7 +21,8 @@ from gromo_graph.layers.scale import scaled
 from gromo_graph.plain_torch.arrangement import FEATURES, Arranged, Factor
 from gromo_graph.plain_torch.blueprint import Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.torch_call import TorchCall, Weight
-from gromo_graph.spec.kinds import Merge
+from gromo_graph.spec.kinds import Merge, ShapeMismatch
+from gromo_graph.spec.kinds.merge import multiplied
 
 
 def add(call: TorchCall, input: Any, other: Any, *, alpha: Any = 1) -> ModelValue:
@@ -165,6 +166,14 @@ def _multiplied(call: TorchCall, a: ModelValue, b: ModelValue) -> ModelValue:
     nodes = [_factor(call, view, by_features) for view in (a, b)]
     blueprint = call.blueprint
     plain = [ModelValue(node, blueprint.shapes[node], blueprint.shapes[node]) for node in nodes]
+    try:
+        multiplied([view.own for view in plain])
+    except ShapeMismatch as error:
+        one, other = (list(view.own) for view in plain)
+        raise Misread(
+            f"it multiplies {list(a.shape)} and {list(b.shape)} of each sample, which nodes give as {one} and {other}, "
+            "features first: expected the same sizes in the same places, or 1"
+        ) from error
     found = blueprint.merge(call.named(Merge, {}), "product", plain)
     return call.behind_positions(found) if by_features else found
 

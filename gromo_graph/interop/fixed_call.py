@@ -66,7 +66,10 @@ class KeptCall(nn.Module):
 
         args, named = pytree.tree_map(filled, self._arguments)
         if isinstance(self._target, str):
-            return getattr(args[0], self._target)(*args[1:], **named)
+            value, *others = args
+            special = f"__{self._target}__"  # of Python's operators, such as `~`
+            method = self._target if hasattr(value, self._target) else special
+            return getattr(value, method)(*others, **named)
         return self._target(*args, **named)
 
     def extra_repr(self) -> str:

@@ -38,6 +38,10 @@ _ADVICE = (
     "expected the kinds of docs/language.md: change these modules, or keep them unchanged, so that they do not grow, "
     "with from_torch(model, example, allow_fixed=True) in Python"
 )
+_ADVICE_BESIDE_FIXED = (
+    "expected the kinds of docs/language.md, or what `allow_fixed` can keep: a call that gives one tensor with a row "
+    "for each sample, or a module inside the model that does: put these calls into such a module"
+)
 
 
 @checked
@@ -97,28 +101,31 @@ def from_torch(
     if found:
         raise TorchImportError(found, _ADVICE)
     inputs = _batches(model, given)
-    refused: TorchImportError | None = None
+    refused: list[TorchImportError] = []
+    advice = _ADVICE_BESIDE_FIXED if allow_fixed else _ADVICE
     for reading in _readings(model, inputs, allow_fixed=allow_fixed):
         try:
-            network = _checked(model, reading, inputs, name)
+            network = _checked(model, reading, inputs, name, advice)
         except TorchImportError as error:
-            refused = refused or error
+            refused.append(error)
             continue
         if adapters is not None:
             adapt(network, adapters)
         return network
-    assert refused is not None
-    raise refused
+    # Read around obstacles, those that are left are the ones in the way.
+    raise min(refused, key=lambda error: len(error.obstacles)) if allow_fixed else refused[0]
 
 
-def _checked(model: nn.Module, reading: Reading, inputs: Mapping[str, Tensor], name: str) -> GrowingNetwork:
+def _checked(
+    model: nn.Module, reading: Reading, inputs: Mapping[str, Tensor], name: str, advice: str
+) -> GrowingNetwork:
     """The network of a reading that computes the same as the model.
 
     Raises:
         TorchImportError: there are obstacles, or it computes something else.
     """
     if reading.obstacles:
-        raise TorchImportError(reading.obstacles, _ADVICE)
+        raise TorchImportError(reading.obstacles, advice)
     network = _network(model, reading, name)
     apart = disagreement(model, network, inputs, train=reading.trains, folded=reading.folded)
     if apart is not None:

@@ -163,12 +163,13 @@ FORMS = VIEWS | {
 }
 """Functions that give a parameter in another form, of which there is a copy."""
 
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 HINTS: Mapping[str, str] = {
     "t": "a spec keeps the batch first",
     **dict.fromkeys(("setitem", "fill", "copy"), "a spec changes nothing in place"),
     "detach": "a spec does not cut the gradient",
     **dict.fromkeys(
-        ("eq", "ne", "lt", "le", "gt", "ge"),
+        COMPARISONS,
         "a spec compares no values: expected masks that no input changes",
     ),
     **dict.fromkeys(

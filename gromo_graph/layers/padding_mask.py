@@ -59,7 +59,7 @@ class Padding:
     inverted: bool
 
     def __repr__(self) -> str:
-        return "a mask of padding"
+        return "a mask of padding, which attention alone reads"
 
 
 def equal(call: TorchCall, input: Any, other: Any) -> Padding:

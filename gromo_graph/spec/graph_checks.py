@@ -10,7 +10,7 @@ import networkx as nx
 
 from gromo_graph.amounts import amount
 from gromo_graph.spec.explain import Report
-from gromo_graph.spec.kinds import Input, Layer, Node
+from gromo_graph.spec.kinds import Fixed, Input, Layer, Node
 from gromo_graph.spec.kinds.again import Shares
 from gromo_graph.spec.kinds.base import MAX_FEATURES, Grow
 from gromo_graph.spec.order import cycle_text, cycles_in_order, reading_graph, topological_order
@@ -157,6 +157,8 @@ class GraphChecks:
                         f"`{clipped(source)}`, {with_article(self.sound[source].kind)} node"
                     )
                     self.report((*_node(name), "from"), message)
+                elif isinstance(node, Fixed):
+                    continue  # it does with them what it did in the model
                 elif node.tokens is None and source in ids and isinstance(self.sound[source], Input):
                     message = (
                         f"`{clipped(source)}` holds token ids, which stand for no amount: read the embedding of it, or "

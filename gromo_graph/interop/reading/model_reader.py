@@ -16,7 +16,7 @@ from gromo_graph.interop.call_patterns.attention import ATTENTION, Scores
 from gromo_graph.interop.call_patterns.rms_norm import MeanSquare
 from gromo_graph.interop.call_patterns.rotary import Region, rotary, rotary_regions
 from gromo_graph.interop.fixed_call import kept_call
-from gromo_graph.interop.operators import CASTS, HINTS, SEVERAL
+from gromo_graph.interop.operators import CASTS, COMPARISONS, HINTS, SEVERAL
 from gromo_graph.interop.reading.call_rows import CallRows
 from gromo_graph.interop.reading.in_place import Memories
 from gromo_graph.interop.reading.outputs import read_outputs
@@ -27,7 +27,7 @@ from gromo_graph.plain_torch.arrangement import Arranged
 from gromo_graph.plain_torch.blueprint import Blueprint, Misread, ModelValue, Unmapped
 from gromo_graph.plain_torch.kept_modules import keep
 from gromo_graph.plain_torch.torch_call import Absent, TorchCall, Weight
-from gromo_graph.spec.kinds import Input, Layer
+from gromo_graph.spec.kinds import Fixed, Input, Layer
 
 
 class _Unread:
@@ -89,6 +89,8 @@ class _Reader:
         self.memories = Memories(trace.root, self.values)
         self.doubtful: set[fx.Node] = set()  # an obstacle before them may be the reason for what they are
         self.unclear: set[fx.Node] = set()  # those up to the next layer, whose output has a form of its own
+        self.masked: set[fx.Node] = set()  # of those, what is computed with a mask that cannot be read
+        self.comparisons: dict[fx.Node, ModelValue] = {}  # those that kept calls read
 
     def read(self) -> Reading:
         regions = rotary_regions(self.trace)
@@ -116,13 +118,28 @@ class _Reader:
                 pytree.tree_map(self._lost, seen) if unclear else self._kept(node, str(reason))
             )
         except Unmapped as reason:
-            self.values[node] = self._kept(node, str(reason))
+            masked = any(each in self.masked for each in node.all_input_nodes)
+            self.values[node] = (
+                pytree.tree_map(self._lost, self.trace.seen[node])
+                if masked
+                else self._kept(node, str(reason))
+            )
         found = self.result.obstacles[before:]
+        self._follow_mask(node, refused=bool(found))
         self.result.behind.update(found if behind else ())
         if behind or found:
             self.doubtful.add(node)
         if unclear or found:
             self.unclear.add(node)
+
+    def _follow_mask(self, node: fx.Node, *, refused: bool) -> None:
+        """Note what reads a mask that a call is refused for, up to the next layer: it is refused for that alone."""
+        masks = {each for each in node.all_input_nodes if isinstance(self.values.get(each), Padding)}
+        behind = any(each in self.masked for each in node.all_input_nodes)
+        if refused and (masks or name_of(node)[0] in COMPARISONS):
+            self.masked |= {node, *masks}
+        elif behind and not self._is_of_layer(self.values[node]):
+            self.masked.add(node)
 
     def _is_of_layer(self, value: Any) -> bool:
         """True for the output of a layer, whose form is that of the layer."""
@@ -172,9 +189,18 @@ class _Reader:
             owners=self.owners,
         )
 
+    def _value_of(self, node: fx.Node) -> Any:
+        """What a kept call reads: a mask as the comparison that it is in the model."""
+        value = self.values[node]
+        if not isinstance(value, Padding):
+            return value
+        if node not in self.comparisons:
+            self.comparisons[node] = self._call_as_it_is(node, self.trace.seen[node])
+        return self.comparisons[node]
+
     def _call_as_it_is(self, node: fx.Node, seen: Any) -> ModelValue:
-        arguments: tuple[Any, ...] = fx.map_arg(node.args, self.values.__getitem__)
-        named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
+        arguments: tuple[Any, ...] = fx.map_arg(node.args, self._value_of)
+        named: dict[str, Any] = fx.map_arg(node.kwargs, self._value_of)
         name, in_place = name_of(node)
         if in_place or named.get("inplace") or not isinstance(seen, Seen) or seen.shape[:1] != (self.batch,):
             raise Unmapped("it gives something else than a new tensor with a row for each sample")
@@ -199,7 +225,8 @@ class _Reader:
             obstacle = Obstacle(path, f"{type(module).__name__}: {reason}")
         else:
             named = f"`{name_of(node)[0]}`: " if node.op.startswith("call") else ""
-            obstacle = Obstacle(self.trace.owner(node), f"{named}{reason}{line_of(node)}")
+            text = f"{named}{reason}{line_of(node)}"
+            obstacle = Obstacle(self.trace.owner(node), text, model=type(self.model).__name__)
         self._note(obstacle)
 
     def _around(self, path: str) -> str:
@@ -229,8 +256,9 @@ class _Reader:
             case "get_attr":
                 return self.weights.attribute(node)
         seen = self.trace.seen[node]
-        arguments: tuple[Any, ...] = fx.map_arg(node.args, self.values.__getitem__)
-        named: dict[str, Any] = fx.map_arg(node.kwargs, self.values.__getitem__)
+        value_of = self._value_of if node.target in self.fixed else self.values.__getitem__
+        arguments: tuple[Any, ...] = fx.map_arg(node.args, value_of)
+        named: dict[str, Any] = fx.map_arg(node.kwargs, value_of)
         leaves = pytree.tree_leaves((arguments, named))
         if node.target is operator.setitem and any(isinstance(leaf, ModelValue) for leaf in leaves):
             raise Unmapped(f"it assigns to a part of a tensor: {HINTS['setitem']}")
@@ -294,6 +322,7 @@ class _Reader:
             return Stacked.of(*arguments, **named)
         row = self.rows.row(node, name, arguments, named)
         seen = self._one_tensor(node, name, seen)
+        self._check_cast(node, name, seen, arguments)
         self._note_precision(node, name, arguments, named)
         call = self._torch_call(node, seen)
         try:
@@ -324,6 +353,20 @@ class _Reader:
         if not isinstance(seen, Seen):
             raise Unmapped("it gives several values: expected one tensor")
         return seen
+
+    def _check_cast(self, node: fx.Node, name: str, seen: Seen, arguments: Any) -> None:
+        """
+        Raises:
+            Unmapped: it makes numbers of what a kept call gave, such as truth values.
+        """
+        value = arguments[0] if name in CASTS else None
+        if not isinstance(value, ModelValue) or not isinstance(
+            self.result.blueprint.nodes[value.node], Fixed
+        ):
+            return
+        before = self.trace.seen[node.all_input_nodes[0]]
+        if isinstance(before, Seen) and before.floats != seen.floats:
+            raise Unmapped("it changes the type of what it reads")
 
     def _note_precision(self, node: fx.Node, name: str, arguments: Any, named: Any) -> None:
         """Note dropout without a module, and casts, for the comparison with the model."""

@@ -256,9 +256,7 @@ class _Recorder(TorchFunctionMode):
         path = self._path()
         node.meta["nn_module_stack"] = {path: (path, None)}
         node.meta["line"] = _users_line()
-        self.seen[node] = pytree.tree_map(
-            lambda value: Seen(tuple(value.shape)) if isinstance(value, Tensor) else value, result
-        )
+        self.seen[node] = pytree.tree_map(Seen.of, result)
         if any(each in self._changing for each in node.all_input_nodes):
             self._changing.add(node)
         elif isinstance(result, Tensor) and op != "placeholder":

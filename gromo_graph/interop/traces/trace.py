@@ -24,9 +24,15 @@ ITSELF = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "truediv"}
 
 @dataclass(frozen=True)
 class Seen:
-    """A tensor that was seen when the model ran: its shape, the batch included."""
+    """A tensor that was seen when the model ran: its shape, the batch included, and whether it holds floats."""
 
     shape: tuple[int, ...]
+    floats: bool = True
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """What was seen of a tensor; any other value as it is."""
+        return cls(tuple(value.shape), value.is_floating_point()) if isinstance(value, Tensor) else value
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,7 @@ class _Recorder(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        self.seen[n] = pytree.tree_map(
-            lambda value: Seen(tuple(value.shape)) if isinstance(value, Tensor) else value, result
-        )
+        self.seen[n] = pytree.tree_map(Seen.of, result)
         return result
 
 

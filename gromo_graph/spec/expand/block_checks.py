@@ -90,13 +90,18 @@ class Blocks:
                 self.report((*path, "params", name), "a param is named with letters, digits and _", key=True)
         return len(self.work.problems) == before
 
-    def used(self, use: Use, path: Path, stack: tuple[str, ...]) -> Block | None:
-        if use.use not in self.names:
-            if self.document.partial:
-                return None
-            hint = self.work.suggester.hint(use.use, list(self.names), "blocks")
-            self.report((*path, "use"), f"unknown block `{clipped(use.use)}`: {hint}")
+    def meant(self, use: Use, path: Path) -> Use | None:
+        """The use of a block that there is: of a misspelt one as if it were not, so that its nodes are checked too."""
+        if use.use in self.names:
+            return use
+        if self.document.partial:
             return None
+        hint = self.work.suggester.hint(use.use, self.names, "blocks")
+        self.report((*path, "use"), f"unknown block `{clipped(use.use)}`: {hint}")
+        near = self.work.suggester.nearest(use.use, self.names)
+        return None if near is None else use.model_copy(update={"use": near})
+
+    def used(self, use: Use, path: Path, stack: tuple[str, ...]) -> Block | None:
         if use.use in stack:
             circle = cycle_text(stack[stack.index(use.use) :])
             self.report((*path, "use"), f"the blocks use each other in a circle: {circle}")

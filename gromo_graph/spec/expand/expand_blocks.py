@@ -203,6 +203,7 @@ class _Unfolding:
             )
         else:
             use = read_section(Use, data, path, report=self.blocks.report, suggester=self.work.suggester)
+            use = None if use is None else self.blocks.meant(use, path)
             block = None if use is None else self.blocks.used(use, path, stack)
             if use is not None and block is not None:
                 self.write_out(name, use, block, scope, path, stack)

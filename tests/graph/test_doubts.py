@@ -1,0 +1,53 @@
+"""Sound specs with parts that are seldom meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gromo_graph.cli import app
+from gromo_graph.graph import build_graph
+from gromo_graph.graph.doubts import doubts
+from gromo_graph.spec import parse_spec
+
+SHIFTED = """
+nodes:
+  x: {kind: input, shape: [3, 4, 6]}
+  moved: {kind: roll, from: x, shifts: SHIFTS}
+  q: {kind: conv2d, from: moved, features: 2, kernel: 1}
+  k: {kind: conv2d, from: moved, features: 2, kernel: 1}
+  v: {kind: conv2d, from: moved, features: 2, kernel: 1}
+  a: {kind: attention, from: [q, k, v], window: 2, rolled: ROLLED}
+output: a
+"""
+
+
+@pytest.mark.parametrize(
+    ("shifts", "rolled", "told"),
+    [
+        ("-1", "1", ""),
+        ("[3, 5]", "1", ""),  # the same around the edges
+        ("[-1, 0]", "[1, 0]", ""),
+        ("1", "1", "`shifts: -1`"),
+        ("-1", "[1, 0]", "`shifts: [-1, 0]`"),
+        ("-1", "0", ""),
+    ],
+)
+def test_windows_are_rolled_as_they_say(shifts: str, rolled: str, told: str) -> None:
+    spec = parse_spec(SHIFTED.replace("SHIFTS", shifts).replace("ROLLED", rolled))
+    found = list(doubts(build_graph(spec)))
+    assert len(found) == bool(told)
+    assert told in "".join(found)
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_validate_warns_of_windows_that_nothing_rolls(tmp_path: Path) -> None:
+    path = tmp_path / "swin.yaml"
+    text = SHIFTED.replace("{kind: roll, from: x, shifts: SHIFTS}", "{kind: dropout, from: x, p: 0.1}")
+    path.write_text(text.replace("ROLLED", "1"))
+    result = CliRunner().invoke(app, ["validate", str(path)])
+    assert result.exit_code == 0
+    assert "sound" in result.stdout
+    assert "warning: `a` says `rolled: 1`, and no `roll` before it moves its positions" in result.stderr
