@@ -201,18 +201,19 @@ def _expression(value: Any, known: Mapping[fx.Node, str]) -> str:
         return known[value]
     if _is_sum(value):
         return _sum([_expression(term, known) for term in _terms(value, known)])
-    arguments = [_expression(each, known) for each in value.args]
+    if value.op == "call_function" and value.target in _OPERATORS:
+        return f" {_OPERATORS[value.target]} ".join(_operand(each, known) for each in value.args)
+    # Each argument once: otherwise each call of a chain would double the time.
+    first = [(_operand if value.op == "call_method" else _expression)(each, known) for each in value.args[:1]]
+    arguments = [*first, *(_expression(each, known) for each in value.args[1:])]
     keywords = [f"{key}={_expression(each, known)}" for key, each in value.kwargs.items()]
     match value.op:
         case "call_module":
             return f"self.{value.target}({', '.join(arguments)})"
         case "call_method":
-            of = _operand(value.args[0], known)
-            return f"{of}.{value.target}({', '.join([*arguments[1:], *keywords])})"
+            return f"{arguments[0]}.{value.target}({', '.join([*arguments[1:], *keywords])})"
         case "call_function" if value.target is operator.getitem:
             return f"{arguments[0]}[{arguments[1]}]"
-        case "call_function" if value.target in _OPERATORS:
-            return f" {_OPERATORS[value.target]} ".join(_operand(each, known) for each in value.args)
         case "get_attr":
             return f"self.{value.target}"
         case _:

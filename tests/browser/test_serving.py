@@ -124,7 +124,7 @@ def test_a_run_in_progress(opened: Opened, tmp_path: Path) -> None:
     spec.write_text(IRIS)
     command = [sys.executable, "-m", "gromo_graph"]
     run = tmp_path / "run"
-    settings = ["train.epochs=400", "growth.when.until=0.9", "growth.when.every=20"]
+    settings = ["train.epochs=4000", "growth.when.until=0.9", "growth.when.every=20"]
     options = [option for setting in settings for option in ("--set", setting)]
     processes = []
     try:
