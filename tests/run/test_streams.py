@@ -206,6 +206,8 @@ class Dying(torch.utils.data.Dataset[Any]):
         return X[index % 8], Y[index % 8]
 
 
+# torch tells of it by an error in the handler of a signal, which may come while something is being deleted.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_worker_that_dies_is_told(tmp_path: Path) -> None:
     dying = DataLoader(Dying(), batch_size=8, num_workers=1)
     with pytest.raises(
