@@ -29,7 +29,7 @@ Batches = list[tuple[Any, Tensor]]
 
 @dataclass(frozen=True)
 class Grown:
-    """How a model grew.
+    """The growth of a model.
 
     Attributes:
         slopes: candidates of the plan that have a slope. off: the largest relative error of the steepest, the flattest

@@ -167,11 +167,11 @@ class _Links:
     alone: bool
 
     def of_layer(self, consumer: LayerModule) -> Followed:
-        """What the policy asks for, whatever the consumer reads."""
+        """The kind that the policy asks for, for all that the consumer reads."""
         return followed(self.policy, samples=self.samples, inputs=columns_beside(consumer))
 
     def of(self, group: LinkedGroup, consumer: LayerModule) -> Followed:
-        """What costs least of all that serves."""
+        """The cheapest kind that serves."""
         if self._keep_rows(group):
             return "rows"
         kind = self.of_layer(consumer)

@@ -112,7 +112,7 @@ class Attend(torch.nn.Module):
         return products.softmax(dim=3)
 
     def bias(self, q: Tensor, mask: Tensor | None = None) -> Tensor | None:
-        """What is added to products, which it broadcasts to; None if that is nothing or a causal mask alone.
+        """The term added to products, which it broadcasts to; None if that is nothing or a causal mask alone.
 
         Args:
             q: (n · windows, heads, positions, features). mask: (n, ...), 0 for positions of the key that nobody sees.

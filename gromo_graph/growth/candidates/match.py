@@ -198,7 +198,7 @@ class MatchStatistics:
         return product_gradient(weights, value, gradient)
 
     def _rows(self) -> tuple[Tensor, Tensor]:
-        """What the layers of query and key read at each position, (n · windows, columns, positions of a window)."""
+        """The inputs of the query and key layers at each position, (n · windows, columns, positions of a window)."""
         query, key = (
             self.attention.attend.parted(patch_matrix(stored_rows(module))) for module in self.layers
         )

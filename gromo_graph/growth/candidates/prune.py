@@ -86,7 +86,7 @@ class GroupPruning(Pruning, OfGroup):
 
     @property
     def unit(self) -> int:
-        """That of the group."""
+        """Neurons are removed in multiples of this, as the group widens."""
         return self.group.unit
 
     def cost_of(self, count: int) -> Cost:

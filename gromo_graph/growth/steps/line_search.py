@@ -41,7 +41,7 @@ class Effort:
 THOROUGH, QUICK = Effort(USUAL, 3, is_thorough=True), Effort(LARGEST, 1, is_thorough=False)
 """The search of release 0.1, and that of today."""
 WARY = replace(QUICK, largest=USUAL)
-"""That by few samples: they are soon all told apart, and then a loss such as the cross entropy falls with any step."""
+"""The search by few samples: once all are told apart, a loss such as the cross entropy falls with any step."""
 
 
 def search(loss_at: Callable[[float], float], loss_now: float, effort: Effort = QUICK) -> StepSize:

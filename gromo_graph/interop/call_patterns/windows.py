@@ -20,7 +20,7 @@ from gromo_graph.plain_torch.torch_call import per_axis
 from gromo_graph.spec.kinds import Shape
 
 _HIDDEN = -100.0
-"""What is added to products of positions that do not see each other, or less: the softmax makes nothing of it."""
+"""A value added to the products of positions that do not see each other; with it or less, the softmax gives 0."""
 
 
 def windows_of(side: Arranged) -> Windows | None:

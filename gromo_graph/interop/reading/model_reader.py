@@ -190,7 +190,7 @@ class _Reader:
         )
 
     def _value_of(self, node: fx.Node) -> Any:
-        """What a kept call reads: a mask as the comparison that it is in the model."""
+        """The inputs of a kept call: a mask as the comparison that it is in the model."""
         value = self.values[node]
         if not isinstance(value, Padding):
             return value
