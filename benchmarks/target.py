@@ -35,7 +35,7 @@ from gromo_graph import Spec, compile_network, grow
 
 SEEDS = (11, 12, 13, 14, 15)
 # The widest stage is twice as wide; the network has about 110,000 parameters.
-WIDTH, BEGIN = 32, 0.25
+WIDTH, BEGIN = 32, 0.5
 FIXED = "growth.stop={steps: 0}"
 
 

@@ -179,8 +179,8 @@ class _Links:
         return "crossed" if is_crossed else kind
 
     def _keep_rows(self, group: LinkedGroup) -> bool:
-        # Rows are kept by one process alone, and of S only the space of the rows is known.
-        solved = self.alone and self.policy.criterion in SOLVED_EXACTLY and self.policy.scale == "sqrt"
+        # Rows are kept by one process alone.
+        solved = self.alone and self.policy.criterion in SOLVED_EXACTLY
         kept = solved and _few_rows(self.network, group, self.samples)
         return kept and all(self.of_layer(each) == "raw" for each in group.consumers)
 

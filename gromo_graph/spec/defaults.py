@@ -2,7 +2,7 @@
 
 Version 1 is that of release 0.1. It holds for a spec that counts growth in epochs (`growth.when.every` or `plateau`),
 and for a run whose journal names no version. Version 2 is from before `warm_up`, version 3 from before
-`when.spacing`. Version 4, the current one, is that of the fields themselves.
+`when.spacing`, version 4 from before `scale: auto`. Version 5, the current one, is that of the fields themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from gromo_graph.errors import ArgumentError
 
-CURRENT = 4
+CURRENT = 5
 """The version that new runs name."""
 
 SPACING = 50
@@ -59,8 +59,9 @@ TRAIN_1: Mapping[str, Any] = {
 
 _TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     1: {"growth": GROWTH_1, "train": TRAIN_1},
-    2: {"growth": {"warm_up": 0.0, "when": {"spacing": None}}},
-    3: {"growth": {"when": {"spacing": None}}},
+    2: {"growth": {"warm_up": 0.0, "scale": "sqrt", "when": {"spacing": None}}},
+    3: {"growth": {"scale": "sqrt", "when": {"spacing": None}}},
+    4: {"growth": {"scale": "sqrt"}},
     CURRENT: {},
 }
 

@@ -54,21 +54,28 @@ class When(Frozen):
     counted in training steps. With `every` or `plateau` growth is tried after whole epochs.
     """
 
-    begin: float = Field(0.0, ge=0, lt=1, description="Share of the training steps before growth begins.")
+    begin: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "Share of the training steps before growth begins; 0.5 by default if layers have a `target` and "
+            "there is no budget."
+        ),
+    )
     until: float = Field(
         0.25,
         gt=0,
         le=1,
         description=(
-            "Share of the training steps after which growth ends; 0.75 by default if layers have a `target` "
-            "and there is no budget."
+            "Share of the training steps after which growth ends; 0.6 by default with targets as above."
         ),
     )
     steps: Count = Field(
         10,
         description=(
             "Number of times that growth is tried, spread evenly from `begin` to `until`; fewer if the "
-            "training has fewer steps."
+            "training has fewer steps; 2 by default with targets as above."
         ),
     )
     spacing: Count | None = Field(
@@ -321,10 +328,12 @@ class Growth(Frozen):
     )
     ridge: float = Field(0.1, ge=0, description="Ridge on S when solving, relative to mean(diag S).")
     statistics: Statistics = Field(Statistics(), description="Amount of data used for a decision.")
-    scale: Literal["sqrt", "alpha_std"] = Field(
-        "sqrt",
+    scale: Literal["auto", "sqrt", "alpha_std"] = Field(
+        "auto",
         description=(
-            "Scaling of a new neuron: √γ on both sides, or fan-in at the scale of the layer and γ on fan-out."
+            "Scaling of a new neuron: √γ on both sides (`sqrt`, the default with `when.every`), or fan-in at the "
+            "scale of the layer and γ on fan-out (`alpha_std`). `auto` is `alpha_std` for layers with several "
+            "positions, such as convolutions, and `sqrt` for others."
         ),
     )
     kernel: Literal["full", "centre"] = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -173,11 +174,12 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
 
     The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
     """
-    s = links_of_group(linked)[linked.consumers[0]].s_growth.statistic()
-    constant = _constant_column(linked)
+    link = links_of_group(linked)[linked.consumers[0]]
+    of = _of_rows if link.follows == "rows" else _of_moment
     own = [FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers]
-    old = _deviations(s, _joined(linked, own), constant)
-    new = _deviations(s, _joined(linked, neurons.fan_in), constant)
+    old, new = (
+        of(link, _joined(linked, fan_in), _constant_column(linked)) for fan_in in (own, neurons.fan_in)
+    )
     target = old.mean()
     if not target > 0:
         return neurons
@@ -200,8 +202,18 @@ def _constant_column(linked: LinkedGroup) -> int | None:
     return None
 
 
-def _deviations(s: Tensor, matrix: Tensor, constant: int | None) -> Tensor:
+def _of_rows(link: GrowthLink[Any], matrix: Tensor, constant: int | None) -> Tensor:
+    """Standard deviations of W b from rows b that were kept; without a constant column, root mean squares."""
+    rows = link.rows.value()
+    values = rows @ matrix.to(rows).t()
+    if constant is None:
+        return values.square().mean(dim=0).sqrt()
+    return values.std(dim=0, correction=0)
+
+
+def _of_moment(link: GrowthLink[Any], matrix: Tensor, constant: int | None) -> Tensor:
     """Standard deviations of W b from S = E[b bᵀ] alone; without a constant column, root mean squares."""
+    s = link.s_growth.statistic()
     matrix = matrix.to(s)
     squares = ((matrix @ s) * matrix).sum(dim=1)
     if constant is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -94,8 +95,8 @@ class Widening(OfGroup):
         return self.drawn and not self.group.jumps
 
     def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
-        """Wider layers and norms; with `scale: alpha_std` γ scales the fan-out alone."""
-        finite_scale = policy.scale == "alpha_std" and not self.drawn
+        """Wider layers and norms; at the scale of the layer γ scales the fan-out alone."""
+        finite_scale = scale_of(policy, network.graph, self.group) == "alpha_std" and not self.drawn
         step = Step(self.deltas, {} if finite_scale else self.shifts, finite_scale)
         return widened_draft(network, self.group, self.weights, step)
 
@@ -113,6 +114,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
     def __init__(
         self, network: GrowingNetwork, policy: Growth, group: WidthGroup, pace: Pace = UNPACED
     ) -> None:
+        policy = policy.model_copy(update={"scale": scale_of(policy, network.graph, group)})
         wanted = neurons_wanted(network.graph, group, policy, pace)
         neurons = affordable_neurons(network.graph, group, wanted, policy)
         super().__init__(network, policy, group.target, neurons)
@@ -244,6 +246,16 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
     def united(self, neurons: Sequence[GroupNeurons]) -> GroupNeurons:
         """The neurons of all parts as those of the group."""
         return neurons[0] if len(neurons) == 1 else united(self.linked, self.parts, neurons)
+
+
+def scale_of(policy: Growth, graph: Graph, group: WidthGroup) -> Literal["sqrt", "alpha_std"]:
+    """The scaling of the new neurons of a group.
+
+    S sums over positions, and so the closed form makes the fan-in smaller, and the fan-out larger, the more there are.
+    """
+    if policy.scale != "auto":
+        return policy.scale
+    return "alpha_std" if any(math.prod(graph.shapes[name][1:]) > 1 for name in group.producers) else "sqrt"
 
 
 def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth, pace: Pace) -> int:
