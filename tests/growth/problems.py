@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, parse_spec
 from gromo_graph.modules.pending import put
-from gromo_graph.modules.scaling import give_factor
+from gromo_graph.modules.scaling import give_factor, set_factors
 from gromo_graph.network.linked_groups import linked_group
 from gromo_graph.records import Candidate
 from gromo_graph.spec.settings import Growth
@@ -83,10 +83,14 @@ def sizes_agree(network: GrowingNetwork) -> bool:
 
 
 @torch.no_grad()
-def pend(network: GrowingNetwork, candidate: Any, gamma: float) -> None:
+def pend(network: GrowingNetwork, candidate: Any, gamma: float, *, scale: str = "sqrt") -> None:
     """Make a candidate pending growth of the modules: `extended_forward` shows what `apply_change` would make real."""
     group, s = linked_group(network, candidate.group), math.sqrt(gamma)
     put(group, candidate.weights)
+    if scale == "alpha_std":  # the fan-in is as it is, and γ scales the fan-out
+        for consumer in group.consumers:
+            set_factors(consumer, input_extension=gamma, output_extension=1.0)
+        return
     for consumer in group.consumers:
         shift = candidate.shifts.get(consumer.name)
         if shift is not None:  # a pending delta is multiplied by −s²

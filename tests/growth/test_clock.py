@@ -91,13 +91,13 @@ def test_a_text_without_a_version_has_the_defaults_of_the_first_release() -> Non
 
 def test_a_run_from_before_the_warm_up_goes_on_without_one() -> None:
     assert parse_spec(SPEC).growth.warm_up == 0.1
-    assert parse_spec(SPEC, defaults=2).growth == Growth(warm_up=0.0, when=When(spacing=None))
+    assert parse_spec(SPEC, defaults=2).growth == Growth(warm_up=0.0, scale="sqrt", when=When(spacing=None))
     assert parse_spec(SPEC + "growth: {warm_up: 0.5}", defaults=2).growth.warm_up == 0.5
 
 
 def test_a_run_from_before_spacing_goes_on_without_one() -> None:
     assert parse_spec(SPEC).growth.when.spacing == 50
-    assert parse_spec(SPEC, defaults=3).growth == Growth(when=When(spacing=None))
+    assert parse_spec(SPEC, defaults=3).growth == Growth(scale="sqrt", when=When(spacing=None))
     assert parse_spec(SPEC + "growth: {when: {spacing: 7}}", defaults=3).growth.when.spacing == 7
 
 
@@ -131,7 +131,7 @@ def test_a_change_of_until_alone_means_that_share_too() -> None:
     assert (network.spec.growth.when.until, network.spec.growth.when.spacing) == (0.5, None)
 
 
-@pytest.mark.parametrize("defaults", [1, 2, 3, 4])
+@pytest.mark.parametrize("defaults", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("when", ["{every: 2}", "{plateau: 3}"])
 def test_runs_of_all_versions_that_count_epochs_are_read(defaults: int, when: str) -> None:
     growth = f"growth: {{when: {when}}}"
@@ -143,13 +143,31 @@ def test_runs_of_all_versions_that_count_epochs_are_read(defaults: int, when: st
     ).growth.counts_epochs
 
 
-def test_targets_are_reached_late_however_long_the_training_is() -> None:
-    spec = parse_spec(SPEC.replace("features: 2", "features: 2, grow: {target: 9}", 1))
-    assert (spec.growth.when.until, spec.growth.when.spacing) == (0.75, None)
-    near = parse_spec(
-        SPEC.replace("features: 2", "features: 2, grow: {target: 9}", 1) + "growth: {when: {spacing: 20}}"
-    )
-    assert (near.growth.when.until, near.growth.when.spacing) == (0.75, 20)
+def test_a_run_from_before_the_scale_of_the_layer_keeps_its_scale() -> None:
+    assert parse_spec(SPEC).growth.scale == "auto"
+    assert parse_spec(SPEC, defaults=4).growth == Growth(scale="sqrt")
+    assert parse_spec(SPEC + "growth: {when: {every: 1}}").growth.scale == "sqrt"
+    assert parse_spec(SPEC + "growth: {scale: alpha_std}", defaults=4).growth.scale == "alpha_std"
+
+
+@pytest.mark.parametrize(
+    ("written", "begin", "until", "steps", "spacing"),
+    [
+        ("", 0.5, 0.6, 2, None),
+        ("growth: {when: {spacing: 20}}", 0.5, 0.6, 2, 20),
+        ("growth: {when: {begin: 0.2}}", 0.2, 0.6, 2, None),
+        ("growth: {when: {steps: 5}}", 0.5, 0.6, 5, None),
+        ("growth: {when: {until: 0.75}}", 0.0, 0.75, 10, None),
+        ("growth: {stop: {parameters: 900}}", 0.0, 0.25, 10, 50),
+    ],
+)
+def test_targets_are_reached_in_the_middle_however_long_the_training_is(
+    written: str, begin: float, until: float, steps: int, spacing: int | None
+) -> None:
+    spec = parse_spec(SPEC.replace("features: 2", "features: 2, grow: {target: 9}", 1) + written)
+    when = spec.growth.when
+    assert (when.begin, when.until, when.steps, when.spacing) == (begin, until, steps, spacing)
+    assert parse_spec(dump_spec(spec)) == spec
 
 
 @pytest.mark.parametrize(

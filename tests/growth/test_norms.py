@@ -213,16 +213,17 @@ growth: {neurons: {per_step: 2}}
 
 @pytest.mark.parametrize("image", [False, True], ids=["linear", "conv2d"])
 @pytest.mark.parametrize("norm", NORM_NODES)
+@pytest.mark.parametrize("scale", ["sqrt", "alpha_std"])
 @BOTH_MODES
 def test_the_scheduler_grows_what_it_promised_on_the_data_it_planned_with(
-    norm: str, image: bool, training: bool
+    norm: str, image: bool, training: bool, scale: str
 ) -> None:
     network = compiled(norm, image=image)
     data = batches(40, image=image, seed=1)
     warm_up(network, data[0][0])
-    scheduler = GrowthScheduler(network, MSE)
+    scheduler = GrowthScheduler(network, MSE, policy=network.spec.growth.model_copy(update={"scale": scale}))
     candidate = next(c for c in scheduler.plan(data).candidates if c.target == "a")
-    pend(network, candidate, 0.37)
+    pend(network, candidate, 0.37, scale=scale)
     network.train(training)
     with torch.no_grad():
         predicted = network.extended_forward(data[0][0])

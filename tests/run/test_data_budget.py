@@ -104,4 +104,4 @@ def test_it_is_a_budget_for_the_schedule_of_target_widths() -> None:
         "until: 0.5, ", ""
     )
     assert parse_spec(aimed).growth.when.until == 0.25
-    assert parse_spec(aimed, overrides=["growth.stop={}"]).growth.when.until == 0.75
+    assert parse_spec(aimed, overrides=["growth.stop={}"]).growth.when.until == 0.6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -174,11 +173,14 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
 
     The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
     """
-    link = links_of_group(linked)[linked.consumers[0]]
-    of = _of_rows if link.follows == "rows" else _of_moment
+    constant = _constant_column(linked)
     own = [FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers]
+    link = links_of_group(linked)[linked.consumers[0]]
     old, new = (
-        of(link, _joined(linked, fan_in), _constant_column(linked)) for fan_in in (own, neurons.fan_in)
+        _deviations_of_rows(link.rows.value(), _joined(linked, fan_in), constant)
+        if link.follows == "rows"
+        else _deviations(link.s_growth.statistic(), _joined(linked, fan_in), constant)
+        for fan_in in (own, neurons.fan_in)
     )
     target = old.mean()
     if not target > 0:
@@ -202,21 +204,17 @@ def _constant_column(linked: LinkedGroup) -> int | None:
     return None
 
 
-def _of_rows(link: GrowthLink[Any], matrix: Tensor, constant: int | None) -> Tensor:
-    """Standard deviations of W b from rows b that were kept; without a constant column, root mean squares."""
-    rows = link.rows.value()
-    values = rows @ matrix.to(rows).t()
-    if constant is None:
-        return values.square().mean(dim=0).sqrt()
-    return values.std(dim=0, correction=0)
-
-
-def _of_moment(link: GrowthLink[Any], matrix: Tensor, constant: int | None) -> Tensor:
+def _deviations(s: Tensor, matrix: Tensor, constant: int | None) -> Tensor:
     """Standard deviations of W b from S = E[b bᵀ] alone; without a constant column, root mean squares."""
-    s = link.s_growth.statistic()
     matrix = matrix.to(s)
     squares = ((matrix @ s) * matrix).sum(dim=1)
     if constant is None:
         return squares.clamp_min(0).sqrt()
     count = s[constant, constant].clamp_min(torch.finfo(s.dtype).tiny)
     return (squares / count - (matrix @ s[:, constant] / count).square()).clamp_min(0).sqrt()
+
+
+def _deviations_of_rows(rows: Tensor, matrix: Tensor, constant: int | None) -> Tensor:
+    """The same from rows b that were kept."""
+    values = rows @ matrix.to(rows).t()
+    return values.square().mean(dim=0).sqrt() if constant is None else values.std(dim=0, correction=0)
