@@ -1,7 +1,7 @@
 """Is growing to a given network cheaper than training it? A residual CNN on Fashion-MNIST, grown to its full widths.
 
     python benchmarks/target.py --results runs/target.jsonl
-    python benchmarks/target.py --images 10000 --epochs 3 --seeds 2 --set "growth.when.until=0.6"
+    python benchmarks/target.py --images 10000 --epochs 3 --seeds 2 --set "growth.when={until: 0.75}"
 
 `grown` begins with a part of the widths (`--begin`) and reaches all of them by `grow: {target: n}`, with default
 settings, or those of each `--set`. `fixed` is the whole network trained for as many epochs, `reduced` the same for the
