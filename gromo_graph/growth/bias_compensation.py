@@ -21,7 +21,7 @@ def cannot_be_taken_back(graph: Graph, linked: LinkedGroup, *, frozen: bool = Fa
     Args:
         frozen: whether the biases that are there have to stay as they are.
     """
-    lost = lost_in_a_product(linked) or _moves_all_positions(graph, linked)
+    lost = lost_in_a_product(linked)
     if lost is not None:
         return lost
     for consumer, places in linked.reads.items():
@@ -56,7 +56,7 @@ def lost_in_a_product(linked: LinkedGroup) -> str | None:
     return f"all that `{products[0]}` multiplies starts at 0, so that γ has no slope: expected one gate that does not"
 
 
-def _moves_all_positions(graph: Graph, linked: LinkedGroup) -> str | None:
+def moves_all_positions(graph: Graph, linked: LinkedGroup) -> str | None:
     """Say why a factor of one position, which multiplies all positions of another, cannot grow with it; or None.
 
     As long as the other rests at 0, the new channels of such a factor have no effect at first order.

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
+from gromo_graph.spec.defaults import TARGET_SCHEDULE
 from gromo_graph.spec.settings import When
 
 _EXACT = 1e-9  # 0.25 · 0.4 · 30 has to count as 3
@@ -194,9 +195,12 @@ class TickClock(Clock):
 
     @property
     def too_short(self) -> str | None:
-        """Said if somebody asked for more ticks than there are moments; the default number adapts itself."""
+        """Said if somebody asked for more ticks than there are moments; the default numbers adapt themselves."""
         asked = self.when.steps
-        if asked == len(self.ticks) or asked == When.model_fields["steps"].default:
+        if asked == len(self.ticks) or asked in (
+            When.model_fields["steps"].default,
+            TARGET_SCHEDULE["steps"],
+        ):
             return None
         return (
             f"growth is tried {len(self.ticks)} times and not {asked} times as `growth.when.steps` says: the training "

@@ -20,6 +20,11 @@ CURRENT = 5
 SPACING = 50
 """Training steps between two ticks, at the most, if nobody writes `until`: new neurons have settled by then."""
 
+TARGET_SCHEDULE: Mapping[str, Any] = {"begin": 0.5, "until": 0.6, "steps": 2}
+"""`growth.when` for target widths, if nobody writes another (docs/deciding.md, "Growing to a given network")."""
+
+_WITHOUT_UNTIL: tuple[Mapping[str, Any], ...] = ({"spacing": SPACING}, TARGET_SCHEDULE)
+
 GROWTH_1: Mapping[str, Any] = {
     "actions": ["widen"],
     "select": "balanced",
@@ -81,6 +86,21 @@ def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dic
             f"defaults={version!r}: expected one of the versions {', '.join(map(str, _TABLES))}"
         )
     return _filled(written, _TABLES[version].get(section, {}))
+
+
+def for_another_until(when: Mapping[str, Any]) -> dict[str, Any]:
+    """A section `when` without the values that nobody has who writes `until`; a run spells them out.
+
+    >>> for_another_until({"until": 0.25, "steps": 10, "spacing": 50})
+    {'until': 0.25, 'steps': 10}
+    >>> for_another_until({"begin": 0.5, "until": 0.6, "steps": 2})
+    {}
+    """
+    found = dict(when)
+    for values in _WITHOUT_UNTIL:
+        if all(found.get(key) == value for key, value in values.items()):
+            found = {key: value for key, value in found.items() if key not in values}
+    return found
 
 
 def counts_epochs(when: Any) -> bool:

@@ -59,8 +59,8 @@ class When(Frozen):
         ge=0,
         lt=1,
         description=(
-            "Share of the training steps before growth begins; 0.5 by default if layers have a `target` and "
-            "there is no budget."
+            "Share of the training steps before growth begins; 0.5 by default if layers have a `target`, there is "
+            "no budget, and neither `begin` nor `until` is written."
         ),
     )
     until: float = Field(

@@ -10,22 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gromo_graph.spec.defaults import TARGET_SCHEDULE
 from gromo_graph.spec.kinds import Layer, Node
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.settings import Growth
 
-TARGET_SCHEDULE = {"begin": 0.5, "until": 0.6, "steps": 2}
-"""`growth.when` for target widths, if nobody writes `until` (docs/deciding.md, "Growing to a given network")."""
-
 
 def with_target_schedule(growth: Growth, nodes: Mapping[str, Node]) -> Growth:
-    """The policy with ticks in the middle if layers have targets, there is no budget, and no `until` is written."""
+    """The policy with ticks in the middle, if layers have targets and neither a budget nor another time is written."""
     written = growth.when.model_fields_set
-    if growth.counts_epochs or "until" in written or growth.stop.is_budget:
+    if growth.counts_epochs or growth.stop.is_budget or not written.isdisjoint(("begin", "until")):
         return growth
     if not any(map(_has_target, nodes.values())):
         return growth
-    schedule = TARGET_SCHEDULE | {"spacing": None}
+    schedule = {**TARGET_SCHEDULE, "spacing": None}
     missing = {key: value for key, value in schedule.items() if key not in written}
     return growth.model_copy(update={"when": growth.when.model_copy(update=missing)})
 

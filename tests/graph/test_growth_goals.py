@@ -21,7 +21,7 @@ from gromo_graph import (
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.growth_goals import check_goals, goal_problems
 from gromo_graph.spec import Spec, dump_spec
-from gromo_graph.spec.target_schedule import TARGET_UNTIL
+from gromo_graph.spec.defaults import TARGET_SCHEDULE
 from tests.cli.test_verbs import call, failed
 from tests.run.specs import iris
 
@@ -101,8 +101,9 @@ def test_targets_that_fit_a_budget_are_reached() -> None:
     assert run.summary["parameters"] == 675
 
 
-def test_growth_to_targets_ends_late_if_nobody_says_when() -> None:
-    assert targets().growth.when.until == TARGET_UNTIL
+def test_growth_to_targets_takes_place_in_the_middle_if_nobody_says_when() -> None:
+    when = targets().growth.when
+    assert {key: getattr(when, key) for key in TARGET_SCHEDULE} == TARGET_SCHEDULE
     assert parse_spec(dump_spec(targets())).growth == targets().growth
     assert targets("growth.when.until=0.3").growth.when.until == 0.3
     assert targets("growth.stop.parameters=675").growth.when.until == 0.25

@@ -131,6 +131,21 @@ def test_a_change_of_until_alone_means_that_share_too() -> None:
     assert (network.spec.growth.when.until, network.spec.growth.when.spacing) == (0.5, None)
 
 
+def test_another_until_of_a_run_with_targets_means_what_it_means_in_its_spec() -> None:
+    """A run spells the schedule of targets out."""
+    text = SPEC.replace("features: 2", "features: 2, grow: {target: 9}", 1)
+    run = dump_spec(parse_spec(text))
+    assert "begin: 0.5" in run
+    for until in (0.4, 0.9):
+        wanted = parse_spec(text, overrides={"growth.when.until": until}).growth.when
+        assert (wanted.begin, wanted.until, wanted.steps) == (0.0, until, 10)
+        assert parse_spec(run, overrides={"growth.when.until": until}).growth.when == wanted
+        network = compile_network(parse_spec(text), seed=0)
+        with edit(network) as change:
+            change.set_growth(when={"until": until})
+        assert network.spec.growth.when == wanted
+
+
 @pytest.mark.parametrize("defaults", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("when", ["{every: 2}", "{plateau: 3}"])
 def test_runs_of_all_versions_that_count_epochs_are_read(defaults: int, when: str) -> None:
@@ -155,7 +170,7 @@ def test_a_run_from_before_the_scale_of_the_layer_keeps_its_scale() -> None:
     [
         ("", 0.5, 0.6, 2, None),
         ("growth: {when: {spacing: 20}}", 0.5, 0.6, 2, 20),
-        ("growth: {when: {begin: 0.2}}", 0.2, 0.6, 2, None),
+        ("growth: {when: {begin: 0.2}}", 0.2, 0.25, 10, 50),
         ("growth: {when: {steps: 5}}", 0.5, 0.6, 5, None),
         ("growth: {when: {until: 0.75}}", 0.0, 0.75, 10, None),
         ("growth: {stop: {parameters: 900}}", 0.0, 0.25, 10, 50),

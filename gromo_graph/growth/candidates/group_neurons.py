@@ -173,12 +173,13 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
 
     The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
     """
-    constant = _constant_column(linked)
-    own = [FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers]
     link = links_of_group(linked)[linked.consumers[0]]
+    by_rows = link.follows == "rows"
+    constant = _constant_column(linked, None if by_rows else link.s_growth.statistic())
+    own = [FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers]
     old, new = (
         _deviations_of_rows(link.rows.value(), _joined(linked, fan_in), constant)
-        if link.follows == "rows"
+        if by_rows
         else _deviations(link.s_growth.statistic(), _joined(linked, fan_in), constant)
         for fan_in in (own, neurons.fan_in)
     )
@@ -196,12 +197,13 @@ def _joined(linked: LinkedGroup, fan_in: Sequence[FanIn]) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def _constant_column(linked: LinkedGroup) -> int | None:
-    for producer, span in spans_of(linked).items():
-        if producer.use_bias:
-            last: int = span.stop - 1
-            return last
-    return None
+def _constant_column(linked: LinkedGroup, s: Tensor | None) -> int | None:
+    """The column of a bias that counts most in S: one that a product cancels at rest says nothing."""
+    columns = [span.stop - 1 for producer, span in spans_of(linked).items() if producer.use_bias]
+    if s is None:
+        return columns[0] if columns else None
+    counted = [column for column in columns if float(s[column, column]) > 0.0]
+    return max(counted, key=lambda column: float(s[column, column]), default=None)
 
 
 def _deviations(s: Tensor, matrix: Tensor, constant: int | None) -> Tensor:

@@ -15,7 +15,7 @@ from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
-from gromo_graph.growth.bias_compensation import cannot_be_taken_back, compensations
+from gromo_graph.growth.bias_compensation import cannot_be_taken_back, compensations, moves_all_positions
 from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.group_neurons import (
     PartSolution,
@@ -122,8 +122,8 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         self.linked = linked_group(network, group, kernel=policy.kernel)
         parts = linked_parts(network, group, kernel=policy.kernel)
         self.parts = (self.linked,) if len(parts) == 1 else parts
-        for part in self.parts if policy.criterion in SOLVED and policy.scale == "sqrt" else ():
-            _check_bias(network.graph, part, frozen=policy.freeze is not None)
+        for part in self.parts if policy.criterion in SOLVED else ():
+            _check_effect(network.graph, part, policy)
         self.views = tuple(head_views(part) for part in self.parts)
 
     def wanted(self) -> Wanted:
@@ -172,7 +172,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
     def begun_anew(self, generator: torch.Generator | None) -> Widening:
         """Units with first weights on both sides, for a network whose function is not worth keeping."""
         found = [first_neurons(part, self.neurons, generator) for part in self.parts]
-        return self._without_slope(self.united(found), drawn=True)
+        return replace(self._without_slope(self.united(found), drawn=True), shifts={})
 
     def _of_drawn(self, neurons: int, generator: torch.Generator | None) -> Widening:
         found = [random_neurons(part, self.policy, neurons, generator) for part in self.parts]
@@ -253,6 +253,8 @@ def scale_of(policy: Growth, graph: Graph, group: WidthGroup) -> Literal["sqrt",
 
     S sums over positions, and so the closed form makes the fan-in smaller, and the fan-out larger, the more there are.
     """
+    if policy.criterion == "gradmax":  # its fan-in is 0: there is nothing to bring to a scale
+        return "sqrt"
     if policy.scale != "auto":
         return policy.scale
     return "alpha_std" if any(math.prod(graph.shapes[name][1:]) > 1 for name in group.producers) else "sqrt"
@@ -295,10 +297,12 @@ def affordable_neurons(graph: Graph, group: WidthGroup, wanted: int, policy: Gro
     return neurons
 
 
-def _check_bias(graph: Graph, linked: LinkedGroup, *, frozen: bool) -> None:
+def _check_effect(graph: Graph, linked: LinkedGroup, policy: Growth) -> None:
     """Refuse new units whose constant share no bias could take back, or whose way cannot be followed."""
     try:
-        reason = cannot_be_taken_back(graph, linked, frozen=frozen)
+        reason = moves_all_positions(graph, linked)
+        if reason is None and policy.scale == "sqrt":
+            reason = cannot_be_taken_back(graph, linked, frozen=policy.freeze is not None)
     except GrowthError as error:
         raise InfeasibleError(str(error)) from error
     if reason is not None:

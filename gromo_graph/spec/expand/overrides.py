@@ -9,7 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.data_sections import section_model
-from gromo_graph.spec.defaults import SPACING
+from gromo_graph.spec.defaults import for_another_until
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.field_names import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
@@ -30,23 +30,19 @@ def apply_overrides(
 ) -> Document:
     """The document with the values replaced; a path that the language does not know is a problem."""
     written = [_split(text) for text in override_texts(overrides)]
+    if any(path == "growth.when.until" for path, _ in written):
+        document = _for_another_until(document)
     for path, value in written:
         document = _apply(document, path, value, root=root, suggester=suggester)
-    paths = {path for path, _ in written}
-    return (
-        _until_alone(document)
-        if "growth.when.until" in paths and "growth.when.spacing" not in paths
-        else document
-    )
+    return document
 
 
-def _until_alone(document: Document) -> Document:
-    """Without the default of `spacing`, which a run spells out and which nobody has who writes `until`."""
+def _for_another_until(document: Document) -> Document:
+    """The document of a run without what it spells out and nobody has who writes `until`."""
     growth = document.data.get("growth") if isinstance(document.data, dict) else None
     when = growth.get("when") if isinstance(growth, dict) else None
-    if not isinstance(when, dict) or when.get("spacing") != SPACING:
+    if not isinstance(when, dict) or (left := for_another_until(when)) == when:
         return document
-    left = {key: value for key, value in when.items() if key != "spacing"}
     place = Location(0, 0, file="--set growth.when.until")
     data, places = _replaced(document.data, document.root, ("growth", "when"), left, place)
     return replace(document, data=data, root=places)
