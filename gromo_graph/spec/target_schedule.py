@@ -8,12 +8,13 @@ of the width, and growth from a share w of the targets is over at about the shar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from gromo_graph.spec.defaults import TARGET_SCHEDULE
 from gromo_graph.spec.kinds import Layer, Node
 from gromo_graph.spec.kinds.base import Grow
-from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.settings import Growth, When
 
 
 def with_target_schedule(growth: Growth, nodes: Mapping[str, Node]) -> Growth:
@@ -23,9 +24,21 @@ def with_target_schedule(growth: Growth, nodes: Mapping[str, Node]) -> Growth:
         return growth
     if not any(map(_has_target, nodes.values())):
         return growth
-    schedule = {**TARGET_SCHEDULE, "spacing": None}
+    schedule = {**TARGET_SCHEDULE, "spacing": None, "steps": _steps(growth, nodes)}
     missing = {key: value for key, value in schedule.items() if key not in written}
     return growth.model_copy(update={"when": growth.when.model_copy(update=missing)})
+
+
+def _steps(growth: Growth, nodes: Mapping[str, Node]) -> int:
+    """Two, or more if the limits of a step need them: at most as many as without targets."""
+    needed = [
+        math.ceil((node.grow.target - node.features) / limit)
+        for node in nodes.values()
+        if isinstance(node, Layer) and isinstance(node.grow, Grow) and node.grow.target is not None
+        if (limit := min(node.grow.step or math.inf, growth.neurons.per_step or math.inf)) < math.inf
+    ]
+    steps: int = TARGET_SCHEDULE["steps"]
+    return min(max([steps, *needed]), int(When.model_fields["steps"].default))
 
 
 def _has_target(node: Node) -> bool:

@@ -172,6 +172,8 @@ def test_a_run_from_before_the_scale_of_the_layer_keeps_its_scale() -> None:
         ("growth: {when: {spacing: 20}}", 0.5, 0.6, 2, 20),
         ("growth: {when: {begin: 0.2}}", 0.2, 0.25, 10, 50),
         ("growth: {when: {steps: 5}}", 0.5, 0.6, 5, None),
+        ("growth: {neurons: {per_step: 2}}", 0.5, 0.6, 4, None),
+        ("growth: {neurons: {per_step: 1}}", 0.5, 0.6, 7, None),
         ("growth: {when: {until: 0.75}}", 0.0, 0.75, 10, None),
         ("growth: {stop: {parameters: 900}}", 0.0, 0.25, 10, 50),
     ],
