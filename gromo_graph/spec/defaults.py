@@ -23,7 +23,7 @@ SPACING = 50
 TARGET_SCHEDULE: Mapping[str, Any] = {"begin": 0.5, "until": 0.6, "steps": 2}
 """`growth.when` for target widths, if nobody writes another (docs/deciding.md, "Growing to a given network")."""
 
-_WITHOUT_UNTIL: tuple[Mapping[str, Any], ...] = ({"spacing": SPACING}, TARGET_SCHEDULE)
+_DEFAULT_SCHEDULES: tuple[Mapping[str, Any], ...] = ({"spacing": SPACING}, TARGET_SCHEDULE)
 
 GROWTH_1: Mapping[str, Any] = {
     "actions": ["widen"],
@@ -88,16 +88,16 @@ def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dic
     return _filled(written, _TABLES[version].get(section, {}))
 
 
-def for_another_until(when: Mapping[str, Any]) -> dict[str, Any]:
-    """A section `when` without the values that nobody has who writes `until`; a run spells them out.
+def without_default_schedule(when: Mapping[str, Any]) -> dict[str, Any]:
+    """A section `when` without the default schedule, which a run spells out, and which another `until` replaces.
 
-    >>> for_another_until({"until": 0.25, "steps": 10, "spacing": 50})
+    >>> without_default_schedule({"until": 0.25, "steps": 10, "spacing": 50})
     {'until': 0.25, 'steps': 10}
-    >>> for_another_until({"begin": 0.5, "until": 0.6, "steps": 2})
+    >>> without_default_schedule({"begin": 0.5, "until": 0.6, "steps": 2})
     {}
     """
     found = dict(when)
-    for values in _WITHOUT_UNTIL:
+    for values in _DEFAULT_SCHEDULES:
         if all(found.get(key) == value for key, value in values.items()):
             found = {key: value for key, value in found.items() if key not in values}
     return found

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from gromo_graph.errors import Problem, SpecError
-from gromo_graph.spec.defaults import for_another_until, written_out
+from gromo_graph.spec.defaults import without_default_schedule, written_out
 from gromo_graph.spec.explain import read_section
 from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.python_values import plain
@@ -92,7 +92,7 @@ def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path) -> AnyMod
     if "kind" in type(old).model_fields:
         written["kind"] = getattr(old, "kind")  # noqa: B009 - not every section has one
     if isinstance(old, Growth) and "until" in (changes.get("when") or ()):
-        written["when"] = for_another_until(written["when"])
+        written["when"] = without_default_schedule(written["when"])
     return section_of(type(old), _merged(written, changes), path)
 
 

@@ -92,6 +92,24 @@ def test_a_gate_that_is_named_first_grows_with_what_it_multiplies() -> None:
     _slope_is_exact(scheduler, candidate, data)
 
 
+def test_rows_that_are_kept_give_the_scale_too() -> None:
+    """With fewer samples than inputs of the layer S is not formed."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(12, size, generator=generator, dtype=F64) for size in (60, 3))
+    network = network_of("""nodes:
+  x: {kind: input, shape: [60]}
+  m: {kind: linear, from: x, features: 3, activation: tanh}
+  y: {kind: linear, from: m, features: 3}
+output: y
+""")
+    scheduler = GrowthScheduler(network, MSE, policy={"scale": "alpha_std"})
+    (fan_in,) = first(scheduler, [(x, y)]).weights.fan_in
+    with torch.no_grad():
+        old = network.growing("m").layer(x).std(dim=0, correction=0).mean()
+        new = (x @ fan_in.weight.T + fan_in.bias).std(dim=0, correction=0)
+    torch.testing.assert_close(new, old.expand_as(new))
+
+
 def _slope_is_exact(scheduler: GrowthScheduler, candidate: Any, data: Any) -> None:
     assert candidate.slope > 0.0
     before = mean_loss(scheduler.network, MSE, data)

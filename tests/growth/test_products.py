@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.candidates.product import ProductWidening
+from gromo_graph.growth.candidates.widen import Widening
 
 ROWS = """
 nodes:
@@ -65,9 +65,10 @@ def scheduler_of(network: GrowingNetwork, **policy: object) -> GrowthScheduler:
     return GrowthScheduler(network, mse_loss, policy=policy, generator=generator)
 
 
-def candidate_of(scheduler: GrowthScheduler, text: str) -> ProductWidening:
+def candidate_of(scheduler: GrowthScheduler, text: str) -> Widening:
     (found,) = (each for each in scheduler.plan(data(text)).candidates if each.target == "gate")
-    assert isinstance(found, ProductWidening), found.reason
+    assert isinstance(found, Widening), found.reason
+    assert "the best of drawn neurons" in found.note
     return found
 
 
@@ -140,7 +141,7 @@ def test_other_criteria_draw_what_changes_nothing(criterion: str) -> None:
     network = network_of(ROWS)
     scheduler = scheduler_of(network, criterion=criterion)
     (found,) = (each for each in scheduler.plan(data(ROWS)).candidates if each.target == "gate")
-    assert not isinstance(found, ProductWidening)
+    assert "the best of drawn neurons" not in found.note
     if criterion != "gradmax":  # its fan-out meets a gradient of 0
         assert scheduler.apply(found).loss_after == pytest.approx(loss_over(network_of(ROWS), ROWS))
 

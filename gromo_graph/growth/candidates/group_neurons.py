@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -173,16 +173,9 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
 
     The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
     """
-    link = links_of_group(linked)[linked.consumers[0]]
-    by_rows = link.follows == "rows"
-    constant = _constant_column(linked, None if by_rows else link.s_growth.statistic())
-    own = [FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers]
-    old, new = (
-        _deviations_of_rows(link.rows.value(), _joined(linked, fan_in), constant)
-        if by_rows
-        else _deviations(link.s_growth.statistic(), _joined(linked, fan_in), constant)
-        for fan_in in (own, neurons.fan_in)
-    )
+    deviations = _deviations_of(linked)
+    old = deviations([FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers])
+    new = deviations(neurons.fan_in)
     target = old.mean()
     if not target > 0:
         return neurons
@@ -190,20 +183,25 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
     return neurons.scaled(factor, 1.0 / factor)
 
 
+def _deviations_of(linked: LinkedGroup) -> Callable[[Sequence[FanIn]], Tensor]:
+    """The standard deviations, over the data, of what a fan-in makes of the inputs of a group."""
+    link = links_of_group(linked)[linked.consumers[0]]
+    constants = [span.stop - 1 for producer, span in spans_of(linked).items() if producer.use_bias]
+    if link.follows == "rows":
+        rows, constant = link.rows.value(), next(iter(constants), None)
+        return lambda fan_in: _deviations_of_rows(rows, _joined(linked, fan_in), constant)
+    s = link.s_growth.statistic()
+    # A product may cancel a producer at rest, its constant included.
+    counts = {float(s[column, column]): column for column in constants}
+    constant = counts[max(counts)] if counts and max(counts) > 0.0 else None
+    return lambda fan_in: _deviations(s, _joined(linked, fan_in), constant)
+
+
 def _joined(linked: LinkedGroup, fan_in: Sequence[FanIn]) -> Tensor:
     """α of all producers side by side, (channels, columns)."""
     pairs = zip(linked.producers, fan_in, strict=True)
     parts = [producer.adapter.alpha(fan.weight, fan.bias).detach() for producer, fan in pairs]
     return torch.cat(parts, dim=1)
-
-
-def _constant_column(linked: LinkedGroup, s: Tensor | None) -> int | None:
-    """The column of a bias that counts most in S: one that a product cancels at rest says nothing."""
-    columns = [span.stop - 1 for producer, span in spans_of(linked).items() if producer.use_bias]
-    if s is None:
-        return columns[0] if columns else None
-    counted = [column for column in columns if float(s[column, column]) > 0.0]
-    return max(counted, key=lambda column: float(s[column, column]), default=None)
 
 
 def _deviations(s: Tensor, matrix: Tensor, constant: int | None) -> Tensor:

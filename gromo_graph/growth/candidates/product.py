@@ -25,7 +25,6 @@ from gromo_graph.growth.statistics_pass import Gathered
 from gromo_graph.growth.wanted_statistics import Wanted
 from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.network import GrowingNetwork
-from gromo_graph.network.draft import Draft
 from gromo_graph.network.linked_groups import linked_group
 from gromo_graph.spec.kinds import Merge
 from gromo_graph.spec.settings import Growth
@@ -46,15 +45,6 @@ def starts_at_zero(network: GrowingNetwork, group: WidthGroup, policy: Growth) -
     if not multiplied or group.reason is not None or group.parts:
         return False
     return lost_in_a_product(linked_group(network, group, kernel=policy.kernel)) is not None
-
-
-@dataclass(frozen=True)
-class ProductWidening(Widening):
-    """New neurons with a fan-in as it was drawn, whose fan-out γ scales."""
-
-    def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
-        """Wider layers; the fan-in does not depend on γ."""
-        return super().draft(network, policy.model_copy(update=_FAN_OUT_ALONE))
 
 
 @dataclass
@@ -247,7 +237,6 @@ class ProductProspect(WideningProspect):
         found = self.statistics.solved(self.neurons)
         return (PartSolution(found, {}, "the best of drawn neurons"),)
 
-    def widening(self, neurons: GroupNeurons, deltas: Mapping[str, Tensor], **facts: Any) -> ProductWidening:
+    def widening(self, neurons: GroupNeurons, deltas: Mapping[str, Tensor], **facts: Any) -> Widening:
         """The candidate; what the drawn neurons promise is their slope, for it is exact."""
-        found = super().widening(neurons, deltas, **{**facts, "predicted": facts["slope"] or 0.0})
-        return ProductWidening(**vars(found))
+        return super().widening(neurons, deltas, **{**facts, "predicted": facts["slope"] or 0.0})

@@ -64,6 +64,7 @@ class Widening(OfGroup):
         weights: the new neurons, best first.
         deltas: (out, columns), the optimal delta of each consumer, if the policy applies it.
         shifts: (out,), what the bias of each consumer takes back per unit of √γ, if its new inputs are not 0 at 0.
+        fan_out_alone: γ scales the fan-out alone, and the fan-in is what it is; else both sides are scaled by √γ.
         drawn: the neurons change nothing yet (random ones, or those of GradMax): there is no step size to search.
         revives: they revive a dead layer.
     """
@@ -71,6 +72,7 @@ class Widening(OfGroup):
     weights: GroupNeurons = field(kw_only=True, compare=False, repr=False)
     deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     shifts: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    fan_out_alone: bool = False
     drawn: bool = False
     revives: bool = False
 
@@ -95,8 +97,8 @@ class Widening(OfGroup):
         return self.drawn and not self.group.jumps
 
     def draft(self, network: GrowingNetwork, policy: Growth) -> Draft:
-        """Wider layers and norms; at the scale of the layer γ scales the fan-out alone."""
-        finite_scale = scale_of(policy, network.graph, self.group) == "alpha_std" and not self.drawn
+        """Wider layers and norms."""
+        finite_scale = self.fan_out_alone and not self.drawn
         step = Step(self.deltas, {} if finite_scale else self.shifts, finite_scale)
         return widened_draft(network, self.group, self.weights, step)
 
@@ -114,7 +116,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
     def __init__(
         self, network: GrowingNetwork, policy: Growth, group: WidthGroup, pace: Pace = UNPACED
     ) -> None:
-        policy = policy.model_copy(update={"scale": scale_of(policy, network.graph, group)})
+        policy = policy.model_copy(update={"scale": _scale_of(policy, network.graph, group)})
         wanted = neurons_wanted(network.graph, group, policy, pace)
         neurons = affordable_neurons(network.graph, group, wanted, policy)
         super().__init__(network, policy, group.target, neurons)
@@ -218,6 +220,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
             weights=neurons,
             deltas=deltas,
             shifts=compensations(self.linked, neurons),
+            fan_out_alone=self.policy.scale == "alpha_std",
         )
 
     def at_newton_step(self, found: Widening, slopes: Sums, along: Tensor) -> Widening:
@@ -230,8 +233,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         step = newton_step(slopes, found.slope or 0.0, along)
         if step is None:
             return found
-        finite = self.policy.scale == "alpha_std"
-        scales = (1.0, step) if finite else (step**0.5, step**0.5)
+        scales = (1.0, step) if found.fan_out_alone else (step**0.5, step**0.5)
         weights = found.weights.scaled(*scales)
         slope = step * (found.slope or 0.0)
         return replace(
@@ -248,7 +250,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         return neurons[0] if len(neurons) == 1 else united(self.linked, self.parts, neurons)
 
 
-def scale_of(policy: Growth, graph: Graph, group: WidthGroup) -> Literal["sqrt", "alpha_std"]:
+def _scale_of(policy: Growth, graph: Graph, group: WidthGroup) -> Literal["sqrt", "alpha_std"]:
     """The scaling of the new neurons of a group.
 
     S sums over positions, and so the closed form makes the fan-in smaller, and the fan-out larger, the more there are.

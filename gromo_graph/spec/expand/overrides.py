@@ -9,7 +9,7 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.data_sections import section_model
-from gromo_graph.spec.defaults import for_another_until
+from gromo_graph.spec.defaults import without_default_schedule
 from gromo_graph.spec.expand.block_models import Block, Use
 from gromo_graph.spec.field_names import Model, keys_of, section_of
 from gromo_graph.spec.kinds import KINDS
@@ -31,17 +31,17 @@ def apply_overrides(
     """The document with the values replaced; a path that the language does not know is a problem."""
     written = [_split(text) for text in override_texts(overrides)]
     if any(path == "growth.when.until" for path, _ in written):
-        document = _for_another_until(document)
+        document = _without_default_schedule(document)
     for path, value in written:
         document = _apply(document, path, value, root=root, suggester=suggester)
     return document
 
 
-def _for_another_until(document: Document) -> Document:
-    """The document of a run without what it spells out and nobody has who writes `until`."""
+def _without_default_schedule(document: Document) -> Document:
+    """The document without the default schedule that a run spells out."""
     growth = document.data.get("growth") if isinstance(document.data, dict) else None
     when = growth.get("when") if isinstance(growth, dict) else None
-    if not isinstance(when, dict) or (left := for_another_until(when)) == when:
+    if not isinstance(when, dict) or (left := without_default_schedule(when)) == when:
         return document
     place = Location(0, 0, file="--set growth.when.until")
     data, places = _replaced(document.data, document.root, ("growth", "when"), left, place)
