@@ -40,6 +40,7 @@ from gromo_graph.network.optimizers import (
 from gromo_graph.records import Candidate, GrowthEvent, Plan
 from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth, Stop
+from gromo_graph.spec.target_schedule import with_target_schedule
 
 # Samples of batches just seen that are kept if the policy names no number.
 _MOST_KEPT = 4096
@@ -138,6 +139,7 @@ class GrowthScheduler(Growing):
         check_lengths(epochs, training_steps)
         network = growing_network(network)
         policy = network.spec.growth if policy is None else growth_of(policy)
+        policy = with_target_schedule(policy, network.spec.nodes)
         check_stop(policy.stop)
         check_goals(network.graph, policy)
         self.statistics = statistics

@@ -147,6 +147,13 @@ def test_a_constant_network_begins_anew_even_if_no_bias_could_take_a_shift_back(
     assert network.graph.features("m") > 3
 
 
+def test_a_policy_of_a_loop_leads_to_targets_in_the_middle_too() -> None:
+    network = network_of(DENSE.replace("tanh}", "tanh, grow: {target: 6}}"))
+    when = GrowthScheduler(network, MSE, policy={"ridge": 0.2}, epochs=10).policy.when
+    assert (when.begin, when.until, when.steps, when.spacing) == (0.5, 0.6, 2, None)
+    assert GrowthScheduler(network, MSE, policy={"when": {"until": 0.3}}, epochs=10).policy.when.until == 0.3
+
+
 def test_nobody_is_told_about_ticks_that_nobody_asked_for() -> None:
     text = "nodes:\n  x: {kind: input, shape: [3]}\n  h: {kind: linear, from: x, features: 2, grow: {target: 6}}\n"
     text += "  y: {kind: linear, from: h, features: 3}\noutput: y\n"
