@@ -2,7 +2,8 @@
 
 Version 1 is that of release 0.1. It holds for a spec that counts growth in epochs (`growth.when.every` or `plateau`),
 and for a run whose journal names no version. Version 2 is from before `warm_up`, version 3 from before
-`when.spacing`, version 4 from before `scale: auto`. Version 5, the current one, is that of the fields themselves.
+`when.spacing`, version 4 from before `scale: auto`, version 5 from before ticks came 20 instead of 50 training steps
+apart. Version 6, the current one, is that of the fields themselves.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ from pydantic import BaseModel
 
 from gromo_graph.errors import ArgumentError
 
-CURRENT = 5
+CURRENT = 6
 """The version that new runs name."""
 
-SPACING = 50
-"""Training steps between two ticks, at the most, if nobody writes `until`: new neurons have settled by then."""
+SPACING = 20
+"""Training steps between two ticks, at the most, if nobody writes `until`: what few neurons learn alone stays behind."""
+
+SPACING_5 = 50
+"""The same up to version 5."""
 
 TARGET_SCHEDULE: Mapping[str, Any] = {"begin": 0.5, "until": 0.6, "steps": 2}
 """`growth.when` for target widths, if nobody writes another (docs/deciding.md, "Growing to a given network")."""
 
-_DEFAULT_SCHEDULES: tuple[Mapping[str, Any], ...] = ({"spacing": SPACING}, TARGET_SCHEDULE)
+_DEFAULT_SCHEDULES: tuple[Mapping[str, Any], ...] = (
+    {"spacing": SPACING},
+    {"spacing": SPACING_5},
+    TARGET_SCHEDULE,
+)
 
 GROWTH_1: Mapping[str, Any] = {
     "actions": ["widen"],
@@ -66,7 +74,8 @@ _TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     1: {"growth": GROWTH_1, "train": TRAIN_1},
     2: {"growth": {"warm_up": 0.0, "scale": "sqrt", "when": {"spacing": None}}},
     3: {"growth": {"scale": "sqrt", "when": {"spacing": None}}},
-    4: {"growth": {"scale": "sqrt"}},
+    4: {"growth": {"scale": "sqrt", "when": {"spacing": SPACING_5}}},
+    5: {"growth": {"when": {"spacing": SPACING_5}}},
     CURRENT: {},
 }
 
@@ -91,7 +100,7 @@ def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dic
 def without_default_schedule(when: Mapping[str, Any]) -> dict[str, Any]:
     """A section `when` without the default schedule, which a run spells out, and which another `until` replaces.
 
-    >>> without_default_schedule({"until": 0.25, "steps": 10, "spacing": 50})
+    >>> without_default_schedule({"until": 0.25, "steps": 10, "spacing": 20})
     {'until': 0.25, 'steps': 10}
     >>> without_default_schedule({"begin": 0.5, "until": 0.6, "steps": 2})
     {}
@@ -132,6 +141,8 @@ def _plain(value: Any) -> Any:
 
 
 def _filled(written: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    if "until" in written or counts_epochs(written):  # which say that there is no `spacing`
+        table = {key: value for key, value in table.items() if key != "spacing"}
     found = {**table, **written}
     for key, values in table.items():
         given = found[key]

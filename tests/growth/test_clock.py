@@ -76,7 +76,7 @@ def test_every_default_is_written_out() -> None:
         "optimizer_state:",
         "begin: 0.0",
         "steps: 10",
-        "spacing: 50",
+        "spacing: 20",
         "batch_size: 64",
         "retries: 3",
     ):
@@ -96,19 +96,27 @@ def test_a_run_from_before_the_warm_up_goes_on_without_one() -> None:
 
 
 def test_a_run_from_before_spacing_goes_on_without_one() -> None:
-    assert parse_spec(SPEC).growth.when.spacing == 50
+    assert parse_spec(SPEC).growth.when.spacing == 20
     assert parse_spec(SPEC, defaults=3).growth == Growth(scale="sqrt", when=When(spacing=None))
     assert parse_spec(SPEC + "growth: {when: {spacing: 7}}", defaults=3).growth.when.spacing == 7
+
+
+def test_a_run_from_before_ticks_came_closer_keeps_their_distance() -> None:
+    assert parse_spec(SPEC, defaults=5).growth == Growth(when=When(spacing=50))
+    assert parse_spec(SPEC + "growth: {when: {until: 0.5}}", defaults=5).growth.when.spacing is None
+    text = dump_spec(parse_spec(SPEC, defaults=5))
+    assert parse_spec(text).growth.when.spacing == 50
+    assert parse_spec(text, overrides={"growth.when.until": 0.5}).growth.when.spacing is None
 
 
 @pytest.mark.parametrize(
     ("when", "spacing"),
     [
-        ("{steps: 4}", 50),
+        ("{steps: 4}", 20),
         ("{until: 0.25}", None),
         ("{until: 0.25, spacing: 9}", 9),
         ("{spacing: null}", None),
-        ("{every: 2}", 50),
+        ("{every: 2}", 20),
     ],
 )
 def test_who_writes_until_means_that_share(when: str, spacing: int | None) -> None:
@@ -120,7 +128,7 @@ def test_who_writes_until_means_that_share(when: str, spacing: int | None) -> No
 def test_a_change_of_until_alone_means_that_share_too() -> None:
     """A run spells the default of `spacing` out."""
     text = dump_spec(parse_spec(SPEC))
-    assert "spacing: 50" in text
+    assert "spacing: 20" in text
     changed = parse_spec(text, overrides={"growth.when.until": 0.5}).growth.when
     assert (changed.until, changed.spacing) == (0.5, None)
     both = parse_spec(text, overrides={"growth.when.until": 0.5, "growth.when.spacing": 50}).growth.when
@@ -160,7 +168,7 @@ def test_runs_of_all_versions_that_count_epochs_are_read(defaults: int, when: st
 
 def test_a_run_from_before_the_scale_of_the_layer_keeps_its_scale() -> None:
     assert parse_spec(SPEC).growth.scale == "auto"
-    assert parse_spec(SPEC, defaults=4).growth == Growth(scale="sqrt")
+    assert parse_spec(SPEC, defaults=4).growth == Growth(scale="sqrt", when=When(spacing=50))
     assert parse_spec(SPEC + "growth: {when: {every: 1}}").growth.scale == "sqrt"
     assert parse_spec(SPEC + "growth: {scale: alpha_std}", defaults=4).growth.scale == "alpha_std"
 
@@ -169,13 +177,13 @@ def test_a_run_from_before_the_scale_of_the_layer_keeps_its_scale() -> None:
     ("written", "begin", "until", "steps", "spacing"),
     [
         ("", 0.5, 0.6, 2, None),
-        ("growth: {when: {spacing: 20}}", 0.5, 0.6, 2, 20),
-        ("growth: {when: {begin: 0.2}}", 0.2, 0.25, 10, 50),
+        ("growth: {when: {spacing: 30}}", 0.5, 0.6, 2, 30),
+        ("growth: {when: {begin: 0.2}}", 0.2, 0.25, 10, 20),
         ("growth: {when: {steps: 5}}", 0.5, 0.6, 5, None),
         ("growth: {neurons: {per_step: 2}}", 0.5, 0.6, 4, None),
         ("growth: {neurons: {per_step: 1}}", 0.5, 0.6, 7, None),
         ("growth: {when: {until: 0.75}}", 0.0, 0.75, 10, None),
-        ("growth: {stop: {parameters: 900}}", 0.0, 0.25, 10, 50),
+        ("growth: {stop: {parameters: 900}}", 0.0, 0.25, 10, 20),
     ],
 )
 def test_targets_are_reached_in_the_middle_however_long_the_training_is(
