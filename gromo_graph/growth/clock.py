@@ -38,6 +38,11 @@ class Clock(ABC):
         """The setting that ends growth."""
         return "growth.when.until"
 
+    @property
+    @abstractmethod
+    def end(self) -> float:
+        """The share of the training after which nothing grows."""
+
     @abstractmethod
     def moment(self, done: Elapsed) -> int:
         """The time of this clock."""
@@ -69,6 +74,11 @@ class EpochClock(Clock):
 
     when: When
     epochs: int
+
+    @property
+    def end(self) -> float:
+        """The share `until`."""
+        return self.when.until
 
     def moment(self, done: Elapsed) -> int:
         """The epochs that are over."""
@@ -144,6 +154,11 @@ class TickClock(Clock):
         between = max(1, when.steps - 1)
         shares = (1.0 if when.steps == 1 else number / between for number in range(when.steps))
         return tuple(sorted({first + math.floor((last - first) * share + _EXACT) for share in shares}))
+
+    @property
+    def end(self) -> float:
+        """The share at the last tick."""
+        return self.ticks[-1] / self.length
 
     def moment(self, done: Elapsed) -> int:
         """Training steps, or epochs."""

@@ -3,7 +3,7 @@
 Version 1 is that of release 0.1. It holds for a spec that counts growth in epochs (`growth.when.every` or `plateau`),
 and for a run whose journal names no version. Version 2 is from before `warm_up`, version 3 from before
 `when.spacing`, version 4 from before `scale: auto`, version 5 from before ticks came 20 instead of 50 training steps
-apart. Version 6, the current one, is that of the fields themselves.
+apart and the warm-up was 0.3 instead of 0.1. Version 6, the current one, is that of the fields themselves.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ TRAIN_1: Mapping[str, Any] = {
 _TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     1: {"growth": GROWTH_1, "train": TRAIN_1},
     2: {"growth": {"warm_up": 0.0, "scale": "sqrt", "when": {"spacing": None}}},
-    3: {"growth": {"scale": "sqrt", "when": {"spacing": None}}},
-    4: {"growth": {"scale": "sqrt", "when": {"spacing": SPACING_5}}},
-    5: {"growth": {"when": {"spacing": SPACING_5}}},
+    3: {"growth": {"warm_up": 0.1, "scale": "sqrt", "when": {"spacing": None}}},
+    4: {"growth": {"warm_up": 0.1, "scale": "sqrt", "when": {"spacing": SPACING_5}}},
+    5: {"growth": {"warm_up": 0.1, "when": {"spacing": SPACING_5}}},
     CURRENT: {},
 }
 

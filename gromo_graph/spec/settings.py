@@ -368,11 +368,12 @@ class Growth(Frozen):
     )
 
     warm_up: float = Field(
-        0.1,
+        0.3,
         ge=0,
         le=1,
         description=(
-            "Share of the training steps over which the moves of new weights rise to their full size, with "
+            "Share of the training steps over which the moves of new weights rise to their full size (at most a third of "
+            "the steps that are left when growth ends), with "
             "`optimizer_state: own_steps` and an optimizer that has such a count; 0, the default with `when.every`, "
             "for full size at once."
         ),

@@ -87,8 +87,12 @@ class Timekeeper:
 
     @property
     def warm_up(self) -> int:
-        """Training steps over which the moves of new weights rise to their full size; 0 if nobody counts steps."""
-        return round(self.policy.warm_up * (self.training_steps or 0))
+        """Training steps over which the moves of new weights rise to their full size; 0 if nobody counts steps.
+
+        At most a third of those that are left when growth ends: the last neurons need the rest at full size.
+        """
+        left = 1.0 - self._clock(by_steps=self.training_steps is not None).end
+        return round(min(self.policy.warm_up, left / 3.0) * (self.training_steps or 0))
 
     @property
     def ticks_left(self) -> int | None:
