@@ -383,6 +383,13 @@ def test_a_warm_up_is_a_share_of_the_training_that_the_scheduler_knows() -> None
     assert warm_up() == 40
     GrowthScheduler(network, LOSS, optimizer=optimizer, policy=growth, epochs=10)
     assert warm_up() == 0, "nobody has said how many steps there are"
+    for until, steps in ((0.7, 20), (0.85, 10), (1.0, 0)):
+        late = Growth(warm_up=0.1, when=When(until=until))
+        GrowthScheduler(network, LOSS, optimizer=optimizer, policy=late, epochs=10, training_steps=200)
+        assert warm_up() == steps, "the last neurons need two thirds of what is left at full size"
+    early = Growth(warm_up=0.3)
+    GrowthScheduler(network, LOSS, optimizer=optimizer, policy=early, epochs=10, training_steps=4000)
+    assert warm_up() == 1200, "growth is over after 200 steps"
 
 
 def test_new_weights_count_their_own_steps_unless_growth_counts_epochs() -> None:

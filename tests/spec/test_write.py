@@ -74,7 +74,7 @@ growth:
   rescue: true
   shrink: 1.0
   optimizer_state: own_steps
-  warm_up: 0.1
+  warm_up: 0.3
 train:
   data: digits
   loss: cross_entropy
