@@ -3,7 +3,8 @@
 Version 1 is that of release 0.1. It holds for a spec that counts growth in epochs (`growth.when.every` or `plateau`),
 and for a run whose journal names no version. Version 2 is from before `warm_up`, version 3 from before
 `when.spacing`, version 4 from before `scale: auto`, version 5 from before ticks came 20 instead of 50 training steps
-apart and the warm-up was 0.3 instead of 0.1. Version 6, the current one, is that of the fields themselves.
+apart, the warm-up was 0.3 instead of 0.1, and new neurons had to be unlike old ones (`neurons.alike`). Version 6, the
+current one, is that of the fields themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ CURRENT = 6
 """The version that new runs name."""
 
 SPACING = 20
-"""Training steps between two ticks, at the most, if nobody writes `until`: what few neurons learn alone stays behind."""
+"""Training steps between two ticks, at the most, if nobody writes `until`: what a few neurons learn alone remains."""
 
 SPACING_5 = 50
 """The same up to version 5."""
@@ -40,7 +41,7 @@ GROWTH_1: Mapping[str, Any] = {
     "groups": None,  # one for each three that may grow
     "criterion": "tiny",
     "curvature": "gauss_newton",
-    "neurons": {"per_step": None, "share": None, "reach": 1.0, "least": 0.0},
+    "neurons": {"per_step": None, "share": None, "reach": 1.0, "least": 0.0, "alike": 1.0},
     "edges": {"features": None, "prune": False},
     "when": {"every": 1, "until": 0.25, "watch": "validation_loss", "worth": None},
     "freeze": None,
@@ -70,12 +71,18 @@ TRAIN_1: Mapping[str, Any] = {
 }
 """The section `train` of version 1."""
 
+_UP_TO_5: Mapping[str, Any] = {
+    "warm_up": 0.1,
+    "neurons": {"alike": 1.0},
+    "when": {"spacing": SPACING_5},
+}
+
 _TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     1: {"growth": GROWTH_1, "train": TRAIN_1},
-    2: {"growth": {"warm_up": 0.0, "scale": "sqrt", "when": {"spacing": None}}},
-    3: {"growth": {"warm_up": 0.1, "scale": "sqrt", "when": {"spacing": None}}},
-    4: {"growth": {"warm_up": 0.1, "scale": "sqrt", "when": {"spacing": SPACING_5}}},
-    5: {"growth": {"warm_up": 0.1, "when": {"spacing": SPACING_5}}},
+    2: {"growth": {**_UP_TO_5, "warm_up": 0.0, "scale": "sqrt", "when": {"spacing": None}}},
+    3: {"growth": {**_UP_TO_5, "scale": "sqrt", "when": {"spacing": None}}},
+    4: {"growth": {**_UP_TO_5, "scale": "sqrt"}},
+    5: {"growth": _UP_TO_5},
     CURRENT: {},
 }
 

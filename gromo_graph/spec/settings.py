@@ -45,6 +45,15 @@ class Neurons(Frozen):
     least: float = Field(
         0.0, ge=0, le=1, description="Leave out neurons below this share of the slope of the steepest one."
     )
+    alike: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description=(
+            "Highest correlation of a new neuron, before its activation, with one that is there; by default 0.5 in "
+            "layers with several positions, and 1 (any) in others."
+        ),
+    )
 
 
 class When(Frozen):
@@ -372,10 +381,9 @@ class Growth(Frozen):
         ge=0,
         le=1,
         description=(
-            "Share of the training steps over which the moves of new weights rise to their full size (at most a third of "
-            "the steps that are left when growth ends), with "
-            "`optimizer_state: own_steps` and an optimizer that has such a count; 0, the default with `when.every`, "
-            "for full size at once."
+            "Share of the training steps over which the moves of new weights rise to their full size, at most a third "
+            "of those that are left when growth ends. It needs `optimizer_state: own_steps` and an optimizer that has "
+            "such a count; 0, the default with `when.every`, stands for full size at once."
         ),
     )
 

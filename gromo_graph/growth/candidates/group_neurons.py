@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gromo_graph.algebra import accumulation_dtype
-from gromo_graph.algebra.neuron_weights import FanIn, GroupNeurons, taking_turns
+from gromo_graph.algebra.neuron_weights import GroupNeurons, taking_turns
 from gromo_graph.algebra.output_whitening import OutputWhitening
+from gromo_graph.growth.candidates.preactivations import to_layer_scale, unlike_old
 from gromo_graph.growth.candidates.stages import joined
 from gromo_graph.growth.curvature import NO_CURVATURE
 from gromo_graph.modules import MergeGrowingModule
@@ -18,7 +19,6 @@ from gromo_graph.modules.growing_module import GrowingModule, LinkedGroup
 from gromo_graph.spec.settings import Growth
 from gromo_graph.statistics.capture import stored_rows
 from gromo_graph.statistics.growth_link import Followed, GrowthLink, links_of_group
-from gromo_graph.statistics.growth_moment import spans_of
 from gromo_graph.statistics.solve_neurons import Criterion, Search, find
 
 SPARE_DIRECTIONS = 8
@@ -83,7 +83,10 @@ def solve(
     neurons = find(link, search)
     if neurons.solver not in ("cholesky", "none"):
         notes.append(f"neurons solved by {neurons.solver}")
-    if policy.scale == "alpha_std" and solved:
+    alike = policy.neurons.alike
+    if solved and alike is not None and alike < 1.0:
+        neurons = unlike_old(linked, neurons, alike)
+    if solved and policy.scale == "alpha_std":
         neurons = to_layer_scale(linked, neurons)
     deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
     return PartSolution(neurons, deltas, joined(*notes))
@@ -166,55 +169,3 @@ def _squares_read(consumer: GrowingModule) -> Tensor:
             return link.activity()
     diagonal = consumer.tensor_s().diagonal()[: consumer.adapter.fan_in(consumer.layer)]
     return diagonal.reshape(consumer.in_neurons, -1)
-
-
-def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
-    """Fan-in at the mean standard deviation of the group's channels before activation; fan-out takes it back.
-
-    The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
-    """
-    deviations = _deviations_of(linked)
-    old = deviations([FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers])
-    new = deviations(neurons.fan_in)
-    target = old.mean()
-    if not target > 0:
-        return neurons
-    factor = torch.where(new > 0, target / new, torch.ones_like(new)).to(neurons.fan_in[0].weight)
-    return neurons.scaled(factor, 1.0 / factor)
-
-
-def _deviations_of(linked: LinkedGroup) -> Callable[[Sequence[FanIn]], Tensor]:
-    """The standard deviations, over the data, of what a fan-in makes of the inputs of a group."""
-    link = links_of_group(linked)[linked.consumers[0]]
-    constants = [span.stop - 1 for producer, span in spans_of(linked).items() if producer.use_bias]
-    if link.follows == "rows":
-        rows, constant = link.rows.value(), next(iter(constants), None)
-        return lambda fan_in: _deviations_of_rows(rows, _joined(linked, fan_in), constant)
-    s = link.s_growth.statistic()
-    # A product may cancel a producer at rest, its constant included.
-    counts = {float(s[column, column]): column for column in constants}
-    constant = counts[max(counts)] if counts and max(counts) > 0.0 else None
-    return lambda fan_in: _deviations(s, _joined(linked, fan_in), constant)
-
-
-def _joined(linked: LinkedGroup, fan_in: Sequence[FanIn]) -> Tensor:
-    """α of all producers side by side, (channels, columns)."""
-    pairs = zip(linked.producers, fan_in, strict=True)
-    parts = [producer.adapter.alpha(fan.weight, fan.bias).detach() for producer, fan in pairs]
-    return torch.cat(parts, dim=1)
-
-
-def _deviations(s: Tensor, matrix: Tensor, constant: int | None) -> Tensor:
-    """Standard deviations of W b from S = E[b bᵀ] alone; without a constant column, root mean squares."""
-    matrix = matrix.to(s)
-    squares = ((matrix @ s) * matrix).sum(dim=1)
-    if constant is None:
-        return squares.clamp_min(0).sqrt()
-    count = s[constant, constant].clamp_min(torch.finfo(s.dtype).tiny)
-    return (squares / count - (matrix @ s[:, constant] / count).square()).clamp_min(0).sqrt()
-
-
-def _deviations_of_rows(rows: Tensor, matrix: Tensor, constant: int | None) -> Tensor:
-    """The same from rows b that were kept."""
-    values = rows @ matrix.to(rows).t()
-    return values.square().mean(dim=0).sqrt() if constant is None else values.std(dim=0, correction=0)

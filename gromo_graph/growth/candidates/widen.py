@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,6 +53,8 @@ from gromo_graph.surgery.write_weights import Step
 
 SOLVED = ("tiny", "natural", "gradmax")
 """Criteria that need statistics."""
+_ALIKE = 0.5
+"""The default of `growth.neurons.alike` in layers with several positions."""
 _NO_SLOPE = "no slope behind a layer or RMS norm: judged by the loss"
 
 
@@ -116,7 +118,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
     def __init__(
         self, network: GrowingNetwork, policy: Growth, group: WidthGroup, pace: Pace = UNPACED
     ) -> None:
-        policy = policy.model_copy(update={"scale": _scale_of(policy, network.graph, group)})
+        policy = _settled(policy, network.graph, group)
         wanted = neurons_wanted(network.graph, group, policy, pace)
         neurons = affordable_neurons(network.graph, group, wanted, policy)
         super().__init__(network, policy, group.target, neurons)
@@ -250,16 +252,22 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         return neurons[0] if len(neurons) == 1 else united(self.linked, self.parts, neurons)
 
 
-def _scale_of(policy: Growth, graph: Graph, group: WidthGroup) -> Literal["sqrt", "alpha_std"]:
-    """The scaling of the new neurons of a group.
+def _settled(policy: Growth, graph: Graph, group: WidthGroup) -> Growth:
+    """The policy with the settings whose defaults depend on the group: if its layers have several positions.
 
     S sums over positions, and so the closed form makes the fan-in smaller, and the fan-out larger, the more there are.
     """
+    positions = any(math.prod(graph.shapes[name][1:]) > 1 for name in group.producers)
+    scale, alike = policy.scale, policy.neurons.alike
     if policy.criterion == "gradmax":  # its fan-in is 0: there is nothing to bring to a scale
-        return "sqrt"
-    if policy.scale != "auto":
-        return policy.scale
-    return "alpha_std" if any(math.prod(graph.shapes[name][1:]) > 1 for name in group.producers) else "sqrt"
+        scale = "sqrt"
+    elif scale == "auto":
+        scale = "alpha_std" if positions else "sqrt"
+    if alike is None:
+        alike = _ALIKE if positions else 1.0
+    return policy.model_copy(
+        update={"scale": scale, "neurons": policy.neurons.model_copy(update={"alike": alike})}
+    )
 
 
 def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth, pace: Pace) -> int:
