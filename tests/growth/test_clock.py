@@ -97,9 +97,7 @@ def test_a_run_from_before_the_warm_up_goes_on_without_one() -> None:
 
 def test_a_run_from_before_spacing_goes_on_without_one() -> None:
     assert parse_spec(SPEC).growth.when.spacing == 20
-    assert parse_spec(SPEC, defaults=3).growth == Growth(
-        warm_up=0.1, scale="sqrt", when=When(spacing=None)
-    )
+    assert parse_spec(SPEC, defaults=3).growth == Growth(warm_up=0.1, scale="sqrt", when=When(spacing=None))
     assert parse_spec(SPEC + "growth: {when: {spacing: 7}}", defaults=3).growth.when.spacing == 7
 
 
@@ -170,9 +168,7 @@ def test_runs_of_all_versions_that_count_epochs_are_read(defaults: int, when: st
 
 def test_a_run_from_before_the_scale_of_the_layer_keeps_its_scale() -> None:
     assert parse_spec(SPEC).growth.scale == "auto"
-    assert parse_spec(SPEC, defaults=4).growth == Growth(
-        warm_up=0.1, scale="sqrt", when=When(spacing=50)
-    )
+    assert parse_spec(SPEC, defaults=4).growth == Growth(warm_up=0.1, scale="sqrt", when=When(spacing=50))
     assert parse_spec(SPEC + "growth: {when: {every: 1}}").growth.scale == "sqrt"
     assert parse_spec(SPEC + "growth: {scale: alpha_std}", defaults=4).growth.scale == "alpha_std"
 
