@@ -22,7 +22,7 @@ from gromo_graph.growth.ticks.filling import all_random, told_as_one
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.records.decisions import Decision
 from gromo_graph.render.drawing.title_block import step_words
-from gromo_graph.spec.settings import Growth, Stop, When
+from gromo_graph.spec.settings import Growth, Neurons, Stop, When
 
 from .problems import batches, chain, sizes_agree
 
@@ -91,18 +91,24 @@ def test_a_text_without_a_version_has_the_defaults_of_the_first_release() -> Non
 
 def test_a_run_from_before_the_warm_up_goes_on_without_one() -> None:
     assert parse_spec(SPEC).growth.warm_up == 0.3
-    assert parse_spec(SPEC, defaults=2).growth == Growth(warm_up=0.0, scale="sqrt", when=When(spacing=None))
+    assert parse_spec(SPEC, defaults=2).growth == Growth(
+        neurons=Neurons(alike=1.0), warm_up=0.0, scale="sqrt", when=When(spacing=None)
+    )
     assert parse_spec(SPEC + "growth: {warm_up: 0.5}", defaults=2).growth.warm_up == 0.5
 
 
 def test_a_run_from_before_spacing_goes_on_without_one() -> None:
     assert parse_spec(SPEC).growth.when.spacing == 20
-    assert parse_spec(SPEC, defaults=3).growth == Growth(warm_up=0.1, scale="sqrt", when=When(spacing=None))
+    assert parse_spec(SPEC, defaults=3).growth == Growth(
+        neurons=Neurons(alike=1.0), warm_up=0.1, scale="sqrt", when=When(spacing=None)
+    )
     assert parse_spec(SPEC + "growth: {when: {spacing: 7}}", defaults=3).growth.when.spacing == 7
 
 
 def test_a_run_from_before_ticks_came_closer_keeps_their_distance_and_its_warm_up() -> None:
-    assert parse_spec(SPEC, defaults=5).growth == Growth(warm_up=0.1, when=When(spacing=50))
+    assert parse_spec(SPEC, defaults=5).growth == Growth(
+        neurons=Neurons(alike=1.0), warm_up=0.1, when=When(spacing=50)
+    )
     assert parse_spec(SPEC + "growth: {when: {until: 0.5}}", defaults=5).growth.when.spacing is None
     text = dump_spec(parse_spec(SPEC, defaults=5))
     assert parse_spec(text).growth.when.spacing == 50
@@ -168,7 +174,9 @@ def test_runs_of_all_versions_that_count_epochs_are_read(defaults: int, when: st
 
 def test_a_run_from_before_the_scale_of_the_layer_keeps_its_scale() -> None:
     assert parse_spec(SPEC).growth.scale == "auto"
-    assert parse_spec(SPEC, defaults=4).growth == Growth(warm_up=0.1, scale="sqrt", when=When(spacing=50))
+    assert parse_spec(SPEC, defaults=4).growth == Growth(
+        neurons=Neurons(alike=1.0), warm_up=0.1, scale="sqrt", when=When(spacing=50)
+    )
     assert parse_spec(SPEC + "growth: {when: {every: 1}}").growth.scale == "sqrt"
     assert parse_spec(SPEC + "growth: {scale: alpha_std}", defaults=4).growth.scale == "alpha_std"
 

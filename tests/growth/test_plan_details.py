@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, parse_spec
-from gromo_graph.growth.candidates.group_neurons import _deviations, _deviations_of_rows
 from gromo_graph.modules import GrowingModule
 from tests.growth.problems import batches, chain
 
@@ -68,20 +67,6 @@ def test_the_delta_adds_as_much_to_what_is_predicted_as_to_the_slope() -> None:
         gained = slope - without[target][0]
         assert gained > 0.0
         assert predicted - without[target][1] == pytest.approx(gained, rel=1e-9)
-
-
-def test_deviations_are_those_of_the_rows_wherever_a_sample_has_several() -> None:
-    """S is a mean over samples; a constant then counts as often as a sample has rows."""
-    samples, positions = 100, 4
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(samples * positions, 3, generator=generator, dtype=F64) + 0.5
-    rows = torch.cat([values, values.new_ones(len(values), 1)], dim=1)
-    matrix = torch.randn(5, 4, generator=generator, dtype=F64)
-    found = _deviations(rows.T @ rows / samples, matrix, 3)
-    close(found, (rows @ matrix.T).std(dim=0, unbiased=False))
-    close(found, _deviations_of_rows(rows, matrix, 3))
-    plain = _deviations_of_rows(values, matrix[:, :3], None)
-    close(plain, _deviations(values.T @ values / len(values), matrix[:, :3], None))
 
 
 def test_a_norm_behind_a_sum_learns_the_mean_of_new_channels_over_all_batches() -> None:

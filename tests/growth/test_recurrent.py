@@ -138,7 +138,9 @@ def test_an_optimizer_follows_and_trains_what_is_new(kind: str) -> None:
             optimizer.step()
 
     step()
-    scheduler = GrowthScheduler(network, MSE, optimizer=optimizer, policy=Growth(neurons=Neurons(per_step=2)))
+    scheduler = GrowthScheduler(
+        network, MSE, optimizer=optimizer, policy=Growth(neurons=Neurons(per_step=2, alike=1.0))
+    )
     old = network.parts["a"].weight_hh.detach().clone()
     chosen = next(c for c in scheduler.plan(data).candidates if c.target == "a")
     scheduler.apply(chosen, 0.1)

@@ -56,28 +56,36 @@ def channels(network: GrowingNetwork, name: str, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "name", "samples"), [(CONVOLUTIONS, "c", 80), (DENSE, "h", 80), (DENSE, "h", 30)]
+    ("nodes", "name", "samples"),
+    [
+        (CONVOLUTIONS, "c", 80),
+        (CONVOLUTIONS.replace("kernel: 3,", "kernel: 3, bias: false,"), "c", 80),
+        (DENSE, "h", 80),
+        (DENSE, "h", 30),
+    ],
 )
 def test_deviations_and_correlations_are_those_of_the_values(
     monkeypatch: pytest.MonkeyPatch, nodes: str, name: str, samples: int
 ) -> None:
-    """With 30 samples of 72 values S is not formed: their rows are kept."""
+    """Without a constant they are root mean squares and cosines. With 30 samples of 72 values rows are kept, not S."""
     network, ((x, y),) = network_of(nodes), data(samples)
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def look(linked: LinkedGroup, neurons: GroupNeurons, most: float) -> GroupNeurons:
+    def look(linked: LinkedGroup, neurons: GroupNeurons, most: float, unit: int) -> GroupNeurons:
         values = Preactivations(linked)
         seen.append((values.deviations(values.old), values.correlations(values.old, values.old)))
-        return unlike_old(linked, neurons, most)
+        return unlike_old(linked, neurons, most, unit)
 
     monkeypatch.setattr(group_neurons, "unlike_old", look)
     GrowthScheduler(network, MSE, policy={"neurons": {"alike": 0.5}}).plan([(x, y)])
     ((deviations, correlations),) = seen
     expected = channels(network, name, x)
-    torch.testing.assert_close(
-        deviations / deviations[0], expected.std(dim=0) / expected.std(dim=0)[0], atol=1e-6, rtol=1e-6
-    )
-    torch.testing.assert_close(correlations, torch.corrcoef(expected.t()), atol=1e-6, rtol=1e-6)
+    if network.growing(name).layer.bias is not None:
+        expected = expected - expected.mean(dim=0)
+    spread = expected.norm(dim=0)
+    torch.testing.assert_close(deviations / deviations[0], spread / spread[0], atol=1e-6, rtol=1e-6)
+    cosines = (expected / spread).t() @ (expected / spread)
+    torch.testing.assert_close(correlations, cosines, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("nodes", "name"), [(CONVOLUTIONS, "c"), (DENSE, "h")])
@@ -104,19 +112,47 @@ def test_without_a_limit_they_are_more_alike() -> None:
     assert float(between.max()) > 0.5
 
 
-def test_the_one_least_alike_is_left_if_all_are_alike() -> None:
+def test_all_are_kept_if_all_are_alike() -> None:
     network, batches = network_of(CONVOLUTIONS), data()
     found = {}
     for most in (1e-6, 1.0):
         scheduler = GrowthScheduler(network, MSE, policy={"neurons": {"alike": most}})
-        found[most] = scheduler.plan(batches).candidates[0]
-    assert found[1e-6].weights.size == 1 < found[1.0].weights.size
+        found[most] = scheduler.plan(batches).candidates[0].weights
+    assert torch.equal(found[1e-6].fan_in[0].weight, found[1.0].fan_in[0].weight)
+
+
+def test_neurons_that_come_in_groups_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = CONVOLUTIONS.replace("features: 3,", "features: 4,").replace("activation: relu}", "bias: false}")
+    nodes = nodes.replace(
+        "  f: {kind: flatten, from: c}",
+        "  n: {kind: group_norm, from: c, groups: 2, activation: relu}\n  f: {kind: flatten, from: n}",
+    )
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def look(linked: LinkedGroup, neurons: GroupNeurons, most: float, unit: int) -> GroupNeurons:
+        assert unit == 2
+        values = Preactivations(linked)
+        each = values.correlations(neurons.fan_in, values.old).abs().amax(dim=1)
+        limit = float(each[: len(each) // 2 * 2].reshape(-1, 2).mean(dim=1).median())
+        kept = unlike_old(linked, neurons, limit, unit)
+        seen.append((neurons.fan_in[0].weight, kept.fan_in[0].weight, each))
+        return kept
+
+    monkeypatch.setattr(group_neurons, "unlike_old", look)
+    GrowthScheduler(network_of(nodes), MSE, policy={"allow_jump": True}).plan(data())
+    ((before, after, each),) = seen
+    assert 0 < len(after) < len(before)
+    pairs = [tuple(pair) for pair in before[: len(before) // 2 * 2].reshape(-1, 2, *before.shape[1:])]
+    means = [float(pair.mean()) for pair in each[: len(each) // 2 * 2].split(2)]
+    limit = sorted(means)[(len(means) - 1) // 2]
+    expected = [row for pair, mean in zip(pairs, means, strict=True) if mean <= limit for row in pair]
+    assert torch.equal(after, torch.stack(expected))
 
 
 def test_layers_with_positions_have_a_limit_and_dense_ones_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[float] = []
 
-    def look(linked: LinkedGroup, neurons: GroupNeurons, most: float) -> GroupNeurons:
+    def look(linked: LinkedGroup, neurons: GroupNeurons, most: float, unit: int) -> GroupNeurons:
         limits.append(most)
         return neurons
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -83,9 +83,6 @@ def solve(
     neurons = find(link, search)
     if neurons.solver not in ("cholesky", "none"):
         notes.append(f"neurons solved by {neurons.solver}")
-    alike = policy.neurons.alike
-    if solved and alike is not None and alike < 1.0:
-        neurons = unlike_old(linked, neurons, alike)
     if solved and policy.scale == "alpha_std":
         neurons = to_layer_scale(linked, neurons)
     deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
@@ -109,10 +106,22 @@ def solve_views(
     wanted: int,
     policy: Growth,
     outputs: Sequence[OutputWhitening | None],
+    *,
+    unit: int,
 ) -> PartSolution:
-    """The best neurons of a group that each head sees in its own way: those of all heads take turns."""
+    """The best neurons of a group that each head sees in its own way: those of all heads take turns.
+
+    Those of a group that is seen in one way alone are unlike the ones that are there, by `neurons.alike`.
+
+    Args:
+        unit: neurons that are added together.
+    """
     if len(views) == 1:
-        return solve(views[0], wanted, policy, outputs[0])
+        found_once = solve(views[0], wanted, policy, outputs[0])
+        alike = policy.neurons.alike
+        if alike is None or alike == 1.0:
+            return found_once
+        return replace(found_once, neurons=unlike_old(views[0], found_once.neurons, alike, unit))
     found = [solve(view, wanted // len(views), policy, own) for view, own in zip(views, outputs, strict=True)]
     notes = [note for solution in found for note in solution.note.split("; ")]
     neurons = taking_turns([solution.neurons for solution in found])

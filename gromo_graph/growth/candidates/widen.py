@@ -142,7 +142,13 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
         if self.policy.rescue and all(is_dead(part) for part in self.parts):
             return ()
         return tuple(
-            solve_views(views, self.neurons, self.policy, [self._outputs(view, gathered) for view in views])
+            solve_views(
+                views,
+                self.neurons,
+                self.policy,
+                [self._outputs(view, gathered) for view in views],
+                unit=self.group.unit,
+            )
             for views in self.views
         )
 
