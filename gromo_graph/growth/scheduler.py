@@ -345,6 +345,7 @@ class GrowthScheduler(Growing):
         self, policy: Growth, *, epochs: int, training_steps: int | None = None, same_data: bool = True
     ) -> None:
         """Go on with another policy, in a training of another length; growth that was over may begin again."""
+        policy = with_target_schedule(policy, self.network.spec.nodes)
         self.policy = policy
         self.reason = self._why_never()
         self._recent = RecentBatches(samples_for(policy).total or _MOST_KEPT)

@@ -101,6 +101,8 @@ def with_defaults(section: str, written: Mapping[str, Any], version: int) -> dic
         raise ArgumentError(
             f"defaults={version!r}: expected one of the versions {', '.join(map(str, _TABLES))}"
         )
+    if section == "growth" and counts_epochs(written.get("when")):
+        version = 1  # whose defaults hold for it in each version
     return _filled(written, _TABLES[version].get(section, {}))
 
 

@@ -110,6 +110,9 @@ def test_a_run_from_before_ticks_came_closer_keeps_their_distance_and_its_warm_u
         neurons=Neurons(alike=1.0), warm_up=0.1, when=When(spacing=50)
     )
     assert parse_spec(SPEC + "growth: {when: {until: 0.5}}", defaults=5).growth.when.spacing is None
+    for version in range(1, 7):
+        every = parse_spec(SPEC + "growth: {when: {every: 1}}", defaults=version).growth
+        assert every == Growth(when=When(every=1)), "which has the defaults of release 0.1 in each version"
     text = dump_spec(parse_spec(SPEC, defaults=5))
     assert parse_spec(text).growth.when.spacing == 50
     assert parse_spec(text, overrides={"growth.when.until": 0.5}).growth.when.spacing is None

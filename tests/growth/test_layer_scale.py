@@ -149,8 +149,11 @@ def test_a_constant_network_begins_anew_even_if_no_bias_could_take_a_shift_back(
 
 def test_a_policy_of_a_loop_leads_to_targets_in_the_middle_too() -> None:
     network = network_of(DENSE.replace("tanh}", "tanh, grow: {target: 6}}"))
-    when = GrowthScheduler(network, MSE, policy={"ridge": 0.2}, epochs=10).policy.when
+    scheduler = GrowthScheduler(network, MSE, policy={"ridge": 0.2}, epochs=10)
+    when = scheduler.policy.when
     assert (when.begin, when.until, when.steps, when.spacing) == (0.5, 0.6, 2, None)
+    scheduler.use(Growth(), epochs=4)
+    assert scheduler.policy.when == when
     assert GrowthScheduler(network, MSE, policy={"when": {"until": 0.3}}, epochs=10).policy.when.until == 0.3
 
 

@@ -121,7 +121,9 @@ def solve_views(
         alike = policy.neurons.alike
         if alike is None or alike == 1.0:
             return found_once
-        return replace(found_once, neurons=unlike_old(views[0], found_once.neurons, alike, unit))
+        return replace(
+            found_once, neurons=unlike_old(views[0], found_once.neurons, alike, wanted=wanted, unit=unit)
+        )
     found = [solve(view, wanted // len(views), policy, own) for view, own in zip(views, outputs, strict=True)]
     notes = [note for solution in found for note in solution.note.split("; ")]
     neurons = taking_turns([solution.neurons for solution in found])

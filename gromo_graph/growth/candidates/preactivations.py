@@ -84,14 +84,17 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
     return neurons.scaled(factor, 1.0 / factor)
 
 
-def unlike_old(linked: LinkedGroup, neurons: GroupNeurons, most: float, unit: int = 1) -> GroupNeurons:
-    """Those whose values before activation are unlike those of each neuron that is there; all if none is.
+def unlike_old(
+    linked: LinkedGroup, neurons: GroupNeurons, most: float, *, wanted: int, unit: int = 1
+) -> GroupNeurons:
+    """Those whose values before activation are unlike those of each neuron that is there, or the least alike.
 
     What the gradient asks for at a growth step it often asks for again at the next one, and a second neuron of the same
     kind adds little (docs/maths.md, "Neurons unlike those that are there").
 
     Args:
         most: the highest correlation with a neuron that is there, without regard to its sign.
+        wanted: so many are left in any case, if there are so many.
         unit: neurons that are added together, next to each other; what counts is their mean.
     """
     if neurons.size == 0:
@@ -99,5 +102,8 @@ def unlike_old(linked: LinkedGroup, neurons: GroupNeurons, most: float, unit: in
     values = Preactivations(linked)
     each = values.correlations(neurons.fan_in, values.old).abs().amax(dim=1)
     alike = each[: len(each) - len(each) % unit].reshape(-1, unit).mean(dim=1)
-    kept = torch.nonzero((alike <= most).repeat_interleave(unit)).flatten()
-    return neurons.selected(kept.to(neurons.device)) if len(kept) else neurons
+    if len(alike) == 0:
+        return neurons
+    least = alike.kthvalue(max(1, min(wanted // unit, len(alike)))).values
+    kept = torch.nonzero((alike <= least.clamp_min(most)).repeat_interleave(unit)).flatten()
+    return neurons.selected(kept.to(neurons.device))
