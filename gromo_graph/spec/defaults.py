@@ -22,15 +22,15 @@ CURRENT = 6
 SPACING = 20
 """Training steps between two ticks, at the most, if nobody writes `until`: what a few neurons learn alone remains."""
 
-SPACING_5 = 50
-"""The same up to version 5."""
+EARLIER_SPACING = 50
+"""The same in versions 4 and 5."""
 
 TARGET_SCHEDULE: Mapping[str, Any] = {"begin": 0.5, "until": 0.6, "steps": 2}
 """`growth.when` for target widths, if nobody writes another (docs/deciding.md, "Growing to a given network")."""
 
 _DEFAULT_SCHEDULES: tuple[Mapping[str, Any], ...] = (
     {"spacing": SPACING},
-    {"spacing": SPACING_5},
+    {"spacing": EARLIER_SPACING},
     TARGET_SCHEDULE,
 )
 
@@ -71,18 +71,18 @@ TRAIN_1: Mapping[str, Any] = {
 }
 """The section `train` of version 1."""
 
-_UP_TO_5: Mapping[str, Any] = {
+_BEFORE_6: Mapping[str, Any] = {
     "warm_up": 0.1,
     "neurons": {"alike": 1.0},
-    "when": {"spacing": SPACING_5},
+    "when": {"spacing": EARLIER_SPACING},
 }
 
 _TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     1: {"growth": GROWTH_1, "train": TRAIN_1},
-    2: {"growth": {**_UP_TO_5, "warm_up": 0.0, "scale": "sqrt", "when": {"spacing": None}}},
-    3: {"growth": {**_UP_TO_5, "scale": "sqrt", "when": {"spacing": None}}},
-    4: {"growth": {**_UP_TO_5, "scale": "sqrt"}},
-    5: {"growth": _UP_TO_5},
+    2: {"growth": {**_BEFORE_6, "warm_up": 0.0, "scale": "sqrt", "when": {"spacing": None}}},
+    3: {"growth": {**_BEFORE_6, "scale": "sqrt", "when": {"spacing": None}}},
+    4: {"growth": {**_BEFORE_6, "scale": "sqrt"}},
+    5: {"growth": _BEFORE_6},
     CURRENT: {},
 }
 
@@ -150,7 +150,7 @@ def _plain(value: Any) -> Any:
 
 
 def _filled(written: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
-    if "until" in written or counts_epochs(written):  # which say that there is no `spacing`
+    if "until" in written:  # which says that there is no `spacing`
         table = {key: value for key, value in table.items() if key != "spacing"}
     found = {**table, **written}
     for key, values in table.items():

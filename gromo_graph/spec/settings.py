@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gromo_graph.spec.defaults import SPACING, counts_epochs, with_defaults
+from gromo_graph.spec.defaults import CURRENT, SPACING, counts_epochs, with_defaults
 from gromo_graph.spec.kinds.base import Features
 from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.python_values import plain
@@ -391,8 +391,7 @@ class Growth(Frozen):
     @classmethod
     def _defaults_by_the_clock(cls, data: Any) -> Any:
         """A policy that counts epochs has all the defaults of release 0.1."""
-        of_0_1 = isinstance(data, dict) and counts_epochs(data.get("when"))
-        return with_defaults("growth", data, 1) if of_0_1 else data
+        return with_defaults("growth", data, CURRENT) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _frozen_weights_stay(self) -> Growth:

@@ -10,7 +10,6 @@ from gromo_graph import Growth, GrowthScheduler, compile_network, parse_spec
 from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.growth.candidates import group_neurons
 from gromo_graph.growth.candidates.preactivations import Preactivations, unlike_old
-from gromo_graph.modules.growing_module import LinkedGroup
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.spec.settings import When
 
@@ -72,11 +71,10 @@ def test_deviations_and_correlations_are_those_of_the_values(
     seen: list[tuple[Tensor, Tensor]] = []
 
     def look(
-        linked: LinkedGroup, neurons: GroupNeurons, most: float, *, wanted: int, unit: int
+        values: Preactivations, neurons: GroupNeurons, limit: float, *, wanted: int, unit: int
     ) -> GroupNeurons:
-        values = Preactivations(linked)
-        seen.append((values.deviations(values.old), values.correlations(values.old, values.old)))
-        return unlike_old(linked, neurons, most, wanted=wanted, unit=unit)
+        seen.append((values.old_deviations, values.correlations(values.old)))
+        return unlike_old(values, neurons, limit, wanted=wanted, unit=unit)
 
     monkeypatch.setattr(group_neurons, "unlike_old", look)
     GrowthScheduler(network, MSE, policy={"neurons": {"alike": 0.5}}).plan([(x, y)])
@@ -86,6 +84,8 @@ def test_deviations_and_correlations_are_those_of_the_values(
         expected = expected - expected.mean(dim=0)
     spread = expected.norm(dim=0)
     torch.testing.assert_close(deviations / deviations[0], spread / spread[0], atol=1e-6, rtol=1e-6)
+    if network.growing(name).layer.bias is not None:  # else S counts each sample once, whatever its positions
+        torch.testing.assert_close(deviations, expected.std(dim=0, correction=0), atol=1e-6, rtol=1e-6)
     cosines = (expected / spread).t() @ (expected / spread)
     torch.testing.assert_close(correlations, cosines, atol=1e-6, rtol=1e-6)
 
@@ -120,10 +120,9 @@ def test_as_many_as_are_wanted_are_left_and_they_are_the_least_alike(
 ) -> None:
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def look(linked: LinkedGroup, neurons: GroupNeurons, most: float, **_: int) -> GroupNeurons:
-        values = Preactivations(linked)
-        kept = unlike_old(linked, neurons, 1e-6, wanted=wanted)
-        alike = [values.correlations(each.fan_in, values.old).abs().amax(dim=1) for each in (neurons, kept)]
+    def look(values: Preactivations, neurons: GroupNeurons, limit: float, **_: int) -> GroupNeurons:
+        kept = unlike_old(values, neurons, 1e-6, wanted=wanted)
+        alike = [values.correlations(each.fan_in).abs().amax(dim=1) for each in (neurons, kept)]
         seen.append((alike[0], alike[1]))
         return neurons
 
@@ -143,13 +142,12 @@ def test_neurons_that_come_in_groups_stay_together(monkeypatch: pytest.MonkeyPat
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def look(
-        linked: LinkedGroup, neurons: GroupNeurons, most: float, *, wanted: int, unit: int
+        values: Preactivations, neurons: GroupNeurons, limit: float, *, wanted: int, unit: int
     ) -> GroupNeurons:
         assert unit == 2
-        values = Preactivations(linked)
-        each = values.correlations(neurons.fan_in, values.old).abs().amax(dim=1)
-        limit = float(each[: len(each) // 2 * 2].reshape(-1, 2).mean(dim=1).median())
-        kept = unlike_old(linked, neurons, limit, wanted=2, unit=unit)
+        each = values.correlations(neurons.fan_in).abs().amax(dim=1)
+        median = float(each[: len(each) // 2 * 2].reshape(-1, 2).mean(dim=1).median())
+        kept = unlike_old(values, neurons, median, wanted=2, unit=unit)
         seen.append((neurons.fan_in[0].weight, kept.fan_in[0].weight, each))
         return kept
 
@@ -168,9 +166,9 @@ def test_layers_with_positions_have_a_limit_and_dense_ones_have_none(monkeypatch
     limits: list[float] = []
 
     def look(
-        linked: LinkedGroup, neurons: GroupNeurons, most: float, *, wanted: int, unit: int
+        values: Preactivations, neurons: GroupNeurons, limit: float, *, wanted: int, unit: int
     ) -> GroupNeurons:
-        limits.append(most)
+        limits.append(limit)
         return neurons
 
     monkeypatch.setattr(group_neurons, "unlike_old", look)

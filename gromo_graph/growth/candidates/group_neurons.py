@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from gromo_graph.algebra import accumulation_dtype
 from gromo_graph.algebra.neuron_weights import GroupNeurons, taking_turns
 from gromo_graph.algebra.output_whitening import OutputWhitening
-from gromo_graph.growth.candidates.preactivations import to_layer_scale, unlike_old
+from gromo_graph.growth.candidates.preactivations import Preactivations, to_layer_scale, unlike_old
 from gromo_graph.growth.candidates.stages import joined
 from gromo_graph.growth.curvature import NO_CURVATURE
 from gromo_graph.modules import MergeGrowingModule
@@ -47,13 +47,19 @@ class PartSolution:
 
 
 def solve(
-    linked: LinkedGroup, wanted: int, policy: Growth, outputs: OutputWhitening | None = None
+    linked: LinkedGroup,
+    wanted: int,
+    policy: Growth,
+    outputs: OutputWhitening | None = None,
+    *,
+    unit: int = 1,
 ) -> PartSolution:
     """The best neurons of a group, from the statistics that its modules have gathered.
 
     Args:
         linked: its modules. wanted: how many neurons will be chosen of them.
         outputs: G^(−1/2) of its consumers, by which the criterion `natural` weighs them.
+        unit: neurons that are added together.
 
     Raises:
         GrowthError: statistics that are missing or not finite.
@@ -83,10 +89,24 @@ def solve(
     neurons = find(link, search)
     if neurons.solver not in ("cholesky", "none"):
         notes.append(f"neurons solved by {neurons.solver}")
-    if solved and policy.scale == "alpha_std":
-        neurons = to_layer_scale(linked, neurons)
+    if solved and neurons.size:
+        neurons = _fitted(linked, neurons, policy, wanted, unit)
     deltas = {c.name: c.delta_raw for c in linked.consumers if c.delta_raw is not None}
     return PartSolution(neurons, deltas, joined(*notes))
+
+
+def _fitted(
+    linked: LinkedGroup, neurons: GroupNeurons, policy: Growth, wanted: int, unit: int
+) -> GroupNeurons:
+    """Unlike the neurons that are there, and at their scale, as the policy asks for."""
+    limit, to_scale = policy.neurons.alike or 1.0, policy.scale == "alpha_std"
+    if limit < 1.0 or to_scale:
+        values = Preactivations(linked)
+        if limit < 1.0:
+            neurons = unlike_old(values, neurons, limit, wanted=wanted, unit=unit)
+        if to_scale:
+            neurons = to_layer_scale(values, neurons)
+    return neurons
 
 
 def _solve_deltas(follows: Mapping[GrowingModule, Followed], policy: Growth) -> list[str]:
@@ -111,20 +131,16 @@ def solve_views(
 ) -> PartSolution:
     """The best neurons of a group that each head sees in its own way: those of all heads take turns.
 
-    Those of a group that is seen in one way alone are unlike the ones that are there, by `neurons.alike`.
-
     Args:
-        unit: neurons that are added together.
+        unit: neurons that are added together, those of all heads.
     """
-    if len(views) == 1:
-        found_once = solve(views[0], wanted, policy, outputs[0])
-        alike = policy.neurons.alike
-        if alike is None or alike == 1.0:
-            return found_once
-        return replace(
-            found_once, neurons=unlike_old(views[0], found_once.neurons, alike, wanted=wanted, unit=unit)
-        )
-    found = [solve(view, wanted // len(views), policy, own) for view, own in zip(views, outputs, strict=True)]
+    heads = len(views)
+    found = [
+        solve(view, wanted // heads, policy, own, unit=max(1, unit // heads))
+        for view, own in zip(views, outputs, strict=True)
+    ]
+    if heads == 1:
+        return found[0]
     notes = [note for solution in found for note in solution.note.split("; ")]
     neurons = taking_turns([solution.neurons for solution in found])
     return PartSolution(neurons, found[0].deltas, joined(*notes))

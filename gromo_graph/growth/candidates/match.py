@@ -26,7 +26,8 @@ from gromo_graph.graph import Graph, WidthGroup, build_graph, widening, widening
 from gromo_graph.graph.widths import makers_of
 from gromo_graph.growth.candidates.slope_scores import enough, newton_step
 from gromo_graph.growth.candidates.stages import InfeasibleError, LeftOut, Prospect, Solved, Sums
-from gromo_graph.growth.candidates.widen import Widening, affordable_neurons, neurons_wanted
+from gromo_graph.growth.candidates.widen import Widening
+from gromo_graph.growth.candidates.widening_size import affordable_neurons, neurons_wanted
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
 from gromo_graph.growth.process_sums import Processes

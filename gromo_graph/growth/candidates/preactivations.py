@@ -1,8 +1,9 @@
-"""What fan-ins make of the inputs of a group over the data: its spread, and how alike two of them are."""
+"""The values of a group before its activation, from its statistics: their spread, and how alike two channels are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,10 +21,14 @@ class Preactivations:
 
     Args:
         linked: the group, whose statistics have been gathered.
+
+    Attributes:
+        old: the fan-in of the channels that are there, by producer.
     """
 
     def __init__(self, linked: LinkedGroup) -> None:
         self._linked = linked
+        self.old = [FanIn(producer.weight.detach(), producer.bias) for producer in linked.producers]
         link = links_of_group(linked)[linked.consumers[0]]
         constants = [span.stop - 1 for producer, span in spans_of(linked).items() if producer.use_bias]
         self._rows = link.rows.value() if link.follows == "rows" else None
@@ -35,19 +40,19 @@ class Preactivations:
         counts = {float(self._s[column, column]): column for column in constants}
         self._constant = counts[max(counts)] if counts and max(counts) > 0.0 else None
 
-    @property
-    def old(self) -> list[FanIn]:
-        """The fan-in of the units that are there."""
-        return [FanIn(producer.weight.detach(), producer.bias) for producer in self._linked.producers]
+    @cached_property
+    def old_deviations(self) -> Tensor:
+        """(channels,), the standard deviation of each channel that is there."""
+        return self.deviations(self.old)
 
     def deviations(self, fan_in: Sequence[FanIn]) -> Tensor:
-        """(channels,), the standard deviation of each channel."""
+        """(channels,), the standard deviation of each channel with this fan-in."""
         return self._covariances(fan_in, fan_in).diagonal().clamp_min(0).sqrt()
 
-    def correlations(self, fan_in: Sequence[FanIn], others: Sequence[FanIn]) -> Tensor:
-        """(channels, other channels), from −1 to 1; those of a constant channel are 0."""
-        spreads = self.deviations(fan_in)[:, None] * self.deviations(others)[None, :]
-        covariances = self._covariances(fan_in, others)
+    def correlations(self, fan_in: Sequence[FanIn]) -> Tensor:
+        """(channels, channels that are there), from −1 to 1; those of a constant channel are 0."""
+        spreads = self.deviations(fan_in)[:, None] * self.old_deviations[None, :]
+        covariances = self._covariances(fan_in, self.old)
         return torch.where(spreads > 0, covariances / spreads, torch.zeros_like(spreads))
 
     def _covariances(self, first: Sequence[FanIn], second: Sequence[FanIn]) -> Tensor:
@@ -71,13 +76,12 @@ class Preactivations:
         return torch.cat(parts, dim=1)
 
 
-def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
+def to_layer_scale(values: Preactivations, neurons: GroupNeurons) -> GroupNeurons:
     """Fan-in at the mean standard deviation of the group's channels before activation; fan-out takes it back.
 
     The product of α and ω stays, so that γ keeps its meaning; σ sees new units at the scale of the old ones.
     """
-    values = Preactivations(linked)
-    new, target = values.deviations(neurons.fan_in), values.deviations(values.old).mean()
+    new, target = values.deviations(neurons.fan_in), values.old_deviations.mean()
     if not target > 0:
         return neurons
     factor = torch.where(new > 0, target / new, torch.ones_like(new)).to(neurons.fan_in[0].weight)
@@ -85,25 +89,23 @@ def to_layer_scale(linked: LinkedGroup, neurons: GroupNeurons) -> GroupNeurons:
 
 
 def unlike_old(
-    linked: LinkedGroup, neurons: GroupNeurons, most: float, *, wanted: int, unit: int = 1
+    values: Preactivations, neurons: GroupNeurons, limit: float, *, wanted: int, unit: int = 1
 ) -> GroupNeurons:
-    """Those whose values before activation are unlike those of each neuron that is there, or the least alike.
+    """Those of some neurons that are unlike each neuron that is there, and in any case the least alike ones.
 
     What the gradient asks for at a growth step it often asks for again at the next one, and a second neuron of the same
     kind adds little (docs/maths.md, "Neurons unlike those that are there").
 
     Args:
-        most: the highest correlation with a neuron that is there, without regard to its sign.
-        wanted: so many are left in any case, if there are so many.
+        limit: the highest correlation with a neuron that is there, without regard to its sign.
+        wanted: how many are left at least, if there are so many.
         unit: neurons that are added together, next to each other; what counts is their mean.
     """
-    if neurons.size == 0:
-        return neurons
-    values = Preactivations(linked)
-    each = values.correlations(neurons.fan_in, values.old).abs().amax(dim=1)
-    alike = each[: len(each) - len(each) % unit].reshape(-1, unit).mean(dim=1)
+    alike = values.correlations(neurons.fan_in).abs().amax(dim=1)
+    alike = alike[: len(alike) - len(alike) % unit].reshape(-1, unit).mean(dim=1)
     if len(alike) == 0:
         return neurons
-    least = alike.kthvalue(max(1, min(wanted // unit, len(alike)))).values
-    kept = torch.nonzero((alike <= least.clamp_min(most)).repeat_interleave(unit)).flatten()
+    due = max(1, min(wanted // unit, len(alike)))
+    limit_of_due = alike.kthvalue(due).values.clamp_min(limit)
+    kept = torch.nonzero((alike <= limit_of_due).repeat_interleave(unit)).flatten()
     return neurons.selected(kept.to(neurons.device))

@@ -14,9 +14,8 @@ from torch import Tensor
 from gromo_graph.algebra.neuron_weights import GroupNeurons
 from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.errors import GrowthError
-from gromo_graph.graph import Graph, WidthGroup, obstacle, widening_cost
+from gromo_graph.graph import Graph, WidthGroup, widening_cost
 from gromo_graph.growth.bias_compensation import cannot_be_taken_back, compensations, moves_all_positions
-from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.group_neurons import (
     PartSolution,
     is_dead,
@@ -36,6 +35,7 @@ from gromo_graph.growth.candidates.stages import (
     Sums,
     joined,
 )
+from gromo_graph.growth.candidates.widening_size import affordable_neurons, neurons_wanted
 from gromo_graph.growth.curvature import curved, whitening_of_group
 from gromo_graph.growth.observe import Observation, Watched
 from gromo_graph.growth.pace import UNPACED, Pace
@@ -259,7 +259,7 @@ class WideningProspect(Prospect[tuple[PartSolution, ...]]):
 
 
 def _settled(policy: Growth, graph: Graph, group: WidthGroup) -> Growth:
-    """The policy with the settings whose defaults depend on the group: if its layers have several positions.
+    """The policy with `scale` and `neurons.alike`, whose defaults depend on whether the group has several positions.
 
     S sums over positions, and so the closed form makes the fan-in smaller, and the fan-out larger, the more there are.
     """
@@ -274,43 +274,6 @@ def _settled(policy: Growth, graph: Graph, group: WidthGroup) -> Growth:
     return policy.model_copy(
         update={"scale": scale, "neurons": policy.neurons.model_copy(update={"alike": alike})}
     )
-
-
-def neurons_wanted(graph: Graph, group: WidthGroup, policy: Growth, pace: Pace) -> int:
-    """The neurons that a step would add to a group, without regard to the budgets.
-
-    Raises:
-        InfeasibleError: none.
-    """
-    reason = obstacle(graph, group, policy)
-    if reason is not None:
-        raise InfeasibleError(reason)
-    paced = pace.neurons(policy, group)
-    if paced == 0:
-        raise InfeasibleError(f"it is {group.features} wide, and no more is due at this tick")
-    wanted = max(paced, group.unit)
-    if group.grow.max is None:
-        return wanted
-    if group.features >= group.grow.max:
-        raise InfeasibleError(f"it is {group.features} wide: `grow.max` is {group.grow.max}")
-    return min(wanted, group.grow.max - group.features)
-
-
-def affordable_neurons(graph: Graph, group: WidthGroup, wanted: int, policy: Growth) -> int:
-    """The most neurons that the budgets allow.
-
-    Raises:
-        InfeasibleError: they allow none, or the group grows by more at once than are wanted.
-    """
-    neurons = affordable(graph, group, wanted, policy.stop)
-    if neurons == 0 and group.unit > wanted:
-        raise InfeasibleError(
-            f"it grows by {group.unit} at once (group norm, heads): `grow.max` is {group.grow.max}"
-        )
-    if neurons == 0:
-        features = "one more feature" if group.unit == 1 else f"{group.unit} more features"
-        raise InfeasibleError(f"{features} would pass the budget")
-    return neurons
 
 
 def _check_effect(graph: Graph, linked: LinkedGroup, policy: Growth) -> None:
