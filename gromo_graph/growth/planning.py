@@ -18,6 +18,7 @@ from gromo_graph.growth.effort.batch_progress import OnBatch, told
 from gromo_graph.growth.effort.decision_cost import DecisionCost, decision_cost, size_of
 from gromo_graph.growth.effort.expected_memory import expected_bytes
 from gromo_graph.growth.effort.sample_parts import SampleParts, sample_parts
+from gromo_graph.growth.effort.sample_size import SampleSize
 from gromo_graph.growth.effort.spending import Allowance
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
@@ -38,6 +39,8 @@ from gromo_graph.spec.settings import Growth
 
 # A curvature of one sample tells nothing of the others.
 _FEWEST = 2
+# New channels of a norm begin with the mean and variance of about so many samples; the training goes on from there.
+_SHOWN = SampleSize(512, 256)
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ class Planner:
         self.training_samples: int | None = None
         self.memory = 0
         self._loader: Loader | None = None
+        self._shown: Loader | None = None
 
     def plan(
         self,
@@ -198,6 +202,8 @@ class Planner:
         if self._loader is not None and loader is not self._loader:
             self.known.forget()
         self._loader = loader
+        some = SampleSize() if policy.counts_epochs else _SHOWN
+        self._shown = sample_parts(loader, some, self.processes.count).statistics
         planned = plan_proposals(
             network,
             self.loss,
@@ -237,9 +243,9 @@ class Planner:
         self.memory = 0
 
     def show(self, network: GrowingNetwork) -> None:
-        """Let the norms of a draft see the data that were planned on."""
-        if self._loader is not None:
-            mean_loss(network, self.loss, self._loader)
+        """Let the norms of a draft see some of the data that were planned on."""
+        if self._shown is not None:
+            mean_loss(network, self.loss, self._shown)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch.nn import (
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network, parse_spec
+from gromo_graph.layers.channel_propagation import Moments
 from tests.growth.problems import pend
 from tests.modules.normed import BOTH_MODES, MSE, close, run, warm_up
 from tests.modules.pairs import F64
@@ -230,3 +231,18 @@ def test_the_scheduler_grows_what_it_promised_on_the_data_it_planned_with(
     scheduler.apply(candidate, 0.37)
     network.train(training)
     close(run(network, data[0][0]), predicted)
+
+
+@pytest.mark.parametrize(("clock", "samples"), [("", 520), ("when: {every: 1}", 4000)])
+def test_new_channels_begin_with_the_moments_of_some_samples(
+    clock: str, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as say what they are, and not all of a long loader; release 0.1 took all."""
+    network = compiled("batch_norm", clock, alone=True)
+    scheduler = GrowthScheduler(network, MSE)
+    plan = scheduler.plan(batches(4000, image=False, seed=1))
+    candidate = next(c for c in plan.candidates if c.target == "a")
+    sizes, add = [], Moments.add
+    monkeypatch.setattr(Moments, "add", lambda self, values: (sizes.append(len(values)), add(self, values)))
+    scheduler.apply(candidate)
+    assert sum(sizes) == samples
