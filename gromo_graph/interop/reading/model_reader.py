@@ -12,9 +12,10 @@ from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.arithmetic import Stacked
-from gromo_graph.interop.call_patterns.attention import ATTENTION, Scores
+from gromo_graph.interop.call_patterns.attention import ATTENTION
 from gromo_graph.interop.call_patterns.rms_norm import MeanSquare
 from gromo_graph.interop.call_patterns.rotary import Region, rotary, rotary_regions
+from gromo_graph.interop.call_patterns.scores import Scores
 from gromo_graph.interop.fixed_call import kept_call
 from gromo_graph.interop.operators import CASTS, COMPARISONS, HINTS, SEVERAL
 from gromo_graph.interop.reading.call_rows import CallRows
