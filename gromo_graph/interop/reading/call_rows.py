@@ -10,8 +10,9 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
-from gromo_graph.interop.call_patterns.attention import Scores, module_of_scores, row_of_scores
+from gromo_graph.interop.call_patterns.attention import ATTENTION
 from gromo_graph.interop.call_patterns.rms_norm import MeanSquare, row_of_squares
+from gromo_graph.interop.call_patterns.scores import Scores, module_of_scores, row_of_scores
 from gromo_graph.interop.fixed_call import kept_call
 from gromo_graph.interop.module_rows import module_row
 from gromo_graph.interop.operators import HINTS, function_row
@@ -47,7 +48,9 @@ class CallRows:
         path = str(node.target)
         module = self._trace.root.get_submodule(path) if node.op == "call_module" else None
         if any(isinstance(leaf, Scores) for leaf in pytree.tree_leaves((arguments, named))):
-            return row_of_scores(name) if module is None else module_of_scores(module, self._model.training)
+            if module is not None:
+                return module_of_scores(module, self._model.training)
+            return ATTENTION.get(name) or row_of_scores(name)
         if any(isinstance(leaf, MeanSquare) for leaf in (*arguments, *named.values())):
             return row_of_squares(name)
         if module is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,13 +12,15 @@ from torch.utils import _pytree as pytree
 
 from gromo_graph.errors import Obstacle
 from gromo_graph.interop.arithmetic import Stacked
-from gromo_graph.interop.call_patterns.attention import ATTENTION, Scores
+from gromo_graph.interop.call_patterns.attention import ATTENTION
 from gromo_graph.interop.call_patterns.rms_norm import MeanSquare
 from gromo_graph.interop.call_patterns.rotary import Region, rotary, rotary_regions
+from gromo_graph.interop.call_patterns.scores import Scores
 from gromo_graph.interop.fixed_call import kept_call
-from gromo_graph.interop.operators import CASTS, COMPARISONS, HINTS, SEVERAL
+from gromo_graph.interop.operators import CASTS, HINTS, SEVERAL
 from gromo_graph.interop.reading.call_rows import CallRows
 from gromo_graph.interop.reading.in_place import Memories
+from gromo_graph.interop.reading.obstacles import Obstacles
 from gromo_graph.interop.reading.outputs import read_outputs
 from gromo_graph.interop.reading.weights import ModelWeights, module_at
 from gromo_graph.interop.traces.trace import Seen, Trace, line_of, name_of, without_extras
@@ -87,9 +89,7 @@ class _Reader:
         self.rows = CallRows(trace, model, batch, fixed)
         self.weights = ModelWeights(trace, model, batch)
         self.memories = Memories(trace.root, self.values)
-        self.doubtful: set[fx.Node] = set()  # an obstacle before them may be the reason for what they are
-        self.unclear: set[fx.Node] = set()  # those up to the next layer, whose output has a form of its own
-        self.masked: set[fx.Node] = set()  # of those, what is computed with a mask that cannot be read
+        self.obstacles = Obstacles(trace, model, fixed, self.values)
         self.comparisons: dict[fx.Node, ModelValue] = {}  # those that kept calls read
 
     def read(self) -> Reading:
@@ -100,46 +100,23 @@ class _Reader:
                 self._rotary(regions[node])
             elif node.op != "output" and node not in inside:
                 self._read(node)
-        self._outputs()
+        of_outputs = self._outputs()
         self.result.folded |= self.weights.folded
-        self.result.obstacles = [*self.trace.unsteady, *self.result.obstacles]
+        self.result.obstacles = [*self.trace.unsteady, *self.obstacles.told, *of_outputs]
+        self.result.behind = self.obstacles.behind
         return self.result
 
     def _read(self, node: fx.Node) -> None:
-        behind = any(each in self.doubtful for each in node.all_input_nodes)
-        unclear = any(each in self.unclear for each in node.all_input_nodes)
-        before = len(self.result.obstacles)
+        before = len(self.obstacles.told)
         try:
-            self.values[node] = self._value(node)
-            unclear = unclear and not self._is_of_layer(self.values[node])
-        except Misread as reason:  # of a stand-in the form is a guess
-            seen = self.trace.seen[node]
-            self.values[node] = (
-                pytree.tree_map(self._lost, seen) if unclear else self._kept(node, str(reason))
-            )
+            value = self._value(node)
         except Unmapped as reason:
-            masked = any(each in self.masked for each in node.all_input_nodes)
-            self.values[node] = (
-                pytree.tree_map(self._lost, self.trace.seen[node])
-                if masked
-                else self._kept(node, str(reason))
-            )
-        found = self.result.obstacles[before:]
-        self._follow_mask(node, refused=bool(found))
-        self.result.behind.update(found if behind else ())
-        if behind or found:
-            self.doubtful.add(node)
-        if unclear or found:
-            self.unclear.add(node)
-
-    def _follow_mask(self, node: fx.Node, *, refused: bool) -> None:
-        """Note what reads a mask that a call is refused for, up to the next layer: it is refused for that alone."""
-        masks = {each for each in node.all_input_nodes if isinstance(self.values.get(each), Padding)}
-        behind = any(each in self.masked for each in node.all_input_nodes)
-        if refused and (masks or name_of(node)[0] in COMPARISONS):
-            self.masked |= {node, *masks}
-        elif behind and not self._is_of_layer(self.values[node]):
-            self.masked.add(node)
+            if self.obstacles.explain(node, reason):
+                value = pytree.tree_map(self._lost, self.trace.seen[node])
+            else:
+                value = self._kept(node, str(reason))
+        self.values[node] = value
+        self.obstacles.follow(node, self.obstacles.told[before:], is_of_layer=self._is_of_layer(value))
 
     def _is_of_layer(self, value: Any) -> bool:
         """True for the output of a layer, whose form is that of the layer."""
@@ -164,14 +141,14 @@ class _Reader:
         """The call as a node that is the call itself, or a stand-in and an obstacle."""
         seen = self.trace.seen[node]
         if "obstacle" in node.meta:
-            self._note(node.meta["obstacle"])
+            self.obstacles.tell(node.meta["obstacle"])
             return pytree.tree_map(self._lost, seen)
         try:
             if not self.keep_calls or not node.op.startswith("call") or node.target in self.fixed:
                 raise Unmapped(reason)
             return self._call_as_it_is(node, seen)
         except Unmapped:
-            self._refuse(node, reason)
+            self.obstacles.refuse(node, reason)
             return pytree.tree_map(self._lost, seen)
 
     def _torch_call(self, node: fx.Node, seen: Seen) -> TorchCall:
@@ -214,30 +191,6 @@ class _Reader:
             kept = keep(call, module, values)
         self.memories.add(node, name, in_place=False)
         return kept
-
-    def _refuse(self, node: fx.Node, reason: str) -> None:
-        """Module and reason, once."""
-        if node.op == "call_module":
-            module = self.trace.root.get_submodule(str(node.target))
-            path = str(node.target)
-            if path in self.fixed:  # what is wrong with keeping it is up to the module around it
-                path, reason = self._around(path), f"`{path}` cannot be kept as it is, {reason}"
-            obstacle = Obstacle(path, f"{type(module).__name__}: {reason}")
-        else:
-            named = f"`{name_of(node)[0]}`: " if node.op.startswith("call") else ""
-            text = f"{named}{reason}{line_of(node)}"
-            obstacle = Obstacle(self.trace.owner(node), text, model=type(self.model).__name__)
-        self._note(obstacle)
-
-    def _around(self, path: str) -> str:
-        """The path of the module that calls the one at a path; a list of modules calls none."""
-        path = path.rpartition(".")[0]
-        is_list = isinstance(self.trace.root.get_submodule(path), nn.ModuleList | nn.ModuleDict)
-        return self._around(path) if is_list else path
-
-    def _note(self, obstacle: Obstacle) -> None:
-        if obstacle not in self.result.obstacles:
-            self.result.obstacles.append(obstacle)
 
     def _lost(self, value: Any) -> Any:
         """A stand-in for a tensor that could not be mapped, so that the calls behind it are read too."""
@@ -387,11 +340,12 @@ class _Reader:
 
     # What the model returns
 
-    def _outputs(self) -> None:
+    def _outputs(self) -> Sequence[Obstacle]:
+        """Obstacles among what the model returns."""
         outputs = without_extras(self.trace.outputs)
-        found = read_outputs(outputs, self.values, self.memories, self._end_call, self.unclear)
+        found = read_outputs(outputs, self.values, self.memories, self._end_call, self.obstacles.unclear)
         self.result.keys, self.result.several = found.keys, found.several
-        self.result.obstacles += found.obstacles
+        return found.obstacles
 
     def _end_call(self, value: ModelValue) -> TorchCall:
         """A call that reads a value last of all."""
