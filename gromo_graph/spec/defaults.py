@@ -28,7 +28,11 @@ EARLIER_SPACING = 50
 TARGET_SCHEDULE: Mapping[str, Any] = {"begin": 0.5, "until": 0.6, "steps": 2}
 """`growth.when` for target widths, if nobody writes another (docs/deciding.md, "Growing to a given network")."""
 
+CONVOLUTION_SCHEDULE: Mapping[str, Any] = {"steps": 2, "spacing": SPACING}
+"""The same for convolutions that are widened under a budget."""
+
 _DEFAULT_SCHEDULES: tuple[Mapping[str, Any], ...] = (
+    CONVOLUTION_SCHEDULE,
     {"spacing": SPACING},
     {"spacing": EARLIER_SPACING},
     TARGET_SCHEDULE,

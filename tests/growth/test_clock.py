@@ -206,6 +206,54 @@ def test_targets_are_reached_in_the_middle_however_long_the_training_is(
     assert parse_spec(dump_spec(spec)) == spec
 
 
+CONVOLUTIONS = """
+nodes:
+  x: {kind: input, shape: [1, 8, 8]}
+  a: {kind: conv2d, from: x, features: 2, kernel: 3}
+  f: {kind: flatten, from: a}
+  y: {kind: linear, from: f, features: 3}
+output: y
+"""
+BUDGET = "stop: {parameters: 900}"
+
+
+@pytest.mark.parametrize(
+    ("written", "steps", "spacing"),
+    [
+        (BUDGET, 2, 20),
+        ("", 10, 20),  # a tick adds so many neurons then
+        (f"{BUDGET}, when: {{steps: 5}}", 5, 20),
+        (f"{BUDGET}, when: {{spacing: 50}}", 2, 50),
+        (f"{BUDGET}, when: {{until: 0.5}}", 10, None),
+        (f"{BUDGET}, when: {{begin: 0.1}}", 10, 20),
+        (f"{BUDGET}, actions: [widen, new_edge]", 10, 20),
+        (f"{BUDGET}, groups: 1", 10, 20),
+        (f"{BUDGET}, neurons: {{per_step: 2}}", 10, 20),
+        (f"{BUDGET}, neurons: {{share: 0.5}}", 10, 20),
+    ],
+)
+def test_convolutions_fill_a_budget_in_two_ticks(written: str, steps: int, spacing: int | None) -> None:
+    spec = parse_spec(f"{CONVOLUTIONS}growth: {{{written}}}")
+    assert (spec.growth.when.steps, spec.growth.when.spacing) == (steps, spacing)
+    assert parse_spec(dump_spec(spec)) == spec
+    scheduler = GrowthScheduler(compile_network(spec, seed=0), MSE, policy=parse_spec(SPEC).growth)
+    scheduler.use(Growth(stop=Stop(parameters=900)), epochs=4)
+    assert scheduler.policy.when.steps == 2
+
+
+@pytest.mark.parametrize("grow", ["false", "{step: 1}"])
+def test_convolutions_that_do_not_grow_or_have_a_limit_leave_the_ticks_as_they_are(grow: str) -> None:
+    nodes = CONVOLUTIONS.replace("kernel: 3", f"kernel: 3, grow: {grow}")
+    assert parse_spec(f"{nodes}growth: {{{BUDGET}}}").growth.when.steps == 10
+
+
+def test_another_until_of_a_run_of_convolutions_has_as_many_ticks_as_in_its_spec() -> None:
+    run = dump_spec(parse_spec(f"{CONVOLUTIONS}growth: {{{BUDGET}}}"))
+    assert "steps: 2" in run
+    changed = parse_spec(run, overrides={"growth.when.until": 0.5}).growth.when
+    assert (changed.steps, changed.spacing) == (10, None)
+
+
 @pytest.mark.parametrize(
     ("when", "words"),
     [
