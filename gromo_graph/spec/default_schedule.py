@@ -12,7 +12,7 @@ Convolutions that fill a budget do so in two ticks instead of ten: they end at l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gromo_graph.spec.defaults import CONVOLUTION_SCHEDULE, TARGET_SCHEDULE
@@ -29,7 +29,7 @@ def with_default_schedule(growth: Growth, nodes: Mapping[str, Node]) -> Growth:
         return growth
     schedule: Mapping[str, Any] = {}
     if growth.stop.is_budget:
-        if _fills_convolutions(growth, nodes.values()):
+        if _fills_convolutions(growth, list(nodes.values())):
             schedule = CONVOLUTION_SCHEDULE
     elif any(map(_has_target, nodes.values())):
         schedule = {**TARGET_SCHEDULE, "spacing": None, "steps": _steps(growth, nodes)}
@@ -37,14 +37,16 @@ def with_default_schedule(growth: Growth, nodes: Mapping[str, Node]) -> Growth:
     return growth.model_copy(update={"when": growth.when.model_copy(update=missing)}) if missing else growth
 
 
-def _fills_convolutions(growth: Growth, nodes: Iterable[Node]) -> bool:
+def _fills_convolutions(growth: Growth, nodes: Sequence[Node]) -> bool:
     """True if growth widens convolutions, and nothing limits what a tick adds."""
     if growth.actions != ("widen",) or growth.groups is not None:
         return False
     if growth.neurons.per_step is not None or growth.neurons.share is not None:
         return False
-    growing = [node.grow for node in nodes if isinstance(node, Convolution)]
-    return any(growing) and not any(isinstance(grow, Grow) and grow.step for grow in growing)
+    if any(isinstance(node, Layer) and isinstance(node.grow, Grow) and node.grow.step for node in nodes):
+        return False
+    # With a kernel of 1 it is a dense layer for each position, as in a transformer.
+    return any(isinstance(node, Convolution) and node.taps > 1 and node.grow for node in nodes)
 
 
 def _steps(growth: Growth, nodes: Mapping[str, Node]) -> int:

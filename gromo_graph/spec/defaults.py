@@ -31,8 +31,9 @@ TARGET_SCHEDULE: Mapping[str, Any] = {"begin": 0.5, "until": 0.6, "steps": 2}
 CONVOLUTION_SCHEDULE: Mapping[str, Any] = {"steps": 2, "spacing": SPACING}
 """The same for convolutions that are widened under a budget."""
 
+# Those that a run spells out. Of convolutions all of it has to match: two ticks may be what somebody wants.
 _DEFAULT_SCHEDULES: tuple[Mapping[str, Any], ...] = (
-    CONVOLUTION_SCHEDULE,
+    {"begin": 0.0, "until": 0.25, **CONVOLUTION_SCHEDULE},
     {"spacing": SPACING},
     {"spacing": EARLIER_SPACING},
     TARGET_SCHEDULE,

@@ -241,10 +241,28 @@ def test_convolutions_fill_a_budget_in_two_ticks(written: str, steps: int, spaci
     assert scheduler.policy.when.steps == 2
 
 
-@pytest.mark.parametrize("grow", ["false", "{step: 1}"])
-def test_convolutions_that_do_not_grow_or_have_a_limit_leave_the_ticks_as_they_are(grow: str) -> None:
-    nodes = CONVOLUTIONS.replace("kernel: 3", f"kernel: 3, grow: {grow}")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("kernel: 3", "kernel: 3, grow: false"),
+        ("kernel: 3", "kernel: 3, grow: {step: 1}"),
+        ("kernel: 3", "kernel: 1"),  # a dense layer for each position
+        (
+            "y: {kind: linear, from: f",
+            "h: {kind: linear, from: f, features: 4, grow: {step: 2}}\n  y: {kind: linear, from: h",
+        ),
+    ],
+)
+def test_other_convolutions_and_limits_of_a_step_leave_the_ticks_as_they_are(old: str, new: str) -> None:
+    assert old in CONVOLUTIONS
+    nodes = CONVOLUTIONS.replace(old, new)
     assert parse_spec(f"{nodes}growth: {{{BUDGET}}}").growth.when.steps == 10
+
+
+def test_two_ticks_that_somebody_wrote_stay_with_another_until() -> None:
+    spec = f"{SPEC}growth: {{{BUDGET}, when: {{steps: 2, spacing: 20}}}}"
+    changed = parse_spec(spec, overrides={"growth.when.until": 0.5}).growth.when
+    assert (changed.steps, changed.until) == (2, 0.5)
 
 
 def test_another_until_of_a_run_of_convolutions_has_as_many_ticks_as_in_its_spec() -> None:
