@@ -1,4 +1,4 @@
-"""What a network learns while it is small, and what that costs it later: plain PyTorch, without this package's growth.
+"""The later cost of what a network learns while it is small: plain PyTorch, without this package's growth.
 
     python benchmarks/late_neurons.py [--seeds 2] [--steps 10 50 500] [--images 70000]
 

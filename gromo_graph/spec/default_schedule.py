@@ -27,39 +27,43 @@ def with_default_schedule(growth: Growth, nodes: Mapping[str, Node]) -> Growth:
     written = growth.when.model_fields_set
     if growth.counts_epochs or not written.isdisjoint(("begin", "until")):
         return growth
+    layers = [node for node in nodes.values() if isinstance(node, Layer)]
     schedule: Mapping[str, Any] = {}
     if growth.stop.is_budget:
-        if _fills_convolutions(growth, list(nodes.values())):
+        if _fills_convolutions(growth, layers):
             schedule = CONVOLUTION_SCHEDULE
-    elif any(map(_has_target, nodes.values())):
-        schedule = {**TARGET_SCHEDULE, "spacing": None, "steps": _steps(growth, nodes)}
+    elif any(_target(layer) for layer in layers):
+        schedule = {**TARGET_SCHEDULE, "spacing": None, "steps": _steps(growth, layers)}
     missing = {key: value for key, value in schedule.items() if key not in written}
     return growth.model_copy(update={"when": growth.when.model_copy(update=missing)}) if missing else growth
 
 
-def _fills_convolutions(growth: Growth, nodes: Sequence[Node]) -> bool:
+def _fills_convolutions(growth: Growth, layers: Sequence[Layer]) -> bool:
     """True if growth widens convolutions, and nothing limits what a tick adds."""
-    if growth.actions != ("widen",) or growth.groups is not None:
+    if growth.actions != ("widen",) or growth.groups is not None or growth.neurons.share is not None:
         return False
-    if growth.neurons.per_step is not None or growth.neurons.share is not None:
-        return False
-    if any(isinstance(node, Layer) and isinstance(node.grow, Grow) and node.grow.step for node in nodes):
+    if any(_limit(growth, layer) < math.inf for layer in layers):
         return False
     # With a kernel of 1 it is a dense layer for each position, as in a transformer.
-    return any(isinstance(node, Convolution) and node.taps > 1 and node.grow for node in nodes)
+    return any(isinstance(layer, Convolution) and layer.taps > 1 and layer.grow for layer in layers)
 
 
-def _steps(growth: Growth, nodes: Mapping[str, Node]) -> int:
+def _steps(growth: Growth, layers: Sequence[Layer]) -> int:
     """Two, or more if the limits of a step need them: at most as many as without targets."""
     needed = [
-        math.ceil((node.grow.target - node.features) / limit)
-        for node in nodes.values()
-        if isinstance(node, Layer) and isinstance(node.grow, Grow) and node.grow.target is not None
-        if (limit := min(node.grow.step or math.inf, growth.neurons.per_step or math.inf)) < math.inf
+        math.ceil((target - layer.features) / _limit(growth, layer))
+        for layer in layers
+        if (target := _target(layer)) is not None
     ]
-    steps: int = TARGET_SCHEDULE["steps"]
-    return min(max([steps, *needed]), int(When.model_fields["steps"].default))
+    least: int = TARGET_SCHEDULE["steps"]
+    return min(max(least, *needed), int(When.model_fields["steps"].default))
 
 
-def _has_target(node: Node) -> bool:
-    return isinstance(node, Layer) and isinstance(node.grow, Grow) and node.grow.target is not None
+def _target(layer: Layer) -> int | None:
+    return layer.grow.target if isinstance(layer.grow, Grow) else None
+
+
+def _limit(growth: Growth, layer: Layer) -> float:
+    """The most neurons that a step may add to a layer, as a number."""
+    own = layer.grow.step if isinstance(layer.grow, Grow) else None
+    return min(own or math.inf, growth.neurons.per_step or math.inf)

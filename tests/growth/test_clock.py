@@ -260,9 +260,11 @@ def test_other_convolutions_and_limits_of_a_step_leave_the_ticks_as_they_are(old
 
 
 def test_two_ticks_that_somebody_wrote_stay_with_another_until() -> None:
-    spec = f"{SPEC}growth: {{{BUDGET}, when: {{steps: 2, spacing: 20}}}}"
-    changed = parse_spec(spec, overrides={"growth.when.until": 0.5}).growth.when
-    assert (changed.steps, changed.until) == (2, 0.5)
+    written = f"{SPEC}growth: {{{BUDGET}, when: {{steps: 2, spacing: 20}}}}"
+    run = dump_spec(parse_spec(written, overrides={"growth.when.spacing": 50}))
+    for text in (written, run):
+        changed = parse_spec(text, overrides={"growth.when.until": 0.5}).growth.when
+        assert (changed.steps, changed.until) == (2, 0.5)
 
 
 def test_another_until_of_a_run_of_convolutions_has_as_many_ticks_as_in_its_spec() -> None:

@@ -59,6 +59,22 @@ def sample_parts(loader: Loader, whole: SampleSize, processes: int = 1) -> Sampl
     return SampleParts(first, _Part(loader, read.slopes or 0, behind=first), size.statistics)
 
 
+def some_samples(loader: Loader, samples: int, processes: int = 1) -> Loader:
+    """About so many samples of a loader, chosen as those of the statistics are; all if it has few more.
+
+    Args:
+        loader: of this process. samples: of all processes together. processes: that each have a loader.
+
+    >>> import torch
+    >>> batches = [(torch.full((2,), float(i)), torch.zeros(2)) for i in range(12)]
+    >>> [int(x[0]) for x, _ in some_samples(batches, 4)]
+    [0, 8]
+    >>> some_samples(batches, 20) is batches
+    True
+    """
+    return sample_parts(loader, SampleSize(samples, samples // 2), processes).statistics
+
+
 @dataclass
 class _Part:
     """Some samples of a loader in whole batches, until there are so many; those behind another part, if there are any.

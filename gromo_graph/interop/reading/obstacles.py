@@ -1,4 +1,4 @@
-"""What is told of the calls that are refused: each reason once, and none that may follow from one before it."""
+"""Obstacles of a model: each reason for which a call is refused once, and none that may follow from one before it."""
 
 from __future__ import annotations
 
