@@ -38,9 +38,9 @@ from gromo_graph.network.optimizers import (
     Untrained,
 )
 from gromo_graph.records import Candidate, GrowthEvent, Plan
-from gromo_graph.spec.default_schedule import with_default_schedule
 from gromo_graph.spec.fragments import growth_of
 from gromo_graph.spec.settings import Growth, Stop
+from gromo_graph.spec.target_schedule import with_target_schedule
 
 # Samples of batches just seen that are kept if the policy names no number.
 _MOST_KEPT = 4096
@@ -139,7 +139,7 @@ class GrowthScheduler(Growing):
         check_lengths(epochs, training_steps)
         network = growing_network(network)
         policy = network.spec.growth if policy is None else growth_of(policy)
-        policy = with_default_schedule(policy, network.spec.nodes)
+        policy = with_target_schedule(policy, network.spec.nodes)
         check_stop(policy.stop)
         check_goals(network.graph, policy)
         self.statistics = statistics
@@ -345,7 +345,7 @@ class GrowthScheduler(Growing):
         self, policy: Growth, *, epochs: int, training_steps: int | None = None, same_data: bool = True
     ) -> None:
         """Go on with another policy, in a training of another length; growth that was over may begin again."""
-        policy = with_default_schedule(policy, self.network.spec.nodes)
+        policy = with_target_schedule(policy, self.network.spec.nodes)
         self.policy = policy
         self.reason = self._why_never()
         self._recent = RecentBatches(samples_for(policy).total or _MOST_KEPT)

@@ -9,7 +9,6 @@ from typing import Any
 
 from gromo_graph.errors import Problem
 from gromo_graph.spec.data_sections import DataSection, ImageData, TableData, TextData, section_model
-from gromo_graph.spec.default_schedule import with_default_schedule
 from gromo_graph.spec.defaults import CURRENT, with_defaults
 from gromo_graph.spec.explain import not_a_map, read_section
 from gromo_graph.spec.foreign_words import (
@@ -23,6 +22,7 @@ from gromo_graph.spec.kinds import KINDS, Node
 from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.model import Origin, Spec
 from gromo_graph.spec.settings import Growth
+from gromo_graph.spec.target_schedule import with_target_schedule
 from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
 from gromo_graph.spec.train_checks import training_problems
 from gromo_graph.spec.train_settings import Train
@@ -159,7 +159,7 @@ class _Check:
             nodes,
             tuple(output for output, _ in outputs),
             named,
-            with_default_schedule(growth, nodes),
+            with_target_schedule(growth, nodes),
             train,
             version,
             origins,

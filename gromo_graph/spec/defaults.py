@@ -28,12 +28,7 @@ EARLIER_SPACING = 50
 TARGET_SCHEDULE: Mapping[str, Any] = {"begin": 0.5, "until": 0.6, "steps": 2}
 """`growth.when` for target widths, if nobody writes another (docs/deciding.md, "Growing to a given network")."""
 
-CONVOLUTION_SCHEDULE: Mapping[str, Any] = {"steps": 2}
-"""The same for convolutions that are widened under a budget (docs/deciding.md, "What was tried")."""
-
-# As a run spells them out. That of convolutions has to match as a whole, for somebody may have written two ticks.
 _DEFAULT_SCHEDULES: tuple[Mapping[str, Any], ...] = (
-    {"begin": 0.0, "until": 0.25, "spacing": SPACING, **CONVOLUTION_SCHEDULE},
     {"spacing": SPACING},
     {"spacing": EARLIER_SPACING},
     TARGET_SCHEDULE,

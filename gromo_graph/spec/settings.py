@@ -84,9 +84,7 @@ class When(Frozen):
         10,
         description=(
             "Number of times that growth is tried, spread evenly from `begin` to `until`; fewer if the "
-            "training has fewer steps; 2 by default with targets as above, and for convolutions with a kernel "
-            "above 1 that are widened under a budget, without limits on a step, if neither `begin` nor `until` is "
-            "written."
+            "training has fewer steps; 2 by default with targets as above."
         ),
     )
     spacing: Count | None = Field(
