@@ -123,3 +123,19 @@ def test_if_the_targets_of_the_part_are_ignored_all_samples_decide() -> None:
     held_out.loader = [(x, y)]
     losses = held_out.losses_of(network, all_samples=False)
     assert losses == held_out.losses_of(network, all_samples=True)
+
+
+@pytest.mark.parametrize(("share", "grows"), [(2e-8, False), (1e-3, True)])
+def test_a_fall_of_the_loss_within_its_rounding_is_none(share: float, grows: bool) -> None:
+    """A mean loss of 1 is known to some 1e-7: less than that is no reason to grow."""
+
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        return 1.0 + share * MSE(prediction, target)
+
+    network = compile_network(SPEC, seed=0, dtype=torch.float64)
+    data = [(x.double(), y.double()) for x, y in batches(*sample(384, 0))]
+    scheduler = GrowthScheduler(network, loss, epochs=1, policy={"neurons": {"per_step": 2}})
+    event = scheduler.step(data, data)
+    assert event is not None
+    assert (event.decision is not None) == grows
+    assert ("which is rounding" in event.reason) != grows
