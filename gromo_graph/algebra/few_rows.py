@@ -1,6 +1,6 @@
 """The least squares of a layer in the space of samples: for fewer rows than inputs S is never formed.
 
-With B the rows and ρ the ridge, (BᵀB/n + ρ)⁻¹ Bᵀ = n Bᵀ (BBᵀ + nρ)⁻¹: all that is decomposed is BBᵀ, (rows, rows)
+With B the rows and ρ the ridge, (BᵀB/n + ρ)⁻¹ Bᵀ = n Bᵀ (BBᵀ + nρ)⁻¹: all that is factored is BBᵀ + nρ, (rows, rows)
 (docs/maths.md, "Few rows, many inputs").
 """
 
@@ -15,22 +15,22 @@ from gromo_graph.algebra.delta import OptimalDelta, check_matrix
 from gromo_graph.algebra.optimal_neurons import OptimalExtension, extension_of
 from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.algebra.svd import triplets_of
-from gromo_graph.algebra.whitening import Solver, eigenvalues, high_precision
+from gromo_graph.algebra.whitening import Whitening, high_precision, whitening
 from gromo_graph.errors import GrowthError
 
 
 @dataclass(frozen=True)
-class _RowSpace:
-    """Directions of the rows.
+class _Solution:
+    """The least squares of all outputs.
 
     Attributes:
-        squares: (r,), positive eigenvalues of BBᵀ. vectors: (n, r). shift: nρ, what the ridge adds to the squares.
+        weights: (S + ρ)⁻¹ Bᵀg/n, (fan_in, out).
+        whitened: R, (n + fan_in, out), with RᵀR = (Bᵀg/n)ᵀ (S + ρ)⁻¹ Bᵀg/n. factor: of BBᵀ + nρ.
     """
 
-    squares: Tensor
-    vectors: Tensor
-    shift: float
-    solver: Solver
+    weights: Tensor
+    whitened: Tensor
+    factor: Whitening
 
 
 def delta_from_rows(rows: Tensor, gradient: Tensor, *, ridge: float) -> OptimalDelta:
@@ -46,12 +46,12 @@ def delta_from_rows(rows: Tensor, gradient: Tensor, *, ridge: float) -> OptimalD
     >>> delta_from_rows(torch.eye(2), torch.tensor([[2.0], [4.0]]), ridge=0.0).delta
     tensor([[2., 4.]])
     """
-    space = _row_space(rows, gradient, ridge)
-    g = space.vectors.T @ gradient.to(space.vectors)
-    weights = g / (space.squares + space.shift)[:, None]
-    delta = (rows.T @ (space.vectors @ weights).to(rows)).T
-    decrease = (g.square() * (space.squares / (space.squares + space.shift))[:, None]).sum() / rows.shape[0]
-    return OptimalDelta(delta, decrease.to(rows), space.solver, len(space.squares))
+    check_matrix(gradient, "g")
+    solved = _solved(rows, gradient, ridge)
+    decrease = torch.linalg.vector_norm(solved.whitened).square()
+    return OptimalDelta(
+        solved.weights.T.to(rows), decrease.to(rows), solved.factor.solver, solved.factor.rank
+    )
 
 
 def extension_from_rows(
@@ -75,20 +75,16 @@ def extension_from_rows(
     >>> extension_from_rows(torch.eye(2), torch.tensor([[4.0], [0.0]]), ridge=0.0).singular_values
     tensor([2.8284])
     """
-    space = _row_space(rows, gradient, ridge)
-    gradient = gradient if outputs is None else outputs.whiten(gradient)
-    n, shifted = rows.shape[0], space.squares + space.shift
-    g = space.vectors.T @ gradient.to(space.vectors)
-    # RᵀR = Nᵀ (S + ρ)⁻¹ N.
-    whitened = -g * (space.squares / (shifted * n)).sqrt()[:, None]
-    triplets, decomposition = triplets_of(whitened.to(rows), maximum_neurons)
-    # α = (S + ρ)⁻¹ N V Λ^(−1/2), and R V = U Λ takes the place of g V.
-    back = (n / (space.squares * shifted)).sqrt()[:, None]
+    check_matrix(gradient, "g")
+    solved = _solved(rows, gradient if outputs is None else outputs.whiten(gradient), ridge)
+    triplets, decomposition = triplets_of(-solved.whitened.to(rows), maximum_neurons)
+    # S^(−1/2) U = (S + ρ)⁻¹ N V Λ⁻¹, for R V = U Λ.
+    directions = -solved.weights.to(rows) @ triplets.right / triplets.values
     found = extension_of(
-        lambda left: rows.T @ (space.vectors @ (back * left.to(space.vectors))).to(rows),
-        triplets,
-        solver=space.solver,
-        rank=len(space.squares),
+        lambda left: left,
+        replace(triplets, left=directions),
+        solver=solved.factor.solver,
+        rank=solved.factor.rank,
         decomposition=decomposition,
         threshold=statistical_threshold,
         maximum_neurons=maximum_neurons,
@@ -96,18 +92,22 @@ def extension_from_rows(
     return found if outputs is None else replace(found, omega=outputs.unwhiten(found.omega))
 
 
-def _row_space(rows: Tensor, gradient: Tensor, ridge: float) -> _RowSpace:
+def _solved(rows: Tensor, gradient: Tensor, ridge: float) -> _Solution:
     check_matrix(rows, "B")
-    check_matrix(gradient, "g")
     if rows.shape[0] != gradient.shape[0]:
         raise GrowthError(
             f"{rows.shape[0]} rows of inputs and {gradient.shape[0]} of gradients: expected the same number"
         )
     if not ridge >= 0.0:
         raise GrowthError(f"the ridge is {ridge}: expected a number of at least 0")
+    # In float64: what rounding adds to BBᵀ would count as a direction of the rows.
+    rows = rows.to(high_precision(rows))
     products = rows @ rows.T
-    squares, vectors, solver = eigenvalues(products.to(high_precision(rows)))
-    largest = float(squares.max()) if squares.numel() else 0.0
-    keep = squares > 10.0 * len(squares) * torch.finfo(rows.dtype).eps * largest
     shift = ridge * float(products.diagonal().sum()) / max(1, rows.shape[1])
-    return _RowSpace(squares[keep], vectors[:, keep], shift, solver)
+    shifted = products.clone()
+    shifted.diagonal().add_(shift)
+    factor = whitening(shifted)
+    by_sample = factor.unwhiten(factor.whiten(gradient.to(rows)))
+    weights = rows.T @ by_sample
+    whitened = torch.cat((products @ by_sample, shift**0.5 * weights)) / max(1, rows.shape[0]) ** 0.5
+    return _Solution(weights, whitened, factor)

@@ -49,3 +49,30 @@ def test_other_rows_and_a_negative_ridge_are_refused() -> None:
         delta_from_rows(b, g[:5], ridge=RIDGE)
     with pytest.raises(GrowthError, match="ridge is -1"):
         extension_from_rows(b, g, ridge=-1.0)
+
+
+@pytest.mark.parametrize("ridge", [0.0, RIDGE])
+def test_rows_that_repeat_need_no_ridge(ridge: float) -> None:
+    b, g = problem(8, 30, 3)
+    b, g = torch.cat((b, b[:3])), torch.cat((g, g[3:6]))  # the same inputs with other gradients
+    s = b.T @ b / len(b)
+    delta = delta_from_rows(b, g, ridge=ridge)
+    expected = optimal_delta(s, b.T @ g / len(b), ridge=ridge)
+    torch.testing.assert_close(delta.delta, expected.delta, rtol=1e-8, atol=1e-9)
+    torch.testing.assert_close(delta.decrease, expected.decrease, rtol=1e-9, atol=0.0)
+    assert delta.rank == (8 if ridge == 0.0 else len(b))
+    neurons = extension_from_rows(b, g, ridge=ridge)
+    dense = optimal_extension(s, -b.T @ g / len(b), ridge=ridge)
+    torch.testing.assert_close(neurons.singular_values, dense.singular_values, rtol=1e-9, atol=0.0)
+    torch.testing.assert_close(neurons.alpha, dense.alpha, rtol=1e-8, atol=1e-9)
+
+
+def test_single_precision_is_as_good_as_double() -> None:
+    generator = torch.Generator().manual_seed(1)
+    # As of images: the squares of the directions fall by eight powers of ten.
+    b = torch.randn(40, 200, generator=generator) @ torch.diag(torch.logspace(0, -4, 200))
+    g = torch.randn(40, 5, generator=generator)
+    found = extension_from_rows(b, g, ridge=1e-4)
+    expected = extension_from_rows(b.double(), g.double(), ridge=1e-4)
+    torch.testing.assert_close(found.singular_values.double(), expected.singular_values, rtol=1e-5, atol=0.0)
+    torch.testing.assert_close(found.alpha.double(), expected.alpha, rtol=1e-4, atol=1e-4)
