@@ -177,18 +177,19 @@ class OwnSteps:
         counts = _numbers([each.count for each in waiting.values()])
         steps = _numbers([torch.as_tensor(optimizer.state[p]["step"]) for p in waiting])
         groups = dict(_with_births(optimizer))
+        factors: dict[Any, list[float]] = {}  # parameters that have grown together have the same ones
         for (parameter, before), count, step in zip(waiting.items(), counts, steps, strict=True):
             if step == count:
                 continue  # it had no gradient, or a gradient scaler has left the step out
-            young, correction = (
-                self._young[parameter],
-                _correction_of(optimizer, groups[parameter], self.warm_up),
-            )
-            factors = [correction.factor(step - birth, step) if birth else 1.0 for birth in young.births]
-            table = torch.tensor(factors, dtype=parameter.dtype, device=parameter.device)
+            young = self._young[parameter]
+            correction = _correction_of(optimizer, groups[parameter], self.warm_up)
+            key = correction, young.births, step
+            if key not in factors:
+                factors[key] = [correction.factor(step - b, step) if b else 1.0 for b in young.births]
+            table = torch.tensor(factors[key], dtype=parameter.dtype, device=parameter.device)
             for box, values in zip(young.boxes, before.values, strict=True):
                 part = parameter[box.slices]
-                part.copy_(values.lerp_(part, box.of(table)))
+                torch.lerp(values, part, box.of(table), out=part)
             old = {birth for birth in young.births if birth and correction.is_over(step - birth)}
             if old:
                 state = optimizer.state[parameter]
