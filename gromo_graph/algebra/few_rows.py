@@ -15,7 +15,7 @@ from gromo_graph.algebra.delta import OptimalDelta, check_matrix
 from gromo_graph.algebra.optimal_neurons import OptimalExtension, extension_of
 from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.algebra.svd import triplets_of
-from gromo_graph.algebra.whitening import Whitening, high_precision, whitening
+from gromo_graph.algebra.whitening import Whitening, whitening
 from gromo_graph.errors import GrowthError
 
 
@@ -49,9 +49,7 @@ def delta_from_rows(rows: Tensor, gradient: Tensor, *, ridge: float) -> OptimalD
     check_matrix(gradient, "g")
     solved = _solved(rows, gradient, ridge)
     decrease = torch.linalg.vector_norm(solved.whitened).square()
-    return OptimalDelta(
-        solved.weights.T.to(rows), decrease.to(rows), solved.factor.solver, solved.factor.rank
-    )
+    return OptimalDelta(solved.weights.T, decrease, solved.factor.solver, solved.factor.rank)
 
 
 def extension_from_rows(
@@ -77,9 +75,9 @@ def extension_from_rows(
     """
     check_matrix(gradient, "g")
     solved = _solved(rows, gradient if outputs is None else outputs.whiten(gradient), ridge)
-    triplets, decomposition = triplets_of(-solved.whitened.to(rows), maximum_neurons)
+    triplets, decomposition = triplets_of(-solved.whitened, maximum_neurons)
     # S^(−1/2) U = (S + ρ)⁻¹ N V Λ⁻¹, for R V = U Λ.
-    directions = -solved.weights.to(rows) @ triplets.right / triplets.values
+    directions = -solved.weights @ triplets.right / triplets.values
     found = extension_of(
         lambda left: left,
         replace(triplets, left=directions),
@@ -100,8 +98,6 @@ def _solved(rows: Tensor, gradient: Tensor, ridge: float) -> _Solution:
         )
     if not ridge >= 0.0:
         raise GrowthError(f"the ridge is {ridge}: expected a number of at least 0")
-    # In float64: what rounding adds to BBᵀ would count as a direction of the rows.
-    rows = rows.to(high_precision(rows))
     products = rows @ rows.T
     shift = ridge * float(products.diagonal().sum()) / max(1, rows.shape[1])
     shifted = products.clone()

@@ -183,6 +183,26 @@ def test_each_entry_is_trained_as_by_adam_with_a_counter_for_each_entry(name: st
     assert BORN not in optimizer.state[other]
 
 
+def test_parameters_that_grew_at_other_times_have_factors_of_their_own() -> None:
+    torch.manual_seed(0)
+    weights = [Parameter(torch.randn(3, dtype=torch.float64)) for _ in range(2)]
+    optimizer = optim.Adam(weights, lr=0.01, eps=TINY)
+    references = [Reference(weight.detach().clone()) for weight in weights]
+    for step in range(12):
+        for place, at in enumerate((4, 7)):
+            if step == at:
+                change = put_in(weights[place], 0, 3, 2)
+                follow(optimizer, change)
+                references[place].grow(change)
+                weights[place] = change.new
+        for weight, reference in zip(weights, references, strict=True):
+            weight.grad = torch.randn(weight.shape, dtype=torch.float64)
+            reference.step(weight.grad)
+        optimizer.step()
+    for weight, reference in zip(weights, references, strict=True):
+        torch.testing.assert_close(weight.detach(), reference.weight, rtol=1e-6, atol=1e-6)
+
+
 def test_old_entries_keep_their_bits() -> None:
     def trained(*, growing: bool) -> Tensor:
         torch.manual_seed(0)
