@@ -1,8 +1,8 @@
 """The width that each group should have at a tick, so that a budget is used up when growth ends.
 
-All groups follow one scale: a group's width over its proportion. The scale of a tick is the largest one whose network
-fits into the share of the budget that is due by then. Proportions are those the author gave (`grow: {ratio: ...}`), or
-those of the widths that the network began with.
+A budget is spent early, and target widths are approached evenly. All groups follow one scale: a group's width over its
+proportion. The scale of a tick is the largest one whose network fits into what is due of the budget by then.
+Proportions are those the author gave (`grow: {ratio: ...}`), or those of the widths that the network began with.
 """
 
 from __future__ import annotations
@@ -156,9 +156,17 @@ class Share:
     turns: int
 
     @property
-    def due(self) -> float:
-        """The share, between 0 and 1: at its turn a group grows for the ticks until its next one."""
+    def even(self) -> float:
+        """As much at each tick, between 0 and 1: at its turn a group grows for the ticks until its next one."""
         return min(1.0, self.turns / max(1, self.ticks_left))
+
+    @property
+    def early(self) -> float:
+        """More at first, so that the rest falls with the square of the ticks left.
+
+        What comes late finds a network that has learned without it (docs/deciding.md, "More at first").
+        """
+        return 1.0 - (1.0 - self.even) ** 2
 
 
 def turns_of(groups: Sequence[WidthGroup]) -> int:
@@ -228,7 +236,7 @@ class _Most:
 
 
 def _due(now: int, budget: int | None, share: Share) -> float | None:
-    return None if budget is None else now + (budget - now) * share.due
+    return None if budget is None else now + (budget - now) * share.early
 
 
 def _towards(group: WidthGroup, share: Share) -> int:
@@ -236,7 +244,7 @@ def _towards(group: WidthGroup, share: Share) -> int:
     target = group.grow.target
     assert target is not None  # the caller asks for groups that have one
     missing = max(0, target - group.features)
-    return _in_units(group, group.features + math.ceil(missing * share.due))
+    return _in_units(group, group.features + math.ceil(missing * share.even))
 
 
 def _at_scale(group: WidthGroup, width: float) -> int:

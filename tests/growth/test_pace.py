@@ -90,7 +90,8 @@ def test_growth_over_all_ticks_ends_within_one_neuron_of_the_budget(
         assert all(widths[group.target] >= group.features for group in free(graph))
         graph = grown(graph, widths)
         assert graph.parameter_count <= (stop.parameters or 0)
-        due = before.parameter_count + ((stop.parameters or 0) - before.parameter_count) / left
+        rest = (stop.parameters or 0) - before.parameter_count
+        due = (stop.parameters or 0) - rest * (1 - 1 / left) ** 2
         assert graph.parameter_count <= due + 1e-6
     assert all(
         graph.parameter_count + widening_cost(graph, group, 1).parameters > (stop.parameters or 0)
@@ -143,5 +144,23 @@ def test_without_a_budget_there_is_nothing_to_go_by() -> None:
 def test_groups_that_share_a_layer_take_turns() -> None:
     assert turns_of(free(chain(2))) == 1
     assert turns_of(free(chain(2, 2, 2))) == 2
-    assert Share(4, 2).due == 0.5
-    assert Share(1, 2).due == 1.0
+    assert Share(4, 2).even == 0.5
+    assert Share(1, 2).even == 1.0
+
+
+def test_what_is_left_of_a_budget_falls_with_the_square_of_the_ticks_left() -> None:
+    left = 1.0
+    for ticks in range(10, 0, -1):
+        left *= 1 - Share(ticks, 1).early
+        assert left == pytest.approx(((ticks - 1) / 10) ** 2)
+    assert Share(4, 2).early == 0.75
+    assert Share(1, 2).early == 1.0
+
+
+def test_most_of_a_budget_is_spent_at_the_first_ticks() -> None:
+    graph = chain(2, 2)
+    stop, begin, counts = Stop(parameters=10_000), graph.parameter_count, []
+    for left in (10, 9, 8, 7, 6):
+        graph = grown(graph, due_widths(graph, free(graph), proportions(graph), stop, Share(left, 1)) or {})
+        counts.append((graph.parameter_count - begin) / (10_000 - begin))
+    assert counts == pytest.approx([0.19, 0.36, 0.51, 0.64, 0.75], abs=0.02)
