@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import networkx as nx
 
@@ -95,6 +96,14 @@ class Graph(Displayed):
     def features(self, name: str) -> int:
         """Width of the node's output: features, or channels."""
         return self.shapes[name][0]
+
+    def positions(self, name: str) -> int:
+        """Positions at which the node gives its features: pixels or tokens; 1 of a vector."""
+        return prod(self.shapes[name][1:])
+
+    def has_positions(self, group: WidthGroup) -> bool:
+        """True if a layer gives features of the group at several positions."""
+        return any(self.positions(name) > 1 for name in group.producers)
 
     def input_shapes(self, name: str) -> list[Shape]:
         """Shapes of the sources of `name`."""

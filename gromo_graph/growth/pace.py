@@ -1,8 +1,8 @@
 """The width that each group should have at a tick, so that a budget is used up when growth ends.
 
-A budget is spent early, and target widths are approached evenly. All groups follow one scale: a group's width over its
-proportion. The scale of a tick is the largest one whose network fits into what is due of the budget by then.
-Proportions are those the author gave (`grow: {ratio: ...}`), or those of the widths that the network began with.
+All groups follow one scale: a group's width over its proportion. The scale of a tick is the largest one whose network
+fits into the share of the budget that is due by then. Proportions are those the author gave (`grow: {ratio: ...}`), or
+those of the widths that the network began with.
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ def tick_pace(graph: Graph, policy: Growth, first_widths: Mapping[str, int], tic
         turns = max(turns, math.ceil(len(groups) / policy.groups))
     # What compares queries and keys is as wide as its inputs allow, which no budget knows.
     wide = [group for group in groups if not group.matches]
-    due = due_widths(graph, wide, proportions, policy.stop, Share(ticks_left, turns)) if wide else None
+    # Even steps ask a network of several positions for the same neurons again (docs/deciding.md, "More at first").
+    share = Share(ticks_left, turns, early=any(graph.has_positions(group) for group in wide))
+    due = due_widths(graph, wide, proportions, policy.stop, share) if wide else None
     return TickPace(proportions, due or {})
 
 
@@ -150,23 +152,22 @@ class Share:
         ticks_left: ticks that are left, this one included.
         turns: ticks that it takes until each group has had its turn, because groups that share a layer do not grow at
             one tick.
+        early: whether more of a budget is due at the first ticks than at the last ones.
     """
 
     ticks_left: int
     turns: int
+    early: bool = False
 
     @property
-    def even(self) -> float:
+    def of_targets(self) -> float:
         """As much at each tick, between 0 and 1: at its turn a group grows for the ticks until its next one."""
         return min(1.0, self.turns / max(1, self.ticks_left))
 
     @property
-    def early(self) -> float:
-        """More at first, so that the rest falls with the square of the ticks left.
-
-        What comes late finds a network that has learned without it (docs/deciding.md, "More at first").
-        """
-        return 1.0 - (1.0 - self.even) ** 2
+    def of_budgets(self) -> float:
+        """The same, or if they are due early, so much that the rest falls with the square of the ticks left."""
+        return 1.0 - (1.0 - self.of_targets) ** 2 if self.early else self.of_targets
 
 
 def turns_of(groups: Sequence[WidthGroup]) -> int:
@@ -236,7 +237,7 @@ class _Most:
 
 
 def _due(now: int, budget: int | None, share: Share) -> float | None:
-    return None if budget is None else now + (budget - now) * share.early
+    return None if budget is None else now + (budget - now) * share.of_budgets
 
 
 def _towards(group: WidthGroup, share: Share) -> int:
@@ -244,7 +245,7 @@ def _towards(group: WidthGroup, share: Share) -> int:
     target = group.grow.target
     assert target is not None  # the caller asks for groups that have one
     missing = max(0, target - group.features)
-    return _in_units(group, group.features + math.ceil(missing * share.even))
+    return _in_units(group, group.features + math.ceil(missing * share.of_targets))
 
 
 def _at_scale(group: WidthGroup, width: float) -> int:

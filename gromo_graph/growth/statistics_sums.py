@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -235,7 +234,7 @@ def _few_rows(network: GrowingNetwork, group: LinkedGroup, samples: int | None) 
     if samples is None or not rows_can_be_kept(group):
         return False
     (producer,) = group.producers
-    one_position = math.prod(network.graph.shapes[producer.name][1:]) == 1
+    one_position = network.graph.positions(producer.name) == 1
     once = one_position and not network.spec.nodes[producer.name].tokens
     return once and samples < producer.adapter.columns(producer.layer)
 

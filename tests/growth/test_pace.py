@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from gromo_graph.graph import Graph, build_graph, obstacle
 from gromo_graph.graph.costs import cost_at_widths, widening_cost
 from gromo_graph.graph.growth_edits import apply, widening
 from gromo_graph.graph.widths import WidthGroup
-from gromo_graph.growth.pace import Share, due_widths, turns_of
-from gromo_graph.spec.settings import Stop
+from gromo_graph.growth.pace import Share, due_widths, tick_pace, turns_of
+from gromo_graph.spec.settings import Growth, Stop
 
 GALLERY = sorted((Path(__file__).parents[2] / "specs").glob("digits_*.yaml"))
 
@@ -37,7 +38,7 @@ def proportions(graph: Graph) -> dict[str, float]:
     return {group.target: float(group.features) for group in graph.groups}
 
 
-def grown(graph: Graph, widths: dict[str, int]) -> Graph:
+def grown(graph: Graph, widths: Mapping[str, int]) -> Graph:
     spec = graph.spec
     for group in graph.groups:
         more = widths.get(group.target, group.features) - group.features
@@ -75,23 +76,24 @@ def test_the_last_turn_uses_the_budget_and_does_not_pass_it(path: Path) -> None:
     st.lists(st.integers(1, 6), min_size=1, max_size=4),
     st.integers(1, 12),
     st.integers(50, 5000),
+    st.booleans(),
 )
-@settings(max_examples=25)
+@settings(max_examples=50)
 def test_growth_over_all_ticks_ends_within_one_neuron_of_the_budget(
-    begin: list[int], ticks: int, more: int
+    begin: list[int], ticks: int, more: int, early: bool
 ) -> None:
     graph = chain(*begin)
     share_of = proportions(graph)
     stop = Stop(parameters=graph.parameter_count + more)
     for left in range(ticks, 0, -1):
         before = graph
-        widths = due_widths(graph, free(graph), share_of, stop, Share(left, 1))
+        widths = due_widths(graph, free(graph), share_of, stop, Share(left, 1, early))
         assert widths is not None
         assert all(widths[group.target] >= group.features for group in free(graph))
         graph = grown(graph, widths)
         assert graph.parameter_count <= (stop.parameters or 0)
         rest = (stop.parameters or 0) - before.parameter_count
-        due = (stop.parameters or 0) - rest * (1 - 1 / left) ** 2
+        due = before.parameter_count + rest * Share(left, 1, early).of_budgets
         assert graph.parameter_count <= due + 1e-6
     assert all(
         graph.parameter_count + widening_cost(graph, group, 1).parameters > (stop.parameters or 0)
@@ -144,23 +146,45 @@ def test_without_a_budget_there_is_nothing_to_go_by() -> None:
 def test_groups_that_share_a_layer_take_turns() -> None:
     assert turns_of(free(chain(2))) == 1
     assert turns_of(free(chain(2, 2, 2))) == 2
-    assert Share(4, 2).even == 0.5
-    assert Share(1, 2).even == 1.0
+    assert Share(4, 2).of_budgets == 0.5
+    assert Share(1, 2).of_budgets == 1.0
 
 
-def test_what_is_left_of_a_budget_falls_with_the_square_of_the_ticks_left() -> None:
+def test_what_is_left_of_a_budget_that_is_due_early_falls_with_the_square_of_the_ticks_left() -> None:
     left = 1.0
     for ticks in range(10, 0, -1):
-        left *= 1 - Share(ticks, 1).early
+        left *= 1 - Share(ticks, 1, early=True).of_budgets
         assert left == pytest.approx(((ticks - 1) / 10) ** 2)
-    assert Share(4, 2).early == 0.75
-    assert Share(1, 2).early == 1.0
+    assert Share(4, 2, early=True).of_budgets == 0.75
+    assert Share(1, 2, early=True).of_budgets == 1.0
+    assert Share(4, 2, early=True).of_targets == 0.5  # widths that are known are approached evenly
 
 
-def test_most_of_a_budget_is_spent_at_the_first_ticks() -> None:
-    graph = chain(2, 2)
-    stop, begin, counts = Stop(parameters=10_000), graph.parameter_count, []
+IMAGES = """
+version: 1
+name: images
+nodes:
+  x: {kind: input, shape: [2, 6, 6]}
+  a: {kind: conv2d, from: x, features: 4, kernel: 3, activation: relu}
+  f: {kind: flatten, from: a}
+  y: {kind: linear, from: f, features: 3}
+output: y
+"""
+
+
+@pytest.mark.parametrize(
+    ("graph", "shares"),
+    [
+        (chain(2), [0.1, 0.2, 0.3, 0.4, 0.5]),
+        (build_graph(parse_spec(IMAGES)), [0.19, 0.36, 0.51, 0.64, 0.75]),
+    ],
+    ids=["vectors", "images"],
+)
+def test_of_a_network_of_images_most_is_due_at_the_first_ticks(graph: Graph, shares: list[float]) -> None:
+    budget, begin, found = 100_000, graph.parameter_count, []
+    policy = Growth(stop=Stop(parameters=budget))
     for left in (10, 9, 8, 7, 6):
-        graph = grown(graph, due_widths(graph, free(graph), proportions(graph), stop, Share(left, 1)) or {})
-        counts.append((graph.parameter_count - begin) / (10_000 - begin))
-    assert counts == pytest.approx([0.19, 0.36, 0.51, 0.64, 0.75], abs=0.02)
+        pace = tick_pace(graph, policy, {}, left)
+        graph = grown(graph, pace.widths)
+        found.append((graph.parameter_count - begin) / (budget - begin))
+    assert found == pytest.approx(shares, abs=0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -263,7 +262,7 @@ def _settled(policy: Growth, graph: Graph, group: WidthGroup) -> Growth:
 
     S sums over positions, and so the closed form makes the fan-in smaller, and the fan-out larger, the more there are.
     """
-    positions = any(math.prod(graph.shapes[name][1:]) > 1 for name in group.producers)
+    positions = graph.has_positions(group)
     scale, alike = policy.scale, policy.neurons.alike
     if policy.criterion == "gradmax":  # its fan-in is 0: there is nothing to bring to a scale
         scale = "sqrt"

@@ -55,9 +55,9 @@ def group_size(group: LinkedGroup, graph: Graph) -> GroupSize:
     for consumer, places in group.reads.items():
         repeats = [place.repeat for place in places]
         (source,) = graph.sources(consumer.name)
-        read = max([read, math.prod(graph.shapes[source][1:]), *repeats])
+        read = max([read, graph.positions(source), *repeats])
         fan_out += sum(repeats) * graph.madds(consumer.name) / max(1, consumer.in_neurons)
-    positions = max(math.prod(graph.shapes[each.name][1:]) for each in group.producers)
+    positions = max(graph.positions(each.name) for each in group.producers)
     return GroupSize(columns, positions, read, fan_in, fan_out)
 
 
