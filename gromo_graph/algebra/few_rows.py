@@ -15,7 +15,7 @@ from gromo_graph.algebra.delta import OptimalDelta, check_matrix
 from gromo_graph.algebra.optimal_neurons import OptimalExtension, extension_of
 from gromo_graph.algebra.output_whitening import OutputWhitening
 from gromo_graph.algebra.svd import triplets_of
-from gromo_graph.algebra.whitening import Whitening, whitening
+from gromo_graph.algebra.whitening import Whitening, high_precision, whitening
 from gromo_graph.errors import GrowthError
 
 
@@ -49,7 +49,9 @@ def delta_from_rows(rows: Tensor, gradient: Tensor, *, ridge: float) -> OptimalD
     check_matrix(gradient, "g")
     solved = _solved(rows, gradient, ridge)
     decrease = torch.linalg.vector_norm(solved.whitened).square()
-    return OptimalDelta(solved.weights.T, decrease, solved.factor.solver, solved.factor.rank)
+    return OptimalDelta(
+        solved.weights.T.to(rows), decrease.to(rows), solved.factor.solver, solved.factor.rank
+    )
 
 
 def extension_from_rows(
@@ -74,20 +76,32 @@ def extension_from_rows(
     tensor([2.8284])
     """
     check_matrix(gradient, "g")
-    solved = _solved(rows, gradient if outputs is None else outputs.whiten(gradient), ridge)
+    gradient = gradient if outputs is None else outputs.whiten(gradient)
+    # The gradients of n rows span n directions of the outputs at the most: no larger matrix has to be decomposed.
+    few = (
+        torch.linalg.qr(gradient.T.to(high_precision(rows))).Q if gradient.shape[1] > len(gradient) else None
+    )
+    solved = _solved(rows, gradient if few is None else gradient.to(few) @ few, ridge)
     triplets, decomposition = triplets_of(-solved.whitened, maximum_neurons)
     # S^(−1/2) U = (S + ρ)⁻¹ N V Λ⁻¹, for R V = U Λ.
     directions = -solved.weights @ triplets.right / triplets.values
+    right = triplets.right if few is None else few @ triplets.right
     found = extension_of(
         lambda left: left,
-        replace(triplets, left=directions),
+        replace(triplets, left=directions, right=right),
         solver=solved.factor.solver,
         rank=solved.factor.rank,
         decomposition=decomposition,
         threshold=statistical_threshold,
         maximum_neurons=maximum_neurons,
     )
-    return found if outputs is None else replace(found, omega=outputs.unwhiten(found.omega))
+    omega = found.omega if outputs is None else outputs.unwhiten(found.omega)
+    return replace(
+        found,
+        alpha=found.alpha.to(rows),
+        omega=omega.to(rows),
+        singular_values=found.singular_values.to(rows),
+    )
 
 
 def _solved(rows: Tensor, gradient: Tensor, ridge: float) -> _Solution:
@@ -98,6 +112,8 @@ def _solved(rows: Tensor, gradient: Tensor, ridge: float) -> _Solution:
         )
     if not ridge >= 0.0:
         raise GrowthError(f"the ridge is {ridge}: expected a number of at least 0")
+    # In float64: where rows repeat, what rounding leaves of the gradient in the null space of BBᵀ is divided by nρ.
+    rows = rows.to(high_precision(rows))
     products = rows @ rows.T
     shift = ridge * float(products.diagonal().sum()) / max(1, rows.shape[1])
     shifted = products.clone()

@@ -76,3 +76,30 @@ def test_single_precision_is_as_good_as_double() -> None:
     expected = extension_from_rows(b.double(), g.double(), ridge=1e-4)
     torch.testing.assert_close(found.singular_values.double(), expected.singular_values, rtol=1e-5, atol=0.0)
     torch.testing.assert_close(found.alpha.double(), expected.alpha, rtol=1e-4, atol=1e-4)
+
+
+def test_single_precision_hears_no_noise_where_the_rows_say_nothing() -> None:
+    generator = torch.Generator().manual_seed(2)
+    b = torch.randn(64, 4, generator=generator) @ torch.randn(4, 200, generator=generator)
+    reached = torch.linalg.svd(b.double(), full_matrices=False).U[:, :4]
+    g = torch.randn(64, 10, generator=generator).double()
+    g = (g - 0.999 * reached @ (reached.T @ g)).float()  # nearly all of it is out of the reach of the rows
+    found = delta_from_rows(b, g, ridge=1e-3)
+    expected = delta_from_rows(b.double(), g.double(), ridge=1e-3)
+    torch.testing.assert_close(found.decrease.double(), expected.decrease, rtol=1e-4, atol=0.0)
+    neurons = extension_from_rows(b, g, ridge=1e-3, statistical_threshold=0.0)
+    dense = extension_from_rows(b.double(), g.double(), ridge=1e-3, statistical_threshold=0.0)
+    torch.testing.assert_close(
+        neurons.singular_values[:4].double(), dense.singular_values[:4], rtol=1e-4, atol=0.0
+    )
+
+
+@pytest.mark.parametrize("maximum", [None, 3])
+def test_more_outputs_than_rows(maximum: int | None) -> None:
+    b, g = problem(6, 20, 50)
+    found = extension_from_rows(b, g, ridge=RIDGE, maximum_neurons=maximum)
+    expected = optimal_extension(b.T @ b / 6, -b.T @ g / 6, ridge=RIDGE, maximum_neurons=maximum)
+    assert len(found.singular_values) == (maximum or 6)
+    torch.testing.assert_close(found.singular_values, expected.singular_values, rtol=1e-9, atol=0.0)
+    torch.testing.assert_close(found.alpha, expected.alpha, rtol=1e-8, atol=1e-9)
+    torch.testing.assert_close(found.omega, expected.omega, rtol=1e-8, atol=1e-9)

@@ -321,6 +321,8 @@ def test_a_limit_of_the_author_is_kept_and_the_word_to_change_is_told() -> None:
     scheduler = GrowthScheduler(network, MSE, training_steps=20)
     events = trained(scheduler, 20)
     assert all(event.decision.neurons == 1 for event in events)
+    at = [(event.batch, event.decision.target) for event in events]
+    assert len(at) == len(set(at))  # at the last tick as at the others
     assert scheduler.reason is not None
     assert "% used: raise `growth.neurons.per_step`" in scheduler.reason
 

@@ -50,8 +50,11 @@ class Filler:
             applied: at this tick; a group that shares a layer with them waits, unless it is the last tick.
             left: groups that may still grow at this tick.
         """
-        taken = {layer for each in applied if isinstance(each, Widening) for layer in each.places}
-        for target in [group.target for group in sorted(self.due(), key=self.pace.relative_width)]:
+        widened = [each for each in applied if isinstance(each, Widening)]
+        taken = {layer for each in widened for layer in each.places}
+        done = {each.target for each in widened}  # with as many neurons as a step may add
+        due = [group for group in self.due() if group.target not in done]
+        for target in [group.target for group in sorted(due, key=self.pace.relative_width)]:
             group = self._now(target)  # where its features stand changes with the groups before it
             if not self.is_last and (left <= 0 or taken & group.layers):
                 continue
