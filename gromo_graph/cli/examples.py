@@ -22,7 +22,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "export": ("export runs/one -o network.py", "export runs/one -o network.onnx --with-preprocessing"),
     "show": ("show my.yaml --groups", "show runs/one@3"),
     "render": ("render my.yaml -o my.svg", "render runs/one --steps -o pictures --dark"),
-    "plan": ("plan my.yaml", "plan runs/one --set 'growth.actions=[widen,new_edge]'"),
+    "plan": (
+        "plan my.yaml",
+        "plan runs/one/spec.yaml --weights runs/one --set 'growth.actions=[widen,new_edge]'",
+    ),
     "history": ("history runs/one", "history runs/one --verify"),
     "runs": ("runs runs", "runs . --sort loss"),
     "curve": ("curve runs/one", "curve runs/one runs/two -o sizes.svg"),

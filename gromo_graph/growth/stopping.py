@@ -103,7 +103,7 @@ def _used(graph: Graph, policy: Growth) -> list[str]:
 
 
 def budget_left(graph: Graph, policy: Growth, word: str) -> str:
-    """Said behind a reason if growth ends with less than 95 % of a budget used, with the word to change.
+    """Said behind a reason if growth ends below a target or 95 % of a budget, with the word to change.
 
     Args:
         word: the setting that ended growth.
@@ -114,9 +114,16 @@ def budget_left(graph: Graph, policy: Growth, word: str) -> str:
         for now, budget in ((graph.parameter_count, stop.parameters), (graph.multiply_adds, stop.madds))
         if budget is not None
     ]
-    if policy.counts_epochs or not shares or max(shares) >= _USED:
-        return ""
     able = [group for group in graph.groups if obstacle(graph, group, policy) is None]
+    missed = [
+        f"`{group.target}` has {group.features} of {group.grow.target} features"
+        for group in able
+        if group.grow.target is not None and group.features < group.grow.target
+    ]
+    if shares and max(shares) < _USED:
+        missed = [f"budget {max(shares):.0%} used"]
+    if policy.counts_epochs or not missed:
+        return ""
     if able and all(group.grow.max is not None and group.features >= group.grow.max for group in able):
         word = "grow.max"
     elif any(group.grow.step is not None for group in able):
@@ -125,4 +132,4 @@ def budget_left(graph: Graph, policy: Growth, word: str) -> str:
         word = "growth.neurons.per_step"
     elif policy.neurons.share is not None:
         word = "growth.neurons.share"
-    return f"; budget {max(shares):.0%} used: raise `{word}`"
+    return f"; {missed[0]}: raise `{word}`"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
 
 from gromo_graph.errors import RunError
 from gromo_graph.growth import GrowthScheduler
+from gromo_graph.growth.effort.sample_parts import some_samples
+from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Plan
 from gromo_graph.run.data.batches import batches_of
@@ -26,6 +31,9 @@ from gromo_graph.run.training.growth_policy import policy_for
 from gromo_graph.run.training.objective import prepared_objective
 from gromo_graph.spec import Spec
 from gromo_graph.spec.expand.overrides import Overrides
+
+# Samples that batch norms measure before the plan of a network that has seen none.
+_SHOWN = 512
 
 
 def plan(
@@ -83,8 +91,30 @@ def plan(
     generator = torch.Generator().manual_seed(seed)
     objective = prepared_objective(train, preparation, weighted=part.weighted)
     scheduler = GrowthScheduler(network, objective, policy=policy, generator=generator, on_batch=on_batch)
+    loader = batches_of(part, train.batch_size, seed=seed, device=chosen)
     with seeded(seed, chosen):
-        return scheduler.plan(batches_of(part, train.batch_size, seed=seed, device=chosen))
+        _let_norms_measure(network, some_samples(loader, _SHOWN))
+        return scheduler.plan(loader)
+
+
+class _OfOneArgument(torch.nn.Module):
+    """A network that is called with all its inputs in one tuple."""
+
+    def __init__(self, network: GrowingNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: tuple[torch.Tensor, ...]) -> Any:
+        return self.network(*inputs)
+
+
+def _let_norms_measure(network: GrowingNetwork, loader: Loader) -> None:
+    """Give batch norms that have seen nothing the means and variances of the data; else units may all look dead."""
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if any(norm.running_mean is None or norm.running_mean.any() for norm in norms):
+        return
+    several = ((inputs,) for inputs, target in batches(loader, network) if len(target) > 1)
+    update_bn(several, _OfOneArgument(network))
 
 
 def _of_run(

@@ -327,6 +327,17 @@ def test_a_limit_of_the_author_is_kept_and_the_word_to_change_is_told() -> None:
     assert "% used: raise `growth.neurons.per_step`" in scheduler.reason
 
 
+def test_a_target_that_was_not_reached_is_told_with_the_word_to_change() -> None:
+    growth = "{when: {until: 0.5, steps: 4}, stop: {steps: 1}}"
+    text = dump_spec(chain(widths=(2,), growth=growth).spec)
+    spec = parse_spec(text.replace("features: 2", "features: 2, grow: {target: 9}", 1))
+    network = compile_network(spec, seed=0, dtype=torch.float64)
+    scheduler = GrowthScheduler(network, MSE, training_steps=20)
+    trained(scheduler, 20)
+    assert scheduler.reason is not None
+    assert scheduler.reason.endswith("`h1` has 4 of 9 features: raise `growth.stop.steps`")
+
+
 def test_no_advice_is_given_to_who_wants_no_growth() -> None:
     scheduler = GrowthScheduler(chain(growth="{stop: {parameters: 400, steps: 0}}"), MSE, training_steps=20)
     assert not trained(scheduler, 20)
