@@ -115,14 +115,12 @@ def budget_left(graph: Graph, policy: Growth, word: str) -> str:
         if budget is not None
     ]
     able = [group for group in graph.groups if obstacle(graph, group, policy) is None]
-    missed = [
-        f"`{group.target}` has {group.features} of {group.grow.target} features"
+    below = [
+        (group, group.grow.target)
         for group in able
         if group.grow.target is not None and group.features < group.grow.target
     ]
-    if shares and max(shares) < _USED:
-        missed = [f"budget {max(shares):.0%} used"]
-    if policy.counts_epochs or not missed:
+    if policy.counts_epochs or not (below or shares) or (shares and max(shares) >= _USED):
         return ""
     if able and all(group.grow.max is not None and group.features >= group.grow.max for group in able):
         word = "grow.max"
@@ -132,4 +130,7 @@ def budget_left(graph: Graph, policy: Growth, word: str) -> str:
         word = "growth.neurons.per_step"
     elif policy.neurons.share is not None:
         word = "growth.neurons.share"
-    return f"; {missed[0]}: raise `{word}`"
+    if shares:
+        return f"; budget {max(shares):.0%} used: raise `{word}`"
+    group, target = below[0]
+    return f"; `{group.target}` has {group.features} of {target} features: raise `{word}`"
