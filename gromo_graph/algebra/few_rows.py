@@ -77,18 +77,15 @@ def extension_from_rows(
     """
     check_matrix(gradient, "g")
     gradient = gradient if outputs is None else outputs.whiten(gradient)
-    # The gradients of n rows span n directions of the outputs at the most: no larger matrix has to be decomposed.
-    few = (
-        torch.linalg.qr(gradient.T.to(high_precision(rows))).Q if gradient.shape[1] > len(gradient) else None
-    )
-    solved = _solved(rows, gradient if few is None else gradient.to(few) @ few, ridge)
+    # What n gradients span has n dimensions at the most, however many outputs there are.
+    basis = torch.linalg.qr(gradient.T.to(high_precision(rows))).Q
+    solved = _solved(rows, gradient.to(basis) @ basis, ridge)
     triplets, decomposition = triplets_of(-solved.whitened, maximum_neurons)
     # S^(−1/2) U = (S + ρ)⁻¹ N V Λ⁻¹, for R V = U Λ.
     directions = -solved.weights @ triplets.right / triplets.values
-    right = triplets.right if few is None else few @ triplets.right
     found = extension_of(
         lambda left: left,
-        replace(triplets, left=directions, right=right),
+        replace(triplets, left=directions, right=basis @ triplets.right),
         solver=solved.factor.solver,
         rank=solved.factor.rank,
         decomposition=decomposition,

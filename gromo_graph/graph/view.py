@@ -101,7 +101,7 @@ class Graph(Displayed):
         """Positions at which the node gives its features: pixels or tokens; 1 of a vector."""
         return prod(self.shapes[name][1:])
 
-    def has_positions(self, group: WidthGroup) -> bool:
+    def has_several_positions(self, group: WidthGroup) -> bool:
         """True if a layer gives features of the group at several positions."""
         return any(self.positions(name) > 1 for name in group.producers)
 

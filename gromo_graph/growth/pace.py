@@ -132,7 +132,7 @@ def tick_pace(graph: Graph, policy: Growth, first_widths: Mapping[str, int], tic
     # What compares queries and keys is as wide as its inputs allow, which no budget knows.
     wide = [group for group in groups if not group.matches]
     # Even steps ask a network of several positions for the same neurons again (docs/deciding.md, "More at first").
-    share = Share(ticks_left, turns, early=any(graph.has_positions(group) for group in wide))
+    share = Share(ticks_left, turns, early=any(graph.has_several_positions(group) for group in wide))
     due = due_widths(graph, wide, proportions, policy.stop, share) if wide else None
     return TickPace(proportions, due or {})
 

@@ -17,7 +17,7 @@ from gromo_graph.growth.candidates.stages import Applicable, LeftOut, Proposal, 
 from gromo_graph.growth.effort.batch_progress import OnBatch, told
 from gromo_graph.growth.effort.decision_cost import DecisionCost, decision_cost, size_of
 from gromo_graph.growth.effort.expected_memory import expected_bytes
-from gromo_graph.growth.effort.sample_parts import SampleParts, sample_parts, some_samples
+from gromo_graph.growth.effort.sample_parts import SAMPLES_FOR_NORMS, SampleParts, sample_parts, some_samples
 from gromo_graph.growth.effort.spending import Allowance
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
@@ -38,8 +38,6 @@ from gromo_graph.spec.settings import Growth
 
 # A curvature of one sample tells nothing of the others.
 _FEWEST = 2
-# New channels of a norm begin with the mean and variance of about so many samples; the training goes on from there.
-_SHOWN = 512
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,9 @@ class Planner:
         if self._loader is not None and loader is not self._loader:
             self.known.forget()
         self._loader = loader
-        self._shown = loader if policy.counts_epochs else some_samples(loader, _SHOWN, self.processes.count)
+        self._shown = (
+            loader if policy.counts_epochs else some_samples(loader, SAMPLES_FOR_NORMS, self.processes.count)
+        )
         planned = plan_proposals(
             network,
             self.loss,

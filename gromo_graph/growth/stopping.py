@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gromo_graph.graph import Graph, obstacle
+from collections.abc import Sequence
+
+from gromo_graph.graph import Graph, WidthGroup, obstacle
 from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.propose import path_places
 from gromo_graph.growth.candidates.stages import Applicable
@@ -102,25 +104,15 @@ def _used(graph: Graph, policy: Growth) -> list[str]:
     return parts
 
 
-def budget_left(graph: Graph, policy: Growth, word: str) -> str:
-    """Said behind a reason if growth ends below a target or 95 % of a budget, with the word to change.
+def goal_missed(graph: Graph, policy: Growth, word: str) -> str:
+    """Said behind a reason if growth ends with less than 95 % of a budget used, or without one below a target.
 
     Args:
         word: the setting that ended growth.
     """
-    stop = policy.stop
-    shares = [
-        now / budget
-        for now, budget in ((graph.parameter_count, stop.parameters), (graph.multiply_adds, stop.madds))
-        if budget is not None
-    ]
     able = [group for group in graph.groups if obstacle(graph, group, policy) is None]
-    below = [
-        (group, group.grow.target)
-        for group in able
-        if group.grow.target is not None and group.features < group.grow.target
-    ]
-    if policy.counts_epochs or not (below or shares) or (shares and max(shares) >= _USED):
+    missed = _unused(graph, policy) if policy.stop.is_budget else _below_target(able)
+    if policy.counts_epochs or missed is None:
         return ""
     if able and all(group.grow.max is not None and group.features >= group.grow.max for group in able):
         word = "grow.max"
@@ -130,7 +122,24 @@ def budget_left(graph: Graph, policy: Growth, word: str) -> str:
         word = "growth.neurons.per_step"
     elif policy.neurons.share is not None:
         word = "growth.neurons.share"
-    if shares:
-        return f"; budget {max(shares):.0%} used: raise `{word}`"
-    group, target = below[0]
-    return f"; `{group.target}` has {group.features} of {target} features: raise `{word}`"
+    return f"; {missed}: raise `{word}`"
+
+
+def _unused(graph: Graph, policy: Growth) -> str | None:
+    """How little is used of each budget, if it is little of all."""
+    stop = policy.stop
+    shares = [
+        now / budget
+        for now, budget in ((graph.parameter_count, stop.parameters), (graph.multiply_adds, stop.madds))
+        if budget is not None
+    ]
+    return f"budget {max(shares):.0%} used" if shares and max(shares) < _USED else None
+
+
+def _below_target(groups: Sequence[WidthGroup]) -> str | None:
+    """The first group that is narrower than its target."""
+    for group in groups:
+        target = group.grow.target
+        if target is not None and group.features < target:
+            return f"`{group.target}` has {group.features} of {target} features"
+    return None

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import update_bn
 
 from gromo_graph.errors import RunError
 from gromo_graph.growth import GrowthScheduler
-from gromo_graph.growth.effort.sample_parts import some_samples
+from gromo_graph.growth.effort.sample_parts import SAMPLES_FOR_NORMS, some_samples
 from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.records import Plan
@@ -31,9 +31,6 @@ from gromo_graph.run.training.growth_policy import policy_for
 from gromo_graph.run.training.objective import prepared_objective
 from gromo_graph.spec import Spec
 from gromo_graph.spec.expand.overrides import Overrides
-
-# Samples that batch norms measure before the plan of a network that has seen none.
-_SHOWN = 512
 
 
 def plan(
@@ -93,7 +90,7 @@ def plan(
     scheduler = GrowthScheduler(network, objective, policy=policy, generator=generator, on_batch=on_batch)
     loader = batches_of(part, train.batch_size, seed=seed, device=chosen)
     with seeded(seed, chosen):
-        _let_norms_measure(network, some_samples(loader, _SHOWN))
+        _let_norms_measure(network, some_samples(loader, SAMPLES_FOR_NORMS))
         return scheduler.plan(loader)
 
 

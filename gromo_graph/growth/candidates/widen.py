@@ -262,7 +262,7 @@ def _settled(policy: Growth, graph: Graph, group: WidthGroup) -> Growth:
 
     S sums over positions, and so the closed form makes the fan-in smaller, and the fan-out larger, the more there are.
     """
-    positions = graph.has_positions(group)
+    positions = graph.has_several_positions(group)
     scale, alike = policy.scale, policy.neurons.alike
     if policy.criterion == "gradmax":  # its fan-in is 0: there is nothing to bring to a scale
         scale = "sqrt"

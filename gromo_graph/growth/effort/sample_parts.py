@@ -16,6 +16,9 @@ from gromo_graph.growth.observe import Loader, is_sized
 
 Batch = tuple[Any, Tensor]
 
+SAMPLES_FOR_NORMS = 512
+"""Samples from which norms measure means and variances."""
+
 
 @dataclass(frozen=True)
 class SampleParts:

@@ -12,7 +12,7 @@ from gromo_graph.errors import GrowthError
 from gromo_graph.graph import Graph
 from gromo_graph.growth.clock import Clock, Elapsed, EpochClock, TickClock
 from gromo_graph.growth.process_sums import Processes
-from gromo_graph.growth.stopping import budget_left, budget_reached
+from gromo_graph.growth.stopping import budget_reached, goal_missed
 from gromo_graph.growth.ticks.plateau import PlateauWatch
 from gromo_graph.spec.settings import Growth
 
@@ -124,10 +124,10 @@ class Timekeeper:
         seconds = processes.number(time.perf_counter() - self._began)
         if stop.steps is not None and self.applied >= stop.steps:
             reason = f"growth steps applied: {self.applied}, and `growth.stop.steps` is {stop.steps}"
-            return reason + (budget_left(graph, self.policy, "growth.stop.steps") if stop.steps else "")
+            return reason + (goal_missed(graph, self.policy, "growth.stop.steps") if stop.steps else "")
         if over is not None:
             full = None if self.policy.counts_epochs else budget_reached(graph, self.policy)
-            return full or over + budget_left(graph, self.policy, self.clock.ended_by)
+            return full or over + goal_missed(graph, self.policy, self.clock.ended_by)
         if stop.seconds is not None and seconds >= stop.seconds and not in_time:
             return f"{seconds:.1f} seconds have passed: `growth.stop.seconds` is {stop.seconds:g}"
         return budget_reached(graph, self.policy)

@@ -177,7 +177,7 @@ class OwnSteps:
         counts = _numbers([each.count for each in waiting.values()])
         steps = _numbers([torch.as_tensor(optimizer.state[p]["step"]) for p in waiting])
         groups = dict(_with_births(optimizer))
-        factors: dict[Any, list[float]] = {}  # parameters that have grown together have the same ones
+        factors: dict[tuple[_Correction, tuple[int, ...], int], list[float]] = {}  # of all that grew together
         for (parameter, before), count, step in zip(waiting.items(), counts, steps, strict=True):
             if step == count:
                 continue  # it had no gradient, or a gradient scaler has left the step out
