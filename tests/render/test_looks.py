@@ -18,7 +18,7 @@ from gromo_graph.render.drawing.collapse import block_names
 from gromo_graph.render.drawing.dot import to_dot
 from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.render.drawing.theme import DARK, themed
-from tests.render.samples import RESIDUAL, WIDENED, Picture
+from tests.render.samples import NS, RESIDUAL, WIDENED, Picture
 
 BLOCKS = parse_spec("""
 name: blocks
@@ -104,9 +104,7 @@ nodes:
 output: y
 """)
     picture = Picture(render(spec, colour="kind"))
-    assert {"■ linear", "■ convolution", "■ norm", "■ pool", "■ other"} <= {
-        text.strip() for text in picture.texts
-    }
+    assert set(fills._KINDS) <= {text.strip() for text in picture.texts}
     dot = to_dot(build_graph(spec), options=DrawingOptions(colour="kind")).dot
     for fill in fills._KINDS.values():
         assert f'fillcolor="{fill.fill}"' in dot
@@ -118,6 +116,10 @@ def test_boxes_are_filled_by_slope_and_say_it() -> None:
     assert slopes
     told = [text for text in picture.texts if text.startswith("slope ") and "0" in text]
     assert len(told) >= len(slopes)
+    boxes = [shape.get("fill") for shape in picture.root.iter(f"{NS}polygon")]
+    assert [fill for fill in boxes if fill in {each.fill for each in fills._SLOPES}] == [
+        each.fill for each in fills._SLOPES
+    ], "the legend has the fills of the boxes, from none to the steepest"
     assert "no slopes are known of this step" in Picture(render(RESIDUAL, colour="slope")).texts
 
 
@@ -211,7 +213,9 @@ def test_refused(options: dict[str, str], message: str) -> None:
 
 def test_differences_have_themes_and_kinds(tmp_path: Path) -> None:
     found = diff(RESIDUAL, BLOCKS)
-    assert "■ linear" in Picture(render(found, theme="dark", colour="kind")).texts
+    picture = Picture(render(found, theme="dark", colour="kind"))
+    assert "linear" in {text.strip() for text in picture.texts}
+    assert DARK[fills._KINDS["linear"].fill] in {shape.get("fill") for shape in picture.root.iter(f"{NS}polygon")}
     for options in ({"colour": "slope"}, {"collapsed": ["all"]}):
         with pytest.raises(RenderError, match="a difference"):
             render(found, **options)  # type: ignore[call-overload]

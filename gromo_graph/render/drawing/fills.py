@@ -94,8 +94,9 @@ def _by_kind(graph: Graph) -> Fills:
         for name, node in graph.spec.nodes.items()
         if node.drawn_as not in ("input", "merge")
     }
-    legend = [Phrase(f"■ {name}", fill.line) for name, fill in _KINDS.items() if name in families.values()]
-    return Fills({name: _KINDS[found] for name, found in families.items()}, legend=tuple(legend))
+    shown = [(name, fill) for name, fill in _KINDS.items() if name in families.values()]
+    legend = tuple(phrase for name, fill in shown for phrase in (_sample(fill), Phrase(f" {name} ", fill.line)))
+    return Fills({name: _KINDS[found] for name, found in families.items()}, legend=legend)
 
 
 def _by_slope(graph: Graph, event: GrowthEvent | None) -> Fills:
@@ -116,11 +117,16 @@ def _by_slope(graph: Graph, event: GrowthEvent | None) -> Fills:
     legend = (
         Phrase("slope of more features:", style.QUIET),
         Phrase("0", style.QUIET),
-        *(Phrase("■", fill.line) for fill in _SLOPES),
-        Phrase(real(steepest), style.QUIET),
+        *map(_sample, _SLOPES),
+        Phrase(f" {real(steepest)}", style.QUIET),
     )
     return Fills(
         {name: _SLOPES[place] for name, place in places.items()},
         {name: f"slope {real(slope)}" for name, slope in slopes.items()},
         legend,
     )
+
+
+def _sample(fill: Fill) -> Phrase:
+    """A box of the legend."""
+    return Phrase("   ", fill.line, fill=fill.fill)

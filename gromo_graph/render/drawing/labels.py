@@ -18,12 +18,13 @@ Direction = Literal["right", "down"]
 
 @dataclass(frozen=True)
 class Text:
-    """Text in one style; `size` in points."""
+    """Text in one style; `size` in points. With a `fill` it stands in a box of this colour, whose line has `color`."""
 
     text: str
     size: float = TEXT_SIZE
     color: str = INK
     bold: bool = False
+    fill: str = ""
 
     @property
     def width(self) -> int:
@@ -61,7 +62,8 @@ class Cell:
         return f'<TD ALIGN="{self.align}"{span}>{inner[1:-1]}</TD>'
 
     def _cell(self, text: Text, span: str = "") -> str:
-        return f'<TD ALIGN="{self.align}" VALIGN="BOTTOM" WIDTH="{text.width}"{span}>{text.html}</TD>'
+        box = f' BORDER="1" COLOR="{text.color}" BGCOLOR="{text.fill}"' if text.fill else ""
+        return f'<TD ALIGN="{self.align}" VALIGN="BOTTOM" WIDTH="{text.width}"{span}{box}>{text.html}</TD>'
 
 
 def table(rows: Sequence[Sequence[Cell] | int]) -> str:

@@ -39,11 +39,12 @@ class Fact:
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words of the second row of the title block, in one style."""
+    """Words of a row of the title block, in one style; with a `fill`, in a box of this colour."""
 
     words: str
     color: str = INK
     bold: bool = False
+    fill: str = ""
 
 
 def facts(graph: Graph, event: GrowthEvent | None) -> tuple[Fact, ...]:
@@ -123,7 +124,13 @@ def title_block(
 def _texts(row: Sequence[Phrase], size: float) -> tuple[Text, ...]:
     """Words side by side."""
     return tuple(
-        Text(each.words if each is row[-1] else f"{each.words} ", size, each.color, bold=each.bold)
+        Text(
+            each.words if each is row[-1] or each.fill else f"{each.words} ",
+            size,
+            each.color,
+            each.bold,
+            each.fill,
+        )
         for each in row
     )
 
