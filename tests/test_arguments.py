@@ -42,7 +42,7 @@ def edited(method: str, *values: Any) -> None:
         (lambda: gg.load_spec(3), "load_spec: `path` is 3, expected text or a path"),
         (lambda: gg.load_spec(), "load_spec: missing a required argument: 'path'"),
         (lambda: gg.parse_spec(TEXT, overrides=3), "`overrides` is 3, expected a map or a list of text"),
-        (lambda: gg.parse_spec(TEXT, defaults=9), "defaults=9: expected one of the versions 1, 2, 3, 4, 5"),
+        (lambda: gg.parse_spec(TEXT, defaults=9), "defaults=9: expected one of the versions 1, 2, 3, 4, 5, 6, 7"),
         (lambda: gg.parse_spec(None), "takes the text of a document, found NoneType"),
         (lambda: gg.check_spec([1]), "`source` is a list, expected a Spec, text or a path"),
         (lambda: gg.dump_spec("my.yaml"), "dump_spec: `spec` is 'my.yaml', expected a Spec"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -119,16 +118,13 @@ class Chosen:
 def _chosen(target: str, weights: Path | None) -> Chosen:
     """The network of a run with the weights at its end and its preparation, or of a spec with those of a file."""
     from gromo_graph.errors import RunError
+    from gromo_graph.records.run_step import no_weights
     from gromo_graph.run import load_run
     from gromo_graph.spec.token_inputs import vocabularies
 
     path = Path(target)
-    run, at, step = target.rpartition("@")
-    if at and step.isdecimal() and not os.path.lexists(path) and Path(run).is_dir():
-        raise RunError(
-            f"{target}: a run keeps the weights of its end alone: make those of step {step} again with "
-            f"`gromo-graph replay {run} --to {step} -o DIR`, then export DIR"
-        )
+    if reason := no_weights(target):
+        raise RunError(f"{target}: {reason}")
     if path.is_dir():
         if weights is not None:
             raise typer.BadParameter("a run has weights of its own: leave it out", param_hint="'--weights'")

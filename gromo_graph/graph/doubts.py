@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gromo_graph.graph.growth_goals import over_budget
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.attention import Attention
@@ -12,7 +13,9 @@ from gromo_graph.spec.kinds.roll import Roll
 
 
 def doubts(graph: Graph) -> Iterator[str]:
-    """A sentence for each node that is probably not meant as it is written."""
+    """A sentence for each node that is probably not meant as it is written, and for budgets too small to grow."""
+    if reason := over_budget(graph, graph.spec.growth):
+        yield f"nothing will grow: {reason}"
     for name in graph.order:
         node = graph.spec.nodes[name]
         if isinstance(node, Attention) and node.rolled != 0:

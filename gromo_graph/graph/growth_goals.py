@@ -1,4 +1,4 @@
-"""Checks that the widths and budgets that growth should lead to can be met, before anything is trained."""
+"""Can the widths and budgets that growth should lead to be met? Known before anything is trained."""
 
 from __future__ import annotations
 
@@ -53,6 +53,33 @@ def goal_problems(graph: Graph, policy: Growth | None = None) -> Iterator[tuple[
             yield problem
     if sound:
         yield from _of_budgets(graph, aimed, policy.stop)
+
+
+def over_budget(graph: Graph, policy: Growth) -> str | None:
+    """Said if a network is larger than a budget before anything grows."""
+    stop = policy.stop
+    too_large = (stop.parameters is not None and graph.parameter_count > stop.parameters) or (
+        stop.madds is not None and graph.multiply_adds > stop.madds
+    )
+    if not too_large or "prune" in policy.actions:
+        return None
+    used = ", ".join(used_budgets(graph, stop))
+    return (
+        f"over budget as it is: {used}; write a larger number in `growth.stop`, begin with a narrower network, or let "
+        "`prune` take neurons out"
+    )
+
+
+def used_budgets(graph: Graph, stop: Stop) -> list[str]:
+    """The used part of each budget, in words."""
+    parts = []
+    if stop.parameters is not None:
+        rule = stop.parameters_per_sample
+        each = f" ({rule:g} for each training sample)" if isinstance(rule, float) else ""
+        parts.append(f"{graph.parameter_count:,} of {stop.parameters:,} parameters{each}")
+    if stop.madds is not None:
+        parts.append(f"{graph.multiply_adds:,} of {stop.madds:,} multiply-adds")
+    return parts
 
 
 def _of_group(graph: Graph, group: WidthGroup, policy: Growth) -> Iterator[tuple[str, str]]:

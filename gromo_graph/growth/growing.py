@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from gromo_graph.graph.growth_goals import over_budget
 from gromo_graph.growth.effort.latency import MILLISECONDS, Latency
 from gromo_graph.growth.effort.spending import Allowance, Spending
 from gromo_graph.growth.observe import Loader, Loss
@@ -19,7 +20,7 @@ from gromo_graph.growth.steps.commit import Commit
 from gromo_graph.growth.steps.held_out import HeldOut
 from gromo_graph.growth.steps.trying import Trying
 from gromo_graph.growth.steps.undo import LastStep
-from gromo_graph.growth.stopping import goal_reached, over_budget, too_slow
+from gromo_graph.growth.stopping import goal_reached, too_slow
 from gromo_graph.growth.ticks.filling import Filler
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
 from gromo_graph.network import GrowingNetwork

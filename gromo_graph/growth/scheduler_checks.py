@@ -43,7 +43,7 @@ def check_stop(stop: Stop) -> None:
     Raises:
         GrowthError: a budget that follows the number of training samples, which nobody has told.
     """
-    if stop.parameters_per_sample is not None and stop.parameters is None:
+    if isinstance(stop.parameters_per_sample, float) and stop.parameters is None:
         raise GrowthError(
             "policy: `stop.parameters_per_sample` is a budget of `grow`; a scheduler does not know how many training "
             "samples there are: write `stop.parameters`, such as 10 times their number"

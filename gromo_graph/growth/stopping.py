@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gromo_graph.graph import Graph, WidthGroup, obstacle
+from gromo_graph.graph.growth_goals import over_budget, used_budgets
 from gromo_graph.growth.candidates.budget import affordable
 from gromo_graph.growth.candidates.propose import path_places
 from gromo_graph.growth.candidates.stages import Applicable
@@ -67,7 +68,7 @@ def budget_reached(graph: Graph, policy: Growth) -> str | None:
     if can_grow(graph, policy) or not (growing_groups(graph, policy) or any(path_places(graph, policy))):
         return None
     return over_budget(graph, policy) or (
-        f"budget reached: {', '.join(_used(graph, policy))}, and one more feature would pass it"
+        f"budget reached: {', '.join(used_budgets(graph, policy.stop))}, and one more feature would pass it"
     )
 
 
@@ -77,31 +78,6 @@ def can_grow(graph: Graph, policy: Growth) -> bool:
     return any(affordable(graph, group, max(1, group.unit), policy.stop) for group in free) or any(
         place.is_feasible(graph, policy) for place in path_places(graph, policy)
     )
-
-
-def over_budget(graph: Graph, policy: Growth) -> str | None:
-    """Said if a network is larger than a budget before anything grows."""
-    stop = policy.stop
-    too_large = (stop.parameters is not None and graph.parameter_count > stop.parameters) or (
-        stop.madds is not None and graph.multiply_adds > stop.madds
-    )
-    if not too_large or "prune" in policy.actions:
-        return None
-    used = ", ".join(_used(graph, policy))
-    return (
-        f"over budget as it is: {used}; write a larger number in `growth.stop`, begin with a narrower network, or let "
-        "`prune` take neurons out"
-    )
-
-
-def _used(graph: Graph, policy: Growth) -> list[str]:
-    """The used part of each budget, in words."""
-    parts, stop = [], policy.stop
-    if stop.parameters is not None:
-        parts.append(f"{graph.parameter_count:,} of {stop.parameters:,} parameters")
-    if stop.madds is not None:
-        parts.append(f"{graph.multiply_adds:,} of {stop.madds:,} multiply-adds")
-    return parts
 
 
 def goal_missed(graph: Graph, policy: Growth, word: str) -> str:

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from gromo_graph.errors import RunError
 from gromo_graph.records.atomic_files import read_file
 from gromo_graph.records.events import GrowthEvent
+from gromo_graph.records.run_step import no_weights
 from gromo_graph.records.validation import Count, Loss, first_problem
 
 JOURNAL = "journal.jsonl"
@@ -129,6 +130,8 @@ def check_is_folder(path: Path) -> None:
     Raises:
         RunError: there is nothing, or a file.
     """
+    if reason := no_weights(path):
+        raise RunError(f"{path}: {reason}")
     if not os.path.lexists(path):  # False for a name that is too long, too
         near = get_close_matches(path.name, _runs_in(path.parent), n=1)
         hint = f"; did you mean `{path.with_name(near[0])}`?" if near else ""

@@ -12,6 +12,7 @@ from gromo_graph.errors import RenderError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import JOURNAL
+from gromo_graph.records.run_step import run_step
 from gromo_graph.spec.model import Spec
 
 SPEC = "spec.yaml"
@@ -54,9 +55,8 @@ def last_applied(events: Iterable[GrowthEvent]) -> GrowthEvent | None:
 def _of_path(path: Path, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent | None]:
     from gromo_graph.spec import load_spec
 
-    run, at, step = str(path).rpartition("@")
-    if at and step.isdecimal() and not os.path.lexists(path) and Path(run).is_dir():
-        return _at_step(Path(run), int(step[:_LONGEST_STEP]))
+    if found := run_step(path):
+        return _at_step(found.run, int(found.step[:_LONGEST_STEP]))
     if not os.path.isdir(path):  # noqa: PTH112 - False for a name that is too long, too
         return build_graph(load_spec(path)), event
     if not (path / SPEC).is_file():

@@ -84,7 +84,7 @@ def plan(
         if weights is not None:
             load_first_weights(first_weights(weights), network)
     network.to(chosen)
-    train, policy = network.spec.train, policy_for(network.spec.growth, part)
+    train, policy = network.spec.train, policy_for(network.graph, part)
     generator = torch.Generator().manual_seed(seed)
     objective = prepared_objective(train, preparation, weighted=part.weighted)
     scheduler = GrowthScheduler(network, objective, policy=policy, generator=generator, on_batch=on_batch)

@@ -98,7 +98,7 @@ class Loop:
         self.scheduler = GrowthScheduler(
             network,
             self.loss,
-            policy=policy_for(network.spec.growth, data.train),
+            policy=policy_for(network.graph, data.train),
             optimizer=optimizers,
             on_event=self._on_event,
             on_batch=self._doing,
@@ -344,7 +344,7 @@ class Loop:
         if others:
             self.trained = self.source.training()
         self.scheduler.use(
-            policy_for(self.network.spec.growth, self.data.train),
+            policy_for(self.network.graph, self.data.train),
             epochs=self.train.epochs,
             training_steps=self.source.steps(self.trained),
             same_data=not others,

@@ -3,8 +3,8 @@
 Version 1 is that of release 0.1. It holds for a spec that counts growth in epochs (`growth.when.every` or `plateau`),
 and for a run whose journal names no version. Version 2 is from before `warm_up`, version 3 from before
 `when.spacing`, version 4 from before `scale: auto`, version 5 from before ticks came 20 instead of 50 training steps
-apart, the warm-up was 0.3 instead of 0.1, and new neurons had to be unlike old ones (`neurons.alike`). Version 6, the
-current one, is that of the fields themselves.
+apart, the warm-up was 0.3 instead of 0.1, and new neurons had to be unlike old ones (`neurons.alike`), version 6 from
+before the data set a budget where a spec sets none. Version 7, the current one, is that of the fields themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from gromo_graph.errors import ArgumentError
 
-CURRENT = 6
+CURRENT = 7
 """The version that new runs name."""
 
 SPACING = 20
@@ -44,6 +44,7 @@ GROWTH_1: Mapping[str, Any] = {
     "neurons": {"per_step": None, "share": None, "reach": 1.0, "least": 0.0, "alike": 1.0},
     "edges": {"features": None, "prune": False},
     "when": {"every": 1, "until": 0.25, "watch": "validation_loss", "worth": None},
+    "stop": {"parameters_per_sample": "none"},
     "freeze": None,
     "apply_delta": False,
     "ridge": 0.1,
@@ -71,7 +72,10 @@ TRAIN_1: Mapping[str, Any] = {
 }
 """The section `train` of version 1."""
 
+_BEFORE_7: Mapping[str, Any] = {"stop": {"parameters_per_sample": "none"}}
+
 _BEFORE_6: Mapping[str, Any] = {
+    **_BEFORE_7,
     "warm_up": 0.1,
     "neurons": {"alike": 1.0},
     "when": {"spacing": EARLIER_SPACING},
@@ -83,6 +87,7 @@ _TABLES: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
     3: {"growth": {**_BEFORE_6, "scale": "sqrt", "when": {"spacing": None}}},
     4: {"growth": {**_BEFORE_6, "scale": "sqrt"}},
     5: {"growth": _BEFORE_6},
+    6: {"growth": _BEFORE_7},
     CURRENT: {},
 }
 

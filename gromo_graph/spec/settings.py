@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.defaults import CURRENT, SPACING, counts_epochs, with_defaults
@@ -13,6 +13,9 @@ from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.python_values import plain
 
 Count = Annotated[int, Field(ge=1)]
+
+NUMBER_OR_WORD = Discriminator(lambda value: "word" if isinstance(value, str) else "number")
+"""Keeps the messages to the form that was written, of a field with the tags `number` and `word`."""
 
 Action = Literal["widen", "new_edge", "new_node", "new_head", "deepen", "adapt", "prune"]
 
@@ -164,13 +167,16 @@ class Stop(Frozen):
 
     steps: int | None = Field(None, ge=0, description="Most growth steps that are applied; 0 for none.")
     parameters: Count | None = Field(None, description="Most parameters of the network.")
-    parameters_per_sample: float | None = Field(
-        None,
-        gt=0,
-        le=1e6,
+    parameters_per_sample: Annotated[
+        Annotated[float, Field(gt=0, le=1e6), Tag("number")]
+        | Annotated[Literal["auto", "none"], Tag("word")],
+        NUMBER_OR_WORD,
+    ] = Field(
+        "auto",
         description=(
-            "Most parameters of the network for each training sample: a budget that follows the data; 10 is a "
-            "good start. A smaller `parameters` still holds."
+            "Most parameters of the network for each training sample: a budget that follows the data. A smaller "
+            "`parameters` still holds. `auto` is 10 if nothing else in the spec says how large the network may become "
+            "and it does not begin with more than that, and `none` otherwise."
         ),
     )
     madds: Count | None = Field(None, description="Most multiply-adds of a forward pass of one sample.")
@@ -193,8 +199,14 @@ class Stop(Frozen):
 
     @property
     def is_budget(self) -> bool:
-        """True if the size of the network is limited."""
-        return not (self.parameters is None and self.parameters_per_sample is None and self.madds is None)
+        """True if the spec limits the size of the network; what `auto` comes to depends on the data."""
+        follows_data = isinstance(self.parameters_per_sample, float)
+        return follows_data or self.parameters is not None or self.madds is not None
+
+    @property
+    def is_open(self) -> bool:
+        """True if it says nothing, so that `auto` sets a budget."""
+        return self == Stop()
 
     def for_samples(self, samples: int) -> Stop:
         """With the parameters that so many training samples allow.
@@ -204,7 +216,7 @@ class Stop(Frozen):
         >>> Stop(parameters_per_sample=10, parameters=400).for_samples(150).parameters
         400
         """
-        if self.parameters_per_sample is None:
+        if not isinstance(self.parameters_per_sample, float):
             return self
         allowed = max(1, round(self.parameters_per_sample * samples))
         return self.model_copy(update={"parameters": min(allowed, self.parameters or allowed)})

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from gromo_graph.spec.kinds.frozen import Frozen
 from gromo_graph.spec.optimizer_settings import Optimizer
-from gromo_graph.spec.settings import Count, as_tuple
+from gromo_graph.spec.settings import NUMBER_OR_WORD, Count, as_tuple
 
 BUILT_IN_DATA = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 """The data sets that a spec can name; anything else it names is a .npz or .csv file."""
@@ -291,7 +291,7 @@ class Train(Frozen):
     )
     threshold: Annotated[
         Annotated[float, Field(gt=0, lt=1), Tag("number")] | Annotated[Literal["tuned"], Tag("word")],
-        Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+        NUMBER_OR_WORD,
     ] = Field(
         0.5,
         description=(

@@ -215,7 +215,9 @@ def test_differences_have_themes_and_kinds(tmp_path: Path) -> None:
     found = diff(RESIDUAL, BLOCKS)
     picture = Picture(render(found, theme="dark", colour="kind"))
     assert "linear" in {text.strip() for text in picture.texts}
-    assert DARK[fills._KINDS["linear"].fill] in {shape.get("fill") for shape in picture.root.iter(f"{NS}polygon")}
+    assert DARK[fills._KINDS["linear"].fill] in {
+        shape.get("fill") for shape in picture.root.iter(f"{NS}polygon")
+    }
     for options in ({"colour": "slope"}, {"collapsed": ["all"]}):
         with pytest.raises(RenderError, match="a difference"):
             render(found, **options)  # type: ignore[call-overload]

@@ -6,19 +6,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 from gromo_graph import (
+    Growth,
     GrowthError,
     GrowthScheduler,
     RunError,
     branch,
     compile_network,
+    dump_spec,
     grow,
     parse_spec,
     resume,
 )
+from gromo_graph.graph import build_graph
 from gromo_graph.run.measured_plan import plan
+from gromo_graph.run.training.growth_policy import policy_for
 from gromo_graph.spec import Spec
+from gromo_graph.spec.settings import Stop
 from tests.run.test_resume import BrokenOffError, same_runs
 from tests.run.test_streams import Endless
 
@@ -105,3 +111,103 @@ def test_it_is_a_budget_for_the_schedule_of_target_widths() -> None:
     )
     assert parse_spec(aimed).growth.when.until == 0.25
     assert parse_spec(aimed, overrides=["growth.stop={}"]).growth.when.until == 0.6
+
+
+OPEN = TEXT.replace("growth: {stop: {parameters_per_sample: 2}, when: {until: 0.5, steps: 4}}\n", "")
+"""A spec that does not say how large the network may become."""
+
+
+def size_for(text: str, *overrides: str) -> int | None:
+    """The budget in parameters that the iris data set."""
+    found = parse_spec(text, overrides=list(overrides))
+    return policy_for(build_graph(found), SAMPLES).stop.parameters
+
+
+SAMPLES = TensorDataset(torch.zeros(TRAINING, 4), torch.zeros(TRAINING, dtype=torch.long))
+
+
+def test_a_spec_that_says_nothing_about_size_gets_ten_parameters_for_each_sample() -> None:
+    run = grow(parse_spec(OPEN), seed=0, device="cpu")
+    assert 10 * TRAINING - 8 < run.summary["parameters"] <= 10 * TRAINING
+    assert "of 900 parameters (10 for each training sample)" in run.summary["reason"]
+    assert run.spec.growth.stop == Stop(), "the rule stays in the spec, and not its number"
+
+
+@pytest.mark.parametrize(
+    ("told", "budget"),
+    [
+        ("stop: {parameters: 40}", 40),
+        ("stop: {parameters_per_sample: 3}", 270),
+        ("stop: {parameters_per_sample: none}", None),
+        ("stop: {madds: 80}", None),
+        ("stop: {steps: 3}", None),
+        ("stop: {accuracy: 0.9}", None),
+        ("neurons: {per_step: 2}", None),
+        ("neurons: {share: 0.5}", None),
+        ("when: {worth: 0.1}", None),
+        ("when: {every: 1}", None),
+        ("actions: [new_edge]", None),
+        ("actions: [widen, prune]", None),
+        ("{select: information, criterion: natural}", None),
+        ("when: {until: 0.5, steps: 4}", 900),
+        ("neurons: {alike: 0.5}", 900),
+        ("actions: [widen, new_edge]", 900),
+    ],
+)
+def test_who_says_something_about_size_is_taken_at_their_word(told: str, budget: int | None) -> None:
+    section = told if told.startswith("{") else f"{{{told}}}"
+    assert size_for(f"{OPEN}growth: {section}\n") == budget
+
+
+@pytest.mark.parametrize(
+    ("grow_of_layer", "budget"),
+    [("{target: 9}", None), ("{max: 9}", None), ("{step: 2}", None), ("{ratio: 2}", 900), ("true", 900)],
+)
+def test_a_layer_may_say_it(grow_of_layer: str, budget: int | None) -> None:
+    assert size_for(OPEN.replace("relu}", f"relu, grow: {grow_of_layer}}}")) == budget
+
+
+def test_a_network_that_begins_with_more_is_not_held_back() -> None:
+    wide = OPEN.replace("features: 1,", "features: 113,")
+    assert (size_for(wide), size_for(wide.replace("113", "112"))) == (None, 900)
+    run = grow(parse_spec(wide, overrides=["growth.when.steps=1"]), seed=0, device="cpu")
+    assert run.summary["parameters"] > 900
+
+
+class OfBatches(Endless):
+    """Its length counts batches, whose sizes nobody knows."""
+
+    def __len__(self) -> int:
+        return self.batches
+
+
+def test_data_that_do_not_tell_their_number_set_no_budget() -> None:
+    text = OPEN.replace("shape: [4]", "shape: [2]").replace("features: 3", "features: 2")
+    run = grow(parse_spec(text), data={"train": OfBatches(), "validation": OfBatches()}, device="cpu")
+    assert run.summary["steps"] > 0
+    assert "parameters" not in run.summary["reason"]
+
+
+def test_a_scheduler_of_its_own_has_no_budget_unless_it_is_told() -> None:
+    network = compile_network(parse_spec(OPEN), seed=0)
+    assert GrowthScheduler(network, torch.nn.functional.cross_entropy).policy.stop == Stop()
+
+
+def test_a_run_from_before_goes_on_without_one() -> None:
+    before = parse_spec(OPEN, defaults=6)
+    assert before.growth == Growth(stop=Stop(parameters_per_sample="none"))
+    assert parse_spec(dump_spec(before)) == before
+    assert parse_spec(OPEN, defaults=5).growth.stop == before.growth.stop
+    assert policy_for(build_graph(before), SAMPLES).stop.parameters is None
+
+
+def test_it_is_resumed_to_the_bit_where_nothing_is_said(tmp_path: Path) -> None:
+    def stop(progress: object) -> None:
+        if getattr(progress, "epoch", 0) == 1:
+            raise BrokenOffError
+
+    grow(parse_spec(OPEN), out=tmp_path / "whole", seed=0, device="cpu")
+    with pytest.raises(BrokenOffError):
+        grow(parse_spec(OPEN), out=tmp_path / "broken", seed=0, device="cpu", on_progress=stop)
+    resume(tmp_path / "broken")
+    same_runs(tmp_path / "whole", tmp_path / "broken")

@@ -95,7 +95,9 @@ def _by_kind(graph: Graph) -> Fills:
         if node.drawn_as not in ("input", "merge")
     }
     shown = [(name, fill) for name, fill in _KINDS.items() if name in families.values()]
-    legend = tuple(phrase for name, fill in shown for phrase in (_sample(fill), Phrase(f" {name} ", fill.line)))
+    legend = tuple(
+        phrase for name, fill in shown for phrase in (_sample(fill), Phrase(f" {name} ", fill.line))
+    )
     return Fills({name: _KINDS[found] for name, found in families.items()}, legend=legend)
 
 

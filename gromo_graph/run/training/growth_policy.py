@@ -3,25 +3,65 @@
 from __future__ import annotations
 
 from gromo_graph.errors import RunError
+from gromo_graph.graph import Graph
 from gromo_graph.run.data.samples import Samples, size_of
-from gromo_graph.spec.settings import Growth
+from gromo_graph.spec import Spec
+from gromo_graph.spec.kinds import Layer
+from gromo_graph.spec.kinds.base import Grow
+from gromo_graph.spec.settings import Growth, Stop
+
+PER_SAMPLE = 10.0
+"""Parameters for each training sample if a spec does not say how large the network may become.
+
+Chosen on five tasks and confirmed on others (docs/deciding.md, "The size without a budget").
+"""
 
 
-def policy_for(growth: Growth, part: Samples) -> Growth:
+def policy_for(graph: Graph, part: Samples) -> Growth:
     """The policy with the parameters that the training samples allow.
 
     Args:
-        growth: of a spec. part: that is trained on.
+        graph: of the network as it is. part: that is trained on.
 
     Raises:
         RunError: the policy goes by their number, and nobody knows it.
     """
-    if growth.stop.parameters_per_sample is None:
-        return growth
-    samples = size_of(part)
+    growth, samples = graph.spec.growth, size_of(part)
+    match growth.stop.parameters_per_sample:
+        case "auto":
+            stop = _open(graph, samples) if _leaves_open(graph.spec) else None
+            return growth.model_copy(update={"stop": stop or growth.stop})
+        case "none":
+            return growth
     if samples is None:
         raise RunError(
             "growth.stop.parameters_per_sample: the data do not tell how many training samples there are: write "
             "`parameters` instead"
         )
     return growth.model_copy(update={"stop": growth.stop.for_samples(samples)})
+
+
+def _open(graph: Graph, samples: int | None) -> Stop | None:
+    """The budget of `auto`; None for a network that is larger, which a budget would keep as it is."""
+    stop = Stop(parameters_per_sample=PER_SAMPLE).for_samples(samples or 0)
+    return stop if stop.parameters is not None and graph.parameter_count <= stop.parameters else None
+
+
+def _leaves_open(spec: Spec) -> bool:
+    """True if widths grow and nothing says how far."""
+    growth = spec.growth
+    widens = "widen" in growth.actions and not {"prune", "adapt"} & set(growth.actions)
+    limited = growth.neurons.per_step, growth.neurons.share, growth.when.worth
+    return (
+        widens
+        and growth.stop.is_open
+        and growth.select != "information"  # which says itself how much pays
+        and all(limit is None for limit in limited)
+        and not any(map(_says_how_wide, spec.nodes.values()))
+    )
+
+
+def _says_how_wide(node: object) -> bool:
+    """True for a layer whose width has a goal or a limit of its own."""
+    grow = node.grow if isinstance(node, Layer) else None
+    return isinstance(grow, Grow) and not (grow.target is None and grow.step is None and grow.max is None)

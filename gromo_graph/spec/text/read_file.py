@@ -8,6 +8,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from gromo_graph.records.run_step import no_weights
 from gromo_graph.spec.text.locations import Document
 from gromo_graph.spec.text.parse_yaml import MAX_BYTES, broken, parse_document
 
@@ -32,7 +33,7 @@ def read_document(path: str | os.PathLike[str]) -> Document:
         message = f"byte 0x{content[error.start]:02x} is no UTF-8: save the file as UTF-8"
         return broken(file, message, place=(line, column))
     except FileNotFoundError:
-        return broken(file, f"there is no such file{_near(Path(file))}", place=None)
+        return broken(file, no_weights(file) or f"there is no such file{_near(Path(file))}", place=None)
     except IsADirectoryError:
         return broken(file, "this is a folder, expected a YAML file", place=None)
     except (OSError, ValueError) as error:
