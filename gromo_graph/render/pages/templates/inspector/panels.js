@@ -22,9 +22,8 @@ function summaryFacts() {
   const last = (column) => { const values = data.epochs[column]; return values && values.length ? values[values.length - 1] : null; };
   const measured = Object.keys(data.epochs).filter((key) => key.startsWith("validation.")).map((key) => key.slice(11));
   const metrics = [...new Set([...measured, ...Object.keys(results.test || {})])];
-  const rows = ["train", "validation", "test"].map((part) => [part, metrics.map((metric) =>
-    (results[part] ? told(part, metric) : part === "test" ? null : last(`${part}.${metric}`)))]);
-  const shownRows = rows.filter(([, values]) => values.some(known));
+  const measure = (part, metric) => (results[part] ? told(part, metric) : part === "test" ? null : last(`${part}.${metric}`));
+  const parts = ["train", "validation", "test"].filter((part) => metrics.some((metric) => known(measure(part, metric))));
   const shares = ["accuracy", "balanced_accuracy", "majority_rate"];  // in percent, as in the terminal
   const text = (metric, value) => (shares.includes(metric) && known(value) ? `${(100 * value).toFixed(2)} %` : real(value, 4));
   return [
@@ -36,10 +35,10 @@ function summaryFacts() {
       ["growth ended because", results.reason || "not finished"],
       known(results.threshold) && ["threshold, tuned", real(results.threshold, 3)],
     ]),
-    shownRows.length ? scrolling("measures", html("table", { class: "small" },
-      head(["data"], ...metrics.map((metric) => [metric.replace(/_/g, " "), "n"])),
-      html("tbody", {}, shownRows.map(([part, values]) => html("tr", {}, html("th", { scope: "row" }, part),
-        values.map((value, place) => cell(text(metrics[place], value), "n"))))))) : null,
+    parts.length ? scrolling("measures", html("table", { class: "small" },
+      head([""], ...parts.map((part) => [part, "n"])),
+      html("tbody", {}, metrics.map((metric) => html("tr", {}, html("th", { scope: "row" }, metric.replace(/_/g, " ")),
+        parts.map((part) => cell(text(metric, measure(part, metric)), "n"))))))) : null,
     results.matrix ? confusionTable(results.matrix) : null,
     ...(results.notes || []).map((note) => html("p", { class: "note" }, note)),
   ];
