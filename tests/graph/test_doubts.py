@@ -42,6 +42,28 @@ def test_windows_are_rolled_as_they_say(shifts: str, rolled: str, told: str) -> 
     assert told in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("growth", "told"),
+    [
+        ("{stop: {parameters: 10}}", "nothing will grow: over budget as it is: 11 of 10 parameters"),
+        ("{stop: {madds: 6}}", "7 of 6 multiply-adds"),
+        ("{stop: {parameters: 11}}", ""),
+        ("{stop: {parameters: 10}, actions: [widen, prune]}", ""),
+    ],
+)
+def test_a_budget_below_the_beginning(growth: str, told: str) -> None:
+    text = """
+nodes:
+  x: {kind: input, shape: [4]}
+  h: {kind: linear, from: x, features: 1, activation: relu}
+  y: {kind: linear, from: h, features: 3}
+output: y
+"""
+    found = list(doubts(build_graph(parse_spec(f"{text}growth: {growth}"))))
+    assert len(found) == bool(told)
+    assert told in "".join(found)
+
+
 @pytest.mark.filterwarnings("always::UserWarning")
 def test_validate_warns_of_windows_that_nothing_rolls(tmp_path: Path) -> None:
     path = tmp_path / "swin.yaml"

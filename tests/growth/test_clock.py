@@ -22,12 +22,16 @@ from gromo_graph.growth.ticks.filling import all_random, told_as_one
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.records.decisions import Decision
 from gromo_graph.render.drawing.title_block import step_words
+from gromo_graph.spec.defaults import CURRENT
 from gromo_graph.spec.settings import Growth, Neurons, Stop, When
 
 from .problems import batches, chain, sizes_agree
 
 MSE = torch.nn.functional.mse_loss
 DATA, HELD_OUT = batches(), batches(80, seed=2)
+NO_BUDGET = Stop(parameters_per_sample="none")
+"""Of the versions in which the data set none."""
+
 SPEC = """
 nodes:
   x: {kind: input, shape: [4]}
@@ -92,7 +96,7 @@ def test_a_text_without_a_version_has_the_defaults_of_the_first_release() -> Non
 def test_a_run_from_before_the_warm_up_goes_on_without_one() -> None:
     assert parse_spec(SPEC).growth.warm_up == 0.3
     assert parse_spec(SPEC, defaults=2).growth == Growth(
-        neurons=Neurons(alike=1.0), warm_up=0.0, scale="sqrt", when=When(spacing=None)
+        neurons=Neurons(alike=1.0), warm_up=0.0, scale="sqrt", when=When(spacing=None), stop=NO_BUDGET
     )
     assert parse_spec(SPEC + "growth: {warm_up: 0.5}", defaults=2).growth.warm_up == 0.5
 
@@ -100,17 +104,17 @@ def test_a_run_from_before_the_warm_up_goes_on_without_one() -> None:
 def test_a_run_from_before_spacing_goes_on_without_one() -> None:
     assert parse_spec(SPEC).growth.when.spacing == 20
     assert parse_spec(SPEC, defaults=3).growth == Growth(
-        neurons=Neurons(alike=1.0), warm_up=0.1, scale="sqrt", when=When(spacing=None)
+        neurons=Neurons(alike=1.0), warm_up=0.1, scale="sqrt", when=When(spacing=None), stop=NO_BUDGET
     )
     assert parse_spec(SPEC + "growth: {when: {spacing: 7}}", defaults=3).growth.when.spacing == 7
 
 
 def test_a_run_from_before_ticks_came_closer_keeps_their_distance_and_its_warm_up() -> None:
     assert parse_spec(SPEC, defaults=5).growth == Growth(
-        neurons=Neurons(alike=1.0), warm_up=0.1, when=When(spacing=50)
+        neurons=Neurons(alike=1.0), warm_up=0.1, when=When(spacing=50), stop=NO_BUDGET
     )
     assert parse_spec(SPEC + "growth: {when: {until: 0.5}}", defaults=5).growth.when.spacing is None
-    for version in range(1, 7):
+    for version in range(1, CURRENT + 1):
         every = parse_spec(SPEC + "growth: {when: {every: 1}}", defaults=version).growth
         assert every == Growth(when=When(every=1)), "which has the defaults of release 0.1 in each version"
     text = dump_spec(parse_spec(SPEC, defaults=5))
@@ -178,7 +182,7 @@ def test_runs_of_all_versions_that_count_epochs_are_read(defaults: int, when: st
 def test_a_run_from_before_the_scale_of_the_layer_keeps_its_scale() -> None:
     assert parse_spec(SPEC).growth.scale == "auto"
     assert parse_spec(SPEC, defaults=4).growth == Growth(
-        neurons=Neurons(alike=1.0), warm_up=0.1, scale="sqrt", when=When(spacing=50)
+        neurons=Neurons(alike=1.0), warm_up=0.1, scale="sqrt", when=When(spacing=50), stop=NO_BUDGET
     )
     assert parse_spec(SPEC + "growth: {when: {every: 1}}").growth.scale == "sqrt"
     assert parse_spec(SPEC + "growth: {scale: alpha_std}", defaults=4).growth.scale == "alpha_std"

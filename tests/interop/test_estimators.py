@@ -166,7 +166,7 @@ def test_a_copy_and_a_pickle_are_the_same_estimator() -> None:
         parse_spec(IMAGES.replace("[1, 8, 8]", "[1, 2, 2]").replace("kernel: 3", "kernel: 1"))
     )
     assert clone(model).get_params() == model.get_params()
-    model = GrowingClassifier(**{**QUICK, "epochs": 3}).fit(x, y)
+    model = GrowingClassifier(**{**QUICK, "epochs": 3}, max_parameters=1000).fit(x, y)
     text = pickle.dumps(model)
     assert np.array_equal(pickle.loads(text).predict_proba(x), model.predict_proba(x))  # noqa: S301 - our own
     assert len(text) < x.nbytes  # no samples in it
@@ -219,7 +219,7 @@ def test_weights_of_classes_and_samples_are_those_of_the_loss() -> None:
     random = np.random.default_rng(0)
     rare = np.arange(240) % 8 == 0
     x, y = random.normal(size=(240, 2)) + 1.2 * rare[:, None], np.where(rare, "yes", "no")
-    quick = {**QUICK, "epochs": 8}
+    quick = {**QUICK, "epochs": 8, "max_parameters": 500}
     plain = GrowingClassifier(**quick).fit(x, y)
     balanced = GrowingClassifier(**quick, class_weight="balanced").fit(x, y)
     given = GrowingClassifier(**quick, class_weight={"yes": 7.0}).fit(x, y)
