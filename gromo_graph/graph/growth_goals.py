@@ -61,7 +61,7 @@ def over_budget(graph: Graph, policy: Growth) -> str | None:
     too_large = (stop.parameters is not None and graph.parameter_count > stop.parameters) or (
         stop.madds is not None and graph.multiply_adds > stop.madds
     )
-    if not too_large or "prune" in policy.actions:
+    if not too_large or "prune" in policy.actions or policy.beyond > 1.0:
         return None
     used = ", ".join(used_budgets(graph, stop))
     return (

@@ -8,21 +8,23 @@ from dataclasses import replace
 
 import torch
 
-from gromo_graph.graph.growth_goals import over_budget
+from gromo_graph.graph.growth_goals import over_budget, used_budgets
 from gromo_graph.growth.effort.latency import MILLISECONDS, Latency
 from gromo_graph.growth.effort.spending import Allowance, Spending
 from gromo_graph.growth.observe import Loader, Loss
-from gromo_graph.growth.pace import UNPACED, growing_groups, tick_pace
-from gromo_graph.growth.planning import Planner
+from gromo_graph.growth.pace import UNPACED, Pace, growing_groups, tick_pace
+from gromo_graph.growth.planning import Planned, Planner
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.scheduler_checks import check_trains_something
 from gromo_graph.growth.steps.commit import Commit
 from gromo_graph.growth.steps.held_out import HeldOut
-from gromo_graph.growth.steps.trying import Trying
+from gromo_graph.growth.steps.trials import why_none
+from gromo_graph.growth.steps.trying import Trying, tester_of
 from gromo_graph.growth.steps.undo import LastStep
 from gromo_graph.growth.stopping import goal_reached, too_slow
 from gromo_graph.growth.ticks.filling import Filler
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
+from gromo_graph.growth.ticks.trimming import Excess, trims
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import (
     OptimizerChoice,
@@ -44,6 +46,7 @@ class Growing:
         time: the clock of the training. The others are those of `GrowthScheduler`.
 
     Attributes:
+        policy: that growth goes by; its budgets are `beyond` times those that are written.
         reason: why growth is over, or None while it goes on.
         latency: the times of forward passes, if the policy ends growth by them.
         recorded_steps: growth steps that an earlier run has made within its seconds, which count again.
@@ -66,7 +69,8 @@ class Growing:
         processes: Processes,
         undoable: bool,
     ) -> None:
-        self.network, self.loss, self.policy, self._time = network, loss, policy, time
+        self.network, self.loss, self._written, self._time = network, loss, policy, time
+        self.policy = time.policy
         self.untrained, self._new = tuple(untrained), parameters_of(network, new, "new")
         self.on_event, self.generator, self.processes = on_event, generator, processes
         self.optimizer = optimizer
@@ -80,6 +84,7 @@ class Growing:
         self.latency = Latency()
         self.recorded_steps = 0
         self._last_step = LastStep(undoable=undoable)
+        self._pruned = False  # on the way back to the budget
 
     @property
     def epoch(self) -> int | None:
@@ -100,7 +105,13 @@ class Growing:
     def is_over(self) -> bool:
         """True if the network does not grow any more."""
         now = self._time
-        return self.reason is not None or now.clock.over(now.moment) is not None
+        over = self.reason is not None or now.clock.over(now.moment) is not None
+        return over and now.moment >= max(self._trims, default=0)
+
+    @property
+    def _trims(self) -> tuple[int, ...]:
+        """The moments at which the network is pruned back to its budget."""
+        return trims(self._written, self._time.clock)
 
     @property
     def optimizer(self) -> OptimizerChoice:
@@ -136,18 +147,12 @@ class Growing:
         self._spending.settle(self.network.graph.multiply_adds)
         self._planner.training_samples = self._training_samples()
         shrinking = Shrinking(self.network, self.policy.shrink)
-        try:
-            with shrinking.taken_back_by_errors():
-                planned = self._planner.plan(
-                    self.network, loader(), self.policy, filler.pace, self._allowance()
-                )
-        except (RuntimeError, MemoryError) as error:
-            reason = self._planner.does_not_fit(error)
-            if reason is None:
-                raise
-            yield self._skipped(reason)
+        with shrinking.taken_back_by_errors():
+            planned = self._planned(loader, self.policy, filler.pace, self._allowance())
+        if isinstance(planned, str):
+            shrinking.take_back()
+            yield self._skipped(planned)
             return
-        self._spending.decided += planned.madds
         if planned.waits is not None and not filler.is_last:
             shrinking.take_back()
             yield self._skipped(planned.waits)
@@ -165,6 +170,56 @@ class Growing:
             final = self.policy.counts_epochs or not groups
             if final and event.decision is None and not planned.applicable and not filler.due():
                 self.reason = event.reason
+
+    def _trim(self, loader: Callable[[], Loader]) -> Iterator[GrowthEvent]:
+        """Take neurons out until the network is as small as it should be at this moment; an event for each time."""
+        now, most = self._time, self._written.stop.steps
+        left = sum(moment >= now.moment for moment in self._trims)
+        excess = Excess.at(self.network.graph, self._written.stop, left)
+        self._spending.settle(self.network.graph.multiply_adds)
+        before, failed = now.applied, None
+        while excess.is_over(self.network.graph) and (most is None or now.applied < most):
+            started = time.perf_counter()
+            policy = excess.pruning(self.network.graph)
+            planned = self._planner.too_large(self.network, policy) or self._planned(loader, policy)
+            if isinstance(planned, str) or not planned.applicable:
+                failed = planned if isinstance(planned, str) else why_none(planned.left_out)
+                yield self._skipped(failed)
+                break
+            decided = time.perf_counter()
+            commit = self._commit()
+            losses = commit.losses_of(self.network)
+            candidate = excess.first(self.network.graph, planned.applicable)
+            trial = tester_of(commit, losses).trial(candidate, 1.0)
+            if now.applied == before:
+                self._last_step.keep(commit)
+            event = commit.applied(trial, losses, planned.proposals).event
+            seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
+            yield self._told(replace(event, time=seconds))
+        self._pruned = self._pruned or now.applied > before
+        used = ", ".join(used_budgets(self.network.graph, self._written.stop))
+        if left == 1 and failed is not None:
+            self.reason = f"over budget: {used}, and no more can be taken out: {failed}"
+        elif left == 1 and self._pruned:
+            self.reason = f"pruned back to the budget: {used}"
+
+    def _planned(
+        self,
+        loader: Callable[[], Loader],
+        policy: Growth,
+        pace: Pace = UNPACED,
+        allowance: Allowance | None = None,
+    ) -> Planned | str:
+        """A plan, whose cost is counted; why there is none if its statistics do not fit into memory."""
+        try:
+            planned = self._planner.plan(self.network, loader(), policy, pace, allowance)
+        except (RuntimeError, MemoryError) as error:
+            reason = self._planner.does_not_fit(error)
+            if reason is None:
+                raise
+            return reason
+        self._spending.decided += planned.madds
+        return planned
 
     def _allowance(self) -> Allowance | None:
         """The multiply-adds that deciding may still take, in all processes; None for any number."""
@@ -209,6 +264,7 @@ class Growing:
         known = self._planner.known.saved()
         plain = {**self._time.saved(), "reason": self.reason, "known": known.plain}
         plain["widths"], plain["spending"] = dict(self._first_widths), self._spending.saved()
+        plain["pruned"] = self._pruned
         plain["milliseconds"] = {str(step): time for step, time in self.latency.known.items()}
         tensors = {f"known.{name}": tensor for name, tensor in known.tensors.items()}
         if self.generator is not None:
@@ -222,7 +278,7 @@ class Growing:
         self._first_widths = dict(plain.get("widths", self._first_widths))
         self._spending = Spending(**plain.get("spending", {}))
         self.latency.known = {int(step): time for step, time in plain.get("milliseconds", {}).items()}
-        self.reason = plain["reason"]
+        self.reason, self._pruned = plain["reason"], plain.get("pruned", False)
         known = {key.removeprefix("known."): t for key, t in tensors.items() if key.startswith("known.")}
         self._planner.known.restore(Snapshot(plain["known"], known))
         if self.generator is not None and "generator" in tensors:

@@ -32,6 +32,7 @@ from gromo_graph.growth.steps.trials import ZERO
 from gromo_graph.growth.steps.trying import tester_of
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
+from gromo_graph.growth.ticks.trimming import beyond_budget
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import (
     OptimizerChoice,
@@ -151,7 +152,12 @@ class GrowthScheduler(Growing):
             network,
             loss,
             policy=policy,
-            time=Timekeeper(policy, epochs, self._steps(training_steps, epochs), knows_epochs=knows_epochs),
+            time=Timekeeper(
+                beyond_budget(policy),
+                epochs,
+                self._steps(training_steps, epochs),
+                knows_epochs=knows_epochs,
+            ),
             optimizer=optimizer,
             untrained=untrained,
             new=new,
@@ -232,15 +238,20 @@ class GrowthScheduler(Growing):
         gone_on = self._time.count_step()
         self._spending.samples += len(y)
         self._held_out.loader = validation_loader
-        if self.reason is None and self.statistics is None:
+        if self._awaits_ticks and self.statistics is None:
             self._recent.add(x, y)
         trained_elsewhere = self.optimizer is None and has_gradients(self.network)
         events = self._at_this_moment(self._statistics_now) if gone_on else ()
         if trained_elsewhere and any(event.decision for event in events):
             warnings.warn(UNFOLLOWED, stacklevel=3)  # behind the check of arguments
-        if self.reason is not None:
+        if not self._awaits_ticks:
             self._recent.clear()
         return events
+
+    @property
+    def _awaits_ticks(self) -> bool:
+        """True while samples may be needed for statistics."""
+        return self.reason is None or self._time.moment < max(self._trims, default=0)
 
     def _at_this_moment(self, loader: Callable[[], Loader]) -> tuple[GrowthEvent, ...]:
         """Try growth if it is due now.
@@ -249,6 +260,9 @@ class GrowthScheduler(Growing):
             loader: gives the pairs for the statistics.
         """
         now = self._time
+        if now.moment in self._trims:
+            now.done.ticks += 1
+            return tuple(self._trim(loader))
         if not now.clock.looks(now.moment):
             return ()
         if self.reason is None:
@@ -346,10 +360,10 @@ class GrowthScheduler(Growing):
     ) -> None:
         """Go on with another policy, in a training of another length; growth that was over may begin again."""
         policy = with_target_schedule(policy, self.network.spec.nodes)
-        self.policy = policy
+        self._written, self.policy = policy, beyond_budget(policy)
         self.reason = self._why_never()
         self._recent = RecentBatches(samples_for(policy).total or _MOST_KEPT)
         if not same_data:
             self._planner.known.forget()
-        self._time.use(policy, epochs, self._steps(training_steps, epochs))
+        self._time.use(self.policy, epochs, self._steps(training_steps, epochs))
         self.optimizer = self.optimizer  # its warm-up is a share of the training

@@ -45,6 +45,7 @@ GROWTH_1: Mapping[str, Any] = {
     "edges": {"features": None, "prune": False},
     "when": {"every": 1, "until": 0.25, "watch": "validation_loss", "worth": None},
     "stop": {"parameters_per_sample": "none"},
+    "beyond": 1.0,
     "freeze": None,
     "apply_delta": False,
     "ridge": 0.1,

@@ -336,6 +336,15 @@ class Growth(Frozen):
     edges: Edges = Field(Edges(), description="Features that edges read.")
     when: When = Field(When(), description="Times of the growth steps.")
     stop: Stop = Field(Stop(), description="Budgets and goals that end growth.")
+    beyond: float = Field(
+        1.0,
+        ge=1,
+        le=10,
+        description=(
+            "Grow to so many times the budget first, train on, and take out the neurons that are missed least until "
+            "the network is within the budget, at four times between 0.4 and 0.6 of the training. 1 never exceeds it."
+        ),
+    )
     freeze: Literal["old"] | None = Field(
         None,
         description=(
@@ -414,12 +423,24 @@ class Growth(Frozen):
     def _frozen_weights_stay(self) -> Growth:
         moving = {"apply_delta: true": self.apply_delta, f"shrink: {self.shrink:g}": self.shrink < 1.0}
         moving["actions: [prune]"] = "prune" in self.actions
+        moving[f"beyond: {self.beyond:g}"] = self.beyond > 1.0
         found = next((words for words, moves in moving.items() if moves), None)
         if self.freeze is not None and found is not None:
             raise PydanticCustomError(
                 "contradiction",
                 "`freeze: old` keeps old weights as they are, which `{found}` changes: leave one of the two out",
                 {"found": found},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _beyond_needs_ticks(self) -> Growth:
+        if self.beyond > 1.0 and self.counts_epochs:
+            raise PydanticCustomError(
+                "contradiction",
+                "`beyond: {beyond}` prunes at shares of the training, and `when.every` and `when.plateau` count "
+                "epochs: leave one of the two out",
+                {"beyond": f"{self.beyond:g}"},
             )
         return self
 
