@@ -31,7 +31,7 @@ from statistics import mean
 import torch
 
 from benchmarks.quality_data import MissingDataError
-from benchmarks.quality_methods import Measures, from_scratch, grown, grown_beyond, pruned
+from benchmarks.quality_methods import Measures, from_scratch, grown, pruned
 from benchmarks.quality_table import HEADER, Kind, Record, Results, best_rate, rows
 from benchmarks.quality_tasks import CHOOSE, TASKS, Task
 from gromo_graph import GromoGraphError
@@ -42,7 +42,7 @@ FINAL_SEEDS = (11, 12, 13, 14, 15)
 SEARCH_SEEDS = (201, 202, 203)
 
 GROWN = {"grown": "", "random": "growth.criterion=random"}
-FIXED = {"scratch": from_scratch, "prune": pruned, "beyond": grown_beyond}
+FIXED = {"scratch": from_scratch, "prune": pruned}
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,7 @@ def main() -> int:
     )
     options.add_argument("--task", choices=TASKS, action="append", help="by default all but `confirm: ...`")
     options.add_argument("--confirm", action="store_true", help="the tasks that nobody chooses on")
-    options.add_argument(
-        "--methods", nargs="+", choices=[*GROWN, *FIXED], default=[*GROWN, "scratch", "prune"]
-    )
+    options.add_argument("--methods", nargs="+", choices=[*GROWN, *FIXED], default=[*GROWN, *FIXED])
     options.add_argument("--set", action="append", default=[], help="growth with other settings: `a=1; b=2`")
     options.add_argument("--rates", nargs="+", type=float, default=RATES, help="one: nothing is chosen")
     options.add_argument("--search", action="store_true", help="the seeds for searching")

@@ -1,4 +1,4 @@
-"""The methods of the quality benchmark: grown, from scratch, train wide then prune, grow beyond then prune.
+"""The methods of the quality benchmark: grown, from scratch, train wide then prune.
 
 Every run is charged what it trains, what it decides, and one look at the validation part after each epoch. A run that
 grows sets the multiply-adds; the others train as many steps as come to the same.
@@ -29,8 +29,6 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": cross_
 # Train wide, then prune: how many times the budget it begins with, the shares of the multiply-adds between which
 # neurons are taken out, in how many rounds, and the most samples that say which.
 WIDER, PRUNED_FROM, PRUNED_UNTIL, ROUNDS, PRUNING_SAMPLES = 3, 0.4, 0.6, 4, 1024
-# Grow beyond the budget, then prune in the same way: how many times the budget it grows to.
-BEYOND = 1.5
 
 
 @dataclass(frozen=True)
@@ -136,54 +134,21 @@ def from_scratch(task: Task, data: Arrays, *, seed: int, rate: float, madds: flo
 
 
 def pruned(task: Task, data: Arrays, *, seed: int, rate: float, madds: float) -> Measures:
-    """Begin wider than the budget, take out what is missed least, and train on, for so many multiply-adds in all."""
-    begun = time.process_time()
-    spec = task.spec(uniform_width(task.name, WIDER * task.parameters), rate=rate)
-    training = _Training.of(task, spec, data, seed=seed, rate=rate)
-    return _down_to_the_budget(training, madds, begun)
-
-
-def grown_beyond(task: Task, data: Arrays, *, seed: int, rate: float, madds: float) -> Measures:
-    """Grow to more than the budget, take out what is missed least, and train on, for so many multiply-adds in all."""
-    begun = time.process_time()
-    spec = task.spec(
-        task.start, rate=rate, overrides=(f"growth.stop.parameters={round(BEYOND * task.parameters)}",)
-    )
-    training = _Training.of(task, spec, data, seed=seed, rate=rate)
-    held_out = list(zip(*(values.split(BATCH) for values in training.parts["validation"]), strict=True))
-    scheduler = GrowthScheduler(
-        training.network,
-        training.loss,
-        optimizer=training.optimizer,
-        training_steps=task.epochs * math.ceil(len(training.parts["train"][0]) / BATCH),
-        generator=torch.Generator().manual_seed(seed),
-        undoable=False,
-    )
-    return _down_to_the_budget(training, madds, begun, lambda x, y: scheduler.after_batch(x, y, held_out))
-
-
-def _down_to_the_budget(
-    training: _Training,
-    madds: float,
-    begun: float,
-    after_batch: Callable[[Tensor, Tensor], object] | None = None,
-) -> Measures:
-    """Train, and take neurons out in the middle.
+    """Begin wider than the budget, take out what is missed least, and train on, for so many multiply-adds in all.
 
     The neurons of all groups compete: the library's `prune` takes out those whose readers can best make up for them.
     """
-    budget, deciding, done, size = training.task.parameters, MultiplyAdds(), 0, 0
-    wide = uniform_width(training.task.name, budget)
+    begun = time.process_time()
+    width, end = uniform_width(task.name, WIDER * task.parameters), uniform_width(task.name, task.parameters)
+    training = _Training.of(task, task.spec(width, rate=rate), data, seed=seed, rate=rate)
+    size = training.network.graph.parameter_count
+    deciding, done = MultiplyAdds(), 0
     while (share := (training.spent + deciding.count) / madds) < 1.0:
         if done < ROUNDS and share >= PRUNED_FROM + (PRUNED_UNTIL - PRUNED_FROM) * done / (ROUNDS - 1):
-            size = size or training.network.graph.parameter_count
             done += 1
             with deciding:
-                training.prune_to(size * (budget / size) ** (done / ROUNDS), wide=wide)
-        x, y = training.step(share)
-        if after_batch is not None:
-            with deciding:
-                after_batch(x, y)
+                training.prune_to(size * (task.parameters / size) ** (done / ROUNDS), wide=end)
+        training.step(share)
     return training.measures(deciding=deciding.count, steps=0, reason="", begun=begun)
 
 
@@ -229,8 +194,8 @@ class _Training:
         look = looks * compile_network(spec, seed=0).graph.multiply_adds
         return (training_madds(spec) * samples + look) / math.ceil(samples / BATCH)
 
-    def step(self, progress: float) -> Part:
-        """Train on a batch, and return it."""
+    def step(self, progress: float) -> None:
+        """Train on a batch."""
         rows = next(self.waiting, None)
         if rows is None:
             order = torch.randperm(len(self.parts["train"][0]), generator=self.chance)
@@ -247,7 +212,6 @@ class _Training:
         if size not in self.costs:
             self.costs[size] = self.cost_of_step()
         self.spent += self.costs[size]
-        return x, y
 
     def prune_to(self, parameters: float, *, wide: int) -> None:
         """Take out neurons until so many parameters are left, one at a time near the budget.
