@@ -208,11 +208,6 @@ class Stop(Frozen):
         """True if it says nothing, so that `auto` sets a budget."""
         return self == Stop()
 
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The key that says nothing beside others."""
-        return ("parameters_per_sample",) if self.parameters_per_sample == "auto" and not self.is_open else ()
-
     def for_samples(self, samples: int) -> Stop:
         """With the parameters that so many training samples allow.
 

@@ -64,7 +64,8 @@ growth:
   neurons: {per_step: 8, reach: 1.0, least: 0.0}
   edges: {prune: false}
   when: {begin: 0.0, until: 0.25, steps: 10, spacing: null, watch: validation_loss}
-  stop: {parameters: 5000}
+  stop: {parameters: 5000, parameters_per_sample: auto}
+  beyond: 1.0
   apply_delta: false
   project: auto
   ridge: 0.1
