@@ -16,9 +16,10 @@ from gromo_graph.growth.pace import UNPACED, Pace, growing_groups, tick_pace
 from gromo_graph.growth.planning import Planned, Planner
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.scheduler_checks import check_trains_something
+from gromo_graph.growth.steps.attempts import Attempts
 from gromo_graph.growth.steps.commit import Commit
 from gromo_graph.growth.steps.held_out import HeldOut
-from gromo_graph.growth.steps.trials import why_none
+from gromo_graph.growth.steps.trials import reasons_of, why_refused
 from gromo_graph.growth.steps.trying import Trying, tester_of
 from gromo_graph.growth.steps.undo import LastStep
 from gromo_graph.growth.stopping import goal_reached, too_slow
@@ -172,36 +173,50 @@ class Growing:
                 self.reason = event.reason
 
     def _trim(self, loader: Callable[[], Loader]) -> Iterator[GrowthEvent]:
-        """Take neurons out until the network is as small as it should be at this moment; an event for each time."""
-        now, most = self._time, self._written.stop.steps
+        """Take neurons out until the network is as small as it should be at this moment; an event for each group."""
+        now = self._time
         left = sum(moment >= now.moment for moment in self._trims)
         excess = Excess.at(self.network.graph, self._written.stop, left)
         self._spending.settle(self.network.graph.multiply_adds)
         before, failed = now.applied, None
-        while excess.is_over(self.network.graph) and (most is None or now.applied < most):
+        while failed is None and self._is_in_excess(excess):
             started = time.perf_counter()
             policy = excess.pruning(self.network.graph)
             planned = self._planner.too_large(self.network, policy) or self._planned(loader, policy)
-            if isinstance(planned, str) or not planned.applicable:
-                failed = planned if isinstance(planned, str) else why_none(planned.left_out)
-                yield self._skipped(failed)
+            if isinstance(planned, str):
+                failed = planned
                 break
-            decided = time.perf_counter()
+            decided, planned_at = time.perf_counter(), now.applied
+            attempts = Attempts(excess.in_order(self.network.graph, planned.applicable), policy)
             commit = self._commit()
             losses = commit.losses_of(self.network)
-            candidate = excess.first(self.network.graph, planned.applicable)
-            trial = tester_of(commit, losses).trial(candidate, 1.0)
-            if now.applied == before:
-                self._last_step.keep(commit)
-            event = commit.applied(trial, losses, planned.proposals).event
-            seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
-            yield self._told(replace(event, time=seconds))
+            while self._is_in_excess(excess):
+                trial = attempts.next(tester_of(replace(commit, policy=policy), losses))
+                if trial is None:
+                    break
+                if now.applied == before:
+                    self._last_step.keep(commit)
+                done = commit.applied(trial, losses, planned.proposals)
+                attempts.count(trial, self.network.graph)
+                losses = done.losses
+                seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
+                yield self._told(replace(done.event, time=seconds))
+                started = decided = time.perf_counter()
+            if now.applied == planned_at:
+                failed = why_refused(attempts.refused) or reasons_of(planned.left_out)
+        if failed is not None:
+            yield self._skipped(failed)
         self._pruned = self._pruned or now.applied > before
         used = ", ".join(used_budgets(self.network.graph, self._written.stop))
         if left == 1 and failed is not None:
             self.reason = f"over budget: {used}, and no more can be taken out: {failed}"
         elif left == 1 and self._pruned:
             self.reason = f"pruned back to the budget: {used}"
+
+    def _is_in_excess(self, excess: Excess) -> bool:
+        """True if more neurons have to go, and may."""
+        most = self._written.stop.steps
+        return excess.is_over(self.network.graph) and (most is None or self._time.applied < most)
 
     def _planned(
         self,

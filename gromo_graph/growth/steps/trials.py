@@ -151,4 +151,9 @@ def why_none(left_out: Sequence[LeftOut]) -> str:
     """The reasons of all candidates in one line."""
     if not left_out:
         return "nothing can be done: `growth.actions` is empty, or the graph has no layer"
-    return "nothing can grow: " + "; ".join(f"`{each.target}`: {each.reason}" for each in left_out)
+    return f"nothing can grow: {reasons_of(left_out)}"
+
+
+def reasons_of(left_out: Sequence[LeftOut]) -> str:
+    """Each candidate with its reason."""
+    return "; ".join(f"`{each.target}`: {each.reason}" for each in left_out)

@@ -87,14 +87,14 @@ class Excess:
         """True if the network is larger than it should be at this moment."""
         return _times((graph.parameter_count, graph.multiply_adds), self.goal) > 1.0
 
-    def first(self, graph: Graph, candidates: Sequence[Applicable]) -> Applicable:
-        """The first candidate that does not take out far more than is too much, or else the first."""
+    def in_order(self, graph: Graph, candidates: Sequence[Applicable]) -> list[Applicable]:
+        """As they are, but last those that would take out far more than is too much."""
         sizes = graph.parameter_count, graph.multiply_adds
 
         def leaves(each: Applicable) -> float:
             return _times((sizes[0] + each.delta_parameters, sizes[1] + each.delta_madds), self.goal)
 
-        return next((each for each in candidates if leaves(each) >= _USED), candidates[0])
+        return sorted(candidates, key=lambda each: leaves(each) < _USED)
 
     def pruning(self, graph: Graph) -> Growth:
         """The policy that takes the next neurons out, whatever the loss does: the training goes on."""
