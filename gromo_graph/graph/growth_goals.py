@@ -70,16 +70,26 @@ def over_budget(graph: Graph, policy: Growth) -> str | None:
     )
 
 
-def used_budgets(graph: Graph, stop: Stop) -> list[str]:
-    """The used part of each budget, in words."""
-    parts = []
+def used_budgets(graph: Graph, stop: Stop, beyond: float = 1.0) -> list[str]:
+    """The used part of each budget, in words.
+
+    Args:
+        beyond: times that these budgets are those that are written.
+    """
+    parts, rule = [], stop.parameters_per_sample
     if stop.parameters is not None:
-        rule = stop.parameters_per_sample
-        each = f" ({rule:g} for each training sample)" if isinstance(rule, float) else ""
-        parts.append(f"{graph.parameter_count:,} of {stop.parameters:,} parameters{each}")
+        each = f"{rule:g} for each training sample" if isinstance(rule, float) else None
+        parts.append(f"{graph.parameter_count:,} of {stop.parameters:,} parameters{_origin(beyond, each)}")
     if stop.madds is not None:
-        parts.append(f"{graph.multiply_adds:,} of {stop.madds:,} multiply-adds")
+        parts.append(f"{graph.multiply_adds:,} of {stop.madds:,} multiply-adds{_origin(beyond)}")
     return parts
+
+
+def _origin(beyond: float, rule: str | None = None) -> str:
+    """Where the number of a budget comes from, if nobody has written it."""
+    if beyond > 1.0:
+        return f" ({beyond:g} times {rule or 'the budget'})"
+    return f" ({rule})" if rule else ""
 
 
 def _of_group(graph: Graph, group: WidthGroup, policy: Growth) -> Iterator[tuple[str, str]]:

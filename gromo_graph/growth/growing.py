@@ -179,7 +179,7 @@ class Growing:
         excess = Excess.at(self.network.graph, self._written.stop, left)
         self._spending.settle(self.network.graph.multiply_adds)
         before, failed = now.applied, None
-        while failed is None and self._is_in_excess(excess):
+        while failed is None and excess.is_over(self.network.graph):
             started = time.perf_counter()
             policy = excess.pruning(self.network.graph)
             planned = self._planner.too_large(self.network, policy) or self._planned(loader, policy)
@@ -190,7 +190,7 @@ class Growing:
             attempts = Attempts(excess.in_order(self.network.graph, planned.applicable), policy)
             commit = self._commit()
             losses = commit.losses_of(self.network)
-            while self._is_in_excess(excess):
+            while excess.is_over(self.network.graph):
                 trial = attempts.next(tester_of(replace(commit, policy=policy), losses))
                 if trial is None:
                     break
@@ -207,16 +207,23 @@ class Growing:
         if failed is not None:
             yield self._skipped(failed)
         self._pruned = self._pruned or now.applied > before
-        used = ", ".join(used_budgets(self.network.graph, self._written.stop))
         if left == 1 and failed is not None:
-            self.reason = f"over budget: {used}, and no more can be taken out: {failed}"
+            self.reason = f"over budget: {self._used}, and no more can be taken out: {failed}"
         elif left == 1 and self._pruned:
-            self.reason = f"pruned back to the budget: {used}"
+            self.reason = f"pruned back to the budget: {self._used}"
 
-    def _is_in_excess(self, excess: Excess) -> bool:
-        """True if more neurons have to go, and may."""
-        most = self._written.stop.steps
-        return excess.is_over(self.network.graph) and (most is None or self._time.applied < most)
+    @property
+    def outcome(self) -> str | None:
+        """Why growth is over, at the end of a training that may have ended too early for it."""
+        waiting = self._time.moment < max(self._trims, default=0)
+        if waiting and Excess.at(self.network.graph, self._written.stop, 1).is_over(self.network.graph):
+            return f"over budget: {self._used}: the training ended before the network was pruned back to it"
+        return self.reason
+
+    @property
+    def _used(self) -> str:
+        """The used part of the budgets that are written."""
+        return ", ".join(used_budgets(self.network.graph, self._written.stop))
 
     def _planned(
         self,

@@ -254,15 +254,20 @@ class GrowthScheduler(Growing):
         return self.reason is None or self._time.moment < max(self._trims, default=0)
 
     def _at_this_moment(self, loader: Callable[[], Loader]) -> tuple[GrowthEvent, ...]:
-        """Try growth if it is due now.
+        """Try growth if it is due now, and prune back to the budget if that is due.
 
         Args:
             loader: gives the pairs for the statistics.
         """
+        events = self._ticked(loader)
+        if self._time.moment not in self._trims:
+            return events
+        self._time.done.ticks += 1
+        return *events, *self._trim(loader)
+
+    def _ticked(self, loader: Callable[[], Loader]) -> tuple[GrowthEvent, ...]:
+        """Try growth if a tick is due now."""
         now = self._time
-        if now.moment in self._trims:
-            now.done.ticks += 1
-            return tuple(self._trim(loader))
         if not now.clock.looks(now.moment):
             return ()
         if self.reason is None:
@@ -360,7 +365,7 @@ class GrowthScheduler(Growing):
     ) -> None:
         """Go on with another policy, in a training of another length; growth that was over may begin again."""
         policy = with_target_schedule(policy, self.network.spec.nodes)
-        self._written, self.policy = policy, beyond_budget(policy)
+        self._written, self.policy, self._pruned = policy, beyond_budget(policy), False
         self.reason = self._why_never()
         self._recent = RecentBatches(samples_for(policy).total or _MOST_KEPT)
         if not same_data:

@@ -67,9 +67,8 @@ def budget_reached(graph: Graph, policy: Growth) -> str | None:
         return None
     if can_grow(graph, policy) or not (growing_groups(graph, policy) or any(path_places(graph, policy))):
         return None
-    return over_budget(graph, policy) or (
-        f"budget reached: {', '.join(used_budgets(graph, policy.stop))}, and one more feature would pass it"
-    )
+    used = ", ".join(used_budgets(graph, policy.stop, policy.beyond))
+    return over_budget(graph, policy) or f"budget reached: {used}, and one more feature would pass it"
 
 
 def can_grow(graph: Graph, policy: Growth) -> bool:
@@ -102,10 +101,10 @@ def goal_missed(graph: Graph, policy: Growth, word: str) -> str:
 
 
 def _unused(graph: Graph, policy: Growth) -> str | None:
-    """How little is used of each budget, if it is little of all."""
+    """How little is used of each budget that is written, if it is little of all."""
     stop = policy.stop
     shares = [
-        now / budget
+        now * policy.beyond / budget
         for now, budget in ((graph.parameter_count, stop.parameters), (graph.multiply_adds, stop.madds))
         if budget is not None
     ]

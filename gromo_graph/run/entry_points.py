@@ -189,7 +189,7 @@ def resume(
         if folder.is_over:
             raise _IsOver
         past = Past(folder, checkpoints(folder.path)[::-1])
-        steps = len(kept.journal.applied)
+        steps = kept.steps_of_growth()
         return Start(kept.spec, kept.data(data), past, milliseconds=kept.milliseconds(), steps=steps)
 
     try:
@@ -283,7 +283,10 @@ def _follow(
         kept.command.following(point),
         place,
         lambda: Start(
-            kept.spec, kept.data(data), milliseconds=kept.milliseconds(until=point.at), steps=point.at
+            kept.spec,
+            kept.data(data),
+            milliseconds=kept.milliseconds(until=point.at),
+            steps=kept.steps_of_growth(until=point.at),
         ),
         device=choose_device(kept.command.device if device is None else device),
         on_progress=on_progress,

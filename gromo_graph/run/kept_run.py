@@ -78,6 +78,17 @@ class KeptRun:
             )
         return loaded
 
+    def steps_of_growth(self, *, until: int | None = None) -> int:
+        """The last recorded step that ended in time, up to one: pruning back to a budget goes by no time."""
+        back = self.spec.growth.beyond > 1.0
+        steps = (
+            event.step
+            for event in self.journal.applied
+            if (until is None or event.step <= until)
+            and not (back and event.decision is not None and event.decision.kind == "prune")
+        )
+        return max(steps, default=0)
+
     def milliseconds(self, *, until: int | None = None) -> dict[int, float]:
         """The recorded times of forward passes by growth step, which count again when the steps are made again.
 

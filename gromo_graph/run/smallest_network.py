@@ -17,6 +17,7 @@ import torch
 from gromo_graph.arguments import checked
 from gromo_graph.environment import process_count
 from gromo_graph.errors import RunError
+from gromo_graph.graph import build_graph
 from gromo_graph.records.sizes import Size, sizes_of
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.prepare_data import Data
@@ -28,6 +29,8 @@ from gromo_graph.run.kept_run import KeptRun
 from gromo_graph.run.resources import choose_device
 from gromo_graph.run.run import Run
 from gromo_graph.run.session import NewFolder, Start, carried_out, in_memory
+from gromo_graph.run.training.growth_policy import policy_for
+from gromo_graph.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,8 @@ def _sizes(kept: KeptRun) -> list[Size]:
             f"{path}: the last network of this run was not trained to the end, as that of a replay: pick from the run "
             "that it follows"
         )
+    if kept.spec.growth.beyond > 1.0:  # what is larger than the last network did not keep within the budget
+        sizes = [*(size for size in sizes[:-1] if size.parameters < sizes[-1].parameters), sizes[-1]]
     return sizes
 
 
@@ -200,10 +205,17 @@ class _Again:
 
         A branch leaves the run that it follows as before, or right at that step.
         """
-        ended = f"growth.stop.steps={step}"
-        spec = BranchPoint(step, (ended,)).spec_of(self.kept.spec)
+        first = self.kept.spec
+        spec = BranchPoint(step, self._ended(step, first)).spec_of(first)
         course = self.kept.command.course
         if course is not None:
-            course = Leaves(at=min(course.at, step), set=(*(course.set or ()), ended))
+            then = BranchPoint(step, tuple(course.set or ())).spec_of(first)
+            course = Leaves(at=min(course.at, step), set=(*(course.set or ()), *self._ended(step, then)))
         command = self.kept.command.model_copy(update={"write_back": None, "course": course})
         return command, Start(spec, self.data)
+
+    def _ended(self, step: int, spec: Spec) -> tuple[str, ...]:
+        """The settings with which growth goes on as it would, and ends after a step."""
+        allowed = policy_for(build_graph(spec), self.data.train).stop.parameters_per_sample
+        rule = "none" if allowed == "auto" else allowed  # which a number of steps would put out of force
+        return f"growth.stop.steps={step}", f"growth.stop.parameters_per_sample={rule}"

@@ -380,7 +380,7 @@ class Loop:
             "steps": self.scheduler.applied,
             "reason": replayed
             or self.ended
-            or self.scheduler.reason
+            or self.scheduler.outcome
             or f"the training is over: {amount(self.train.epochs, 'epoch')}",
             "parameters": self.network.graph.parameter_count,
             **self._ending(),

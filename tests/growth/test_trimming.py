@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +22,11 @@ from gromo_graph import (
     replay,
     resume,
 )
+from gromo_graph.graph import build_graph
+from gromo_graph.graph.growth_goals import used_budgets
 from gromo_graph.growth.clock import EpochClock, TickClock
+from gromo_graph.growth.stopping import goal_missed
+from gromo_graph.growth.ticks import timekeeper
 from gromo_graph.growth.ticks.trimming import beyond_budget, trims
 from gromo_graph.spec.settings import Growth, Stop, When
 from tests.growth.problems import batches, chain
@@ -115,15 +120,18 @@ def test_the_loss_of_the_smaller_network_is_measured() -> None:
             assert event.decision.delta_parameters < 0
 
 
-@pytest.mark.parametrize("epoch", [3, 9, 11])
-def test_it_is_resumed_to_the_bit(epoch: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("epoch", "budget"), [(3, ""), (6, ""), (9, ""), (11, ""), (6, "300"), (9, "300")])
+def test_it_is_resumed_to_the_bit(epoch: int, budget: str, tmp_path: Path) -> None:
     def stop(progress: object) -> None:
         if getattr(progress, "epoch", 0) == epoch:
             raise BrokenOffError
 
-    grown(out=tmp_path / "whole")
+    spec = parse_spec(
+        TEXT, overrides=[f"growth.stop={{parameters: {budget}}}" if budget else "growth.stop={}"]
+    )
+    grow(spec, out=tmp_path / "whole", seed=0, device="cpu")
     with pytest.raises(BrokenOffError):
-        grow(parse_spec(TEXT), out=tmp_path / "broken", seed=0, device="cpu", on_progress=stop)
+        grow(spec, out=tmp_path / "broken", seed=0, device="cpu", on_progress=stop)
     resume(tmp_path / "broken")
     same_runs(tmp_path / "whole", tmp_path / "broken")
 
@@ -135,10 +143,66 @@ def test_a_step_of_the_way_back_can_be_replayed(tmp_path: Path) -> None:
     assert again.summary["parameters"] == step.parameters
 
 
-def test_pick_trains_a_size_that_it_had_on_the_way(tmp_path: Path) -> None:
-    grown(out=tmp_path / "run")
+@pytest.mark.parametrize("stop", ["{parameters: 300}", "{}"])
+def test_pick_trains_sizes_that_it_had_on_the_way_up_and_the_last_one(stop: str, tmp_path: Path) -> None:
+    run = grown(f"growth.stop={stop}", out=tmp_path / "run")
     found = pick(tmp_path / "run", within=10.0, out=tmp_path / "picked")
-    assert found.picked.parameters == found.run.summary["parameters"]
+    assert found.picked.parameters == found.run.summary["parameters"] <= run.summary["parameters"]
+    had = {event.step: event.parameters for event in run.events} | {0: 43}
+    assert [each.parameters for each in found.tried] == [had[each.step] for each in found.tried]
+    assert all(each.parameters <= run.summary["parameters"] for each in found.tried)
+
+
+def test_a_number_of_steps_ends_growth_and_not_the_way_back() -> None:
+    run = grown("growth.stop.steps=8")
+    assert len(sizes(run.events, "widen")) == 8
+    assert max(sizes(run.events, "widen")) > 300 >= run.summary["parameters"]
+
+
+def test_the_way_back_goes_by_no_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(10**6))
+    monkeypatch.setattr(timekeeper, "time", SimpleNamespace(perf_counter=lambda: float(next(now))))
+    run = grown("growth.stop={parameters: 60, seconds: 9}", "growth.beyond=3", out=tmp_path / "run")
+    widened, pruned = sizes(run.events, "widen"), sizes(run.events, "prune")
+    assert len(widened) < 10, "growth ended by the clock"
+    assert pruned
+    again = replay(tmp_path / "run", to=len(widened) + 1, out=tmp_path / "then")
+    assert again.summary["parameters"] == pruned[0]
+
+
+def test_a_training_that_ends_before_the_way_back_says_so() -> None:
+    run = grown("train.early_stopping={patience: 1, min_delta: 0.5, during_growth: true}")
+    assert run.summary["parameters"] > 300
+    assert "the training ended before the network was pruned back to it" in run.summary["reason"]
+
+
+def test_what_is_said_of_growth_names_the_budget_that_is_written() -> None:
+    graph = build_graph(parse_spec(TEXT, overrides=["nodes.a.features=20", "nodes.b.features=12"]))
+    assert graph.parameter_count == 571
+    policy = beyond_budget(graph.spec.growth)
+    assert used_budgets(graph, policy.stop, policy.beyond) == ["571 of 600 parameters (2 times the budget)"]
+    short = beyond_budget(Growth(beyond=2.0, stop=Stop(parameters=700)))
+    assert goal_missed(graph, short, "word") == "; budget 82% used: raise `word`"
+    assert goal_missed(graph, policy, "word") == ""
+
+
+def test_a_training_of_one_moment_grows_and_comes_back() -> None:
+    network, loader = chain(growth="{stop: {parameters: 60}, beyond: 2}"), batches()
+    scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=1)
+    event = scheduler.step(loader, loader)
+    assert event is not None
+    assert event.decision is not None
+    assert event.decision.kind == "prune"
+    assert 35 < network.graph.parameter_count <= 60
+
+
+def test_another_policy_begins_anew() -> None:
+    network, loader = chain(growth="{stop: {parameters: 60}, beyond: 2}"), batches()
+    scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=1)
+    scheduler.step(loader, loader)
+    scheduler.use(Growth(beyond=2.0, stop=Stop(parameters=1000)), epochs=1)
+    scheduler.step(loader, loader)
+    assert "pruned back" not in (scheduler.reason or "")
 
 
 def test_in_a_loop_of_ones_own_with_batches() -> None:
@@ -189,7 +253,7 @@ def test_neurons_go_behind_the_last_tick(until: float) -> None:
 def test_only_budgets_are_larger() -> None:
     policy = Growth(beyond=3.0, stop=Stop(madds=10, steps=4, parameters_per_sample=2.0))
     stop = beyond_budget(policy).stop
-    assert (stop.madds, stop.steps, stop.parameters, stop.parameters_per_sample) == (30, 4, None, 6.0)
+    assert (stop.madds, stop.steps, stop.parameters, stop.parameters_per_sample) == (30, 4, None, 2.0)
     assert beyond_budget(Growth(stop=Stop(parameters=10))).stop.parameters == 10
 
 

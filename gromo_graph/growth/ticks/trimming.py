@@ -24,18 +24,17 @@ _USED = 0.95
 
 
 def beyond_budget(policy: Growth) -> Growth:
-    """The policy that growth goes by, whose budgets are `beyond` times as large.
+    """The policy that growth goes by, whose budgets in parameters and multiply-adds are `beyond` times as large.
 
     >>> beyond_budget(Growth(beyond=1.5, stop=Stop(parameters=1000))).stop.parameters
     1500
     """
     if policy.beyond == 1.0:
         return policy
-    stop, each = policy.stop, policy.stop.parameters_per_sample
+    stop = policy.stop
     larger = {
         "parameters": stop.parameters and round(policy.beyond * stop.parameters),
         "madds": stop.madds and round(policy.beyond * stop.madds),
-        "parameters_per_sample": policy.beyond * each if isinstance(each, float) else each,
     }
     return policy.model_copy(update={"stop": stop.model_copy(update=larger)})
 

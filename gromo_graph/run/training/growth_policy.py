@@ -42,9 +42,13 @@ def policy_for(graph: Graph, part: Samples) -> Growth:
 
 
 def _open(graph: Graph, samples: int | None) -> Stop | None:
-    """The budget of `auto`; None for a network that is larger, which a budget would keep as it is."""
+    """The budget of `auto`; None for a network that is larger, which a budget would keep as it is.
+
+    It is the same for a network that has grown by it.
+    """
     stop = Stop(parameters_per_sample=PER_SAMPLE).for_samples(samples or 0)
-    return stop if stop.parameters is not None and graph.parameter_count <= stop.parameters else None
+    most = graph.spec.growth.beyond * (stop.parameters or 0)
+    return stop if graph.parameter_count <= most else None
 
 
 def _leaves_open(spec: Spec) -> bool:
