@@ -14,6 +14,8 @@ from gromo_graph.spec.kinds import Layer
 from gromo_graph.spec.kinds.base import Grow
 from gromo_graph.spec.settings import Growth, Stop
 
+_RULE = "`growth.stop.parameters_per_sample`"
+
 
 def check_goals(graph: Graph, policy: Growth | None = None) -> None:
     """Refuse target widths that cannot be reached.
@@ -78,7 +80,7 @@ def used_budgets(graph: Graph, stop: Stop, beyond: float = 1.0) -> list[str]:
     """
     parts, rule = [], stop.parameters_per_sample
     if stop.parameters is not None:
-        each = f"{rule:g} for each training sample" if isinstance(rule, float) else None
+        each = f"{rule:g} for each training sample: {_RULE}" if isinstance(rule, float) else None
         parts.append(f"{graph.parameter_count:,} of {stop.parameters:,} parameters{_origin(beyond, each)}")
     if stop.madds is not None:
         parts.append(f"{graph.multiply_adds:,} of {stop.madds:,} multiply-adds{_origin(beyond)}")

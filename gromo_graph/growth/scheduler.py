@@ -22,6 +22,7 @@ from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.policy import order_words
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.scheduler_checks import (
+    NOTHING_BEYOND,
     UNFOLLOWED,
     check_goals,
     check_lengths,
@@ -143,6 +144,8 @@ class GrowthScheduler(Growing):
         policy = with_target_schedule(policy, network.spec.nodes)
         check_stop(policy.stop)
         check_goals(network.graph, policy)
+        if policy.beyond > 1.0 and policy.stop.parameters is None and policy.stop.madds is None:
+            warnings.warn(NOTHING_BEYOND, stacklevel=3)
         self.statistics = statistics
         self._recent = RecentBatches(samples_for(policy).total or _MOST_KEPT)
         train = network.spec.train

@@ -12,6 +12,11 @@ from gromo_graph.growth.stopping import can_grow
 from gromo_graph.network.optimizers import Optimizers
 from gromo_graph.spec.settings import Growth, Stop
 
+NOTHING_BEYOND = (
+    "`growth.beyond` does nothing without a budget to prune back to: write `growth.stop.parameters`"
+)
+"""Said of a policy with `beyond` and without a budget."""
+
 UNFOLLOWED = (
     "the network has grown, and an optimizer that the scheduler does not know goes on training tensors that are no "
     "longer part of it: give GrowthScheduler(..., optimizer=...), or make the optimizer anew from network.parameters()"

@@ -72,10 +72,11 @@ def plan(
     >>> [candidate.target for candidate in plan(spec).candidates if candidate.reason is None]
     ['hidden']
     """
-    seed = sound_seed(seed)
-    chosen = choose_device(device)
+    seed, chosen = sound_seed(seed), choose_device(device)
+    changes: dict[str, Any] = {}
     if isinstance(target, (str, os.PathLike)) and holds_run(Path(target)):
         network, part, preparation = _of_run(Path(target), data, weights, overrides)
+        changes = {"beyond": 1.0}  # what a run ended with is within its budget
     else:
         source = SpecSource.of(target, overrides)
         found = data_of(source, data)
@@ -84,7 +85,7 @@ def plan(
         if weights is not None:
             load_first_weights(first_weights(weights), network)
     network.to(chosen)
-    train, policy = network.spec.train, policy_for(network.graph, part)
+    train, policy = network.spec.train, policy_for(network.graph, part).model_copy(update=changes)
     generator = torch.Generator().manual_seed(seed)
     objective = prepared_objective(train, preparation, weighted=part.weighted)
     scheduler = GrowthScheduler(network, objective, policy=policy, generator=generator, on_batch=on_batch)

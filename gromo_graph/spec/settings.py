@@ -219,7 +219,9 @@ class Stop(Frozen):
         if not isinstance(self.parameters_per_sample, float):
             return self
         allowed = max(1, round(self.parameters_per_sample * samples))
-        return self.model_copy(update={"parameters": min(allowed, self.parameters or allowed)})
+        if self.parameters is not None and self.parameters <= allowed:
+            return self.model_copy(update={"parameters_per_sample": "none"})
+        return self.model_copy(update={"parameters": allowed})
 
 
 class Edges(Frozen):

@@ -28,6 +28,7 @@ from gromo_graph.growth.clock import EpochClock, TickClock
 from gromo_graph.growth.stopping import goal_missed
 from gromo_graph.growth.ticks import timekeeper
 from gromo_graph.growth.ticks.trimming import beyond_budget, trims
+from gromo_graph.run.measured_plan import plan
 from gromo_graph.spec.settings import Growth, Stop, When
 from tests.growth.problems import batches, chain
 from tests.run.test_resume import BrokenOffError, same_runs
@@ -95,7 +96,7 @@ def test_the_data_may_set_the_budget() -> None:
     samples = len(run.parts()["train"])
     assert max(event.parameters for event in run.events) > 5 * samples
     assert run.summary["parameters"] <= 3 * samples
-    assert "(3 for each training sample)" in run.summary["reason"]
+    assert "(3 for each training sample: `growth.stop.parameters_per_sample`)" in run.summary["reason"]
 
 
 def test_growth_that_falls_short_of_the_budget_is_not_pruned() -> None:
@@ -110,6 +111,7 @@ def test_what_cannot_be_taken_out_is_told() -> None:
     assert run.summary["reason"].startswith(
         f"over budget: {run.summary['parameters']} of 300 parameters, and no more"
     )
+    assert "wide, and has to be 20 wide" in run.summary["reason"]
 
 
 def test_the_loss_of_the_smaller_network_is_measured() -> None:
@@ -273,6 +275,19 @@ def test_refused(growth: str, told: str) -> None:
     text = TEXT.replace("{stop: {parameters: 300}, beyond: 2}", growth)
     with pytest.raises(SpecError, match=told):
         parse_spec(text)
+
+
+@pytest.mark.parametrize("stop", ["{parameters_per_sample: none}", "{accuracy: 0.99}"])
+def test_without_a_budget_it_does_nothing_and_says_so(stop: str) -> None:
+    with pytest.warns(UserWarning, match=r"`growth\.beyond` does nothing without a budget"):
+        run = grown(f"growth.stop={stop}")
+    assert not sizes(run.events, "prune")
+
+
+def test_a_plan_of_a_run_that_came_back_keeps_within_the_budget(tmp_path: Path) -> None:
+    run = grown(out=tmp_path / "run")
+    able = [each for each in plan(tmp_path / "run", device="cpu").candidates if each.reason is None]
+    assert all(run.summary["parameters"] + each.delta_parameters <= 300 for each in able)
 
 
 def test_it_is_written_out() -> None:

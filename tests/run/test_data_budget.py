@@ -57,6 +57,7 @@ def test_the_network_has_so_many_parameters_for_each_training_sample(for_each: f
 
 def test_a_smaller_budget_holds() -> None:
     run = grow(spec("growth.stop.parameters=50"), seed=0, device="cpu")
+    assert "each training sample" not in run.summary["reason"]
     assert 42 < run.summary["parameters"] <= 50
 
 
@@ -129,7 +130,10 @@ SAMPLES = TensorDataset(torch.zeros(TRAINING, 4), torch.zeros(TRAINING, dtype=to
 def test_a_spec_that_says_nothing_about_size_gets_ten_parameters_for_each_sample() -> None:
     run = grow(parse_spec(OPEN), seed=0, device="cpu")
     assert 10 * TRAINING - 8 < run.summary["parameters"] <= 10 * TRAINING
-    assert "of 900 parameters (10 for each training sample)" in run.summary["reason"]
+    assert (
+        "of 900 parameters (10 for each training sample: `growth.stop.parameters_per_sample`)"
+        in run.summary["reason"]
+    )
     assert run.spec.growth.stop == Stop(), "the rule stays in the spec, and not its number"
 
 

@@ -208,7 +208,8 @@ class PruneProspect(_RemovalProspect):
         least = max(1, group.grow.min or 1, len(taken))
         count = min(neurons_at_once(policy, group), group.features - least)
         if count < 1:
-            raise InfeasibleError(f"it is {group.features} wide, the least it may be")
+            narrowest = "the least it may be" if group.features == least else f"and has to be {least} wide"
+            raise InfeasibleError(f"it is {group.features} wide, {narrowest}")
         super().__init__(network, policy, group.target, count)
         self.group, self.taken = group, taken
         self.linked = linked_group(network, group)
