@@ -49,6 +49,7 @@ def test_windows_are_rolled_as_they_say(shifts: str, rolled: str, told: str) -> 
         ("{stop: {madds: 6}}", "7 of 6 multiply-adds"),
         ("{stop: {parameters: 11}}", ""),
         ("{stop: {parameters: 10}, actions: [widen, prune]}", ""),
+        ("{stop: {parameters: 10}, beyond: 2}", ""),  # it is pruned back to it
     ],
 )
 def test_a_budget_below_the_beginning(growth: str, told: str) -> None:

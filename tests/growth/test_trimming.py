@@ -99,6 +99,12 @@ def test_the_data_may_set_the_budget() -> None:
     assert "(3 for each training sample: `growth.stop.parameters_per_sample`)" in run.summary["reason"]
 
 
+def test_a_network_that_begins_above_the_budget_comes_within_it() -> None:
+    run = grown("nodes.a.features=20")
+    assert run.events[0].parameters > 300
+    assert 0.9 * 300 < run.summary["parameters"] <= 300
+
+
 def test_growth_that_falls_short_of_the_budget_is_not_pruned() -> None:
     run = grown("growth.neurons.per_step=1", "growth.when.steps=2")
     assert not sizes(run.events, "prune")
@@ -202,7 +208,8 @@ def test_another_policy_begins_anew() -> None:
     network, loader = chain(growth="{stop: {parameters: 60}, beyond: 2}"), batches()
     scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=1)
     scheduler.step(loader, loader)
-    scheduler.use(Growth(beyond=2.0, stop=Stop(parameters=1000)), epochs=1)
+    assert "pruned back" in (scheduler.reason or "")
+    scheduler.use(Growth(beyond=2.0, stop=Stop(parameters=1000)), epochs=3)
     scheduler.step(loader, loader)
     assert "pruned back" not in (scheduler.reason or "")
 
