@@ -36,7 +36,7 @@ function summaryFacts() {
       known(results.threshold) && ["threshold, tuned", real(results.threshold, 3)],
     ]),
     parts.length ? scrolling("measures", html("table", { class: "small" },
-      head([""], ...parts.map((part) => [part, "n"])),
+      head(["measure"], ...parts.map((part) => [part, "n"])),
       html("tbody", {}, metrics.map((metric) => html("tr", {}, html("th", { scope: "row" }, metric.replace(/_/g, " ")),
         parts.map((part) => cell(text(metric, measure(part, metric)), "n"))))))) : null,
     results.matrix ? confusionTable(results.matrix) : null,
