@@ -186,23 +186,12 @@ class Growing:
             if isinstance(planned, str):
                 failed = planned
                 break
-            decided, planned_at = time.perf_counter(), now.applied
             attempts = Attempts(excess.in_order(self.network.graph, planned.applicable), policy)
-            commit = self._commit()
-            losses = commit.losses_of(self.network)
-            while excess.is_over(self.network.graph):
-                trial = attempts.next(tester_of(replace(commit, policy=policy), losses))
-                if trial is None:
-                    break
-                if now.applied == before:
-                    self._last_step.keep(commit)
-                done = commit.applied(trial, losses, planned.proposals)
-                attempts.count(trial, self.network.graph)
-                losses = done.losses
-                seconds = {"plan": decided - started, "search": time.perf_counter() - decided}
-                yield self._told(replace(done.event, time=seconds))
-                started = decided = time.perf_counter()
-            if now.applied == planned_at:
+            for event in self._taken_out(attempts, policy, excess, planned, is_first=now.applied == before):
+                seconds = time.perf_counter() - started
+                yield self._told(replace(event, time={"plan": seconds}))
+                started = time.perf_counter()
+            if not attempts.applied:
                 failed = why_refused(attempts.refused) or reasons_of(planned.left_out)
         if failed is not None:
             yield self._skipped(failed)
@@ -211,6 +200,27 @@ class Growing:
             self.reason = f"over budget: {self._used}, and no more can be taken out: {failed}"
         elif left == 1 and self._pruned:
             self.reason = f"pruned back to the budget: {self._used}"
+
+    def _taken_out(
+        self, attempts: Attempts, policy: Growth, excess: Excess, planned: Planned, *, is_first: bool
+    ) -> Iterator[GrowthEvent]:
+        """Take neurons of one group after another out, as long as there are too many and one plan holds for them.
+
+        Args:
+            is_first: nothing has been taken out at this moment yet.
+        """
+        commit = self._commit()
+        losses = commit.losses_of(self.network)
+        while excess.is_over(self.network.graph):
+            trial = attempts.next(tester_of(replace(commit, policy=policy), losses))
+            if trial is None:
+                return
+            if is_first and not attempts.applied:
+                self._last_step.keep(commit)
+            done = commit.applied(trial, losses, planned.proposals)
+            attempts.count(trial, self.network.graph)
+            losses = done.losses
+            yield done.event
 
     @property
     def outcome(self) -> str | None:
