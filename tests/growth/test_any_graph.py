@@ -114,7 +114,7 @@ def test_slopes_of_random_graphs(spec: Spec, policy: Growth) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(specs(names=PLAIN, max_nodes=20), POLICIES)
 def test_slopes_of_many_random_graphs(spec: Spec, policy: Growth) -> None:
     check(spec, policy)

@@ -220,7 +220,7 @@ def test_slopes_of_random_graphs(spec: Spec, kind: Any, applied: bool) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=35)
+@settings(max_examples=25)
 @given(RANDOM, st.sampled_from(BOTH), st.booleans())
 def test_slopes_of_many_random_graphs(spec: Spec, kind: Any, applied: bool) -> None:
     check(spec, kind, applied)
