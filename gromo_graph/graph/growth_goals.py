@@ -88,7 +88,7 @@ def used_budgets(graph: Graph, stop: Stop, beyond: float = 1.0) -> list[str]:
 
 
 def _origin(beyond: float, rule: str | None = None) -> str:
-    """Where the number of a budget comes from, if nobody has written it."""
+    """The origin of a budget's number in brackets; empty for a number that is written."""
     if beyond > 1.0:
         return f" ({beyond:g} times {rule or 'the budget'})"
     return f" ({rule})" if rule else ""

@@ -101,7 +101,7 @@ def goal_missed(graph: Graph, policy: Growth, word: str) -> str:
 
 
 def _unused(graph: Graph, policy: Growth) -> str | None:
-    """How little is used of each budget that is written, if it is little of all."""
+    """The used share of the written budgets in words, if it is little of all of them."""
     stop = policy.stop
     shares = [
         now * policy.beyond / budget

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gromo_graph.graph import Graph
+from gromo_graph.graph import Cost, Graph
 from gromo_graph.growth.candidates.stages import Applicable
 from gromo_graph.growth.clock import Clock, TickClock
 from gromo_graph.spec.settings import Growth, Neurons, Stop, When
@@ -21,6 +21,8 @@ _FROM_END, _UNTIL_END = 0.2, 0.47
 _NEAR, _FEW, _MANY = 1.2, 0.02, 0.125
 # A candidate that leaves less than this share of a budget takes out too much, if there is another.
 _USED = 0.95
+
+_UNCHANGED = Cost(0, 0)
 
 
 def beyond_budget(policy: Growth) -> Growth:
@@ -59,7 +61,7 @@ def trims(policy: Growth, clock: Clock) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Excess:
-    """What a network has more than it should.
+    """The excess of a network over the size that is due.
 
     Attributes:
         stop: the budgets that are kept at the end. goal: those of this moment.
@@ -84,25 +86,30 @@ class Excess:
 
     def is_over(self, graph: Graph) -> bool:
         """True if the network is larger than it should be at this moment."""
-        return _times((graph.parameter_count, graph.multiply_adds), self.goal) > 1.0
+        return _ratio(graph, self.goal) > 1.0
 
     def in_order(self, graph: Graph, candidates: Sequence[Applicable]) -> list[Applicable]:
         """As they are, but last those that would take out far more than is too much."""
-        sizes = graph.parameter_count, graph.multiply_adds
 
-        def leaves(each: Applicable) -> float:
-            return _times((sizes[0] + each.delta_parameters, sizes[1] + each.delta_madds), self.goal)
+        def takes_too_much(each: Applicable) -> bool:
+            return _ratio(graph, self.goal, Cost(each.delta_parameters, each.delta_madds)) < _USED
 
-        return sorted(candidates, key=lambda each: leaves(each) < _USED)
+        return sorted(candidates, key=takes_too_much)
 
     def pruning(self, graph: Graph) -> Growth:
         """The policy that takes the next neurons out, whatever the loss does: the training goes on."""
-        near = _times((graph.parameter_count, graph.multiply_adds), self.stop) < _NEAR
-        share = _FEW if near else _MANY
+        share = _FEW if _ratio(graph, self.stop) < _NEAR else _MANY
         return Growth(actions=("prune",), neurons=Neurons(share=share), when=When(worth=1e9))
 
 
-def _times(size: tuple[int, int], stop: Stop) -> float:
-    """How many times a budget so many parameters and multiply-adds are, by the budget that they exceed most."""
-    budgets = stop.parameters, stop.madds
-    return max((now / most for now, most in zip(size, budgets, strict=True) if most is not None), default=0.0)
+def _ratio(graph: Graph, stop: Stop, change: Cost = _UNCHANGED) -> float:
+    """The size of a network, relative to the budget that it exceeds most.
+
+    Args:
+        change: of its cost.
+    """
+    sizes = (
+        (graph.parameter_count + change.parameters, stop.parameters),
+        (graph.multiply_adds + change.madds, stop.madds),
+    )
+    return max((size / most for size, most in sizes if most is not None), default=0.0)
