@@ -17,10 +17,12 @@ from gromo_graph.growth.candidates.stages import Applicable, LeftOut, Proposal, 
 from gromo_graph.growth.effort.batch_progress import OnBatch, told
 from gromo_graph.growth.effort.decision_cost import DecisionCost, decision_cost, size_of
 from gromo_graph.growth.effort.expected_memory import expected_bytes
+from gromo_graph.growth.effort.joined_batches import joined_parts
 from gromo_graph.growth.effort.sample_parts import SAMPLES_FOR_NORMS, SampleParts, sample_parts, some_samples
 from gromo_graph.growth.effort.spending import Allowance
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
+from gromo_graph.growth.means import adds_up
 from gromo_graph.growth.nondifferentiable import marked, watching
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
@@ -101,6 +103,8 @@ def plan_proposals(
     size_of_sample = size_of(samples, policy)
     of_each = size_of_sample.of_each(processes.count)
     parts = told(sample_parts(loader, size_of_sample, processes.count), of_each.slopes, on_batch)
+    if size_of_sample.total is not None and adds_up(loss):
+        parts = joined_parts(parts, network.graph)
     passes = _Passes(network, loss, parts, policy, generator, processes)
     gathered = passes.statistics(feasible.prospects, InputMoments() if known is None else known)
     judged = passes.solutions(feasible.prospects, gathered)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gromo_graph.growth.effort.joined_batches import fit_together, joined
 from gromo_graph.growth.effort.sample_parts import samples_of
 from gromo_graph.growth.observe import Loader, batches
 from gromo_graph.growth.process_sums import Processes
@@ -110,7 +111,4 @@ def thinned(given: Iterable[Numbered], chosen: Chosen) -> list[tuple[Any, Tensor
         own = chosen(numbers.div(BLOCK, rounding_mode="floor"))
         if own.any():
             found.append((tuple(value[own] for value in inputs), target[own]))
-    if len({tuple(value.shape[1:] for value in (*inputs, target)) for inputs, target in found}) != 1:
-        return list(found)
-    columns = list(zip(*(inputs for inputs, _ in found), strict=True))
-    return [(tuple(torch.cat(column) for column in columns), torch.cat([target for _, target in found]))]
+    return [joined(found)] if fit_together(found) else list(found)

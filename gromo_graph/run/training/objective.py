@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class Objective:
         loss: of the output.
         weighted: whether the last column of a target is the weight of its sample. Class indices stand in a column of
             numbers then, as a tensor has one type.
+        adds_up: what the second sentence says; loops of others ask for it (`growth.means.adds_up`).
 
     >>> objective = Objective(output_loss("cross_entropy", class_weight=(1.0, 3.0)))
     >>> objective.share(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
@@ -37,6 +38,7 @@ class Objective:
 
     loss: OutputLoss
     weighted: bool = False
+    adds_up: ClassVar[bool] = True
 
     def __call__(self, prediction: Any, target: Tensor) -> Tensor:
         """The mean loss, a scalar; 0 of samples that all weigh 0."""
