@@ -178,21 +178,25 @@ class Growing:
         left = sum(moment >= now.moment for moment in self._trims)
         excess = Excess.at(self.network.graph, self._written.stop, left)
         self._spending.settle(self.network.graph.multiply_adds)
-        before, failed = now.applied, None
-        while failed is None and excess.is_over(self.network.graph):
+        commit, before, failed, losses = self._commit(), now.applied, None, None
+        while excess.is_over(self.network.graph):
             started = time.perf_counter()
             policy = excess.pruning(self.network.graph)
             planned = self._planner.too_large(self.network, policy) or self._planned(loader, policy)
             if isinstance(planned, str):
                 failed = planned
                 break
+            losses = commit.losses_of(self.network) if losses is None else losses
             attempts = Attempts(excess.in_order(self.network.graph, planned.applicable), policy)
-            for event in self._taken_out(attempts, policy, excess, planned, is_first=now.applied == before):
-                seconds = time.perf_counter() - started
-                yield self._told(replace(event, time={"plan": seconds}))
-                started = time.perf_counter()
-            if not attempts.applied:
+            trial = attempts.next(tester_of(replace(commit, policy=policy), losses))
+            if trial is None:
                 failed = why_refused(attempts.refused) or reasons_of(planned.left_out)
+                break
+            if now.applied == before:
+                self._last_step.keep(commit)
+            done = commit.applied(trial, losses, planned.proposals)
+            losses = done.losses
+            yield self._told(replace(done.event, time={"plan": time.perf_counter() - started}))
         if failed is not None:
             yield self._skipped(failed)
         self._pruned = self._pruned or now.applied > before
@@ -200,27 +204,6 @@ class Growing:
             self.reason = f"over budget: {self._used}, and no more can be taken out: {failed}"
         elif left == 1 and self._pruned:
             self.reason = f"pruned back to the budget: {self._used}"
-
-    def _taken_out(
-        self, attempts: Attempts, policy: Growth, excess: Excess, planned: Planned, *, is_first: bool
-    ) -> Iterator[GrowthEvent]:
-        """Take neurons of one group after another out, as long as there are too many and one plan holds for them.
-
-        Args:
-            is_first: nothing has been taken out at this moment yet.
-        """
-        commit = self._commit()
-        losses = commit.losses_of(self.network)
-        while excess.is_over(self.network.graph):
-            trial = attempts.next(tester_of(replace(commit, policy=policy), losses))
-            if trial is None:
-                return
-            if is_first and not attempts.applied:
-                self._last_step.keep(commit)
-            done = commit.applied(trial, losses, planned.proposals)
-            attempts.count(trial, self.network.graph)
-            losses = done.losses
-            yield done.event
 
     @property
     def outcome(self) -> str | None:
