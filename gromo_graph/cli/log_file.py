@@ -59,6 +59,9 @@ class _Log:
             self.line(decision(event))
         self.line(str(progress))
 
+    def budget(self, words: str) -> None:
+        self.line(f"budget: {words}")
+
 
 @contextmanager
 def _warnings_told(log: _Log) -> Iterator[None]:

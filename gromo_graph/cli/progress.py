@@ -16,7 +16,15 @@ from gromo_graph.amounts import amount
 from gromo_graph.cli.messages import Loudness, loudness, printable, say
 from gromo_graph.records import GrowthEvent
 from gromo_graph.render.highlights import decision_words
-from gromo_graph.run.epoch_progress import OnProgress, Progress, Watcher, measures, pace, widths
+from gromo_graph.run.epoch_progress import (
+    BudgetWatcher,
+    OnProgress,
+    Progress,
+    Watcher,
+    measures,
+    pace,
+    widths,
+)
 
 _LINES = 10  # plain lines of a training, beside those of growth
 
@@ -37,7 +45,7 @@ def watching(name: str, *, silent: bool, brief: bool = False) -> Iterator[OnProg
         with Live(panel, console=console, transient=True):
             yield panel
     else:
-        yield None if brief and loudness() is not Loudness.verbose else tell_lines(say)
+        yield None if brief and loudness() is not Loudness.verbose else Lines(say)
 
 
 class Several:
@@ -46,6 +54,7 @@ class Several:
     def __init__(self, watchers: Sequence[OnProgress]) -> None:
         self._watchers = watchers
         self._followers = [each for each in watchers if isinstance(each, Watcher)]
+        self._budget_watchers = [each for each in watchers if isinstance(each, BudgetWatcher)]
 
     def __call__(self, progress: Progress) -> None:
         """An epoch is over."""
@@ -56,6 +65,11 @@ class Several:
         """The work of this moment, for those who want to know."""
         for each in self._followers:
             each.doing(words)
+
+    def budget(self, words: str) -> None:
+        """The budget that the data set, for those who want to know."""
+        for each in self._budget_watchers:
+            each.budget(words)
 
 
 @contextmanager
@@ -85,17 +99,27 @@ def decision(event: GrowthEvent) -> str:
     )
 
 
-def tell_lines(to: Callable[[str], None]) -> OnProgress:
-    """Give a line for each growth step and some ten times in a training; with `--verbose` for each epoch."""
+class Lines:
+    """A line for the budget, for each growth step, and some ten times in a training; with `--verbose` for each epoch.
 
-    def tell(progress: Progress) -> None:
+    Args:
+        to: takes a line.
+    """
+
+    def __init__(self, to: Callable[[str], None]) -> None:
+        self._to = to
+
+    def __call__(self, progress: Progress) -> None:
+        """An epoch is over."""
         for event in progress.events:
-            to(decision(event))
+            self._to(decision(event))
         every = 1 if loudness() is Loudness.verbose else max(1, progress.epochs // _LINES)
         if progress.epoch % every == 0 or progress.epoch == progress.epochs:
-            to(str(progress))
+            self._to(str(progress))
 
-    return tell
+    def budget(self, words: str) -> None:
+        """The budget that the data set."""
+        self._to(f"budget: {words}")
 
 
 class Panel:
@@ -105,6 +129,7 @@ class Panel:
         self._name, self._doing = printable(name), "reading the data"
         self._progress: Progress | None = None
         self._event: GrowthEvent | None = None
+        self._budget: str | None = None
 
     def __call__(self, progress: Progress) -> None:
         """An epoch is over."""
@@ -114,6 +139,10 @@ class Panel:
     def doing(self, words: str) -> None:
         """The work of this moment."""
         self._doing = words
+
+    def budget(self, words: str) -> None:
+        """The budget that the data set."""
+        self._budget = words
 
     def __rich__(self) -> Group:
         progress = self._progress
@@ -134,6 +163,7 @@ class Panel:
             "validation": measures(progress.validation),
             "features": widths(progress.features),
             "parameters": f"{progress.parameters:,}",
+            **({} if self._budget is None else {"budget": self._budget}),
             "growth": "—" if self._event is None else decision(self._event),
             **({} if progress.reason is None else {"growth over": progress.reason}),
             "now": "measuring the results" if over else self._doing,

@@ -59,17 +59,25 @@ def goal_problems(graph: Graph, policy: Growth | None = None) -> Iterator[tuple[
 
 def over_budget(graph: Graph, policy: Growth) -> str | None:
     """Said if a network is larger than a budget before anything grows."""
-    stop = policy.stop
-    too_large = (stop.parameters is not None and graph.parameter_count > stop.parameters) or (
-        stop.madds is not None and graph.multiply_adds > stop.madds
-    )
-    if not too_large or "prune" in policy.actions or policy.beyond > 1.0:
+    exceeded = _exceeded(graph, policy.stop)
+    if not exceeded or "prune" in policy.actions or policy.beyond > 1.0:
         return None
-    used = ", ".join(used_budgets(graph, stop))
+    used = ", ".join(used_budgets(graph, policy.stop))
     return (
-        f"over budget as it is: {used}; write a larger number in `growth.stop`, begin with a narrower network, or let "
+        f"over budget as it is: {used}; write a larger {' and '.join(exceeded)}, begin with a narrower network, or let "
         "`prune` take neurons out"
     )
+
+
+def _exceeded(graph: Graph, stop: Stop) -> list[str]:
+    """The settings whose budgets are smaller than a network."""
+    found = []
+    if stop.parameters is not None and graph.parameter_count > stop.parameters:
+        follows_data = isinstance(stop.parameters_per_sample, float)
+        found.append(_RULE if follows_data else "`growth.stop.parameters`")
+    if stop.madds is not None and graph.multiply_adds > stop.madds:
+        found.append("`growth.stop.madds`")
+    return found
 
 
 def used_budgets(graph: Graph, stop: Stop, beyond: float = 1.0) -> list[str]:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
+from gromo_graph.amounts import amount
 from gromo_graph.spec.defaults import TARGET_SCHEDULE
 from gromo_graph.spec.settings import When
 
@@ -210,15 +211,20 @@ class TickClock(Clock):
 
     @property
     def too_short(self) -> str | None:
-        """Said if somebody asked for more ticks than there are moments; the default numbers adapt themselves."""
-        asked = self.when.steps
-        if asked == len(self.ticks) or asked in (
-            When.model_fields["steps"].default,
-            TARGET_SCHEDULE["steps"],
-        ):
+        """Said if somebody asked for more ticks than there are moments; the default numbers adapt themselves.
+
+        The default number for targets does so as long as the whole training is long enough for it.
+        """
+        asked, found = self.when.steps, len(self.ticks)
+        if asked == found or asked == When.model_fields["steps"].default:
+            return None
+        said = f"growth is tried {amount(found, 'time')} and not {asked} times as `growth.when.steps` says"
+        length = amount(self.length, "training step" if self.by_steps else "epoch")
+        if self.length < asked:
+            return f"{said}: the training has {length} in all; train longer, or ask for fewer"
+        if asked == TARGET_SCHEDULE["steps"]:
             return None
         return (
-            f"growth is tried {len(self.ticks)} times and not {asked} times as `growth.when.steps` says: the training "
-            f"has {self.length} {self.unit}, and growth takes place in {self.when.until - self.when.begin:.0%} of "
+            f"{said}: the training has {length}, and growth takes place in {self.when.until - self.when.begin:.0%} of "
             "them; train longer, raise `until` or ask for fewer"
         )

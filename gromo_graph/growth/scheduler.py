@@ -282,6 +282,7 @@ class GrowthScheduler(Growing):
             return ()
         now.done.ticks += 1
         events = tuple(self._grow(loader, self._filler()))
+        now.refused = None if not events or events[-1].decision is not None else events[-1].reason
         if now.ticks_left == 1 and self.reason is None:
             self.reason = self._why_over(ahead=1)
         return events

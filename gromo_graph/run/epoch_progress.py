@@ -95,6 +95,17 @@ class Watcher(Protocol):
         """The work of this moment: "batch 12 of 90" of an epoch, or "statistics 3 of 12 batches" of a growth step."""
 
 
+@runtime_checkable
+class BudgetWatcher(Protocol):
+    """An `on_progress` that is also told the budget that the data set."""
+
+    def __call__(self, progress: Progress) -> None:
+        """An epoch is over."""
+
+    def budget(self, words: str) -> None:
+        """The budget, before the training: "900 parameters, 10 for each of 90 training samples (...)"."""
+
+
 def widths(features: Mapping[str, int]) -> str:
     """Features of the nodes that may grow; of very many only the first.
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
+from gromo_graph.graph.growth_goals import over_budget
 from gromo_graph.growth.process_sums import ALONE, Processes, lost_peers
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import Untrained
@@ -228,8 +229,10 @@ def _prepared(start: Start, command: Command, device: torch.device, processes: P
     if start.past is None:
         loop = begun(start.spec)
         check_memory(loop.network, command.max_memory)
-        if loop.scheduler.reason is not None and processes.is_first:
-            warnings.warn(f"nothing will grow: {loop.scheduler.reason}", stacklevel=2)
+        # A scheduler that counts epochs knows its budgets at its first step alone.
+        never = loop.scheduler.reason or over_budget(loop.network.graph, loop.scheduler.policy)
+        if never is not None and processes.is_first:
+            warnings.warn(f"nothing will grow: {never}", stacklevel=2)
         return loop
     for path in start.past.checkpoints:
         try:

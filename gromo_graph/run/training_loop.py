@@ -24,7 +24,7 @@ from gromo_graph.records.journal import Epoch, Journal
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.prepare_data import Data
 from gromo_graph.run.data.samples import Stream, size_of
-from gromo_graph.run.epoch_progress import OnProgress, Progress, Watcher
+from gromo_graph.run.epoch_progress import BudgetWatcher, OnProgress, Progress, Watcher
 from gromo_graph.run.folder.checkpoint import (
     Checkpoint,
 )
@@ -44,11 +44,12 @@ from gromo_graph.run.trainer import (
     train_epoch,
 )
 from gromo_graph.run.training.epoch_watch import EpochWatch
-from gromo_graph.run.training.growth_policy import policy_for
+from gromo_graph.run.training.growth_policy import budget_words, policy_for
 from gromo_graph.run.training.objective import prepared_objective
 from gromo_graph.run.training.optimizers import make_optimizers
 from gromo_graph.run.training_state import TrainingState
 from gromo_graph.spec import Spec
+from gromo_graph.spec.settings import Growth
 from gromo_graph.spec.train_settings import Train
 
 _BETWEEN_CHECKPOINTS = 10.0  # seconds; epochs with growth have one anyway
@@ -163,6 +164,8 @@ class Loop:
         try:
             recorder.save(self.network)  # the files of a run that goes on may be of later than the checkpoint
             epoch = self.begin
+            if epoch == 0:
+                self._tell_budget(policy_for(self.network.graph, self.data.train))
             self._follow(epoch)
             while epoch < self.train.epochs and self.state.watch.stopped is None:
                 self._done(epoch)
@@ -343,14 +346,26 @@ class Loop:
         others = self.train.batch_size != before.batch_size
         if others:
             self.trained = self.source.training()
+        policy = policy_for(self.network.graph, self.data.train)
         self.scheduler.use(
-            policy_for(self.network.graph, self.data.train),
+            policy,
             epochs=self.train.epochs,
             training_steps=self.source.steps(self.trained),
             same_data=not others,
         )
+        self._tell_budget(policy)
         self.recorder.save(self.network)
         self._checkpoint(epoch)
+
+    def _tell_budget(self, policy: Growth) -> None:
+        """Say how large the data let the network become; one that cannot grow has been told so already."""
+        words = budget_words(policy, self.data.train)
+        if (
+            words is not None
+            and self.scheduler.reason is None
+            and isinstance(self.on_progress, BudgetWatcher)
+        ):
+            self.on_progress.budget(words)
 
     def _checkpoint(self, epoch: int) -> None:
         self.recorder.checkpoint(self.network, epoch, self.state.saved)

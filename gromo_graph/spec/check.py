@@ -26,6 +26,7 @@ from gromo_graph.spec.target_schedule import with_target_schedule
 from gromo_graph.spec.text.locations import MAX_PROBLEMS, UNKNOWN, Document, Path, clipped, path_text
 from gromo_graph.spec.train_checks import training_problems
 from gromo_graph.spec.train_settings import Train
+from gromo_graph.spec.unknown_keys.misplaced_keys import Tree
 from gromo_graph.spec.wording import Suggester, shown
 
 VERSION = 1
@@ -203,7 +204,10 @@ class _Check:
         written = data.get(key, {})
         if isinstance(written, dict):
             written = with_defaults(key, written, self.defaults)
-        return read_section(model, written, (key,), report=self.report, suggester=self.suggester)
+        whole = Tree((), DocumentModel)
+        return read_section(
+            model, written, (key,), report=self.report, suggester=self.suggester, around=whole
+        )
 
     def named_data(self, data: dict[str, Any]) -> DataSection:
         """The section `data`, if there is one."""

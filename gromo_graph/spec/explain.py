@@ -10,10 +10,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gromo_graph.amounts import amount
-from gromo_graph.spec.field_names import Model, field_of, keys_of, section_of
+from gromo_graph.spec.field_names import Model, field_of, keys_of, number_of, section_of, words_of
 from gromo_graph.spec.foreign_words import advice_for_key, advice_for_map, advice_for_value
 from gromo_graph.spec.text.locations import UNKNOWN, Path, clipped, path_text
 from gromo_graph.spec.text.scalars import represent, resolve
+from gromo_graph.spec.unknown_keys.misplaced_keys import Tree, place_in_words
 from gromo_graph.spec.wording import Suggester, folded, listed, shown
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -29,9 +30,20 @@ _SWITCHES = {"on": "true", "yes": "true", "off": "false", "no": "false"}
 
 
 def read_section(
-    model: type[AnyModel], data: Any, path: Path, *, report: Report, suggester: Suggester
+    model: type[AnyModel],
+    data: Any,
+    path: Path,
+    *,
+    report: Report,
+    suggester: Suggester,
+    around: Tree | None = None,
 ) -> AnyModel | None:
-    """The model of one section, or None if it has problems, which are reported."""
+    """The model of one section, or None if it has problems, which are reported.
+
+    Args:
+        around: the sections that a key may belong to which stands at the wrong level; None takes those of the model.
+    """
+    around = Tree(path, model) if around is None else around
     if data is UNKNOWN:
         return None
     if not isinstance(data, dict):
@@ -41,11 +53,13 @@ def read_section(
     unknown = [key for key in data if key not in keys]
     known: Mapping[str, Any] = data
     if unknown:
-        known, report = _as_meant(model, data, unknown, path, report=report, suggester=suggester)
+        known, report = _as_meant(
+            model, data, unknown, path, report=report, suggester=suggester, around=around
+        )
     try:
         read = model.model_validate(known)
     except ValidationError as error:
-        report_refusals(error, known, model, path, report=report, suggester=suggester)
+        report_refusals(error, known, model, path, report=report, suggester=suggester, around=around)
         return None
     return None if unknown else read
 
@@ -58,6 +72,7 @@ def _as_meant(
     *,
     report: Report,
     suggester: Suggester,
+    around: Tree,
 ) -> tuple[Mapping[str, Any], Report]:
     """A section with the nearest keys in the place of unknown ones, which are reported.
 
@@ -65,7 +80,7 @@ def _as_meant(
         The section, and a report that names the keys as they are written.
     """
     meant = {
-        report_key(key, model, path, value=data[key], report=report, suggester=suggester): key
+        report_key(key, model, path, value=data[key], report=report, suggester=suggester, around=around): key
         for key in unknown
     }
     known = {key: value for key, value in data.items() if key not in unknown}
@@ -80,13 +95,21 @@ def _as_meant(
 
 
 def report_refusals(
-    error: ValidationError, data: Any, model: Model, path: Path, *, report: Report, suggester: Suggester
+    error: ValidationError,
+    data: Any,
+    model: Model,
+    path: Path,
+    *,
+    report: Report,
+    suggester: Suggester,
+    around: Tree | None = None,
 ) -> None:
-    """Report everything that a model refuses."""
+    """Report everything that a model refuses; `around` is that of `read_section`."""
+    around = Tree(path, model) if around is None else around
     all_details = error.errors(include_url=False)
     for details in all_details:
         if not _follows_from_another(details, all_details):
-            _report_details(details, data, model, path, report=report, suggester=suggester)
+            _report_details(details, data, model, path, report=report, suggester=suggester, around=around)
 
 
 def wrong_values(
@@ -99,15 +122,30 @@ def wrong_values(
         wrong = [each for each in error.errors(include_url=False) if each["loc"] and each["loc"][0] in data]
         for details in wrong:
             if not _follows_from_another(details, wrong):
-                _report_details(details, data, model, path, report=report, suggester=suggester)
+                around = Tree(path, model)
+                _report_details(details, data, model, path, report=report, suggester=suggester, around=around)
         return {str(details["loc"][0]) for details in wrong}
     return set()
 
 
 def report_key(
-    key: str, model: Model, path: Path, *, report: Report, suggester: Suggester, value: Any = UNKNOWN
+    key: str,
+    model: Model,
+    path: Path,
+    *,
+    report: Report,
+    suggester: Suggester,
+    around: Tree,
+    value: Any = UNKNOWN,
 ) -> str | None:
-    """Report a key that the section does not have; returns the nearest key, if one is near."""
+    """Report a key that the section does not have.
+
+    Args:
+        around: the sections that it may belong to.
+
+    Returns:
+        The nearest key of the section, if one is near and the key does not belong to another section.
+    """
     keys = keys_of(model)
     field = model.model_fields.get(key)
     near = field.alias if field is not None and field.alias in keys else suggester.nearest(key, keys)
@@ -121,8 +159,13 @@ def report_key(
         advice = foreign if spelt is None else f"write `{instead}: {spelt}`"
         report((*path, key), f"`{clipped(key)}`: {advice}", key=True)
         return near if f"`{near}`" in foreign else instead
+    misspelt = near is not None and folded(near) == folded(key)
+    place = None if misspelt else place_in_words(key, path, around, value)
     if key in _ADVICE:
         report((*path, key), f"unknown key `{key}`: {_ADVICE[key]}", key=True)
+    elif place is not None:
+        report((*path, key), f"unknown key `{clipped(key)}`: its place is {place}", key=True)
+        return None
     elif near is not None:
         report((*path, key), f"unknown key: you wrote `{clipped(key)}`, did you mean `{near}`?", key=True)
     else:
@@ -161,15 +204,27 @@ def _follows_from_another(details: ErrorDetails, others: Sequence[ErrorDetails])
 
 
 def _report_details(
-    details: ErrorDetails, data: Any, model: Model, path: Path, *, report: Report, suggester: Suggester
+    details: ErrorDetails,
+    data: Any,
+    model: Model,
+    path: Path,
+    *,
+    report: Report,
+    suggester: Suggester,
+    around: Tree,
 ) -> None:
     inner, section = _place_in(data, details, model)
     full = (*path, *inner)
     kind = details["type"]
+    field = field_of(section, str(inner[-1])) if inner else None
+    forms = None if field is None else field.annotation
     if kind == "extra_forbidden":
-        report_key(str(inner[-1]), section, full[:-1], report=report, suggester=suggester)
+        key, value = str(inner[-1]), details["input"]
+        report_key(key, section, full[:-1], report=report, suggester=suggester, around=around, value=value)
     elif kind == "literal_error":
-        report(full, _literal_message(details, full, suggester))
+        report(full, _literal_message(details, full, suggester, number_of(forms)))
+    elif kind in _NUMBERS:
+        report(full, _number_message(details["input"], _NUMBERS[kind], words_of(forms)))
     elif kind == "missing":
         report(full, _missing_message(str(inner[-1]), section))
     elif kind in ("model_type", "dict_type", "model_attributes_type"):
@@ -206,7 +261,12 @@ def _place_in(data: Any, details: ErrorDetails, model: Model) -> tuple[Path, Mod
     return tuple(steps), section
 
 
-def _literal_message(details: ErrorDetails, path: Path, suggester: Suggester) -> str:
+def _literal_message(details: ErrorDetails, path: Path, suggester: Suggester, number: str | None) -> str:
+    """The message for a word that is not known.
+
+    Args:
+        number: the kind of number that would do as well, or None.
+    """
     value = details["input"]
     expected = str(details["ctx"]["expected"])
     known = re.findall(r"'([^']*)'", expected) or [expected]
@@ -216,7 +276,11 @@ def _literal_message(details: ErrorDetails, path: Path, suggester: Suggester) ->
     foreign = advice_for_value(key, value)
     if foreign is not None:
         return f"`{clipped(value)}`: {foreign}"
-    return f"unknown {key} {shown(value)}: {suggester.hint(value, known, 'values')}"
+    if number is not None and _is_number(resolve(value), number):
+        return _number_message(value, number, known)
+    hint = suggester.hint(value, known, "values")
+    also = f", or {number}" if number is not None and hint.endswith(listed(known)) else ""
+    return f"unknown {key} {shown(value)}: {hint}{also}"
 
 
 def _missing_message(key: str, section: Model) -> str:
@@ -230,20 +294,25 @@ def _said(details: ErrorDetails) -> str:
     return details["msg"].removeprefix("Value error, ")
 
 
-def _number_message(expected: str) -> Callable[[ErrorDetails, Path], str]:
-    def message(details: ErrorDetails, path: Path) -> str:
-        value = details["input"]
-        found = f"found {shown(value)}, expected {expected}"
-        if isinstance(value, float) and value.is_integer():
-            return f"{found}: write {int(value)}" if abs(value) < 1e15 else found
-        read = resolve(value) if isinstance(value, str) else None
-        if isinstance(read, int) and not isinstance(read, bool):
-            return f"{found}: write {clipped(str(value))} without quotes"
-        if isinstance(read, float) and expected != "an integer":
-            return f"{found}: write {clipped(str(value))} without quotes"
-        return found
+def _number_message(value: Any, expected: str, words: Sequence[str]) -> str:
+    """The message for a value that is no number of the expected kind.
 
-    return message
+    Args:
+        words: that would do as well.
+    """
+    also = f", or {'one of ' if len(words) > 1 else ''}{listed(words)}" if words else ""
+    found = f"found {shown(value)}, expected {expected}{also}"
+    if isinstance(value, float) and value.is_integer():
+        return f"{found}: write {int(value)}" if abs(value) < 1e15 else found
+    if isinstance(value, str) and _is_number(resolve(value), expected):
+        return f"{found}: write {clipped(value)} without quotes"
+    return found
+
+
+def _is_number(value: Any, expected: str) -> bool:
+    """True for a number of the kind that is expected."""
+    kinds = int if expected == _INTEGER else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _bool_message(details: ErrorDetails, path: Path) -> str:
@@ -299,10 +368,11 @@ def _form_message(details: ErrorDetails, path: Path) -> str:
     return f"`{clipped(value)}`: {foreign}" if foreign else f"found {shown(value)}, {details['msg']}"
 
 
+_INTEGER, _NUMBER = "an integer", "a number"
+_NUMBERS = {"int_type": _INTEGER, "int_from_float": _INTEGER, "float_type": _NUMBER}
+"""The kind of number that is expected, by the type of the refusal."""
+
 _MESSAGES: Mapping[str, Callable[[ErrorDetails, Path], str]] = {
-    "int_type": _number_message("an integer"),
-    "int_from_float": _number_message("an integer"),
-    "float_type": _number_message("a number"),
     "finite_number": lambda details, path: f"found {shown(details['input'])}, expected a finite number",
     "bool_type": _bool_message,
     "string_type": _text_message,

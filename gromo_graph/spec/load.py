@@ -12,12 +12,12 @@ from gromo_graph.spec.defaults import CURRENT
 from gromo_graph.spec.expand.expand_blocks import unfold
 from gromo_graph.spec.expand.include import include
 from gromo_graph.spec.expand.overrides import Overrides, apply_overrides
-from gromo_graph.spec.meant_keys import with_meant_keys
 from gromo_graph.spec.model import Spec
 from gromo_graph.spec.text.locations import Document
 from gromo_graph.spec.text.parse_yaml import parse_document
 from gromo_graph.spec.text.read_file import read_document
 from gromo_graph.spec.text.write import document_of
+from gromo_graph.spec.unknown_keys.meant_keys import with_meant_keys
 from gromo_graph.spec.wording import Suggester
 
 

@@ -115,6 +115,29 @@ def test_log_tells_warnings_and_errors(tmp_path: Path) -> None:
     assert " error: " in text.splitlines()[-1]
 
 
+def test_the_budget_that_the_data_set_is_the_first_line(tmp_path: Path) -> None:
+    open_spec = IRIS.replace("growth: {when: {every: 1, until: 0.75}, neurons: {per_step: 2}}\n", "")
+    (tmp_path / "small.yaml").write_text(open_spec)
+    log, out = tmp_path / "run.log", tmp_path / "run"
+    options = ("--out", out, "--force", "--set", "train.epochs=1", "--json")
+    words = "budget: 900 parameters, 10 for each of 90 training samples (`growth.stop.parameters_per_sample`)"
+    result = call("grow", tmp_path / "small.yaml", *options, "--log", log)
+    assert result.stderr.splitlines()[0] == words
+    assert "budget:" not in result.stdout
+    assert sum(line.endswith(words) for line in log.read_text().splitlines()) == 1
+    quiet = call("grow", tmp_path / "small.yaml", *options, "--quiet")
+    assert (quiet.stderr, quiet.stdout) == ("", result.stdout)
+
+
+def test_the_panel_shows_the_budget_that_the_data_set() -> None:
+    panel, seen = Panel("small"), []
+    grow(
+        iris(growth="{stop: {parameters_per_sample: 2}}", train__epochs="1"),
+        on_progress=Several([panel, lambda _: seen.append(shown(panel))]),
+    )
+    assert re.search(r"budget +180 parameters, 2 for each of 90 training samples", seen[0])
+
+
 def test_log_that_cannot_be_written_is_told_before_anything_is_made(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(IRIS)
     result = call(

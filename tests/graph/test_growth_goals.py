@@ -135,6 +135,23 @@ def test_a_training_too_short_for_its_steps_is_told_at_the_start() -> None:
         grow(iris(growth="{when: {steps: 40, until: 0.5}}", train__epochs="2"))
 
 
+def test_a_training_of_fewer_steps_than_ticks_to_a_target_is_told_at_the_start() -> None:
+    def short(batch_size: int) -> Spec:
+        return iris(
+            nodes__hidden__grow="{target: 9}",
+            growth="{}",
+            train__epochs="1",
+            train__batch_size=str(batch_size),
+        )
+
+    words = (
+        "growth is tried 1 time and not 2 times .* has 1 training step in all; train longer, or ask for fewer"
+    )
+    with pytest.warns(UserWarning, match=words):
+        grow(short(90))
+    grow(short(45))  # two steps, in which a warning would be an error
+
+
 def test_begin_after_until_is_refused() -> None:
     with pytest.raises(SpecError, match="write a `begin` below `until`"):
         iris(growth="{when: {begin: 0.5, until: 0.4}}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from dataclasses import replace
 from types import SimpleNamespace
@@ -495,3 +496,35 @@ def test_an_optimizer_that_was_not_given_is_told_of(told: bool) -> None:
             optimizer.step()
             assert any(event.decision for event in scheduler.after_batch(x, y, HELD_OUT))
     assert [str(each.message) for each in caught] == ([] if told else [UNFOLLOWED] * 2)
+
+
+def test_a_growth_that_refused_everything_names_the_setting_that_refused_it() -> None:
+    """Also after a checkpoint between the last tick and the end of growth."""
+    text = "{when: {until: 0.5, steps: 3, worth: 1000.0}}"
+    scheduler = GrowthScheduler(chain(growth=text), MSE, training_steps=12)
+    trained(scheduler, 5)
+    again = GrowthScheduler(scheduler.network, MSE, training_steps=12)
+    again.restore(scheduler.saved())
+    for each in (scheduler, again):
+        trained(each, 7)
+        assert each.reason is not None
+        assert each.reason.startswith("no growth step was applied; the last one tried: `")
+        assert "`growth.when.worth` is 1000" in each.reason
+        assert "until" not in each.reason, "to grow for longer is no remedy"
+
+
+def test_a_growth_whose_last_tick_was_refused_says_why() -> None:
+    text = "{when: {until: 0.5, steps: 3}}"
+    scheduler = GrowthScheduler(chain(growth=text), MSE, training_steps=12)
+    trained(scheduler, 5)
+    assert scheduler.applied
+    scheduler.policy = scheduler.policy.model_copy(
+        update={"when": scheduler.policy.when.model_copy(update={"worth": 1000.0})}
+    )
+    trained(scheduler, 7)
+    assert scheduler.reason is not None
+    assert re.match(
+        r"growth ends after 6 of 12 training steps: .*; nothing was applied at the last tick: `",
+        scheduler.reason,
+    )
+    assert "`growth.when.worth` is 1000" in scheduler.reason

@@ -202,6 +202,17 @@ def test_growth_ends_when_the_accuracy_is_enough() -> None:
             assert f"`growth.stop.accuracy` is {goal:g}" in str(scheduler.reason)
 
 
+def test_growth_of_which_every_step_was_refused_ends_with_the_reason_of_the_refusal() -> None:
+    network = chain(growth="{when: {every: 1, worth: 1000.0, until: 0.5}}")
+    scheduler = GrowthScheduler(network, MSE, epochs=4)
+    steps(scheduler, 3)
+    assert scheduler.reason is not None
+    assert scheduler.reason.startswith("no growth step was applied; the last one tried: `")
+    assert "less loss for" in scheduler.reason
+    assert "`growth.when.worth` is 1000" in scheduler.reason
+    assert "until" not in scheduler.reason
+
+
 def test_applying_by_hand_does_not_end_growth() -> None:
     scheduler = scheduler_for("{stop: {improvement: 0.9999}}")
     scheduler.apply(scheduler.plan(DATA).candidates[0])

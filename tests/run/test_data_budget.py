@@ -21,6 +21,7 @@ from gromo_graph import (
     resume,
 )
 from gromo_graph.graph import build_graph
+from gromo_graph.run.epoch_progress import Progress
 from gromo_graph.run.measured_plan import plan
 from gromo_graph.run.training.growth_policy import policy_for
 from gromo_graph.spec import Spec
@@ -215,3 +216,53 @@ def test_it_is_resumed_to_the_bit_where_nothing_is_said(tmp_path: Path) -> None:
         grow(parse_spec(OPEN), out=tmp_path / "broken", seed=0, device="cpu", on_progress=stop)
     resume(tmp_path / "broken")
     same_runs(tmp_path / "whole", tmp_path / "broken")
+
+
+class Told:
+    """A watcher that keeps the budgets that it is told, each with the epochs that were over then."""
+
+    def __init__(self) -> None:
+        self.budgets: list[tuple[int, str]] = []
+        self.epochs = 0
+
+    def __call__(self, progress: Progress) -> None:
+        self.epochs += 1
+
+    def budget(self, words: str) -> None:
+        self.budgets.append((self.epochs, words))
+
+
+def told_by(text: str, *overrides: str) -> list[tuple[int, str]]:
+    told = Told()
+    grow(parse_spec(text, overrides=list(overrides)), device="cpu", on_progress=told)
+    return told.budgets
+
+
+@pytest.mark.parametrize(("text", "for_each"), [(OPEN, 10), (TEXT, 2)])
+def test_the_budget_is_told_once_before_the_training(text: str, for_each: int) -> None:
+    words = f"{for_each * TRAINING} parameters, {for_each} for each of {TRAINING} training samples"
+    assert told_by(text) == [(0, f"{words} (`growth.stop.parameters_per_sample`)")]
+
+
+@pytest.mark.parametrize("override", ["growth.stop={parameters: 50}", "growth.stop={steps: 1}"])
+def test_a_budget_that_does_not_follow_the_data_is_not_told(override: str) -> None:
+    assert told_by(OPEN, override) == []
+
+
+def test_a_branch_tells_its_own_budget_too(tmp_path: Path) -> None:
+    grow(spec(), out=tmp_path / "run", seed=0, device="cpu")
+    told, other = Told(), ["growth.stop.parameters_per_sample=4"]
+    branch(tmp_path / "run", at=1, overrides=other, out=tmp_path / "other", on_progress=told)
+    assert [words.split()[0] for _, words in told.budgets] == ["180", "360"]
+
+
+@pytest.mark.parametrize("clock", ["{until: 0.5}", "{every: 1}"])
+def test_a_budget_below_the_beginning_is_told_at_the_start_with_the_word_to_change(clock: str) -> None:
+    small = spec("growth.stop.parameters_per_sample=0.1", f"growth.when={clock}", "train.epochs=1")
+    words = (
+        r"nothing will grow: .* 11 of 9 parameters .* write a larger `growth\.stop\.parameters_per_sample`, "
+    )
+    told = Told()
+    with pytest.warns(UserWarning, match=words):
+        grow(small, device="cpu", on_progress=told)
+    assert not told.budgets or "every" in clock

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gromo_graph import check_spec
+from gromo_graph import Growth, SpecError, check_spec
 from gromo_graph.spec.field_names import keys_of
 from gromo_graph.spec.foreign_words import _KINDS, _NODE_KEYS
 from gromo_graph.spec.kinds import KINDS
@@ -202,6 +202,35 @@ SECTIONS = [
     ("learning_rate: 9", "learning_rate", "write `train: {optimizer: {lr: ...}}`"),
     ("device: cuda", "device", "`device`: option `--device`"),
 ]
+MISPLACED = [
+    ("growth: {stop: {beyond: 1.5}}", "growth.stop.beyond", "its place is `growth.beyond`"),
+    ("growth: {stop: {beyond: 0.5}}", "growth.stop.beyond", "its place is `growth.beyond`"),
+    ("growth: {until: 0.5}", "growth.until", "its place is `growth.when.until`"),
+    ("growth: {stop: {until: 0.5}}", "growth.stop.until", "its place is `growth.when.until`"),
+    ("growth: {steps: 4}", "growth.steps", "its place is `growth.when.steps` or `growth.stop.steps`"),
+    ("growth: {epochs: 4}", "growth.epochs", "its place is `train.epochs`"),
+    ("growth: {optimizer: {lr: 1}}", "growth.optimizer", "its place is `train.optimizer`"),
+    ("train: {optimizer: {batchSize: 3}}", "train.optimizer.batchSize", "its place is `train.batch_size`"),
+    ("train: {growth: {}}", "train.growth", "its place is `growth` at the top of the document"),
+    ("beyond: 2", "beyond", "its place is `growth.beyond`"),
+    ("stop: {steps: 1}", "stop", "its place is `growth.stop`"),
+    ("train: {batchsize: 3}", "train.batchsize", "did you mean `batch_size`?"),
+]
+"""Words of this language in a section of another level."""
+MISPLACED_IN_NODES = [
+    (", max: 9", "max", "its place is `nodes.h.grow.max`"),
+    (", grow: {activation: relu}", "grow.activation", "its place is `nodes.h.activation`"),
+    (", kernel: 3", "kernel", "known keys are"),  # `grow.kernel` is a word
+]
+NUMBERS_OR_WORDS = [
+    ("growth: {stop: {parameters_per_sample: ten}}", "known values: auto, none, or a number"),
+    ("growth: {stop: {parameters_per_sample: atuo}}", "Known values: auto, none, or a number"),
+    ("growth: {stop: {parameters_per_sample: '10'}}", "or one of auto, none: write 10 without quotes"),
+    ("growth: {stop: {parameters_per_sample: [2]}}", "expected a number, or one of auto, none"),
+    ("train: {threshold: half}", "known values: tuned, or a number"),
+    ("train: {threshold: true}", "expected a number, or tuned"),
+    ("train: {clip: half}", 'found "half", expected a number'),
+]
 
 
 @pytest.mark.parametrize("name", sorted({document for document, *_ in DOCUMENTS}))
@@ -240,6 +269,48 @@ def test_words_of_sections(section: str, path: str, message: str) -> None:
     }
     assert message in found[path]
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(("section", "path", "message"), MISPLACED)
+def test_a_word_at_the_wrong_level_is_pointed_to_its_place(section: str, path: str, message: str) -> None:
+    text = FRAME.format(node=LINEAR, sections=section)
+    ((found, told),) = ((problem.path, problem.message) for problem in check_spec(text))
+    assert found == path
+    assert told.endswith(message)
+
+
+@pytest.mark.parametrize(("written", "key", "message"), MISPLACED_IN_NODES)
+def test_a_word_of_a_node_at_the_wrong_level_too(written: str, key: str, message: str) -> None:
+    text = FRAME.format(node=LINEAR.replace("}", written + "}"), sections="")
+    (problem,) = check_spec(text)
+    assert problem.path == f"nodes.h.{key}"
+    assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("growth.stop.beyond=1.5", "`growth.beyond`"),
+        ("growth.stop.when.until=0.5", "`growth.when.until`"),
+        ("growth.steps=4", "`growth.when.steps` or `growth.stop.steps`"),
+        ("nodes.h.max=9", "`nodes.h.grow.max`"),
+        ("train.batchsize=9", "`train.batch_size`"),
+    ],
+)
+def test_a_path_at_the_wrong_level_is_pointed_to_its_place(override: str, meant: str) -> None:
+    (problem,) = check_spec(FRAME.format(node=LINEAR, sections=""), overrides=[override])
+    assert problem.message.endswith(f"did you mean {meant}?")
+
+
+def test_sections_in_python_point_to_the_place_too() -> None:
+    with pytest.raises(SpecError, match=r"unknown key `until`: its place is `growth\.when\.until`"):
+        Growth(until=0.5)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(("section", "message"), NUMBERS_OR_WORDS)
+def test_a_setting_that_takes_a_number_or_a_word_names_both(section: str, message: str) -> None:
+    (problem,) = check_spec(FRAME.format(node=LINEAR, sections=section))
+    assert problem.message.endswith(message)
 
 
 def test_the_words_to_write_are_those_of_the_language() -> None:

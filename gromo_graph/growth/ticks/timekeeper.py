@@ -27,12 +27,14 @@ class Timekeeper:
 
     Attributes:
         done: how much of it is done. applied: growth steps applied so far.
+        refused: why nothing was applied at the last tick; None if something was, or if nothing was due.
     """
 
     def __init__(
         self, policy: Growth, epochs: int, training_steps: int | None, *, knows_epochs: bool = True
     ) -> None:
         self.done, self.applied, self._knows_epochs = Elapsed(), 0, knows_epochs
+        self.refused: str | None = None
         self._began = time.perf_counter()
         self._set(policy, epochs, training_steps)
 
@@ -127,10 +129,25 @@ class Timekeeper:
             return reason + (goal_missed(graph, self.policy, "growth.stop.steps") if stop.steps else "")
         if over is not None:
             full = None if self.policy.counts_epochs else budget_reached(graph, self.policy)
-            return full or over + goal_missed(graph, self.policy, self.clock.ended_by)
+            return full or self._ended(over, graph)
         if stop.seconds is not None and seconds >= stop.seconds and not in_time:
             return f"{seconds:.1f} seconds have passed: `growth.stop.seconds` is {stop.seconds:g}"
         return budget_reached(graph, self.policy)
+
+    def _ended(self, over: str, graph: Graph) -> str:
+        """The reason of a growth that the clock ends.
+
+        A tick makes up for those before it: if the last one applies nothing, what is missing of a budget or a target is
+        missing for that reason, and to grow for longer is no remedy.
+
+        Args:
+            over: the words of the clock.
+        """
+        if self.refused is None:
+            return over + goal_missed(graph, self.policy, self.clock.ended_by)
+        if not self.applied:
+            return f"no growth step was applied; the last one tried: {self.refused}"
+        return f"{over}; nothing was applied at the last tick: {self.refused}"
 
     def never_flat(self) -> str:
         """An addition to the reason why growth is over: no plateau was ever reached; empty if none was asked for."""
@@ -146,6 +163,7 @@ class Timekeeper:
             "batch": self.done.steps,
             "tick": self.done.ticks,
             "applied": self.applied,
+            "refused": self.refused,
             "plateau": {"values": self._plateau.values, "seen": self._plateau.seen},
             "seconds": time.perf_counter() - self._began,
         }
@@ -153,7 +171,7 @@ class Timekeeper:
     def restore(self, plain: Mapping[str, Any]) -> None:
         """Go on where `saved` was called; release 0.1 counted neither training steps nor ticks."""
         self.done = Elapsed(plain["epoch"], plain.get("batch", 0), plain.get("tick", 0))
-        self.applied = plain["applied"]
+        self.applied, self.refused = plain["applied"], plain.get("refused")
         self._plateau.values, self._plateau.seen = list(plain["plateau"]["values"]), plain["plateau"]["seen"]
         self._began = time.perf_counter() - plain["seconds"]
 

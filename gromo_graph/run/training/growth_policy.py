@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gromo_graph.amounts import amount
 from gromo_graph.errors import RunError
 from gromo_graph.graph import Graph
 from gromo_graph.run.data.samples import Samples, size_of
@@ -39,6 +40,26 @@ def policy_for(graph: Graph, part: Samples) -> Growth:
             "`parameters` instead"
         )
     return growth.model_copy(update={"stop": growth.stop.for_samples(samples)})
+
+
+def budget_words(policy: Growth, part: Samples) -> str | None:
+    """The parameters that the training samples allow, in words; None if it is not they that limit the network.
+
+    Args:
+        policy: of `policy_for`. part: that is trained on.
+
+    >>> import torch
+    >>> from torch.utils.data import TensorDataset
+    >>> policy = Growth(stop=Stop(parameters_per_sample=10).for_samples(150))
+    >>> budget_words(policy, TensorDataset(torch.zeros(150, 4)))
+    '1,500 parameters, 10 for each of 150 training samples (`growth.stop.parameters_per_sample`)'
+    """
+    samples, stop = size_of(part), policy.stop
+    rule, parameters = stop.parameters_per_sample, stop.parameters
+    if samples is None or parameters is None or not isinstance(rule, float):
+        return None
+    each = f"{rule:g} for each of {amount(samples, 'training sample')}"
+    return f"{amount(parameters, 'parameter')}, {each} (`growth.stop.parameters_per_sample`)"
 
 
 def _open(graph: Graph, samples: int | None) -> Stop | None:

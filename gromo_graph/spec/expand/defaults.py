@@ -11,6 +11,7 @@ from gromo_graph.spec.explain import not_a_map, report_key, wrong_values
 from gromo_graph.spec.field_names import keys_of
 from gromo_graph.spec.kinds import KINDS
 from gromo_graph.spec.text.locations import UNKNOWN, Location, clipped
+from gromo_graph.spec.unknown_keys.misplaced_keys import Tree
 from gromo_graph.spec.wording import shown
 
 _OWN = ("kind", "from")
@@ -72,5 +73,7 @@ def _has(kind: str, key: str, work: Expansion) -> bool:
         return False
     if key in keys_of(KINDS[kind]):
         return True
-    report_key(key, KINDS[kind], ("defaults", kind), report=work.report, suggester=work.suggester)
+    path, model = ("defaults", kind), KINDS[kind]
+    around = Tree(path, model)
+    report_key(key, model, path, report=work.report, suggester=work.suggester, around=around)
     return False

@@ -17,7 +17,8 @@ from gromo_graph.spec.python_values import plain
 from gromo_graph.spec.text.locations import Document, Location, Path, clipped, path_text
 from gromo_graph.spec.text.parse_yaml import EMPTY, parse_document
 from gromo_graph.spec.text.write import plain_flow_text
-from gromo_graph.spec.wording import Suggester, listed
+from gromo_graph.spec.unknown_keys.misplaced_keys import Tree, places_of
+from gromo_graph.spec.wording import Suggester, folded, listed
 
 Overrides = Mapping[str, Any] | Sequence[str]
 """`{"train.epochs": 3}` or `["train.epochs=3"]`; values that are texts are read as YAML."""
@@ -133,9 +134,10 @@ class _PathReader:
     suggester: Suggester
     taken: list[str | int] = field(default_factory=list)
     document: Any = field(init=False)
+    around: Tree = field(init=False)  # the sections that a key may belong to which they do not have here
 
     def __post_init__(self) -> None:
-        self.document = self.data
+        self.document, self.around = self.data, Tree((), self.root)
 
     def steps(self, path: Sequence[str]) -> Path | str:
         """The steps of the path, or what is wrong with it."""
@@ -152,6 +154,8 @@ class _PathReader:
             value = data.get(step) if isinstance(data, dict) else None
             data = value if index is None else data[index]
             self.taken.append(taken)
+            if len(self.taken) == 2 and self.taken[0] == "nodes" and known_section is not None:
+                self.around = Tree(tuple(self.taken), known_section)
         return tuple(self.taken)
 
     def known(self, data: Any, section: Model | None) -> list[str | int]:
@@ -194,6 +198,11 @@ class _PathReader:
         where = f" in `{path_text(tuple(self.taken))}`" if self.taken else ""
         message = f"unknown path: there is no `{clipped(step)}`{where}"
         near = self.suggester.nearest(step, known)
+        misspelt = near is not None and folded(near) == folded(step)
+        places = [] if misspelt else places_of(step, tuple(self.taken), self.around)
+        if places:
+            meant = " or ".join(f"`{path_text((*place, *rest))}`" for place in places)
+            return f"{message}, did you mean {meant}?"
         if near is not None:
             return f"{message}, did you mean `{path_text((*self.taken, near, *rest))}`?"
         return f"{message}, known here: {listed(known) or 'nothing'}"

@@ -8,6 +8,7 @@ from gromo_graph.errors import Problem
 from gromo_graph.spec.explain import report_key
 from gromo_graph.spec.field_names import Model
 from gromo_graph.spec.text.locations import MAX_PROBLEMS, Document, Path
+from gromo_graph.spec.unknown_keys.misplaced_keys import Tree
 from gromo_graph.spec.wording import Suggester
 
 
@@ -30,7 +31,9 @@ def with_meant_keys(document: Document, *, root: Model, suggester: Suggester) ->
     names = {key: key for key in data}
     for key in data:
         if key not in root.model_fields and len(problems) < MAX_PROBLEMS:
-            meant = report_key(key, root, (), value=data[key], report=report, suggester=suggester)
+            meant = report_key(
+                key, root, (), value=data[key], report=report, suggester=suggester, around=Tree((), root)
+            )
             if meant is not None and meant not in names.values():
                 names[key] = meant
     return replace(
