@@ -79,16 +79,18 @@ def can_grow(graph: Graph, policy: Growth) -> bool:
     )
 
 
-def goal_missed(graph: Graph, policy: Growth, word: str) -> str:
+def goal_missed(graph: Graph, policy: Growth, word: str | None) -> str:
     """Said behind a reason if growth ends with less than 95 % of a budget used, or without one below a target.
 
     Args:
-        word: the setting that ended growth.
+        word: the setting that ended growth; None if to raise a setting is no remedy.
     """
     able = [group for group in graph.groups if obstacle(graph, group, policy) is None]
     missed = _unused(graph, policy) if policy.stop.is_budget else _below_target(able)
     if policy.counts_epochs or missed is None:
         return ""
+    if word is None:
+        return f"; {missed}"
     if able and all(group.grow.max is not None and group.features >= group.grow.max for group in able):
         word = "grow.max"
     elif any(group.grow.step is not None for group in able):

@@ -528,3 +528,13 @@ def test_a_growth_whose_last_tick_was_refused_says_why() -> None:
         scheduler.reason,
     )
     assert "`growth.when.worth` is 1000" in scheduler.reason
+
+
+def test_a_growth_that_refused_everything_says_how_much_of_the_budget_is_missing() -> None:
+    text = "{select: information, criterion: natural, when: {until: 0.5, steps: 3}, stop: {parameters: 2000}}"
+    scheduler = GrowthScheduler(chain(growth=text), MSE, training_steps=12)
+    trained(scheduler, 12)
+    assert scheduler.reason is not None
+    said = r"no growth step was applied; budget \d% used; the last one tried: "
+    assert re.match(said, scheduler.reason)
+    assert "raise" not in scheduler.reason

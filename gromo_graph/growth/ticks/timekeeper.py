@@ -143,11 +143,12 @@ class Timekeeper:
         Args:
             over: the words of the clock.
         """
+        missed = goal_missed(graph, self.policy, self.clock.ended_by if self.refused is None else None)
         if self.refused is None:
-            return over + goal_missed(graph, self.policy, self.clock.ended_by)
+            return over + missed
         if not self.applied:
-            return f"no growth step was applied; the last one tried: {self.refused}"
-        return f"{over}; nothing was applied at the last tick: {self.refused}"
+            return f"no growth step was applied{missed}; the last one tried: {self.refused}"
+        return f"{over}{missed}; nothing was applied at the last tick: {self.refused}"
 
     def never_flat(self) -> str:
         """An addition to the reason why growth is over: no plateau was ever reached; empty if none was asked for."""
