@@ -56,10 +56,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class GrowthMark:
-    """A growth step among the curves: its epoch, and a description in words."""
+    """A growth step among the curves: its epoch, a description in words, and whether it took neurons out."""
 
     epoch: int
     words: str
+    is_pruning: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,11 @@ def plots_of(epochs: Sequence[Epoch], events: Sequence[GrowthEvent]) -> tuple[Pl
         return ()
     applied = [event for event in events if event.decision is not None]
     marks = tuple(
-        GrowthMark(event.epoch or 0, f"step {event.step}: {decision_words(event.decision)}")
+        GrowthMark(
+            event.epoch or 0, f"step {event.step}: {decision_words(decision)}", is_pruning=decision.is_pruning
+        )
         for event in applied
-        if event.decision is not None
+        if (decision := event.decision) is not None
     )
     measures = dict.fromkeys(name for epoch in epochs for name in (*epoch.train, *epoch.validation))
     plots = [

@@ -136,6 +136,25 @@ def test_what_a_step_changed_lights_up(page: Page, journal: Journal) -> None:
     assert named(page, new.decision.nodes[0]).locator(".badge").inner_html() == "new"
 
 
+def test_what_is_narrower_has_a_colour_of_its_own(page: Page, journal: Journal) -> None:
+    event = next(each for each in journal.applied if each.decision and each.decision.kind == "widen")
+    assert event.decision is not None
+    node, at = event.decision.nodes[0], journal.applied.index(event) + 1
+    gone = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--gone').trim()")
+
+    def line() -> str:
+        stroke = named(page, node).locator("rect").evaluate("each => getComputedStyle(each).stroke")
+        return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", stroke))
+
+    page.locator("#slider").fill(str(at))
+    assert line() != gone
+    page.locator("#slider").fill(str(at - 1))
+    page.locator("#base").select_option(str(at))
+    assert "−" in named(page, node).locator(".badge").inner_html()
+    assert line() == gone
+    assert page.locator("#drawing .edge.narrower").count() > 0
+
+
 def test_keys_buttons_and_play(page: Page, journal: Journal) -> None:
     last = len(journal.applied)
     page.locator("body").press("ArrowLeft")

@@ -108,6 +108,14 @@ def test_growth_steps_are_marked_in_each_curve(journal: Journal) -> None:
     assert sum(at.get("class") == "growth" for tag, at in page.tags if tag == "g") == 3 * 2
 
 
+def test_steps_that_took_neurons_out_have_marks_of_their_own(journal: Journal) -> None:
+    pruned = replace(journal.applied[-1].decision, kind="prune")
+    events = (*journal.events[:-1], replace(journal.applied[-1], decision=pruned))
+    page = Page(report_html(replace(journal, events=events)))
+    classes = [at.get("class") for tag, at in page.tags if tag == "g"]
+    assert (classes.count("growth"), classes.count("growth prune")) == (3, 3)
+
+
 def test_no_id_stands_twice(journal: Journal) -> None:
     page = Page(report_html(journal))
     ids = [at["id"] for _, at in page.tags if "id" in at]

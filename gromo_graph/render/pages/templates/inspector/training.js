@@ -12,7 +12,7 @@ function smoothed(points, weight) {
 }
 
 function makePlots() {
-  const marks = data.events.map((event, index) => ({ x: event.epoch, event: index, words: `step ${event.step}: ${event.words}` }))
+  const marks = data.events.map((event, index) => ({ x: event.epoch, event: index, kind: event.kind, words: `step ${event.step}: ${event.words}` }))
     .filter((mark) => data.events[mark.event].kind !== null);
   const columns = data.epochs, column = (key) => columns.epoch.map((epoch, index) => [epoch, columns[key][index]]);
   const common = { across: "epoch", marks, hover: pointAt, pick: showEvent };
