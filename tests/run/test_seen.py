@@ -43,7 +43,7 @@ def test_a_figure_of_the_run(run: Run) -> None:
         assert list(train.get_ydata()) == [epoch.train["loss"] for epoch in run.epochs]
         assert list(validation.get_xdata()) == [1, 2, 3, 4]
         steps = [line for line in figure.axes[0].lines[2:] if line.get_linestyle() == ":"]
-        assert [line.get_xdata()[0] for line in steps] == [e.epoch for e in run.events if e.decision]
+        assert [line.get_xdata()[0] for line in steps] == [e.place for e in run.events if e.decision]
         figure.canvas.draw()
         pyplot.close(figure)
     values = grow(parse_spec(DIABETES.replace("name: progress", "name: $x$_1$")), device="cpu").plot()

@@ -31,7 +31,7 @@ const axisWords = (value) => (Math.abs(value) < 1e6 ? tickWords(value)
   : new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 }).format(value));
 const place = (value) => Math.round(value * 10) / 10;
 
-// A plot of lines over a whole number. `marks`: {x, event, kind, words}; `hover(x)` tells the others, `pick(event)` goes there.
+// A plot of lines over epochs or steps. `marks`: {x, event, kind, words}; `hover(x)` tells the others, `pick(event)` goes there.
 function linePlot({ title, across, lines, marks, fromZero, powers, hover, pick, box = PLOT }) {
   const drawn = lines.map((line) => ({ ...line, points: line.points.filter(([, value]) => known(value)) }))
     .filter((line) => line.points.length);
