@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -23,7 +24,9 @@ from gromo_graph import (
     resume,
 )
 from gromo_graph.records import Candidate
+from gromo_graph.render.drawing import style
 from gromo_graph.run.run import Run
+from gromo_graph.run.run_plot import plot_run
 from tests.render.samples import NOTHING, WIDENED
 from tests.run.specs import DIABETES, iris, parse_spec
 from tests.run.test_resume import BrokenOffError
@@ -50,6 +53,18 @@ def test_a_figure_of_the_run(run: Run) -> None:
     assert [axis.get_ylabel() for axis in values.axes] == ["loss", "parameters"]
     values.canvas.draw()
     pyplot.close(values)
+
+
+def test_steps_that_took_neurons_out_have_a_colour_and_a_name_of_their_own(run: Run) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    first, *_ = [event for event in run.events if event.decision]
+    pruned = replace(first, decision=replace(first.decision, kind="prune"))
+    axis = plot_run("x", run.epochs, (first, pruned, pruned)).axes[0]
+    grown, removed, again = [line for line in axis.lines if line.get_linestyle() == ":"]
+    assert (grown.get_color(), removed.get_color()) == (style.GROWN, style.REMOVED)
+    assert (grown.get_label(), removed.get_label()) == ("growth step", "pruning step")
+    assert again.get_label().startswith("_"), "named once in the legend"
+    pyplot.close("all")
 
 
 def test_epochs_are_those_of_the_journal_also_after_resuming(run: Run, tmp_path: Path) -> None:
