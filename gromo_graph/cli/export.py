@@ -118,7 +118,7 @@ class Chosen:
 def _chosen(target: str, weights: Path | None) -> Chosen:
     """The network of a run with the weights at its end and its preparation, or of a spec with those of a file."""
     from gromo_graph.errors import RunError
-    from gromo_graph.records.run_step import no_weights
+    from gromo_graph.records.journal import no_weights
     from gromo_graph.run import load_run
     from gromo_graph.spec.token_inputs import vocabularies
 

@@ -245,8 +245,7 @@ class Growing:
         """Samples of an epoch in all processes, from those that were trained on so far, if the policy goes by them."""
         if self.policy.select != "information":
             return None
-        done, length = self._time.done, self._time.training_steps
-        epochs = done.steps * self.epochs / length if length and done.steps else float(done.epochs)
+        epochs = self._time.fraction_of_epochs
         seen = self.processes.number(self._spending.settled) * self.processes.count
         return round(seen / epochs) if seen and epochs else None
 

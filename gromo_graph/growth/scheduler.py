@@ -140,7 +140,7 @@ class GrowthScheduler(Growing):
         check_loss(loss)
         check_lengths(epochs, training_steps)
         network = growing_network(network)
-        policy = network.spec.growth if policy is None else growth_of(policy)
+        policy = network.spec.growth if policy is None else growth_of(policy, document="policy")
         policy = with_target_schedule(policy, network.spec.nodes)
         check_stop(policy.stop)
         check_goals(network.graph, policy)

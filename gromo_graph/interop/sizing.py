@@ -17,6 +17,8 @@ from gromo_graph.spec import Spec, load_spec, parse_spec
 from gromo_graph.spec.fragments import node_of
 from gromo_graph.spec.kinds import Input, Layer, Node
 
+_DOCUMENT = "the default spec"
+
 
 def default_spec(features: int, outputs: int, hidden: Sequence[int]) -> Spec:
     """A plain network of linear layers with ReLU between.
@@ -27,11 +29,12 @@ def default_spec(features: int, outputs: int, hidden: Sequence[int]) -> Spec:
     >>> list(default_spec(4, 3, (2, 2)).nodes)
     ['x', 'hidden1', 'hidden2', 'y']
     """
-    nodes: dict[str, Node] = {"x": node_of("x", {"kind": "input", "shape": [features]})}
+    nodes: dict[str, Node] = {"x": node_of("x", {"kind": "input", "shape": [features]}, document=_DOCUMENT)}
     for place, width in enumerate(hidden, start=1):
         layer = {"kind": "linear", "from": next(reversed(nodes)), "features": width, "activation": "relu"}
-        nodes[f"hidden{place}"] = node_of(f"hidden{place}", layer)
-    nodes["y"] = node_of("y", {"kind": "linear", "from": next(reversed(nodes)), "features": outputs})
+        nodes[f"hidden{place}"] = node_of(f"hidden{place}", layer, document=_DOCUMENT)
+    last = {"kind": "linear", "from": next(reversed(nodes)), "features": outputs}
+    nodes["y"] = node_of("y", last, document=_DOCUMENT)
     spec = Spec("mlp", nodes, ("y",))
     return SetSection("train", {"optimizer": {"weight_decay": 0.2}}).spec_of(spec)
 

@@ -78,6 +78,11 @@ class Decision:
         """True if nothing was solved for: no candidate, slope or step size led to it."""
         return 0 < self.neurons == self.random
 
+    @property
+    def is_pruning(self) -> bool:
+        """True if it takes neurons out."""
+        return self.kind == "prune"
+
     def takes(self, candidate: Candidate) -> bool:
         """True if this is the candidate that was applied; of random neurons alone none was."""
         return not self.is_random and (self.kind, self.target) == (candidate.kind, candidate.target)

@@ -9,7 +9,7 @@ from typing import Any
 from gromo_graph.display import Tabled, printed
 from gromo_graph.records.decisions import Candidate, Decision
 from gromo_graph.records.histograms import Histograms
-from gromo_graph.records.validation import Count, Loss
+from gromo_graph.records.validation import Count, Epochs, Loss
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class GrowthEvent(Tabled):
         tick: times that growth has been tried, this one included.
         batch: training steps done when it was tried; 0 if they were not counted.
         memory: bytes that the statistics of the step took; 0 if it needed none, or if that is not known.
+        epochs_done: as `epoch`, with the part of the epoch that was done: 2.5 in the middle of the third. None as
+            there, and in older journals.
         time: everything about clocks, in seconds; the `milliseconds` of a forward pass after it, if the policy ends by
             them. Never part of a comparison.
         histograms: of the weights and outputs of each node after it, of an event that a journal told; no part of
@@ -60,6 +62,7 @@ class GrowthEvent(Tabled):
     memory: Count = 0
     tick: Count = 0
     batch: Count = 0
+    epochs_done: Epochs | None = None
     time: Mapping[str, Any] = field(default_factory=dict, compare=False)
     histograms: Histograms = field(default_factory=dict, compare=False)
 
@@ -73,6 +76,11 @@ class GrowthEvent(Tabled):
     def parameters_before(self) -> int:
         """Trainable numbers before the step."""
         return self.parameters - (self.decision.delta_parameters if self.decision else 0)
+
+    @property
+    def place(self) -> float:
+        """Its place on an axis of epochs: that of its training step if it is known, else the whole epoch before it."""
+        return float(self.epoch or 0) if self.epochs_done is None else self.epochs_done
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, in the order of the journal line."""
@@ -92,6 +100,7 @@ class GrowthEvent(Tabled):
             "memory": self.memory,
             "tick": self.tick,
             "batch": self.batch,
+            "epochs_done": self.epochs_done,
             "time": dict(self.time),
         }
 
@@ -115,5 +124,6 @@ class GrowthEvent(Tabled):
             memory=values.get("memory", 0),
             tick=values.get("tick", 0),
             batch=values.get("batch", 0),
+            epochs_done=values.get("epochs_done"),
             time=values.get("time", {}),
         )

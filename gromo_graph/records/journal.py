@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from gromo_graph.errors import RunError
 from gromo_graph.records.atomic_files import read_file
 from gromo_graph.records.events import GrowthEvent
-from gromo_graph.records.run_step import no_weights
+from gromo_graph.records.run_step import run_step, steps_words
 from gromo_graph.records.validation import Count, Loss, first_problem
 
 JOURNAL = "journal.jsonl"
@@ -122,6 +122,28 @@ class Journal:
     def applied(self) -> tuple[GrowthEvent, ...]:
         """The events that changed the network."""
         return tuple(event for event in self.events if event.decision is not None)
+
+
+def no_weights(address: str | PathLike[str]) -> str | None:
+    """Says why an address of a step cannot be taken where weights are needed; None if it is no such address.
+
+    The advice is to make the weights of the step again, if the run has that step.
+    """
+    found = run_step(address)
+    if found is None:
+        return None
+    try:
+        applied = len(read_journal(found.run / JOURNAL).applied)
+    except RunError as error:
+        return str(error)
+    if found.number == 0:
+        return f"the weights before any growth are not kept: {steps_words(applied)}"
+    if found.number > applied:
+        return f"there is no step {found.number}: {steps_words(applied)}"
+    return (
+        f"a run keeps the weights of its end alone: make those of step {found.step} again with "
+        f"`gromo-graph replay {found.run} --to {found.step} -o DIR`, and give DIR"
+    )
 
 
 def check_is_folder(path: Path) -> None:

@@ -6,12 +6,19 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+_LONGEST = 15  # digits; no run has so many steps, and Python reads no number of thousands of digits
+
 
 class RunStep(NamedTuple):
     """A run and a growth step of it: digits, 0 for before any."""
 
     run: Path
     step: str
+
+    @property
+    def number(self) -> int:
+        """The step as a number."""
+        return int(self.step[:_LONGEST])
 
 
 def run_step(address: str | os.PathLike[str]) -> RunStep | None:
@@ -25,10 +32,12 @@ def run_step(address: str | os.PathLike[str]) -> RunStep | None:
     return RunStep(Path(run), step) if named and os.path.isdir(run) else None  # noqa: PTH112 - False for a name that is too long, too
 
 
-def no_weights(address: str | os.PathLike[str]) -> str | None:
-    """Says why an address of a step cannot be taken where weights are needed; None if it is no such address."""
-    found = run_step(address)
-    return found and (
-        f"a run keeps the weights of its end alone: make those of step {found.step} again with "
-        f"`gromo-graph replay {found.run} --to {found.step} -o DIR`, and give DIR"
-    )
+def steps_words(applied: int) -> str:
+    """The growth steps that a run has.
+
+    >>> steps_words(0), steps_words(1), steps_words(17)
+    ('the run has no growth step', 'the run has step 1 alone', 'the run has steps 1 to 17')
+    """
+    if applied > 1:
+        return f"the run has steps 1 to {applied}"
+    return "the run has step 1 alone" if applied else "the run has no growth step"

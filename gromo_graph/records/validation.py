@@ -14,6 +14,9 @@ def _or_null(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 Count = Annotated[int, Field(ge=0)]
 """A whole number from 0."""
 
+Epochs = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A finite number from 0, such as epochs with a part of one."""
+
 Loss = Annotated[float, WrapValidator(_or_null)]
 """A loss; JSON has no infinite numbers, and one that was infinite or NaN comes back as None."""
 

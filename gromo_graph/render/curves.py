@@ -56,10 +56,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class GrowthMark:
-    """A growth step among the curves: its epoch, and a description in words."""
+    """A growth step among the curves: its place among the epochs, its words, and whether it took neurons out."""
 
-    epoch: int
+    epoch: float
     words: str
+    is_pruning: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,18 +100,27 @@ def plots_of(epochs: Sequence[Epoch], events: Sequence[GrowthEvent]) -> tuple[Pl
         return ()
     applied = [event for event in events if event.decision is not None]
     marks = tuple(
-        GrowthMark(event.epoch or 0, f"step {event.step}: {decision_words(event.decision)}")
+        GrowthMark(
+            event.place, f"step {event.step}: {decision_words(decision)}", is_pruning=decision.is_pruning
+        )
         for event in applied
-        if event.decision is not None
+        if (decision := event.decision) is not None
     )
     measures = dict.fromkeys(name for epoch in epochs for name in (*epoch.train, *epoch.validation))
     plots = [
         Plot(measure, _curves_of(measure, epochs), marks, from_zero=measure == "loss") for measure in measures
     ]
-    first = applied[0].parameters_before if applied else epochs[0].parameters
-    sizes = ((0, first), *((epoch.epoch, epoch.parameters) for epoch in epochs))
-    plots.append(Plot("parameters", (Curve("", "size", sizes, stairs=True),), marks, from_zero=True))
+    stairs = (Curve("", "size", _parameters(epochs, applied), stairs=True),)
+    plots.append(Plot("parameters", stairs, marks, from_zero=True))
     return tuple(plot for plot in plots if plot.curves)
+
+
+def _parameters(epochs: Sequence[Epoch], applied: Sequence[GrowthEvent]) -> tuple[tuple[float, int], ...]:
+    """The parameters before any growth, after each step whose place is known, and at the end of each epoch."""
+    first = applied[0].parameters_before if applied else epochs[0].parameters
+    grown = {event.epochs_done: event.parameters for event in applied if event.epochs_done is not None}
+    ends = {float(epoch.epoch): epoch.parameters for epoch in epochs}
+    return tuple(sorted(({0.0: first} | grown | ends).items()))
 
 
 def size_plots_of(sizes: Mapping[str, Sequence[Size]]) -> tuple[Plot, ...]:

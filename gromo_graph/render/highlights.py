@@ -12,7 +12,7 @@ from gromo_graph.records import Decision, GrowthEvent
 from gromo_graph.render.drawing.text import clean, isolated, shortened
 from gromo_graph.spec.kinds import Layer, Shape
 
-_CHANGES_WIDTH = {"widen": 1, "prune": -1}
+_CHANGES_WIDTH = frozenset({"widen", "prune"})
 _NAME_EMS = 16.0
 _NAMES_LISTED = 4
 
@@ -25,6 +25,7 @@ class Highlights:
         added: the number of features that each layer gained; negative if it lost some.
         new: layers that did not exist before.
         before: the previous output shape of every node whose output has another width now.
+        narrower: nodes whose output has fewer features than before.
         values: other changes of a node, in words.
         new_edges: ids of edges that did not exist before.
         old: the graph before, if nodes or edges are gone; removed, removed_edges: their names and ids.
@@ -33,6 +34,7 @@ class Highlights:
     added: Mapping[str, int] = field(default_factory=dict)
     new: frozenset[str] = frozenset()
     before: Mapping[str, Shape] = field(default_factory=dict)
+    narrower: frozenset[str] = frozenset()
     values: Mapping[str, str] = field(default_factory=dict)
     new_edges: frozenset[str] = frozenset()
     old: Graph | None = None
@@ -43,6 +45,21 @@ class Highlights:
     def nodes(self) -> frozenset[str]:
         """Every node of the drawing that changed."""
         return frozenset(self.added) | frozenset(self.before) | frozenset(self.values) | self.new
+
+
+def narrower_nodes(
+    added: Mapping[str, int], before: Mapping[str, Shape], after: Mapping[str, Shape]
+) -> frozenset[str]:
+    """The nodes whose output has fewer features than before: layers that lost some, and all that read them in turn.
+
+    Args:
+        added: features that each layer gained. before, after: output shapes, features first.
+
+    >>> sorted(narrower_nodes({"stem": -2}, {"stem": (6, 5), "join": (8, 5)}, {"stem": (4, 5), "join": (6, 5)}))
+    ['join', 'stem']
+    """
+    lost = {name for name, change in added.items() if change < 0}
+    return frozenset(lost | {name for name, old in before.items() if after[name][0] < old[0]})
 
 
 def highlights_of(graph: Graph, event: GrowthEvent | None) -> Highlights:
@@ -57,7 +74,7 @@ def highlights_of(graph: Graph, event: GrowthEvent | None) -> Highlights:
     grown = [name for name in decision.nodes if name in graph.spec.nodes]
     if decision.kind not in _CHANGES_WIDTH:
         return Highlights(new=frozenset(grown))
-    change = _CHANGES_WIDTH[decision.kind] * decision.neurons
+    change = -decision.neurons if decision.is_pruning else decision.neurons
     nodes = dict(graph.spec.nodes)
     for name in grown:
         node = nodes[name]
@@ -67,9 +84,9 @@ def highlights_of(graph: Graph, event: GrowthEvent | None) -> Highlights:
     try:
         old = build_graph(replace(graph.spec, nodes=nodes)).shapes
     except GraphError:  # the event is of another graph: its names are all there is to show
-        return Highlights(added=added)
+        return Highlights(added=added, narrower=narrower_nodes(added, {}, {}))
     before = {name: old[name] for name in graph.order if old[name] != graph.shapes[name]}
-    return Highlights(added, before=before)
+    return Highlights(added, before=before, narrower=narrower_nodes(added, before, graph.shapes))
 
 
 def decision_words(decision: Decision) -> str:

@@ -12,12 +12,10 @@ from gromo_graph.errors import RenderError
 from gromo_graph.graph import Graph, build_graph
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import JOURNAL
-from gromo_graph.records.run_step import run_step
+from gromo_graph.records.run_step import run_step, steps_words
 from gromo_graph.spec.model import Spec
 
 SPEC = "spec.yaml"
-
-_LONGEST_STEP = 15  # digits; no run has so many steps, and Python reads no number of thousands of digits
 
 
 def resolve(target: Any, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent | None]:
@@ -56,7 +54,7 @@ def _of_path(path: Path, event: GrowthEvent | None) -> tuple[Graph, GrowthEvent 
     from gromo_graph.spec import load_spec
 
     if found := run_step(path):
-        return _at_step(found.run, int(found.step[:_LONGEST_STEP]))
+        return _at_step(found.run, found.number)
     if not os.path.isdir(path):  # noqa: PTH112 - False for a name that is too long, too
         return build_graph(load_spec(path)), event
     if not (path / SPEC).is_file():
@@ -80,5 +78,6 @@ def _at_step(run: Path, step: int) -> tuple[Graph, GrowthEvent | None]:
         return build_graph(parse_spec(journal.header.spec, file=f"{run}@0")), None
     event = next((event for event in journal.applied if event.step == step), None)
     if event is None:
-        raise RenderError(f"{run}@{step}: there is no such step, the run has {len(journal.applied)}")
+        there = steps_words(len(journal.applied))
+        raise RenderError(f"{run}@{step}: there is no step {step}: {there}, and 0 is before any growth")
     return build_graph(parse_spec(event.spec, file=f"{run}@{step}")), event

@@ -11,6 +11,7 @@ from gromo_graph.errors import RunError
 from gromo_graph.growth.effort.latency import MILLISECONDS
 from gromo_graph.records import GrowthEvent
 from gromo_graph.records.journal import Journal
+from gromo_graph.records.run_step import steps_words
 from gromo_graph.run.branch_point import BranchPoint
 from gromo_graph.run.data.image_sets.torchvision_sets import is_torchvision
 from gromo_graph.run.data.load_data import load_data
@@ -107,7 +108,7 @@ class KeptRun:
         """
         path, applied = self.folder.path, self.journal.applied
         if not 1 <= point.at <= len(applied):
-            raise RunError(f"{path}: there is no step {point.at}: the run has {len(applied)}")
+            raise RunError(f"{path}: there is no step {point.at}: {steps_words(len(applied))}")
         epoch = applied[point.at - 1].epoch or 0
         if point.spec_of(self.spec).train.epochs < epoch:
             raise RunError(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = {"train": "#7f8b99", "validation": "#1f63b5", "size": "#1f63b5"}
-_GROWN = "#00734d"
+_GROWN, _REMOVED = "#00734d", "#a34700"
 
 
 def plot_run(title: str, epochs: Sequence[Epoch], events: Sequence[GrowthEvent]) -> Figure:
@@ -48,9 +48,12 @@ def plot_run(title: str, epochs: Sequence[Epoch], events: Sequence[GrowthEvent])
         if plot.from_zero:
             axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)
-        for number, mark in enumerate(plot.marks):
-            label = "growth step" if number == 0 else None
-            axis.axvline(mark.epoch, color=_GROWN, linewidth=0.8, linestyle=":", zorder=0, label=label)
+        named = set()
+        for mark in plot.marks:
+            name, color = ("pruning step", _REMOVED) if mark.is_pruning else ("growth step", _GROWN)
+            label = None if name in named else name
+            axis.axvline(mark.epoch, color=color, linewidth=0.8, linestyle=":", zorder=0, label=label)
+            named.add(name)
     axes[0, 0].legend(frameon=False)
     axes[-1, 0].set_xlabel("epoch")
     # A dollar sign would begin a formula.

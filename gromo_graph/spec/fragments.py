@@ -1,4 +1,7 @@
-"""Nodes and sections given in Python as maps, as they would stand in a document."""
+"""Nodes and sections given in Python as maps, as they would stand in a document.
+
+The caller gives the name that stands in messages in place of a document's.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,22 @@ from gromo_graph.spec.text.locations import Path, path_text
 from gromo_graph.spec.train_settings import Train
 from gromo_graph.spec.wording import Suggester, shown
 
-_FILE = "<edit>"
+EDIT = "<edit>"
+"""The name of what an edit of a spec gives."""
+
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
-def node_of(name: str, written: Mapping[str, Any] | Node) -> Node:
+def node_of(name: str, written: Mapping[str, Any] | Node, *, document: str) -> Node:
     """The node that a map describes, as under `nodes` in a document.
+
+    Args:
+        document: the name of what gives the map, for messages.
 
     Raises:
         SpecError: in the words of the loader.
 
-    >>> node_of("h", {"kind": "linear", "from": "x", "features": 3}).features
+    >>> node_of("h", {"kind": "linear", "from": "x", "features": 3}, document=EDIT).features
     3
     """
     if isinstance(written, Node):
@@ -38,13 +46,16 @@ def node_of(name: str, written: Mapping[str, Any] | Node) -> Node:
     if not isinstance(kind, str) or kind not in KINDS:
         hint = suggester.hint(str(kind), tuple(KINDS), "kinds")
         raise SpecError(
-            [Problem(_FILE, 0, 0, path_text((*path, "kind")), f"unknown kind {shown(kind)}: {hint}")]
+            [Problem(document, 0, 0, path_text((*path, "kind")), f"unknown kind {shown(kind)}: {hint}")]
         )
-    return section_of(KINDS[kind], written, path)
+    return section_of(KINDS[kind], written, path, document=document)
 
 
-def section_of(model: type[AnyModel], written: Mapping[str, Any], path: Path) -> AnyModel:
+def section_of(model: type[AnyModel], written: Mapping[str, Any], path: Path, *, document: str) -> AnyModel:
     """The section that a map describes.
+
+    Args:
+        path: of the section in a document. document: the name of what gives the map, for messages.
 
     Raises:
         SpecError: in the words of the loader.
@@ -52,7 +63,7 @@ def section_of(model: type[AnyModel], written: Mapping[str, Any], path: Path) ->
     problems: list[Problem] = []
 
     def report(where: Path, message: str, *, key: bool = False) -> None:
-        problems.append(Problem(_FILE, 0, 0, path_text(where), message))
+        problems.append(Problem(document, 0, 0, path_text(where), message))
 
     found = read_section(model, plain(written), path, report=report, suggester=Suggester())
     if found is None:
@@ -60,25 +71,31 @@ def section_of(model: type[AnyModel], written: Mapping[str, Any], path: Path) ->
     return found
 
 
-def growth_of(written: Mapping[str, Any] | Growth) -> Growth:
+def growth_of(written: Mapping[str, Any] | Growth, *, document: str) -> Growth:
     """The policy that a map describes, as under `growth` in a document.
 
     Pydantic's `model_copy(update=...)` checks nothing and takes maps as they are, so a `Growth` is read again too.
 
+    Args:
+        document: the name of what gives the map, for messages.
+
     Raises:
         SpecError: in the words of the loader.
 
-    >>> growth_of({"neurons": {"per_step": 2}}).neurons.per_step
+    >>> growth_of({"neurons": {"per_step": 2}}, document="policy").neurons.per_step
     2
     """
     if not isinstance(written, Growth):
-        return section_of(Growth, written, ("growth",))
-    found = section_of(Growth, written_out(written), ("growth",))
+        return section_of(Growth, written, ("growth",), document=document)
+    found = section_of(Growth, written_out(written), ("growth",), document=document)
     return written if found == written else found
 
 
-def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path) -> AnyModel:
+def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path, *, document: str) -> AnyModel:
     """A section with some of its keys changed, `None` for their defaults; maps inside it are merged.
+
+    Args:
+        path: of the section in a document. document: the name of what gives the changes, for messages.
 
     Raises:
         SpecError: in the words of the loader.
@@ -93,7 +110,7 @@ def with_values(old: AnyModel, changes: Mapping[str, Any], path: Path) -> AnyMod
         written["kind"] = getattr(old, "kind")  # noqa: B009 - not every section has one
     if isinstance(old, Growth) and "until" in (changes.get("when") or ()):
         written["when"] = without_default_schedule(written["when"])
-    return section_of(type(old), _merged(written, changes), path)
+    return section_of(type(old), _merged(written, changes), path, document=document)
 
 
 def _merged(written: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,6 +136,41 @@ def test_what_a_step_changed_lights_up(page: Page, journal: Journal) -> None:
     assert named(page, new.decision.nodes[0]).locator(".badge").inner_html() == "new"
 
 
+def test_growth_steps_stand_at_their_training_steps_in_the_curves(opened: Opened, tmp_path: Path) -> None:
+    """The first of three is from an older release, which told its epoch alone: 2 of 6."""
+    write_journal(tmp_path / "journal.jsonl", groups=(("stem", "mix"), ("lift",), ("lift",)))
+    journal, places = read_journal(tmp_path), (None, 3.25, 5.5)
+    events = (replace(each, epochs_done=at) for each, at in zip(journal.events, places, strict=True))
+    (tmp_path / "page.html").write_text(inspector_html(replace(journal, events=tuple(events))))
+    page = opened(tmp_path / "page.html")
+    plot = page.locator("#plots figure", has_text="parameters")
+    marks = [float(mark.get_attribute("x1") or 0) for mark in plot.locator(".growth line").all()]
+    start, end = (float(plot.locator(".grid").first.get_attribute(side) or 0) for side in ("x1", "x2"))
+    assert marks == pytest.approx([start + (end - start) * at / 6 for at in (2, 3.25, 5.5)], abs=0.1)
+    stairs = plot.locator(".curve path").get_attribute("d") or ""
+    rises = [float(at) for at in re.findall(r"H([\d.]+)", stairs)]
+    assert set(marks[1:]) < set(rises), "the size changes at the steps whose places are known"
+
+
+def test_what_is_narrower_has_a_colour_of_its_own(page: Page, journal: Journal) -> None:
+    event = next(each for each in journal.applied if each.decision and each.decision.kind == "widen")
+    assert event.decision is not None
+    node, at = event.decision.nodes[0], journal.applied.index(event) + 1
+    gone = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--gone').trim()")
+
+    def line() -> str:
+        stroke = named(page, node).locator("rect").evaluate("each => getComputedStyle(each).stroke")
+        return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", stroke))
+
+    page.locator("#slider").fill(str(at))
+    assert line() != gone
+    page.locator("#slider").fill(str(at - 1))
+    page.locator("#base").select_option(str(at))
+    assert "−" in named(page, node).locator(".badge").inner_html()
+    assert line() == gone
+    assert page.locator("#drawing .edge.narrower").count() > 0
+
+
 def test_keys_buttons_and_play(page: Page, journal: Journal) -> None:
     last = len(journal.applied)
     page.locator("body").press("ArrowLeft")

@@ -361,7 +361,8 @@ def test_diff_of_two_steps_of_a_run(run: Path) -> None:
     grown = sum(event.decision.delta_parameters for event in journal.applied)
     assert json.loads(result.stdout)["delta_parameters"] == grown
     assert call("diff", f"{run}@{last}", run).exit_code == 0
-    assert f"there is no such step, the run has {last}" in failed(call("diff", run, f"{run}@{last + 1}"), 2)
+    there = f"there is no step {last + 1}: the run has steps 1 to {last}, and 0 is before any growth"
+    assert there in " ".join(failed(call("diff", run, f"{run}@{last + 1}"), 2).split())
     failed(call("diff", run, "missing.yaml"), 2)
 
 

@@ -68,6 +68,9 @@ def test_a_layer_whose_input_alone_changed_is_listed_and_not_lit_up() -> None:
     words = [phrase.words for phrase in phrases_of_difference(found)]
     assert words == ["→ changed: 1 node"]
     assert highlights_of_difference(found).nodes == {"a"}
+    back = diff(found.new.spec, found.old.spec)
+    assert [phrase.words for phrase in phrases_of_difference(back)] == ["→ narrower, dashed: 1 node"]
+    assert highlights_of_difference(back).narrower == {"a"}
 
 
 def test_a_wider_group() -> None:

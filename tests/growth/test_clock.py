@@ -280,7 +280,21 @@ def test_an_event_knows_its_epoch_if_somebody_said_how_long_one_is() -> None:
         events = trained(GrowthScheduler(network, MSE, training_steps=40, epochs=told), 40)
         found = {event.batch: event.epoch for event in events}
         assert [found[20], found[40]] == expected
+        done = {event.batch: event.epochs_done for event in events}
+        assert [done[20], done[40]] == expected, "as many as there are, with no part of one left"
     assert step_words(replace(events[0], epoch=None, batch=20, decision=None)) == "batch 20"
+
+
+def test_an_event_knows_its_place_inside_an_epoch() -> None:
+    network = chain(growth="{when: {until: 1.0, steps: 8}}")
+    events = trained(GrowthScheduler(network, MSE, training_steps=40, epochs=4), 40)
+    assert {event.batch: event.epochs_done for event in events}[15] == 1.5
+    assert all(event.epochs_done == event.place == event.batch / 10 for event in events)
+    assert all(event.epoch == event.batch // 10 for event in events)
+    scheduler = GrowthScheduler(chain(), MSE, policy={"when": {"every": 1}}, epochs=4)
+    event = scheduler.step(DATA, HELD_OUT)
+    assert event is not None
+    assert (event.epoch, event.epochs_done) == (1, 1.0)
 
 
 def test_a_budget_is_used_when_growth_ends_by_steps_and_by_epochs() -> None:

@@ -12,6 +12,7 @@ from torch.nn.functional import pad, unfold
 
 from gromo_graph import GrowingNetwork, GrowthScheduler, compile_network
 from gromo_graph.algebra import tangent_of
+from gromo_graph.growth.candidates.group_neurons import FEW_SAMPLES
 from gromo_graph.layers.activation import activation_module
 from gromo_graph.spec.settings import Growth, Neurons
 from tests import reference
@@ -249,7 +250,7 @@ def test_with_few_samples_neurons_are_those_of_the_raw_gradient() -> None:
     network = compiled(case.nodes)
     data = data_of(network, samples=7, size=7)
     candidate = planned(GrowthScheduler(network, MSE, policy=policy), data, "h2->new.1->y")
-    assert "raw gradient: few samples" in candidate.note
+    assert FEW_SAMPLES in candidate.note
     rows = case.rows(network, data)
     s = ridged(rows.second(rows.source, rows.source), policy.ridge)
     expected = reference.neurons(s, -rows.second(rows.source, rows.gradient))

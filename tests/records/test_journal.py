@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,9 @@ def test_the_folder_stands_for_its_journal(file: Path) -> None:
 
 
 def test_an_event_comes_back_as_it_was() -> None:
-    assert GrowthEvent.from_dict(json.loads(json.dumps(WIDENED.to_dict()))) == WIDENED
+    for event in (WIDENED, replace(WIDENED, batch=68, epochs_done=4.25)):
+        assert GrowthEvent.from_dict(json.loads(json.dumps(event.to_dict()))) == event
+    assert (WIDENED.place, replace(WIDENED, epochs_done=4.25).place) == (4.0, 4.25)
 
 
 @pytest.mark.parametrize("cut", [1, 10, 300])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gromo_graph.records.run_step import no_weights, run_step
+from gromo_graph.records.journal import no_weights
+from gromo_graph.records.run_step import run_step
 from tests.cli.test_verbs import call, failed
 from tests.render.samples import write_journal
 
@@ -15,7 +16,7 @@ from tests.render.samples import write_journal
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
-    write_journal(folder / "journal.jsonl")
+    write_journal(folder / "journal.jsonl", groups=(("stem", "mix"), (), ("lift",)))
     return folder
 
 
@@ -31,18 +32,42 @@ def test_a_file_of_that_name_is_meant(run: Path) -> None:
     assert run_step(f"{run}@1") is None
 
 
-@pytest.mark.parametrize(
-    ("verb", "code"),
-    [
-        (("plan",), 2),
-        (("grow",), 2),
-        (("validate",), 2),
-        (("evaluate",), 1),
-        (("export", "-o", "model.py"), 1),
-        (("pick", "--within", "1%"), 1),
-        (("history",), 1),
-    ],
-)
+VERBS = [
+    (("plan",), 2),
+    (("grow",), 2),
+    (("validate",), 2),
+    (("evaluate",), 1),
+    (("export", "-o", "model.py"), 1),
+    (("pick", "--within", "1%"), 1),
+    (("history",), 1),
+]
+
+
+@pytest.mark.parametrize(("verb", "code"), VERBS)
 def test_verbs_that_need_weights_say_how_to_get_them(run: Path, verb: tuple[str, ...], code: int) -> None:
     said = failed(call(verb[0], f"{run}@1", *verb[1:]), code)
     assert f"`gromo-graph replay {run} --to 1 -o DIR`" in " ".join(said.split())
+
+
+@pytest.mark.parametrize(("verb", "code"), VERBS)
+def test_verbs_that_need_weights_say_which_steps_there_are(
+    run: Path, verb: tuple[str, ...], code: int
+) -> None:
+    said = failed(call(verb[0], f"{run}@99", *verb[1:]), code)
+    assert "there is no step 99: the run has steps 1 to 2" in " ".join(said.split())
+    assert "replay" not in said
+
+
+@pytest.mark.parametrize("step", ["0", "3", "9" * 5000])
+def test_what_cannot_be_made_again_is_not_advised(run: Path, step: str) -> None:
+    reason = no_weights(f"{run}@{step}")
+    assert reason is not None
+    assert "replay" not in reason
+    assert reason.endswith("the run has steps 1 to 2")
+
+
+def test_a_journal_that_cannot_be_read_is_told(run: Path) -> None:
+    (run / "journal.jsonl").write_text("{}\n")
+    assert "damaged line" in (no_weights(f"{run}@1") or "")
+    (run / "journal.jsonl").unlink()
+    assert "this is no run" in (no_weights(f"{run}@1") or "")

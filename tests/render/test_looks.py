@@ -15,7 +15,7 @@ from gromo_graph.records import Candidate, Decision
 from gromo_graph.render import render
 from gromo_graph.render.drawing import fills, style
 from gromo_graph.render.drawing.collapse import block_names
-from gromo_graph.render.drawing.dot import to_dot
+from gromo_graph.render.drawing.dot import Drawing, to_dot
 from gromo_graph.render.drawing.options import DrawingOptions
 from gromo_graph.render.drawing.theme import DARK, themed
 from tests.render.samples import NS, RESIDUAL, WIDENED, Picture
@@ -65,7 +65,8 @@ def test_text_can_be_read_on_every_fill(theme: str) -> None:
             assert contrast(seen(ink), seen(fill)) >= 4.5, (ink, fill)
     for fill in KIND_FILLS:
         assert contrast(seen(style.INK), seen(fill)) >= 5, fill
-    assert contrast(seen(style.REMOVED), seen(style.REMOVED_FILL)) >= 4.5
+    for ink in (style.INK, style.QUIET, style.LAYER_WORD, style.REMOVED):
+        assert contrast(seen(ink), seen(style.REMOVED_FILL)) >= 4.5, ink
     for line in (style.GROWN, style.REMOVED, style.GROWABLE_LINE):
         assert contrast(seen(line), seen(style.PAPER)) >= 3, line
 
@@ -190,7 +191,48 @@ def test_growth_inside_a_block_is_seen() -> None:
     assert "+2 features" in picture.texts
 
 
-def test_what_was_taken_out_is_a_ghost() -> None:
+def parts_in(colour: str, drawing: Drawing) -> set[str]:
+    """The nodes and edges that are drawn in a colour."""
+    lines = [line for line in drawing.dot.splitlines() if f'color="{colour}"' in line]
+    ids = [found[1] for line in lines if (found := re.search(r"\bid=(\w+)", line))]
+    return {drawing.parts[each].name for each in ids}
+
+
+def inks_of_heading(drawing: Drawing, words: str) -> set[str]:
+    return set(re.findall(rf'COLOR="(#[0-9a-f]+)">(?:<B>)?{re.escape(words)}', drawing.dot))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "ink", "other", "look"),
+    [
+        ("widen", "stem, mix: +2 features", style.GROWN, style.REMOVED, "grown"),
+        ("prune", "stem, mix: −2 features", style.REMOVED, style.GROWN, "narrower"),
+    ],
+)
+def test_a_step_is_drawn_in_the_colour_of_what_it_did(
+    kind: str, words: str, ink: str, other: str, look: str
+) -> None:
+    event = replace(WIDENED, decision=Decision(kind, "stem", 2, ("stem", "mix"), 10, 10), candidates=())
+    drawing = to_dot(build_graph(RESIDUAL), event)
+    assert inks_of_heading(drawing, words) == {ink}
+    edges = {"stem->lift", "stem->join", "mix->join", "join->logits"}
+    assert parts_in(ink, drawing) == {"stem", "mix", "join", *edges}
+    assert parts_in(other, drawing) == set()
+    picture = Picture(render(RESIDUAL, event=event))
+    assert {name for name, (part, *_) in picture.parts.items() if look in part.classes} == parts_in(
+        ink, drawing
+    )
+
+
+def test_a_block_that_lost_features_is_drawn_so() -> None:
+    nodes = ("body.1.lift",)
+    event = replace(WIDENED, decision=Decision("prune", nodes[0], 2, nodes, -10, -10), candidates=())
+    drawing = to_dot(build_graph(BLOCKS), event, options=DrawingOptions(collapsed=("all",)))
+    assert parts_in(style.REMOVED, drawing) == {"body"}
+    assert inks_of_heading(drawing, "−2 features") == {style.REMOVED}
+
+
+def test_what_was_taken_out_is_dashed() -> None:
     event = replace(WIDENED, decision=Decision("prune", "lift", 2, ("lift",), -10, -10), candidates=())
     dot = to_dot(build_graph(RESIDUAL), event).dot
     (line,) = [each for each in dot.splitlines() if "−2 features" in each and style.REMOVED_FILL in each]

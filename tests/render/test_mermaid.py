@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given
 
 from gromo_graph import RenderError, Spec, diff, grow, parse_spec, render
 from gromo_graph.graph import build_graph
+from gromo_graph.records import Decision
 from gromo_graph.render.drawing import fills, style
 from gromo_graph.render.drawing.mermaid import to_mermaid
+from tests.render.samples import RESIDUAL, WIDENED
 from tests.render.test_looks import BLOCKS
 from tests.run.specs import IRIS
 from tests.spec.strategies import specs
@@ -57,6 +60,14 @@ def test_a_run_shows_what_grew_and_nothing_can_command_it(tmp_path: Path) -> Non
     assert '"]:::a' not in str(render(hostile, format="mermaid"))
     with pytest.raises(RenderError, match="mermaid has no dashed boxes"):
         render(diff(hostile, hostile), format="mermaid")
+
+
+def test_a_step_that_took_neurons_out_has_its_own_colour() -> None:
+    event = replace(WIDENED, decision=Decision("prune", "lift", 2, ("lift",), -10, -10), candidates=())
+    text = to_mermaid(build_graph(RESIDUAL), event)
+    assert f"classDef narrower fill:{style.REMOVED_FILL},stroke:{style.REMOVED}" in text
+    assert "class n2 narrower" in text
+    assert style.GROWN not in text
 
 
 def test_edges_into_an_attention_say_what_they_are() -> None:

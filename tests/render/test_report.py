@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gromo_graph.records import Journal, read_journal
-from gromo_graph.render.curves import Curve, GrowthMark, Plot
+from gromo_graph.records import GrowthEvent, Journal, read_journal
+from gromo_graph.render.curves import Curve, GrowthMark, Plot, plots_of
 from gromo_graph.render.pages.report import report_html
 from gromo_graph.render.pages.svg_plot import nice_ticks, svg_plot
 from gromo_graph.spec import Spec
@@ -106,6 +107,29 @@ def test_every_state_is_drawn_and_the_last_once_more_on_top(journal: Journal) ->
 def test_growth_steps_are_marked_in_each_curve(journal: Journal) -> None:
     page = Page(report_html(journal))
     assert sum(at.get("class") == "growth" for tag, at in page.tags if tag == "g") == 3 * 2
+
+
+def test_steps_that_took_neurons_out_have_marks_of_their_own(journal: Journal) -> None:
+    pruned = replace(journal.applied[-1].decision, kind="prune")
+    events = (*journal.events[:-1], replace(journal.applied[-1], decision=pruned))
+    page = Page(report_html(replace(journal, events=events)))
+    classes = [at.get("class") for tag, at in page.tags if tag == "g"]
+    assert (classes.count("growth"), classes.count("growth prune")) == (3, 3)
+
+
+def test_growth_steps_stand_at_their_training_steps(journal: Journal) -> None:
+    """A journal of an older release knows their epochs alone."""
+
+    def drawn(events: Sequence[GrowthEvent]) -> tuple[list[float], list[tuple[float, float]]]:
+        plot = plots_of(journal.epochs, events)[-1]
+        return [mark.epoch for mark in plot.marks], list(plot.curves[0].points)
+
+    ends = [(float(epoch.epoch), epoch.parameters) for epoch in journal.epochs]
+    assert drawn(journal.events) == ([2, 6], [(0, 1022), *ends])
+    first, last = journal.applied
+    inside = (replace(first, epochs_done=2.25), replace(last, epochs_done=5.5))
+    steps = [(2.25, first.parameters), (5.5, last.parameters)]
+    assert drawn(inside) == ([2.25, 5.5], sorted([(0, 1022), *ends, *steps]))
 
 
 def test_no_id_stands_twice(journal: Journal) -> None:

@@ -77,7 +77,7 @@ def test_a_branch_that_is_broken_off_is_resumed_as_a_branch(run: Path, tmp_path:
 def test_what_cannot_be(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     last = len(applied(run))
-    with pytest.raises(RunError, match=rf"there is no step {last + 1}: the run has {last}"):
+    with pytest.raises(RunError, match=rf"there is no step {last + 1}: the run has steps 1 to {last}"):
         replay(run, to=last + 1, out=out)
     for override, message in {
         "nodes.a.features=9": "other values of `growth` and `train`, not other nodes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -23,7 +24,9 @@ from gromo_graph import (
     resume,
 )
 from gromo_graph.records import Candidate
+from gromo_graph.render.drawing import style
 from gromo_graph.run.run import Run
+from gromo_graph.run.run_plot import plot_run
 from tests.render.samples import NOTHING, WIDENED
 from tests.run.specs import DIABETES, iris, parse_spec
 from tests.run.test_resume import BrokenOffError
@@ -43,13 +46,25 @@ def test_a_figure_of_the_run(run: Run) -> None:
         assert list(train.get_ydata()) == [epoch.train["loss"] for epoch in run.epochs]
         assert list(validation.get_xdata()) == [1, 2, 3, 4]
         steps = [line for line in figure.axes[0].lines[2:] if line.get_linestyle() == ":"]
-        assert [line.get_xdata()[0] for line in steps] == [e.epoch for e in run.events if e.decision]
+        assert [line.get_xdata()[0] for line in steps] == [e.place for e in run.events if e.decision]
         figure.canvas.draw()
         pyplot.close(figure)
     values = grow(parse_spec(DIABETES.replace("name: progress", "name: $x$_1$")), device="cpu").plot()
     assert [axis.get_ylabel() for axis in values.axes] == ["loss", "parameters"]
     values.canvas.draw()
     pyplot.close(values)
+
+
+def test_steps_that_took_neurons_out_have_a_colour_and_a_name_of_their_own(run: Run) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    first, *_ = [event for event in run.events if event.decision]
+    pruned = replace(first, decision=replace(first.decision, kind="prune"))
+    axis = plot_run("x", run.epochs, (first, pruned, pruned)).axes[0]
+    grown, removed, again = [line for line in axis.lines if line.get_linestyle() == ":"]
+    assert (grown.get_color(), removed.get_color()) == (style.GROWN, style.REMOVED)
+    assert (grown.get_label(), removed.get_label()) == ("growth step", "pruning step")
+    assert again.get_label().startswith("_"), "named once in the legend"
+    pyplot.close("all")
 
 
 def test_epochs_are_those_of_the_journal_also_after_resuming(run: Run, tmp_path: Path) -> None:

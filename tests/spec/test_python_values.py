@@ -97,8 +97,13 @@ def test_seeds_and_policies(tmp_path: Path) -> None:
         GrowthScheduler(network, loss, policy={"neurons": {"per_step": np.int64(1)}}).policy.neurons.per_step
         == 1
     )
-    with pytest.raises(SpecError, match="did you mean `neurons`"):
+    with pytest.raises(SpecError, match=r"^policy growth\.neuron: unknown key: .*did you mean `neurons`"):
         GrowthScheduler(network, loss, policy={"neuron": 1})
+    unchecked = spec.growth.model_copy(update={"stop": {"parameters": -1}})
+    with pytest.raises(SpecError, match=r"^policy growth\.stop\.parameters: found -1"):
+        GrowthScheduler(network, loss, policy=unchecked)
+    with pytest.raises(SpecError, match=r"^<edit> growth\.neuron: unknown key"):
+        SetSection("growth", {"neuron": 1}).spec_of(spec)
     with pytest.raises(GrowthError, match="policy: found a int, expected a Growth or a map"):
         GrowthScheduler(network, loss, policy=3)  # type: ignore[arg-type]
     with pytest.raises(

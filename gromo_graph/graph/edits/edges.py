@@ -23,7 +23,7 @@ from gromo_graph.graph.edits.base import (
 )
 from gromo_graph.graph.paths import Bridge, bridges, new_edge
 from gromo_graph.graph.view import Graph, build_graph
-from gromo_graph.spec.fragments import node_of
+from gromo_graph.spec.fragments import EDIT, node_of
 from gromo_graph.spec.kinds import KINDS, Layer, Merge, Node
 from gromo_graph.spec.model import Spec
 
@@ -112,7 +112,7 @@ class InsertBetween(SpecEdit):
         """The edge must be there."""
         check_free(spec, self.name)
         target = reader_of(spec, self.source, self.target)
-        node = node_of(self.name, self._written(spec))
+        node = node_of(self.name, self._written(spec), document=EDIT)
         sources = tuple(self.name if source == self.source else source for source in target.sources)
         nodes = inserted(spec.nodes, self.name, node, after=self.source)
         nodes[self.target] = target.model_copy(update={"sources": sources})

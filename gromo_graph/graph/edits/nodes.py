@@ -22,7 +22,7 @@ from gromo_graph.graph.edits.base import (
 )
 from gromo_graph.graph.growth_edits import narrowing, widening
 from gromo_graph.graph.view import build_graph
-from gromo_graph.spec.fragments import node_of, with_values
+from gromo_graph.spec.fragments import EDIT, node_of, with_values
 from gromo_graph.spec.kinds import Input, Layer, Node
 from gromo_graph.spec.model import Spec
 
@@ -39,7 +39,7 @@ class AddNode(SpecEdit):
     def edited(self, spec: Spec) -> Edited:
         """The node must be new."""
         check_free(spec, self.name)
-        node = node_of(self.name, self.node)
+        node = node_of(self.name, self.node, document=EDIT)
         nodes = inserted(spec.nodes, self.name, node, after=last_of(spec, node.sources))
         for reader in names_of(self.read_by):
             old = node_named(spec, reader)
@@ -127,7 +127,7 @@ class SetFeatures(SpecEdit):
         node = node_named(spec, self.name)
         if not isinstance(node, Layer):
             raise GraphError(f"`{self.name}` is a {node.kind}, which has no features of its own")
-        changed = with_values(node, {"features": self.features}, ("nodes", self.name))
+        changed = with_values(node, {"features": self.features}, ("nodes", self.name), document=EDIT)
         try:
             group = build_graph(spec).group_of(self.name)
         except GraphError:  # in the middle of several edits: the check of all of them says what does not fit
@@ -152,7 +152,9 @@ class SetOptions(SpecEdit):
         node = node_named(spec, self.name)
         if "kind" in self.options:
             raise GraphError(f"the kind of `{self.name}` is no option: replace the node (ReplaceLayer)")
-        return Edited(with_node(spec, self.name, with_values(node, self.options, ("nodes", self.name))))
+        return Edited(
+            with_node(spec, self.name, with_values(node, self.options, ("nodes", self.name), document=EDIT))
+        )
 
 
 @checked
@@ -173,4 +175,4 @@ class ReplaceLayer(SpecEdit):
             and not isinstance(old, Input)
         ):
             written = {**written, "from": list(old.sources)}
-        return Edited(with_node(spec, self.name, node_of(self.name, written)))
+        return Edited(with_node(spec, self.name, node_of(self.name, written, document=EDIT)))

@@ -14,7 +14,7 @@ from gromo_graph.graph.edits.base import (
     node_named,
     then,
 )
-from gromo_graph.spec.fragments import with_values
+from gromo_graph.spec.fragments import EDIT, with_values
 from gromo_graph.spec.model import Spec
 
 
@@ -46,9 +46,13 @@ class SetSection(SpecEdit):
     def edited(self, spec: Spec) -> Edited:
         """They must be values of the section."""
         if self.section == "growth":
-            return Edited(replace(spec, growth=with_values(spec.growth, self.values, ("growth",))))
+            return Edited(
+                replace(spec, growth=with_values(spec.growth, self.values, ("growth",), document=EDIT))
+            )
         if self.section == "train":
-            return Edited(replace(spec, train=with_values(spec.train, self.values, ("train",))))
+            return Edited(
+                replace(spec, train=with_values(spec.train, self.values, ("train",), document=EDIT))
+            )
         raise GraphError(f"unknown section `{self.section}`: expected growth or train")
 
 

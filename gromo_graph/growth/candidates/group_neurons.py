@@ -25,8 +25,8 @@ SPARE_DIRECTIONS = 8
 """Directions solved beyond those wanted: the exact slopes may order them otherwise than the singular values."""
 ROWS_PER_INPUT = 2
 """With fewer rows than this times fan_in, g − δb nearly vanishes and says nothing (docs/maths.md, "Few samples")."""
-FEW_SAMPLES = "raw gradient: few samples"
-"""The note of neurons that were solved without the projection of the gradient."""
+FEW_SAMPLES = "few samples: new neurons may repeat what present weights can learn"
+"""The note of neurons that were solved for g and not for g − δb: there were few samples for the layer's inputs."""
 # A layer gets this many random units if all of its own are dead: else it could never grow again.
 _RESCUE_NEURONS = 4
 
@@ -68,7 +68,8 @@ def solve(
     follows = {consumer: links[consumer].follows for consumer in linked.consumers}
     crossed = [c for c in linked.consumers if follows[c] == "crossed" and _enough_rows(c)]
     notes = _solve_deltas(follows, policy)
-    if any(c not in crossed and kind != "projected" for c, kind in follows.items()):
+    whole = any(c not in crossed and kind != "projected" for c, kind in follows.items())
+    if whole and policy.project != "never":  # else the policy asks for it, however many samples there are
         notes.append(FEW_SAMPLES)
     link = links[linked.consumers[0]]
     # GradMax wants just so many; of solved neurons the exact slopes choose.

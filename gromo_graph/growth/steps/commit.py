@@ -134,4 +134,5 @@ class Commit:
             memory=self.planner.memory,
             tick=self.time.done.ticks,
             batch=self.time.done.steps,
+            epochs_done=self.time.epochs_done,
         )

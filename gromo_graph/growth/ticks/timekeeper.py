@@ -80,7 +80,23 @@ class Timekeeper:
     @property
     def epoch(self) -> int | None:
         """Epochs that are over; None if steps are counted that nobody divided into epochs."""
-        return self.done.epochs if self._knows_epochs or not self.done.steps else None
+        return self.done.epochs if self._tells_epochs else None
+
+    @property
+    def epochs_done(self) -> float | None:
+        """Epochs that are over, with the part of the one that goes on; None as `epoch`."""
+        return self.fraction_of_epochs if self._tells_epochs else None
+
+    @property
+    def fraction_of_epochs(self) -> float:
+        """As `epochs_done`, in epochs of the spec if nobody said how many training steps are one."""
+        if not self.done.steps or not self.training_steps:
+            return float(self.done.epochs)
+        return self.done.steps * self.epochs / self.training_steps
+
+    @property
+    def _tells_epochs(self) -> bool:
+        return self._knows_epochs or not self.done.steps
 
     @property
     def moment(self) -> int:

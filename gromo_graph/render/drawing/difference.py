@@ -9,7 +9,7 @@ from gromo_graph.graph.diff import Difference, NodeChange, ValueChange
 from gromo_graph.render.drawing.style import GROWN, QUIET, REMOVED
 from gromo_graph.render.drawing.text import clean
 from gromo_graph.render.drawing.title_block import Fact, Phrase
-from gromo_graph.render.highlights import Highlights
+from gromo_graph.render.highlights import Highlights, narrower_nodes
 from gromo_graph.render.numbers import count, share
 
 _MOST_VALUES = 3
@@ -18,10 +18,13 @@ _MOST_VALUES = 3
 def highlights_of_difference(found: Difference) -> Highlights:
     """The parts to highlight in the drawing of the new network."""
     changed = [node for node in found.nodes if node.what == "changed"]
+    added = {node.name: node.added_features for node in changed if node.added_features}
+    before = {node.name: node.before for node in changed if node.before and node.before != node.after}
     return Highlights(
-        added={node.name: node.added_features for node in changed if node.added_features},
+        added=added,
         new=frozenset(node.name for node in found.nodes if node.what == "added"),
-        before={node.name: node.before for node in changed if node.before and node.before != node.after},
+        before=before,
+        narrower=narrower_nodes(added, before, found.new.shapes),
         values={node.name: words for node in changed if (words := _words(node))},
         new_edges=frozenset(found.added_edges),
         old=found.old,
@@ -32,8 +35,10 @@ def highlights_of_difference(found: Difference) -> Highlights:
 
 def phrases_of_difference(found: Difference) -> tuple[Phrase, ...]:
     """The second row of the heading, which is the legend too."""
-    own = [node.what for node in found.nodes if node.is_own]  # as many as are lit up
-    nodes = {what: own.count(what) for what in ("added", "removed", "changed")}
+    narrower = highlights_of_difference(found).narrower
+    # As many as are lit up.
+    own = ["narrower" if node.name in narrower else node.what for node in found.nodes if node.is_own]
+    nodes = {what: own.count(what) for what in ("added", "removed", "changed", "narrower")}
     edges = {"added": len(found.added_edges), "removed": len(found.removed_edges)}
     if not found:
         return (Phrase("no difference", QUIET),)
@@ -44,6 +49,8 @@ def phrases_of_difference(found: Difference) -> tuple[Phrase, ...]:
         told.append(Phrase(f"− removed, dashed: {_amount(nodes['removed'], edges['removed'])}", REMOVED))
     if nodes["changed"]:
         told.append(Phrase(f"→ changed: {_amount(nodes['changed'])}", GROWN))
+    if nodes["narrower"]:
+        told.append(Phrase(f"→ narrower, dashed: {_amount(nodes['narrower'])}", REMOVED))
     return tuple(told) or (Phrase("other settings, the same network", QUIET),)
 
 

@@ -91,8 +91,10 @@ def _colours(graph: Graph, highlights: Highlights, fills: Fills, ids: Mapping[st
     members: dict[tuple[str, str], list[str]] = {}
     for name, node in graph.spec.nodes.items():
         grown, fill = name in highlights.nodes, fills.by_node.get(name)
-        box = style.box_style(node.drawn_as, growable=name in may_grow, grown=grown)
-        word: str = "grown" if grown else "growable" if name in may_grow else node.drawn_as
+        narrower = name in highlights.narrower
+        box = style.box_style(node.drawn_as, growable=name in may_grow, grown=grown, narrower=narrower)
+        change = "narrower" if narrower else "grown"
+        word: str = change if grown else "growable" if name in may_grow else node.drawn_as
         look = f"fill:{box.fill},stroke:{box.line},color:{style.INK}"
         if fill is not None:
             word = f"{word}{fill.fill.removeprefix('#')}"

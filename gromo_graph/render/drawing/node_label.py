@@ -48,7 +48,7 @@ class NodeLabels:
         )
         changed = self._is_new(name) or name in self.highlights.added
         filled = name in self.fills.by_node
-        ink = style.INK if filled else style.GROWN if changed else style.LAYER_WORD
+        ink = style.INK if filled else self._ink_of_change(name) if changed else style.LAYER_WORD
         first = [Cell((words,)), Cell((Text(mark, style.SMALL_SIZE, ink),), "RIGHT")]
         rows = [first if mark else [Cell((words,), span=2)], [Cell(self._kind(name), span=2)]]
         if changed:
@@ -57,7 +57,7 @@ class NodeLabels:
             rows.append([Cell((Text(self.fills.words[name], style.SMALL_SIZE, self._quiet(name)),), span=2)])
         if name in self.highlights.values:
             value = shortened(self.highlights.values[name], _VALUE_EMS)
-            rows.append([Cell((Text(value, style.SMALL_SIZE, style.GROWN),), span=2)])
+            rows.append([Cell((Text(value, style.SMALL_SIZE, self._ink_of_change(name)),), span=2)])
         return table(rows)
 
     def sign(self, name: str) -> str:
@@ -71,7 +71,7 @@ class NodeLabels:
         return table([[Cell((self._sign(name), words, sizes))]])
 
     def _sign(self, name: str) -> Text:
-        ink = style.GROWN if name in self.highlights.nodes else style.INK
+        ink = self._ink_of_change(name) if name in self.highlights.nodes else style.INK
         return Text(self.graph.spec.nodes[name].symbol or "", 15, ink, bold=True)
 
     def _kind(self, name: str) -> tuple[Text, ...]:
@@ -86,6 +86,9 @@ class NodeLabels:
         """The colour of less important text; on a filled box all text is dark."""
         return style.INK if name in self.fills.by_node else style.QUIET
 
+    def _ink_of_change(self, name: str) -> str:
+        return style.ink_of_change(narrower=name in self.highlights.narrower)
+
     def _is_new(self, name: str) -> bool:
         return name in self.highlights.new
 
@@ -93,5 +96,5 @@ class NodeLabels:
         if self._is_new(name):
             return Text("new", style.TEXT_SIZE, style.GROWN, bold=True)
         added = self.highlights.added[name]
-        ink = style.INK if name in self.fills.by_node else style.GROWN if added > 0 else style.REMOVED
+        ink = style.INK if name in self.fills.by_node else self._ink_of_change(name)
         return Text(features_added(added), style.TEXT_SIZE, ink, bold=True)

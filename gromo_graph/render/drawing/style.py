@@ -44,10 +44,15 @@ class BoxStyle:
     style: str
 
 
-def box_style(role: str, *, growable: bool, grown: bool, lost: bool = False) -> BoxStyle:
-    """The box of a node: data with corners, what computes rounded, growth with a thick line."""
+def ink_of_change(*, narrower: bool) -> str:
+    """The colour of a change: that of growth, or that of what is taken out."""
+    return REMOVED if narrower else GROWN
+
+
+def box_style(role: str, *, growable: bool, grown: bool, narrower: bool = False) -> BoxStyle:
+    """The box of a node: data with corners, what computes rounded, growth with a thick line, losses dashed."""
     style = "filled" if role in ("input", "output") else "rounded,filled"
-    if lost:  # a ghost of what it was
+    if narrower:
         return BoxStyle(REMOVED, REMOVED_FILL, 1.6, f"{style},dashed")
     if grown:
         return BoxStyle(GROWN, GROWN_FILL, 2.2, style)

@@ -18,6 +18,7 @@ from gromo_graph.render.drawing.style import (
     SMALL_SIZE,
     TEXT_SIZE,
     TITLE_SIZE,
+    ink_of_change,
 )
 from gromo_graph.render.drawing.text import clean, shortened
 from gromo_graph.render.highlights import decision_words
@@ -103,9 +104,9 @@ def step_phrases(event: GrowthEvent | None) -> tuple[Phrase, ...]:
     """The second row for an event: the step and its change."""
     if event is None:
         return ()
-    done = event.decision is not None
     words = shortened(clean(outcome(event)), _REASON_EMS)
-    return Phrase(step_words(event), QUIET), Phrase(words, GROWN if done else INK, done)
+    ink = INK if event.decision is None else ink_of_change(narrower=event.decision.is_pruning)
+    return Phrase(step_words(event), QUIET), Phrase(words, ink, event.decision is not None)
 
 
 def title_block(

@@ -145,11 +145,11 @@ class DotWriter:
         """A node of the network."""
         role = self.graph.spec.nodes[name].drawn_as
         grown, may_grow = name in self.highlights.nodes, name in self.limits
-        lost = self.highlights.added.get(name, 0) < 0
-        look = self.filled(name, style.box_style(role, growable=may_grow, grown=grown, lost=lost))
+        narrower = name in self.highlights.narrower
+        look = self.filled(name, style.box_style(role, growable=may_grow, grown=grown, narrower=narrower))
         attributes = {
             "id": self.ids[name],
-            "class": " ".join([role, *(["growable"] if may_grow else []), *(["grown"] if grown else [])]),
+            "class": " ".join([role, *(["growable"] if may_grow else []), *_change(grown, narrower)]),
             "color": look.line,
             "fillcolor": look.fill,
             "penwidth": f"{look.penwidth:g}",
@@ -183,13 +183,14 @@ class DotWriter:
             title.append(Text(f" ×{repeats}", style.NAME_SIZE, style.QUIET))
         rows = [[Cell(tuple(title))], [Cell((Text(words, style.TEXT_SIZE, style.QUIET),))]]
         changed = [name for name in names if name in self.highlights.nodes]
+        narrower = bool(changed) and self.highlights.narrower.issuperset(changed)
         added = sum(self.highlights.added.get(name, 0) for name in names)
         if changed:
             told = features_added(added) if added else "changed"
-            rows.append([Cell((Text(told, style.TEXT_SIZE, style.GROWN, bold=True),))])
-        look = style.box_style(
-            "layer", growable=any(name in self.limits for name in names), grown=bool(changed)
-        )
+            ink = style.ink_of_change(narrower=narrower)
+            rows.append([Cell((Text(told, style.TEXT_SIZE, ink, bold=True),))])
+        growable = any(name in self.limits for name in names)
+        look = style.box_style("layer", growable=growable, grown=bool(changed), narrower=narrower)
         self.out.node(
             self.ids[names[0]],
             id=self.ids[names[0]],
@@ -200,7 +201,7 @@ class DotWriter:
             penwidth=f"{look.penwidth:g}",
             style=look.style,
             **({"group": "trunk"} if not self.trunk.nodes.isdisjoint(names) else {}),
-            **{"class": " ".join(["block", *(["grown"] if changed else [])])},
+            **{"class": " ".join(["block", *_change(bool(changed), narrower)])},
         )
         listed = ", ".join(names)
         self.parts[self.ids[names[0]]] = DrawnPart(block.name, clean(f"{block.name}: {words}: {listed}"))
@@ -258,9 +259,11 @@ class DotWriter:
             part: its id. source, target: its ends. words: of its label.
             new: it was not there before. straight: it belongs to the trunk.
         """
-        color = style.GROWN if new or source in self.highlights.before else ""
+        narrower = not new and source in self.highlights.narrower
+        (change,) = _change(new or source in self.highlights.before, narrower) or ("",)
+        color = style.ink_of_change(narrower=narrower) if change else ""
         penwidth = style.thickness(self.graph.features(source))
-        attributes = {"class": "grown", "color": color} if color else {}
+        attributes = {"class": change, "color": color} if change else {}
         if straight:
             attributes["weight"] = STRAIGHT
         if not self.dense:
@@ -295,3 +298,10 @@ class DotWriter:
         self.parts[part] = DrawnPart(name, clean(f"output: {name}, {amount}"))
         self.wire(f"{part}w", name, part, shape(self.graph.shapes[name]), straight=on_trunk)
         self.parts[f"{part}w"] = DrawnPart(f"{name}->", clean(f"output of {name}"))
+
+
+def _change(changed: bool, narrower: bool) -> tuple[str, ...]:
+    """The class of a part by its change in the step, if it has any."""
+    if not changed:
+        return ()
+    return ("narrower",) if narrower else ("grown",)

@@ -148,6 +148,7 @@ def _event(event: GrowthEvent, texts: Once) -> dict[str, Any]:
     return {
         "step": event.step,
         "epoch": event.epoch,
+        "done": _short(event.epochs_done),
         "words": decision_words(decision) if decision else "nothing applied",
         "kind": decision.kind if decision else None,
         "target": decision.target if decision else None,

@@ -138,7 +138,7 @@ def _axes(x: _Scale, y: _Scale, ticks: Sequence[float], across: str) -> list[str
 def _mark(mark: GrowthMark, x: _Scale) -> str:
     at = x(mark.epoch)
     return (
-        f'<g class="growth"><title>{xml_text(mark.words)}</title>'
+        f'<g class="growth{" prune" if mark.is_pruning else ""}"><title>{xml_text(mark.words)}</title>'
         f'<line x1="{at}" x2="{at}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>'
         f'<path d="M{at},{_TOP - 1} l4.5,-9 h-9 z"/></g>'
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from gromo_graph.records.run_step import no_weights
+from gromo_graph.records.journal import no_weights
 from gromo_graph.spec.text.locations import Document
 from gromo_graph.spec.text.parse_yaml import MAX_BYTES, broken, parse_document
 

@@ -37,6 +37,9 @@ const eventOf = (at) => (data.states[at].event === null ? null : data.events[dat
 const stateOf = (event) => data.states.findIndex((state) => state.event === event);
 const isInner = (edge) => data.graph.nodes[edge.ends[1]].what === "node";
 
+// The place of an event on an axis of epochs: at its training step if the journal tells it.
+const placeOf = (event) => (known(event.done) ? event.done : event.epoch);
+
 // The spec of a state as lines: the one before, with what the step changed.
 const specs = [];
 function specAt(at) {

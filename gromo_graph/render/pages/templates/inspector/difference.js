@@ -50,6 +50,13 @@ const valueWords = (value) => `${value.key}: ${shown(value.before)} → ${shown(
 // Not if only its input got another width: then its numbers differ in the table, and it is not lit up, as in the drawings.
 const isOwn = (node) => node.what !== "changed" || node.values.length > 0 || shape(node.before) !== shape(node.after);
 
+// True if its output has fewer features than before; of a block that is folded, if it has fewer parameters.
+function isNarrower(node) {
+  if (node.what !== "changed") return false;
+  const total = node.values.find((value) => value.key === "parameters");
+  return total ? total.after < total.before : node.after[0] < node.before[0];
+}
+
 // The few words in a node's box: how many features more, new, or what else it has become.
 function badge(node) {
   if (node.what === "added") return "new";

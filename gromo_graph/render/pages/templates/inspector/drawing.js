@@ -71,11 +71,18 @@ function showState(at, difference) {
   parts.edges.forEach((drawn, index) => {
     const before = edgeAt(index, difference.from), state = edgeAt(index, at);
     const inner = isInner(data.graph.edges[index]);
+    const changed = Boolean(state) && (!before || before.words !== state.words) && difference.from !== at;
     showEdge(drawn, index, state || (inner ? before : null), {
-      ghost: !state, changed: Boolean(state) && (!before || before.words !== state.words) && difference.from !== at,
+      ghost: !state, changed, narrower: changed && Boolean(before) && isNarrowerAt(data.graph.edges[index].ends[0], difference.from, at),
     });
   });
   keepOneStop();
+}
+
+// True if a node gives fewer features in one state than in another.
+function isNarrowerAt(index, from, at) {
+  const before = nodeAt(index, from), after = nodeAt(index, at);
+  return Boolean(before && after) && after.shape[0] < before.shape[0];
 }
 
 // Most parts stay as they were: writing them again would make the browser set all of their text again.
@@ -87,13 +94,14 @@ function isAsItWas(drawn, now) {
 
 function showNode(drawn, index, state, found, ghost) {
   const { group } = drawn, node = data.graph.nodes[index];
-  if (isAsItWas(drawn, [state, found ? badge(found) : null, ghost])) return;
+  const narrower = Boolean(found) && isNarrower(found);
+  if (isAsItWas(drawn, [state, found ? badge(found) : null, ghost, narrower])) return;
   drawn.there = Boolean(state);
   group.classList.toggle("absent", !state);
   group.setAttribute("aria-hidden", String(!state));
   if (!state) return;
   const circle = state.role === "merge", words = found ? badge(found) : "";
-  const classes = ["node", state.role, circle ? "circle" : "box", ghost ? "ghost" : found ? "changed" : ""];
+  const classes = ["node", state.role, circle ? "circle" : "box", ghost ? "ghost" : found ? "changed" : "", narrower ? "narrower" : ""];
   if (state.mark) classes.push("growable");
   if (group.classList.contains("selected")) classes.push("selected");
   group.setAttribute("class", classes.filter(Boolean).join(" "));
@@ -119,13 +127,13 @@ function nodeWords(node, state) {
   return `${node.name}: ${words}`;
 }
 
-function showEdge(drawn, index, state, { ghost, changed }) {
+function showEdge(drawn, index, state, { ghost, changed, narrower }) {
   const { group } = drawn, edge = data.graph.edges[index];
-  if (isAsItWas(drawn, [state, ghost, changed])) return;
+  if (isAsItWas(drawn, [state, ghost, changed, narrower])) return;
   drawn.there = Boolean(state);
   group.setAttribute("aria-hidden", String(!state));
   const selected = group.classList.contains("selected") ? " selected" : "";
-  group.setAttribute("class", `edge${state ? "" : " absent"}${ghost && state ? " ghost" : ""}${changed ? " changed" : ""}${selected}`);
+  group.setAttribute("class", `edge${state ? "" : " absent"}${ghost && state ? " ghost" : ""}${changed ? " changed" : ""}${narrower ? " narrower" : ""}${selected}`);
   if (!state) return;
   const [reach, line, arrow, caption, width] = group.children, [path, corners] = edge.ways[state.way];
   for (const way of [reach, line]) way.setAttribute("d", path);

@@ -267,7 +267,7 @@ function slopesPart(target, own) {
     }
   });
   const own_ = rows.filter((each) => each.touches && each.row.kind === "widen" && known(each.row.slope));
-  const points = own_.map(({ event, row }) => [event.epoch, row.slope, row.chosen ? "chosen" : ""]);
+  const points = own_.map(({ event, row }) => [placeOf(event), row.slope, row.chosen ? "chosen" : ""]);
   const plot = points.length ? linePlot({ box: SMALL, title: "slope of widening it", across: "epoch", marks: [], fromZero: true, powers: true, hover() {},
     lines: [{ name: "", role: "slope", points, dots: true }] }) : null;
   const listed = rows.filter((each) => each.touches || each.row.chosen);

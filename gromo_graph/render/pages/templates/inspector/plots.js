@@ -31,7 +31,7 @@ const axisWords = (value) => (Math.abs(value) < 1e6 ? tickWords(value)
   : new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 }).format(value));
 const place = (value) => Math.round(value * 10) / 10;
 
-// A plot of lines over a whole number. `marks`: {x, event, words}; `hover(x)` tells the others, `pick(event)` goes there.
+// A plot of lines over epochs or steps. `marks`: {x, event, kind, words}; `hover(x)` tells the others, `pick(event)` goes there.
 function linePlot({ title, across, lines, marks, fromZero, powers, hover, pick, box = PLOT }) {
   const drawn = lines.map((line) => ({ ...line, points: line.points.filter(([, value]) => known(value)) }))
     .filter((line) => line.points.length);
@@ -116,7 +116,7 @@ function axes(x, y, ticks, [low, high], across, box) {
 }
 
 function drawMark(mark, at, pick, box) {
-  const top = box.top, group = svg("g", { class: "growth", "data-event": mark.event },
+  const top = box.top, group = svg("g", { class: `growth ${mark.kind}`, "data-event": mark.event },
     svg("title", {}, mark.words),
     svg("line", { x1: at, x2: at, y1: top, y2: box.height - box.bottom }),
     svg("rect", { class: "reach", x: at - 5, width: 10, y: top - 10, height: box.height - box.bottom - top + 10 }),

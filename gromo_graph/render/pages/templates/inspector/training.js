@@ -12,14 +12,14 @@ function smoothed(points, weight) {
 }
 
 function makePlots() {
-  const marks = data.events.map((event, index) => ({ x: event.epoch, event: index, words: `step ${event.step}: ${event.words}` }))
+  const marks = data.events.map((event, index) => ({ x: placeOf(event), event: index, kind: event.kind, words: `step ${event.step}: ${event.words}` }))
     .filter((mark) => data.events[mark.event].kind !== null);
   const columns = data.epochs, column = (key) => columns.epoch.map((epoch, index) => [epoch, columns[key][index]]);
   const common = { across: "epoch", marks, hover: pointAt, pick: showEvent };
   const metrics = [...new Set(Object.keys(columns).filter((key) => key.includes(".")).map((key) => key.slice(key.indexOf(".") + 1)))];
   const lines = (metric) => ["train", "validation"].filter((part) => `${part}.${metric}` in columns)
     .map((part) => ({ name: part, role: part, points: smoothed(column(`${part}.${metric}`), view.smoothing) }));
-  const size = (key) => [{ name: "", role: "size", stairs: true, points: columns.epoch.length ? [[0, data.states[0][key]], ...column(key)] : [] }];
+  const size = (key) => [{ name: "", role: "size", stairs: true, points: columns.epoch.length ? sizesOver(key, column(key)) : [] }];
   const powers = view.powers ? "always" : null;
   plots = [
     ...metrics.map((metric) => linePlot({ ...common, title: metric.replace(/_/g, " "), lines: lines(metric), fromZero: metric === "loss", powers })),
@@ -30,6 +30,13 @@ function makePlots() {
   fill("plots", plots.length ? plots.map((plot) => plot.figure)
     : html("p", { class: "quiet" }, "The curves begin when the first epoch of training is over."));
   $("tools").hidden = !columns.epoch.length;
+}
+
+// A size before any growth, after each step whose place is known, and at the end of each epoch.
+function sizesOver(key, ends) {
+  const steps = data.states.map((state) => [state.event === null ? null : data.events[state.event].done, state[key]]);
+  const all = new Map([[0, data.states[0][key]], ...steps.filter(([at]) => known(at)), ...ends]);
+  return [...all].sort(([one], [other]) => one - other);
 }
 
 // The decrease of the loss that a step promised at first order; random neurons promise none.
