@@ -103,7 +103,7 @@ def plan_proposals(
     size_of_sample = size_of(samples, policy)
     of_each = size_of_sample.of_each(processes.count)
     parts = told(sample_parts(loader, size_of_sample, processes.count), of_each.slopes, on_batch)
-    if size_of_sample.total is not None and adds_up(loss):
+    if size_of_sample.total is not None and policy.statistics.error is None and adds_up(loss):
         parts = joined_parts(parts, network.graph)
     passes = _Passes(network, loss, parts, policy, generator, processes)
     gathered = passes.statistics(feasible.prospects, InputMoments() if known is None else known)
