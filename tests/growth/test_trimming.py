@@ -128,7 +128,7 @@ def test_the_loss_of_the_smaller_network_is_measured() -> None:
             assert event.decision.delta_parameters < 0
 
 
-@pytest.mark.parametrize(("epoch", "budget"), [(3, ""), (6, ""), (9, ""), (9, "300")])
+@pytest.mark.parametrize(("epoch", "budget"), [(3, ""), (6, ""), (9, "300")])
 def test_it_is_resumed_to_the_bit(epoch: int, budget: str, tmp_path: Path) -> None:
     def stop(progress: object) -> None:
         if getattr(progress, "epoch", 0) == epoch:

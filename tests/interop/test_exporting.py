@@ -426,8 +426,6 @@ output: y
 @pytest.mark.parametrize(
     ("shape", "layer", "more"),
     [
-        ("[3, 5]", "conv1d", ", causal: true"),
-        ("[3, 5]", "conv1d", ""),
         ("[3, 5]", "conv1d", ", causal: true, relative_position_bias: true"),
         ("[3, 2, 4]", "conv2d", ""),
         ("[3, 2, 4]", "conv2d", ", window: 2, rolled: [0, 1], relative_position_bias: true"),
