@@ -44,26 +44,6 @@ def share_of(loss: object) -> Share:
     return _samples
 
 
-def adds_up(loss: object) -> bool:
-    """True if it is known that a mean over several batches is that over all their samples: of torch's own losses.
-
-    Of others, as one that compares the samples of a batch with each other, the batches are left as they are.
-
-    >>> adds_up(torch.nn.functional.mse_loss), adds_up(lambda prediction, target: prediction.std())
-    (True, False)
-    """
-    own = getattr(loss, "adds_up", None)  # of a loss around another
-    if own is not None:
-        return bool(own)
-    function = loss.func if isinstance(loss, partial) else loss
-    if isinstance(function, torch.nn.Module):
-        function = type(function)
-    return getattr(function, "__module__", "") in (
-        torch.nn.functional.__name__,
-        torch.nn.modules.loss.__name__,
-    )
-
-
 def _samples(prediction: Any, target: Tensor) -> float:
     return float(len(target))
 

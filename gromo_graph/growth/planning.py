@@ -22,7 +22,6 @@ from gromo_graph.growth.effort.sample_parts import SAMPLES_FOR_NORMS, SamplePart
 from gromo_graph.growth.effort.spending import Allowance
 from gromo_graph.growth.input_moments import InputMoments
 from gromo_graph.growth.losses import mean_loss
-from gromo_graph.growth.means import adds_up
 from gromo_graph.growth.nondifferentiable import marked, watching
 from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.out_of_memory import SharedMemoryError, out_of_memory
@@ -103,8 +102,8 @@ def plan_proposals(
     size_of_sample = size_of(samples, policy)
     of_each = size_of_sample.of_each(processes.count)
     parts = told(sample_parts(loader, size_of_sample, processes.count), of_each.slopes, on_batch)
-    if size_of_sample.total is not None and policy.statistics.error is None and adds_up(loss):
-        parts = joined_parts(parts, network.graph)
+    if size_of_sample.total is not None and policy.statistics.error is None:
+        parts = joined_parts(parts, network, loss)
     passes = _Passes(network, loss, parts, policy, generator, processes)
     gathered = passes.statistics(feasible.prospects, InputMoments() if known is None else known)
     judged = passes.solutions(feasible.prospects, gathered)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gromo_graph.errors import GrowthError
 from gromo_graph.growth import GrowthScheduler
-from gromo_graph.growth.means import adds_up, share_of
+from gromo_graph.growth.means import share_of
 from gromo_graph.interop.restore_widths import KnownWidths
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import Untrained
@@ -174,7 +174,7 @@ class _Criterion:
     def __init__(self, net: NeuralNet) -> None:
         self.net = net
         self.reduction = getattr(net.criterion_, "reduction", "mean")
-        self.share, self.adds_up = share_of(net.criterion_), adds_up(net.criterion_)
+        self.share = share_of(net.criterion_)
 
     def __call__(self, prediction: Any, target: Tensor) -> Tensor:
         loss: Tensor = self.net.get_loss(prediction, target, training=False)

@@ -139,7 +139,7 @@ def no_weights(address: str | PathLike[str]) -> str | None:
     if found.number == 0:
         return f"the weights before any growth are not kept: {steps_words(applied)}"
     if found.number > applied:
-        return f"there is no step {found.number}: {steps_words(applied)}"
+        return f"there is no step {found.step}: {steps_words(applied)}"
     return (
         f"a run keeps the weights of its end alone: make those of step {found.step} again with "
         f"`gromo-graph replay {found.run} --to {found.step} -o DIR`, and give DIR"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,9 @@ class RunStep(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The step as a number."""
-        return int(self.step[:_LONGEST])
+        """The step as a number; no more than a run can have."""
+        digits = self.step.lstrip("0") or "0"
+        return int(digits) if len(digits) <= _LONGEST else sys.maxsize
 
 
 def run_step(address: str | os.PathLike[str]) -> RunStep | None:

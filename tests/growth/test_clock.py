@@ -552,3 +552,13 @@ def test_a_growth_that_refused_everything_says_how_much_of_the_budget_is_missing
     said = r"no growth step was applied; budget \d% used; the last one tried: "
     assert re.match(said, scheduler.reason)
     assert "raise" not in scheduler.reason
+
+
+def test_another_policy_does_not_answer_for_what_the_one_before_refused() -> None:
+    text = "{when: {until: 0.5, steps: 3, worth: 1000.0}}"
+    scheduler = GrowthScheduler(chain(growth=text), MSE, training_steps=12)
+    trained(scheduler, 12)
+    assert "`growth.when.worth` is 1000" in str(scheduler.reason)
+    scheduler.use(Growth(when=When(until=0.1, steps=1)), epochs=1, training_steps=12)
+    trained(scheduler, 12)
+    assert "worth" not in str(scheduler.reason)

@@ -26,6 +26,13 @@ def test_what_is_no_step_of_a_run(run: Path, address: str) -> None:
     assert no_weights(run.parent / address) is None
 
 
+@pytest.mark.parametrize(("step", "number"), [("0", 0), ("007", 7), ("0" * 5000 + "1", 1)])
+def test_zeros_in_front_of_a_step_say_nothing(run: Path, step: str, number: int) -> None:
+    found = run_step(f"{run}@{step}")
+    assert found is not None
+    assert found.number == number
+
+
 def test_a_file_of_that_name_is_meant(run: Path) -> None:
     assert run_step(f"{run}@1") == (run, "1")
     (run.parent / "run@1").write_text("nodes: {}")

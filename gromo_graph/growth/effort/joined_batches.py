@@ -1,4 +1,8 @@
-"""Small batches joined to larger ones: in a small network a pass takes as long for few samples as for many."""
+"""Small batches joined to larger ones: in a small network a pass takes as long for few samples as for many.
+
+Only losses that say `adds_up` have their batches joined, as that of `grow` does. Of others nobody knows whether they
+compare the samples of a batch or hold a tensor of its size, nor whether their loader fills the same memory again.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gromo_graph.graph import Graph
 from gromo_graph.growth.effort.sample_parts import SampleParts
 from gromo_graph.growth.observe import Loader
+from gromo_graph.modules.layer_module import LayerModule
+from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.forward import inputs_of
 
-# Values of all nodes for the samples of a joined batch, about: those of more do not fit into a cache.
-_VALUES = 2**19
+# Values that a joined batch has at the nodes and in the columns of statistics, about: more do not fit into a cache.
+_VALUES = 2**20
 
 Inputs = tuple[Any, ...]
 
@@ -51,15 +56,24 @@ class JoinedBatches:
         yield from _all(waiting)
 
 
-def joined_parts(parts: SampleParts, graph: Graph) -> SampleParts:
-    """Both parts in batches as large as pays for a network."""
-    values = sum(prod(shape) for shape in graph.shapes.values())
-    samples = _VALUES // max(1, values)
+def joined_parts(parts: SampleParts, network: GrowingNetwork, loss: object) -> SampleParts:
+    """Both parts in batches as large as pays for a network; as they are for a loss that does not say `adds_up`."""
+    if not getattr(loss, "adds_up", False):
+        return parts
+    samples = _VALUES // max(1, _values_of_a_sample(network))
     return replace(
         parts,
         statistics=JoinedBatches(parts.statistics, samples),
         slopes=JoinedBatches(parts.slopes, samples),
     )
+
+
+def _values_of_a_sample(network: GrowingNetwork) -> int:
+    """Values at all nodes, and what layers read, spread out to a row for each position and a column for each weight."""
+    graph = network.graph
+    layers = [module for module in network.modules() if isinstance(module, LayerModule)]
+    read = sum(graph.positions(each.name) * each.adapter.columns(each.layer) for each in layers)
+    return read + sum(prod(shape) for shape in graph.shapes.values())
 
 
 def fit_together(pairs: Sequence[tuple[Inputs, Tensor]]) -> bool:

@@ -34,7 +34,6 @@ class Timekeeper:
         self, policy: Growth, epochs: int, training_steps: int | None, *, knows_epochs: bool = True
     ) -> None:
         self.done, self.applied, self._knows_epochs = Elapsed(), 0, knows_epochs
-        self.refused: str | None = None
         self._began = time.perf_counter()
         self._set(policy, epochs, training_steps)
 
@@ -49,6 +48,7 @@ class Timekeeper:
         self.policy, self.epochs, self.training_steps = policy, epochs, training_steps
         self._plateau = PlateauWatch(policy.when)
         self._caller = ""
+        self.refused: str | None = None
         self.clock = self._clock(by_steps=False)
 
     def count_epoch(self) -> None:

@@ -29,7 +29,7 @@ class Objective:
         loss: of the output.
         weighted: whether the last column of a target is the weight of its sample. Class indices stand in a column of
             numbers then, as a tensor has one type.
-        adds_up: what the second sentence says; loops of others ask for it (`growth.means.adds_up`).
+        adds_up: says to plans of growth that batches may be joined (growth/effort/joined_batches.py).
 
     >>> objective = Objective(output_loss("cross_entropy", class_weight=(1.0, 3.0)))
     >>> objective.share(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
