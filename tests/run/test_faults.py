@@ -140,7 +140,7 @@ def test_many_damaged_folders(broken: Path, whole: Path, tmp_path: Path) -> None
     names = sorted(str(path.relative_to(broken)) for path in files)
     held, over = load_run(broken), load_run(whole)
     read = resumed = refused = 0
-    for number in range(120):
+    for number in range(80):
         path = tmp_path / str(number)
         shutil.copytree(broken, path)
         _damage(path, names, dice)

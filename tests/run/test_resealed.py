@@ -145,12 +145,10 @@ def readers(path: Path) -> list[Callable[[], object]]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("seed", range(2))
-def test_a_hundred_resealed_folders(broken: Path, whole: Path, tmp_path: Path, seed: int) -> None:
-    """Twenty with each seed."""
-    dice = random.Random(seed)
+def test_many_resealed_folders(broken: Path, whole: Path, tmp_path: Path) -> None:
+    dice = random.Random(1)
     refused = 0
-    for number in range(20):
+    for number in range(30):
         path = tmp_path / str(number) / "run"
         shutil.copytree(dice.choice([broken, whole]), path)
         found = checkpoints(path)

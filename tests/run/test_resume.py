@@ -224,7 +224,7 @@ def test_killed_at_any_moment(whole: dict[str, Path], tmp_path: Path, number: si
     spec.write_text(RUNS["new paths"])
     command = [sys.executable, "-m", "gromo_graph"]
     words = ["grow", str(spec), "--out", str(path), "--seed", "5", "--device", "cpu"]
-    for turn in range(7):
+    for turn in range(5):
         written = size(path / JOURNAL)
         process = subprocess.Popen(
             [*command, *words],
@@ -237,7 +237,7 @@ def test_killed_at_any_moment(whole: dict[str, Path], tmp_path: Path, number: si
         while turn % 4 and process.poll() is None and size(path / JOURNAL) <= written:
             time.sleep(0.01)
         time.sleep(1.0 if turn % 4 == 0 else 0.07 * (turn % 13))
-        if turn < 6:
+        if turn < 4:
             process.send_signal(number)
         _, err = process.communicate(timeout=120)
         assert "Traceback" not in err or number is signal.SIGKILL
