@@ -137,6 +137,6 @@ def _show(sizes: Sizes, on: Any = None) -> None:
                 *([printable(run)] if several else []),
                 *(str(size.step), str(size.epoch), f"{size.parameters:,}", f"{size.madds:,}"),
                 *(real(size.loss, 4), *([accuracy] if accurate else [])),
-                "to the end" if size.to_the_end else "so far" if size is rows[-1] else "until it grew",
+                "to the end" if size.to_the_end else "so far" if size is rows[-1] else "until the next step",
             )
     (on or console()).print(table)

@@ -22,6 +22,7 @@ from gromo_graph.growth.observe import Loader, Loss
 from gromo_graph.growth.policy import order_words
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.scheduler_checks import (
+    LITTLE_BEHIND,
     NOTHING_BEYOND,
     UNFOLLOWED,
     check_goals,
@@ -33,7 +34,7 @@ from gromo_graph.growth.steps.trials import ZERO
 from gromo_graph.growth.steps.trying import tester_of
 from gromo_graph.growth.ticks.recent_batches import RecentBatches
 from gromo_graph.growth.ticks.timekeeper import Timekeeper
-from gromo_graph.growth.ticks.trimming import beyond_budget
+from gromo_graph.growth.ticks.trimming import beyond_budget, leaves_little
 from gromo_graph.network import GrowingNetwork
 from gromo_graph.network.optimizers import (
     OptimizerChoice,
@@ -171,6 +172,8 @@ class GrowthScheduler(Growing):
             processes=Processes.current() if processes is None else processes,
             undoable=undoable,
         )
+        if leaves_little(policy, self._time.clock):
+            warnings.warn(LITTLE_BEHIND, stacklevel=3)
 
     def step(self, train_loader: Loader, validation_loader: Loader) -> GrowthEvent | None:
         """Count one epoch, and try a growth step if one is due.

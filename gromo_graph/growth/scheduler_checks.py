@@ -17,6 +17,12 @@ NOTHING_BEYOND = (
 )
 """Said of a policy with `beyond` and without a budget."""
 
+LITTLE_BEHIND = (
+    "growth that goes beyond its budget ends so late that less than a tenth of the training is left behind the last "
+    "pruning: train for longer, or write a smaller `growth.when.until`"
+)
+"""Said of a policy with `beyond` in which neurons are taken out near the end."""
+
 UNFOLLOWED = (
     "the network has grown, and an optimizer that the scheduler does not know goes on training tensors that are no "
     "longer part of it: give GrowthScheduler(..., optimizer=...), or make the optimizer anew from network.parameters()"

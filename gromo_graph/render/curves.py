@@ -150,10 +150,13 @@ def _label(run: str) -> str:
 
 
 def _size_curve(sizes: Sequence[Size], measure: str, cost: str, *, name: str, number: int) -> Curve:
-    """One measure of the sizes of a run, from the smallest to the largest; `number` is 0 if it is the only one."""
-    rows = sorted(sizes, key=lambda size: int(getattr(size, cost)))
-    values = tuple((int(getattr(size, cost)), getattr(size, measure)) for size in rows)
-    settled = frozenset(int(getattr(size, cost)) for size in rows if size.to_the_end)
+    """One measure of the sizes of a run in the order of its steps, as it may come back to a size.
+
+    Args:
+        number: of the run; 0 if it is the only one.
+    """
+    values = tuple((int(getattr(size, cost)), getattr(size, measure)) for size in sizes)
+    settled = frozenset(int(getattr(size, cost)) for size in sizes if size.to_the_end)
     role: Role = "run" if number else "validation"
     return Curve(name, role, values, dots=True, settled=settled, number=number)
 

@@ -135,7 +135,8 @@ _KINDS = {
     **dict.fromkeys(("max_pooling1d",), "max_pool1d"),
     **dict.fromkeys(("average_pooling1d",), "avg_pool1d"),
     **dict.fromkeys(
-        ("global_average_pooling2d", "global_average_pool", "global_avg_pool2d"), "adaptive_avg_pool2d"
+        ("global_average_pooling2d", "global_average_pool", "global_avg_pool2d", "global_avg_pool"),
+        "adaptive_avg_pool2d",
     ),
     **dict.fromkeys(("global_average_pooling1d", "global_avg_pool1d"), "adaptive_avg_pool1d"),
     **dict.fromkeys(("global_max_pooling2d", "global_max_pool"), "adaptive_max_pool2d"),

@@ -680,7 +680,7 @@ def test_the_sizes_lead_to_their_steps(opened: Opened, page_file: Path, journal:
     page = opened(page_file)
     rows = page.locator("#sizes tbody tr")
     expect(rows).to_have_count(len({event.epoch for event in journal.applied}) + 1)
-    expect(rows.first).to_contain_text("until it grew")
+    expect(rows.first).to_contain_text("until the next step")
     expect(page.locator("#sizes figure")).to_have_count(4)
     rows.nth(1).locator("button").click()
     expect(page.locator("#at")).to_contain_text("Step 1")

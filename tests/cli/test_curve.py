@@ -47,7 +47,7 @@ def test_every_format_tells_the_same_sizes(run: Path, tmp_path: Path) -> None:
     table = list(csv.DictReader(io.StringIO(call("curve", run, "--format", "csv").stdout)))
     assert [row["parameters"] for row in table] == [str(row["parameters"]) for row in rows]
     text = call("curve", run).stdout
-    assert text.count("until it grew") == len(rows) - 1
+    assert text.count("until the next step") == len(rows) - 1
     assert text.count("to the end") == 1
     for name in ("x.svg", "x.csv", "x.json", "x.txt"):
         assert call("curve", run, "-o", tmp_path / name).exit_code == 0

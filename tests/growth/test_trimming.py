@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from gromo_graph import (
 from gromo_graph.graph import build_graph
 from gromo_graph.graph.growth_goals import used_budgets
 from gromo_graph.growth.clock import EpochClock, TickClock
+from gromo_graph.growth.scheduler_checks import LITTLE_BEHIND
 from gromo_graph.growth.stopping import goal_missed
 from gromo_graph.growth.ticks import timekeeper
 from gromo_graph.growth.ticks.trimming import beyond_budget, trims
@@ -194,6 +196,7 @@ def test_what_is_said_of_growth_names_the_budget_that_is_written() -> None:
     assert goal_missed(graph, policy, "word") == ""
 
 
+@pytest.mark.filterwarnings("ignore:growth that goes beyond")
 def test_a_training_of_one_moment_grows_and_comes_back() -> None:
     network, loader = chain(growth="{stop: {parameters: 60}, beyond: 2}"), batches()
     scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=1)
@@ -204,6 +207,7 @@ def test_a_training_of_one_moment_grows_and_comes_back() -> None:
     assert 35 < network.graph.parameter_count <= 60
 
 
+@pytest.mark.filterwarnings("ignore:growth that goes beyond")
 def test_another_policy_begins_anew() -> None:
     network, loader = chain(growth="{stop: {parameters: 60}, beyond: 2}"), batches()
     scheduler = GrowthScheduler(network, torch.nn.functional.mse_loss, epochs=1)
@@ -302,3 +306,17 @@ def test_it_is_written_out() -> None:
     assert parse_spec(dump_spec(spec)) == spec
     assert parse_spec(TEXT.replace(", beyond: 2", ""), defaults=6).growth.beyond == 1.0
     assert compile_network(spec, seed=0).spec.growth.beyond == 2.0
+
+
+@pytest.mark.parametrize(("until", "told"), [(0.5, 0), (0.9, 1)])
+def test_a_training_that_ends_with_pruning_is_told_of(until: float, told: int) -> None:
+    policy = Growth(beyond=1.5, when=When(until=until), stop=Stop(parameters=300))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        GrowthScheduler(
+            compile_network(parse_spec(TEXT), seed=0),
+            torch.nn.functional.cross_entropy,
+            policy=policy,
+            training_steps=200,
+        )
+    assert [str(each.message) for each in caught] == [LITTLE_BEHIND] * told

@@ -17,6 +17,8 @@ from gromo_graph.spec.settings import Growth, Neurons, Stop, When
 _FROM, _UNTIL, _TIMES = 0.4, 0.6, 4
 # The same as shares of what is left of the training when growth ends late.
 _FROM_END, _UNTIL_END = 0.2, 0.47
+# So small a share of the training behind the last moment is told of.
+_LITTLE = 0.1
 # Up to this many times the budget, neurons are taken out few at a time; and the share of a group in both cases.
 _NEAR, _FEW, _MANY = 1.2, 0.02, 0.125
 # A candidate that leaves less than this share of a budget takes out too much, if there is another.
@@ -57,6 +59,12 @@ def trims(policy: Growth, clock: Clock) -> tuple[int, ...]:
     shares = (first + (last - first) * number / (_TIMES - 1) for number in range(_TIMES))
     behind = clock.ticks[-1] + 1
     return tuple(sorted({min(clock.length, max(behind, int(share * clock.length))) for share in shares}))
+
+
+def leaves_little(policy: Growth, clock: Clock) -> bool:
+    """True if less than a tenth of the training is left behind the last of these moments."""
+    moments = trims(policy, clock)
+    return bool(moments) and isinstance(clock, TickClock) and moments[-1] > (1.0 - _LITTLE) * clock.length
 
 
 @dataclass(frozen=True)

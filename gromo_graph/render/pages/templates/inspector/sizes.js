@@ -18,19 +18,19 @@ function sizesPanel(pick) {
     scrolling("sizes of the network", html("table", {}, head(["step", "n"], ["epoch", "n"], ["parameters", "n"], ["multiply-adds", "n"],
       ["held-out loss", "n"], ...(accurate ? [["accuracy", "n"]] : []), ["trained"]), html("tbody", {}, rows))),
     html("p", { class: "legend" }, "The held-out loss at the end of the training at each size. A ", explainedAs("full circle", "trained to the end"),
-      " is a network that was trained to the end; an open one grew on, and would have a lower loss if it had not. ",
+      " is a network that was trained to the end; an open one went on at another size, and would have a lower loss if it had not. ",
       html("code", {}, "gromo-graph pick"), " trains the smallest good one to the end."),
   ];
 }
 
 function trainedWords(size, sizes) {
   if (size.whole) return "to the end";
-  return size === sizes[sizes.length - 1] ? "so far" : "until it grew";
+  return size === sizes[sizes.length - 1] ? "so far" : "until the next step";
 }
 
-// One measure against one cost.
+// One measure against one cost, in the order of the steps: a network may come back to a size.
 function sizePlot(sizes, measure, cost, across, pick) {
-  const drawn = sizes.filter((size) => known(size[measure]) && size[cost] > 0).sort((one, other) => one[cost] - other[cost]);
+  const drawn = sizes.filter((size) => known(size[measure]) && size[cost] > 0);
   if (!drawn.length) return null;
   const xs = drawn.map((size) => size[cost]), values = drawn.map((size) => size[measure]);
   const room = greatest(xs) > 1.15 * least(xs) ? 1.15 : 2, low = least(xs) / room, high = greatest(xs) * room;
