@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gromo_graph.graph.growth_goals import over_budget
+from gromo_graph.graph.growth_goals import NOTHING_BEYOND, over_budget
 from gromo_graph.graph.view import Graph
 from gromo_graph.spec.kinds import Shape
 from gromo_graph.spec.kinds.attention import Attention
@@ -13,9 +13,12 @@ from gromo_graph.spec.kinds.roll import Roll
 
 
 def doubts(graph: Graph) -> Iterator[str]:
-    """A sentence for each node that is probably not meant as it is written, and for budgets too small to grow."""
-    if reason := over_budget(graph, graph.spec.growth):
+    """A sentence for each node that is probably not meant as written, and for budgets that do not do what they say."""
+    growth = graph.spec.growth
+    if reason := over_budget(graph, growth):
         yield f"nothing will grow: {reason}"
+    if growth.beyond > 1.0 and not growth.stop.is_budget and not growth.stop.is_open:
+        yield NOTHING_BEYOND
     for name in graph.order:
         node = graph.spec.nodes[name]
         if isinstance(node, Attention) and node.rolled != 0:

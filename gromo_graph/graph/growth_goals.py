@@ -17,6 +17,12 @@ from gromo_graph.spec.settings import Growth, Stop
 _RULE = "`growth.stop.parameters_per_sample`"
 
 
+NOTHING_BEYOND = (
+    "`growth.beyond` does nothing without a budget to prune back to: write `growth.stop.parameters`"
+)
+"""Said of a policy with `beyond` and without a budget."""
+
+
 def check_goals(graph: Graph, policy: Growth | None = None) -> None:
     """Refuse target widths that cannot be reached.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gromo_graph.arguments import checked
 from gromo_graph.errors import GrowthError
+from gromo_graph.graph.growth_goals import NOTHING_BEYOND
 from gromo_graph.growth.candidates.stages import Applicable, Proposal
 from gromo_graph.growth.effort.sample_parts import samples_of
 from gromo_graph.growth.effort.sample_size import samples_for
@@ -23,7 +24,6 @@ from gromo_graph.growth.policy import order_words
 from gromo_graph.growth.process_sums import Processes
 from gromo_graph.growth.scheduler_checks import (
     LITTLE_BEHIND,
-    NOTHING_BEYOND,
     UNFOLLOWED,
     check_goals,
     check_lengths,

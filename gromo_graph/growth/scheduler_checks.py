@@ -12,11 +12,6 @@ from gromo_graph.growth.stopping import can_grow
 from gromo_graph.network.optimizers import Optimizers
 from gromo_graph.spec.settings import Growth, Stop
 
-NOTHING_BEYOND = (
-    "`growth.beyond` does nothing without a budget to prune back to: write `growth.stop.parameters`"
-)
-"""Said of a policy with `beyond` and without a budget."""
-
 LITTLE_BEHIND = (
     "growth that goes beyond its budget ends so late that less than a tenth of the training is left behind the last "
     "pruning: train for longer, or write a smaller `growth.when.until`"

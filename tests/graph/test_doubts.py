@@ -50,9 +50,12 @@ def test_windows_are_rolled_as_they_say(shifts: str, rolled: str, told: str) -> 
         ("{stop: {parameters: 11}}", ""),
         ("{stop: {parameters: 10}, actions: [widen, prune]}", ""),
         ("{stop: {parameters: 10}, beyond: 2}", ""),  # it is pruned back to it
+        ("{stop: {steps: 4}, beyond: 2}", "`growth.beyond` does nothing without a budget"),
+        ("{stop: {parameters_per_sample: none}, beyond: 2}", "`growth.beyond` does nothing without a budget"),
+        ("{beyond: 2}", ""),  # the data set one
     ],
 )
-def test_a_budget_below_the_beginning(growth: str, told: str) -> None:
+def test_budgets_by_which_nothing_grows_or_comes_back(growth: str, told: str) -> None:
     text = """
 nodes:
   x: {kind: input, shape: [4]}

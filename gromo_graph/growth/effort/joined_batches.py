@@ -95,7 +95,7 @@ def _all(waiting: Sequence[tuple[Inputs, Tensor]]) -> Iterator[tuple[Inputs, Ten
 
 
 def _form(pair: tuple[Inputs, Tensor]) -> tuple[Any, ...]:
-    """What tensors must have in common to be joined."""
+    """Shapes of the samples, dtypes and devices: the same in all batches that can be joined."""
     return tuple((value.shape[1:], value.dtype, value.device) for value in (*pair[0], pair[1]))
 
 
