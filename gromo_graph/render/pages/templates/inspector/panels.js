@@ -70,7 +70,7 @@ function decisionPanel(event, at) {
     applied ? facts([
       ["epoch", String(event.epoch)],
       event.random > 0 && ["neurons", count(event.neurons), isRandom(event) ? "random, not solved" : `the last ${event.random} random, not solved`],
-      ...(isRandom(event) ? [] : [["slope", real(event.slope)], ["γ", real(event.gamma)], ["promised, slope × γ", real(promised)]]),
+      ...(isRandom(event) ? [] : [["slope", real(event.slope)], ["γ", real(event.gamma)], known(promised) && ["promised, slope × γ", real(promised)]]),
       ["realised", real(realised), known(promised) && promised > 0 && known(realised) ? `${percent(realised / promised)} of it` : "", judged(realised > 0)],
       ["held-out loss", change(event.before, event.after), share(event.before, event.after), judged(event.after <= event.before)],
       ["parameters", `${count(before.parameters)} → ${count(data.states[state].parameters)}`, share(before.parameters, data.states[state].parameters)],

@@ -195,7 +195,7 @@ function scatterPlot(points, pick) {
     title: "promised and realised", marks, point() {},
     figure: html("figure", { class: "card plotted" },
       html("figcaption", {}, html("b", {}, "promised and realised"), html("span", { class: "readout" }, legend)), root,
-      none ? html("p", { class: "quiet" }, `${amount(none, "step")} of ${points.length} promised nothing, such as random neurons, and ${none === 1 ? "has" : "have"} no place on this scale.`) : null),
+      none ? html("p", { class: "quiet" }, `${amount(none, "step")} of ${points.length} promised nothing, as random neurons and steps that take neurons out do, and ${none === 1 ? "has" : "have"} no place on this scale.`) : null),
   };
 }
 

@@ -39,8 +39,8 @@ function sizesOver(key, ends) {
   return [...all].sort(([one], [other]) => one - other);
 }
 
-// The decrease of the loss that a step promised at first order; random neurons promise none.
-const promiseOf = (event) => (event.kind !== null && known(event.slope) && !isRandom(event) ? event.slope * event.gamma : null);
+// The decrease of the loss that a step promised at first order; random neurons promise none, nor do steps that take neurons out.
+const promiseOf = (event) => (event.kind !== null && event.kind !== "prune" && known(event.slope) && !isRandom(event) ? event.slope * event.gamma : null);
 
 // What each growth step promised at first order, and what it brought.
 function promises() {
