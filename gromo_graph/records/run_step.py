@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +17,8 @@ class RunStep(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The step as a number; no more than a run can have."""
-        digits = self.step.lstrip("0") or "0"
-        return int(digits) if len(digits) <= _LONGEST else sys.maxsize
+        """The step as a number; of one with too many digits the first ones, which is more than a run can have."""
+        return int((self.step.lstrip("0") or "0")[:_LONGEST])
 
 
 def run_step(address: str | os.PathLike[str]) -> RunStep | None:
