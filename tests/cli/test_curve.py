@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 from gromo_graph import grow, load_run
+from gromo_graph.records.sizes import Size
+from gromo_graph.render.curves import size_plots_of
 from tests.cli.test_verbs import call, failed
 from tests.render.samples import NS
 from tests.run.specs import iris
@@ -94,3 +96,14 @@ def test_it_needs_no_torch(run: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("<svg")
+
+
+def test_a_network_that_comes_back_to_a_size_keeps_the_order_of_its_steps() -> None:
+    widths = (10, 30, 20)
+    sizes = [
+        Size(step, step, size, size, 1.0 / (step + 1), None, step == 2) for step, size in enumerate(widths)
+    ]
+    for plot in size_plots_of({"run": sizes}):
+        (curve,) = plot.curves
+        assert tuple(at for at, _ in curve.points) == widths
+        assert curve.settled == {20}
